@@ -1,0 +1,237 @@
+"""The services, declared once, in the words of a Kubernetes manifest where it has one.
+
+The local runner, the Pulumi program, the image build, the network rules and the architecture test all read
+`SERVICES` and `TOPICS`; nothing lists them a second time. Adding a service is one entry here and one folder
+beside this file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeVar
+
+Value = TypeVar("Value", covariant=True)
+V = TypeVar("V")
+
+Protocol_ = Literal["http", "grpc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A health check. `path` for HTTP; a gRPC service answers `grpc.health.v1` instead."""
+
+    path: str
+    period_seconds: int
+    timeout_seconds: int
+    failure_threshold: int
+
+
+# The container's: the process runs. The balancer's and the local runner's: it can take traffic.
+LIVENESS = Probe("/livez", period_seconds=10, timeout_seconds=3, failure_threshold=3)
+READINESS = Probe("/readyz", period_seconds=10, timeout_seconds=5, failure_threshold=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one replica gets: `cpu` in 1/1024 of a core, `memory` in MiB (a size that Fargate has)."""
+
+    cpu: int
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    minimum: int
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A Kafka topic. `retention_ms=-1` keeps every event: the figures can be rebuilt from them."""
+
+    name: str
+    partitions: int
+    cleanup_policy: str
+    retention_ms: int
+    preview_retention_ms: int
+
+    @property
+    def variable(self) -> str:
+        """`patient.dlq` -> `TOPIC_PATIENT_DLQ`, the variable that carries its full name."""
+        return "TOPIC_" + self.name.upper().replace(".", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    name: str
+    protocol: Protocol_
+    port: int
+    resources: Resources
+    replicas: Replicas
+    public: bool = False
+    databases: tuple[str, ...] = ()
+    produces: tuple[str, ...] = ()
+    consumes: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    # Environment variables that hold a secret; each is one of SECRETS.
+    secrets: tuple[str, ...] = ()
+    # Environment variables that a stack may set; the service has a default for each, or does without.
+    settings: tuple[str, ...] = ()
+    liveness: Probe = LIVENESS
+    readiness: Probe = READINESS
+    stop_seconds: int = field(default=30)
+
+    @property
+    def uses_broker(self) -> bool:
+        return bool(self.produces or self.consumes)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret that the release fills once, while it is still empty, with `bytes` random bytes in base64url."""
+
+    name: str
+    bytes: int
+
+
+WEEK_MS = 7 * 24 * 60 * 60 * 1000
+
+TOPICS: Mapping[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic("patient", 6, "delete", retention_ms=-1, preview_retention_ms=WEEK_MS),
+        Topic("patient.dlq", 1, "delete", retention_ms=-1, preview_retention_ms=WEEK_MS),
+    )
+}
+
+# A service proves who it is to the auth service with its own client secret: `service-<name>`.
+SECRETS: Mapping[str, Secret] = {
+    secret.name: secret
+    for secret in (
+        Secret("AUTH_KEY_ENCRYPTION_KEY", 32),
+        Secret("GATEWAY_CLIENT_SECRET", 32),
+        Secret("PATIENT_CLIENT_SECRET", 32),
+        Secret("BILLING_CLIENT_SECRET", 32),
+        Secret("ANALYTICS_CLIENT_SECRET", 32),
+    )
+}
+
+SERVICES: Mapping[str, Service] = {
+    service.name: service
+    for service in (
+        Service(
+            "gateway",
+            "http",
+            4004,
+            Resources(512, 1024),
+            Replicas(2, 10),
+            public=True,
+            calls=("auth", "patient", "billing", "analytics"),
+            secrets=("GATEWAY_CLIENT_SECRET",),
+            settings=(
+                "AUTH_PASSWORD_LOGIN_ENABLED",
+                "CORS_ALLOWED_ORIGINS",
+                "RATE_LIMIT_REQUESTS_PER_MINUTE",
+                "TLS_SELF_SIGNED",
+                "TRUSTED_PROXIES",
+            ),
+        ),
+        Service(
+            "auth",
+            "http",
+            4005,
+            Resources(512, 1024),
+            Replicas(2, 6),
+            databases=("auth",),
+            secrets=("AUTH_KEY_ENCRYPTION_KEY",),
+            settings=(
+                "AUTH_MFA_REQUIRED_ROLES",
+                "AUTH_PASSWORD_LOGIN_ENABLED",
+                "AUTH_SIGNING_ALGORITHM",
+            ),
+        ),
+        Service(
+            "patient",
+            "http",
+            4000,
+            Resources(512, 1024),
+            Replicas(2, 10),
+            databases=("patient",),
+            produces=("patient",),
+            calls=("auth", "billing"),
+            secrets=("PATIENT_CLIENT_SECRET",),
+        ),
+        Service(
+            "billing",
+            "grpc",
+            9001,
+            Resources(256, 512),
+            Replicas(2, 6),
+            databases=("billing",),
+            calls=("auth",),
+            secrets=("BILLING_CLIENT_SECRET",),
+        ),
+        Service(
+            "analytics",
+            "http",
+            4002,
+            Resources(256, 512),
+            Replicas(1, 6),
+            databases=("analytics",),
+            consumes=("patient",),
+            produces=("patient.dlq",),
+            calls=("auth",),
+            secrets=("ANALYTICS_CLIENT_SECRET",),
+            settings=("ANALYTICS_SMALLEST_GROUP",),
+        ),
+    )
+}
+
+DATABASES: tuple[str, ...] = tuple(sorted({name for service in SERVICES.values() for name in service.databases}))
+
+
+class Locate(Protocol[Value]):
+    """Where an entry finds what it needs: plain strings for the local runner, outputs for the Pulumi program."""
+
+    def common(self, entry: Service) -> Mapping[str, Value]:
+        """`ENVIRONMENT`, `HOST`, `PORT`, `PUBLIC_URL`, `LOG_FORMAT`, and what the place itself adds."""
+        ...
+
+    def database(self, entry: Service, name: str) -> Value:
+        """`postgresql://role[:password]@host:port/name`, of the runtime role."""
+        ...
+
+    def broker(self, entry: Service) -> Mapping[str, Value]:
+        """`KAFKA_BOOTSTRAP_SERVERS` and `KAFKA_SECURITY` (`plaintext` or `msk_iam`)."""
+        ...
+
+    def topic(self, topic: Topic) -> Value: ...
+
+    def consumer_group(self, entry: Service) -> Value: ...
+
+    def service(self, entry: Service) -> Value:
+        """`http://host:port` of an HTTP service, `host:port` of a gRPC one."""
+        ...
+
+    def setting(self, entry: Service, name: str) -> Value | None: ...
+
+
+def environment(entry: Service, locate: Locate[V]) -> dict[str, V]:
+    """The entry's environment, sorted by name; its secrets are not in it: they are handed over by reference."""
+    values: dict[str, V] = dict(locate.common(entry))
+    for name in entry.databases:
+        values[f"{name.upper()}_DATABASE_URL"] = locate.database(entry, name)
+    if entry.uses_broker:
+        values.update(locate.broker(entry))
+        for name in (*entry.produces, *entry.consumes):
+            values[TOPICS[name].variable] = locate.topic(TOPICS[name])
+    if entry.consumes:
+        values["KAFKA_CONSUMER_GROUP"] = locate.consumer_group(entry)
+    for name in entry.calls:
+        called = SERVICES[name]
+        values[f"{name.upper()}_{'URL' if called.protocol == 'http' else 'TARGET'}"] = locate.service(called)
+    for name in entry.settings:
+        value = locate.setting(entry, name)
+        if value is not None:
+            values[name] = value
+    # Sorted, so that a task definition differs only where something changed.
+    return dict(sorted(values.items()))
