@@ -1,0 +1,124 @@
+"""PostgreSQL: `databases` owns the pool, queries and transactions run on its raw asyncpg connections.
+
+Through `databases` itself a query costs three times asyncpg's time (docs/decisions/0003-sql.md).
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+import databases
+
+from apps.kit.errors import Unavailable
+
+POOL_SIZE = 10
+ACQUIRE_TIMEOUT_SECONDS = 2.0
+CONNECT_TIMEOUT_SECONDS = 5.0
+COMMAND_TIMEOUT_SECONDS = 10.0
+
+# asyncpg carries no types.
+Connection: TypeAlias = Any
+
+# The server is away, starting, full or going down: not the caller's fault, and worth another try.
+UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InternalClientError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """`url`: `postgresql://role[:password]@host:port/name`. With `iam`, an RDS token is the password, over TLS."""
+
+    url: str
+    iam: bool = False
+    pool_size: int = POOL_SIZE
+
+
+class Database:
+    def __init__(self, pool: databases.Database) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection of this task's; raises Unavailable where the server or a free connection cannot be had."""
+        holder = self._pool.connection()
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
+                await holder.__aenter__()
+        except UNAVAILABLE as error:
+            raise Unavailable("database_unavailable") from error
+        try:
+            yield holder.raw_connection
+        except UNAVAILABLE as error:
+            raise Unavailable("database_unavailable") from error
+        finally:
+            await holder.__aexit__()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction: committed at the end, rolled back on any error. Never `gather` inside it."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def is_ready(self) -> bool:
+        try:
+            async with self.connection() as connection:
+                return bool(await connection.fetchval("SELECT true"))
+        except (Unavailable, asyncpg.PostgresError):
+            return False
+
+
+def connect_options(settings: DatabaseSettings) -> dict[str, Any]:
+    """What asyncpg needs beyond the URL to connect."""
+    options: dict[str, Any] = {"timeout": CONNECT_TIMEOUT_SECONDS, "command_timeout": COMMAND_TIMEOUT_SECONDS}
+    if settings.iam:
+        options["password"] = iam_password(settings.url)
+        # RDS presents Amazon's certificate; the image brings the authority that signed it.
+        options["ssl"] = ssl.create_default_context(cafile="/etc/ssl/certs/rds.pem")
+    return options
+
+
+def iam_password(url: str) -> Callable[[], Awaitable[str]]:
+    """Makes an RDS authentication token (good for 15 minutes) for each new connection."""
+    import boto3  # only where RDS is: it costs 30 MiB
+
+    parts = urlsplit(url)
+    client = boto3.client("rds")
+
+    async def password() -> str:
+        token: str = await asyncio.to_thread(
+            client.generate_db_auth_token, parts.hostname, parts.port or 5432, parts.username
+        )
+        return token
+
+    return password
+
+
+@asynccontextmanager
+async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
+    """The pool, for the application's life. It opens connections when they are needed: the server may come later."""
+    options = {"min_size": 0, "max_size": settings.pool_size, **connect_options(settings)}
+    pool = databases.Database(settings.url, **options)
+    await pool.connect()
+    try:
+        yield Database(pool)
+    finally:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                await pool.disconnect()
+        except TimeoutError:
+            pass

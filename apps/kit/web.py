@@ -1,0 +1,269 @@
+"""HTTP as every service speaks it: routes with a policy each, problems rendered once, bounds, health, graceful stop."""
+
+import asyncio
+import logging
+import signal
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import uvloop
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
+
+from apps.kit.context import current_request_id, read_context, use_context
+from apps.kit.errors import BadRequest, Forbidden, Problem, Unauthorized, UnsupportedMediaType, problem_of_status
+from apps.kit.scopes import Principal
+
+MAX_BODY_BYTES = 1024 * 1024
+# Longer than the balancer's idle timeout (60 s), so that it never sends a request on a connection being closed.
+KEEP_ALIVE_SECONDS = 75
+GRACEFUL_STOP_SECONDS = 20
+
+log = logging.getLogger(__name__)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+Check = Callable[[Principal, Request], bool]
+Renderer = Callable[[Request, Problem], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Who may call an operation. `name` is shown in documents and tests; no `check` means anybody at all."""
+
+    name: str
+    check: Check | None
+
+
+PUBLIC = Policy("public", None)
+AUTHENTICATED = Policy("authenticated", lambda principal, request: True)
+
+
+def scopes(*any_of: str) -> Policy:
+    """Any one of these scopes."""
+    return Policy(" or ".join(any_of), lambda principal, request: principal.has_scope(*any_of))
+
+
+def smart(interaction: str, resource_type: str | None = None) -> Policy:
+    """A SMART scope for `interaction` (c r u d s) on `resource_type`, else on the path's `{type}`."""
+
+    def check(principal: Principal, request: Request) -> bool:
+        return principal.access_to(resource_type or request.path_params["type"], interaction) is not None
+
+    return Policy(f"{resource_type or '{type}'}.{interaction}", check)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of a path. There is no default policy: an operation without one cannot be written."""
+
+    method: str
+    endpoint: Endpoint
+    policy: Policy
+
+
+class PolicedRoute(Route):
+    """A path and its operations; the token is verified and the policy checked before an endpoint runs."""
+
+    def __init__(self, path: str, *operations: Operation, max_body_bytes: int | None = None) -> None:
+        self.operations: Mapping[str, Operation] = {operation.method: operation for operation in operations}
+        super().__init__(path, self._dispatch, methods=list(self.operations), max_body_size=max_body_bytes)
+
+    async def _dispatch(self, request: Request) -> Response:
+        operation = self.operations["GET" if request.method == "HEAD" else request.method]
+        if operation.policy.check is not None:
+            principal = await request.state.verifier.verify(bearer_token(request))
+            if not operation.policy.check(principal, request):
+                raise Forbidden("insufficient_scope", f"this needs {operation.policy.name}")
+            request.state.principal = principal
+        return await operation.endpoint(request)
+
+
+def bearer_token(request: Request) -> str:
+    """The token of `Authorization: Bearer` (RFC 6750); raises Unauthorized where there is none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("missing_token")
+    return token.strip()
+
+
+def principal_of(request: Request) -> Principal:
+    """Who calls; set by the route once the policy was met."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+class JSONResponse(Response):
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return msgspec.json.encode(content)
+
+
+async def read_json(request: Request, *media_types: str) -> Any:
+    """The body's JSON; raises BadRequest for malformed JSON and UnsupportedMediaType for another media type."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in (media_types or ("application/json",)):
+        raise UnsupportedMediaType(
+            "unsupported_media_type", f"expected {' or '.join(media_types or ('application/json',))}"
+        )
+    try:
+        return msgspec.json.decode(await request.body())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest("malformed_json", str(error)) from None
+
+
+def render_problem(request: Request, problem: Problem) -> Response:
+    body = problem.as_problem(instance=request.url.path, request_id=current_request_id())
+    return Response(
+        msgspec.json.encode(body), problem.status, headers=problem.headers, media_type="application/problem+json"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`failed` keeps traffic away (the service's own database, keys never had); `degraded` is only told."""
+
+    failed: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
+
+
+def health_routes(readiness: Callable[[Request], Awaitable[Readiness]]) -> list[BaseRoute]:
+    """`/livez` and `/readyz`: for the container's check and the balancer, not reachable from outside."""
+
+    async def livez(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(request: Request) -> Response:
+        state = await readiness(request)
+        status = "failed" if state.failed else "degraded" if state.degraded else "ok"
+        body = {"status": status, "failed": state.failed, "degraded": state.degraded}
+        return JSONResponse(body, 503 if state.failed else 200)
+
+    return [
+        PolicedRoute("/livez", Operation("GET", livez, PUBLIC)),
+        PolicedRoute("/readyz", Operation("GET", readyz, PUBLIC)),
+    ]
+
+
+class RequestContextMiddleware:
+    """Gives the request its id and trace, answers the id, and turns what nobody caught into a plain 500."""
+
+    def __init__(self, app: ASGIApp, render: Renderer = render_problem) -> None:
+        self.app = app
+        self.render = render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = traceparent = None
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                request_id = value.decode("latin-1")
+            elif name == b"traceparent":
+                traceparent = value.decode("latin-1")
+        started = False
+        with use_context(read_context(request_id, traceparent)) as context:
+
+            async def send_with_id(message: Message) -> None:
+                nonlocal started
+                if message["type"] == "http.response.start":
+                    started = True
+                    message["headers"] = [*message["headers"], (b"x-request-id", context.request_id.encode())]
+                await send(message)
+
+            try:
+                await self.app(scope, receive, send_with_id)
+            except Exception as error:
+                log_failure(error, "request failed", method=scope["method"], path=scope["path"])
+                if started:
+                    raise
+                response = self.render(Request(scope), Problem("internal_error"))
+                await response(scope, receive, send_with_id)
+
+
+def log_failure(error: BaseException, message: str, **extra: object) -> None:
+    """Logs where it failed, not the error's text: a database's carries the row that it refused."""
+    frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
+    log.error(message, extra={"error": type(error).__name__, "at": " < ".join(reversed(frames)), **extra})
+
+
+def create_web_app(
+    routes: list[BaseRoute],
+    *,
+    lifespan: Lifespan[Starlette] | None,
+    middleware: tuple[Middleware, ...] = (),
+    render: Renderer = render_problem,
+    max_body_bytes: int = MAX_BODY_BYTES,
+) -> Starlette:
+    """A Starlette application with the house's rules. `lifespan` yields the state; `verifier` must be in it."""
+
+    async def handle_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        if error.status >= 500:
+            log.warning("answered %s", error.status, extra={"code": error.code, "path": request.url.path})
+        return render(request, error)
+
+    async def handle_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return render(request, problem_of_status(error.status_code, error.headers))
+
+    return Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[Middleware(RequestContextMiddleware, render=render), *middleware],
+        exception_handlers={Problem: handle_problem, HTTPException: handle_http},
+        max_body_size=max_body_bytes,
+    )
+
+
+def every_route(app: Starlette) -> list[PolicedRoute]:
+    """Every route of the application; raises TypeError for one that no policy guards."""
+    found: list[PolicedRoute] = []
+    for route in app.routes:
+        if not isinstance(route, PolicedRoute):
+            raise TypeError(f"{route} has no policy")
+        found.append(route)
+    return found
+
+
+def run_until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Runs `main(stop)` on uvloop; SIGTERM and SIGINT set `stop`."""
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await main(stop)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+
+async def serve_http(
+    app: ASGIApp, host: str, port: int, stop: asyncio.Event, tls: tuple[str, str] | None = None
+) -> None:
+    """Serves until `stop` is set, then finishes what runs, within GRACEFUL_STOP_SECONDS. `tls`: certificate, key files."""
+    config = Config()
+    config.bind = [f"{host}:{port}"]
+    config.include_server_header = False
+    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
+    # A connection is not closed for its age: a proxy in front would see a request fail that it may not repeat.
+    config.keep_alive_max_requests = 2**31
+    config.graceful_timeout = GRACEFUL_STOP_SECONDS
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.accesslog = None
+    if tls:
+        config.certfile, config.keyfile = tls
+    await hypercorn_serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
