@@ -38,7 +38,7 @@ Renderer = Callable[[Request, Problem], Response]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who may call an operation. `name` is shown in documents and tests; no `check` means anybody at all."""
+    """Who may call an operation. `name` is shown in documents and tests; without a `check`, anybody may."""
 
     name: str
     check: Check | None
