@@ -1,0 +1,221 @@
+"""Verifies access tokens (RFC 9068) against the auth service's keys (RFC 7517), which it holds and keeps fresh.
+
+With auth away the keys at hand still serve; the list of revocations stands for a token's life, then all is refused.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+
+from apps.kit.claims import Key, parse_keys, read_key_id, read_principal
+from apps.kit.credentials import ServiceCredentials
+from apps.kit.errors import Problem, Unauthorized, Unavailable
+from apps.kit.revocations import Revocations, parse_revocations
+from apps.kit.scopes import Principal
+
+TOKEN_LIFE_SECONDS = 600
+MAX_TOKEN_CHARS = 8192
+MAX_CACHED_TOKENS = 4096
+REVOCATIONS_PERIOD_SECONDS = 15.0
+KEYS_PERIOD_SECONDS = 300.0
+# A flood of made-up key ids asks the auth service for its keys no oftener than this.
+UNKNOWN_KEY_PERIOD_SECONDS = 5.0
+FIRST_RETRY_SECONDS = 0.2
+REQUEST_TIMEOUT_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierSettings:
+    """`audiences`: any one of them must be the token's. The client's secret reads the list of revocations."""
+
+    issuer: str
+    audiences: tuple[str, ...]
+    auth_url: str
+    client_id: str
+    client_secret: str
+
+
+class Source(Protocol):
+    """Where keys and revocations come from; both may raise Problem, and any client or socket error."""
+
+    async def fetch_keys(self) -> Any:
+        """A JWK set."""
+        ...
+
+    async def fetch_revocations(self) -> Revocations: ...
+
+
+class HttpSource:
+    def __init__(self, settings: VerifierSettings, session: aiohttp.ClientSession) -> None:
+        self._settings = settings
+        self._session = session
+        self._credentials = ServiceCredentials(settings.auth_url, settings.client_id, settings.client_secret, session)
+        self._etag = ""
+        self._revocations = Revocations()
+
+    async def fetch_keys(self) -> Any:
+        async with self._get("/.well-known/jwks.json") as answer:
+            answer.raise_for_status()
+            return await answer.json()
+
+    async def fetch_revocations(self) -> Revocations:
+        token = await self._credentials.token("auth")
+        headers = {"Authorization": f"Bearer {token}"}
+        if self._etag:
+            headers["If-None-Match"] = self._etag
+        async with self._get("/oauth2/revocations", headers) as answer:
+            if answer.status != 304:
+                answer.raise_for_status()
+                self._revocations = parse_revocations(await answer.json())
+                self._etag = answer.headers.get("ETag", "")
+        return self._revocations
+
+    def _get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
+        return self._session.get(
+            self._settings.auth_url + path,
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+            allow_redirects=False,
+        )
+
+
+_FETCH_ERRORS = (Problem, aiohttp.ClientError, OSError, TimeoutError, ValueError, TypeError, KeyError, AttributeError)
+
+
+class Verifier:
+    """Holds keys, revocations and the tokens seen before: those cost a dictionary look-up."""
+
+    def __init__(self, issuer: str, audiences: tuple[str, ...], source: Source, clock: Clock = time.time) -> None:
+        self._issuer = issuer
+        self._audiences = audiences
+        self._source = source
+        self._clock = clock
+        self._keys: dict[str, Key] = {}
+        self._keys_tried_at = self._keys_had_at = float("-inf")
+        self._keys_lock = asyncio.Lock()
+        self._revocations = Revocations()
+        self._revocations_had_at = float("-inf")
+        self._failing: frozenset[str] = frozenset()
+        self._cache: dict[str, Principal] = {}
+
+    @property
+    def has_keys(self) -> bool:
+        """Tokens can be verified: keys and a list of revocations were had once."""
+        return bool(self._keys) and self._revocations_had_at > float("-inf")
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        return ("auth",) if self._failing else ()
+
+    async def verify(self, token: str) -> Principal:
+        """Raises Unauthorized, and Unavailable where keys were never had or revocations are too old to go by."""
+        now = self._clock()
+        if now - self._revocations_had_at > TOKEN_LIFE_SECONDS:
+            raise Unavailable("verification_unavailable", "revocations are unknown")
+        principal = self._cache.get(token)
+        if principal is not None:
+            if now < principal.expires_at:
+                return principal
+            del self._cache[token]
+            raise Unauthorized("invalid_token", "expired")
+        return await self._verify_new(token, now)
+
+    async def _verify_new(self, token: str, now: float) -> Principal:
+        if len(token) > MAX_TOKEN_CHARS:
+            raise Unauthorized("invalid_token", "too long")
+        kid = read_key_id(token)
+        key = self._keys.get(kid) or await self._look_for_key(kid)
+        principal = read_principal(token, key, issuer=self._issuer, audiences=self._audiences, now=now)
+        if self._revocations.covers(principal):
+            raise Unauthorized("invalid_token", "revoked")
+        while len(self._cache) >= MAX_CACHED_TOKENS:
+            del self._cache[next(iter(self._cache))]
+        self._cache[token] = principal
+        return principal
+
+    async def _look_for_key(self, kid: str) -> Key:
+        async with self._keys_lock:
+            if kid not in self._keys and self._clock() - self._keys_tried_at >= UNKNOWN_KEY_PERIOD_SECONDS:
+                await self._attempt("keys", self._refresh_keys)
+        key = self._keys.get(kid)
+        if key is not None:
+            return key
+        if not self._keys:
+            raise Unavailable("verification_unavailable", "the keys are unknown")
+        raise Unauthorized("invalid_token", "signed by an unknown key")
+
+    async def refresh(self) -> None:
+        """One round of the background poll: revocations always, keys when they are due."""
+        await self._attempt("revocations", self._refresh_revocations)
+        if self._clock() - self._keys_had_at >= KEYS_PERIOD_SECONDS or "keys" in self._failing:
+            async with self._keys_lock:
+                await self._attempt("keys", self._refresh_keys)
+
+    async def _refresh_keys(self) -> None:
+        self._keys_tried_at = self._clock()
+        keys = parse_keys(await self._source.fetch_keys())
+        if keys.keys() != self._keys.keys():
+            # A key that was withdrawn takes the tokens it signed with it.
+            self._cache.clear()
+        self._keys = keys
+        self._keys_had_at = self._clock()
+
+    async def _refresh_revocations(self) -> None:
+        revocations = await self._source.fetch_revocations()
+        if revocations != self._revocations:
+            self._revocations = revocations
+            self._cache = {
+                token: principal for token, principal in self._cache.items() if not revocations.covers(principal)
+            }
+        self._revocations_had_at = self._clock()
+
+    async def _attempt(self, what: str, fetch: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await fetch()
+        except _FETCH_ERRORS as error:
+            if what not in self._failing:
+                log.warning("auth gives no %s", what, extra={"error": type(error).__name__})
+            self._failing |= {what}
+        else:
+            self._failing -= {what}
+
+
+@asynccontextmanager
+async def keep_fresh(verifier: Verifier) -> AsyncIterator[Verifier]:
+    """Polls in the background while the block runs; never fails when auth is away."""
+
+    async def poll() -> None:
+        retry_seconds = FIRST_RETRY_SECONDS
+        while True:
+            await verifier.refresh()
+            if verifier.has_keys:
+                await asyncio.sleep(REVOCATIONS_PERIOD_SECONDS)
+            else:
+                await asyncio.sleep(retry_seconds)
+                retry_seconds = min(retry_seconds * 1.5, 5.0)
+
+    task = asyncio.create_task(poll())
+    try:
+        yield verifier
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def open_verifier(settings: VerifierSettings, session: aiohttp.ClientSession) -> AsyncIterator[Verifier]:
+    """A verifier that asks the auth service over HTTP."""
+    verifier = Verifier(settings.issuer, settings.audiences, HttpSource(settings, session))
+    async with keep_fresh(verifier):
+        yield verifier
