@@ -1,4 +1,4 @@
-"""`python -m apps.kit.probe http://127.0.0.1:4000/livez` or `grpc://127.0.0.1:9001`: exit 0 where it is healthy.
+"""`python -m apps.kit.probe http://127.0.0.1:4000/livez` or `grpc://127.0.0.1:9001/livez`: exit 0 where it is healthy.
 
 For container checks: the images carry no curl.
 """
@@ -22,13 +22,14 @@ def probe_http(url: str) -> bool:
         return False
 
 
-def probe_grpc(target: str) -> bool:
+def probe_grpc(target: str, service: str = "") -> bool:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     with grpc.insecure_channel(target) as channel:
         try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_SECONDS)
+            request = health_pb2.HealthCheckRequest(service=service)
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_SECONDS)
         except grpc.RpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -36,7 +37,7 @@ def probe_grpc(target: str) -> bool:
 
 def probe(url: str) -> bool:
     parts = urlsplit(url)
-    return probe_grpc(parts.netloc) if parts.scheme == "grpc" else probe_http(url)
+    return probe_grpc(parts.netloc, parts.path.strip("/")) if parts.scheme == "grpc" else probe_http(url)
 
 
 if __name__ == "__main__":
