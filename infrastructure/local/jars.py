@@ -1,0 +1,121 @@
+"""Kafka's jars: resolved by `jgo` from their Maven coordinates, and used only where the sha256 in kafka.lock agrees.
+
+`python -m infrastructure.local.jars` resolves the coordinates anew and writes the lock.
+"""
+
+import fcntl
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from infrastructure.local.process import StartError
+
+# A release line that Amazon MSK offers too, and the binding that makes its log readable.
+# Resolved one by one: together, the second one's managed versions would rule the first's.
+ENDPOINTS = ("org.apache.kafka:kafka_2.13:4.1.2", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3")
+LOCK = Path(__file__).with_name("kafka.lock")
+DOWNLOAD_SECONDS = 30
+PARALLEL_DOWNLOADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    group: str
+    artifact: str
+    version: str
+    sha256: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.group}:{self.artifact}:{self.version}"
+
+
+def read_lock(text: str) -> tuple[Jar, ...]:
+    """Lines of `group:artifact:version sha256`."""
+    jars = []
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            coordinates, sha256 = line.split()
+            group, artifact, version = coordinates.split(":")
+            jars.append(Jar(group, artifact, version, sha256))
+    return tuple(jars)
+
+
+def resolve_jars(cache: Path, report: Callable[[str], None] = lambda message: None) -> tuple[Path, ...]:
+    """The paths of all jars of the lock, downloaded into `cache` where they are missing, each verified.
+
+    Raises StartError where one cannot be had, or is not the one that was pinned.
+    """
+    jars = read_lock(LOCK.read_text())
+    cache.mkdir(parents=True, exist_ok=True)
+    # One at a time: two that download the same jar would each see the other's half.
+    with (cache / "lock").open("w") as lock, ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = sum(not path_of(jar, cache).exists() for jar in jars)
+        if missing:
+            report(f"downloading {missing} jars of Kafka")
+        return tuple(pool.map(lambda jar: resolve_jar(jar, cache), jars))
+
+
+def resolve_jar(jar: Jar, cache: Path) -> Path:
+    path = path_of(jar, cache)
+    if path.exists() and sha256_of(path) == jar.sha256:
+        return path
+    # One that was broken off half-way, or tampered with.
+    path.unlink(missing_ok=True)
+    download(jar, cache)
+    found = sha256_of(path)
+    if found != jar.sha256:
+        path.unlink()
+        raise StartError(f"{jar} has the sha256 {found}, not the pinned {jar.sha256}: it was not used")
+    return path
+
+
+def path_of(jar: Jar, cache: Path) -> Path:
+    """Where Maven's own layout puts it."""
+    return cache.joinpath(*jar.group.split("."), jar.artifact, jar.version, f"{jar.artifact}-{jar.version}.jar")
+
+
+def download(jar: Jar, cache: Path) -> None:
+    # Costs 0.2 s to import, and is not needed where the jars are there.
+    import requests
+    from jgo.maven import MavenContext
+
+    logging.getLogger("jgo").setLevel(logging.ERROR)
+    context = MavenContext(repo_cache=cache, timeout=DOWNLOAD_SECONDS)
+    try:
+        context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
+    except (requests.RequestException, RuntimeError, OSError) as error:
+        path_of(jar, cache).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno == 28:
+            raise StartError("the disk is full: Kafka's jars need 110 MB") from error
+        raise StartError(f"could not download {jar}: is there a network? ({type(error).__name__})") from error
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_lock(cache: Path) -> None:
+    import jgo
+
+    jars: dict[tuple[str, str], Jar] = {}
+    for endpoint in ENDPOINTS:
+        for found in jgo.resolve(endpoint):
+            jars.setdefault((found.groupId, found.artifactId), Jar(found.groupId, found.artifactId, found.version))
+    LOCK.write_text(format_lock(sorted(jars.values(), key=str), cache))
+
+
+def format_lock(jars: Iterable[Jar], cache: Path) -> str:
+    lines = ["# Made by `python -m infrastructure.local.jars`: group:artifact:version sha256"]
+    for jar in jars:
+        download(jar, cache)
+        lines.append(f"{jar} {sha256_of(path_of(jar, cache))}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    write_lock(Path(".local/maven"))

@@ -1,0 +1,148 @@
+"""A child process that is stopped in bounded time, and dies with the runner even where that is killed."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+GUARD = Path(__file__).with_name("guard.py")
+LAST_LINES = 30
+POLL_SECONDS = 0.05
+
+Write = Callable[[str], None]
+
+
+class StartError(Exception):
+    """The platform cannot start; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    uid: int
+    gid: int
+
+
+class Process:
+    """`command`, started at once in a session of its own, so that Ctrl-C reaches the runner alone.
+
+    Each line of its output goes to `write`; the last ones are kept for a message where it fails.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str],
+        directory: Path,
+        write: Write,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        death_signal: signal.Signals = signal.SIGKILL,
+        stop_seconds: float = 20.0,
+        identity: Identity | None = None,
+        keep_open: Sequence[int] = (),
+    ) -> None:
+        self.name = name
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._stop_signal = stop_signal
+        self._stop_seconds = stop_seconds
+        self._write = write
+        guard = [sys.executable, "-IS", GUARD, os.getpid(), int(death_signal)]
+        if identity is not None:
+            guard += [identity.uid, identity.gid]
+        self._popen = subprocess.Popen(
+            [str(word) for word in (*guard, "--", *command)],
+            env=dict(environment),
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            pass_fds=tuple(keep_open),
+        )
+        self._reader = threading.Thread(target=self._read, name=f"log-{name}", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._popen.stdout is not None
+        with self._popen.stdout as output:
+            for line in output:
+                self.last_lines.append(line.rstrip("\n"))
+                self._write(line.rstrip("\n"))
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, None while it runs."""
+        return self._popen.poll()
+
+    def check(self) -> None:
+        """Raises StartError where it has ended."""
+        if self.status is not None:
+            self._reader.join(timeout=1)
+            last = next((line for line in reversed(self.last_lines) if line.strip()), "without a word")
+            raise StartError(f"{self.name} ended with status {self.status}: {last}")
+
+    def signal_stop(self) -> None:
+        """Asks it to stop; `stop` waits."""
+        if self.status is None:
+            self._popen.send_signal(self._stop_signal)
+
+    def stop(self) -> int:
+        """Stops it, by force where it takes longer than its time, and gives its exit status."""
+        self.signal_stop()
+        try:
+            status = self._popen.wait(timeout=self._stop_seconds)
+        except subprocess.TimeoutExpired:
+            self._write(f"did not stop within {self._stop_seconds:g} s and was killed")
+            self._popen.kill()
+            status = self._popen.wait()
+        # What is left of its group, PostgreSQL's backends after a kill among it.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._reader.join(timeout=1)
+        return status
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: str, alive: Callable[[], None]) -> None:
+    """Polls `condition`; raises StartError after `seconds`, or whatever `alive` raises before."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        alive()
+        if time.monotonic() > deadline:
+            raise StartError(f"{what} was not ready within {seconds:g} s")
+        time.sleep(POLL_SECONDS)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    # Below the range that outgoing connections draw from: one of those may take it before its server does.
+    for _ in range(200):
+        port = random.randint(20000, 32000)  # noqa: S311
+        if port_is_free(port):
+            return port
+    raise StartError("found no free port between 20000 and 32000")
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

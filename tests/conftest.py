@@ -1,0 +1,114 @@
+"""The platform's PostgreSQL and Kafka for the tests that need them: the running ones, or a pair of its own.
+
+`scripts/test` runs the tests inside `scripts/up --run`, which names them in the environment.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from apps.catalogue import TOPICS
+from infrastructure.local.postgres import Postgres
+
+ROOT = Path(__file__).parents[1]
+# (runtime_url, owner_url)
+Urls = tuple[str, str]
+MakeDatabase = Callable[[str], contextlib.AbstractContextManager[Urls]]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """`host`, `port` and `admin_url`: of a role with CREATEDB and CREATEROLE that is no superuser."""
+    admin_url = os.environ.get("PLATFORM_POSTGRES_ADMIN_URL")
+    if admin_url:
+        parts = urlsplit(admin_url)
+        assert parts.hostname and parts.port
+        yield Postgres(parts.hostname, parts.port, admin_url)
+        return
+    from infrastructure.local.postgres import open_postgres
+
+    with throwaway() as directory, open_postgres(directory, durable=False) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Bootstrap servers of a broker that has the catalogue's topics."""
+    bootstrap_servers = os.environ.get("PLATFORM_KAFKA")
+    if bootstrap_servers:
+        yield bootstrap_servers
+        return
+    from infrastructure.local.jars import resolve_jars
+    from infrastructure.local.kafka import create_topics, open_kafka
+
+    with throwaway() as directory, open_kafka(directory, resolve_jars(ROOT / ".local" / "maven")) as opened:
+        opened.wait()
+        create_topics(opened.bootstrap_servers, TOPICS.values())
+        yield opened.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def make_database(postgres: Postgres) -> MakeDatabase:
+    """`with make_database("patient") as (runtime_url, owner_url):` a new, migrated database, dropped at the end."""
+    from apps.release.bootstrap import DatabaseRoles, bootstrap, drop_databases
+    from apps.release.migrate import migrate
+
+    @contextlib.contextmanager
+    def make(name: str) -> Iterator[Urls]:
+        prefix = f"t_{secrets.token_hex(4)}_"
+        password = secrets.token_urlsafe(12)
+        roles = DatabaseRoles(prefix + name)
+        runtime_url, owner_url = (
+            f"postgresql://{role}:{password}@{postgres.host}:{postgres.port}/{roles.database}"
+            for role in (roles.runtime, roles.owner)
+        )
+        bootstrap(postgres.admin_url, (name,), prefix=prefix, password_of=lambda role: password)
+        try:
+            migrate(owner_url, name, runtime_role=roles.runtime)
+            yield runtime_url, owner_url
+        finally:
+            drop_databases(postgres.admin_url, (name,), prefix=prefix)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def auth_database(make_database: MakeDatabase) -> Iterator[str]:
+    with make_database("auth") as (runtime_url, _):
+        yield runtime_url
+
+
+@pytest.fixture(scope="session")
+def patient_database(make_database: MakeDatabase) -> Iterator[str]:
+    with make_database("patient") as (runtime_url, _):
+        yield runtime_url
+
+
+@pytest.fixture(scope="session")
+def billing_database(make_database: MakeDatabase) -> Iterator[str]:
+    with make_database("billing") as (runtime_url, _):
+        yield runtime_url
+
+
+@pytest.fixture(scope="session")
+def analytics_database(make_database: MakeDatabase) -> Iterator[str]:
+    with make_database("analytics") as (runtime_url, _):
+        yield runtime_url
+
+
+@contextlib.contextmanager
+def throwaway() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="platform-test-"))
+    # PostgreSQL's own user must be able to pass.
+    directory.chmod(0o711)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

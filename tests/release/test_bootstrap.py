@@ -1,0 +1,75 @@
+import psycopg
+import pytest
+
+from apps.release.bootstrap import DatabaseRoles, bootstrap, drop, drop_databases
+from infrastructure.local.postgres import Postgres
+
+pytestmark = pytest.mark.integration
+
+
+def test_service_enters_its_own_database_only(postgres: Postgres) -> None:
+    for prefix in ("pr_1_", "pr_12_"):
+        bootstrap(postgres.admin_url, ("patient", "billing"), prefix=prefix, password_of=lambda role: "secret")
+    try:
+        at = f"postgresql://pr_1_patient:secret@{postgres.host}:{postgres.port}"
+        with psycopg.connect(f"{at}/pr_1_patient") as connection:
+            assert connection.execute("SELECT current_user").fetchone() == ("pr_1_patient",)
+        for other in ("pr_1_billing", "pr_12_patient", "platform", "postgres", "template1"):
+            with pytest.raises(psycopg.OperationalError, match="permission denied"):
+                psycopg.connect(f"{at}/{other}")
+    finally:
+        for prefix in ("pr_1_", "pr_12_"):
+            drop(postgres.admin_url, ("patient", "billing"), prefix=prefix)
+
+
+def test_bootstrap_is_repeatable_and_sets_the_new_password(postgres: Postgres) -> None:
+    names, at = ("patient",), f"{postgres.host}:{postgres.port}/pr_2_patient"
+    try:
+        for password in ("first", "second"):
+            bootstrap(
+                postgres.admin_url,
+                names,
+                prefix="pr_2_",
+                password_of={f"pr_2_{role}": password for role in ("patient", "patient_owner")}.__getitem__,
+            )
+        psycopg.connect(f"postgresql://pr_2_patient:second@{at}").close()
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(f"postgresql://pr_2_patient:first@{at}")
+    finally:
+        drop(postgres.admin_url, names, prefix="pr_2_")
+
+
+def test_runtime_role_may_not_make_tables(postgres: Postgres) -> None:
+    bootstrap(postgres.admin_url, ("patient",), prefix="pr_3_", password_of=lambda role: "secret")
+    try:
+        with psycopg.connect(f"postgresql://pr_3_patient:secret@{postgres.host}:{postgres.port}/pr_3_patient") as c:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                c.execute("CREATE TABLE mine (id int)")
+            c.rollback()
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                c.execute("CREATE TEMPORARY TABLE mine (id int)")
+    finally:
+        drop(postgres.admin_url, ("patient",), prefix="pr_3_")
+
+
+def test_drop_takes_a_database_in_use_and_its_roles(postgres: Postgres) -> None:
+    roles = DatabaseRoles("pr_4_patient")
+    bootstrap(postgres.admin_url, ("patient",), prefix="pr_4_", password_of=lambda role: "secret")
+    with psycopg.connect(f"postgresql://pr_4_patient:secret@{postgres.host}:{postgres.port}/pr_4_patient"):
+        drop(postgres.admin_url, ("patient",), prefix="pr_4_")
+    drop(postgres.admin_url, ("patient",), prefix="pr_4_")
+    with psycopg.connect(postgres.admin_url) as connection:
+        left = connection.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname IN (%s, %s)", (roles.owner, roles.runtime)
+        ).fetchall()
+    assert left == []
+
+
+@pytest.mark.parametrize("prefix", ["", "pr_", "pr_1", "pr_0_", "pr_x_", "pr_1_pr_2_", "t_1_", "pr_1_\n"])
+def test_drop_refuses_all_but_a_preview(postgres: Postgres, prefix: str) -> None:
+    with pytest.raises(ValueError, match="only a preview"):
+        drop(postgres.admin_url, ("patient",), prefix=prefix)
+
+
+def test_drop_of_what_is_not_there_is_no_error(postgres: Postgres) -> None:
+    drop_databases(postgres.admin_url, ("patient",), prefix="pr_99_")

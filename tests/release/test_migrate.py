@@ -1,0 +1,84 @@
+import threading
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from apps.release import migrate as module
+from apps.release.bootstrap import bootstrap, drop
+from apps.release.migrate import migrate, scripts
+from infrastructure.local.postgres import Postgres
+
+pytestmark = pytest.mark.integration
+
+FIRST = """
+from alembic import op
+from apps.release.grants import runtime_role
+revision, down_revision, branch_labels, depends_on = "0001", None, None, None
+def upgrade():
+    op.execute("CREATE TABLE event (id int)")
+    op.execute("SELECT pg_sleep(0.2)")
+    op.execute(f"GRANT SELECT, INSERT ON event TO {runtime_role()}")
+"""
+SECOND = """
+from alembic import op
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+def upgrade():
+    op.execute("ALTER TABLE event ADD COLUMN kind text")
+"""
+
+
+@pytest.fixture
+def owner_url(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    versions = tmp_path / "sample" / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (versions / "0001_event.py").write_text(FIRST)
+    (versions / "0002_kind.py").write_text(SECOND)
+    monkeypatch.setattr(module, "files", lambda package: tmp_path)
+    bootstrap(postgres.admin_url, ("sample",), prefix="pr_5_", password_of=lambda role: "secret")
+    yield f"postgresql://pr_5_sample_owner:secret@{postgres.host}:{postgres.port}/pr_5_sample"
+    drop(postgres.admin_url, ("sample",), prefix="pr_5_")
+
+
+def test_runtime_role_gets_what_the_migration_grants_and_no_more(owner_url: str) -> None:
+    assert migrate(owner_url, "sample", runtime_role="pr_5_sample") == "0002"
+    with psycopg.connect(owner_url.replace("pr_5_sample_owner", "pr_5_sample"), autocommit=True) as connection:
+        connection.execute("INSERT INTO event VALUES (1, 'made')")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DELETE FROM event")
+
+
+def test_two_migrations_at_once_are_safe(owner_url: str) -> None:
+    results: list[str | Exception | None] = []
+
+    def run() -> None:
+        try:
+            results.append(migrate(owner_url, "sample", runtime_role="pr_5_sample"))
+        except Exception as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert results == ["0002", "0002"]
+
+
+def test_migration_that_waits_for_a_lock_fails_and_can_be_repeated(
+    owner_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOCK_TIMEOUT_MS", 200)
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("CREATE TABLE event (id int)")
+        connection.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0001')")
+        connection.commit()
+        connection.execute("LOCK TABLE event IN ACCESS SHARE MODE")
+        with pytest.raises(Exception, match="lock timeout"):
+            migrate(owner_url, "sample", runtime_role="pr_5_sample")
+    assert migrate(owner_url, "sample", runtime_role="pr_5_sample") == "0002"
+
+
+def test_service_without_migrations_has_nothing_to_do() -> None:
+    assert scripts("gateway") is None
