@@ -155,11 +155,11 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
                 if problem.status >= 500:
                     log.warning("answered %s", problem.status, extra={"code": problem.code, "path": path})
             except TimeoutError:
-                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded")
-            except Exception as error:  # noqa: BLE001 - rendered as INTERNAL, like a 500
+                return await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded")
+            except Exception as error:
                 log_failure(error, "call failed", path=path)
                 problem = Problem("internal_error")
-            await context.abort(code_of(problem), problem.code, ((PROBLEM_KEY, encode_problem(problem)),))
+            return await context.abort(code_of(problem), problem.code, ((PROBLEM_KEY, encode_problem(problem)),))
 
     return call
 
@@ -210,7 +210,7 @@ def open_channel(target: str, *, repeatable: tuple[str, ...] = ()) -> grpc.aio.C
 
 def create_rpc_server(handler: Any, is_ready: Callable[[], Awaitable[bool]]) -> grpc.aio.Server:
     """A server with the house's bounds; it answers `grpc.health.v1` from `is_ready`, `livez` with SERVING."""
-    server = grpc.aio.server(
+    return grpc.aio.server(
         handlers=(handler, health_handler(is_ready)),
         maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
         options=(
@@ -226,7 +226,6 @@ def create_rpc_server(handler: Any, is_ready: Callable[[], Awaitable[bool]]) -> 
             ("grpc.so_reuseport", 0),
         ),
     )
-    return server
 
 
 async def serve_rpc(server: grpc.aio.Server, host: str, port: int, stop: asyncio.Event) -> None:

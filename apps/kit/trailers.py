@@ -1,5 +1,6 @@
 """A Problem on its way over gRPC: a status code, and the whole of it in the trailer `problem-bin`."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,10 +67,8 @@ def problem_of_rpc(error: grpc.RpcError) -> Problem:
     trailers: dict[str, Any] = dict(error.trailing_metadata() or ())  # type: ignore[arg-type]
     carried: _Carried | None = None
     if PROBLEM_KEY in trailers:
-        try:
+        with contextlib.suppress(msgspec.DecodeError):
             carried = msgspec.json.decode(trailers[PROBLEM_KEY], type=_Carried)
-        except msgspec.DecodeError:
-            pass
     if carried is not None:
         if carried.code in SERVICE_TOKEN_CODES:
             return errors.BadGateway("service_refused", carried.code)
