@@ -52,3 +52,5 @@ def configure_logging(log_format: str) -> None:
     logging.getLogger("authlib").setLevel(logging.WARNING)
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     logging.getLogger("hypercorn.access").setLevel(logging.WARNING)
+    # It says "connected" when it has opened no connection yet.
+    logging.getLogger("databases").setLevel(logging.WARNING)

@@ -30,6 +30,7 @@ __all__ = [
     "RpcGuard",
     "RpcMethod",
     "RpcPolicy",
+    "TokenVerifier",
     "call_metadata",
     "create_rpc_server",
     "open_channel",
@@ -49,6 +50,9 @@ log = logging.getLogger(__name__)
 
 
 class TokenVerifier(Protocol):
+    @property
+    def has_keys(self) -> bool: ...
+
     async def verify(self, token: str) -> Principal: ...
 
 
@@ -229,8 +233,11 @@ def create_rpc_server(handler: Any, is_ready: Callable[[], Awaitable[bool]]) -> 
 
 
 async def serve_rpc(server: grpc.aio.Server, host: str, port: int, stop: asyncio.Event) -> None:
-    """Serves until `stop` is set, then finishes what runs; raises RuntimeError where the port is taken."""
-    server.add_insecure_port(f"{host}:{port}")
+    """Serves until `stop` is set, then finishes what runs; raises OSError where the port is taken."""
+    try:
+        server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {host}:{port}: is it taken?") from error
     await server.start()
     await stop.wait()
     await server.stop(GRACEFUL_STOP_SECONDS)

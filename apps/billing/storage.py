@@ -1,0 +1,95 @@
+"""Billing's SQL. Every function takes the connection of the transaction that it is part of."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from apps.billing.accounts import CURRENCY, Account
+from apps.kit.context import current_request_id, new_id
+from apps.kit.database import Connection
+from apps.kit.rpc import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a request id was first used for, and what came of it."""
+
+    method: str
+    request_hash: bytes
+    resource_id: UUID
+
+
+async def select_account(connection: Connection, account_id: UUID) -> Account | None:
+    return _account(await connection.fetchrow("SELECT * FROM account WHERE account_id = $1", account_id))
+
+
+async def select_account_by_patient(connection: Connection, patient_id: str) -> Account | None:
+    return _account(await connection.fetchrow("SELECT * FROM account WHERE patient_id = $1", patient_id))
+
+
+async def insert_account(connection: Connection, patient_id: str) -> Account | None:
+    """None where the patient has an account; it then waited for the transaction that opens it."""
+    row = await connection.fetchrow(
+        """
+        INSERT INTO account (account_id, patient_id, status, currency, version)
+        VALUES ($1, $2, 'active', $3, 1)
+        ON CONFLICT (patient_id) DO NOTHING
+        RETURNING *
+        """,
+        new_id(),
+        patient_id,
+        CURRENCY,
+    )
+    return _account(row)
+
+
+async def select_request(connection: Connection, caller: Caller, request_id: str) -> Answered | None:
+    row = await connection.fetchrow(
+        """
+        SELECT method, request_hash, resource_id FROM request
+        WHERE client_id = $1 AND subject = $2 AND request_id = $3
+        """,
+        caller.actor.client_id,
+        caller.actor.subject,
+        request_id,
+    )
+    return Answered(**row) if row else None
+
+
+async def insert_request(connection: Connection, caller: Caller, request_id: str, answered: Answered) -> bool:
+    """False where the request id was used before; it then waited for the transaction that uses it."""
+    row = await connection.fetchrow(
+        """
+        INSERT INTO request (client_id, subject, request_id, method, request_hash, resource_id)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT DO NOTHING
+        RETURNING true
+        """,
+        caller.actor.client_id,
+        caller.actor.subject,
+        request_id,
+        answered.method,
+        answered.request_hash,
+        answered.resource_id,
+    )
+    return row is not None
+
+
+async def insert_audit(connection: Connection, caller: Caller, action: str, account_id: UUID) -> None:
+    await connection.execute(
+        """
+        INSERT INTO audit (audit_id, action, account_id, subject, client_id, service_id, correlation_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        """,
+        new_id(),
+        action,
+        account_id,
+        caller.actor.subject,
+        caller.actor.client_id,
+        caller.service.client_id,
+        current_request_id(),
+    )
+
+
+def _account(row: Any) -> Account | None:
+    return Account(**row) if row else None

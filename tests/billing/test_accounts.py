@@ -1,0 +1,68 @@
+import pytest
+
+from apps.billing.accounts import parse_account_id, parse_account_request
+from apps.billing.service import billing_methods, hash_of
+from apps.billing.settings import Settings
+from apps.catalogue import SERVICES
+from apps.kit.database import Database
+from apps.kit.errors import BadRequest, NotFound
+from apps.kit.rpc import RpcGuard, RpcMethod, rpc_handler
+from apps.kit.settings import SettingsError
+from protos.billing.v1 import billing_pb2 as pb
+from tests.billing.conftest import ENVIRONMENT, FakeVerifier
+
+CONTRACT = pb.DESCRIPTOR.services_by_name["Billing"]
+GUARD = RpcGuard(FakeVerifier(), "billing", "https://health.example", frozenset())
+
+
+@pytest.mark.parametrize("patient_id", ["", "a b", "a/b", "a" * 65, "patient\n", "né"])
+def test_patient_id_is_a_fhir_id(patient_id: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        parse_account_request(pb.CreateBillingAccountRequest(request_id="r", patient_id=patient_id))
+    assert [fault.pointer for fault in refused.value.faults] == ["patient_id"]
+
+
+@pytest.mark.parametrize("request_id", ["", "a b", "a" * 256, "tab\t", "é"])
+def test_request_id_is_short_and_printable(request_id: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        parse_account_request(pb.CreateBillingAccountRequest(request_id=request_id, patient_id="p"))
+    assert [fault.pointer for fault in refused.value.faults] == ["request_id"]
+
+
+def test_account_id_that_is_none_is_unknown() -> None:
+    with pytest.raises(NotFound):
+        parse_account_id("banana")
+
+
+def test_requests_differ_by_their_fields() -> None:
+    one, same, other = (pb.CreateBillingAccountRequest(request_id="r", patient_id=name) for name in ("a", "a", "b"))
+    assert hash_of(one) == hash_of(same) != hash_of(other)
+
+
+def test_every_method_of_the_contract_has_a_policy_that_asks_for_a_scope() -> None:
+    methods = billing_methods(Database(None))  # type: ignore[arg-type]
+    assert rpc_handler(CONTRACT, methods, GUARD)
+    for method in methods:
+        assert method.policy.user, method.name
+        assert method.policy.user == (("billing.read",) if is_read(method) else ("billing.write",)), method.name
+    assert [method.name for method in methods if method.policy.service] == ["CreateBillingAccount"]
+
+
+def is_read(method: RpcMethod) -> bool:
+    return method.name.startswith(("Get", "List"))
+
+
+def test_method_without_a_policy_fails_at_start() -> None:
+    methods = billing_methods(Database(None))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="ListLedgerEntries"):
+        rpc_handler(CONTRACT, methods[:-1], GUARD)
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRONMENT))
+def test_settings_name_what_is_missing(name: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environment({key: value for key, value in ENVIRONMENT.items() if key != name})
+
+
+def test_catalogue_lets_the_gateway_and_the_relay_call() -> None:
+    assert {entry.name for entry in SERVICES.values() if "billing" in entry.calls} == {"gateway", "patient"}
