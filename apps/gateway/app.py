@@ -1,0 +1,98 @@
+"""The gateway: the one public service. It verifies, bounds and proxies; it holds no data."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+
+from apps.gateway.billing import Billing
+from apps.gateway.cors import cors_middleware
+from apps.gateway.edge import Edge
+from apps.gateway.limits import RateLimiter
+from apps.gateway.outcome import render
+from apps.gateway.pages import document_routes
+from apps.gateway.proxy import Proxy, open_session
+from apps.gateway.routes import public_routes
+from apps.gateway.settings import Settings
+from apps.kit.credentials import ServiceCredentials
+from apps.kit.rpc import open_channel
+from apps.kit.tokens import Verifier, VerifierSettings, open_verifier
+from apps.kit.web import Readiness, create_web_app, health_routes
+
+CLIENT_ID = "service-gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What lies beyond the process."""
+
+    verifier: Verifier
+    session: aiohttp.ClientSession
+    billing: Billing
+
+
+OpenNeighbours = Callable[[Settings], AbstractAsyncContextManager[Neighbours]]
+
+
+@asynccontextmanager
+async def open_neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
+    """None of them need be there yet."""
+    auth_url = settings.upstreams["auth"]
+    verification = VerifierSettings(
+        issuer=settings.public_url,
+        audiences=(settings.public_url,),
+        auth_url=auth_url,
+        client_id=CLIENT_ID,
+        client_secret=settings.client_secret,
+    )
+    async with (
+        aiohttp.ClientSession(trust_env=False) as auth_session,
+        open_session(settings.bounds) as session,
+        open_verifier(verification, auth_session) as verifier,
+        open_channel(settings.billing_target) as channel,
+    ):
+        tokens = ServiceCredentials(auth_url, CLIENT_ID, settings.client_secret, auth_session)
+        yield Neighbours(verifier, session, Billing(channel, tokens, settings.bounds.rpc_seconds))
+
+
+def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbours) -> Starlette:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        async with neighbours(settings) as found:
+            yield {
+                "settings": settings,
+                "verifier": found.verifier,
+                "proxy": Proxy(found.session, settings),
+                "billing": found.billing,
+            }
+
+    app = create_web_app(
+        [*public_routes(settings), *document_routes(settings), *health_routes(readiness)],
+        lifespan=lifespan,
+        middleware=(
+            *cors_middleware(settings.cors_allowed_origins),
+            Middleware(Edge, settings=settings, limiter=RateLimiter(settings.bounds.requests_per_minute)),
+        ),
+        render=render,
+    )
+    # A path is what it is: a redirect would send the client to an address that the service made up.
+    app.router.redirect_slashes = False
+    # The proxy counts what it passes on, and refuses it in the house's own words.
+    app.max_body_size = None
+    return app
+
+
+async def readiness(request: Request) -> Readiness:
+    """Fails only where the keys were never had: one service down never takes the gateway along."""
+    state = request.state
+    degraded = {
+        *state.verifier.degraded,
+        *(upstream.name for upstream in state.proxy.upstreams.values() if not upstream.reachable),
+        *(() if state.billing.is_reachable else ("billing",)),
+    }
+    return Readiness(failed=() if state.verifier.has_keys else ("keys",), degraded=tuple(sorted(degraded)))

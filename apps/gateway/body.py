@@ -1,0 +1,86 @@
+"""The body of a request on its way through: counted and timed, never gathered, unless it is small."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.types import Receive, Scope
+
+from apps.kit.errors import BadRequest, ContentTooLarge, Problem
+
+# Small enough to hold, so that it goes out in one piece and can be sent again.
+SMALL_BODY_BYTES = 64 * 1024
+
+
+class RequestTimeout(Problem):
+    status = 408
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was whole: there is nobody to answer."""
+
+
+class RequestBody:
+    """`length`: the declared one, None where there is none (chunked, or HTTP/2). `fault`: why `chunks` broke off.
+
+    The constructor raises ContentTooLarge and BadRequest for what the headers alone show.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, *, max_bytes: int, receive_seconds: float) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._seconds = receive_seconds
+        self.fault: Problem | ClientGone | None = None
+        self.length: int | None = None
+        chunked = False
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                if not value.isdigit():
+                    raise BadRequest("malformed_header", "Content-Length")
+                self.length = int(value)
+            elif name == b"transfer-encoding":
+                chunked = True
+        if chunked:
+            # RFC 9112, 6.3: the length is not to be believed then.
+            self.length = None
+        elif self.length is None and scope["http_version"].startswith("1"):
+            self.length = 0
+        if self.length is not None and self.length > max_bytes:
+            raise too_large(max_bytes)
+
+    @property
+    def is_small(self) -> bool:
+        return self.length is not None and self.length <= SMALL_BODY_BYTES
+
+    async def read(self) -> bytes:
+        """A small body whole."""
+        if self.length == 0:
+            return b""
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        received = 0
+        bound = self._max_bytes if self.length is None else self.length
+        while True:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    message = await self._receive()
+            except TimeoutError:
+                self.fault = RequestTimeout("request_timeout", "the body came too slowly")
+                raise self.fault from None
+            if message["type"] != "http.request":
+                # Ending quietly would make half a body look whole to the service.
+                self.fault = ClientGone()
+                raise self.fault
+            chunk = message.get("body", b"")
+            received += len(chunk)
+            if received > bound:
+                self.fault = too_large(self._max_bytes)
+                raise self.fault
+            if chunk:
+                yield chunk
+            if not message.get("more_body", False):
+                return
+
+
+def too_large(max_bytes: int) -> ContentTooLarge:
+    return ContentTooLarge("content_too_large", f"at most {max_bytes} bytes")

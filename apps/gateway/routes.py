@@ -1,0 +1,108 @@
+"""What is public: each path, the service that answers it, and what a caller needs. Everything else is 404."""
+
+from collections.abc import Mapping
+
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+
+from apps.gateway.billing import billing_routes
+from apps.gateway.proxy import Forwarded
+from apps.gateway.settings import Settings
+from apps.kit.scopes import parse_smart_scope
+from apps.kit.web import AUTHENTICATED, PUBLIC, Endpoint, Operation, PolicedRoute, Policy, scopes, smart
+
+ADMIN = scopes("admin")
+ANALYTICS = scopes("analytics.read")
+# What each entry of a Bundle needs is known to the patient service, which reads it.
+ANY_SMART = Policy(
+    "any SMART scope", lambda principal, request: any(parse_smart_scope(scope) for scope in principal.scopes)
+)
+
+
+class ResourceType(Convertor[str]):
+    regex = "[A-Z][A-Za-z]{1,63}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+class ResourceId(ResourceType):
+    # https://hl7.org/fhir/R4/datatypes.html#id
+    regex = "[A-Za-z0-9.-]{1,64}"
+
+
+register_url_convertor("fhirtype", ResourceType())
+register_url_convertor("fhirid", ResourceId())
+
+PATIENT: Mapping[str, Mapping[str, Policy]] = {
+    "/api/patients": {"GET": smart("s", "Patient"), "POST": smart("c", "Patient")},
+    "/api/patients/{id}": {
+        "GET": smart("r", "Patient"),
+        "PUT": smart("u", "Patient"),
+        "DELETE": smart("d", "Patient"),
+    },
+    "/fhir/R4/metadata": {"GET": PUBLIC},
+    "/fhir/R4/{type:fhirtype}": {"GET": smart("s"), "POST": smart("c")},
+    "/fhir/R4/{type:fhirtype}/_search": {"POST": smart("s")},
+    "/fhir/R4/Patient/{id:fhirid}/$everything": {"GET": smart("r", "Patient")},
+    "/fhir/R4/{type:fhirtype}/{id:fhirid}": {"GET": smart("r"), "PUT": smart("u"), "DELETE": smart("d")},
+    "/fhir/R4/{type:fhirtype}/{id:fhirid}/_history": {"GET": smart("r")},
+    "/fhir/R4/{type:fhirtype}/{id:fhirid}/_history/{vid:fhirid}": {"GET": smart("r")},
+}
+BUNDLE: Mapping[str, Mapping[str, Policy]] = {"/fhir/R4": {"POST": ANY_SMART}}
+
+# The auth service itself tells who may what at these (RFC 6749, 7009, 7662, OpenID Connect).
+AUTH: Mapping[str, Mapping[str, Policy]] = {
+    "/.well-known/openid-configuration": {"GET": PUBLIC},
+    "/.well-known/oauth-authorization-server": {"GET": PUBLIC},
+    "/.well-known/smart-configuration": {"GET": PUBLIC},
+    "/.well-known/jwks.json": {"GET": PUBLIC},
+    "/fhir/R4/.well-known/smart-configuration": {"GET": PUBLIC},
+    "/oauth2/authorize": {"GET": PUBLIC, "POST": PUBLIC},
+    "/oauth2/token": {"POST": PUBLIC},
+    "/oauth2/revoke": {"POST": PUBLIC},
+    "/oauth2/introspect": {"POST": PUBLIC},
+    "/oauth2/userinfo": {"GET": AUTHENTICATED, "POST": AUTHENTICATED},
+    "/oauth2/logout": {"GET": PUBLIC, "POST": PUBLIC},
+    "/auth/v1/users": {"GET": ADMIN, "POST": ADMIN},
+    "/auth/v1/users/{id}": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
+    "/auth/v1/clients": {"GET": ADMIN, "POST": ADMIN},
+    "/auth/v1/clients/{id}": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
+}
+PASSWORD_LOGIN: Mapping[str, Mapping[str, Policy]] = {
+    "/auth/login": {"POST": PUBLIC},
+    "/auth/validate": {"GET": AUTHENTICATED},
+}
+
+ANALYTICS_PATHS: Mapping[str, Mapping[str, Policy]] = {
+    f"/analytics/v1/{name}": {"GET": ANALYTICS}
+    for name in ("registrations", "demographics", "conditions/top", "encounters", "lag")
+}
+
+
+def public_routes(settings: Settings) -> list[PolicedRoute]:
+    """The oftenest called come first: they are looked through in order."""
+    body_bytes = settings.bounds.body_bytes
+    return [
+        *_forwarded("patient", PATIENT, body_bytes),
+        *_forwarded("patient", BUNDLE, settings.bounds.bundle_bytes),
+        *billing_routes(),
+        *_forwarded("analytics", ANALYTICS_PATHS, body_bytes),
+        *_forwarded("auth", AUTH, body_bytes),
+        *_forwarded("auth", PASSWORD_LOGIN if settings.password_login_enabled else {}, body_bytes),
+    ]
+
+
+def _forwarded(name: str, table: Mapping[str, Mapping[str, Policy]], max_body_bytes: int) -> list[PolicedRoute]:
+    async def forward(request: Request) -> Response:
+        return Forwarded(request.state.proxy, name, max_body_bytes)
+
+    endpoint: Endpoint = forward
+    return [
+        PolicedRoute(path, *(Operation(method, endpoint, policy) for method, policy in operations.items()))
+        for path, operations in table.items()
+    ]

@@ -1,0 +1,257 @@
+"""A gateway on a real socket, with services behind it that a test scripts."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import aiohttp
+from google.protobuf.message import Message
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from apps.gateway.app import Neighbours, create_app
+from apps.gateway.billing import Billing
+from apps.gateway.proxy import open_session
+from apps.gateway.settings import Bounds, Settings
+from apps.kit.errors import Problem
+from apps.kit.revocations import Revocations
+from apps.kit.tokens import Verifier
+from apps.kit.web import serve_http
+
+PUBLIC_URL = "https://health.example"
+LIMIT_SECONDS = 5.0
+NAMES = ("auth", "patient", "analytics")
+
+
+@cache
+def signing_key(kid: str = "test-1") -> RSAKey:
+    return RSAKey.generate_key(2048, {"kid": kid, "alg": "RS256", "use": "sig"})
+
+
+def make_token(scope: str = "", key: RSAKey | None = None, **changes: Any) -> str:
+    now = int(time.time())
+    claims = {
+        "iss": PUBLIC_URL,
+        "aud": PUBLIC_URL,
+        "sub": "user-1",
+        "client_id": "client-1",
+        "jti": "token-1",
+        "iat": now,
+        "exp": now + 600,
+        "scope": scope,
+        "roles": [],
+        **changes,
+    }
+    key = key or signing_key()
+    header = {"alg": "RS256", "kid": key.kid, "typ": "at+jwt"}
+    return jwt.encode(header, claims, key, ["RS256"], default_type=None)
+
+
+class FakeAuth:
+    async def fetch_keys(self) -> Any:
+        return {"keys": [signing_key().as_dict(private=False)]}
+
+    async def fetch_revocations(self) -> Revocations:
+        return Revocations()
+
+
+@dataclass
+class FakeBilling:
+    """Stands for the channel: answers what the test says and keeps what it was asked."""
+
+    answer: Message | Problem | None = None
+    calls: list[tuple[str, Message, str]] = field(default_factory=list)
+    is_reachable: bool = True
+
+    async def call(self, rpc: str, request: Message, user_token: str) -> Message:
+        self.calls.append((rpc, request, user_token))
+        if isinstance(self.answer, Problem):
+            raise self.answer
+        assert self.answer is not None
+        return self.answer
+
+
+@dataclass(frozen=True)
+class Seen:
+    method: str
+    raw_path: bytes
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    def values(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self.headers if key == name]
+
+
+@dataclass
+class Answer:
+    status: int = 200
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b"{}"
+
+
+@dataclass
+class Service:
+    """Answers `answer` to everything; `hold`, where given, is waited for first."""
+
+    answer: Answer = field(default_factory=Answer)
+    hold: asyncio.Event | None = None
+    seen: list[Seen] = field(default_factory=list)
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        self.reached.set()
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        self.seen.append(Seen(scope["method"], scope["raw_path"], scope["query_string"], list(scope["headers"]), body))
+        if self.hold:
+            await self.hold.wait()
+        await send({"type": "http.response.start", "status": self.answer.status, "headers": self.answer.headers})
+        await send({"type": "http.response.body", "body": self.answer.body})
+
+
+@dataclass
+class Gateway:
+    port: int
+    services: dict[str, Service]
+    billing: FakeBilling
+    session: aiohttp.ClientSession
+
+    @property
+    def patient(self) -> Service:
+        return self.services["patient"]
+
+    @contextlib.asynccontextmanager
+    async def call(
+        self, method: str, path: str, *, scope: str | None = None, token: str | None = None, **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """`scope`: the call carries a good token with these scopes."""
+        headers = dict(options.pop("headers", {}))
+        if scope is not None:
+            token = make_token(scope)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        url = aiohttp.client.URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
+        async with self.session.request(method, url, headers=headers, allow_redirects=False, **options) as answer:
+            yield answer
+
+    async def raw(self, request: bytes) -> bytes:
+        """Sends bytes as they are and reads until the server closes the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request)
+            async with asyncio.timeout(LIMIT_SECONDS):
+                return await reader.read()
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, tls: tuple[str, str] | None = None) -> AsyncIterator[int]:
+    """The port on which `app` is served while the block runs."""
+    port = free_port()
+    stop = asyncio.Event()
+    task = asyncio.create_task(serve_http(app, "127.0.0.1", port, stop, tls))
+    try:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    if task.done():
+                        task.result()
+                    await asyncio.sleep(0.005)
+                else:
+                    writer.close()
+                    break
+        yield port
+    finally:
+        stop.set()
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await task
+
+
+@contextlib.asynccontextmanager
+async def raw_service(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """The URL of a service that speaks bytes, however badly."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handle(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def make_settings(**changes: Any) -> Settings:
+    settings = Settings(
+        environment="local",
+        host="127.0.0.1",
+        port=4004,
+        public_url=PUBLIC_URL,
+        log_format="text",
+        upstreams={name: "http://127.0.0.1:1" for name in NAMES},
+        billing_target="127.0.0.1:1",
+        client_secret="gateway-secret",
+        password_login_enabled=True,
+        bounds=Bounds(requests_per_minute=1_000_000),
+    )
+    return replace(settings, **changes)
+
+
+@contextlib.asynccontextmanager
+async def open_gateway(*, upstreams: dict[str, str] | None = None, **changes: Any) -> AsyncIterator[Gateway]:
+    """A gateway before three scripted services; `upstreams` puts others in their place."""
+    services = {name: Service() for name in NAMES}
+    billing = FakeBilling()
+
+    async with contextlib.AsyncExitStack() as stack:
+        urls = {
+            name: f"http://127.0.0.1:{await stack.enter_async_context(serving(service))}"
+            for name, service in services.items()
+            if name not in (upstreams or {})
+        }
+        settings = make_settings(upstreams={**urls, **(upstreams or {})}, **changes)
+
+        @contextlib.asynccontextmanager
+        async def neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
+            verifier = Verifier(PUBLIC_URL, (PUBLIC_URL,), FakeAuth())
+            await verifier.refresh()
+            async with open_session(settings.bounds) as session:
+                fake: Any = billing
+                stand_in: Billing = fake
+                yield Neighbours(verifier, session, stand_in)
+
+        port = await stack.enter_async_context(serving(create_app(settings, neighbours=neighbours)))
+        session = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
+        yield Gateway(port, services, billing, session)
