@@ -43,6 +43,7 @@ class Postgres:
     host: str
     port: int
     admin_url: str
+    process: Process | None = None
 
 
 @contextmanager
@@ -105,7 +106,7 @@ def open_postgres(
         superuser_url = url("postgres", passwords["superuser"], port, "postgres")
         wait_until(lambda: answers(superuser_url), seconds=START_SECONDS, what="PostgreSQL", alive=process.check)
         make_administrator(superuser_url, passwords["admin"])
-        yield Postgres("127.0.0.1", port, url(ADMIN, passwords["admin"], port, MAINTENANCE_DATABASE))
+        yield Postgres("127.0.0.1", port, url(ADMIN, passwords["admin"], port, MAINTENANCE_DATABASE), process)
     finally:
         process.stop()
         if not durable and data != directory:

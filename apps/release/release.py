@@ -1,0 +1,74 @@
+"""What must be true before services start: databases and roles, secrets, migrations, the services' own clients."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
+
+import asyncpg
+
+from apps.catalogue import DATABASES
+from apps.release.bootstrap import RUNTIME_CONNECTIONS, DatabaseRoles, PasswordOf, bootstrap, drop
+from apps.release.migrate import migrate
+from apps.release.secrets import SecretStore, fill_secrets, service_clients
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a release goes: this machine or AWS. URLs carry all that a connection needs, TLS included.
+
+    `admin_url(database)` is the administrator's, on the instance that holds the database of that catalogue name;
+    `owner_url(database, roles)` the owner's; `password_of` is None where roles sign in by IAM.
+    """
+
+    admin_url: Callable[[str], str]
+    owner_url: Callable[[str, DatabaseRoles], str]
+    password_of: PasswordOf
+    secrets: SecretStore
+    runtime_connections: int = RUNTIME_CONNECTIONS
+
+
+def release(place: Place, *, prefix: str = "") -> dict[str, str]:
+    """Brings everything to what this version needs and gives the secrets by name. Safe to repeat, and two at once."""
+    for admin_url, names in by_instance(place):
+        bootstrap(
+            admin_url,
+            names,
+            prefix=prefix,
+            password_of=place.password_of,
+            runtime_connections=place.runtime_connections,
+        )
+    secrets = fill_secrets(place.secrets)
+    for name in DATABASES:
+        roles = DatabaseRoles(prefix + name)
+        revision = migrate(place.owner_url(name, roles), name, runtime_role=roles.runtime)
+        log.info("migrated", extra={"database": roles.database, "revision": revision})
+    asyncio.run(register_clients(place.owner_url("auth", DatabaseRoles(prefix + "auth")), service_clients(secrets)))
+    return secrets
+
+
+def drop_preview(place: Place, *, prefix: str) -> None:
+    """Drops a preview's databases and roles; refuses any prefix but `pr_<n>_`."""
+    for admin_url, names in by_instance(place):
+        drop(admin_url, names, prefix=prefix)
+
+
+def by_instance(place: Place) -> list[tuple[str, tuple[str, ...]]]:
+    located = sorted((place.admin_url(name), name) for name in DATABASES)
+    return [(url, tuple(name for _, name in group)) for url, group in groupby(located, key=lambda pair: pair[0])]
+
+
+async def register_clients(auth_url: str, clients: dict[str, str]) -> None:
+    """Registers each service's own OAuth client, whose secret is known to it alone."""
+    from apps.auth.clients import register_service_clients
+
+    connection = await asyncpg.connect(auth_url, timeout=CONNECT_TIMEOUT_SECONDS)
+    try:
+        await register_service_clients(connection, clients)
+    finally:
+        await connection.close()

@@ -1,0 +1,152 @@
+"""`scripts/up`: runs the whole platform on this machine."""
+
+import argparse
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import traceback
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from infrastructure.local.home import LOCAL, ROOT, open_home, open_throwaway
+from infrastructure.local.output import Output
+from infrastructure.local.platform import Platform, choose_ports, open_platform
+from infrastructure.local.process import GUARD, StartError
+from infrastructure.local.table import describe
+
+FAILED = 1
+INTERRUPTED = 130
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RUN_STOP_SECONDS = 30.0
+
+
+class Stop(BaseException):
+    """The runner was asked to stop."""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/up", description="Runs the whole platform on this machine: PostgreSQL, Kafka and five services."
+    )
+    parser.add_argument("--fresh", action="store_true", help="start with empty data")
+    parser.add_argument("--port", type=port, help="the gateway's port (4004)")
+    parser.add_argument(
+        "--run",
+        nargs=argparse.REMAINDER,
+        metavar="CMD",
+        help="run CMD against a throwaway platform on free ports, then stop, with CMD's status",
+    )
+    options = parser.parse_args(arguments)
+    if options.run == []:
+        parser.error("--run needs a command")
+    if options.run and options.fresh:
+        parser.error("--fresh is for the lasting platform: a throwaway one is always empty")
+    return options
+
+
+def port(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not {text!r}")
+    return int(text)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parse(arguments)
+    stop_by_signal()
+    try:
+        return run_command(options) if options.run else run_until_stopped(options)
+    except Stop:
+        return INTERRUPTED
+    except StartError as error:
+        return fail(str(error))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return fail("the disk is full: make room and try again")
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return fail(f"may not write {error.filename or LOCAL}: is the checkout another user's?")
+        return fail_unexpectedly(error)
+    except Exception as error:
+        return fail_unexpectedly(error)
+
+
+def run_until_stopped(options: argparse.Namespace) -> int:
+    with open_home(fresh=options.fresh) as home:
+        output = Output(sys.stdout, home.logs, show_logs=True)
+        ports = choose_ports(public_port=options.port, throwaway=False)
+        try:
+            with open_platform(home, output, ports, durable=True) as platform:
+                output.text(describe(platform, output.seconds, sys.stdout))
+                platform.services.watch(platform.check)
+        except Stop:
+            output.text("stopped")
+    return 0
+
+
+def run_command(options: argparse.Namespace) -> int:
+    with open_throwaway() as home:
+        output = Output(sys.stderr, home.logs, show_logs=False)
+        ports = choose_ports(public_port=options.port, throwaway=True)
+        try:
+            with open_platform(home, output, ports, durable=False) as platform:
+                output.progress(f"the platform is ready at {platform.url}")
+                status = run(options.run, platform)
+        except StartError as error:
+            raise StartError(f"{error} (logs: {home.logs.relative_to(ROOT)})") from error
+        home.keep_logs = status != 0
+    return status
+
+
+def run(command: Sequence[str], platform: Platform) -> int:
+    """Runs the command, on this terminal, and gives its exit status."""
+    environment = {**os.environ, **platform.environment()}
+    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", "")))
+    guard = [sys.executable, "-IS", str(GUARD), str(os.getpid()), str(int(signal.SIGTERM)), "--"]
+    found = shutil.which(command[0], path=environment["PATH"])
+    if found is None:
+        raise StartError(f"there is no command {command[0]}")
+    running = subprocess.Popen([*guard, found, *command[1:]], env=environment)
+    try:
+        platform.services.watch(platform.check, until=lambda: running.poll() is not None)
+    except BaseException:
+        running.terminate()
+        try:
+            running.wait(RUN_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+        raise
+    status = running.returncode
+    return status if status >= 0 else 128 - status
+
+
+def stop_by_signal() -> None:
+    def stop(number: int, frame: types.FrameType | None) -> NoReturn:
+        # What follows is the orderly stop: a second Ctrl-C must not break it off.
+        for other in STOP_SIGNALS:
+            signal.signal(other, signal.SIG_IGN)
+        raise Stop
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop)
+
+
+def fail(message: str) -> int:
+    print(f"scripts/up: {message}", file=sys.stderr)
+    return FAILED
+
+
+def fail_unexpectedly(error: Exception) -> int:
+    LOCAL.mkdir(exist_ok=True)
+    log = LOCAL / "up.log"
+    log.write_text("".join(traceback.format_exception(error)))
+    first = next(iter(str(error).splitlines()), "")
+    return fail(f"{type(error).__name__}: {first} (all of it: {log.relative_to(ROOT)})")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,175 @@
+"""Where a platform on this machine keeps its data, logs and passwords: `.local/`, or a throwaway folder."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from infrastructure.local.postgres import remove_place, write_private
+from infrastructure.local.process import StartError
+
+ROOT = Path(__file__).parents[2]
+LOCAL = ROOT / ".local"
+THROWAWAY = "platform-run-"
+LEAST_FREE_BYTES = 500 * 2**20
+# A killed runner's processes end with it; PostgreSQL takes its shutdown's time.
+PREVIOUS_SECONDS = 20.0
+
+
+@dataclass(slots=True)
+class Home:
+    """`lock` is held as long as the runner or a process that it started lives: they inherit it."""
+
+    directory: Path
+    logs: Path
+    lock: int
+    keep_logs: bool = True
+
+    @property
+    def postgres(self) -> Path:
+        return self.directory / "postgres"
+
+    @property
+    def kafka(self) -> Path:
+        return self.directory / "kafka"
+
+    @property
+    def jars(self) -> Path:
+        return LOCAL / "maven"
+
+
+class LocalSecrets:
+    """A file of `name: value` that only its owner may read, each value made when it is first asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+
+    def read(self, name: str) -> str | None:
+        return self._values.get(name)
+
+    def write(self, name: str, value: str) -> None:
+        self._values[name] = value
+        write_private(self._path, json.dumps(self._values, indent=1, sort_keys=True) + "\n")
+
+    def make(self, name: str) -> str:
+        """The value, 24 random bytes in base64url where there is none yet."""
+        if name not in self._values:
+            self.write(name, secrets.token_urlsafe(24))
+        return self._values[name]
+
+
+@contextlib.contextmanager
+def open_home(*, fresh: bool) -> Iterator[Home]:
+    """The lasting one in `.local/`, emptied where `fresh`. Raises StartError where another runner has it."""
+    directory = LOCAL / "data"
+    make_private(LOCAL)
+    with held_lock(LOCAL / "lock") as lock:
+        check_disk(LOCAL)
+        if fresh:
+            remove_place(directory / "postgres")
+            shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(exist_ok=True)
+        logs = LOCAL / "logs"
+        logs.mkdir(exist_ok=True)
+        yield Home(directory, logs, lock)
+
+
+@contextlib.contextmanager
+def open_throwaway() -> Iterator[Home]:
+    """One that is removed at the end, but for its logs under `.local/logs/` unless `keep_logs` was set to false."""
+    make_private(LOCAL)
+    sweep(Path(tempfile.gettempdir()))
+    directory = Path(tempfile.mkdtemp(prefix=THROWAWAY))
+    check_disk(directory)
+    # PostgreSQL's own user must be able to pass.
+    directory.chmod(0o711)
+    logs = LOCAL / "logs" / f"run-{os.getpid()}"
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.mkdir(parents=True)
+    try:
+        with held_lock(directory / "lock") as lock:
+            home = Home(directory, logs, lock)
+            yield home
+            if not home.keep_logs:
+                shutil.rmtree(logs, ignore_errors=True)
+    finally:
+        remove_place(directory / "postgres")
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def make_private(directory: Path) -> None:
+    directory.mkdir(exist_ok=True)
+    # Others may pass, as PostgreSQL's own user must, but not look around.
+    directory.chmod(0o711)
+
+
+@contextlib.contextmanager
+def held_lock(path: Path) -> Iterator[int]:
+    """The descriptor of the locked file, which holds the runner's pid. Raises StartError where it cannot be had."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + PREVIOUS_SECONDS
+        while not try_lock(descriptor):
+            holder = os.pread(descriptor, 20, 0).decode().strip()
+            if holder.isdigit() and is_alive(int(holder)):
+                raise StartError(
+                    f"the platform already runs here (process {holder}): stop it with Ctrl-C, or `kill {holder}`"
+                )
+            if time.monotonic() > deadline:
+                raise StartError(f"processes of a runner that was killed still hold {path}: end them and try again")
+            time.sleep(0.1)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sweep(folder: Path) -> None:
+    """Removes what throwaway platforms left behind whose runner was killed."""
+    for left in folder.glob(f"{THROWAWAY}*"):
+        try:
+            descriptor = os.open(left / "lock", os.O_RDWR)
+        except OSError:
+            # Another's, or one that is being made.
+            continue
+        try:
+            if try_lock(descriptor):
+                remove_place(left / "postgres")
+                shutil.rmtree(left, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
+def check_disk(directory: Path) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < LEAST_FREE_BYTES:
+        raise StartError(
+            f"the disk is full: {free // 2**20} MiB are free at {directory}, {LEAST_FREE_BYTES // 2**20} are needed"
+        )

@@ -1,0 +1,72 @@
+"""What the runner says: progress, each process's log lines, and at the end one table."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TextIO
+
+from infrastructure.local.process import Write
+
+COLOURS = {
+    "gateway": "36",
+    "auth": "35",
+    "patient": "32",
+    "billing": "33",
+    "analytics": "34",
+    "postgres": "90",
+    "kafka": "90",
+}
+RED, DIM, RESET = "\x1b[31m", "\x1b[2m", "\x1b[0m"
+
+
+class Output:
+    """Writes to `screen`, and each process's lines also to `<logs>/<process>.log`.
+
+    With `show_logs=False` the lines go to the files alone.
+    """
+
+    def __init__(self, screen: TextIO, logs: Path, *, show_logs: bool) -> None:
+        self._screen = screen
+        self._logs = logs
+        self._show_logs = show_logs
+        self._coloured = screen.isatty()
+        self._lock = threading.Lock()
+        self._started_at = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the runner began."""
+        return time.monotonic() - self._started_at
+
+    def progress(self, message: str) -> None:
+        self._print(self._paint(DIM, f"{self.seconds:5.1f} s") + f"  {message}")
+
+    def error(self, message: str) -> None:
+        self._print(self._paint(RED, f"scripts/up: {message}"))
+
+    def text(self, message: str) -> None:
+        self._print(message)
+
+    def log_of(self, name: str) -> Write:
+        """Writes a line of the process's log: prefixed and coloured to the screen, as it is to its file."""
+        file = (self._logs / f"{name}.log").open("a", buffering=1, encoding="utf-8")
+        prefix = self._paint(f"\x1b[{COLOURS.get(name, '37')}m", f"{name:<9} |")
+
+        def write(line: str) -> None:
+            file.write(line + "\n")
+            if self._show_logs:
+                self._print(f"{prefix} {line}")
+
+        return write
+
+    def _paint(self, colour: str, text: str) -> str:
+        return f"{colour}{text}{RESET}" if self._coloured else text
+
+    def _print(self, line: str) -> None:
+        with self._lock:
+            try:
+                print(line, file=self._screen, flush=True)
+            except (BrokenPipeError, ValueError):
+                # Nobody reads any more: the files do.
+                self._screen = sys.__stderr__ if self._screen is sys.stdout and sys.__stderr__ else self._screen

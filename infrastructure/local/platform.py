@@ -1,0 +1,132 @@
+"""The whole platform on this machine: PostgreSQL, Kafka, what a release does, and the five services."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from apps.catalogue import DATABASES, SERVICES, TOPICS
+from apps.release.bootstrap import DatabaseRoles
+from infrastructure.local.accounts import Accounts, make_accounts
+from infrastructure.local.home import Home, LocalSecrets
+from infrastructure.local.jars import resolve_jars
+from infrastructure.local.kafka import Kafka, create_topics, open_kafka
+from infrastructure.local.locate import LocalLocate
+from infrastructure.local.output import Output
+from infrastructure.local.postgres import Postgres, open_postgres
+from infrastructure.local.process import StartError, free_port, port_is_free
+from infrastructure.local.services import Services, open_services
+
+PUBLIC = next(entry for entry in SERVICES.values() if entry.public)
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    postgres: Postgres
+    kafka: Kafka
+    services: Services
+    accounts: Accounts
+    ports: Mapping[str, int]
+    database_urls: Mapping[str, str]
+    secrets: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        return public_url(self.ports)
+
+    def environment(self) -> dict[str, str]:
+        """What `--run` and the tests know it by."""
+        found = {
+            "PLATFORM_URL": self.url,
+            "PLATFORM_CLIENT_ID": self.accounts.client_id,
+            "PLATFORM_CLIENT_SECRET": self.accounts.client_secret,
+            "PLATFORM_USER": self.accounts.user,
+            "PLATFORM_PASSWORD": self.accounts.password,
+            "PLATFORM_POSTGRES_ADMIN_URL": self.postgres.admin_url,
+            "PLATFORM_KAFKA": self.kafka.bootstrap_servers,
+        }
+        for entry in SERVICES.values():
+            kind = "URL" if entry.protocol == "http" else "TARGET"
+            found[f"PLATFORM_{entry.name.upper()}_{kind}"] = self.services.locate.service(entry)
+        for name, url in self.database_urls.items():
+            found[f"PLATFORM_{name.upper()}_DATABASE_URL"] = url
+        for name in (name for name in self.secrets if name.endswith("_CLIENT_SECRET")):
+            found[f"PLATFORM_{name}"] = self.secrets[name]
+        return found
+
+    def check(self) -> None:
+        """Raises StartError where PostgreSQL or Kafka has ended: nothing goes on without them."""
+        assert self.postgres.process is not None
+        self.postgres.process.check()
+        self.kafka.process.check()
+
+
+@contextlib.contextmanager
+def open_platform(home: Home, output: Output, ports: Mapping[str, int], *, durable: bool) -> Iterator[Platform]:
+    """Starts everything, yields once each service is ready, and stops everything at the end. Raises StartError."""
+    secrets = LocalSecrets(home.directory / "secrets.json")
+    jars = resolve_jars(home.jars, report=output.progress)
+    keep_open = (home.lock,)
+    with contextlib.ExitStack() as stack:
+        # Java takes the longest: it starts first, and the migrations run meanwhile.
+        kafka = stack.enter_context(open_kafka(home.kafka, jars, write=output.log_of("kafka"), keep_open=keep_open))
+        postgres = stack.enter_context(
+            open_postgres(home.postgres, durable=durable, write=output.log_of("postgres"), keep_open=keep_open)
+        )
+        output.progress("PostgreSQL is ready")
+        filled, database_urls = release_locally(postgres, secrets)
+        output.progress("databases are migrated")
+        kafka.wait()
+        create_topics(kafka.bootstrap_servers, TOPICS.values())
+        output.progress("Kafka is ready")
+        locate = LocalLocate(ports, public_url(ports), database_urls, kafka.bootstrap_servers, os.environ)
+        services = stack.enter_context(open_services(locate, filled, output, keep_open))
+        accounts = make_accounts(database_urls["auth"], secrets)
+        services.wait_ready()
+        yield Platform(postgres, kafka, services, accounts, ports, database_urls, filled)
+
+
+def release_locally(postgres: Postgres, secrets: LocalSecrets) -> tuple[dict[str, str], dict[str, str]]:
+    """Runs the release here, and gives the services' secrets by name and the runtime roles' URLs by database."""
+    # Costs 0.5 s to import, while Kafka starts.
+    from apps.release.release import Place, release
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+    def password_of(role: str) -> str:
+        return secrets.make(f"POSTGRES_{role.upper()}")
+
+    def url_of(role: str, database: str) -> str:
+        return f"postgresql://{role}:{password_of(role)}@{postgres.host}:{postgres.port}/{database}"
+
+    place = Place(
+        admin_url=lambda name: postgres.admin_url,
+        owner_url=lambda name, roles: url_of(roles.owner, roles.database),
+        password_of=password_of,
+        secrets=secrets,
+    )
+    filled = release(place)
+    runtime = {name: DatabaseRoles(name) for name in DATABASES}
+    return filled, {name: url_of(roles.runtime, roles.database) for name, roles in runtime.items()}
+
+
+def public_url(ports: Mapping[str, int]) -> str:
+    return f"http://127.0.0.1:{ports[PUBLIC.name]}"
+
+
+def choose_ports(*, public_port: int | None, throwaway: bool) -> dict[str, int]:
+    """A port for each service: free ones for a throwaway platform, else the catalogue's where they are free.
+
+    Raises StartError where the public one is taken: what is printed and written in documents must be true.
+    """
+    ports: dict[str, int] = {}
+    for entry in SERVICES.values():
+        wanted = public_port if entry.public and public_port else None if throwaway else entry.port
+        if wanted and port_is_free(wanted):
+            ports[entry.name] = wanted
+        elif wanted and entry.public:
+            raise StartError(f"port {wanted} is taken: stop what listens there, or choose another with --port")
+        else:
+            ports[entry.name] = next(port for port in iter(free_port, 0) if port not in ports.values())
+    return ports

@@ -1,0 +1,111 @@
+"""The services as processes: started all at once, waited for by readiness, started again where one dies."""
+
+import contextlib
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from apps.catalogue import SERVICES, Service, environment
+from apps.kit.probe import probe_grpc, probe_http
+from infrastructure.local.home import ROOT
+from infrastructure.local.locate import LocalLocate
+from infrastructure.local.output import Output
+from infrastructure.local.process import POLL_SECONDS, Process, StartError
+
+READY_SECONDS = 40.0
+WATCH_SECONDS = 0.3
+# As an orchestrator does: a service that dies is started again, but not for ever.
+MOST_RESTARTS = 20
+
+
+@dataclass
+class Services:
+    """The running services."""
+
+    locate: LocalLocate
+    secrets: Mapping[str, str]
+    output: Output
+    keep_open: Sequence[int]
+    processes: dict[str, Process] = field(default_factory=dict)
+    restarts: int = 0
+
+    def start(self, entry: Service) -> None:
+        self.processes[entry.name] = Process(
+            entry.name,
+            [sys.executable, "-m", f"apps.{entry.name}"],
+            environment={
+                **passed_on(os.environ),
+                **environment(entry, self.locate),
+                **{name: self.secrets[name] for name in entry.secrets},
+                "PYTHONUNBUFFERED": "1",
+            },
+            directory=ROOT,
+            write=self.output.log_of(entry.name),
+            stop_seconds=entry.stop_seconds,
+            keep_open=self.keep_open,
+        )
+
+    def wait_ready(self) -> None:
+        """Waits for every service's readiness. Raises StartError where one ends, or takes too long."""
+        deadline = time.monotonic() + READY_SECONDS
+        waiting = dict(SERVICES)
+        while waiting:
+            for entry in list(waiting.values()):
+                self.processes[entry.name].check()
+                if is_ready(entry, self.locate.ports[entry.name]):
+                    del waiting[entry.name]
+                    self.output.progress(f"{entry.name} is ready")
+            if waiting and time.monotonic() > deadline:
+                name = next(iter(waiting))
+                raise StartError(f"{name} was not ready within {READY_SECONDS:g} s: see its log")
+            time.sleep(POLL_SECONDS)
+
+    def watch(self, check: Callable[[], None], until: Callable[[], bool] = lambda: False) -> None:
+        """Starts again what dies; `check` raises StartError where what they stand on has ended."""
+        while not until():
+            check()
+            for name, process in self.processes.items():
+                if process.status is not None:
+                    self.restarts += 1
+                    if self.restarts > MOST_RESTARTS:
+                        process.check()
+                    self.output.progress(f"{name} ended with status {process.status}; it is started again")
+                    self.start(SERVICES[name])
+            time.sleep(WATCH_SECONDS)
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.signal_stop()
+        for process in self.processes.values():
+            process.stop()
+
+
+@contextlib.contextmanager
+def open_services(
+    locate: LocalLocate, secrets: Mapping[str, str], output: Output, keep_open: Sequence[int]
+) -> Iterator[Services]:
+    """Starts all services at once, none waiting for another, and stops them at the end."""
+    services = Services(locate, secrets, output, keep_open)
+    for name in SERVICES:
+        if importlib.util.find_spec(f"apps.{name}.__main__") is None:
+            raise StartError(f"the service {name} cannot be started: there is no apps/{name}/__main__.py")
+    try:
+        for entry in SERVICES.values():
+            services.start(entry)
+        yield services
+    finally:
+        services.stop()
+
+
+def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a service gets of the user's environment: nothing that could configure it by accident."""
+    return {name: environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG", "TZ") if name in environ}
+
+
+def is_ready(entry: Service, port: int) -> bool:
+    if entry.protocol == "grpc":
+        return probe_grpc(f"127.0.0.1:{port}")
+    return probe_http(f"http://127.0.0.1:{port}{entry.readiness.path}")
