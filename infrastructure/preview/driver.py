@@ -1,0 +1,142 @@
+"""Up, down and their kin for one preview. Every way out of `down` but one says what is left behind."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from infrastructure.config import PROJECT
+from infrastructure.preview.faults import Fault, InUse, LeftBehind, Locked, Missing
+from infrastructure.preview.names import Preview, Refusal
+from infrastructure.preview.stacks import Listed, Say, Stacks
+from infrastructure.preview.traces import Traces
+
+T = TypeVar("T")
+
+# Longer than any job may run, so whoever holds an older lock was killed.
+LOCK_STALE_MINUTES = 90
+DESTROY_ATTEMPTS = 3
+# What AWS lets go of late: a service's network interfaces, a target group behind a rule.
+IN_USE_PAUSE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    region: str
+    lifetime: timedelta
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A preview that runs. `operations` counts what Pulumi did, `outputs` are the stack's, secrets left out."""
+
+    preview: Preview
+    operations: Mapping[str, int]
+    outputs: Mapping[str, Any]
+    expires: datetime
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """`traces` are looked for on `base`'s platform; a preview of another base is not this driver's to touch."""
+
+    base: str
+    stacks: Stacks
+    traces: Traces
+    say: Say
+    now: Callable[[], datetime] = field(default=utc_now)
+    pause: Callable[[float], None] = field(default=time.sleep)
+
+    def up(self, preview: Preview, wanted: Wanted) -> Brought:
+        """Brings the preview up, or up to date; its time starts again. One that was killed midway begins anew."""
+        stack, expires = preview.stack, self.now() + wanted.lifetime
+        if self._find(preview) and self.stacks.interrupted(stack):
+            # AWS may hold what the state does not know of, under the names that this run needs.
+            self.say(f"{stack}: its last run was killed midway; it is taken down first")
+            self.down(preview)
+        self.stacks.open(stack)
+        self.stacks.configure(stack, settings(self.base, wanted, expires))
+        operations = self._step(stack, "brought up", lambda: self.stacks.up(stack, self.say))
+        return Brought(preview, operations, self.stacks.outputs(stack), expires)
+
+    def down(self, preview: Preview) -> None:
+        """Takes everything of the preview away and looks whether it is. Safe to repeat. Raises LeftBehind, Fault."""
+        stack = preview.stack
+        found = self._find(preview)
+        if found:
+            self._empty(found, preview)
+        failures = self.traces.remove(preview)
+        left = self.traces.find().of(preview).left
+        if failures or left:
+            # The stack stays, so that the next look finds by it what is left.
+            raise LeftBehind(stack, (*failures, *left))
+        if found:
+            try:
+                self._step(stack, "removed", lambda: self.stacks.remove(stack))
+            except Missing:
+                self.say(f"{stack}: its stack is gone already")
+        self.say(f"{stack}: nothing is left")
+
+    def _empty(self, found: Listed, preview: Preview) -> None:
+        """The state may lag behind AWS, so it is refreshed before anything is deleted by it."""
+        stack = found.name
+        if not found.resources and not self.stacks.interrupted(stack):
+            return
+        try:
+            self._step(stack, "refreshed", lambda: self.stacks.refresh(stack, self.say))
+            self._destroy(stack)
+        except Missing:
+            self.say(f"{stack}: its stack is gone already")
+        except Locked:
+            raise
+        except Fault as fault:
+            left = [f"{listed.resources} resources in its stack" for listed in [self._find(preview)] if listed]
+            raise LeftBehind(stack, (str(fault), *left, *self.traces.find().of(preview).left)) from fault
+
+    def _destroy(self, stack: str) -> None:
+        for attempt in range(1, DESTROY_ATTEMPTS + 1):
+            try:
+                self._step(stack, "destroyed", lambda: self.stacks.destroy(stack, self.say))
+            except InUse as fault:
+                if attempt == DESTROY_ATTEMPTS:
+                    raise
+                self.say(f"{stack}: {fault}\n{stack}: trying again in {IN_USE_PAUSE_SECONDS:.0f} s")
+                self.pause(IN_USE_PAUSE_SECONDS)
+            else:
+                return
+
+    def _find(self, preview: Preview) -> Listed | None:
+        found = next((listed for listed in self.stacks.listed() if listed.name == preview.stack), None)
+        if found:
+            base = self.stacks.config(preview.stack).get(f"{PROJECT}:base", self.base)
+            if base != self.base:
+                raise Refusal(f"{preview.stack} runs on {base}: --base {base}, or take it down there first")
+        return found
+
+    def _step(self, stack: str, done: str, step: Callable[[], T]) -> T:
+        began = self.now()
+        try:
+            result = step()
+        except Locked as locked:
+            if locked.since is None or self.now() - locked.since < timedelta(minutes=LOCK_STALE_MINUTES):
+                raise
+            self.say(f"{stack}: its lock is from {locked.since:%Y-%m-%d %H:%M} UTC, whoever held it was killed; broken")
+            self.stacks.unlock(stack)
+            result = step()
+        self.say(f"{stack}: {done} in {(self.now() - began).total_seconds():.0f} s")
+        return result
+
+
+def settings(base: str, wanted: Wanted, expires: datetime) -> dict[str, str]:
+    return {
+        "aws:region": wanted.region,
+        f"{PROJECT}:base": base,
+        f"{PROJECT}:expires": expires.astimezone(UTC).isoformat(timespec="seconds"),
+        f"{PROJECT}:keep": "true" if wanted.keep else "false",
+    }

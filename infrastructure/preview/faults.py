@@ -1,0 +1,62 @@
+"""What can go wrong with a stack or with AWS, told apart because each is answered differently."""
+
+import re
+from datetime import datetime
+
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, NoCredentialsError
+
+# What AWS and its SDKs say when the caller may not, or is nobody: the codes of services, of STS and of the Go SDK.
+DENIED = re.compile(
+    r"AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientTokenId|ExpiredToken|AuthFailure"
+    r"|SignatureDoesNotMatch|is not authorized to perform|NoCredentialProviders|failed to refresh cached credentials"
+    r"|no EC2 IMDS role found|Unable to locate credentials|failed to (get|retrieve) credentials"
+)
+IN_USE = re.compile(r"DependencyViolation|ResourceInUse|ResourceConflict|OperationInProgress|(is|currently) in use")
+
+
+class Fault(Exception):
+    """Something was not done. The message names what, without a stack trace."""
+
+
+class CommandMissing(Fault):
+    """No `pulumi` on the PATH, or one that is too old."""
+
+
+class Denied(Fault):
+    """The credentials are gone or may not. Nothing is concluded from what a denied call did not show."""
+
+
+class Missing(Fault):
+    """No such stack."""
+
+
+class InUse(Fault):
+    """A resource that another one still holds on to; later it may go."""
+
+
+class Locked(Fault):
+    """Somebody else works on the stack, or did and was killed. `since` is the newest lock's time, if it is known."""
+
+    def __init__(self, message: str, since: datetime | None) -> None:
+        super().__init__(message)
+        self.since = since
+
+
+class LeftBehind(Fault):
+    """A preview that is not wholly gone. `left` names each thing, or each place that could not be looked at."""
+
+    def __init__(self, stack: str, left: tuple[str, ...]) -> None:
+        super().__init__(f"{stack} is not gone; left behind:\n" + "\n".join(f"  {line}" for line in left))
+        self.left = left
+
+
+def fault_of_aws(action: str, error: BotoCoreError | ClientError) -> Fault:
+    if isinstance(error, (NoCredentialsError, CredentialRetrievalError)):
+        return Denied(f"{action}: no AWS credentials")
+    text = str(error)
+    code = str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+    if DENIED.search(code) or DENIED.search(text):
+        return Denied(f"{action}: {text}")
+    if IN_USE.search(code) or IN_USE.search(text):
+        return InUse(f"{action}: {text}")
+    return Fault(f"{action}: {text}")

@@ -1,0 +1,104 @@
+"""Which previews are over, and their end. One that fails does not keep the others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from infrastructure.config import PROJECT
+from infrastructure.preview.driver import Driver
+from infrastructure.preview.faults import Fault
+from infrastructure.preview.names import Preview, preview_of_stack
+from infrastructure.preview.pulls import FindPull, Pull
+from infrastructure.preview.stacks import Listed
+
+DEFAULT_LIFETIME = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What a stack's settings say of its preview; None where no update of it ever ended."""
+
+    base: str | None
+    expires: datetime | None
+    keep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    preview: Preview
+    over: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """`unseen` names the places that could not be looked at for what no stack knows of."""
+
+    verdicts: tuple[Verdict, ...]
+    failures: tuple[str, ...]
+    unseen: tuple[str, ...]
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.failures or self.unseen)
+
+
+def parse_life(config: Mapping[str, str]) -> Life:
+    expires = config.get(f"{PROJECT}:expires")
+    try:
+        time = datetime.fromisoformat(expires) if expires else None
+    except ValueError:
+        time = None
+    if time and time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return Life(config.get(f"{PROJECT}:base"), time, config.get(f"{PROJECT}:keep") == "true")
+
+
+def judge(preview: Preview, listed: Listed, life: Life, pull: Pull | Fault, now: datetime) -> Verdict:
+    """`pull` is the fault where nobody could say; then only time decides. A killed one has the default's time."""
+    if life.keep or (isinstance(pull, Pull) and pull.keep):
+        return Verdict(preview, over=False, reason="labelled to keep")
+    if isinstance(pull, Pull) and not pull.open:
+        return Verdict(preview, over=True, reason="its pull request is closed")
+    expires = life.expires or (listed.updated + DEFAULT_LIFETIME if listed.updated else None)
+    if expires and expires <= now:
+        return Verdict(preview, over=True, reason=f"its time was over at {expires:%Y-%m-%d %H:%M} UTC")
+    until = f"until {expires:%Y-%m-%d %H:%M} UTC" if expires else "until its pull request closes"
+    return Verdict(preview, over=False, reason=until)
+
+
+def reap(driver: Driver, find_pull: FindPull, *, dry_run: bool) -> Reaped:
+    # Traces first: what lies in AWS before the stacks are listed and has no stack then is nobody's. The other way
+    # round, a preview that begins in between would be taken for one.
+    found = driver.traces.find()
+    stacks = {preview: listed for listed in driver.stacks.listed() if (preview := preview_of_stack(listed.name))}
+    verdicts: list[Verdict] = []
+    failures: list[str] = []
+    for preview, listed in sorted(stacks.items()):
+        try:
+            life = parse_life(driver.stacks.config(listed.name))
+            if life.base in (None, driver.base):
+                pull = asked(find_pull, preview)
+                if isinstance(pull, Fault):
+                    failures.append(f"{preview.stack}: {pull}")
+                verdicts.append(judge(preview, listed, life, pull, driver.now()))
+        except Fault as fault:
+            failures.append(f"{preview.stack}: {fault}")
+    orphans = sorted({trace.preview for trace in found.traces} - set(stacks))
+    verdicts += [Verdict(preview, over=True, reason="it has no stack") for preview in orphans]
+    for verdict in verdicts:
+        driver.say(f"{verdict.preview.stack}: {'goes' if verdict.over else 'stays'}: {verdict.reason}")
+        if verdict.over and not dry_run:
+            try:
+                driver.down(verdict.preview)
+            except Fault as fault:
+                driver.say(str(fault))
+                failures.append(f"{verdict.preview.stack}: {fault}")
+    return Reaped(tuple(verdicts), tuple(failures), found.unseen)
+
+
+def asked(find_pull: FindPull, preview: Preview) -> Pull | Fault:
+    try:
+        return find_pull(preview)
+    except Fault as fault:
+        return fault

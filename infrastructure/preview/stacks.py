@@ -1,0 +1,205 @@
+"""The stacks of previews, through Pulumi's Automation API: only what the driver uses of it, its errors told apart."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from pulumi import automation
+
+from infrastructure.preview.faults import DENIED, IN_USE, CommandMissing, Denied, Fault, InUse, Locked, Missing
+
+Say = Callable[[str], None]
+# A lock in a bucket names who made it and when: "... created by root@host (pid 7) at 2026-01-31T12:00:00Z".
+LOCKED_AT = re.compile(r"\(pid \d+\) at (\S+)")
+ERROR_LINES = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A stack as the backend lists it. `updated` is None before its first checkpoint."""
+
+    name: str
+    updated: datetime | None
+    resources: int
+
+
+class Stacks(Protocol):
+    """Each method raises a Fault: Locked, Missing, Denied, InUse where the cause is known."""
+
+    def listed(self) -> list[Listed]: ...
+
+    def open(self, name: str) -> None:
+        """Makes the stack, or takes the one that is there with the settings of its last update."""
+        ...
+
+    def configure(self, name: str, config: Mapping[str, str]) -> None: ...
+
+    def config(self, name: str) -> Mapping[str, str]:
+        """Of the last update, whoever ran it; empty where there was none."""
+        ...
+
+    def outputs(self, name: str) -> Mapping[str, Any]: ...
+
+    def interrupted(self, name: str) -> bool:
+        """Whether an operation began and nobody knows its end."""
+        ...
+
+    def up(self, name: str, say: Say) -> Mapping[str, int]:
+        """What was done, counted: `{"create": 61, "same": 4}`."""
+        ...
+
+    def refresh(self, name: str, say: Say) -> None:
+        """Reads every resource from AWS; operations whose end is unknown are dropped from the state."""
+        ...
+
+    def destroy(self, name: str, say: Say) -> None: ...
+
+    def remove(self, name: str) -> None: ...
+
+    def unlock(self, name: str) -> None: ...
+
+
+class PulumiStacks:
+    """The real ones. `root` is the project's folder; state lies in `backend`, secrets under `secrets_provider`."""
+
+    def __init__(self, root: Path, backend: str, secrets_provider: str, environment: Mapping[str, str]) -> None:
+        try:
+            self._workspace = automation.LocalWorkspace(
+                work_dir=str(root),
+                secrets_provider=secrets_provider,
+                env_vars={**environment, "PULUMI_BACKEND_URL": backend},
+            )
+        except FileNotFoundError as error:
+            raise CommandMissing(
+                "the pulumi command is not on the PATH: https://www.pulumi.com/docs/install/ (or `brew install pulumi`)"
+            ) from error
+        except (automation.InvalidVersionError, subprocess.CalledProcessError) as error:
+            raise CommandMissing(f"the pulumi command cannot be used: {error}") from error
+
+    def listed(self) -> list[Listed]:
+        with told_apart("list the stacks"):
+            return [
+                Listed(stack.name, aware(stack.last_update), stack.resource_count or 0)
+                for stack in self._workspace.list_stacks()
+            ]
+
+    def open(self, name: str) -> None:
+        with told_apart(f"open {name}"):
+            try:
+                self._workspace.create_stack(name)
+            except automation.StackAlreadyExistsError:
+                if not self._settings_of_last_update(name):
+                    # Never updated, so it holds nothing; its secrets' key lies in a file on another machine.
+                    self._workspace.remove_stack(name)
+                    self._workspace.create_stack(name)
+
+    def _settings_of_last_update(self, name: str) -> bool:
+        self._workspace.select_stack(name)
+        try:
+            self._workspace.refresh_config(name)
+        except automation.CommandError as error:
+            if self._deployment(name).get("resources") or DENIED.search(str(error)):
+                raise
+            return False
+        return True
+
+    def configure(self, name: str, config: Mapping[str, str]) -> None:
+        with told_apart(f"configure {name}"):
+            values = {key: automation.ConfigValue(value) for key, value in config.items()}
+            self._workspace.set_all_config(name, values)
+
+    def config(self, name: str) -> Mapping[str, str]:
+        with told_apart(f"read the settings of {name}"):
+            if not self._settings_of_last_update(name):
+                return {}
+            return {key: value.value for key, value in self._workspace.get_all_config(name).items()}
+
+    def outputs(self, name: str) -> Mapping[str, Any]:
+        with told_apart(f"read the outputs of {name}"):
+            return {
+                key: output.value for key, output in self._workspace.stack_outputs(name).items() if not output.secret
+            }
+
+    def interrupted(self, name: str) -> bool:
+        with told_apart(f"read the state of {name}"):
+            return bool(self._deployment(name).get("pending_operations"))
+
+    def _deployment(self, name: str) -> Mapping[str, Any]:
+        deployment: Mapping[str, Any] = self._workspace.export_stack(name).deployment or {}
+        return deployment
+
+    def up(self, name: str, say: Say) -> Mapping[str, int]:
+        with told_apart(f"bring up {name}"):
+            result = self._stack(name).up(on_output=say, color="never", suppress_outputs=True, show_secrets=False)
+            return {str(key): count for key, count in (result.summary.resource_changes or {}).items()}
+
+    def refresh(self, name: str, say: Say) -> None:
+        with told_apart(f"refresh {name}"):
+            self._settings_of_last_update(name)
+            self._stack(name).refresh(
+                on_output=say, color="never", suppress_outputs=True, show_secrets=False, clear_pending_creates=True
+            )
+
+    def destroy(self, name: str, say: Say) -> None:
+        with told_apart(f"destroy {name}"):
+            # Without the program: what a pull request's code says has no part in how its preview goes.
+            self._stack(name).destroy(
+                on_output=say, color="never", suppress_outputs=True, show_secrets=False, run_program=False
+            )
+
+    def remove(self, name: str) -> None:
+        with told_apart(f"remove {name}"):
+            self._workspace.remove_stack(name)
+
+    def unlock(self, name: str) -> None:
+        with told_apart(f"unlock {name}"):
+            self._stack(name).cancel()
+
+    def _stack(self, name: str) -> automation.Stack:
+        return automation.Stack.select(name, self._workspace)
+
+
+@contextmanager
+def told_apart(action: str) -> Iterator[None]:
+    try:
+        yield
+    except automation.CommandError as error:
+        raise fault_of(action, error) from error
+    except json.JSONDecodeError as error:
+        raise Fault(f"{action}: pulumi answered what is no JSON: {error}") from error
+
+
+def fault_of(action: str, error: automation.CommandError) -> Fault:
+    text = str(error)
+    message = f"{action}: {end_of(text)}"
+    if isinstance(error, automation.ConcurrentUpdateError):
+        return Locked(message, locked_since(text))
+    if isinstance(error, automation.StackNotFoundError):
+        return Missing(message)
+    if DENIED.search(text):
+        return Denied(message)
+    if IN_USE.search(text):
+        return InUse(message)
+    return Fault(message)
+
+
+def locked_since(text: str) -> datetime | None:
+    times = [aware(datetime.fromisoformat(time)) for time in LOCKED_AT.findall(text)]
+    return max((time for time in times if time), default=None)
+
+
+def end_of(text: str) -> str:
+    """The error's own lines: the progress before them was shown while it happened."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    telling = [line.strip() for line in lines if "error:" in line or "locked by" in line or LOCKED_AT.search(line)]
+    return "\n".join((telling or lines)[-ERROR_LINES:])
+
+
+def aware(time: datetime | None) -> datetime | None:
+    return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time

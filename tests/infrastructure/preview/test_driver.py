@@ -1,0 +1,191 @@
+from datetime import timedelta
+
+import pytest
+
+from infrastructure.preview.driver import DESTROY_ATTEMPTS, LOCK_STALE_MINUTES, Wanted
+from infrastructure.preview.faults import Denied, Fault, LeftBehind, Locked, Missing
+from infrastructure.preview.names import Preview, Refusal
+from tests.infrastructure.preview.fakes import DENIED, IN_USE, MADE, Killed, World
+
+pytestmark = pytest.mark.infrastructure
+
+PREVIEW = Preview(12)
+WANTED = Wanted("us-east-1", timedelta(days=3))
+NOTHING: set[tuple[str, str]] = set()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_up_brings_everything_and_says_when_it_goes(world: World) -> None:
+    brought = world.driver.up(PREVIEW, WANTED)
+    assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
+    assert brought.expires == world.clock.now() + timedelta(days=3)
+    assert brought.outputs["url"] == "https://pr-12.dev.example.org"
+
+
+def test_settings_carry_base_expiry_and_label(world: World) -> None:
+    world.driver.up(PREVIEW, Wanted("us-east-1", timedelta(hours=1), keep=True))
+    assert world.stacks.states["pr-12"].recorded == {
+        "aws:region": "us-east-1",
+        "patient-management:base": "dev",
+        "patient-management:expires": "2026-01-31T13:00:00+00:00",
+        "patient-management:keep": "true",
+    }
+
+
+def test_second_up_starts_the_time_again(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.clock.pass_(timedelta(days=2))
+    assert world.driver.up(PREVIEW, WANTED).expires == world.clock.now() + timedelta(days=3)
+
+
+def test_down_leaves_nothing_but_the_base(world: World) -> None:
+    before = set(world.cloud.resources)
+    world.driver.up(PREVIEW, WANTED)
+    world.driver.down(PREVIEW)
+    assert world.cloud.resources == before
+    assert world.stacks.states == {}
+
+
+def test_down_leaves_another_preview_alone(world: World) -> None:
+    for preview in (Preview(1), PREVIEW):
+        world.driver.up(preview, WANTED)
+    world.driver.down(Preview(1))
+    assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
+
+
+def test_down_refreshes_before_it_destroys_and_removes_last(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.calls.clear()
+    world.driver.down(PREVIEW)
+    steps = [step for step, _ in world.stacks.calls if step in ("refresh", "destroy", "remove")]
+    assert steps == ["refresh", "destroy", "remove"]
+
+
+def test_down_repeats_safely(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.driver.down(PREVIEW)
+    world.driver.down(PREVIEW)
+    assert world.cloud.of_previews() == NOTHING
+
+
+@pytest.mark.parametrize("kind", MADE)
+@pytest.mark.parametrize("acted", ["before", "after"])
+def test_down_after_a_killed_up_leaves_nothing(world: World, kind: str, acted: str) -> None:
+    world.stacks.fail(f"make {kind}", Killed(acted))
+    with pytest.raises(Killed):
+        world.driver.up(PREVIEW, WANTED)
+    world.clock.pass_(timedelta(minutes=LOCK_STALE_MINUTES + 1))
+    world.driver.down(PREVIEW)
+    assert world.cloud.of_previews() == NOTHING
+    assert world.stacks.states == {}
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_up_after_a_killed_up_begins_anew(world: World, kind: str) -> None:
+    world.stacks.fail(f"make {kind}", Killed("after"))
+    with pytest.raises(Killed):
+        world.driver.up(PREVIEW, WANTED)
+    world.clock.pass_(timedelta(minutes=LOCK_STALE_MINUTES + 1))
+    world.driver.up(PREVIEW, WANTED)
+    assert world.cloud.of_previews() == {(made, "pr-12") for made in MADE}
+
+
+def test_failed_up_is_continued_by_the_next(world: World) -> None:
+    world.stacks.fail("make service", Fault("circuit breaker: rolled back"))
+    with pytest.raises(Fault):
+        world.driver.up(PREVIEW, WANTED)
+    world.driver.up(PREVIEW, WANTED)
+    assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
+
+
+def test_lock_of_a_run_that_may_still_work_is_respected(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.states["pr-12"].locked_since = world.clock.now() - timedelta(minutes=LOCK_STALE_MINUTES - 1)
+    with pytest.raises(Locked):
+        world.driver.down(PREVIEW)
+    assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
+
+
+def test_lock_of_a_killed_run_is_broken(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.states["pr-12"].locked_since = world.clock.now() - timedelta(minutes=LOCK_STALE_MINUTES + 1)
+    world.driver.down(PREVIEW)
+    assert ("unlock", "pr-12") in world.stacks.calls
+    assert world.cloud.of_previews() == NOTHING
+
+
+def test_resource_in_use_is_tried_again(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.fail("unmake role", IN_USE, DESTROY_ATTEMPTS - 1)
+    world.driver.down(PREVIEW)
+    assert world.cloud.of_previews() == NOTHING
+
+
+def test_resource_that_stays_in_use_is_named(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.fail("unmake role", IN_USE, DESTROY_ATTEMPTS)
+    with pytest.raises(LeftBehind, match="sg-1 has a dependent object"):
+        world.driver.down(PREVIEW)
+    assert "pr-12" in world.stacks.states
+
+
+def test_denied_destroy_is_loud_and_names_what_is_left(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.fail("unmake service", DENIED)
+    with pytest.raises(LeftBehind) as caught:
+        world.driver.down(PREVIEW)
+    text = str(caught.value)
+    assert "ecs:DeleteService" in text
+    assert "6 resources in its stack" in text
+    assert "database of pr-12" in text
+    assert "pr-12" in world.stacks.states
+
+
+def test_denied_look_is_no_proof_that_nothing_is_left(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.kinds["topic"].faults += [DENIED, DENIED]
+    with pytest.raises(LeftBehind, match="topic: not looked at"):
+        world.driver.down(PREVIEW)
+    assert "pr-12" in world.stacks.states
+
+
+def test_one_place_that_fails_does_not_keep_the_others(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.kinds["image"].faults.append(DENIED)
+    with pytest.raises(LeftBehind, match="image of pr-12"):
+        world.driver.down(PREVIEW)
+    assert world.cloud.of_previews() == {("image", "pr-12")}
+
+
+def test_credentials_gone_at_the_start_stop_it(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.fail("list", Denied("ExpiredToken"))
+    with pytest.raises(Denied):
+        world.driver.down(PREVIEW)
+    assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
+
+
+def test_stack_that_somebody_removed_meanwhile_is_no_failure(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.fail("destroy", Missing("no stack named 'pr-12' found"))
+    world.stacks.fail("remove", Missing("no stack named 'pr-12' found"))
+    world.cloud.resources -= {("role", "pr-12"), ("service", "pr-12")}
+    world.driver.down(PREVIEW)
+    assert world.cloud.of_previews() == NOTHING
+
+
+def test_preview_of_another_base_is_refused(world: World) -> None:
+    world.driver_of("staging").up(PREVIEW, WANTED)
+    for refused in (lambda: world.driver.up(PREVIEW, WANTED), lambda: world.driver.down(PREVIEW)):
+        with pytest.raises(Refusal, match="runs on staging"):
+            refused()
+
+
+def test_what_has_no_stack_is_taken_too(world: World) -> None:
+    world.cloud.resources.add(("database", "pr-12"))
+    world.driver.down(PREVIEW)
+    assert world.cloud.of_previews() == NOTHING

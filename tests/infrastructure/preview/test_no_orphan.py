@@ -1,0 +1,121 @@
+"""Whatever happens in whatever order, closing every pull request and reaping leaves the base and nothing else."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from infrastructure.preview.driver import LOCK_STALE_MINUTES, Wanted
+from infrastructure.preview.faults import Denied, Fault
+from infrastructure.preview.names import Preview
+from infrastructure.preview.pulls import Pull
+from infrastructure.preview.reap import reap
+from tests.infrastructure.preview.fakes import DENIED, IN_USE, MADE, Killed, World
+
+pytestmark = pytest.mark.infrastructure
+
+LIFETIME = timedelta(days=1)
+STEPS = st.sampled_from(
+    [*(f"make {kind}" for kind in MADE), *(f"unmake {kind}" for kind in MADE), "open", "refresh", "destroy", "remove"]
+)
+FAULTS = st.sampled_from(
+    [DENIED, IN_USE, Denied("ExpiredToken"), Fault("throttled"), Killed("before"), Killed("after")]
+)
+
+
+class Previews(RuleBasedStateMachine):
+    numbers = Bundle("numbers")
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World()
+        self.base = set(self.world.cloud.resources)
+        self.open: set[Preview] = set()
+
+    # 1 and 12: the one's name begins the other's.
+    @rule(target=numbers, number=st.sampled_from([1, 2, 12]))
+    def opened(self, number: int) -> Preview:
+        self.open.add(Preview(number))
+        return Preview(number)
+
+    @rule(preview=numbers)
+    def closed(self, preview: Preview) -> None:
+        self.open.discard(preview)
+
+    @rule(preview=numbers, keep=st.booleans())
+    def up(self, preview: Preview, keep: bool) -> None:
+        if self.survives(lambda: self.world.driver.up(preview, Wanted("us-east-1", LIFETIME, keep))):
+            assert {(kind, preview.stack) for kind in MADE} <= self.world.cloud.resources
+
+    @rule(preview=numbers)
+    def down(self, preview: Preview) -> None:
+        if self.survives(lambda: self.world.driver.down(preview)):
+            assert preview.stack not in {stack for _, stack in self.world.cloud.resources}
+
+    @rule()
+    def reaped(self) -> None:
+        self.survives(lambda: reap(self.world.driver, self.pull, dry_run=False))
+
+    @rule(step=STEPS, error=FAULTS, times=st.integers(1, 4))
+    def trouble_comes(self, step: str, error: BaseException, times: int) -> None:
+        self.world.stacks.fail(step, error, times)
+
+    @rule(kind=st.sampled_from(MADE))
+    def place_is_out_of_reach(self, kind: str) -> None:
+        self.world.kinds[kind].faults.append(DENIED)
+
+    @rule(preview=numbers)
+    def somebody_removes_the_stack_by_hand(self, preview: Preview) -> None:
+        self.world.stacks.states.pop(preview.stack, None)
+
+    @rule(hours=st.integers(1, 40))
+    def time_passes(self, hours: int) -> None:
+        self.world.clock.pass_(timedelta(hours=hours))
+
+    @rule()
+    def trouble_ends(self) -> None:
+        self.world.stacks.trouble.clear()
+        for kind in self.world.kinds.values():
+            kind.faults.clear()
+
+    @invariant()
+    def base_is_whole(self) -> None:
+        assert self.base <= self.world.cloud.resources
+
+    @invariant()
+    def what_lies_in_aws_can_be_found(self) -> None:
+        found = {resource[1] for resource in self.world.cloud.of_previews()}
+        seen = {trace.preview.stack for kind in self.world.kinds.values() if not kind.faults for trace in kind.find()}
+        blind = any(kind.faults for kind in self.world.kinds.values())
+        assert blind or found <= seen | set(self.world.stacks.states)
+
+    def survives(self, act: Callable[[], object]) -> bool:
+        try:
+            act()
+        except (Fault, Killed):
+            return False
+        return True
+
+    def pull(self, preview: Preview) -> Pull:
+        return Pull(open=preview in self.open)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        self.trouble_ends()
+        # What was labelled to keep stays by intent; take the labels off.
+        for state in self.world.stacks.states.values():
+            state.recorded.pop("patient-management:keep", None)
+        self.open.clear()
+        self.world.clock.pass_(timedelta(minutes=LOCK_STALE_MINUTES + 1))
+        reaped = reap(self.world.driver, self.pull, dry_run=False)
+        assert not reaped.failed, reaped
+        assert self.world.cloud.resources == self.base
+        assert self.world.stacks.states == {}
+
+
+TestNoOrphan = Previews.TestCase
+TestNoOrphan.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
