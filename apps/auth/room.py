@@ -1,0 +1,71 @@
+"""What every endpoint needs of the application: settings, database, keys, hashing. In the lifespan's state."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+import asyncpg
+from starlette.requests import Request
+
+from apps.auth.keys import KeyRing, advance_keys, select_key_ring
+from apps.auth.passwords import Hashing
+from apps.auth.sealing import SealBroken
+from apps.auth.settings import Settings
+from apps.kit.database import Database
+from apps.kit.errors import Problem, Unavailable
+
+KEYS_PERIOD_SECONDS = 15.0
+FIRST_RETRY_SECONDS = 0.2
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Room:
+    settings: Settings
+    database: Database
+    hashing: Hashing
+    _ring: KeyRing | None = None
+
+    def ring(self) -> KeyRing:
+        if self._ring is None:
+            raise Unavailable("no_signing_key")
+        return self._ring
+
+    @property
+    def has_ring(self) -> bool:
+        return self._ring is not None
+
+    async def load_ring(self) -> KeyRing | None:
+        async with self.database.connection() as connection:
+            self._ring = await select_key_ring(connection, self.settings.key_encryption_key)
+        return self._ring
+
+    async def keep_ring(self) -> None:
+        """Makes the first key, follows rotation; for as long as the service runs."""
+        retry_seconds = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                await self._advance()
+            except (Problem, asyncpg.PostgresError, SealBroken) as error:
+                log.warning("no look at the signing keys", extra={"error": type(error).__name__})
+            await asyncio.sleep(KEYS_PERIOD_SECONDS if self._ring else retry_seconds)
+            retry_seconds = min(retry_seconds * 1.5, 5.0)
+
+    async def _advance(self) -> None:
+        async with self.database.connection() as connection:
+            await advance_keys(connection, self.settings.key_encryption_key, self.settings.signing_algorithm)
+        await self.load_ring()
+
+
+def room_of(request: Request) -> Room:
+    room: Room = request.state.room
+    return room
+
+
+def address_of(request: Request) -> str:
+    """The client's: the last entry of X-Forwarded-For, which the gateway wrote; else the peer's."""
+    forwarded = request.headers.getlist("x-forwarded-for")
+    if forwarded:
+        return forwarded[-1].rpartition(",")[2].strip()[:64]
+    return request.client.host if request.client else ""

@@ -1,0 +1,37 @@
+import pytest
+
+from apps.auth.settings import Settings
+from apps.kit.settings import SettingsError
+
+ENVIRON = {
+    "ENVIRONMENT": "dev",
+    "PORT": "4005",
+    "PUBLIC_URL": "https://health.example/",
+    "AUTH_DATABASE_URL": "postgresql://auth:s3cret@127.0.0.1:5432/auth",
+    "AUTH_KEY_ENCRYPTION_KEY": "A" * 43,
+}
+
+
+def test_settings_are_read_and_show_no_secret() -> None:
+    settings = Settings.from_environment(ENVIRON)
+    assert settings.issuer == "https://health.example" and len(settings.key_encryption_key) == 32
+    assert settings.mfa_required_roles == {"admin", "clinician"} and not settings.password_login_enabled
+    assert "x00" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"AUTH_KEY_ENCRYPTION_KEY": ""}, "AUTH_KEY_ENCRYPTION_KEY"),
+        ({"AUTH_KEY_ENCRYPTION_KEY": "short"}, "AUTH_KEY_ENCRYPTION_KEY"),
+        ({"AUTH_KEY_ENCRYPTION_KEY": "A" * 42 + "!"}, "AUTH_KEY_ENCRYPTION_KEY"),
+        ({"ENVIRONMENT": "prod", "AUTH_PASSWORD_LOGIN_ENABLED": "true"}, "AUTH_PASSWORD_LOGIN_ENABLED"),
+        ({"PUBLIC_URL": "http://health.example"}, "PUBLIC_URL"),
+        ({"AUTH_SIGNING_ALGORITHM": "HS256"}, "AUTH_SIGNING_ALGORITHM"),
+        ({"AUTH_MFA_REQUIRED_ROLES": "admin,boss"}, "AUTH_MFA_REQUIRED_ROLES"),
+        ({"AUTH_DATABASE_URL": ""}, "AUTH_DATABASE_URL"),
+    ],
+)
+def test_unsafe_or_missing_setting_is_refused_by_name(changes: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        Settings.from_environment({**ENVIRON, **changes})
