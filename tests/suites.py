@@ -1,0 +1,89 @@
+"""`scripts/test [suite[,suite]...] [pytest arguments]`: all suites, or some, each where its tests can run.
+
+Those that need a platform share one `scripts/up --run`, inside which this file calls itself.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NO_TESTS = 5
+
+
+@dataclass(frozen=True)
+class Suite:
+    name: str
+    needs_platform: bool = False
+    # 1 where its tests share something, as journeys share the figures.
+    workers: int = 1
+    # One of these must be there.
+    tools: tuple[str, ...] = ()
+
+
+SUITES = {
+    suite.name: suite
+    for suite in (
+        Suite("unit", workers=2),
+        Suite("infrastructure", workers=2),
+        Suite("images", tools=("buildah",)),
+        # Journeys first: they count what travels, and the others make more of it.
+        Suite("system", needs_platform=True),
+        Suite("browser", needs_platform=True, tools=("chromium", "chromium-browser", "google-chrome")),
+        Suite("integration", needs_platform=True, workers=2),
+    )
+}
+# The unit tests are those without another mark.
+UNIT = " and ".join(f"not {name}" for name in SUITES if name != "unit")
+
+
+def main(arguments: list[str]) -> int:
+    named = arguments[0].split(",") if arguments else []
+    one_run = bool(named) and all(name in SUITES for name in named)
+    chosen = [SUITES[name] for name in named] if one_run else list(SUITES.values())
+    arguments = arguments[1:] if one_run else arguments
+    left_out = [suite for suite in chosen if suite.tools and not any(map(shutil.which, suite.tools))]
+    told = "left out " + ", ".join(f"{suite.name} (there is no {suite.tools[0]})" for suite in left_out)
+    if left_out and os.environ.get("CI") == "true":
+        print(f"scripts/test: {told}: install it, as .ci/run does", file=sys.stderr)
+        return 1
+    suites = [suite for suite in chosen if suite not in left_out]
+    if arguments and not one_run:
+        # A platform is not started for nothing.
+        suites = [suite for suite in suites if not suite.needs_platform or has_tests(suite, arguments)]
+    inside = "PLATFORM_URL" in os.environ
+    outer = [suite for suite in suites if inside or not suite.needs_platform]
+    failed = [suite.name for suite in outer if not passes(suite, arguments)]
+    inner = ",".join(suite.name for suite in suites if suite not in outer)
+    if inner and run([str(ROOT / "scripts/up"), "--run", sys.executable, __file__, inner, *arguments]):
+        failed.append(inner)
+    if left_out:
+        print(f"scripts/test: {told}")
+    if failed:
+        print(f"scripts/test: failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def passes(suite: Suite, arguments: list[str]) -> bool:
+    print(f"== {suite.name}", flush=True)
+    workers = [] if suite.workers == 1 or "-n" in arguments else ["-n", str(suite.workers)]
+    return run([*pytest(suite), *workers, *arguments]) in (0, NO_TESTS)
+
+
+def has_tests(suite: Suite, arguments: list[str]) -> bool:
+    return run([*pytest(suite), "--collect-only", "-q", *arguments], stdout=subprocess.DEVNULL) != NO_TESTS
+
+
+def pytest(suite: Suite) -> list[str]:
+    return [sys.executable, "-m", "pytest", "-m", UNIT if suite.name == "unit" else suite.name]
+
+
+def run(command: list[str], stdout: int | None = None) -> int:
+    return subprocess.run(command, cwd=ROOT, stdout=stdout, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
