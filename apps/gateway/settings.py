@@ -42,7 +42,7 @@ class Settings:
     # Base URLs of the HTTP services by name: auth, patient, analytics.
     upstreams: Mapping[str, str]
     billing_target: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     password_login_enabled: bool = False
     cors_allowed_origins: tuple[str, ...] = ()
     tls_self_signed: bool = False

@@ -7,7 +7,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -43,7 +43,7 @@ UNAVAILABLE = (
 class DatabaseSettings:
     """`url`: `postgresql://role[:password]@host:port/name`. With `iam`, an RDS token is the password, over TLS."""
 
-    url: str
+    url: str = field(repr=False)
     iam: bool = False
     pool_size: int = POOL_SIZE
 

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import aiohttp
@@ -42,7 +42,7 @@ class VerifierSettings:
     audiences: tuple[str, ...]
     auth_url: str
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
 
 
 class Source(Protocol):
