@@ -30,6 +30,7 @@ class RequestBody:
         self._max_bytes = max_bytes
         self._seconds = receive_seconds
         self.fault: Problem | ClientGone | None = None
+        self._wanted = True
         self.length: int | None = None
         chunked = False
         for name, value in scope["headers"]:
@@ -57,10 +58,17 @@ class RequestBody:
             return b""
         return b"".join([chunk async for chunk in self.chunks()])
 
+    def stop(self) -> None:
+        """The service has answered: what is still to come belongs to nobody."""
+        self._wanted = False
+
     async def chunks(self) -> AsyncIterator[bytes]:
         received = 0
         bound = self._max_bytes if self.length is None else self.length
         while True:
+            if not self._wanted:
+                # Neither ended nor broken off, until the service's answer is through: either would end that too.
+                await asyncio.Event().wait()
             try:
                 async with asyncio.timeout(self._seconds):
                     message = await self._receive()

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from apps.kit.context import current_request_id, read_context, use_context
 from apps.kit.errors import BadRequest, Forbidden, Problem, Unauthorized, UnsupportedMediaType, problem_of_status
 from apps.kit.scopes import Principal
+from apps.kit.server import Linger
 
 MAX_BODY_BYTES = 1024 * 1024
 # Longer than the balancer's idle timeout (60 s), so that it never sends a request on a connection being closed.
@@ -266,4 +267,4 @@ async def serve_http(
     config.accesslog = None
     if tls:
         config.certfile, config.keyfile = tls
-    await hypercorn_serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    await hypercorn_serve(Linger(app), config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]

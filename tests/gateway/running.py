@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from starlette.types import ASGIApp, Receive, Scope, Send
+from yarl import URL
 
 from apps.gateway.app import Neighbours, create_app
 from apps.gateway.billing import Billing
@@ -145,7 +146,7 @@ class Gateway:
             token = make_token(scope)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        url = aiohttp.client.URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
+        url = URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
         async with self.session.request(method, url, headers=headers, allow_redirects=False, **options) as answer:
             yield answer
 
@@ -160,6 +161,12 @@ class Gateway:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def free_port() -> int:
@@ -220,7 +227,7 @@ def make_settings(**changes: Any) -> Settings:
         port=4004,
         public_url=PUBLIC_URL,
         log_format="text",
-        upstreams={name: "http://127.0.0.1:1" for name in NAMES},
+        upstreams=dict.fromkeys(NAMES, "http://127.0.0.1:1"),
         billing_target="127.0.0.1:1",
         client_secret="gateway-secret",
         password_login_enabled=True,
