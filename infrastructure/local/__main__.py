@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from infrastructure.local.home import LOCAL, ROOT, open_home, open_throwaway
+from infrastructure.local.home import LOCAL, open_home, open_throwaway
 from infrastructure.local.output import Output
 from infrastructure.local.platform import Platform, choose_ports, open_platform
 from infrastructure.local.process import GUARD, StartError
@@ -96,7 +96,7 @@ def run_command(options: argparse.Namespace) -> int:
                 output.progress(f"the platform is ready at {platform.url}")
                 status = run(options.run, platform)
         except StartError as error:
-            raise StartError(f"{error} (logs: {home.logs.relative_to(ROOT)})") from error
+            raise StartError(f"{error} (logs: {home.logs})") from error
         home.keep_logs = status != 0
     return status
 
@@ -145,7 +145,7 @@ def fail_unexpectedly(error: Exception) -> int:
     log = LOCAL / "up.log"
     log.write_text("".join(traceback.format_exception(error)))
     first = next(iter(str(error).splitlines()), "")
-    return fail(f"{type(error).__name__}: {first} (all of it: {log.relative_to(ROOT)})")
+    return fail(f"{type(error).__name__}: {first} (all of it: {log})")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from infrastructure.local.postgres import remove_place, write_private
 from infrastructure.local.process import StartError
 
 ROOT = Path(__file__).parents[2]
-LOCAL = ROOT / ".local"
+# Elsewhere in tests of the runner itself.
+LOCAL = Path(os.environ.get("PLATFORM_LOCAL") or ROOT / ".local")
+JARS = ROOT / ".local" / "maven"
 THROWAWAY = "platform-run-"
 LEAST_FREE_BYTES = 500 * 2**20
 # A killed runner's processes end with it; PostgreSQL takes its shutdown's time.
@@ -39,10 +41,6 @@ class Home:
     @property
     def kafka(self) -> Path:
         return self.directory / "kafka"
-
-    @property
-    def jars(self) -> Path:
-        return LOCAL / "maven"
 
 
 class LocalSecrets:
@@ -71,6 +69,7 @@ def open_home(*, fresh: bool) -> Iterator[Home]:
     """The lasting one in `.local/`, emptied where `fresh`. Raises StartError where another runner has it."""
     directory = LOCAL / "data"
     make_private(LOCAL)
+    sweep(Path(tempfile.gettempdir()))
     with held_lock(LOCAL / "lock") as lock:
         check_disk(LOCAL)
         if fresh:

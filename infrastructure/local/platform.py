@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from apps.catalogue import DATABASES, SERVICES, TOPICS
 from apps.release.bootstrap import DatabaseRoles
 from infrastructure.local.accounts import Accounts, make_accounts
-from infrastructure.local.home import Home, LocalSecrets
+from infrastructure.local.home import JARS, Home, LocalSecrets
 from infrastructure.local.jars import resolve_jars
 from infrastructure.local.kafka import Kafka, create_topics, open_kafka
 from infrastructure.local.locate import LocalLocate
@@ -66,7 +66,7 @@ class Platform:
 def open_platform(home: Home, output: Output, ports: Mapping[str, int], *, durable: bool) -> Iterator[Platform]:
     """Starts everything, yields once each service is ready, and stops everything at the end. Raises StartError."""
     secrets = LocalSecrets(home.directory / "secrets.json")
-    jars = resolve_jars(home.jars, report=output.progress)
+    jars = resolve_jars(JARS, report=output.progress)
     keep_open = (home.lock,)
     with contextlib.ExitStack() as stack:
         # Java takes the longest: it starts first, and the migrations run meanwhile.

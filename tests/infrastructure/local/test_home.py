@@ -1,0 +1,95 @@
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from infrastructure.local import home as module
+from infrastructure.local.home import LocalSecrets, check_disk, held_lock, open_home, open_throwaway, sweep
+from infrastructure.local.process import StartError
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from infrastructure.local.home import held_lock
+with held_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(module, "LOCAL", tmp_path / ".local")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / ".local"
+
+
+def test_second_runner_is_told_who_runs(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with subprocess.Popen([sys.executable, "-c", HOLDER, lock], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(StartError, match=f"already runs here .process {holder.pid}"), held_lock(lock):
+            pass
+        holder.kill()
+    with held_lock(lock):
+        pass
+
+
+def test_runner_waits_for_what_a_killed_one_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PREVIOUS_SECONDS", 0.3)
+    lock = tmp_path / "lock"
+    with held_lock(lock) as descriptor:
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=(descriptor,))
+        # The runner that is said to hold it is dead.
+        lock.write_text("999999999\n")
+    with pytest.raises(StartError, match="killed still hold"), held_lock(lock):
+        pass
+    child.kill()
+    child.wait()
+    with held_lock(lock):
+        pass
+
+
+def test_fresh_removes_the_data(local: Path) -> None:
+    with open_home(fresh=False) as home:
+        (home.directory / "kept").touch()
+    with open_home(fresh=False) as home:
+        assert (home.directory / "kept").exists()
+    with open_home(fresh=True) as home:
+        assert not (home.directory / "kept").exists()
+
+
+def test_throwaway_is_removed_and_its_logs_kept_where_it_failed(local: Path) -> None:
+    with open_throwaway() as failed:
+        pass
+    assert not failed.directory.exists()
+    assert failed.logs.is_dir()
+    with open_throwaway() as passed:
+        passed.keep_logs = False
+    assert not passed.logs.exists()
+
+
+def test_sweep_takes_what_a_killed_runner_left_and_nothing_that_runs(tmp_path: Path) -> None:
+    left = tmp_path / "platform-run-left"
+    left.mkdir()
+    (left / "lock").touch()
+    with open_throwaway() as running:
+        sweep(tmp_path)
+        assert running.directory.exists()
+    assert not left.exists()
+
+
+def test_full_disk_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LEAST_FREE_BYTES", 2**60)
+    with pytest.raises(StartError, match=r"^the disk is full: .* are needed$"):
+        check_disk(tmp_path)
+
+
+def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    made = LocalSecrets(path).make("PASSWORD")
+    assert LocalSecrets(path).make("PASSWORD") == made
+    assert path.stat().st_mode & 0o777 == 0o600
