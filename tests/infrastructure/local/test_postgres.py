@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from infrastructure.local import postgres as module
-from infrastructure.local.postgres import Identity, Postgres, can_enter, open_postgres, place, remove_place
+from infrastructure.local.postgres import Postgres, can_enter, open_postgres, place, remove_place
+from infrastructure.local.process import Identity
 
 pytestmark = pytest.mark.integration
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
