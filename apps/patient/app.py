@@ -1,0 +1,86 @@
+"""The patient service's composition root."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import asyncpg
+from starlette.applications import Starlette
+from starlette.requests import Request
+
+from apps.kit.database import Database
+from apps.kit.errors import Unavailable
+from apps.kit.web import Readiness, create_web_app, health_routes
+from apps.patient.destinations import Billing, BillingDestination, KafkaDestination, Publisher
+from apps.patient.fhir import fhir_routes
+from apps.patient.idempotency import delete_old_keys
+from apps.patient.outbox import select_troubles
+from apps.patient.outcomes import render_error
+from apps.patient.record import Record
+from apps.patient.relay import Relay, connect_to, running
+from apps.patient.settings import Settings
+from apps.patient.simple import simple_routes
+
+CLEANING_SECONDS = 600.0
+
+log = logging.getLogger(__name__)
+
+
+def create_app(
+    settings: Settings, *, database: Database, verifier: Any, billing: Billing, publisher: Publisher
+) -> Starlette:
+    """The application; its relays run for its life. `verifier` as kit.tokens.Verifier."""
+    relays = [
+        Relay(destination, connect_to(settings.database))
+        for destination in (BillingDestination(billing), KafkaDestination(publisher, settings.topic))
+    ]
+
+    def committed() -> None:
+        for relay in relays:
+            relay.wake()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        async with running(relays), cleaning(database):
+            yield {
+                "settings": settings,
+                "database": database,
+                "verifier": verifier,
+                "record": Record(database, committed),
+            }
+
+    async def readiness(request: Request) -> Readiness:
+        degraded = [*verifier.degraded, *(relay.name for relay in relays if relay.away)]
+        try:
+            async with database.connection() as connection:
+                degraded += await select_troubles(connection)
+        except (Unavailable, asyncpg.PostgresError):
+            return Readiness(("database",), tuple(degraded))
+        return Readiness(() if verifier.has_keys else ("keys",), tuple(degraded))
+
+    routes = [*health_routes(readiness), *simple_routes(), *fhir_routes()]
+    return create_web_app(routes, lifespan=lifespan, render=render_error)
+
+
+@asynccontextmanager
+async def cleaning(database: Database) -> AsyncIterator[None]:
+    """Forgets old idempotency keys from time to time."""
+
+    async def clean() -> None:
+        while True:
+            await asyncio.sleep(CLEANING_SECONDS)
+            try:
+                async with database.connection() as connection:
+                    await delete_old_keys(connection)
+            except (Unavailable, asyncpg.PostgresError) as error:
+                log.warning("old keys stay", extra={"error": type(error).__name__})
+
+    task = asyncio.create_task(clean())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

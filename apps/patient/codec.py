@@ -1,0 +1,54 @@
+"""JSON in and out without loss: numbers stay as they were written (FHIR decimals carry their precision)."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeAlias
+
+import msgspec
+from starlette.requests import Request
+
+from apps.kit.errors import BadRequest, UnsupportedMediaType
+
+# A FHIR resource, or any part of one, as decoded JSON.
+Resource: TypeAlias = dict[str, Any]
+
+FHIR_MEDIA_TYPE = "application/fhir+json"
+MAX_DECIMAL_EXPONENT = 1_000
+MAX_NUMBER_DIGITS = 1_000
+
+
+class NumberTooLarge(ValueError):
+    pass
+
+
+def _read_number(text: str) -> Decimal:
+    number = Decimal(text)
+    # Later arithmetic on `1e999999999` would take the machine's memory.
+    if len(text) > MAX_NUMBER_DIGITS or abs(number.adjusted()) > MAX_DECIMAL_EXPONENT:
+        raise NumberTooLarge
+    return number
+
+
+_decoder = msgspec.json.Decoder(float_hook=_read_number)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def decode(body: bytes | str) -> Any:
+    """Raises BadRequest where `body` is no JSON, or nests or counts beyond reason."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest("malformed_json", str(error) or "a number is too large") from None
+    except (RecursionError, InvalidOperation, OverflowError, ValueError):
+        raise BadRequest("malformed_json", "the JSON nests too deep or a number is too large") from None
+
+
+def encode(value: Any) -> bytes:
+    return _encoder.encode(value)
+
+
+async def read_fhir_body(request: Request) -> bytes:
+    """The body's bytes; raises UnsupportedMediaType unless it is FHIR JSON or plain JSON."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in (FHIR_MEDIA_TYPE, "application/json"):
+        raise UnsupportedMediaType("unsupported_media_type", f"expected {FHIR_MEDIA_TYPE} or application/json")
+    return await request.body()

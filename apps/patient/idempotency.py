@@ -1,0 +1,95 @@
+"""`Idempotency-Key`: the same key and body gives the first answer again. Kept 24 h, in the write's own transaction."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from starlette.requests import Request
+
+from apps.kit.database import Connection
+from apps.kit.errors import BadRequest, Conflict, Unprocessable
+from apps.kit.web import principal_of
+
+KEPT_HOURS = 24
+MAX_KEY_CHARS = 255
+CLEANED_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    client_id: str
+    subject: str
+    method: str
+    path: str
+    key: str
+    body_sha256: str
+
+    @property
+    def identity(self) -> tuple[str, str, str, str, str]:
+        return (self.client_id, self.subject, self.method, self.path, self.key)
+
+
+def read_claim(request: Request, body: bytes) -> Claim | None:
+    """None without the header; raises BadRequest for a key that is empty, too long or not printable ASCII."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
+        raise BadRequest(
+            "invalid_idempotency_key", f"1 to {MAX_KEY_CHARS} printable characters", pointer="Idempotency-Key"
+        )
+    principal = principal_of(request)
+    # A condition is part of what is asked: the same body under another one is another request.
+    digest = sha256(body + b"\x00" + request.headers.get("if-none-exist", "").encode()).hexdigest()
+    return Claim(principal.client_id, principal.subject, request.method, request.url.path, key, digest)
+
+
+async def claim_key(connection: Connection, claim: Claim) -> str | None:
+    """The reference to what the first request made, or None: this one is the first, until its transaction ends.
+
+    Raises Conflict while another is in flight and Unprocessable for the same key with another body.
+    """
+    lock = "\x1f".join(claim.identity)
+    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", lock):
+        raise Conflict("request_in_flight", "a request with this Idempotency-Key is still in flight")
+    row = await connection.fetchrow(
+        """
+        SELECT body_sha256, reference, created_at < now() - make_interval(hours => $6) AS expired FROM idempotency_key
+        WHERE client_id = $1 AND subject = $2 AND method = $3 AND path = $4 AND key = $5""",
+        *claim.identity,
+        KEPT_HOURS,
+    )
+    if row is None:
+        return None
+    if row["expired"]:
+        await connection.execute(
+            """
+            DELETE FROM idempotency_key
+            WHERE client_id = $1 AND subject = $2 AND method = $3 AND path = $4 AND key = $5""",
+            *claim.identity,
+        )
+        return None
+    if row["body_sha256"] != claim.body_sha256:
+        raise Unprocessable("idempotency_key_reused", "this Idempotency-Key was used for another body")
+    reference: str = row["reference"]
+    return reference
+
+
+async def insert_key(connection: Connection, claim: Claim, reference: str) -> None:
+    await connection.execute(
+        """
+        INSERT INTO idempotency_key (client_id, subject, method, path, key, body_sha256, reference)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)""",
+        *claim.identity,
+        claim.body_sha256,
+        reference,
+    )
+
+
+async def delete_old_keys(connection: Connection) -> None:
+    await connection.execute(
+        """
+        DELETE FROM idempotency_key WHERE ctid = ANY(ARRAY(
+            SELECT ctid FROM idempotency_key WHERE created_at < now() - make_interval(hours => $1) LIMIT $2))""",
+        KEPT_HOURS,
+        CLEANED_ROWS,
+    )
