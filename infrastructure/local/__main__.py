@@ -88,6 +88,8 @@ def run_until_stopped(options: argparse.Namespace) -> int:
 
 
 def run_command(options: argparse.Namespace) -> int:
+    if shutil.which(options.run[0], path=command_path()) is None:
+        raise StartError(f"there is no command {options.run[0]}")
     with open_throwaway() as home:
         output = Output(sys.stderr, home.logs, show_logs=False)
         ports = choose_ports(public_port=options.port, throwaway=True)
@@ -103,13 +105,10 @@ def run_command(options: argparse.Namespace) -> int:
 
 def run(command: Sequence[str], platform: Platform) -> int:
     """Runs the command, on this terminal, and gives its exit status."""
-    environment = {**os.environ, **platform.environment()}
-    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", "")))
+    environment = {**os.environ, **platform.environment(), "PATH": command_path()}
     guard = [sys.executable, "-IS", str(GUARD), str(os.getpid()), str(int(signal.SIGTERM)), "--"]
-    found = shutil.which(command[0], path=environment["PATH"])
-    if found is None:
-        raise StartError(f"there is no command {command[0]}")
-    running = subprocess.Popen([*guard, found, *command[1:]], env=environment)
+    program = str(shutil.which(command[0], path=command_path()))
+    running = subprocess.Popen([*guard, program, *command[1:]], env=environment)
     try:
         platform.services.watch(platform.check, until=lambda: running.poll() is not None)
     except BaseException:
@@ -122,6 +121,11 @@ def run(command: Sequence[str], platform: Platform) -> int:
         raise
     status = running.returncode
     return status if status >= 0 else 128 - status
+
+
+def command_path() -> str:
+    # The environment's own Python and tools first.
+    return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
 
 
 def stop_by_signal() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import signal
 import socket
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,6 +78,8 @@ def open_kafka(
         environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"},
         directory=directory,
         write=write,
+        # Even where the runner was killed: a broker that did not sign off is refused for 9 s when it comes back.
+        death_signal=signal.SIGTERM,
         keep_open=keep_open,
     )
     try:

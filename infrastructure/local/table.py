@@ -19,7 +19,7 @@ def describe(platform: Platform, seconds: float, screen: TextIO) -> str:
         box=box.SIMPLE_HEAD, title=f"The platform is ready, {seconds:.1f} s after the start", title_justify="left"
     )
     for heading in ("URL", "what it is", "how to sign in"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=True)
     table.add_row(f"{url}/docs", "the gateway, and every call described", "")
     table.add_row(f"{url}/auth/login", "for people", f"{accounts.user}  {accounts.password}")
     table.add_row(
@@ -36,7 +36,7 @@ def describe(platform: Platform, seconds: float, screen: TextIO) -> str:
     # Outside the table, so that it can be copied whole.
     return "\n".join(
         (
-            text.getvalue().rstrip(),
+            *(line.rstrip() for line in text.getvalue().rstrip().splitlines()),
             "  A first call, in another terminal:",
             f"    TOKEN=$(curl -s -u {accounts.client_id}:{accounts.client_secret} -d grant_type=client_credentials "
             f'{url}/oauth2/token | sed \'s/.*"access_token": *"\\([^"]*\\).*/\\1/\')',
