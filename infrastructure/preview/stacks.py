@@ -157,6 +157,10 @@ class PulumiStacks:
         with told_apart(f"remove {name}"):
             self._workspace.remove_stack(name)
 
+    def write_outputs(self, name: str, deployment: Mapping[str, Any]) -> None:
+        with told_apart(f"write {name}"):
+            self._workspace.import_stack(name, automation.Deployment(version=3, deployment=dict(deployment)))
+
     def unlock(self, name: str) -> None:
         with told_apart(f"unlock {name}"):
             self._stack(name).cancel()

@@ -1,0 +1,163 @@
+"""`scripts/preview up|down|list|reap|status|publish`: the same on a laptop and in a workflow."""
+
+import argparse
+import os
+import re
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+
+import boto3
+
+from infrastructure.preview.base import read_base, traces_on
+from infrastructure.preview.driver import Driver, Wanted
+from infrastructure.preview.faults import CommandMissing, Denied, Fault, LeftBehind
+from infrastructure.preview.names import BASES, Preview, Refusal, parse_base, parse_preview, preview_of_stack
+from infrastructure.preview.publish import publish
+from infrastructure.preview.pulls import pulls_listed, pulls_of_github
+from infrastructure.preview.reap import DEFAULT_LIFETIME, parse_life, reap
+from infrastructure.preview.report import Row, render, render_markdown, render_rows
+from infrastructure.preview.settings import Settings
+from infrastructure.preview.stacks import PulumiStacks, Stacks
+from infrastructure.preview.traces import asked_of_aws
+
+ROOT = Path(__file__).resolve().parents[2]
+# Preview images expire after 14 days: a preview that lived longer could not start a task again.
+LONGEST_DAYS = 13
+DONE, FAILED, REFUSED = 0, 1, 2
+
+
+def parse_lifetime(text: str) -> timedelta:
+    matched = re.fullmatch(r"([1-9][0-9]{0,3})([hd])", text)
+    hours = int(matched[1]) * (24 if matched[2] == "d" else 1) if matched else 0
+    if not 0 < hours <= LONGEST_DAYS * 24:
+        raise Refusal(f"--ttl takes hours or days such as 36h or 3d, {LONGEST_DAYS}d at most, not {text!r}")
+    return timedelta(hours=hours)
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/preview", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("up", "brings a pull request's preview up, or up to date"),
+        ("down", "takes it away, wholly; safe to repeat"),
+        ("status", "says what of it there is"),
+        ("list", "lists the previews"),
+        ("reap", "takes away those that are over, and what no stack knows of"),
+        ("publish", "shows a base's outputs to its previews (part of the base's deployment)"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--base", default="dev", help=f"{' or '.join(BASES)} (dev)")
+        if name in ("up", "down", "status"):
+            command.add_argument("--pr", required=True, metavar="N", help="the pull request's number")
+        if name == "up":
+            command.add_argument("--ttl", default=f"{DEFAULT_LIFETIME.days}d", help="36h, 3d: how long it lives (3d)")
+            command.add_argument("--keep", action="store_true", help="until it is taken down by hand")
+            command.add_argument("--markdown", metavar="FILE", help="writes the report for a comment here too")
+        if name == "reap":
+            command.add_argument("--open-prs", metavar="N,N", help="instead of asking GitHub")
+            choice = command.add_mutually_exclusive_group()
+            choice.add_argument("--apply", action="store_true", default=None, help="the default in a workflow")
+            choice.add_argument("--dry-run", action="store_false", dest="apply", help="the default on a laptop")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    options = parse_arguments(arguments)
+    try:
+        # Everything that can be refused is refused before anybody is asked for anything.
+        base = parse_base(options.base)
+        preview = parse_preview(options.pr) if "pr" in options else None
+        lifetime = parse_lifetime(options.ttl) if "ttl" in options else DEFAULT_LIFETIME
+        session = boto3.Session()
+        settings = Settings.from_environment(environ, lambda: account_id(session))
+        stacks = PulumiStacks(ROOT, settings.backend, settings.secrets_provider, {"AWS_REGION": settings.region})
+        if options.command == "publish":
+            publish(base, PulumiStacks(ROOT, settings.base_backend, "default", {}), stacks)
+            return DONE
+        driver = Driver(base, stacks, traces_on(read_base(stacks, base), session), say)
+        if options.command == "list":
+            say(render_rows(list_previews(stacks)))
+        elif options.command == "reap":
+            return reap_all(driver, options, environ, dry_run=not choose(options.apply, settings.in_workflow))
+        elif preview is None:
+            raise Refusal("--pr is required")
+        elif options.command == "status":
+            return status(driver, preview)
+        elif options.command == "down":
+            driver.down(preview)
+        else:
+            up(driver, preview, Wanted(settings.region, lifetime, options.keep), options.markdown)
+    except Refusal as refusal:
+        print(refusal, file=sys.stderr)
+        return REFUSED
+    except Fault as fault:
+        print(fault, file=sys.stderr)
+        if options.command == "up" and not isinstance(fault, (CommandMissing, Denied, LeftBehind)):
+            print(
+                f"What it made so far stays, for the next up or scripts/preview down --pr {options.pr}", file=sys.stderr
+            )
+        return FAILED
+    return DONE
+
+
+def choose(given: bool | None, default: bool) -> bool:
+    return default if given is None else given
+
+
+def account_id(session: boto3.Session) -> str:
+    with asked_of_aws("ask who we are"):
+        return str(session.client("sts").get_caller_identity()["Account"])
+
+
+def up(driver: Driver, preview: Preview, wanted: Wanted, markdown: str | None) -> None:
+    brought = driver.up(preview, wanted)
+    say(render(brought))
+    if markdown:
+        Path(markdown).write_text(render_markdown(brought))
+
+
+def list_previews(stacks: Stacks) -> list[Row]:
+    rows = []
+    for listed in stacks.listed():
+        if preview := preview_of_stack(listed.name):
+            life = parse_life(stacks.config(listed.name))
+            url = str(stacks.outputs(listed.name).get("url", ""))
+            rows.append(Row(preview, life.base or "?", life.expires, life.keep, listed.resources, url))
+    return sorted(rows, key=lambda row: row.preview)
+
+
+def status(driver: Driver, preview: Preview) -> int:
+    rows = [row for row in list_previews(driver.stacks) if row.preview == preview]
+    say(render_rows(rows))
+    found = driver.traces.find().of(preview)
+    for line in found.left:
+        say(f"  {line}")
+    return FAILED if found.unseen else DONE
+
+
+def reap_all(driver: Driver, options: argparse.Namespace, environ: Mapping[str, str], *, dry_run: bool) -> int:
+    find_pull = pulls_of_github(environ) if options.open_prs is None else pulls_listed(options.open_prs)
+    reaped = reap(driver, find_pull, dry_run=dry_run)
+    for line in (*reaped.failures, *reaped.unseen):
+        print(line, file=sys.stderr)
+    over = sum(verdict.over for verdict in reaped.verdicts)
+    say(f"{over} of {len(reaped.verdicts)} over{': a dry run, nothing was touched (--apply)' if dry_run else ''}")
+    return FAILED if reaped.failed else DONE
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    # Pulumi has the signal too, as one of the group: it ends its step, writes its state and gives the lock back.
+    print("stopping after the step that runs", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, stop)
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,79 @@
+"""The base environment as a preview knows it: its stack's outputs, in which nothing is secret."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infrastructure.preview.faults import Denied, Fault, fault_of_aws
+from infrastructure.preview.names import Preview, Refusal
+from infrastructure.preview.sweep import Tagged
+from infrastructure.preview.traces import Databases, Images, LogGroups, Topics, Traces
+
+# A Lambda function's own limit, and a little for the answer's way.
+RUNNER_TIMEOUT_SECONDS = 15 * 60 + 30
+IMAGES_PREFIX = "preview/"
+LOG_GROUPS_PREFIX = "/patient-management/"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    name: str
+    domain: str
+    runner: str
+    stream_arn: str
+
+
+class Reads(Protocol):
+    def outputs(self, name: str) -> Mapping[str, Any]: ...
+
+
+def read_base(stacks: Reads, name: str) -> Base:
+    """Raises Refusal where the base has no previews switched on, Missing where it is not there at all."""
+    platform = stacks.outputs(name).get("platform")
+    if not isinstance(platform, dict) or not platform.get("preview_runner_name"):
+        raise Refusal(
+            f"{name} takes no previews: set patient-management:previews in Pulumi.{name}.yaml and bring it up"
+        )
+    return Base(name, platform["domain"], platform["preview_runner_name"], platform["stream_arn"])
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """The base's runner, which alone reaches the databases. It takes an action and a number, never a name."""
+
+    function: str
+    client: Any
+
+    def run(self, action: str, preview: Preview | None) -> Mapping[str, Any]:
+        payload = {"action": action, **({"pr": preview.number} if preview else {})}
+        try:
+            answer = self.client.invoke(FunctionName=self.function, Payload=json.dumps(payload).encode())
+            body = json.loads(answer["Payload"].read() or b"null")
+        except (BotoCoreError, ClientError) as error:
+            raise fault_of_aws(f"run {payload}", error) from error
+        except ValueError as error:
+            raise Fault(f"run {payload}: the runner's answer is no JSON") from error
+        if "FunctionError" in answer:
+            message = body.get("errorMessage", "") if isinstance(body, dict) else ""
+            kind = Denied if "AccessDenied" in message else Fault
+            raise kind(f"run {payload}: {message}")
+        return body if isinstance(body, dict) else {}
+
+
+def traces_on(base: Base, session: boto3.Session) -> Traces:
+    patient = Config(read_timeout=RUNNER_TIMEOUT_SECONDS, retries={"total_max_attempts": 1})
+    runner = Runner(base.runner, session.client("lambda", config=patient))
+    return Traces(
+        (
+            Tagged(session),
+            Databases(runner.run),
+            Topics(session.client("kafka"), base.stream_arn),
+            Images(session.client("ecr"), IMAGES_PREFIX),
+            LogGroups(session.client("logs"), LOG_GROUPS_PREFIX),
+        )
+    )

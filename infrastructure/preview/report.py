@@ -1,0 +1,69 @@
+"""What the command says at its end, for a terminal and for a pull request's comment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from infrastructure.preview.driver import Brought
+from infrastructure.preview.names import Preview
+
+# One comment a preview, found again by this line.
+MARK = "<!-- preview -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    preview: Preview
+    base: str
+    expires: datetime | None
+    keep: bool
+    resources: int
+    url: str
+
+
+def lines_of(brought: Brought) -> list[tuple[str, str]]:
+    outputs = brought.outputs
+    changed = outputs.get("changed")
+    made = ", ".join(f"{count} {operation}" for operation, count in sorted(brought.operations.items()) if count)
+    return [
+        ("address", str(outputs.get("url", "unknown"))),
+        ("sign in", str(outputs.get("sign_in", "as an administrator of the base has set up"))),
+        ("changed", changed_text(changed)),
+        ("operations", made or "none"),
+        ("cost a day", cost_text(outputs.get("cost_usd_a_day"))),
+        ("goes", f"{brought.expires:%Y-%m-%d %H:%M} UTC, or when the pull request closes"),
+    ]
+
+
+def changed_text(changed: object) -> str:
+    if not isinstance(changed, list):
+        return "unknown"
+    return ", ".join(map(str, changed)) if changed else "no service: every one runs the base's image"
+
+
+def cost_text(cost: object) -> str:
+    return f"{float(cost):.2f} USD" if isinstance(cost, (int, float)) else "unknown"
+
+
+def render(brought: Brought) -> str:
+    return "\n".join(f"{name:<11} {value}" for name, value in lines_of(brought))
+
+
+def render_markdown(brought: Brought) -> str:
+    rows = "\n".join(f"| {name} | {value} |" for name, value in lines_of(brought))
+    return f"{MARK}\n### Preview {brought.preview.stack}\n\n| | |\n| --- | --- |\n{rows}\n"
+
+
+def render_rows(rows: Sequence[Row]) -> str:
+    if not rows:
+        return "no previews"
+    return "\n".join(
+        f"{row.preview.stack:<9} {row.base:<8} {row.resources:>4} resources  {until(row)}  {row.url}".rstrip()
+        for row in rows
+    )
+
+
+def until(row: Row) -> str:
+    if row.keep:
+        return "kept".ljust(20)
+    return f"{row.expires:%Y-%m-%d %H:%M} UTC" if row.expires else "no update ended".ljust(20)

@@ -1,0 +1,41 @@
+"""Where previews keep their state, from the environment. The default is what a base with previews makes for them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from infrastructure.config import PROJECT
+from infrastructure.preview.names import Refusal
+
+KEY_ALIAS = f"alias/{PROJECT}/previews"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`backend` and `secrets_provider` in Pulumi's words; `base_backend` holds the environments' own state."""
+
+    region: str
+    backend: str
+    secrets_provider: str
+    base_backend: str
+    in_workflow: bool
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], account_id: Callable[[], str]) -> "Settings":
+        """`account_id` is asked only where the default state bucket's name needs it. Raises Refusal."""
+        region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+        if not region:
+            raise Refusal("AWS_REGION is required")
+        backend = environ.get("PREVIEW_BACKEND_URL") or f"s3://{state_bucket(account_id(), region)}?region={region}"
+        own = backend.startswith("s3://")
+        provider = environ.get("PREVIEW_SECRETS_PROVIDER") or (f"awskms:///{KEY_ALIAS}?region={region}" if own else "")
+        return cls(
+            region,
+            backend,
+            provider or "default",
+            environ.get("PULUMI_BACKEND_URL") or backend,
+            in_workflow=environ.get("CI") == "true",
+        )
+
+
+def state_bucket(account_id: str, region: str) -> str:
+    return f"{PROJECT}-previews-{account_id}-{region}"
