@@ -1,0 +1,7 @@
+from infrastructure.images import CONTEXTS
+from infrastructure.program import run
+from infrastructure.source import IMAGES, ROOT, stage
+
+for image in IMAGES:
+    stage(image, ROOT / CONTEXTS)
+run()

@@ -1,0 +1,120 @@
+"""Alarms. Each has an action, a reason, and a threshold with its unit in the name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pulumi
+import pulumi_aws as aws
+
+from infrastructure.scaling import lag_dimensions
+
+if TYPE_CHECKING:
+    from infrastructure.service import ServiceArgs
+
+Text = pulumi.Input[str]
+CPU_PERCENT = 85
+ERRORS_A_MINUTE = 5
+LATENCY_SECONDS = 1.0
+LAG_EVENTS = 10_000
+STORAGE_FREE_BYTES = 5 * 1024**3
+DATABASE_CONNECTIONS = 60
+BROKER_DISK_PERCENT = 80
+MINUTE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """`above` says on which side of the threshold it rings; `statistic` may be a percentile, as `p99`."""
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, Text]
+    statistic: str
+    threshold: float
+    above: bool = True
+    minutes: int = 5
+    missing: str = "notBreaching"
+
+
+def alarm(name: str, reason: str, metric: Metric, notices_arn: Text, opts: pulumi.ResourceOptions) -> None:
+    percentile = metric.statistic.startswith("p")
+    aws.cloudwatch.MetricAlarm(
+        name,
+        alarm_description=reason,
+        namespace=metric.namespace,
+        metric_name=metric.name,
+        dimensions=dict(metric.dimensions),
+        statistic=None if percentile else metric.statistic,
+        extended_statistic=metric.statistic if percentile else None,
+        comparison_operator="GreaterThanThreshold" if metric.above else "LessThanThreshold",
+        threshold=metric.threshold,
+        period=MINUTE,
+        evaluation_periods=metric.minutes,
+        datapoints_to_alarm=max(1, metric.minutes - 2),
+        treat_missing_data=metric.missing,
+        alarm_actions=[notices_arn],
+        ok_actions=[notices_arn],
+        opts=opts,
+    )
+
+
+def watch_service(
+    name: str,
+    args: ServiceArgs,
+    service: aws.ecs.Service,
+    target_suffix: pulumi.Output[str] | None,
+    opts: pulumi.ResourceOptions,
+) -> None:
+    notices = args.platform.notices_arn
+    own: dict[str, Text] = {"ClusterName": args.platform.cluster_name, "ServiceName": service.name}
+    cpu = Metric("AWS/ECS", "CPUUtilization", own, "Average", CPU_PERCENT)
+    alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, notices, opts)
+    running = Metric("ECS/ContainerInsights", "RunningTaskCount", own, "Minimum", 1, above=False, missing="breaching")
+    alarm(f"{name}-running", f"no task of {name} runs", running, notices, opts)
+    if target_suffix is not None:
+        behind: dict[str, Text] = {"LoadBalancer": args.platform.balancer_suffix, "TargetGroup": target_suffix}
+        errors = Metric("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", behind, "Sum", ERRORS_A_MINUTE)
+        alarm(f"{name}-5xx", f"{name} answers with errors", errors, notices, opts)
+        slow = Metric("AWS/ApplicationELB", "TargetResponseTime", behind, "p99", LATENCY_SECONDS)
+        alarm(f"{name}-latency", f"one request in a hundred to {name} takes long", slow, notices, opts)
+    for topic in args.entry.consumes:
+        lag = Metric("AWS/Kafka", "SumOffsetLag", lag_dimensions(args, topic), "Maximum", LAG_EVENTS)
+        alarm(f"{name}-lag", f"{name} is behind its topic", lag, notices, opts)
+    for topic in args.entry.produces:
+        if topic.endswith(".dlq"):
+            dead = Metric(
+                "AWS/Kafka",
+                "MessagesInPerSec",
+                {"Cluster Name": args.platform.stream_name, "Topic": args.reach.topic(topic)},
+                "Sum",
+                0,
+                minutes=1,
+            )
+            alarm(f"{name}-dead-letters", f"{name} set an event aside that it could not read", dead, notices, opts)
+
+
+def watch_database(name: str, identifier: Text, notices_arn: Text, opts: pulumi.ResourceOptions) -> None:
+    own = {"DBInstanceIdentifier": identifier}
+    storage = Metric("AWS/RDS", "FreeStorageSpace", own, "Minimum", STORAGE_FREE_BYTES, above=False)
+    alarm(f"{name}-storage", f"{name} is running out of storage", storage, notices_arn, opts)
+    cpu = Metric("AWS/RDS", "CPUUtilization", own, "Average", CPU_PERCENT)
+    alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, notices_arn, opts)
+    connections = Metric("AWS/RDS", "DatabaseConnections", own, "Maximum", DATABASE_CONNECTIONS)
+    alarm(f"{name}-connections", f"{name} is running out of connections", connections, notices_arn, opts)
+
+
+def watch_stream(name: str, cluster_name: Text, brokers: int, notices_arn: Text, opts: pulumi.ResourceOptions) -> None:
+    controller = Metric("AWS/Kafka", "ActiveControllerCount", {"Cluster Name": cluster_name}, "Maximum", 1, above=False)
+    alarm(f"{name}-controller", "the brokers have no leader", controller, notices_arn, opts)
+    for broker in range(1, brokers + 1):
+        disk = Metric(
+            "AWS/Kafka",
+            "KafkaDataLogsDiskUsed",
+            {"Cluster Name": cluster_name, "Broker ID": str(broker)},
+            "Maximum",
+            BROKER_DISK_PERCENT,
+        )
+        alarm(f"{name}-storage-{broker}", f"broker {broker} is running out of storage", disk, notices_arn, opts)

@@ -1,0 +1,303 @@
+"""The app: the catalogue's services on a platform, the same code for an environment and for a preview."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from apps.catalogue import SECRETS, SERVICES, TOPICS, Replicas, Service, environment
+from infrastructure import limits
+from infrastructure.access import Reach
+from infrastructure.config import EnvironmentStack, PreviewStack, Stack
+from infrastructure.edges import calls
+from infrastructure.groups import connect, group
+from infrastructure.images import ImageSet
+from infrastructure.locate import AwsLocate
+from infrastructure.operations import dashboard
+from infrastructure.outputs import PlatformOutputs
+from infrastructure.release import ReleaseTask, Runner, RunnerArgs, TaskArgs, arns, invoke
+from infrastructure.roles import PREVIEW_PATH, Bounds
+from infrastructure.service import Door, EcsService, ServiceArgs
+from infrastructure.source import RELEASE
+from infrastructure.stream import make_topic
+
+Text = pulumi.Input[str]
+ENVIRONMENT_PRIORITY = 100
+PREVIEW_PRIORITY = 1_000
+PREVIEW_LOG_DAYS = 3
+PREVIEW_REPLICAS = Replicas(1, 1)
+SECRET_RECOVERY_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How this app's things are called, so that two previews and their base stand beside each other."""
+
+    stack: str
+    database_prefix: str
+    topic_prefix: str
+    secret_prefix: str
+    priority: int
+
+    def role(self, database: str) -> str:
+        name = self.database_prefix + database
+        limits.check_database_name(f"{name}_owner")
+        return name
+
+    def topic(self, topic: str) -> str:
+        return self.topic_prefix + topic
+
+    def log(self, service: str) -> str:
+        return f"/patient-management/{self.stack}/{service}"
+
+
+def names_of(stack: Stack) -> Names:
+    if isinstance(stack, PreviewStack):
+        return Names(
+            stack.name,
+            stack.prefix,
+            f"{stack.name}.",
+            f"{PREVIEW_PATH.strip('/')}/{stack.name}/",
+            PREVIEW_PRIORITY + stack.number,
+        )
+    return Names(stack.name, "", "", f"patient-management/{stack.name}/", ENVIRONMENT_PRIORITY)
+
+
+@dataclass(frozen=True, slots=True)
+class AppArgs:
+    """`masters`: the databases' master secrets' ARNs, an environment's only."""
+
+    stack: Stack
+    platform: PlatformOutputs
+    images: ImageSet
+    masters: Mapping[str, Text]
+
+
+class App(pulumi.ComponentResource):
+    """Outputs: `url`."""
+
+    def __init__(self, name: str, args: AppArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("patient:infrastructure:App", name, None, opts)
+        self.child = pulumi.ResourceOptions(parent=self)
+        self.args, self.stack, self.platform = args, args.stack, args.platform
+        self.names = names_of(args.stack)
+        self.host = self.find_host()
+        self.url = pulumi.Output.concat("https://", self.host)
+        self.reach = Reach(
+            region=self.stack.region,
+            account_id=self.platform.account_id,
+            key_arn=self.platform.key_arn,
+            stream_arn=self.platform.stream_arn,
+            resource_ids=self.platform.database_resource_ids,
+            role=self.names.role,
+            topic=self.names.topic,
+            group=self.names.topic,
+        )
+        preview = isinstance(self.stack, PreviewStack)
+        self.bounds = Bounds(
+            self.platform.account_id,
+            PREVIEW_PATH if preview else "/",
+            self.platform.preview_boundary_arn if preview else None,
+        )
+        self.namespace = aws.servicediscovery.HttpNamespace(
+            name, name=f"{self.names.stack}.patient-management", opts=self.child
+        )
+        self.secrets = {secret: self.make_secret(secret) for secret in sorted(SECRETS)}
+        topics = self.make_topics()
+        released = self.release(name)
+        self.services = self.start_services([*topics, released])
+        if isinstance(self.stack, EnvironmentStack):
+            self.show(name)
+        self.register_outputs({"url": self.url})
+
+    def find_host(self) -> Text:
+        if isinstance(self.stack, PreviewStack):
+            return pulumi.Output.concat(self.stack.name, ".", self.platform.domain)
+        return self.stack.config.domain
+
+    def make_secret(self, variable: str) -> pulumi.Output[str]:
+        """Made empty: the release fills it, so that its value lies in no stack's state."""
+        preview = isinstance(self.stack, PreviewStack)
+        return aws.secretsmanager.Secret(
+            f"{self.names.stack}-{variable.lower().replace('_', '-')}",
+            # A name that is being deleted cannot be used again: AWS appends what makes it unique.
+            name_prefix=f"{self.names.secret_prefix}{variable}-",
+            kms_key_id=self.platform.key_arn,
+            recovery_window_in_days=0 if preview else SECRET_RECOVERY_DAYS,
+            opts=self.child,
+        ).arn
+
+    def make_topics(self) -> list[pulumi.Resource]:
+        preview = isinstance(self.stack, PreviewStack)
+        return [
+            make_topic(
+                self.names.topic(topic.name),
+                topic,
+                self.names.topic(topic.name),
+                topic.preview_retention_ms if preview else topic.retention_ms,
+                self.platform.stream_arn,
+                self.platform.replication_factor,
+                self.child,
+            )
+            for topic in TOPICS.values()
+        ]
+
+    def release(self, name: str) -> pulumi.Resource:
+        stack, platform = self.stack, self.platform
+        preview = isinstance(stack, PreviewStack)
+        task = ReleaseTask(
+            f"{name}-release",
+            TaskArgs(
+                stack.name,
+                stack.kind,
+                platform,
+                self.reach,
+                self.args.images.refs[RELEASE],
+                ["migrate"] if preview else ["up"],
+                self.secrets,
+                self.args.masters,
+                self.names.log(RELEASE),
+                self.log_days,
+                self.bounds,
+            ),
+            self.child,
+        )
+        waits = pulumi.ResourceOptions.merge(
+            self.child, pulumi.ResourceOptions(depends_on=[policy for role in task.roles for policy in role.policies])
+        )
+        if isinstance(stack, PreviewStack):
+            payload = {"action": "up", "pr": stack.number}
+            return invoke(f"{name}-release", platform.preview_runner_name, payload, task.arn, waits)
+        runner = Runner(
+            f"{name}-runner",
+            RunnerArgs(
+                "environment",
+                f"patient-management-{stack.name}-runner",
+                stack.region,
+                platform,
+                task.family,
+                [task.family],
+                arns(task.roles),
+                self.log_days,
+            ),
+            self.child,
+        )
+        if stack.config.previews:
+            self.open_to_previews(name, stack, task)
+        return invoke(f"{name}-release", runner.function_name, {"action": "up"}, task.arn, waits)
+
+    def open_to_previews(self, name: str, stack: EnvironmentStack, task: ReleaseTask) -> None:
+        handed = pulumi.Output.concat("arn:aws:iam::", self.platform.account_id, f":role{PREVIEW_PATH}*")
+        Runner(
+            f"{name}-preview-runner",
+            RunnerArgs(
+                "preview",
+                f"patient-management-{stack.name}-preview-runner",
+                stack.region,
+                self.platform,
+                task.family,
+                [task.family, "pr-*-release"],
+                [*arns(task.roles), handed],
+                self.log_days,
+            ),
+            self.child,
+        )
+
+    @property
+    def log_days(self) -> int:
+        return self.stack.config.log_retention_days if isinstance(self.stack, EnvironmentStack) else PREVIEW_LOG_DAYS
+
+    def start_services(self, after: list[pulumi.Resource]) -> dict[str, EcsService]:
+        own = {
+            entry: group(f"{self.names.stack}-{entry}", self.platform.vpc_id, f"The service {entry}", self.child).id
+            for entry in SERVICES
+        }
+        rules = []
+        for edge in calls():
+            rules += connect(
+                f"{self.names.stack}-{edge.source}-{edge.target}",
+                own[edge.source],
+                own[edge.target],
+                edge.port,
+                f"{edge.source} calls {edge.target}",
+                self.child,
+            )
+        locate = AwsLocate(self.stack.kind, self.url, self.platform, self.reach, self.stack.config.app)
+        started: dict[str, EcsService] = {}
+        for entry in in_order(SERVICES):
+            called = [started[each] for each in entry.calls]
+            waits = pulumi.ResourceOptions.merge(
+                self.child, pulumi.ResourceOptions(depends_on=[*after, *rules, *called])
+            )
+            started[entry.name] = EcsService(
+                f"{self.names.stack}-{entry.name}", self.service_args(entry, own[entry.name], locate), waits
+            )
+        return started
+
+    def service_args(self, entry: Service, own_group: Text, locate: AwsLocate) -> ServiceArgs:
+        platform, stack = self.platform, self.stack
+        groups: list[Text] = [own_group, platform.apis_group_id]
+        groups += [platform.database_group_ids[database] for database in entry.databases]
+        if entry.uses_broker:
+            groups.append(platform.stream_group_id)
+        if entry.public:
+            groups.append(platform.target_group_id)
+        return ServiceArgs(
+            entry=entry,
+            stack=stack.name,
+            platform=platform,
+            reach=self.reach,
+            image=self.args.images.refs[entry.name],
+            environment=environment(entry, locate),
+            secrets={secret: self.secrets[secret] for secret in entry.secrets},
+            groups=groups,
+            namespace_arn=self.namespace.arn,
+            log_group_name=self.names.log(entry.name),
+            log_retention_days=self.log_days,
+            replicas=replicas(entry, stack),
+            spot=stack.config.spot if isinstance(stack, EnvironmentStack) else True,
+            watched=isinstance(stack, EnvironmentStack),
+            bounds=self.bounds,
+            door=Door(self.host, self.names.priority) if entry.public else None,
+        )
+
+    def show(self, name: str) -> None:
+        dashboard(
+            name,
+            self.stack.region,
+            self.platform,
+            {service: started.service_name for service, started in self.services.items()},
+            [
+                (self.names.topic(entry.name), self.names.topic(topic))
+                for entry in SERVICES.values()
+                for topic in entry.consumes
+            ],
+            self.child,
+        )
+
+
+def replicas(entry: Service, stack: Stack) -> Replicas:
+    """The catalogue's, narrowed by the environment."""
+    if isinstance(stack, PreviewStack):
+        return PREVIEW_REPLICAS
+    narrowed = stack.config.replicas
+    if narrowed is None:
+        # Production never runs one of anything: a replica is lost with its zone.
+        least = max(2, entry.replicas.minimum) if stack.production else entry.replicas.minimum
+        return Replicas(least, max(least, entry.replicas.maximum))
+    return Replicas(narrowed.minimum, max(narrowed.minimum, min(entry.replicas.maximum, narrowed.maximum)))
+
+
+def in_order(services: Mapping[str, Service]) -> list[Service]:
+    """Who is called comes before who calls. Raises ValueError where services wait for each other in a ring."""
+    ordered: list[Service] = []
+    waiting = dict(services)
+    while waiting:
+        ready = [entry for entry in waiting.values() if not set(entry.calls) & set(waiting)]
+        if not ready:
+            raise ValueError(f"these services wait for each other: {', '.join(sorted(waiting))}")
+        for entry in ready:
+            ordered.append(entry)
+            del waiting[entry.name]
+    return ordered

@@ -1,0 +1,28 @@
+"""The ECS cluster and its capacity: Fargate, and outside production its Spot."""
+
+import pulumi
+import pulumi_aws as aws
+
+
+class Cluster(pulumi.ComponentResource):
+    def __init__(self, name: str, *, spot: bool, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("patient:infrastructure:Cluster", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        cluster = aws.ecs.Cluster(
+            name,
+            settings=[aws.ecs.ClusterSettingArgs(name="containerInsights", value="enabled")],
+            opts=child,
+        )
+        aws.ecs.ClusterCapacityProviders(
+            name,
+            cluster_name=cluster.name,
+            capacity_providers=["FARGATE", "FARGATE_SPOT"],
+            default_capacity_provider_strategies=[
+                aws.ecs.ClusterCapacityProvidersDefaultCapacityProviderStrategyArgs(
+                    capacity_provider="FARGATE_SPOT" if spot else "FARGATE", weight=1
+                )
+            ],
+            opts=child,
+        )
+        self.arn, self.name = cluster.arn, cluster.name
+        self.register_outputs({"arn": self.arn})

@@ -1,0 +1,39 @@
+"""Who may talk to whom, from the catalogue alone: the rules of the network, the plan and the picture all follow it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from apps.catalogue import SERVICES, Service
+
+INTERNET = "internet"
+BALANCER = "balancer"
+BROKER = "broker"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Edge:
+    source: str
+    target: str
+    port: int
+
+
+def database(name: str) -> str:
+    return f"database:{name}"
+
+
+def calls(services: Mapping[str, Service] = SERVICES) -> tuple[Edge, ...]:
+    """Between services only."""
+    return tuple(
+        Edge(entry.name, called, services[called].port) for entry in services.values() for called in sorted(entry.calls)
+    )
+
+
+def edges(services: Mapping[str, Service] = SERVICES, *, database_port: int, broker_port: int) -> tuple[Edge, ...]:
+    found = [Edge(INTERNET, BALANCER, 443), Edge(INTERNET, BALANCER, 80), *calls(services)]
+    for entry in services.values():
+        if entry.public:
+            found.append(Edge(BALANCER, entry.name, entry.port))
+        found += [Edge(entry.name, database(name), database_port) for name in entry.databases]
+        if entry.uses_broker:
+            found.append(Edge(entry.name, BROKER, broker_port))
+    return tuple(sorted(found))

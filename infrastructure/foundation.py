@@ -1,0 +1,162 @@
+"""The platform: what an environment owns once, and every app on it shares."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from infrastructure import layout
+from infrastructure.balancer import Balancer, BalancerArgs
+from infrastructure.boundary import boundary
+from infrastructure.certificates import Certificates
+from infrastructure.cluster import Cluster
+from infrastructure.config import Environment, EnvironmentStack
+from infrastructure.databases import Databases, DatabasesArgs
+from infrastructure.images import Repositories
+from infrastructure.keys import Keys, KeysArgs
+from infrastructure.network import Network, NetworkArgs
+from infrastructure.operations import Operations, OperationsArgs
+from infrastructure.outputs import PlatformOutputs
+from infrastructure.stream import Stream, StreamArgs
+
+LOGS = "/patient-management"
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformArgs:
+    stack: EnvironmentStack
+    # The outputs `platform` of the environment whose images are promoted.
+    promoted: pulumi.Output[dict[str, dict[str, str]]] | None
+
+
+class Platform(pulumi.ComponentResource):
+    """Outputs: `outputs`, and `masters`: the master secrets' ARNs, which no other stack is told."""
+
+    def __init__(self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("patient:infrastructure:Platform", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        stack, config = args.stack, args.stack.config
+        label = f"patient-{stack.name}"
+        account_id = aws.get_caller_identity_output().account_id
+        prefixes = (f"{LOGS}/{stack.name}/", *((f"{LOGS}/pr-",) if config.previews else ()))
+        keys = Keys("data", KeysArgs(stack.name, stack.region, account_id, prefixes), child)
+        network = Network(
+            label,
+            NetworkArgs(
+                stack.region,
+                config.vpc_cidr,
+                config.availability_zones,
+                config.nat,
+                config.interface_endpoints,
+                config.log_retention_days,
+                keys.arn,
+                f"{LOGS}/{stack.name}/flows",
+            ),
+            child,
+        )
+        balancer = Balancer(
+            label,
+            BalancerArgs(
+                network.vpc_id,
+                network.public_subnet_ids,
+                config.domain,
+                config.zone_name,
+                config.waf,
+                config.rate_limit_requests,
+                config.deletion_protection,
+                wildcard=config.previews,
+            ),
+            child,
+        )
+        databases = Databases(
+            label, DatabasesArgs(network.vpc_id, network.isolated_subnet_ids, keys.arn, config.data), child
+        )
+        stream = Stream(
+            label,
+            StreamArgs(
+                network.vpc_id,
+                network.isolated_subnet_ids,
+                keys.arn,
+                config.stream,
+                f"{LOGS}/{stack.name}/brokers",
+                config.log_retention_days,
+                protect=config.deletion_protection,
+            ),
+            child,
+        )
+        cluster = Cluster(label, spot=config.spot, opts=child)
+        certificates = Certificates(label, stack.name, child) if config.service_tls else None
+        operations = Operations(
+            label,
+            OperationsArgs(
+                stack.name,
+                account_id,
+                keys.arn,
+                config.budget_usd,
+                config.notices_email,
+                databases,
+                stream,
+                config.stream.brokers,
+            ),
+            child,
+        )
+        urls, preview_urls = self.repositories(args, keys.arn, child)
+        empty = pulumi.Output.from_input("")
+        hosts = databases.hosts
+        self.masters = {database: host.master_secret_arn for database, host in hosts.items()}
+        self.outputs = PlatformOutputs(
+            account_id=account_id,
+            domain=pulumi.Output.from_input(config.domain),
+            vpc_id=network.vpc_id,
+            private_subnet_ids=network.private_subnet_ids.apply(list),
+            trusted_proxies=pulumi.Output.from_input(",".join(public_blocks(config))),
+            apis_group_id=network.apis_group_id,
+            key_arn=keys.arn,
+            listener_arn=balancer.listener_arn,
+            balancer_suffix=balancer.arn_suffix,
+            target_group_id=balancer.target_group_id,
+            database_addresses={database: host.address for database, host in hosts.items()},
+            database_resource_ids={database: host.resource_id for database, host in hosts.items()},
+            database_group_ids={database: host.client_group_id for database, host in hosts.items()},
+            database_admin_group_id=databases.admin_group_id,
+            brokers=stream.bootstrap_brokers,
+            stream_arn=stream.cluster_arn,
+            stream_name=stream.cluster_name,
+            stream_group_id=stream.client_group_id,
+            replication_factor=pulumi.Output.from_input(stream.replication_factor),
+            cluster_arn=cluster.arn,
+            cluster_name=cluster.name,
+            authority_arn=certificates.authority_arn if certificates else empty,
+            connect_role_arn=certificates.role_arn if certificates else empty,
+            notices_arn=operations.notices_arn,
+            preview_runner_name=pulumi.Output.from_input(preview_runner_name(stack.name) if config.previews else ""),
+            preview_boundary_arn=boundary(f"{label}-preview", stack.region, account_id, keys.arn, child)
+            if config.previews
+            else empty,
+            repository_urls=urls,
+            preview_repository_urls=preview_urls,
+        )
+        self.register_outputs({})
+
+    def repositories(
+        self, args: PlatformArgs, key_arn: pulumi.Input[str], child: pulumi.ResourceOptions
+    ) -> tuple[pulumi.Output[dict[str, str]], pulumi.Output[dict[str, str]]]:
+        """Owned where images are built. An environment that promotes has the building one's."""
+        if args.promoted is not None:
+            return (
+                args.promoted.apply(lambda platform: platform["repository_urls"]),
+                args.promoted.apply(lambda platform: platform["preview_repository_urls"]),
+            )
+        made = Repositories("repositories", key_arn, opts=child)
+        return pulumi.Output.all(**made.urls), pulumi.Output.all(**made.preview_urls)
+
+
+def public_blocks(config: Environment) -> tuple[str, ...]:
+    """Where the balancer's own addresses lie: whose forwarded headers are believed."""
+    return next(
+        spec.blocks for spec in layout.cut(config.vpc_cidr, len(config.availability_zones)) if spec.type == "Public"
+    )
+
+
+def preview_runner_name(environment: str) -> str:
+    return f"patient-management-{environment}-preview-runner"

@@ -1,0 +1,159 @@
+"""Repositories, and the services' images in them: built where they changed, taken over where they did not."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_docker_build as docker
+
+from infrastructure.source import IMAGES, ROOT, source_digest
+
+CACHE_TAG = "cache-main"
+UNTAGGED_DAYS = 14
+PREVIEW_DAYS = 14
+CONTEXTS = Path("build/images")
+
+
+class Repositories(pulumi.ComponentResource):
+    """Outputs: `urls` by service, `preview_urls` beside them. They outlive the stack: others run what is in them."""
+
+    def __init__(self, name: str, key_arn: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("patient:infrastructure:Repositories", name, None, opts)
+        self.key_arn = key_arn
+        self.urls: Mapping[str, pulumi.Output[str]] = {
+            service: self.repository(f"patient-management/{service}", keep=True) for service in IMAGES
+        }
+        self.preview_urls: Mapping[str, pulumi.Output[str]] = {
+            service: self.repository(f"preview/{service}", keep=False) for service in IMAGES
+        }
+        self.register_outputs({})
+
+    def repository(self, name: str, *, keep: bool) -> pulumi.Output[str]:
+        made = aws.ecr.Repository(
+            name.replace("/", "-"),
+            name=name,
+            image_tag_mutability="IMMUTABLE_WITH_EXCLUSION",
+            image_tag_mutability_exclusion_filters=[
+                aws.ecr.RepositoryImageTagMutabilityExclusionFilterArgs(filter="cache-*", filter_type="WILDCARD")
+            ],
+            image_scanning_configuration=aws.ecr.RepositoryImageScanningConfigurationArgs(scan_on_push=True),
+            encryption_configurations=[
+                aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="KMS", kms_key=self.key_arn)
+            ],
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=keep),
+        )
+        aws.ecr.LifecyclePolicy(
+            name.replace("/", "-"),
+            repository=made.name,
+            policy=json.dumps(
+                {"rules": [expire("untagged", UNTAGGED_DAYS)] if keep else [expire("any", PREVIEW_DAYS)]},
+                sort_keys=True,
+            ),
+            opts=pulumi.ResourceOptions(parent=made),
+        )
+        return made.repository_url
+
+
+def expire(status: str, days: int) -> dict[str, object]:
+    return {
+        "rulePriority": 1,
+        "selection": {
+            "tagStatus": status,
+            "countType": "sinceImagePushed",
+            "countUnit": "days",
+            "countNumber": days,
+        },
+        "action": {"type": "expire"},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """`refs` by service, each `repository@sha256:...`; `sources` the digests of what they were made of."""
+
+    refs: Mapping[str, pulumi.Output[str]]
+    sources: Mapping[str, pulumi.Output[str]]
+
+    def exported(self) -> dict[str, dict[str, pulumi.Output[str]]]:
+        return {service: {"ref": self.refs[service], "source": self.sources[service]} for service in sorted(self.refs)}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildArgs:
+    """`tag` makes the image's tag from the source's digest. Only main writes the cache; `cache_urls` is read by all."""
+
+    urls: pulumi.Output[dict[str, str]]
+    cache_urls: pulumi.Output[dict[str, str]]
+    writes_cache: bool
+    tag: Callable[[str], str]
+
+
+class Images(pulumi.ComponentResource):
+    """Builds and pushes the images of `services`. Output: `set`."""
+
+    def __init__(
+        self, name: str, services: tuple[str, ...], args: BuildArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("patient:infrastructure:Images", name, None, opts)
+        refs = {service: self.build(service, args).ref for service in services}
+        self.set = ImageSet(
+            refs={service: refs[service] for service in services},
+            sources={service: pulumi.Output.from_input(source_digest(service)) for service in services},
+        )
+        self.register_outputs({})
+
+    def build(self, service: str, args: BuildArgs) -> docker.Image:
+        url = args.urls.apply(lambda urls: urls[service])
+        cache = pulumi.Output.concat(args.cache_urls.apply(lambda urls: urls[service]), ":", CACHE_TAG)
+        # Relative to where the program and its providers run, so that one checkout's place is no other's change.
+        context = os.path.relpath(ROOT / CONTEXTS / service)
+        token = aws.ecr.get_authorization_token_output()
+        return docker.Image(
+            f"image-{service}",
+            context=docker.BuildContextArgs(location=context),
+            dockerfile=docker.DockerfileArgs(location=f"{context}/apps/Dockerfile"),
+            # Nothing that changes without a change of the source: no commit, no time.
+            build_args={"SERVICE": service},
+            platforms=[docker.Platform.LINUX_ARM64],
+            push=True,
+            build_on_preview=False,
+            tags=[pulumi.Output.concat(url, ":", args.tag(source_digest(service)))],
+            cache_from=[docker.CacheFromArgs(registry=docker.CacheFromRegistryArgs(ref=cache))],
+            cache_to=[
+                docker.CacheToArgs(
+                    registry=docker.CacheToRegistryArgs(
+                        ref=cache, mode=docker.CacheMode.MAX, image_manifest=True, oci_media_types=True
+                    )
+                )
+            ]
+            if args.writes_cache
+            else None,
+            registries=[
+                docker.RegistryArgs(
+                    address=url.apply(lambda text: text.split("/")[0]),
+                    username=token.user_name,
+                    password=pulumi.Output.secret(token.password),
+                )
+            ],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+
+def source_tag(digest: str) -> str:
+    return f"source-{digest[:20]}"
+
+
+def taken_over(images: pulumi.Output[Mapping[str, Mapping[str, str]]], services: tuple[str, ...]) -> ImageSet:
+    """Images that another stack built, by digest, from its exported `images`."""
+
+    def pick(service: str, key: str) -> pulumi.Output[str]:
+        return images.apply(lambda exported: exported[service][key])
+
+    return ImageSet(
+        refs={service: pick(service, "ref") for service in services},
+        sources={service: pick(service, "source") for service in services},
+    )

@@ -1,0 +1,64 @@
+"""Where the services of an app find what they need on AWS: the catalogue asks, this answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+
+from apps.catalogue import Service, Topic
+from infrastructure.access import Reach
+from infrastructure.databases import PORT as DATABASE_PORT
+from infrastructure.outputs import PlatformOutputs
+
+Text = pulumi.Input[str]
+# A preview's five services share its base's instance with everyone else's.
+PREVIEW_POOL_SIZE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class AwsLocate:
+    kind: str
+    public_url: Text
+    platform: PlatformOutputs
+    reach: Reach
+    settings: Mapping[str, str]
+
+    def common(self, entry: Service) -> Mapping[str, Text]:
+        values: dict[str, Text] = {
+            "AWS_DEFAULT_REGION": self.reach.region,
+            "ENVIRONMENT": self.kind,
+            "HOST": "0.0.0.0",
+            "LOG_FORMAT": "json",
+            "PORT": str(entry.port),
+            "PUBLIC_URL": self.public_url,
+        }
+        if entry.databases:
+            values["DATABASE_IAM"] = "true"
+            if self.kind == "preview":
+                values["DATABASE_POOL_SIZE"] = str(PREVIEW_POOL_SIZE)
+        return values
+
+    def database(self, entry: Service, name: str) -> Text:
+        role = self.reach.role(name)
+        address = self.platform.database_addresses[name]
+        return pulumi.Output.concat(f"postgresql://{role}@", address, f":{DATABASE_PORT}/{role}")
+
+    def broker(self, entry: Service) -> Mapping[str, Text]:
+        return {"KAFKA_BOOTSTRAP_SERVERS": self.platform.brokers, "KAFKA_SECURITY": "msk_iam"}
+
+    def topic(self, topic: Topic) -> Text:
+        return self.reach.topic(topic.name)
+
+    def consumer_group(self, entry: Service) -> Text:
+        return self.reach.group(entry.name)
+
+    def service(self, entry: Service) -> Text:
+        """The name that Service Connect gives it inside every task of the namespace."""
+        return f"{entry.name}:{entry.port}" if entry.protocol == "grpc" else f"http://{entry.name}:{entry.port}"
+
+    def setting(self, entry: Service, name: str) -> Text | None:
+        if name == "TLS_SELF_SIGNED":
+            return "true"
+        if name == "TRUSTED_PROXIES":
+            return self.platform.trusted_proxies
+        return self.settings.get(name)

@@ -1,0 +1,92 @@
+"""The bucket that the balancer writes its access log into. Balancers take SSE-S3 only, no key of ours."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from infrastructure.roles import document
+
+
+@dataclass(frozen=True, slots=True)
+class Logbook:
+    """`policy` must stand before the balancer is told to write."""
+
+    bucket: aws.s3.Bucket
+    policy: aws.s3.BucketPolicy
+
+
+def logbook(name: str, days: int, opts: pulumi.ResourceOptions) -> Logbook:
+    bucket = aws.s3.Bucket(f"{name}-log", opts=opts)
+    child = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=bucket))
+    aws.s3.BucketPublicAccessBlock(
+        f"{name}-log",
+        bucket=bucket.id,
+        block_public_acls=True,
+        block_public_policy=True,
+        ignore_public_acls=True,
+        restrict_public_buckets=True,
+        opts=child,
+    )
+    aws.s3.BucketServerSideEncryptionConfiguration(
+        f"{name}-log",
+        bucket=bucket.id,
+        rules=[
+            aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
+                apply_server_side_encryption_by_default=(
+                    aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
+                        sse_algorithm="AES256"
+                    )
+                )
+            )
+        ],
+        opts=child,
+    )
+    aws.s3.BucketVersioning(
+        f"{name}-log",
+        bucket=bucket.id,
+        versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
+        opts=child,
+    )
+    aws.s3.BucketLifecycleConfiguration(
+        f"{name}-log",
+        bucket=bucket.id,
+        rules=[
+            aws.s3.BucketLifecycleConfigurationRuleArgs(
+                id="expire",
+                status="Enabled",
+                filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=""),
+                expiration=aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(days=days),
+                noncurrent_version_expiration=(
+                    aws.s3.BucketLifecycleConfigurationRuleNoncurrentVersionExpirationArgs(noncurrent_days=7)
+                ),
+            )
+        ],
+        opts=child,
+    )
+    everything = pulumi.Output.concat(bucket.arn, "/*")
+    policy = aws.s3.BucketPolicy(
+        f"{name}-log",
+        bucket=bucket.id,
+        policy=document(
+            [
+                {
+                    "Sid": "Balancer",
+                    "Effect": "Allow",
+                    "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+                    "Action": "s3:PutObject",
+                    "Resource": everything,
+                },
+                {
+                    "Sid": "TlsOnly",
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "s3:*",
+                    "Resource": [bucket.arn, everything],
+                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                },
+            ]
+        ),
+        opts=child,
+    )
+    return Logbook(bucket, policy)

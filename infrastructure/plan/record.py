@@ -1,0 +1,177 @@
+"""Runs the program in this process, without engine, credentials or account, and records every resource it declares."""
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pulumi
+from pulumi.runtime import mocks as pulumi_mocks
+from pulumi.runtime import stack as pulumi_stack
+from pulumi.runtime.proto import resource_pb2
+
+from infrastructure.config import PROJECT, Stack, parse_stack
+from infrastructure.program import deploy
+
+ORGANIZATION = "organization"
+REMOTE = "awsx:"
+COMPONENT = "patient:"
+
+
+@dataclass(slots=True)
+class Resource:
+    """`inputs` and `outputs` with Pulumi's own names (camel case). `dependencies` are URNs, explicit ones included."""
+
+    type: str
+    name: str
+    urn: str
+    parent: str
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    id: str
+    dependencies: Sequence[str] = ()
+    protect: bool = False
+    retain: bool = False
+    ignored: Sequence[str] = ()
+
+    @property
+    def is_component(self) -> bool:
+        return self.type.startswith(COMPONENT)
+
+
+@dataclass(slots=True)
+class Recording:
+    stack: Stack
+    resources: list[Resource] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, kind: str) -> list[Resource]:
+        return [resource for resource in self.resources if resource.type == kind]
+
+    def one(self, kind: str, name: str) -> Resource:
+        found = [resource for resource in self.of(kind) if resource.name == name]
+        if len(found) != 1:
+            raise KeyError(f"{len(found)} of {kind} called {name}: {[each.name for each in self.of(kind)]}")
+        return found[0]
+
+
+class Cloud(Protocol):
+    """What answers in AWS's place. `create` gives the id and all outputs; it may be called from several threads."""
+
+    def create(self, kind: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]: ...
+
+    def read(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]: ...
+
+    def children(self) -> list[Resource]:
+        """What remote components made since the last call: the SDK never sees it."""
+        ...
+
+
+class Adapter(pulumi_mocks.Mocks):
+    def __init__(self, cloud: Cloud, references: Mapping[str, Mapping[str, Any]]) -> None:
+        self.cloud = cloud
+        self.references = references
+        self.lock = threading.Lock()
+
+    def new_resource(self, args: pulumi_mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        if args.typ == "pulumi:pulumi:StackReference":
+            name = args.inputs["name"]
+            outputs = self.references.get(name.rpartition("/")[2])
+            if outputs is None:
+                raise KeyError(f"the stack {name} is not there")
+            return name, {"name": name, "outputs": dict(outputs), "secretOutputNames": []}
+        if args.typ.startswith((COMPONENT, "pulumi:providers:")):
+            return f"{args.name}-id", dict(args.inputs)
+        with self.lock:
+            return self.cloud.create(args.typ, args.name, args.inputs)
+
+    def call(self, args: pulumi_mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        with self.lock:
+            return self.cloud.read(args.token, args.args), []
+
+
+class Monitor(pulumi_mocks.MockMonitor):
+    """Keeps what the mocks' interface does not show: parents, dependencies, protection."""
+
+    def __init__(self, adapter: Adapter, recording: Recording) -> None:
+        super().__init__(adapter)
+        self.cloud = adapter.cloud
+        self.recording = recording
+
+    def RegisterResource(self, request: Any) -> resource_pb2.RegisterResourceResponse:
+        answer = super().RegisterResource(request)
+        if request.type == "pulumi:pulumi:Stack" or request.type.startswith("pulumi:providers:"):
+            return answer
+        made = self.resources[answer.urn]
+        inputs = pulumi.runtime.rpc.deserialize_properties(request.object)
+        self.recording.resources.append(
+            Resource(
+                request.type,
+                request.name,
+                answer.urn,
+                request.parent,
+                inputs,
+                made.state,
+                made.id,
+                sorted(request.dependencies),
+                request.protect,
+                request.retainOnDelete,
+                list(request.ignoreChanges),
+            )
+        )
+        for child in self.cloud.children():
+            child.parent = child.parent or answer.urn
+            self.recording.resources.append(child)
+        return answer
+
+
+def record(
+    name: str,
+    config: Mapping[str, str],
+    cloud: Cloud,
+    references: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    preview: bool = False,
+) -> Recording:
+    """Runs the stack `name`. `references`: the outputs of other stacks, by name. Raises what the program raises."""
+    recording = Recording(parse_stack(name, config))
+    adapter = Adapter(cloud, references or {})
+
+    async def program() -> None:
+        outputs = await deploy(recording.stack)
+        for key, value in outputs.items():
+            output = pulumi.Output.from_input(value)
+            recording.outputs[key] = await output.future()
+
+    def work() -> None:
+        # A loop and a context of its own: runs do not see each other.
+        asyncio.run(run_in_context())
+
+    async def run_in_context() -> None:
+        pulumi_mocks.set_mocks(
+            adapter,
+            project=PROJECT,
+            stack=name,
+            preview=preview,
+            organization=ORGANIZATION,
+            monitor=Monitor(adapter, recording),
+        )
+        pulumi.runtime.set_all_config(dict(config))
+        await pulumi_stack.run_pulumi_func(program)
+
+    failure: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # handed over to the caller's thread
+            failure.append(error)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    recording.resources.sort(key=lambda resource: resource.urn)
+    return recording

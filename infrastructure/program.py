@@ -1,0 +1,86 @@
+"""Composes the components into a stack and exports what others need of it. Nothing exported is secret."""
+
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from infrastructure.app import App, AppArgs
+from infrastructure.config import PROJECT, EnvironmentStack, PreviewStack, Stack, parse_stack
+from infrastructure.foundation import Platform, PlatformArgs
+from infrastructure.images import BuildArgs, Images, ImageSet, source_tag, taken_over
+from infrastructure.outputs import PlatformRef
+from infrastructure.source import IMAGES, source_digest
+
+
+# A sweep finds by it what a stack that is no more has left.
+STACK_TAG = f"{PROJECT}:stack"
+
+
+def run() -> None:
+    config: dict[str, str] = pulumi.runtime.get_config_env()
+    stack = parse_stack(pulumi.get_stack(), config)
+    pulumi.run(lambda: deploy(stack))
+
+
+async def deploy(stack: Stack) -> dict[str, Any]:
+    """Declares the stack's resources and gives its outputs."""
+    provider = aws.Provider(
+        "aws",
+        region=stack.region,
+        default_tags=aws.ProviderDefaultTagsArgs(tags=tags(stack)),
+    )
+    opts = pulumi.ResourceOptions(providers=[provider])
+    # What components make takes the provider from its parent; what they look up does not.
+    pulumi.runtime.set_config("aws:region", stack.region)
+    if isinstance(stack, PreviewStack):
+        return await deploy_preview(stack, opts)
+    return deploy_environment(stack, opts)
+
+
+def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) -> dict[str, Any]:
+    config = stack.config
+    building = PlatformRef(config.images_from) if config.images_from else None
+    promoted = building.reference.require_output("platform") if building else None
+    platform = Platform("platform", PlatformArgs(stack, promoted), opts)
+    if building:
+        images = taken_over(building.images, IMAGES)
+    else:
+        urls = platform.outputs.repository_urls
+        images = Images("images", IMAGES, BuildArgs(urls, urls, True, source_tag), opts).set
+    app = App("app", AppArgs(stack, platform.outputs, images, platform.masters), opts)
+    return {"url": app.url, "images": images.exported(), "platform": platform.outputs.exported()}
+
+
+async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> dict[str, Any]:
+    """What changed against the base is built and pushed to the previews' repositories; the rest runs the base's."""
+    base = PlatformRef(stack.config.base)
+    sources = await base.sources()
+    changed = tuple(image for image in IMAGES if sources.get(image) != source_digest(image))
+    built = Images(
+        "images",
+        changed,
+        BuildArgs(
+            base.outputs.preview_repository_urls,
+            base.outputs.repository_urls,
+            False,
+            lambda digest: f"{stack.name}-{source_tag(digest)}",
+        ),
+        opts,
+    ).set
+    unchanged = taken_over(base.images, tuple(image for image in IMAGES if image not in changed))
+    images = ImageSet({**unchanged.refs, **built.refs}, {**unchanged.sources, **built.sources})
+    app = App("app", AppArgs(stack, base.outputs, images, {}), opts)
+    return {
+        "url": app.url,
+        "images": images.exported(),
+        "changed": list(changed),
+        "base": stack.config.base,
+        "expires": stack.config.expires,
+        "keep": stack.config.keep,
+    }
+
+
+def tags(stack: Stack) -> dict[str, str]:
+    """On every resource: what a budget, a bill and a sweep go by."""
+    return {"Project": PROJECT, "Environment": stack.name, "Kind": stack.kind, STACK_TAG: stack.name}

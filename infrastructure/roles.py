@@ -1,0 +1,76 @@
+"""IAM roles that one AWS service may take on, with only the statements named."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+Statement = Mapping[str, Any]
+# Previews' roles lie under a path of their own, so that a rule can name them all and no other.
+PREVIEW_PATH = "/preview/"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What uses the role waits for `policies`: a task that starts before them is refused its secrets."""
+
+    arn: pulumi.Output[str]
+    name: pulumi.Output[str]
+    policies: Sequence[pulumi.Resource]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """`account_id`: the service takes the role on only for that account (the confused deputy)."""
+
+    account_id: pulumi.Input[str] | None = None
+    path: str = "/"
+    boundary_arn: pulumi.Input[str] | None = None
+
+
+UNBOUND = Bounds()
+
+
+def document(statements: Sequence[Statement]) -> pulumi.Output[str]:
+    """A policy's JSON. What the statements name may be outputs."""
+    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)}, sort_keys=True)
+
+
+def role_of_service(
+    name: str,
+    principal: str,
+    policies: Mapping[str, Sequence[Statement]],
+    opts: pulumi.ResourceOptions,
+    bounds: Bounds = UNBOUND,
+    *,
+    managed: Sequence[str] = (),
+) -> Role:
+    """`managed`: names of AWS's own policies, below `arn:aws:iam::aws:policy/`."""
+    trust: dict[str, Any] = {"Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole"}
+    if bounds.account_id is not None:
+        trust["Condition"] = {"StringEquals": {"aws:SourceAccount": bounds.account_id}}
+    role = aws.iam.Role(
+        name,
+        path=bounds.path,
+        assume_role_policy=document([trust]),
+        permissions_boundary=bounds.boundary_arn,
+        opts=opts,
+    )
+    child = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=role))
+    made: list[pulumi.Resource] = [
+        aws.iam.RolePolicy(f"{name}-{part}", role=role.id, policy=document(statements), opts=child)
+        for part, statements in policies.items()
+        if statements
+    ]
+    made += [
+        aws.iam.RolePolicyAttachment(
+            f"{name}-{policy.rpartition('/')[2]}",
+            role=role.name,
+            policy_arn=f"arn:aws:iam::aws:policy/{policy}",
+            opts=child,
+        )
+        for policy in managed
+    ]
+    return Role(role.arn, role.name, made)

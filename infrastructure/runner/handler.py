@@ -1,0 +1,102 @@
+"""Starts a release task, waits for it within a stated limit, and fails loudly. A Lambda function outside the VPC.
+
+Alone in its archive: it may import what Lambda's Python brings, and nothing of ours.
+
+Two functions are made of it. An environment's takes `{"action": "up"}`. A preview's takes `{"action": "up"|"drop",
+"pr": N}` and nothing else: it builds every name itself, so that no caller can name another's database.
+Pulumi adds `tf.action`; when the stack's resource is deleted, a preview's databases are dropped.
+"""
+
+import os
+import time
+
+POLL_SECONDS = 5
+LIMIT_SECONDS = 840  # Lambda itself stops at 900
+HIGHEST_PREVIEW = 48_999
+
+
+class Refused(Exception):
+    """The request is none that this function takes."""
+
+
+class ReleaseFailed(Exception):
+    """The task did not start, did not end in time, or ended with an error."""
+
+
+def handler(event, context):
+    import boto3
+
+    return run(boto3.client("ecs"), os.environ, event)
+
+
+def run(ecs, environment, event):
+    steps = plan(environment, event)
+    return {"ran": [run_task(ecs, environment, family, command) for family, command in steps]}
+
+
+def plan(environment, event):
+    """The tasks to run, in order: (family, command)."""
+    deleted = event.get("tf", {}).get("action") == "delete"
+    family = environment["FAMILY"]
+    if environment["MODE"] == "environment":
+        if set(event) - {"tf"} != {"action"} or event["action"] != "up":
+            raise Refused(f"an environment's runner takes action: up, not {sorted(set(event) - {'tf'})}")
+        return [] if deleted else [(family, ["up"])]
+    number = preview_number(event)
+    prefix = f"pr_{number}_"
+    if deleted or event["action"] == "drop":
+        return [(family, ["drop", "--prefix", prefix])]
+    # The base's own release makes the databases; the preview's code only ever signs in as their owner.
+    return [
+        (family, ["databases", "--prefix", prefix]),
+        (f"pr-{number}-release", ["migrate", "--prefix", prefix]),
+    ]
+
+
+def preview_number(event):
+    if set(event) - {"tf"} != {"action", "pr"} or event["action"] not in ("up", "drop"):
+        raise Refused("a preview's runner takes action (up, drop) and pr")
+    number = event["pr"]
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= HIGHEST_PREVIEW:
+        raise Refused("pr must be the number of a pull request")
+    return number
+
+
+def run_task(ecs, environment, family, command):
+    started = ecs.run_task(
+        cluster=environment["CLUSTER"],
+        taskDefinition=family,
+        launchType="FARGATE",
+        count=1,
+        networkConfiguration={
+            "awsvpcConfiguration": {
+                "subnets": environment["SUBNETS"].split(","),
+                "securityGroups": environment["GROUPS"].split(","),
+                "assignPublicIp": "DISABLED",
+            }
+        },
+        overrides={"containerOverrides": [{"name": "release", "command": command}]},
+    )
+    if started.get("failures") or not started.get("tasks"):
+        raise ReleaseFailed(f"{family} did not start: {started.get('failures')}")
+    return wait(ecs, environment["CLUSTER"], started["tasks"][0]["taskArn"], " ".join(command))
+
+
+def wait(ecs, cluster, task_arn, what, clock=time.monotonic, sleep=time.sleep):
+    limit = clock() + LIMIT_SECONDS
+    while clock() < limit:
+        found = ecs.describe_tasks(cluster=cluster, tasks=[task_arn])["tasks"]
+        if found and found[0]["lastStatus"] == "STOPPED":
+            return judge(found[0], what)
+        sleep(POLL_SECONDS)
+    ecs.stop_task(cluster=cluster, task=task_arn, reason="The release took too long")
+    raise ReleaseFailed(f"{what} did not end within {LIMIT_SECONDS} seconds: {task_arn}")
+
+
+def judge(task, what):
+    for container in task["containers"]:
+        # No exit code: it never ran (no image, no secret, no address).
+        if container["name"] == "release" and container.get("exitCode") == 0:
+            return what
+    codes = {container["name"]: container.get("exitCode") for container in task["containers"]}
+    raise ReleaseFailed(f"{what} failed: {task.get('stoppedReason')}, exit codes {codes}, {task['taskArn']}")
