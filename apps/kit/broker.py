@@ -156,11 +156,12 @@ async def open_producer(settings: BrokerSettings) -> AsyncIterator[Producer]:
 
 @asynccontextmanager
 async def open_consumer(
-    settings: BrokerSettings, group: str, topic: str, listener: ConsumerRebalanceListener
+    settings: BrokerSettings, topic: str, group: str | None = None, listener: ConsumerRebalanceListener | None = None
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """A started member of `group` on `topic`; raises Unavailable where no broker answers.
+    """A started reader of `topic`: a member of `group` or, without one, of all its partitions.
 
     It never commits: where to go on is the listener's to say, from the store that holds what was made of the events.
+    Raises Unavailable where no broker answers.
     """
     consumer = AIOKafkaConsumer(
         **connect_options(settings),

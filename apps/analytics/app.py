@@ -1,0 +1,71 @@
+"""Analytics' composition root: the HTTP application, with the consumer running beside it."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from starlette.applications import Starlette
+from starlette.requests import Request
+
+from apps.analytics.consumer import EventConsumer, clean_forever, running
+from apps.analytics.lag import LagMonitor
+from apps.analytics.routes import analytics_routes
+from apps.analytics.settings import Settings
+from apps.kit.broker import Producer, open_producer
+from apps.kit.database import Database, open_database
+from apps.kit.tokens import open_verifier
+from apps.kit.web import Readiness, create_web_app, health_routes
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """`verifier`: a `kit.tokens.Verifier`, or what answers like one."""
+
+    verifier: Any
+    database: Database
+    producer: Producer
+
+
+@asynccontextmanager
+async def open_neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
+    async with (
+        aiohttp.ClientSession() as session,
+        open_verifier(settings.verifier, session) as verifier,
+        open_database(settings.database) as database,
+        open_producer(settings.broker) as producer,
+    ):
+        yield Neighbours(verifier, database, producer)
+
+
+OpenNeighbours = Callable[[Settings], AbstractAsyncContextManager[Neighbours]]
+
+
+def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbours) -> Starlette:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        async with neighbours(settings) as found:
+            consumer = EventConsumer(settings, found.database, found.producer)
+            monitor = LagMonitor(found.database, consumer, settings.topic, emits_metrics=settings.emits_metrics)
+            async with running(consumer.run(), monitor.run(), clean_forever(found.database)):
+                yield {
+                    "settings": settings,
+                    "verifier": found.verifier,
+                    "database": found.database,
+                    "consumer": consumer,
+                    "monitor": monitor,
+                }
+
+    return create_web_app([*health_routes(readiness), *analytics_routes()], lifespan=lifespan)
+
+
+async def readiness(request: Request) -> Readiness:
+    state = request.state
+    failed = [] if await state.database.is_ready() else ["database"]
+    if not state.verifier.has_keys:
+        failed.append("keys")
+    degraded = [*state.verifier.degraded]
+    if not state.consumer.is_connected or state.monitor.failing:
+        degraded.append("kafka")
+    return Readiness(tuple(failed), tuple(degraded))

@@ -1,0 +1,62 @@
+"""Analytics' settings, read once from its environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from apps.kit.broker import BrokerSettings, read_broker_settings
+from apps.kit.database import DatabaseSettings
+from apps.kit.settings import ENVIRONMENTS, Environment
+from apps.kit.tokens import VerifierSettings
+
+SERVICE = "analytics"
+SMALLEST_GROUP = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    environment: str
+    host: str
+    port: int
+    log_format: str
+    database: DatabaseSettings
+    verifier: VerifierSettings
+    broker: BrokerSettings
+    topic: str
+    dead_letter_topic: str
+    consumer_group: str
+    # A group of fewer people than this is not shown in a breakdown.
+    smallest_group: int = SMALLEST_GROUP
+
+    @property
+    def emits_metrics(self) -> bool:
+        """Whether its log lines are read by CloudWatch, which makes metrics of some."""
+        return self.log_format == "json" and self.environment != "local"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+        """Raises SettingsError, which names every fault."""
+        env = Environment(environ)
+        public_url = env.url("PUBLIC_URL")
+        settings = cls(
+            environment=env.choice("ENVIRONMENT", ENVIRONMENTS),
+            host=env.require("HOST"),
+            port=env.integer("PORT", minimum=1, maximum=65535),
+            log_format=env.choice("LOG_FORMAT", ("text", "json")),
+            database=DatabaseSettings(
+                url=env.url("ANALYTICS_DATABASE_URL", ("postgresql",)), iam=env.flag("DATABASE_IAM")
+            ),
+            verifier=VerifierSettings(
+                issuer=public_url,
+                audiences=(public_url,),
+                auth_url=env.url("AUTH_URL"),
+                client_id=f"service-{SERVICE}",
+                client_secret=env.require("ANALYTICS_CLIENT_SECRET"),
+            ),
+            broker=read_broker_settings(env),
+            topic=env.require("TOPIC_PATIENT"),
+            dead_letter_topic=env.require("TOPIC_PATIENT_DLQ"),
+            consumer_group=env.require("KAFKA_CONSUMER_GROUP"),
+            smallest_group=env.integer("ANALYTICS_SMALLEST_GROUP", minimum=1, maximum=1000, default=SMALLEST_GROUP),
+        )
+        env.check()
+        return settings
