@@ -9,7 +9,10 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message as StarletteMessage
 
+from apps.gateway.body import RequestBody
+from apps.gateway.settings import Bounds
 from apps.kit.context import new_id
 from apps.kit.errors import BadRequest, Unprocessable
 from apps.kit.rpc import call_metadata, problem_of_rpc
@@ -140,12 +143,21 @@ async def _read_message(call: Call, request: Request) -> Message:
 
 
 async def _read_object(request: Request) -> dict[str, Any]:
-    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+    bounds: Bounds = request.state.settings.bounds
+    body = RequestBody(
+        request.scope, request.receive, max_bytes=bounds.body_bytes, receive_seconds=bounds.receive_seconds
+    )
+    content = await body.read()
+    if not content:
         return {}
-    body = await read_json(request)
-    if not isinstance(body, dict):
+
+    async def receive() -> StarletteMessage:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    values = await read_json(Request(request.scope, receive))
+    if not isinstance(values, dict):
         raise Unprocessable("object_expected", "the body is a JSON object")
-    return body
+    return values
 
 
 def _parse(values: dict[str, Any], message: Message, pointer: str = "/") -> None:

@@ -53,7 +53,7 @@ class RequestBody:
         return self.length is not None and self.length <= SMALL_BODY_BYTES
 
     async def read(self) -> bytes:
-        """A small body whole."""
+        """The body whole: for one that is small, or is read here."""
         if self.length == 0:
             return b""
         return b"".join([chunk async for chunk in self.chunks()])

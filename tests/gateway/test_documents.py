@@ -1,0 +1,124 @@
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from apps.gateway.app import create_app
+from apps.gateway.edge import HEALTH_PATHS
+from apps.gateway.pages import read_document
+from apps.kit.web import every_route
+from tests.gateway.running import PUBLIC_URL, Gateway, make_settings
+
+DOCUMENT = read_document(make_settings())
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in DOCUMENT["paths"].items():
+        for method, operation in item.items():
+            yield path, method.upper(), operation
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for child in value.values():
+            yield from references(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from references(child)
+
+
+@pytest.mark.parametrize("password_login", [True, False])
+def test_document_and_routes_name_the_same_operations(password_login: bool) -> None:
+    settings = make_settings(password_login_enabled=password_login)
+    served = {
+        (route.path_format, method)
+        for route in every_route(create_app(settings))
+        if route.path_format.encode() not in HEALTH_PATHS
+        for method in route.operations
+    }
+    documented = {(path, method.upper()) for path, item in read_document(settings)["paths"].items() for method in item}
+    assert documented == served
+    assert (("/auth/login", "POST") in served) == password_login
+
+
+def test_document_says_which_operations_need_a_token() -> None:
+    policies = {
+        (route.path_format, method): operation.policy
+        for route in every_route(create_app(make_settings()))
+        for method, operation in route.operations.items()
+    }
+    for path, method, operation in operations():
+        assert bool(operation["security"]) == (policies[path, method].check is not None), f"{method} {path}"
+        if operation["security"]:
+            assert {"401", "403"} & operation["responses"].keys() == {"401", "403"}
+        for alternative in operation["security"]:
+            # A scope as the policy knows it: its name ends the documented one's.
+            for scope in alternative["oauth2"]:
+                name = policies[path, method].name
+                assert name == "any SMART scope" or scope.rpartition("/")[2] in name.split(" or ")
+
+
+def test_document_is_sound() -> None:
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(names) == len(set(names))
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}
+    for reference in references(DOCUMENT):
+        found: Any = DOCUMENT
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part]
+        assert found
+    for path, method, operation in operations():
+        assert operation["responses"], f"{method} {path}"
+        assert set(operation["tags"]) <= tags
+        declared = {
+            parameter["name"]
+            for reference in operation.get("parameters", ())
+            for parameter in [
+                DOCUMENT["components"]["parameters"][reference["$ref"].rpartition("/")[2]]
+                if "$ref" in reference
+                else reference
+            ]
+            if parameter["in"] == "path"
+        }
+        assert declared == set(re.findall(r"{(\w+)}", path)), f"{method} {path}"
+    for schema in DOCUMENT["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    assert set(DOCUMENT["paths"]["/api/patients"]) <= METHODS
+
+
+async def test_document_and_page_are_public_and_name_this_place(gateway: Gateway) -> None:
+    async with gateway.call("GET", "/openapi.json") as answer:
+        assert answer.status == 200
+        document = msgspec.json.decode(await answer.read())
+        assert document["openapi"].startswith("3.1")
+        assert document["servers"] == [{"url": PUBLIC_URL}]
+        flows = document["components"]["securitySchemes"]["oauth2"]["flows"]
+        assert flows["clientCredentials"]["tokenUrl"] == PUBLIC_URL + "/oauth2/token"
+    async with gateway.call("GET", "/docs") as answer:
+        page = await answer.text()
+        assert answer.content_type == "text/html"
+    for path, _, operation in operations():
+        assert f"<code>{path}</code>" in page
+        assert operation["summary"].replace("'", "&#x27;") in page
+
+
+async def test_page_needs_nothing_from_elsewhere_and_may_run_nothing(gateway: Gateway) -> None:
+    async with gateway.call("GET", "/docs") as answer:
+        page = await answer.text()
+        policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    for sting in ("<script", "src=", "http-equiv", "<link", "onload", "style="):
+        assert sting not in page
+    found = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert found
+    digest = base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy
