@@ -86,8 +86,8 @@ def open_throwaway() -> Iterator[Home]:
     """One that is removed at the end, but for its logs under `.local/logs/` unless `keep_logs` was set to false."""
     make_private(LOCAL)
     sweep(Path(tempfile.gettempdir()))
+    check_disk(Path(tempfile.gettempdir()))
     directory = Path(tempfile.mkdtemp(prefix=THROWAWAY))
-    check_disk(directory)
     # PostgreSQL's own user must be able to pass.
     directory.chmod(0o711)
     logs = LOCAL / "logs" / f"run-{os.getpid()}"
