@@ -8,7 +8,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from apps.auth import login_routes, oauth_routes, well_known
+from apps.auth import account_routes, authorize_routes, login_routes, oauth_routes, pages, signin_routes, well_known
 from apps.auth.passwords import Hashing
 from apps.auth.revocations import OwnSource
 from apps.auth.room import Room, room_of
@@ -34,10 +34,11 @@ def create_app(settings: Settings) -> Starlette:
                     await task
                 room.hashing.close()
 
-    return create_web_app(
-        [*health_routes(readiness), *well_known.routes(), *oauth_routes.routes(), *login_routes.routes()],
-        lifespan=lifespan,
-    )
+    rooms = (
+        well_known, oauth_routes, authorize_routes, signin_routes, account_routes, pages, login_routes,
+    )  # fmt: skip
+    routes = [route for room in rooms for route in room.routes()]
+    return create_web_app([*health_routes(readiness), *routes], lifespan=lifespan, render=pages.render)
 
 
 async def readiness(request: Request) -> Readiness:

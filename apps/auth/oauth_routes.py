@@ -1,24 +1,31 @@
 """The endpoints that programs call: tokens, and what verifiers need."""
 
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
-from authlib.oauth2.rfc6749 import OAuth2Error
+from authlib.oauth2.rfc6749 import OAuth2Error, OAuth2Request
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from apps.auth.assertions import ClientAssertion
 from apps.auth.audit import Event, insert_audit
-from apps.auth.authlib_starlette import StarletteOAuth2Request, read_oauth2_request
-from apps.auth.grants import ClientCredentialsGrant
+from apps.auth.authlib_starlette import read_oauth2_request
+from apps.auth.endpoints import register_endpoints
+from apps.auth.grants import register_grants
+from apps.auth.pages import MAX_FORM_BYTES
 from apps.auth.revocations import select_revocations
 from apps.auth.room import Room, address_of, room_of
 from apps.auth.server import IdentityServer
+from apps.auth.sessions import Session
+from apps.auth.tokens import user_info
+from apps.auth.users import select_active_user
 from apps.kit.database import Connection
+from apps.kit.errors import Unauthorized
 from apps.kit.scopes import Principal
-from apps.kit.web import PUBLIC, Operation, PolicedRoute, Policy
-
-MAX_FORM_BYTES = 64 * 1024
+from apps.kit.web import PUBLIC, JSONResponse, Operation, PolicedRoute, Policy, principal_of, scopes
 
 
 def is_service(principal: Principal, request: Request) -> bool:
@@ -29,9 +36,11 @@ def is_service(principal: Principal, request: Request) -> bool:
 SERVICE = Policy("a service's own token", is_service)
 
 
-def make_server(room: Room, connection: Connection, address: str) -> IdentityServer:
-    server = IdentityServer(room.settings, connection, room.ring(), address)
-    server.register_grant(ClientCredentialsGrant)
+def make_server(room: Room, connection: Connection, address: str, session: Session | None = None) -> IdentityServer:
+    server = IdentityServer(room.settings, connection, room.ring(), address, session)
+    server.register_client_auth_method("private_key_jwt", ClientAssertion(server))
+    register_grants(server)
+    register_endpoints(server)
     return server
 
 
@@ -42,26 +51,53 @@ def error_response(error: OAuth2Error) -> Response:
     return response
 
 
-async def token(request: Request) -> Response:
-    room = room_of(request)
+async def answer(request: Request, call: Callable[[IdentityServer, OAuth2Request], Any], event: str) -> Response:
+    """Authlib's answer, on a transaction that is committed for an error too: a replay found stays found."""
+    room, address = room_of(request), address_of(request)
     try:
         asked = await read_oauth2_request(request, room.settings.issuer)
     except OAuth2Error as error:
         return error_response(error)
     async with room.database.transaction() as connection:
-        server = make_server(room, connection, address_of(request))
-        response: Response = await server.run(server.create_token_response, asked)
+        server = make_server(room, connection, address)
+        response: Response = await server.run(call, server, asked)
         if response.status_code >= 400:
-            await record_refusal(connection, asked, response, address_of(request))
+            await record_refusal(connection, event, asked, response, address)
     return response
 
 
+async def token(request: Request) -> Response:
+    return await answer(request, lambda server, asked: server.create_token_response(asked), "token")
+
+
+async def revoke(request: Request) -> Response:
+    return await answer(
+        request, lambda server, asked: server.create_endpoint_response("revocation", asked), "revocation"
+    )
+
+
+async def introspect(request: Request) -> Response:
+    return await answer(
+        request, lambda server, asked: server.create_endpoint_response("introspection", asked), "introspection"
+    )
+
+
+async def userinfo(request: Request) -> Response:
+    principal = principal_of(request)
+    async with room_of(request).database.connection() as connection:
+        user = await select_active_user(connection, principal.subject)
+    if user is None:
+        raise Unauthorized("invalid_token")
+    claims = user_info(user, principal.scopes, room_of(request).settings.issuer)
+    return JSONResponse(claims, headers={"Cache-Control": "no-store"})
+
+
 async def record_refusal(
-    connection: Connection, asked: StarletteOAuth2Request, response: Response, address: str
+    connection: Connection, event: str, asked: OAuth2Request, response: Response, address: str
 ) -> None:
     reason = msgspec.json.decode(bytes(response.body)).get("error", "")
     client_id = asked.client.id if asked.client else asked.payload.client_id or ""
-    await insert_audit(connection, Event("token", "failure", reason, client_id=client_id, address=address))
+    await insert_audit(connection, Event(event, "failure", reason, client_id=client_id, address=address))
 
 
 async def revocations(request: Request) -> Response:
@@ -78,5 +114,8 @@ async def revocations(request: Request) -> Response:
 def routes() -> list[BaseRoute]:
     return [
         PolicedRoute("/oauth2/token", Operation("POST", token, PUBLIC), max_body_bytes=MAX_FORM_BYTES),
+        PolicedRoute("/oauth2/revoke", Operation("POST", revoke, PUBLIC), max_body_bytes=MAX_FORM_BYTES),
+        PolicedRoute("/oauth2/introspect", Operation("POST", introspect, PUBLIC), max_body_bytes=MAX_FORM_BYTES),
+        PolicedRoute("/oauth2/userinfo", Operation("GET", userinfo, scopes("openid"))),
         PolicedRoute("/oauth2/revocations", Operation("GET", revocations, SERVICE)),
     ]

@@ -1,6 +1,7 @@
 """The authorization server: Authlib's, with our clients, tokens and rules. One a request, on its transaction."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from authlib.oauth2 import OAuth2Request
@@ -9,8 +10,12 @@ from authlib.oauth2.rfc6749 import InvalidScopeError, OAuth2Error
 from apps.auth.audit import Event, insert_audit
 from apps.auth.authlib_starlette import StarletteAuthorizationServer, wait_for
 from apps.auth.clients import Client, select_active_client
+from apps.auth.codes import AuthorizationCode
 from apps.auth.keys import KeyRing
+from apps.auth.refresh import RefreshToken, insert_refresh_token
 from apps.auth.roles import intersect, scopes_of_client, scopes_of_roles
+from apps.auth.sealing import new_token
+from apps.auth.sessions import Session
 from apps.auth.settings import Settings
 from apps.auth.tokens import Grant, sign_access_token
 from apps.auth.users import User
@@ -24,22 +29,46 @@ class InvalidTargetError(OAuth2Error):  # type: ignore[misc]
     error = "invalid_target"
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The sign-in that a person's token comes from, through a code or a refresh token."""
+
+    family_id: str
+    scope: str
+    authenticated_at: datetime
+    methods: tuple[str, ...]
+    # Of the refresh token that is replaced.
+    expires_at: datetime | None = None
+
+    @classmethod
+    def of(cls, credential: AuthorizationCode | RefreshToken) -> "Origin":
+        return cls(credential.family_id, credential.scope, credential.authenticated_at, credential.methods)
+
+
 class IdentityServer(StarletteAuthorizationServer):
-    def __init__(self, settings: Settings, connection: Connection, ring: KeyRing, address: str) -> None:
+    def __init__(
+        self, settings: Settings, connection: Connection, ring: KeyRing, address: str, session: Session | None = None
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.connection = connection
         self.ring = ring
         self.address = address
+        self.session = session
+        # Set by the grants before the token is made.
+        self.origin: Origin | None = None
+        self.audience = settings.issuer
         self.register_token_generator("default", self.make_token)
-        # What the token under way comes from; set by the grants before the token is made.
-        self.origin: dict[str, Any] = {}
+
+    def session_of_user(self) -> Session:
+        assert self.session is not None
+        return self.session
 
     def query_client(self, client_id: str) -> Client | None:
         return wait_for(select_active_client, self.connection, client_id)
 
     def validate_requested_scope(self, scope: str | None) -> None:
-        """Nothing is supported or not in itself: what is granted is what client and role may have."""
+        """No scope is right or wrong in itself: what is granted is what client and role may have."""
 
     def allowed_scopes(self, client: Client, user: User | None, asked: str | None) -> frozenset[str]:
         """Raises InvalidScopeError where something is asked for and nothing of it may be had."""
@@ -54,10 +83,9 @@ class IdentityServer(StarletteAuthorizationServer):
     def audience_of(self, request: OAuth2Request, client: Client) -> str:
         """The public URL, or for a service's own token the callee that it names; raises InvalidTargetError."""
         asked = request.form.get("audience")
-        allowed = client.audiences or (self.settings.issuer,)
         if asked is None and not client.audiences:
             return self.settings.issuer
-        if asked not in allowed:
+        if asked not in (client.audiences or (self.settings.issuer,)):
             raise InvalidTargetError("no token for this audience")
         return str(asked)
 
@@ -70,31 +98,57 @@ class IdentityServer(StarletteAuthorizationServer):
         expires_in: int | None = None,
         include_refresh_token: bool = True,
     ) -> dict[str, Any]:
+        """Authlib's token generator: the answer of the token endpoint."""
         grant = Grant(
             issuer=self.settings.issuer,
+            audience=self.audience,
             client=client,
             user=user,
             scopes=self.allowed_scopes(client, user, scope),
-            **{"audience": self.settings.issuer, **self.origin},
         )
-        return {
+        origin = self.origin
+        if origin:
+            grant = replace(
+                grant,
+                family=origin.family_id,
+                authenticated_at=origin.authenticated_at,
+                methods=origin.methods,
+            )
+        token: dict[str, Any] = {
             "access_token": sign_access_token(self.ring.active, grant),
             "token_type": "Bearer",
             "expires_in": TOKEN_LIFE_SECONDS,
             "scope": grant.scope,
         }
+        if origin and include_refresh_token and "offline_access" in origin.scope.split():
+            token["refresh_token"] = new_token()
+        if user and user.patient_id:
+            # SMART App Launch: the record that the application is to show.
+            token["patient"] = user.patient_id
+        return token
 
     def save_token(self, token: dict[str, Any], request: OAuth2Request) -> None:
-        """An access token is not stored; that it was given is recorded."""
+        """The refresh token's hash; an access token is not stored. That they were given is recorded."""
         user_id = request.user.id if request.user else ""
+        if "refresh_token" in token:
+            assert self.origin is not None
+            wait_for(
+                insert_refresh_token,
+                self.connection,
+                token["refresh_token"],
+                client_id=request.client.id,
+                user_id=user_id,
+                family_id=self.origin.family_id,
+                scope=self.origin.scope,
+                authenticated_at=self.origin.authenticated_at,
+                methods=self.origin.methods,
+                expires_at=self.origin.expires_at,
+            )
+        actor_id = user_id or request.client.id
         self.record(
-            Event("token", reason=request.payload.grant_type, actor_id=user_id or request.client.id, subject=user_id),
-            request.client,
+            Event("token", reason=request.payload.grant_type, actor_id=actor_id, subject=user_id), request.client
         )
 
     def record(self, event: Event, client: Client | None = None) -> None:
-        wait_for(
-            insert_audit,
-            self.connection,
-            replace(event, client_id=client.id if client else event.client_id, address=self.address),
-        )
+        known = replace(event, client_id=client.id if client else event.client_id, address=self.address)
+        wait_for(insert_audit, self.connection, known)

@@ -22,8 +22,9 @@ async def check_password(
             )
             raise
         user = await select_user_by_email(connection, email) if EMAIL.fullmatch(email.strip()) else None
+    acceptable = len(password) <= MAX_PASSWORD_CHARS
     # Without a connection in hand: hashing may have to wait for its turn.
-    right = await hashing.verify(user.password_hash if user else None, password[:MAX_PASSWORD_CHARS])
+    right = await hashing.verify(user.password_hash if user else None, password if acceptable else "")
     async with database.transaction() as connection:
         if user and right and user.disabled_at is None:
             await forgive(connection, attempt)

@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import asyncpg
@@ -25,6 +25,7 @@ PASSWORD = "correct horse battery"
 SERVICE_SECRET = "s" * 43
 
 T = TypeVar("T")
+Client = TypeVar("Client", bound=httpx.Client)
 
 
 def free_port() -> int:
@@ -40,6 +41,12 @@ class Auth:
 
     url: str
     settings: Settings
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def opened(self, client: Client) -> Client:
+        """Closed with the test."""
+        self.clients.append(client)
+        return client
 
     def sql(self, query: str, *arguments: Any) -> list[Any]:
         async def fetch() -> list[Any]:
@@ -147,11 +154,18 @@ def serve(settings: Settings) -> Iterator[Auth]:
 
 
 @pytest.fixture(scope="session")
-def auth(auth_database: str) -> Iterator[Auth]:
+def served_auth(auth_database: str) -> Iterator[Auth]:
     settings = make_settings(auth_database, free_port())
     for served in serve(settings):
         run(register(settings))
         yield served
+
+
+@pytest.fixture
+def auth(served_auth: Auth) -> Iterator[Auth]:
+    yield served_auth
+    while served_auth.clients:
+        served_auth.clients.pop().close()
 
 
 async def register(settings: Settings) -> None:
