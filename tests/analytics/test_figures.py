@@ -1,0 +1,102 @@
+from datetime import UTC, datetime
+
+import pytest
+from starlette.datastructures import QueryParams
+
+from apps.analytics.events import PatientEvent, parse_event
+from apps.analytics.figures import Breakdown, Group, break_down, changes_of
+from apps.analytics.lag import Lag, PartitionLag, metric_line
+from apps.analytics.queries import parse_period
+from apps.analytics.reports import age_group
+from apps.analytics.settings import Settings
+from apps.kit.settings import SettingsError
+from tests.analytics.conftest import ENVIRONMENT, clinical_event, patient_event
+
+
+def test_only_a_creation_is_a_registration() -> None:
+    kinds = ("patient.created", "patient.created", "patient.updated", "patient.deleted")
+    changes = changes_of(parse_event(patient_event(kind).SerializeToString()) for kind in kinds)
+    assert changes.registrations == [(datetime(2026, 3, 4, 5, tzinfo=UTC), 2)]
+    assert len(changes.patients) == 4
+
+
+def test_newest_version_of_a_batch_is_kept() -> None:
+    messages = [patient_event("patient.updated", patient_id="p", version_id=version) for version in (2, 3, 1)]
+    (patient,) = changes_of(parse_event(message.SerializeToString()) for message in messages).patients
+    assert isinstance(patient, PatientEvent)
+    assert patient.version_id == 3
+
+
+def test_facts_without_a_statistic_are_not_kept() -> None:
+    kinds = ("Observation", "Condition", "Encounter", "Immunization")
+    messages = [clinical_event(resource_type=kind) for kind in kinds]
+    facts = changes_of(parse_event(message.SerializeToString()) for message in messages).facts
+    assert [fact.resource_type for fact in facts] == ["Condition", "Encounter"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [
+        ([30, 20], [30, 20]),
+        ([30, 11], [30, 11]),
+        # One hidden group could be worked out from the total: the next goes with it.
+        ([30, 20, 10], [30]),
+        # Two of which nobody knows more than their sum, and that is of enough people.
+        ([30, 20, 9, 8], [30, 20]),
+        ([30, 20, 1, 2], [30]),
+        ([3], []),
+        ([30, 3], []),
+        ([], []),
+    ],
+)
+def test_group_too_small_is_hidden_and_cannot_be_worked_out(counts: list[int], shown: list[int]) -> None:
+    breakdown = break_down([Group(f"g{count}", count) for count in counts], 11)
+    assert [group.count for group in breakdown.groups] == shown
+    assert breakdown.suppressed == len(counts) - len(shown)
+
+
+def test_with_the_smallest_group_of_one_nothing_is_hidden() -> None:
+    assert break_down([Group("a", 1)], 1) == Breakdown((Group("a", 1),), 0)
+
+
+def test_age_groups_are_decades() -> None:
+    assert [age_group(decade) for decade in (0, 3, 9, None)] == ["0-9", "30-39", "90+", "unknown"]
+
+
+def test_period_is_widened_to_full_hours() -> None:
+    period = parse_period(QueryParams("interval=hour&from=2026-01-01T10:20:00Z&to=2026-01-01T12:00:01%2B01:00"))
+    assert (period.start, period.end) == (
+        datetime(2026, 1, 1, 10, tzinfo=UTC),
+        datetime(2026, 1, 1, 12, tzinfo=UTC),
+    )
+
+
+def test_last_day_of_a_period_is_counted() -> None:
+    assert parse_period(QueryParams("to=2026-01-31")).end == datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def test_lag_becomes_a_metric() -> None:
+    line = metric_line(Lag((PartitionLag(0, 3, 10), PartitionLag(1, 5, 4)), dead_letters=2), 1_000)
+    assert (line["Lag"], line["DeadLetters"], line["Service"]) == (7, 2, "analytics")
+    assert line["_aws"] == {
+        "Timestamp": 1_000,
+        "CloudWatchMetrics": [
+            {
+                "Namespace": "PatientManagement",
+                "Dimensions": [["Service"]],
+                "Metrics": [{"Name": "Lag", "Unit": "Count"}, {"Name": "DeadLetters", "Unit": "Count"}],
+            }
+        ],
+    }
+
+
+def test_metrics_are_told_in_aws_only() -> None:
+    assert not Settings.from_environment(ENVIRONMENT).emits_metrics
+    aws = Settings.from_environment({**ENVIRONMENT, "ENVIRONMENT": "prod", "LOG_FORMAT": "json"})
+    assert aws.emits_metrics
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRONMENT))
+def test_settings_name_what_is_missing(name: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environment({key: value for key, value in ENVIRONMENT.items() if key != name})
