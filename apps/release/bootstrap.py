@@ -11,6 +11,8 @@ import psycopg
 from psycopg import sql
 
 CONNECT_TIMEOUT_SECONDS = 10
+TURN_TIMEOUT_MS = 120_000
+ADVISORY_LOCK = 0x626F6F74  # "boot"
 RUNTIME_CONNECTIONS = 60
 OWNER_CONNECTIONS = 5
 PREVIEW = re.compile(r"pr_[1-9][0-9]*_")
@@ -49,11 +51,18 @@ def bootstrap(
 ) -> None:
     """Brings the databases `<prefix><name>` and their roles into being."""
     with psycopg.connect(admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+        take_turn(connection)
         for name in names:
             roles = DatabaseRoles(prefix + name)
             ensure_role(connection, roles.owner, password_of, OWNER_CONNECTIONS)
             ensure_role(connection, roles.runtime, password_of, runtime_connections)
             ensure_database(connection, roles, runtime_connections + OWNER_CONNECTIONS)
+
+
+def take_turn(connection: Connection) -> None:
+    """Waits until no other release makes or drops databases; held until the connection closes."""
+    connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(TURN_TIMEOUT_MS)))
+    connection.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
 
 
 def ensure_role(connection: Connection, role: str, password_of: PasswordOf, connections: int) -> None:
@@ -96,6 +105,7 @@ def drop(admin_url: str, names: tuple[str, ...], *, prefix: str) -> None:
 
 def drop_databases(admin_url: str, names: tuple[str, ...], *, prefix: str) -> None:
     with psycopg.connect(admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+        take_turn(connection)
         for name in names:
             roles = DatabaseRoles(prefix + name)
             connection.execute(

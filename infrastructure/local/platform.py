@@ -45,14 +45,15 @@ class Platform:
             "PLATFORM_PASSWORD": self.accounts.password,
             "PLATFORM_POSTGRES_ADMIN_URL": self.postgres.admin_url,
             "PLATFORM_KAFKA": self.kafka.bootstrap_servers,
+            "PLATFORM_PIDS": str(self.services.pids),
         }
         for entry in SERVICES.values():
             kind = "URL" if entry.protocol == "http" else "TARGET"
             found[f"PLATFORM_{entry.name.upper()}_{kind}"] = self.services.locate.service(entry)
         for name, url in self.database_urls.items():
             found[f"PLATFORM_{name.upper()}_DATABASE_URL"] = url
-        for name in (name for name in self.secrets if name.endswith("_CLIENT_SECRET")):
-            found[f"PLATFORM_{name}"] = self.secrets[name]
+        for name, value in self.secrets.items():
+            found[f"PLATFORM_{name}"] = value
         return found
 
     def check(self) -> None:
@@ -81,7 +82,7 @@ def open_platform(home: Home, output: Output, ports: Mapping[str, int], *, durab
         create_topics(kafka.bootstrap_servers, TOPICS.values())
         output.progress("Kafka is ready")
         locate = LocalLocate(ports, public_url(ports), database_urls, kafka.bootstrap_servers, os.environ)
-        services = stack.enter_context(open_services(locate, filled, output, keep_open))
+        services = stack.enter_context(open_services(locate, filled, output, keep_open, home.directory / "pids.json"))
         accounts = make_accounts(database_urls["auth"], secrets)
         services.wait_ready()
         yield Platform(postgres, kafka, services, accounts, ports, database_urls, filled)

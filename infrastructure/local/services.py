@@ -2,11 +2,13 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from apps.catalogue import SERVICES, Service, environment
 from apps.kit.probe import probe_grpc, probe_http
@@ -29,6 +31,7 @@ class Services:
     secrets: Mapping[str, str]
     output: Output
     keep_open: Sequence[int]
+    pids: Path
     processes: dict[str, Process] = field(default_factory=dict)
     restarts: int = 0
 
@@ -47,6 +50,13 @@ class Services:
             stop_seconds=entry.stop_seconds,
             keep_open=self.keep_open,
         )
+        self.write_pids()
+
+    def write_pids(self) -> None:
+        """Tells tests that kill a process which one: a restarted service has another."""
+        unfinished = self.pids.with_suffix(".part")
+        unfinished.write_text(json.dumps({name: process.pid for name, process in self.processes.items()}))
+        unfinished.rename(self.pids)
 
     def wait_ready(self) -> None:
         """Waits for every service's readiness. Raises StartError where one ends, or takes too long."""
@@ -85,10 +95,10 @@ class Services:
 
 @contextlib.contextmanager
 def open_services(
-    locate: LocalLocate, secrets: Mapping[str, str], output: Output, keep_open: Sequence[int]
+    locate: LocalLocate, secrets: Mapping[str, str], output: Output, keep_open: Sequence[int], pids: Path
 ) -> Iterator[Services]:
     """Starts all services at once, none waiting for another, and stops them at the end."""
-    services = Services(locate, secrets, output, keep_open)
+    services = Services(locate, secrets, output, keep_open, pids)
     for name in SERVICES:
         if importlib.util.find_spec(f"apps.{name}.__main__") is None:
             raise StartError(f"the service {name} cannot be started: there is no apps/{name}/__main__.py")

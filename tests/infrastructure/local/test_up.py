@@ -72,6 +72,27 @@ def test_run_hands_the_platform_to_the_command_and_ends_with_its_status(
     assert not list(tmp_path.glob("platform-run-*"))
 
 
+def test_service_that_dies_is_started_again(environment: dict[str, str]) -> None:
+    kill = """
+import json, os, pathlib, signal, time, urllib.request
+pids = pathlib.Path(os.environ["PLATFORM_PIDS"])
+first = json.loads(pids.read_text())["auth"]
+os.kill(first, signal.SIGKILL)
+deadline = time.monotonic() + 30
+while True:
+    try:
+        assert json.loads(pids.read_text())["auth"] != first
+        urllib.request.urlopen(os.environ["PLATFORM_AUTH_URL"] + "/readyz", timeout=2).close()
+        break
+    except (OSError, AssertionError):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+"""
+    done = up(environment, "--run", "python", "-c", kill)
+    assert done.returncode == 0, done.stderr
+    assert "auth ended with status -9; it is started again" in done.stderr
+
+
 def test_lasting_platform_survives_a_kill_and_stops_at_ctrl_c(environment: dict[str, str], tmp_path: Path) -> None:
     lock, arguments = tmp_path / ".local" / "lock", ("--port", str(free_port()))
     with running(environment, tmp_path / "first", *arguments) as runner:
