@@ -1,6 +1,6 @@
 """What the runner says: progress, each process's log lines, and at the end one table."""
 
-import sys
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -64,9 +64,6 @@ class Output:
         return f"{colour}{text}{RESET}" if self._coloured else text
 
     def _print(self, line: str) -> None:
-        with self._lock:
-            try:
-                print(line, file=self._screen, flush=True)
-            except (BrokenPipeError, ValueError):
-                # Nobody reads any more: the files do.
-                self._screen = sys.__stderr__ if self._screen is sys.stdout and sys.__stderr__ else self._screen
+        # Where nobody reads any more the files still hold it.
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            print(line, file=self._screen, flush=True)
