@@ -2,13 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from apps.auth import account_routes, authorize_routes, login_routes, oauth_routes, pages, signin_routes, well_known
+from apps.auth import (
+    account_routes,
+    authorize_routes,
+    client_routes,
+    login_routes,
+    oauth_routes,
+    pages,
+    signin_routes,
+    user_routes,
+    well_known,
+)
+from apps.auth.cleanup import keep_clean
 from apps.auth.passwords import Hashing
 from apps.auth.revocations import OwnSource
 from apps.auth.room import Room, room_of
@@ -17,6 +28,18 @@ from apps.kit.database import open_database
 from apps.kit.tokens import Verifier, keep_fresh
 from apps.kit.web import Readiness, create_web_app, health_routes
 
+ROUTED = (
+    well_known,
+    oauth_routes,
+    authorize_routes,
+    signin_routes,
+    account_routes,
+    pages,
+    login_routes,
+    user_routes,
+    client_routes,
+)
+
 
 def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
@@ -24,20 +47,17 @@ def create_app(settings: Settings) -> Starlette:
         async with open_database(settings.database) as database:
             room = Room(settings, database, Hashing())
             verifier = Verifier(settings.issuer, (settings.issuer, "auth"), OwnSource(database, room.load_ring))
-            task = asyncio.create_task(room.keep_ring())
+            tasks = [asyncio.create_task(room.keep_ring()), asyncio.create_task(keep_clean(database))]
             try:
                 async with keep_fresh(verifier):
                     yield {"settings": settings, "database": database, "room": room, "verifier": verifier}
             finally:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
                 room.hashing.close()
 
-    rooms = (
-        well_known, oauth_routes, authorize_routes, signin_routes, account_routes, pages, login_routes,
-    )  # fmt: skip
-    routes = [route for room in rooms for route in room.routes()]
+    routes = [route for room in ROUTED for route in room.routes()]
     return create_web_app([*health_routes(readiness), *routes], lifespan=lifespan, render=pages.render)
 
 

@@ -12,6 +12,7 @@ import asyncpg
 from apps.auth.audit import Event, insert_audit
 from apps.auth.clients import create_client, rotate_client_secret, select_clients, set_client_disabled
 from apps.auth.keys import advance_keys, select_keys, withdraw_keys
+from apps.auth.resets import create_reset_link
 from apps.auth.revocations import revoke_client, revoke_subject
 from apps.auth.roles import ROLES
 from apps.auth.settings import Settings
@@ -60,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     _verb(users, "list", list_users)
     _verb(users, "disable", disable_user).add_argument("email")
     _verb(users, "enable", enable_user).add_argument("email")
+    _verb(users, "reset-password", issue_link).add_argument("email")
 
     clients = nouns.add_parser("clients").add_subparsers(required=True)
     add = _verb(clients, "add", add_client)
@@ -128,6 +130,13 @@ async def enable_user(settings: Settings, connection: Connection, options: argpa
     user = await find_user(connection, options.email)
     await set_user_disabled(connection, user.id, False)
     await insert_audit(connection, Event("user_enabled", actor_id=OPERATOR, subject=user.id))
+
+
+async def issue_link(settings: Settings, connection: Connection, options: argparse.Namespace) -> None:
+    """Shows a link, good once and for a day, where the user sets a new password."""
+    user = await find_user(connection, options.email)
+    print(await create_reset_link(connection, user.id, settings.issuer))
+    await insert_audit(connection, Event("password_link_issued", actor_id=OPERATOR, subject=user.id))
 
 
 async def add_client(settings: Settings, connection: Connection, options: argparse.Namespace) -> None:

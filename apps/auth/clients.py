@@ -94,6 +94,14 @@ async def select_active_client(connection: Connection, client_id: str) -> Client
     return client if client and client.disabled_at is None else None
 
 
+async def lock_client(connection: Connection, client_id: str) -> Client | None:
+    """Held until the end of the transaction."""
+    if await select_client(connection, client_id) is None:
+        return None
+    row = await connection.fetchrow("SELECT * FROM clients WHERE id = $1 FOR UPDATE", client_id)
+    return _client(row) if row else None
+
+
 async def select_clients(connection: Connection, after: str, limit: int) -> list[Client]:
     rows = await connection.fetch("SELECT * FROM clients WHERE id > $1 ORDER BY id LIMIT $2", after, limit)
     return [_client(row) for row in rows]

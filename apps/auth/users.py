@@ -58,7 +58,7 @@ def check_user(*, email: object, name: object, roles: object, patient_id: object
         faults.append(Fault("invalid_email", "not an e-mail address", "/email"))
     if not isinstance(name, str) or len(name) > MAX_NAME_CHARS or not name.isprintable():
         faults.append(Fault("invalid_name", f"at most {MAX_NAME_CHARS} printable characters", "/name"))
-    if not isinstance(roles, (list, tuple)) or not roles or not all(role in ROLES for role in roles):
+    if not isinstance(roles, (list, tuple)) or not roles or not ROLES.keys() >= {str(role) for role in roles}:
         faults.append(Fault("invalid_roles", f"one or more of {', '.join(ROLES)}", "/roles"))
         roles = ()
     if patient_id is not None and not (isinstance(patient_id, str) and PATIENT_ID.fullmatch(patient_id)):
@@ -131,6 +131,31 @@ async def update_password(connection: Connection, user_id: str, password_hash: s
         user_id,
         password_hash,
     )
+
+
+async def lock_user(connection: Connection, user_id: str) -> User | None:
+    """Held until the end of the transaction."""
+    user = await select_user(connection, user_id)
+    if user is None:
+        return None
+    row = await connection.fetchrow("SELECT * FROM users WHERE id = $1 FOR UPDATE", user_id)
+    return _user(row) if row else None
+
+
+async def update_user(
+    connection: Connection, user_id: str, *, name: str, roles: Iterable[str], patient_id: str | None, disabled: bool
+) -> User:
+    row = await connection.fetchrow(
+        "UPDATE users SET name = $2, roles = $3, patient_id = $4, "
+        "disabled_at = CASE WHEN $5 THEN coalesce(disabled_at, now()) END, updated_at = now(), "
+        "version = version + 1 WHERE id = $1 RETURNING *",
+        user_id,
+        name,
+        list(dict.fromkeys(roles)),
+        patient_id,
+        disabled,
+    )
+    return _user(row)
 
 
 async def set_user_disabled(connection: Connection, user_id: str, disabled: bool) -> User | None:

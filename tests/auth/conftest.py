@@ -15,6 +15,7 @@ import pytest
 
 from apps.auth.app import create_app
 from apps.auth.clients import create_client, register_service_clients
+from apps.auth.resets import create_reset_link
 from apps.auth.settings import Settings
 from apps.auth.users import User, create_user
 from apps.kit.database import DatabaseSettings
@@ -84,6 +85,16 @@ class Auth:
 
         return run(make())
 
+    def reset_link(self, user_id: str) -> str:
+        async def make() -> str:
+            connection = await asyncpg.connect(self.settings.database.url)
+            try:
+                return await create_reset_link(connection, user_id, self.url)
+            finally:
+                await connection.close()
+
+        return run(make())
+
     def token_for(self, client: tuple[str, str], **form: str) -> httpx.Response:
         return httpx.post(f"{self.url}/oauth2/token", auth=client, data={"grant_type": "client_credentials", **form})
 
@@ -127,7 +138,7 @@ def make_settings(database_url: str, port: int, **changes: Any) -> Settings:
     return Settings(**{**values, **changes})
 
 
-def serve(settings: Settings) -> Iterator[Auth]:
+def serve(settings: Settings, url: str = "") -> Iterator[Auth]:
     """The service in a thread with a loop of its own, so that tests may block."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
@@ -137,7 +148,7 @@ def serve(settings: Settings) -> Iterator[Auth]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
     thread.start()
-    auth = Auth(settings.issuer, settings)
+    auth = Auth(url or settings.issuer, settings)
     with httpx.Client(transport=httpx.HTTPTransport(retries=20)) as client:
         for _ in range(int(START_TIMEOUT_SECONDS / 0.1)):
             if client.get(f"{auth.url}/readyz").status_code == 200:
