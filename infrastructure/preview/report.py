@@ -7,9 +7,6 @@ from datetime import datetime
 from infrastructure.preview.driver import Brought
 from infrastructure.preview.names import Preview
 
-# One comment a preview, found again by this line.
-MARK = "<!-- preview -->"
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -51,7 +48,7 @@ def render(brought: Brought) -> str:
 
 def render_markdown(brought: Brought) -> str:
     rows = "\n".join(f"| {name} | {value} |" for name, value in lines_of(brought))
-    return f"{MARK}\n### Preview {brought.preview.stack}\n\n| | |\n| --- | --- |\n{rows}\n"
+    return f"### Preview {brought.preview.stack}\n\n| | |\n| --- | --- |\n{rows}\n"
 
 
 def render_rows(rows: Sequence[Row]) -> str:

@@ -1,0 +1,57 @@
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from infrastructure.preview.comment import AUTHOR, LONGEST_CHARACTERS, write
+
+pytestmark = pytest.mark.infrastructure
+
+
+class FakeGithub:
+    def __init__(self) -> None:
+        self.comments: list[dict[str, Any]] = []
+
+    def say(self, login: str, body: str) -> None:
+        self.comments.append({"id": len(self.comments) + 1, "user": {"login": login}, "body": body})
+
+    def call(self, method: str, path: str, body: Mapping[str, str] | None) -> Any:
+        if method == "GET":
+            page = int(path.rpartition("=")[2])
+            return self.comments[(page - 1) * 100 : page * 100]
+        assert body is not None
+        if method == "POST":
+            self.say(AUTHOR, body["body"])
+        else:
+            self.comments[int(path.rpartition("/")[2]) - 1]["body"] = body["body"]
+        return None
+
+
+def test_next_text_replaces_the_comment() -> None:
+    github = FakeGithub()
+    for _ in range(150):
+        github.say("reviewer", "looks good")
+    for text in ("first", "second"):
+        write(github.call, "owner/name", 12, "plan", text)
+    assert len(github.comments) == 151
+    assert github.comments[-1]["body"].endswith("second")
+
+
+def test_two_texts_have_a_comment_each() -> None:
+    github = FakeGithub()
+    write(github.call, "owner/name", 12, "plan", "a plan")
+    write(github.call, "owner/name", 12, "preview", "an address")
+    assert len(github.comments) == 2
+
+
+def test_comment_of_a_person_is_never_overwritten() -> None:
+    github = FakeGithub()
+    github.say("reviewer", "<!-- patient-management: plan -->\nmine")
+    write(github.call, "owner/name", 12, "plan", "a plan")
+    assert github.comments[0]["body"].endswith("mine")
+
+
+def test_long_text_is_cut_to_what_github_takes() -> None:
+    github = FakeGithub()
+    write(github.call, "owner/name", 12, "plan", "x" * 100_000)
+    assert len(github.comments[0]["body"]) < LONGEST_CHARACTERS + 200

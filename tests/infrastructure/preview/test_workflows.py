@@ -1,0 +1,136 @@
+"""The workflows hold what they promise: linted by GitHub's schema and by zizmor, and the rules that neither knows."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.infrastructure
+
+ROOT = Path(__file__).parents[3]
+GITHUB = ROOT / ".github"
+WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+TOOLS = Path(sys.executable).parent
+
+
+def read(path: Path) -> dict[str, Any]:
+    # YAML 1.1 reads the key `on` as true.
+    content: dict[Any, Any] = yaml.safe_load(path.read_text())
+    return {"on" if key is True else key: value for key, value in content.items()}
+
+
+def jobs() -> Iterator[Any]:
+    for path in WORKFLOWS:
+        for name, job in read(path)["jobs"].items():
+            yield pytest.param(path.stem, job, id=f"{path.stem}-{name}")
+
+
+def with_credentials() -> Iterator[Any]:
+    return (each for each in jobs() if "id-token" in each.values[1].get("permissions", {}))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS)],
+        ["check-jsonschema", "--builtin-schema", "vendor.github-actions", str(GITHUB / "actions/prepare/action.yml")],
+        ["zizmor", "--offline", "--no-progress", "--quiet", "--config", str(GITHUB / "zizmor.yml"), str(GITHUB)],
+    ],
+    ids=["workflows", "action", "zizmor"],
+)
+def test_linters_find_nothing(command: list[str]) -> None:
+    done = subprocess.run([str(TOOLS / command[0]), *command[1:]], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_actions_of_others_are_pinned_by_commit_with_their_version_beside() -> None:
+    files = [*WORKFLOWS, GITHUB / "actions/prepare/action.yml"]
+    used = [line.strip() for file in files for line in file.read_text().splitlines() if "uses:" in line]
+    for line in used:
+        assert re.search(r"uses: (\./|[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$)", line), line
+    pins: dict[str, set[str]] = {}
+    for line in used:
+        if "@" in line:
+            action, _, pin = line.partition("uses: ")[2].partition("@")
+            pins.setdefault(action, set()).add(pin)
+    assert all(len(versions) == 1 for versions in pins.values()), pins
+
+
+def test_pulumi_command_has_the_version_of_the_library() -> None:
+    pinned = re.search(r'"pulumi==([\d.]+)"', (ROOT / "pyproject.toml").read_text())
+    assert pinned
+    assert f'pulumi-version: "{pinned[1]}"' in (GITHUB / "actions/prepare/action.yml").read_text()
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_no_workflow_hands_credentials_to_code_that_nobody_read(path: Path) -> None:
+    workflow = read(path)
+    assert workflow["permissions"] == {}
+    assert not {"pull_request_target", "workflow_run", "issue_comment"} & set(workflow["on"])
+    assert "secrets." not in path.read_text()
+
+
+@pytest.mark.parametrize(("workflow", "job"), list(jobs()))
+def test_every_job_states_its_rights_and_its_limit(workflow: str, job: dict[str, Any]) -> None:
+    assert job["permissions"]
+    if "uses" not in job:
+        assert 0 < job["timeout-minutes"] <= 120
+
+
+@pytest.mark.parametrize(("workflow", "job"), list(with_credentials()))
+def test_credentials_come_through_an_environment_alone(workflow: str, job: dict[str, Any]) -> None:
+    assert job["environment"]
+    assert "pull-requests" not in job["permissions"] or job["permissions"]["pull-requests"] == "read"
+
+
+def test_jobs_on_one_stack_wait_for_each_other_and_none_is_cancelled() -> None:
+    preview, deploy = read(GITHUB / "workflows/preview.yml")["jobs"], read(GITHUB / "workflows/deploy.yml")["jobs"]
+    groups = [preview["up"]["concurrency"], preview["down"]["concurrency"]]
+    assert groups[0]["group"].split("||")[0].strip(" ${}") == groups[1]["group"].strip(" ${}")
+    for job in (preview["up"], preview["down"], deploy["dev"], deploy["prod"]):
+        assert job["concurrency"]["cancel-in-progress"] is False
+    assert read(GITHUB / "workflows/reap.yml")["concurrency"]["cancel-in-progress"] is False
+
+
+def test_no_job_on_a_stack_may_run_longer_than_its_lock_is_respected() -> None:
+    from infrastructure.preview.driver import LOCK_STALE_MINUTES
+
+    for name in ("preview", "reap"):
+        for job in read(GITHUB / f"workflows/{name}.yml")["jobs"].values():
+            assert job["timeout-minutes"] < LOCK_STALE_MINUTES
+
+
+def test_forks_get_no_preview_without_an_approval() -> None:
+    up = read(GITHUB / "workflows/preview.yml")["jobs"]["up"]
+    assert "head.repo.full_name == github.repository" in up["if"]
+    assert "'preview-fork'" in up["environment"]["name"]
+
+
+def test_only_base_code_writes_into_a_pull_request() -> None:
+    for job in read(GITHUB / "workflows/preview.yml")["jobs"].values():
+        if job["permissions"].get("pull-requests") == "write":
+            checkout = next(step for step in job["steps"] if "checkout" in step.get("uses", ""))
+            assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+            assert "id-token" not in job["permissions"]
+
+
+def test_drift_is_told_and_never_applied() -> None:
+    text = (GITHUB / "workflows/drift.yml").read_text()
+    commands = re.findall(r"run: (.*)", text)
+    assert all("--preview-only" in command and "--expect-no-changes" in command for command in commands)
+
+
+def test_production_waits_for_its_preview_and_takes_tested_images() -> None:
+    jobs_ = read(GITHUB / "workflows/deploy.yml")["jobs"]
+    assert jobs_["prod"]["needs"] == ["dev", "prod-preview"]
+    assert jobs_["prod"]["environment"] == "prod"
+    for name in ("prod-preview", "prod"):
+        runs = [step.get("run", "") for step in jobs_[name]["steps"]]
+        check = next(index for index, run in enumerate(runs) if ".github/scripts/images dev" in run)
+        assert any(run.startswith("pulumi ") for run in runs[check + 1 :])
+        assert not any(run.startswith("pulumi ") for run in runs[:check])
