@@ -42,10 +42,11 @@ Condition = Callable[[Sql, str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`kind` as FHIR names it; `condition` makes the SQL of one value."""
+    """`kind` as FHIR names it; `condition` makes the SQL of one value, which comes with its escapes where `escaped`."""
 
     kind: str
     condition: Condition
+    escaped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +105,13 @@ def _starts(*terms: str) -> Parameter:
 
 def _term(term: str, key: Callable[[str], str]) -> Parameter:
     def condition(sql: Sql, value: str, name: str) -> str:
-        system, bar, code = value.rpartition("|")
+        *system, code = (unescape(part) for part in re.split(r"(?<!\\)\|", value, maxsplit=1))
         if not code:
             raise invalid(name, "a value is needed")
         where = f"parameter = {sql.argument(term)} AND value = {sql.argument(key(code))}"
-        return _with_term(f"{where} AND system = {sql.argument(term_key(system))}" if bar else where)
+        return _with_term(f"{where} AND system = {sql.argument(term_key(system[0]))}" if system else where)
 
-    return Parameter("token", condition)
+    return Parameter("token", condition, escaped=True)
 
 
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb)?(\d.*)")
@@ -208,7 +209,10 @@ def parse_criteria(resource_type: str, parameters: Parameters) -> Criteria:
             values = split_values(value)
             if not values or len(values) > MAX_VALUES or len(sql.conditions) >= MAX_CRITERIA:
                 raise invalid(name, f"expected 1 to {MAX_VALUES} values, and at most {MAX_CRITERIA} criteria")
-            alternatives = [known[name].condition(sql, item, name) for item in values]
+            parameter = known[name]
+            alternatives = [
+                parameter.condition(sql, item if parameter.escaped else unescape(item), name) for item in values
+            ]
             sql.conditions.append(f"({' OR '.join(alternatives)})")
         else:
             raise BadRequest(
@@ -220,11 +224,15 @@ def parse_criteria(resource_type: str, parameters: Parameters) -> Criteria:
 
 
 def split_values(text: str) -> list[str]:
-    r"""The values between commas; `\,` and `\|` are a comma and a bar of the value itself."""
+    r"""The values between commas, escaped as they came; `\,` is a comma of the value itself."""
     if "\x00" in text:
         return []
-    parts = re.split(r"(?<!\\),", text)
-    return [re.sub(r"\\([,|$\\])", r"\1", part).strip() for part in parts if part.strip()]
+    return [part.strip() for part in re.split(r"(?<!\\),", text) if part.strip()]
+
+
+def unescape(text: str) -> str:
+    """https://hl7.org/fhir/R4/search.html#escaping"""
+    return re.sub(r"\\([,|$\\])", r"\1", text)
 
 
 def parse_count(value: str) -> int:
