@@ -77,6 +77,11 @@ class Database:
             yield holder.raw_connection
         except UNAVAILABLE as error:
             raise Unavailable("database_unavailable") from error
+        except asyncpg.InterfaceError as error:
+            # Leaving a transaction whose connection was lost raises this in place of the loss.
+            if isinstance(error.__context__, UNAVAILABLE):
+                raise Unavailable("database_unavailable") from error
+            raise
         finally:
             await holder.__aexit__()
 

@@ -40,7 +40,7 @@ class Revocations:
 def parse_revocations(document: Any) -> Revocations:
     """The document of `GET /oauth2/revocations`; raises ValueError for any other."""
     if not isinstance(document, dict) or not isinstance(document.get("tokens"), list):
-        raise ValueError("not a list of revocations")  # noqa: TRY004
+        raise ValueError("not a list of revocations")
     times: list[NotBefore] = []
     for name in ("subjects", "clients", "families"):
         value = document.get(name)

@@ -21,7 +21,15 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from apps.kit.context import current_request_id, read_context, use_context
-from apps.kit.errors import BadRequest, Forbidden, Problem, Unauthorized, UnsupportedMediaType, problem_of_status
+from apps.kit.errors import (
+    BadRequest,
+    ContentTooLarge,
+    Forbidden,
+    Problem,
+    Unauthorized,
+    UnsupportedMediaType,
+    problem_of_status,
+)
 from apps.kit.scopes import Principal
 from apps.kit.server import Linger
 
@@ -75,9 +83,10 @@ class Operation:
 class PolicedRoute(Route):
     """A path and its operations; the token is verified and the policy checked before an endpoint runs."""
 
-    def __init__(self, path: str, *operations: Operation, max_body_bytes: int | None = None) -> None:
+    def __init__(self, path: str, *operations: Operation, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self.operations: Mapping[str, Operation] = {operation.method: operation for operation in operations}
-        super().__init__(path, self._dispatch, methods=list(self.operations), max_body_size=max_body_bytes)
+        self.max_body_bytes = max_body_bytes
+        super().__init__(path, self._dispatch, methods=list(self.operations))
 
     async def _dispatch(self, request: Request) -> Response:
         operation = self.operations["GET" if request.method == "HEAD" else request.method]
@@ -86,7 +95,27 @@ class PolicedRoute(Route):
             if not operation.policy.check(principal, request):
                 raise Forbidden("insufficient_scope", f"this needs {operation.policy.name}")
             request.state.principal = principal
-        return await operation.endpoint(request)
+        return await operation.endpoint(Request(request.scope, bound_body(request, self.max_body_bytes)))
+
+
+def bound_body(request: Request, max_body_bytes: int) -> Receive:
+    """What reads the request's body; raises ContentTooLarge for a longer one, before it is read where it says so.
+
+    Starlette's own limit answers in plain text, past the handlers of errors.
+    """
+    declared = request.headers.get("content-length", "")
+    is_too_long = declared.isdecimal() and int(declared) > max_body_bytes
+    total = 0
+
+    async def receive() -> Message:
+        nonlocal total
+        message: Message = {} if is_too_long else await request.receive()
+        total += len(message.get("body", b""))
+        if is_too_long or total > max_body_bytes:
+            raise ContentTooLarge("content_too_large", f"a body may have {max_body_bytes} bytes")
+        return message
+
+    return receive
 
 
 def bearer_token(request: Request) -> str:
@@ -205,7 +234,6 @@ def create_web_app(
     lifespan: Lifespan[Starlette] | None,
     middleware: tuple[Middleware, ...] = (),
     render: Renderer = render_problem,
-    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Starlette:
     """A Starlette application with the house's rules. `lifespan` yields the state; `verifier` must be in it."""
 
@@ -224,7 +252,6 @@ def create_web_app(
         lifespan=lifespan,
         middleware=[Middleware(RequestContextMiddleware, render=render), *middleware],
         exception_handlers={Problem: handle_problem, HTTPException: handle_http},
-        max_body_size=max_body_bytes,
     )
 
 
@@ -255,7 +282,7 @@ def run_until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 async def serve_http(
     app: ASGIApp, host: str, port: int, stop: asyncio.Event, tls: tuple[str, str] | None = None
 ) -> None:
-    """Serves until `stop` is set, then finishes what runs, within GRACEFUL_STOP_SECONDS. `tls`: certificate, key files."""
+    """Serves until `stop` is set, then finishes what runs, within GRACEFUL_STOP_SECONDS. `tls`: certificate and key."""
     config = Config()
     config.bind = [f"{host}:{port}"]
     config.include_server_header = False

@@ -201,9 +201,9 @@ async def test_token_seen_before_is_refused_once_it_has_expired() -> None:
     "revocations",
     [
         Revocations(tokens=frozenset({"token-1"})),
-        Revocations(subjects={"user-1": NOW + 5}),
-        Revocations(clients={"client-1": NOW + 5}),
-        Revocations(families={"family-1": NOW + 5}),
+        Revocations(subjects={"user-1": NOW + 3600}),
+        Revocations(clients={"client-1": NOW + 3600}),
+        Revocations(families={"family-1": NOW + 3600}),
     ],
 )
 async def test_revoked_token_is_refused_though_it_was_seen_before(revocations: Revocations) -> None:
