@@ -23,7 +23,7 @@ _LINK_SCHEMES = frozenset(("", "http", "https", "mailto", "tel", "urn"))
 
 class _Finder(HTMLParser):
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
+        super().__init__(convert_charrefs=False)
         self.unsafe = False
         self.first_tag = ""
 
@@ -39,6 +39,10 @@ class _Finder(HTMLParser):
                 self.unsafe |= not _is_link(text, allow_data=tag == "img")
             elif name == "style":
                 self.unsafe |= any(word in text for word in ("url(", "expression(", "@import", "\\"))
+
+    def handle_data(self, data: str) -> None:
+        # A tag that the parser takes for text, for it is unfinished, a browser may still read as a tag.
+        self.unsafe |= "<" in data
 
     def handle_decl(self, decl: str) -> None:
         self.unsafe = True
@@ -67,5 +71,4 @@ def is_safe_narrative(div: str) -> bool:
     finder = _Finder()
     finder.feed(div)
     finder.close()
-    # What the parser holds back as unfinished a browser may still read as a tag.
-    return finder.first_tag == "div" and not finder.unsafe and not finder.rawdata and div.lstrip().startswith("<div")
+    return finder.first_tag == "div" and not finder.unsafe and div.lstrip().startswith("<div")
