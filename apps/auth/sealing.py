@@ -24,7 +24,7 @@ def seal(key: bytes, secret: bytes, purpose: str) -> bytes:
 def unseal(key: bytes, sealed: bytes, purpose: str) -> bytes:
     try:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
-    except InvalidTag:
+    except (InvalidTag, ValueError):
         raise SealBroken(purpose) from None
 
 
