@@ -47,3 +47,40 @@ async def test_body_that_never_ends_holds_up_neither_connection_nor_stop() -> No
         async with asyncio.timeout(LIMIT_SECONDS):
             assert (await reader.read()).endswith(b"no")
         writer.close()
+
+
+async def test_head_and_small_body_arrive_as_one() -> None:
+    async with serving(refuse) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(20):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(LIMIT_SECONDS):
+                assert (await reader.read(10_000)).endswith(b"\r\n\r\nno")
+        writer.close()
+
+
+async def test_client_that_reads_nothing_holds_the_answer_back() -> None:
+    sent = 0
+    chunk = b"x" * 1000
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+        if scope["type"] != "http":
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100_000):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            sent += len(chunk)
+            await asyncio.sleep(0)
+
+    async with serving(stream) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.read(1)
+        before = -1
+        # Until it stands still.
+        while sent != before:
+            before = sent
+            await asyncio.sleep(0.2)
+        assert 0 < sent < 20_000_000
+        writer.close()
