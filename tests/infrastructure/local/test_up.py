@@ -23,9 +23,10 @@ STOP_SECONDS = 30.0
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PLATFORM_")}
-    # PostgreSQL's own user must be able to pass.
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o711)
+    # PostgreSQL's own user must be able to pass pytest's folders, which are nobody else's.
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("test_", "popen-", "pytest-")):
+            folder.chmod(0o711)
     return {**kept, "PLATFORM_LOCAL": str(tmp_path / ".local"), "TMPDIR": str(tmp_path)}
 
 
@@ -109,11 +110,13 @@ def test_lasting_platform_survives_a_kill_and_stops_at_ctrl_c(environment: dict[
 def test_runner_that_is_killed_half_way_leaves_nothing_that_runs(environment: dict[str, str], tmp_path: Path) -> None:
     lock = tmp_path / ".local" / "lock"
     with subprocess.Popen([UP, "--port", str(free_port())], env=environment, stdout=subprocess.DEVNULL) as runner:
-        deadline = time.monotonic() + START_SECONDS
-        while not (tmp_path / ".local" / "data" / "postgres" / "cluster").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        runner.kill()
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not (tmp_path / ".local" / "data" / "postgres" / "cluster").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
+            runner.kill()
     deadline = time.monotonic() + STOP_SECONDS
     while not is_free(lock):
         assert time.monotonic() < deadline
