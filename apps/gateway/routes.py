@@ -12,12 +12,16 @@ from apps.gateway.settings import Settings
 from apps.kit.scopes import parse_smart_scope
 from apps.kit.web import AUTHENTICATED, PUBLIC, Endpoint, Operation, PolicedRoute, Policy, scopes, smart
 
+
+def _may_create(scope: str) -> bool:
+    smart_scope = parse_smart_scope(scope)
+    return smart_scope is not None and "c" in smart_scope.interactions
+
+
 ADMIN = scopes("admin")
 ANALYTICS = scopes("analytics.read")
 # What each entry of a Bundle needs is known to the patient service, which reads it.
-ANY_SMART = Policy(
-    "any SMART scope", lambda principal, request: any(parse_smart_scope(scope) for scope in principal.scopes)
-)
+ANY_CREATE = Policy("*.c", lambda principal, request: any(map(_may_create, principal.scopes)))
 
 
 class ResourceType(Convertor[str]):
@@ -53,7 +57,7 @@ PATIENT: Mapping[str, Mapping[str, Policy]] = {
     "/fhir/R4/{type:fhirtype}/{id:fhirid}/_history": {"GET": smart("r")},
     "/fhir/R4/{type:fhirtype}/{id:fhirid}/_history/{vid:fhirid}": {"GET": smart("r")},
 }
-BUNDLE: Mapping[str, Mapping[str, Policy]] = {"/fhir/R4": {"POST": ANY_SMART}}
+BUNDLE: Mapping[str, Mapping[str, Policy]] = {"/fhir/R4": {"POST": ANY_CREATE}}
 
 # The auth service itself tells who may what at these (RFC 6749, 7009, 7662, OpenID Connect).
 AUTH: Mapping[str, Mapping[str, Policy]] = {
@@ -62,16 +66,26 @@ AUTH: Mapping[str, Mapping[str, Policy]] = {
     "/.well-known/smart-configuration": {"GET": PUBLIC},
     "/.well-known/jwks.json": {"GET": PUBLIC},
     "/fhir/R4/.well-known/smart-configuration": {"GET": PUBLIC},
-    "/oauth2/authorize": {"GET": PUBLIC, "POST": PUBLIC},
     "/oauth2/token": {"POST": PUBLIC},
     "/oauth2/revoke": {"POST": PUBLIC},
     "/oauth2/introspect": {"POST": PUBLIC},
-    "/oauth2/userinfo": {"GET": AUTHENTICATED, "POST": AUTHENTICATED},
-    "/oauth2/logout": {"GET": PUBLIC, "POST": PUBLIC},
+    "/oauth2/userinfo": {"GET": scopes("openid")},
     "/auth/v1/users": {"GET": ADMIN, "POST": ADMIN},
-    "/auth/v1/users/{id}": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
+    "/auth/v1/users/{id}": {"GET": ADMIN, "PATCH": ADMIN},
+    "/auth/v1/users/{id}/password-link": {"POST": ADMIN},
+    "/auth/v1/users/{id}/second-factor": {"DELETE": ADMIN},
     "/auth/v1/clients": {"GET": ADMIN, "POST": ADMIN},
-    "/auth/v1/clients/{id}": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
+    "/auth/v1/clients/{id}": {"GET": ADMIN, "PATCH": ADMIN},
+    "/auth/v1/clients/{id}/secret": {"POST": ADMIN},
+}
+# For people in a browser. Clients start at the first two, and find those in the document.
+PAGES: Mapping[str, Mapping[str, Policy]] = {
+    **{
+        f"/oauth2/{name}": {"GET": PUBLIC, "POST": PUBLIC}
+        for name in ("authorize", "logout", "sign-in", "second-factor", "enrol", "password", "reset")
+    },
+    "/oauth2/account": {"GET": PUBLIC},
+    "/oauth2/style.css": {"GET": PUBLIC},
 }
 PASSWORD_LOGIN: Mapping[str, Mapping[str, Policy]] = {
     "/auth/login": {"POST": PUBLIC},
@@ -93,6 +107,7 @@ def public_routes(settings: Settings) -> list[PolicedRoute]:
         *billing_routes(),
         *_forwarded("analytics", ANALYTICS_PATHS, body_bytes),
         *_forwarded("auth", AUTH, body_bytes),
+        *_forwarded("auth", PAGES, body_bytes),
         *_forwarded("auth", PASSWORD_LOGIN if settings.password_login_enabled else {}, body_bytes),
     ]
 

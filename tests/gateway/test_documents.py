@@ -11,10 +11,13 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from apps.gateway.app import create_app
 from apps.gateway.edge import HEALTH_PATHS
 from apps.gateway.pages import read_document
+from apps.gateway.routes import PAGES
 from apps.kit.web import every_route
 from tests.gateway.running import PUBLIC_URL, Gateway, make_settings
 
 DOCUMENT = read_document(make_settings())
+# Pages that lead from one to the next; clients send people to the two that are documented.
+UNDOCUMENTED = PAGES.keys() - {"/oauth2/authorize", "/oauth2/logout"}
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -41,7 +44,7 @@ def test_document_and_routes_name_the_same_operations(password_login: bool) -> N
     served = {
         (route.path_format, method)
         for route in every_route(create_app(settings))
-        if route.path_format.encode() not in HEALTH_PATHS
+        if route.path_format.encode() not in HEALTH_PATHS and route.path_format not in UNDOCUMENTED
         for method in route.operations
     }
     documented = {(path, method.upper()) for path, item in read_document(settings)["paths"].items() for method in item}
@@ -62,8 +65,7 @@ def test_document_says_which_operations_need_a_token() -> None:
         for alternative in operation["security"]:
             # A scope as the policy knows it: its name ends the documented one's.
             for scope in alternative["oauth2"]:
-                name = policies[path, method].name
-                assert name == "any SMART scope" or scope.rpartition("/")[2] in name.split(" or ")
+                assert scope.rpartition("/")[2] in policies[path, method].name.split(" or ")
 
 
 def test_document_is_sound() -> None:

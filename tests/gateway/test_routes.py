@@ -1,0 +1,56 @@
+"""The table of the gateway against what the services offer."""
+
+import importlib
+import inspect
+
+import pytest
+
+from apps.catalogue import SERVICES
+from apps.gateway.app import create_app
+from apps.gateway.routes import ANALYTICS_PATHS as ANALYTICS
+from apps.gateway.routes import AUTH, BUNDLE, PAGES, PASSWORD_LOGIN, PATIENT
+from apps.kit.web import PolicedRoute, every_route
+from tests.gateway.running import make_settings
+from tests.test_architecture import local_environment, settings_of
+
+HEALTH = {"/livez", "/readyz"}
+# For services among themselves.
+INTERNAL = {"/oauth2/revocations"}
+TABLES = {"patient": (PATIENT, BUNDLE), "auth": (AUTH, PAGES, PASSWORD_LOGIN), "analytics": (ANALYTICS,)}
+
+
+def offered_by(name: str) -> dict[tuple[str, str], str]:
+    """(path, method) -> the policy's name."""
+    entry = SERVICES[name]
+    make = importlib.import_module(f"apps.{name}.app").create_app
+    fakes = {
+        parameter.name: object()
+        for parameter in inspect.signature(make).parameters.values()
+        if parameter.default is parameter.empty and parameter.name != "settings"
+    }
+    return operations_of(every_route(make(settings_of(entry, local_environment(entry)), **fakes)))
+
+
+def operations_of(routes: list[PolicedRoute]) -> dict[tuple[str, str], str]:
+    return {
+        (route.path_format, method): operation.policy.name
+        for route in routes
+        if route.path_format not in HEALTH
+        for method, operation in route.operations.items()
+    }
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_gateway_forwards_what_the_service_offers_and_no_more(name: str) -> None:
+    gateway = operations_of(every_route(create_app(make_settings())))
+    paths = {path.replace(":fhirtype}", "}").replace(":fhirid}", "}") for table in TABLES[name] for path in table}
+    forwarded = {operation: policy for operation, policy in gateway.items() if operation[0] in paths}
+    offered = {operation: policy for operation, policy in offered_by(name).items() if operation[0] not in INTERNAL}
+    assert forwarded.keys() == offered.keys()
+    for operation, policy in forwarded.items():
+        assert policy == offered[operation], f"{operation}: the gateway asks for something else"
+
+
+@pytest.mark.parametrize("path", sorted(INTERNAL | HEALTH))
+def test_internal_paths_are_not_in_the_table(path: str) -> None:
+    assert all(path not in table for tables in TABLES.values() for table in tables)
