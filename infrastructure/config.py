@@ -58,6 +58,13 @@ class Stream(Struct, frozen=True, kw_only=True):
     storage_gib: int
 
 
+class GithubSettings(Struct, frozen=True, kw_only=True):
+    """Whose workflows may deploy here. `makes_provider`: an account has one OIDC provider, and one stack makes it."""
+
+    repository: str
+    makes_provider: bool = True
+
+
 class Replicas(Struct, frozen=True, kw_only=True):
     """Narrows what the catalogue says, for an environment that needs no spare replica."""
 
@@ -87,6 +94,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     replicas: Replicas | None = None
     previews: bool = False
     images_from: str | None = None
+    github: GithubSettings | None = None
     rate_limit_requests: int = 2_000
     app: dict[str, str] = {}
 
@@ -226,6 +234,8 @@ def size_faults(config: Environment) -> list[str]:
         faults.append(f"log-retention-days must be one of {sorted(limits.LOG_RETENTION_DAYS)}")
     if not 10 <= config.rate_limit_requests <= 2_000_000_000:
         faults.append("rate-limit-requests must be from 10 up, in five minutes and by address")
+    if config.github and not re.fullmatch(r"[\w.-]+/[\w.-]+", config.github.repository):
+        faults.append("github.repository must be owner/name")
     if config.budget_usd < 1:
         faults.append("budget-usd must be from 1 up")
     if config.replicas and not 1 <= config.replicas.minimum <= config.replicas.maximum:

@@ -8,10 +8,10 @@ import pulumi_aws as aws
 from infrastructure.app import App, AppArgs
 from infrastructure.config import PROJECT, EnvironmentStack, PreviewStack, Stack, parse_stack
 from infrastructure.foundation import Platform, PlatformArgs
+from infrastructure.github import open_to_github
 from infrastructure.images import BuildArgs, Images, ImageSet, source_tag, taken_over
 from infrastructure.outputs import PlatformRef
 from infrastructure.source import IMAGES, source_digest
-
 
 # A sweep finds by it what a stack that is no more has left.
 STACK_TAG = f"{PROJECT}:stack"
@@ -49,7 +49,13 @@ def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) ->
         urls = platform.outputs.repository_urls
         images = Images("images", IMAGES, BuildArgs(urls, urls, True, source_tag), opts).set
     app = App("app", AppArgs(stack, platform.outputs, images, platform.masters), opts)
-    return {"url": app.url, "images": images.exported(), "platform": platform.outputs.exported()}
+    roles = open_to_github(config.github, stack, platform.outputs, opts) if config.github else {}
+    return {
+        "url": app.url,
+        "images": images.exported(),
+        "platform": platform.outputs.exported(),
+        "github_roles": roles,
+    }
 
 
 async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> dict[str, Any]:

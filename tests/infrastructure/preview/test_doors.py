@@ -1,0 +1,322 @@
+"""What the code of a pull request cannot reach, door by door: by IAM, by the runner, and in a real PostgreSQL."""
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from apps.catalogue import DATABASES
+from apps.release.bootstrap import bootstrap, drop
+from infrastructure.local.postgres import Postgres
+from infrastructure.plan.configuration import read_config
+from infrastructure.plan.paper import ACCOUNT, REGION, Paper
+from infrastructure.plan.record import Recording, Resource, record
+from infrastructure.preview.settings import state_bucket
+from infrastructure.runner.handler import Refused, plan
+from tests.infrastructure.preview.policies import allowed
+
+infrastructure = pytest.mark.infrastructure
+integration = pytest.mark.integration
+
+BUCKET = "arn:aws:s3:::preview-state"
+STATES = f"{BUCKET}/.pulumi/stacks/patient-management"
+GITHUB = {"repository": "example-org/patient-management"}
+
+
+@pytest.fixture(scope="module")
+def base() -> Recording:
+    config = read_config("dev") | {"patient-management:github": json.dumps(GITHUB)}
+    return record("dev", config, Paper())
+
+
+def policy(recording: Recording, kind: str, name: str) -> Any:
+    return json.loads(recording.one(f"aws:iam/{kind}", name).inputs["policy"])
+
+
+@pytest.fixture(scope="module")
+def runs(base: Recording) -> list[Any]:
+    """What a pull request's workflow may do."""
+    return [policy(base, "policy:Policy", "github-preview")]
+
+
+def secret(name: str) -> str:
+    return f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-a1b2c3"
+
+
+def user(role: str) -> str:
+    return f"arn:aws:rds-db:{REGION}:{ACCOUNT}:dbuser:db-ABC/{role}"
+
+
+THROUGH_SECRETS = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
+OURS = {"aws:ResourceTag/patient-management:stack": "pr-1"}
+BASES = {"aws:ResourceTag/patient-management:stack": "dev"}
+RULE = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:listener-rule/app/dev/1/2/3"
+GROUP = f"arn:aws:ec2:{REGION}:{ACCOUNT}:security-group/sg-1"
+PREVIEW_ROLE = f"arn:aws:iam::{ACCOUNT}:role/preview/pr-1-gateway-task-1234567"
+DEV_ROLE = f"arn:aws:iam::{ACCOUNT}:role/dev-gateway-task-1234567"
+
+
+@infrastructure
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("s3:GetObject", "arn:aws:s3:::state-of-environments/.pulumi/stacks/patient-management/dev.json", {}),
+        ("s3:GetObject", "arn:aws:s3:::state-of-environments/.pulumi/stacks/patient-management/prod.json", {}),
+        ("s3:PutObject", f"{STATES}/dev.json", {}),
+        ("s3:DeleteObject", f"{STATES}/dev.json", {}),
+        ("s3:PutObject", f"{BUCKET}/.pulumi/meta.yaml", {}),
+        ("secretsmanager:GetSecretValue", secret("patient-management/prod/AUTH_KEY_ENCRYPTION_KEY"), {}),
+        ("secretsmanager:GetSecretValue", secret("patient-management/dev/AUTH_KEY_ENCRYPTION_KEY"), {}),
+        ("secretsmanager:GetSecretValue", secret("rds!db-master"), {}),
+        ("kms:Decrypt", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/prod", THROUGH_SECRETS),
+        ("rds-db:connect", user("patient"), {}),
+        ("rds-db:connect", user("pr_1_patient"), {}),
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:patient-management-dev-runner", {}),
+        ("ecs:DeleteService", f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/platform/dev-gateway", {}),
+        ("ecs:RunTask", f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/dev-release:1", {}),
+        ("ecs:ExecuteCommand", f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/platform/1", {}),
+        ("elasticloadbalancing:DeleteRule", RULE, BASES),
+        ("elasticloadbalancing:ModifyRule", RULE, BASES),
+        ("ec2:AuthorizeSecurityGroupIngress", GROUP, BASES),
+        ("iam:CreateRole", DEV_ROLE, {}),
+        ("iam:CreateRole", PREVIEW_ROLE, {}),
+        ("iam:CreateRole", PREVIEW_ROLE, {"iam:PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}),
+        ("iam:PutRolePolicy", PREVIEW_ROLE, {}),
+        ("iam:DeleteRolePermissionsBoundary", PREVIEW_ROLE, {}),
+        ("iam:PutRolePermissionsBoundary", PREVIEW_ROLE, {}),
+        ("iam:AttachRolePolicy", PREVIEW_ROLE, {}),
+        ("iam:UpdateAssumeRolePolicy", PREVIEW_ROLE, {}),
+        ("iam:PassRole", DEV_ROLE, {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
+        ("iam:PassRole", PREVIEW_ROLE, {"iam:PassedToService": "lambda.amazonaws.com"}),
+        ("iam:CreatePolicyVersion", f"arn:aws:iam::{ACCOUNT}:policy/preview/boundary", {}),
+        ("ecr:PutImage", f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/patient-management/gateway", {}),
+        ("ecr:BatchDeleteImage", f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/patient-management/gateway", {}),
+        ("logs:DeleteLogGroup", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/patient-management/dev/gateway", {}),
+        ("logs:GetLogEvents", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/patient-management/dev/gateway:*", {}),
+        ("kafka:DeleteTopic", "arn:aws:kafka:us-east-1:123456789012:topic/patient-dev/id/patient", {}),
+        ("sts:AssumeRole", DEV_ROLE, {}),
+    ],
+)
+def test_pull_requests_workflow_cannot(runs: list[Any], action: str, resource: str, context: dict[str, str]) -> None:
+    assert not allowed(runs, action, resource, context)
+
+
+@infrastructure
+def test_pull_requests_workflow_can_do_its_work(base: Recording, runs: list[Any]) -> None:
+    stream = str(base.outputs["platform"]["stream_arn"]).replace(":cluster/", ":topic/")
+    runner = base.outputs["platform"]["preview_runner_name"]
+    boundary = {"iam:PermissionsBoundary": base.outputs["platform"]["preview_boundary_arn"]}
+    asked = {"aws:RequestTag/patient-management:stack": "pr-1"}
+    cluster = base.outputs["platform"]["cluster_name"]
+    for action, resource, context in (
+        ("s3:GetObject", f"{STATES}/dev.json", {}),
+        ("s3:PutObject", f"{STATES}/pr-1.json", {}),
+        ("s3:PutObject", f"{BUCKET}/.pulumi/locks/organization/patient-management/pr-1/x.json", {}),
+        ("s3:PutObject", f"{BUCKET}/.pulumi/history/patient-management/pr-1/pr-1-1.history.json", {}),
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{runner}", {}),
+        ("ecs:CreateService", f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/{cluster}/pr-1-gateway-1234567", {}),
+        ("elasticloadbalancing:CreateRule", RULE, asked),
+        ("elasticloadbalancing:DeleteRule", RULE, OURS),
+        ("ec2:AuthorizeSecurityGroupIngress", GROUP, OURS),
+        ("iam:CreateRole", PREVIEW_ROLE, boundary),
+        ("iam:PassRole", PREVIEW_ROLE, {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
+        ("secretsmanager:CreateSecret", secret("preview/pr-1/AUTH_KEY_ENCRYPTION_KEY"), {}),
+        ("kafka:CreateTopic", f"{stream}/pr-1.patient", {}),
+        ("ecr:PutImage", f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/preview/gateway", {}),
+        ("logs:CreateLogGroup", f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/patient-management/pr-1/gateway", {}),
+    ):
+        assert allowed(runs, action, resource, context), action
+
+
+@infrastructure
+def test_policy_of_previews_is_their_boundary_too_and_fits(base: Recording) -> None:
+    role = base.one("aws:iam/role:Role", "github-preview")
+    made = base.one("aws:iam/policy:Policy", "github-preview")
+    assert role.inputs["permissionsBoundary"] == made.outputs["arn"]
+    # AWS takes 6144 characters without white space; on paper the names are shorter than AWS's own.
+    assert len("".join(made.inputs["policy"].split())) <= 5_500
+
+
+@infrastructure
+def test_each_role_is_taken_on_by_its_own_environment_of_the_one_repository(base: Recording) -> None:
+    subjects = {}
+    for part in ("deploy", "look", "preview"):
+        role = base.one("aws:iam/role:Role", f"github-{part}")
+        condition = json.loads(role.inputs["assumeRolePolicy"])["Statement"][0]["Condition"]
+        assert set(condition) == {"StringEquals"}
+        equals = condition["StringEquals"]
+        assert equals["token.actions.githubusercontent.com:aud"] == "sts.amazonaws.com"
+        subjects[part] = equals["token.actions.githubusercontent.com:sub"]
+    of = "repo:example-org/patient-management:environment:"
+    assert subjects == {
+        "deploy": [of + "dev"],
+        "look": [of + "dev-preview"],
+        "preview": [of + "preview", of + "preview-fork"],
+    }
+
+
+@infrastructure
+def test_who_looks_reads_no_data_and_changes_nothing(base: Recording) -> None:
+    # ReadOnlyAccess, at its widest.
+    widest = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    looks = [policy(base, "rolePolicy:RolePolicy", "github-look"), widest]
+    for action in ("secretsmanager:GetSecretValue", "logs:GetLogEvents", "rds-db:connect", "kafka-cluster:ReadData"):
+        assert not allowed(looks, action, "anything")
+
+
+@infrastructure
+def test_deployment_neither_widens_its_own_rights_nor_reads_what_it_keeps(base: Recording) -> None:
+    deploys = [policy(base, "rolePolicy:RolePolicy", "github-deploy")]
+    itself = f"arn:aws:iam::{ACCOUNT}:role/github-deploy-1234567"
+    assert not allowed(deploys, "iam:PutRolePolicy", itself)
+    assert not allowed(deploys, "iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/somebody")
+    assert not allowed(deploys, "secretsmanager:GetSecretValue", secret("patient-management/dev/X"))
+    assert allowed(deploys, "iam:CreateRole", DEV_ROLE)
+
+
+@infrastructure
+def test_state_of_previews_lies_where_the_driver_looks_for_it(base: Recording) -> None:
+    assert base.one("aws:s3/bucket:Bucket", "preview-state").inputs["bucket"] == state_bucket(ACCOUNT, REGION)
+    encryption = base.of("aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration")
+    own = base.one("aws:kms/key:Key", "preview-state").outputs["arn"]
+    keys = [each.inputs["rules"][0]["applyServerSideEncryptionByDefault"].get("kmsMasterKeyId") for each in encryption]
+    assert own in keys
+    assert own != base.outputs["platform"]["key_arn"]
+
+
+def tasks_of(preview: Recording) -> list[Resource]:
+    return [role for role in preview.of("aws:iam/role:Role") if role.name.endswith("-task")]
+
+
+@infrastructure
+def test_task_of_a_preview_enters_its_own_databases_and_no_others(dev: Recording, preview: Recording) -> None:
+    boundary = json.loads(
+        next(each for each in dev.of("aws:iam/policy:Policy") if "preview" in each.name).inputs["policy"]
+    )
+    for role in tasks_of(preview):
+        own = [
+            json.loads(each.inputs["policy"])
+            for each in preview.of("aws:iam/rolePolicy:RolePolicy")
+            if each.inputs["role"] == role.id
+        ]
+        for database in DATABASES:
+            resource_id = dev.outputs["platform"]["database_resource_ids"][database]
+            for name in (database, f"{database}_owner", f"pr_12_{database}", "master"):
+                arn = f"arn:aws:rds-db:us-east-1:123456789012:dbuser:{resource_id}/{name}"
+                assert not (allowed(own, "rds-db:connect", arn) and allowed([boundary], "rds-db:connect", arn))
+
+
+@infrastructure
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("rds-db:connect", user("patient")),
+        ("rds-db:connect", user("patient_owner")),
+        ("rds-db:connect", user("master")),
+        ("kafka-cluster:ReadData", f"arn:aws:kafka:{REGION}:{ACCOUNT}:topic/patient-dev/id/patient"),
+        ("kafka-cluster:AlterGroup", f"arn:aws:kafka:{REGION}:{ACCOUNT}:group/patient-dev/id/analytics"),
+        ("secretsmanager:GetSecretValue", secret("patient-management/prod/AUTH_KEY_ENCRYPTION_KEY")),
+        ("secretsmanager:GetSecretValue", secret("rds!db-master")),
+        ("s3:GetObject", f"{STATES}/dev.json"),
+        ("s3:GetObject", f"{STATES}/pr-1.json"),
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:patient-management-dev-preview-runner"),
+        ("iam:CreateRole", PREVIEW_ROLE),
+    ],
+)
+def test_no_policy_that_a_pull_request_writes_opens_what_its_boundary_shuts(
+    base: Recording, action: str, resource: str
+) -> None:
+    boundaries = [each for each in base.of("aws:iam/policy:Policy") if each.name != "github-preview"]
+    assert len(boundaries) == 1
+    assert not allowed([json.loads(boundaries[0].inputs["policy"])], action, resource)
+
+
+@infrastructure
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"action": "drop", "pr": "patient"},
+        {"action": "drop", "pr": "1; DROP DATABASE patient"},
+        {"action": "drop", "database": "patient"},
+        {"action": "drop", "pr": 1, "prefix": ""},
+        {"action": "drop", "pr": 0},
+        {"action": "drop", "pr": True},
+        {"action": "drop", "pr": 49_000},
+        {"action": "drop"},
+        {"action": "databases", "pr": 1},
+    ],
+)
+def test_runner_of_previews_refuses_what_is_no_number(event: dict[str, object]) -> None:
+    with pytest.raises(Refused):
+        plan({"MODE": "preview", "FAMILY": "dev-release"}, event)
+
+
+@infrastructure
+def test_runner_of_previews_names_only_the_previews_databases() -> None:
+    steps = plan({"MODE": "preview", "FAMILY": "dev-release"}, {"action": "drop", "pr": 1})
+    assert steps == [("dev-release", ["drop", "--prefix", "pr_1_"])]
+
+
+def passwords(role: str) -> str:
+    return f"secret of {role}"
+
+
+@pytest.fixture
+def beside(postgres: Postgres) -> Any:
+    """The databases of two previews beside the base's, each with a row of its own."""
+    prefixes = ("", "pr_1_", "pr_12_")
+    names = ("door",)
+    for prefix in prefixes:
+        bootstrap(postgres.admin_url, names, prefix=prefix, password_of=passwords)
+    yield postgres
+    for prefix in prefixes[1:]:
+        drop(postgres.admin_url, names, prefix=prefix)
+    with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE door WITH (FORCE)")
+        for role in ("door", "door_owner"):
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def enter(postgres: Postgres, role: str, database: str) -> None:
+    with psycopg.connect(
+        host=postgres.host, port=postgres.port, user=role, password=passwords(role), dbname=database, connect_timeout=10
+    ) as connection:
+        connection.execute("SELECT 1")
+
+
+@integration
+@pytest.mark.parametrize("role", ["pr_1_door", "pr_1_door_owner"])
+@pytest.mark.parametrize("database", ["door", "pr_12_door"])
+def test_preview_cannot_enter_the_bases_database_nor_another_previews(
+    beside: Postgres, role: str, database: str
+) -> None:
+    enter(beside, role, "pr_1_door")
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        enter(beside, role, database)
+
+
+@integration
+def test_preview_cannot_take_on_another_role(beside: Postgres) -> None:
+    for other in ("door_owner", "pr_12_door_owner", "pr_1_door_owner"):
+        with psycopg.connect(
+            host=beside.host, port=beside.port, user="pr_1_door", password=passwords("pr_1_door"), dbname="pr_1_door"
+        ) as connection:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(other)))
+
+
+@integration
+def test_drop_of_one_preview_leaves_the_one_whose_name_it_begins(beside: Postgres) -> None:
+    drop(beside.admin_url, ("door",), prefix="pr_1_")
+    enter(beside, "pr_12_door", "pr_12_door")
+    enter(beside, "door", "door")
+
+
+@integration
+@pytest.mark.parametrize("prefix", ["", "pr_1", "pr__", "patient", "pr_0_", "%"])
+def test_drop_refuses_what_is_no_previews_prefix(beside: Postgres, prefix: str) -> None:
+    with pytest.raises(ValueError, match="only a preview"):
+        drop(beside.admin_url, ("door",), prefix=prefix)
+    enter(beside, "door", "door")
