@@ -35,7 +35,8 @@ def ids(answer: Any) -> list[str]:
 def test_body_is_given_back_as_it_came_numbers_exact(service: Service) -> None:
     patient_id = service.create(patient())["id"]
     body = (
-        '{"resourceType":"Observation","status":"final","code":{"text":"x"},'
+        '{"resourceType":"Observation","contained":[{"resourceType":"Device","id":"d"}],'
+        '"status":"final","code":{"text":"x"},'
         f'"subject":{{"reference":"Patient/{patient_id}"}},'
         '"effectiveDateTime":"2022-03-18T15:57:43+00:00","valueQuantity":{"value":5.840,"unit":"%"},'
         '"component":[{"code":{"text":"c"},"valueQuantity":{"value":0.1000000000000000055511151231257827}}]}'
@@ -292,6 +293,8 @@ def test_patients_own_login_finds_that_history_alone(service: Service) -> None:
     assert service.call("GET", f"/fhir/R4/Observation/{mine}", by="own").status_code == 200
     for path in (f"Observation/{theirs}", f"Observation/{theirs}/_history", f"Observation/{theirs}/_history/1"):
         assert service.call("GET", f"/fhir/R4/{path}", by="own").status_code == 404
+    # What was not given out is not recorded as read.
+    assert service.sql("SELECT action FROM audit_event WHERE resource_id = $1", theirs) == [("create",)]
     service.verifier.principals["own-writer"] = principal("patient/*.cruds", patient_id=own)
     refused = service.call("POST", "/fhir/R4/Observation", by="own-writer", json=observation(other))
     assert refused.status_code == 403

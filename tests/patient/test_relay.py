@@ -99,6 +99,22 @@ async def test_relay_says_why_its_destination_is_away(database: str, connection:
         await until(lambda: is_empty(connection))
 
 
+async def test_what_arrived_before_the_destination_went_away_is_not_sent_again(database: str, connection: Any) -> None:
+    class Leaving(FakeBilling):
+        async def create_account(self, payload: bytes) -> None:
+            if self.requests and self.fails_times > 0:
+                self.fails_times -= 1
+                raise Unavailable("billing_unavailable")
+            self.requests.append(billing_pb2.CreateBillingAccountRequest.FromString(payload))
+
+    billing = Leaving(fails_times=1)
+    for patient in ("p1", "p2", "p3"):
+        await put(connection, "billing", patient)
+    async with running([relay_to(BillingDestination(billing), database)]):
+        await until(lambda: is_empty(connection))
+    assert sorted(billing.patients()) == ["p1", "p2", "p3"]
+
+
 async def test_refused_row_is_parked_and_holds_up_its_own_patient_only(
     database: str, connection: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
