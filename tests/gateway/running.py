@@ -237,7 +237,9 @@ def make_settings(**changes: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def open_gateway(*, upstreams: dict[str, str] | None = None, **changes: Any) -> AsyncIterator[Gateway]:
+async def open_gateway(
+    *, upstreams: dict[str, str] | None = None, tls: tuple[str, str] | None = None, **changes: Any
+) -> AsyncIterator[Gateway]:
     """A gateway before three scripted services; `upstreams` puts others in their place."""
     services = {name: Service() for name in NAMES}
     billing = FakeBilling()
@@ -259,6 +261,6 @@ async def open_gateway(*, upstreams: dict[str, str] | None = None, **changes: An
                 stand_in: Billing = fake
                 yield Neighbours(verifier, session, stand_in)
 
-        port = await stack.enter_async_context(serving(create_app(settings, neighbours=neighbours)))
+        port = await stack.enter_async_context(serving(create_app(settings, neighbours=neighbours), tls))
         session = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
         yield Gateway(port, services, billing, session)
