@@ -20,6 +20,7 @@ from apps.patient.outbox import select_troubles
 from apps.patient.outcomes import render_error
 from apps.patient.record import Record
 from apps.patient.relay import Relay, connect_to, running
+from apps.patient.schema import load_models
 from apps.patient.settings import Settings
 from apps.patient.simple import simple_routes
 
@@ -43,6 +44,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        load_models()
         async with running(relays), cleaning(database):
             yield {
                 "settings": settings,

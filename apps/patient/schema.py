@@ -90,6 +90,12 @@ def elements_of(type_name: str) -> Mapping[str, Element]:
     return found
 
 
+def load_models() -> None:
+    """At the start, so that the first request does not wait a quarter of a second for it, nor all others with it."""
+    for name in RESOURCE_TYPES:
+        elements_of(name)
+
+
 def _kind_of(annotation: Any) -> tuple[str, bool]:
     many = False
     while True:
