@@ -1,3 +1,4 @@
+import secrets
 import threading
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from infrastructure.local.postgres import Postgres
 
 pytestmark = pytest.mark.integration
 
+# Other workers migrate on the same server.
+PREFIX = f"pr_{secrets.randbelow(10**6) + 10**6}_"
 FIRST = """
 from alembic import op
 from apps.release.grants import runtime_role
@@ -35,14 +38,14 @@ def owner_url(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (versions / "0001_event.py").write_text(FIRST)
     (versions / "0002_kind.py").write_text(SECOND)
     monkeypatch.setattr(module, "files", lambda package: tmp_path)
-    bootstrap(postgres.admin_url, ("sample",), prefix="pr_5_", password_of=lambda role: "secret")
-    yield f"postgresql://pr_5_sample_owner:secret@{postgres.host}:{postgres.port}/pr_5_sample"
-    drop(postgres.admin_url, ("sample",), prefix="pr_5_")
+    bootstrap(postgres.admin_url, ("sample",), prefix=PREFIX, password_of=lambda role: "secret")
+    yield f"postgresql://{PREFIX}sample_owner:secret@{postgres.host}:{postgres.port}/{PREFIX}sample"
+    drop(postgres.admin_url, ("sample",), prefix=PREFIX)
 
 
 def test_runtime_role_gets_what_the_migration_grants_and_no_more(owner_url: str) -> None:
-    assert migrate(owner_url, "sample", runtime_role="pr_5_sample") == "0002"
-    with psycopg.connect(owner_url.replace("pr_5_sample_owner", "pr_5_sample"), autocommit=True) as connection:
+    assert migrate(owner_url, "sample", runtime_role=f"{PREFIX}sample") == "0002"
+    with psycopg.connect(owner_url.replace(f"{PREFIX}sample_owner", f"{PREFIX}sample"), autocommit=True) as connection:
         connection.execute("INSERT INTO event VALUES (1, 'made')")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM event")
@@ -53,7 +56,7 @@ def test_two_migrations_at_once_are_safe(owner_url: str) -> None:
 
     def run() -> None:
         try:
-            results.append(migrate(owner_url, "sample", runtime_role="pr_5_sample"))
+            results.append(migrate(owner_url, "sample", runtime_role=f"{PREFIX}sample"))
         except Exception as error:
             results.append(error)
 
@@ -76,8 +79,8 @@ def test_migration_that_waits_for_a_lock_fails_and_can_be_repeated(
         connection.commit()
         connection.execute("LOCK TABLE event IN ACCESS SHARE MODE")
         with pytest.raises(Exception, match="lock timeout"):
-            migrate(owner_url, "sample", runtime_role="pr_5_sample")
-    assert migrate(owner_url, "sample", runtime_role="pr_5_sample") == "0002"
+            migrate(owner_url, "sample", runtime_role=f"{PREFIX}sample")
+    assert migrate(owner_url, "sample", runtime_role=f"{PREFIX}sample") == "0002"
 
 
 def test_service_without_migrations_has_nothing_to_do() -> None:

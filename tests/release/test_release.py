@@ -1,4 +1,5 @@
 import base64
+import secrets
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -11,7 +12,8 @@ from apps.release.release import Place, by_instance, drop_preview, release
 from apps.release.secrets import fill_secrets, generate, service_clients
 from infrastructure.local.postgres import Postgres
 
-PREFIX = "pr_6_"
+# Other workers release on the same server.
+PREFIX = f"pr_{secrets.randbelow(10**6) + 10**6}_"
 
 
 class FakeStore:
@@ -51,13 +53,13 @@ def test_release_of_a_preview_is_repeatable(place: Place) -> None:
 
 @pytest.mark.integration
 def test_release_registers_a_client_for_every_service_that_calls(place: Place) -> None:
-    secrets = release(place, prefix=PREFIX)
+    filled = release(place, prefix=PREFIX)
     with psycopg.connect(place.owner_url("auth", DatabaseRoles(PREFIX + "auth"))) as connection:
         there = {row[0] for row in connection.execute("SELECT id FROM clients").fetchall()}
         stored = connection.execute("SELECT secret_hash FROM clients WHERE id = 'service-patient'").fetchone()
-    assert service_clients(secrets).keys() <= there
+    assert service_clients(filled).keys() <= there
     assert stored is not None
-    assert secrets["PATIENT_CLIENT_SECRET"].encode() not in bytes(stored[0])
+    assert filled["PATIENT_CLIENT_SECRET"].encode() not in bytes(stored[0])
 
 
 @pytest.mark.integration
