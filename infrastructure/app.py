@@ -7,6 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from apps.catalogue import SECRETS, SERVICES, TOPICS, Replicas, Service, environment
+from apps.release import visitors
 from infrastructure import limits
 from infrastructure.access import Reach
 from infrastructure.config import EnvironmentStack, PreviewStack, Stack
@@ -103,7 +104,7 @@ class App(pulumi.ComponentResource):
         self.namespace = aws.servicediscovery.HttpNamespace(
             name, name=f"{self.names.stack}.patient-management", opts=self.child
         )
-        self.secrets = {secret: self.make_secret(secret) for secret in sorted(SECRETS)}
+        self.secrets = {secret: self.make_secret(secret) for secret in self.secret_names()}
         topics = self.make_topics()
         released = self.release(name)
         self.services = self.start_services([*topics, released])
@@ -115,6 +116,20 @@ class App(pulumi.ComponentResource):
         if isinstance(self.stack, PreviewStack):
             return pulumi.Output.concat(self.stack.name, ".", self.platform.domain)
         return self.stack.config.domain
+
+    def secret_names(self) -> list[str]:
+        own = [secret.name for secret in visitors.SECRETS] if isinstance(self.stack, PreviewStack) else []
+        return sorted([*SECRETS, *own])
+
+    @property
+    def sign_in(self) -> dict[str, pulumi.Input[str]]:
+        """A preview's: who enters it, and the ARNs of where the secrets lie."""
+        return {
+            "user": visitors.USER,
+            "password_arn": self.secrets[visitors.PASSWORD.name],
+            "client_id": visitors.PREVIEW_CLIENT,
+            "client_secret_arn": self.secrets[visitors.CLIENT_SECRET.name],
+        }
 
     def make_secret(self, variable: str) -> pulumi.Output[str]:
         """Made empty: the release fills it, so that its value lies in no stack's state."""
@@ -178,6 +193,7 @@ class App(pulumi.ComponentResource):
                 platform,
                 task.family,
                 [task.family],
+                self.names.log(RELEASE),
                 arns(task.roles),
                 self.log_days,
             ),
@@ -198,6 +214,7 @@ class App(pulumi.ComponentResource):
                 self.platform,
                 task.family,
                 [task.family, "pr-*-release"],
+                self.names.log(RELEASE),
                 [*arns(task.roles), handed],
                 self.log_days,
             ),
@@ -226,12 +243,10 @@ class App(pulumi.ComponentResource):
         locate = AwsLocate(self.stack.kind, self.url, self.platform, self.reach, self.stack.config.app)
         started: dict[str, EcsService] = {}
         for entry in in_order(SERVICES):
+            args = self.service_args(entry, own[entry.name], locate)
             called = [started[each] for each in entry.calls]
-            waits = pulumi.ResourceOptions.merge(
-                self.child, pulumi.ResourceOptions(depends_on=[*after, *rules, *called])
-            )
             started[entry.name] = EcsService(
-                f"{self.names.stack}-{entry.name}", self.service_args(entry, own[entry.name], locate), waits
+                f"{self.names.stack}-{entry.name}", args, [*after, *rules, *called], self.child
             )
         return started
 

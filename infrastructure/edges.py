@@ -8,6 +8,8 @@ from apps.catalogue import SERVICES, Service
 INTERNET = "internet"
 BALANCER = "balancer"
 BROKER = "broker"
+# Images, logs, secrets: what ECS itself needs on a task's behalf.
+AWS = "aws"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,6 +35,7 @@ def edges(services: Mapping[str, Service] = SERVICES, *, database_port: int, bro
     for entry in services.values():
         if entry.public:
             found.append(Edge(BALANCER, entry.name, entry.port))
+        found.append(Edge(entry.name, AWS, 443))
         found += [Edge(entry.name, database(name), database_port) for name in entry.databases]
         if entry.uses_broker:
             found.append(Edge(entry.name, BROKER, broker_port))

@@ -79,6 +79,7 @@ async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> d
     app = App("app", AppArgs(stack, base.outputs, images, {}), opts)
     return {
         "url": app.url,
+        "sign_in": app.sign_in,
         "images": images.exported(),
         "changed": list(changed),
         "base": stack.config.base,

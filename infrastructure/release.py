@@ -137,6 +137,7 @@ class RunnerArgs:
     platform: PlatformOutputs
     family: str
     families: Sequence[str]
+    release_log_name: str
     passes: Sequence[Text]
     log_retention_days: int
 
@@ -151,6 +152,7 @@ class Runner(pulumi.ComponentResource):
             name,
             name=f"/aws/lambda/{args.function_name}",
             retention_in_days=args.log_retention_days,
+            kms_key_id=args.platform.key_arn,
             opts=child,
         )
         role = role_of_service(name, "lambda.amazonaws.com", {"run": runner_statements(args, log.arn)}, child)
@@ -169,6 +171,7 @@ class Runner(pulumi.ComponentResource):
                 variables={
                     "CLUSTER": platform.cluster_arn,
                     "FAMILY": args.family,
+                    "LOG_GROUP": args.release_log_name,
                     "GROUPS": pulumi.Output.concat(platform.database_admin_group_id, ",", platform.apis_group_id),
                     "MODE": args.mode,
                     "SUBNETS": platform.private_subnet_ids.apply(",".join),
@@ -214,6 +217,14 @@ def runner_statements(args: RunnerArgs, log_arn: Text) -> list[dict[str, Any]]:
             "Effect": "Allow",
             "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
             "Resource": pulumi.Output.concat(log_arn, ":*"),
+        },
+        {
+            "Sid": "Read",
+            "Effect": "Allow",
+            "Action": "logs:FilterLogEvents",
+            "Resource": pulumi.Output.concat(
+                f"arn:aws:logs:{args.region}:", platform.account_id, f":log-group:{args.release_log_name}:*"
+            ),
         },
     ]
 

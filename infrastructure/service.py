@@ -52,9 +52,15 @@ class ServiceArgs:
 
 
 class EcsService(pulumi.ComponentResource):
-    """Output: `service_name`."""
+    """Output: `service_name`. `after`: what must be there before it starts; children inherit no `depends_on`."""
 
-    def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        args: ServiceArgs,
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("patient:infrastructure:Service", name, None, opts)
         self.child = pulumi.ResourceOptions(parent=self)
         entry = args.entry
@@ -69,7 +75,7 @@ class EcsService(pulumi.ComponentResource):
             opts=self.child,
         )
         task = self.define(name, args, log)
-        target, after = self.open_door(name, args)
+        target, doors = self.open_door(name, args)
         service = aws.ecs.Service(
             name,
             cluster=args.platform.cluster_arn,
@@ -104,7 +110,7 @@ class EcsService(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 self.child,
                 # How many run is autoscaling's to say.
-                pulumi.ResourceOptions(ignore_changes=["desiredCount"], depends_on=[*after, *self.policies]),
+                pulumi.ResourceOptions(ignore_changes=["desiredCount"], depends_on=[*after, *doors, *self.policies]),
             ),
         )
         self.service_name = service.name

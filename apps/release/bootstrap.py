@@ -103,6 +103,12 @@ def drop(admin_url: str, names: tuple[str, ...], *, prefix: str) -> None:
     drop_databases(admin_url, names, prefix=prefix)
 
 
+def preview_databases(admin_url: str) -> list[str]:
+    with psycopg.connect(admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+        found = connection.execute("SELECT datname FROM pg_database").fetchall()
+    return [str(name) for (name,) in found if PREVIEW.match(str(name))]
+
+
 def drop_databases(admin_url: str, names: tuple[str, ...], *, prefix: str) -> None:
     with psycopg.connect(admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
         take_turn(connection)

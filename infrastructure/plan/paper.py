@@ -79,8 +79,6 @@ def more(kind: str, name: str, label: str) -> dict[str, Any]:
             return {"arn": arn % ("ecs", f"cluster/{name}")}
         case "LogGroup":
             return {"arn": arn % ("logs", f"log-group:{label}")}
-        case "CertificateValidation":
-            return {"certificateArn": arn % ("acm", name)}
         case "Record":
             return {"fqdn": name}
         case "Bucket":

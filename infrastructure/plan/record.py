@@ -1,8 +1,9 @@
 """Runs the program in this process, without engine, credentials or account, and records every resource it declares."""
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -84,11 +85,32 @@ class Adapter(pulumi_mocks.Mocks):
         if args.typ.startswith((COMPONENT, "pulumi:providers:")):
             return f"{args.name}-id", dict(args.inputs)
         with self.lock:
-            return self.cloud.create(args.typ, args.name, args.inputs)
+            return self.cloud.create(args.typ, args.name, whole(args.inputs))
 
     def call(self, args: pulumi_mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         with self.lock:
             return self.cloud.read(args.token, args.args), []
+
+
+def whole(value: Any) -> Any:
+    """Numbers travel as floats: those that are whole are integers again."""
+    if isinstance(value, dict):
+        return {key: whole(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@contextlib.contextmanager
+def closed_loop() -> Iterator[None]:
+    """Pulumi's mocks make each worker thread an event loop, and leave it open."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 class Monitor(pulumi_mocks.MockMonitor):
@@ -99,12 +121,24 @@ class Monitor(pulumi_mocks.MockMonitor):
         self.cloud = adapter.cloud
         self.recording = recording
 
+    def Invoke(self, request: Any) -> Any:
+        with closed_loop():
+            return super().Invoke(request)  # type: ignore[no-untyped-call]
+
+    def ReadResource(self, request: Any) -> Any:
+        with closed_loop():
+            return super().ReadResource(request)  # type: ignore[no-untyped-call]
+
     def RegisterResource(self, request: Any) -> resource_pb2.RegisterResourceResponse:
-        answer = super().RegisterResource(request)
+        with closed_loop():
+            return self.register(request)
+
+    def register(self, request: Any) -> resource_pb2.RegisterResourceResponse:
+        answer: resource_pb2.RegisterResourceResponse = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if request.type == "pulumi:pulumi:Stack" or request.type.startswith("pulumi:providers:"):
             return answer
         made = self.resources[answer.urn]
-        inputs = pulumi.runtime.rpc.deserialize_properties(request.object)
+        inputs = whole(pulumi.runtime.rpc.deserialize_properties(request.object))
         self.recording.resources.append(
             Resource(
                 request.type,

@@ -3,14 +3,22 @@
 Alone in its archive: it may import what Lambda's Python brings, and nothing of ours.
 
 Two functions are made of it. An environment's takes `{"action": "up"}`. A preview's takes `{"action": "up"|"drop",
-"pr": N}` and nothing else: it builds every name itself, so that no caller can name another's database.
+"pr": N}`, or `{"action": "list"}`, and nothing else: it builds every name itself, so that no caller can name another's
+database.
 Pulumi adds `tf.action`; when the stack's resource is deleted, a preview's databases are dropped.
 """
 
+import json
 import os
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Event = Mapping[str, Any]
+Step = tuple[str, list[str]]
 
 POLL_SECONDS = 5
+LOG_TRIES = 6
 LIMIT_SECONDS = 840  # Lambda itself stops at 900
 HIGHEST_PREVIEW = 48_999
 
@@ -23,18 +31,20 @@ class ReleaseFailed(Exception):
     """The task did not start, did not end in time, or ended with an error."""
 
 
-def handler(event, context):
+def handler(event: Event, context: object) -> dict[str, Any]:
     import boto3
 
-    return run(boto3.client("ecs"), os.environ, event)
+    return run(boto3.client("ecs"), boto3.client("logs"), os.environ, event)
 
 
-def run(ecs, environment, event):
-    steps = plan(environment, event)
-    return {"ran": [run_task(ecs, environment, family, command) for family, command in steps]}
+def run(ecs: Any, logs: Any, environment: Mapping[str, str], event: Event) -> dict[str, Any]:
+    tasks = [run_task(ecs, environment, family, command) for family, command in plan(environment, event)]
+    if event["action"] == "list":
+        return {"databases": read_list(logs, environment["LOG_GROUP"], tasks[0])}
+    return {"ran": tasks}
 
 
-def plan(environment, event):
+def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
     """The tasks to run, in order: (family, command)."""
     deleted = event.get("tf", {}).get("action") == "delete"
     family = environment["FAMILY"]
@@ -42,6 +52,8 @@ def plan(environment, event):
         if set(event) - {"tf"} != {"action"} or event["action"] != "up":
             raise Refused(f"an environment's runner takes action: up, not {sorted(set(event) - {'tf'})}")
         return [] if deleted else [(family, ["up"])]
+    if event == {"action": "list"}:
+        return [(family, ["list"])]
     number = preview_number(event)
     prefix = f"pr_{number}_"
     if deleted or event["action"] == "drop":
@@ -53,7 +65,7 @@ def plan(environment, event):
     ]
 
 
-def preview_number(event):
+def preview_number(event: Event) -> int:
     if set(event) - {"tf"} != {"action", "pr"} or event["action"] not in ("up", "drop"):
         raise Refused("a preview's runner takes action (up, drop) and pr")
     number = event["pr"]
@@ -62,7 +74,7 @@ def preview_number(event):
     return number
 
 
-def run_task(ecs, environment, family, command):
+def run_task(ecs: Any, environment: Mapping[str, str], family: str, command: list[str]) -> str:
     started = ecs.run_task(
         cluster=environment["CLUSTER"],
         taskDefinition=family,
@@ -82,21 +94,41 @@ def run_task(ecs, environment, family, command):
     return wait(ecs, environment["CLUSTER"], started["tasks"][0]["taskArn"], " ".join(command))
 
 
-def wait(ecs, cluster, task_arn, what, clock=time.monotonic, sleep=time.sleep):
+def wait(
+    ecs: Any,
+    cluster: str,
+    task_arn: str,
+    what: str,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> str:
     limit = clock() + LIMIT_SECONDS
     while clock() < limit:
         found = ecs.describe_tasks(cluster=cluster, tasks=[task_arn])["tasks"]
         if found and found[0]["lastStatus"] == "STOPPED":
-            return judge(found[0], what)
+            judge(found[0], what)
+            return task_arn
         sleep(POLL_SECONDS)
     ecs.stop_task(cluster=cluster, task=task_arn, reason="The release took too long")
     raise ReleaseFailed(f"{what} did not end within {LIMIT_SECONDS} seconds: {task_arn}")
 
 
-def judge(task, what):
+def judge(task: Mapping[str, Any], what: str) -> None:
     for container in task["containers"]:
         # No exit code: it never ran (no image, no secret, no address).
         if container["name"] == "release" and container.get("exitCode") == 0:
-            return what
+            return
     codes = {container["name"]: container.get("exitCode") for container in task["containers"]}
     raise ReleaseFailed(f"{what} failed: {task.get('stoppedReason')}, exit codes {codes}, {task['taskArn']}")
+
+
+def read_list(logs: Any, group: str, task_arn: str) -> list[str]:
+    """The task's last words are a line of JSON: the databases that previews have left."""
+    stream = f"release/release/{task_arn.rpartition('/')[2]}"
+    for _ in range(LOG_TRIES):
+        found = logs.filter_log_events(logGroupName=group, logStreamNames=[stream], filterPattern="databases")
+        for line in found["events"]:
+            if line["message"].startswith('{"databases"'):
+                return [str(name) for name in json.loads(line["message"])["databases"]]
+        time.sleep(POLL_SECONDS)
+    raise ReleaseFailed(f"{task_arn} ended well, but its list did not come through its log")

@@ -1,0 +1,96 @@
+"""The release on AWS: RDS's own master secret, roles that sign in by IAM token, secrets in Secrets Manager.
+
+Its environment (infrastructure/release.py): `<NAME>_DATABASE_HOST` and, but for a preview, `<NAME>_MASTER_SECRET_ARN`
+of each database; `<SECRET>_ARN` of each secret of the catalogue. A preview's code never holds a master secret.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+
+from apps.catalogue import DATABASES
+from apps.release.bootstrap import DatabaseRoles
+from apps.release.release import Place
+
+PORT = 5432
+# Amazon's own authority signs RDS's certificates; the image brings it.
+AUTHORITIES = "/etc/ssl/certs/rds.pem"
+# The database that every instance has.
+MAINTENANCE = "postgres"
+
+
+class NotHere(Exception):
+    """The release's environment lacks what this action needs; names the variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Secrets Manager's, by the catalogue's names. One without a version is empty."""
+
+    client: Any
+    environ: Mapping[str, str]
+
+    def read(self, name: str) -> str | None:
+        try:
+            answer = self.client.get_secret_value(SecretId=need(self.environ, f"{name}_ARN"))
+        except self.client.exceptions.ResourceNotFoundException:
+            # What Secrets Manager says of a secret that was made and never filled; the write below tells, where it
+            # is the secret itself that is missing.
+            return None
+        value: str = answer["SecretString"]
+        return value
+
+    def write(self, name: str, value: str) -> None:
+        self.client.put_secret_value(SecretId=need(self.environ, f"{name}_ARN"), SecretString=value)
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    rds: Any
+    secrets: Any
+    environ: Mapping[str, str]
+
+    def admin_url(self, database: str) -> str:
+        """RDS rotates the password: it is read each time, and kept nowhere."""
+        arn = need(self.environ, f"{database.upper()}_MASTER_SECRET_ARN")
+        master = json.loads(self.secrets.get_secret_value(SecretId=arn)["SecretString"])
+        return url(master["username"], master["password"], self.host(database), MAINTENANCE)
+
+    def owner_url(self, database: str, roles: DatabaseRoles) -> str:
+        """With a token that is good for fifteen minutes to connect with."""
+        host = self.host(database)
+        token = self.rds.generate_db_auth_token(DBHostname=host, Port=PORT, DBUsername=roles.owner)
+        return url(roles.owner, token, host, roles.database)
+
+    def host(self, database: str) -> str:
+        return need(self.environ, f"{database.upper()}_DATABASE_HOST")
+
+
+def open_place(environ: Mapping[str, str] = os.environ) -> Place:
+    secrets = boto3.client("secretsmanager")
+    instances = Instances(boto3.client("rds"), secrets, environ)
+    for database in DATABASES:
+        instances.host(database)
+    return Place(
+        admin_url=instances.admin_url,
+        owner_url=instances.owner_url,
+        password_of=None,
+        secrets=Secrets(secrets, environ),
+    )
+
+
+def url(role: str, password: str, host: str, database: str) -> str:
+    secret = quote(password, safe="")
+    return f"postgresql://{role}:{secret}@{host}:{PORT}/{database}?sslmode=verify-full&sslrootcert={AUTHORITIES}"
+
+
+def need(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "")
+    if not value:
+        raise NotHere(f"{name} is required")
+    return value

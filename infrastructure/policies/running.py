@@ -1,0 +1,214 @@
+"""What runs, and the doors to it, by FSBP and HIPAA control: tasks, roles, groups, the balancer."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from infrastructure import limits
+from infrastructure.policies.rule import Props, Rule, demand
+
+TASK = "aws:ecs/taskDefinition:TaskDefinition"
+BALANCER = "aws:lb/loadBalancer:LoadBalancer"
+LISTENER = "aws:lb/listener:Listener"
+POLICIES = ("aws:iam/policy:Policy", "aws:iam/rolePolicy:RolePolicy")
+OPEN_PORTS = {80, 443}
+SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "ENCRYPTION_KEY")
+
+
+def loads(text: object) -> Any:
+    # Not known yet in the preview of a new stack.
+    return json.loads(text) if isinstance(text, str) else []
+
+
+def containers(props: Props) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = loads(props.get("containerDefinitions"))
+    return found
+
+
+def every(fault: str, holds: Any) -> Any:
+    def check(props: Props) -> Iterator[str]:
+        for container in containers(props):
+            if not holds(container):
+                yield f"{container.get('name')}: {fault}"
+
+    return check
+
+
+def world_open(props: Props) -> Iterator[str]:
+    open_ = props.get("cidrIpv4") == "0.0.0.0/0" or props.get("cidrIpv6") == "::/0"
+    one_port = props.get("fromPort") == props.get("toPort")
+    if open_ and not (one_port and props.get("fromPort") in OPEN_PORTS):
+        yield f"port {props.get('fromPort', 'any')} is open to the world"
+
+
+def inline_rules(props: Props) -> Iterator[str]:
+    for rule in props.get("ingress") or []:
+        if "0.0.0.0/0" in (rule.get("cidrBlocks") or []):
+            yield f"port {rule.get('fromPort')} is open to the world"
+
+
+def listener(props: Props) -> Iterator[str]:
+    if props.get("protocol") == "HTTP":
+        if any(action["type"] != "redirect" for action in props["defaultActions"]):
+            yield "HTTP does more than redirect to HTTPS"
+    elif "TLS13" not in str(props.get("sslPolicy")):
+        yield "the TLS policy is not one with TLS 1.3"
+
+
+def plain_secrets(container: Mapping[str, Any]) -> bool:
+    names = (each["name"] for each in container.get("environment") or [])
+    return not any(word in name for name in names for word in SECRET_WORDS if not name.endswith("_ARN"))
+
+
+def admin(props: Props) -> Iterator[str]:
+    document = loads(props.get("policy")) or {"Statement": []}
+    for statement in document["Statement"]:
+        if statement["Effect"] != "Allow":
+            continue
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        for action in actions:
+            if action == "*" or action.endswith(":*"):
+                yield f"{action} is allowed"
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        if "*" in resources and actions != ["ecr:GetAuthorizationToken"]:
+            yield f"{', '.join(actions)} on every resource"
+
+
+def fargate(props: Props) -> Iterator[str]:
+    try:
+        limits.check_fargate_size(int(props["cpu"]), int(props["memory"]))
+    except limits.LimitError as error:
+        yield str(error)
+
+
+def dropped(container: Mapping[str, Any]) -> bool:
+    capabilities = (container.get("linuxParameters") or {}).get("capabilities") or {}
+    return bool(capabilities.get("drop") == ["ALL"]) and not container.get("privileged")
+
+
+RUNNING_RULES: tuple[Rule, ...] = (
+    Rule(
+        "group-closed",
+        ("EC2.18", "EC2.19", "HIPAA.Security-EC2RestrictedCommonPorts"),
+        ("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",),
+        "the world reaches 80 and 443 only",
+        world_open,
+    ),
+    Rule(
+        "group-without-rules",
+        ("EC2.2", "HIPAA.Security-VPCDefaultSecurityGroupClosed"),
+        ("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",),
+        "the default group lets nothing through",
+        demand("it has rules", lambda props: not props.get("ingress") and not props.get("egress")),
+    ),
+    Rule(
+        "group-inline",
+        ("EC2.18",),
+        ("aws:ec2/securityGroup:SecurityGroup",),
+        "no group opens itself to the world",
+        inline_rules,
+    ),
+    Rule(
+        "balancer-headers",
+        ("ELB.4", "HIPAA.Security-ALBHttpDropInvalidHeaderEnabled"),
+        (BALANCER,),
+        "invalid headers are dropped",
+        demand("invalid headers pass", lambda props: props.get("dropInvalidHeaderFields")),
+    ),
+    Rule(
+        "balancer-log",
+        ("ELB.5", "HIPAA.Security-ELBLoggingEnabled"),
+        (BALANCER,),
+        "requests are logged",
+        demand("no access log", lambda props: (props.get("accessLogs") or {}).get("enabled")),
+    ),
+    Rule(
+        "balancer-tls",
+        ("ELB.1", "ELB.17", "HIPAA.Security-ALBHttpToHttpsRedirection"),
+        (LISTENER,),
+        "HTTP is redirected, HTTPS has TLS 1.3",
+        listener,
+    ),
+    Rule(
+        "task-read-only",
+        ("ECS.5",),
+        (TASK,),
+        "a container's root is read-only",
+        every("its root can be written", lambda container: container.get("readonlyRootFilesystem")),
+    ),
+    Rule(
+        "task-not-root",
+        ("ECS.20", "HIPAA.Security-ECSTaskDefinitionUserForHostMode"),
+        (TASK,),
+        "a container runs as nobody special",
+        every("it runs as root", lambda container: container.get("user", "0").split(":")[0] not in ("", "0", "root")),
+    ),
+    Rule(
+        "task-capabilities",
+        ("ECS.4",),
+        (TASK,),
+        "a container has no capability",
+        every("it keeps capabilities", dropped),
+    ),
+    Rule(
+        "task-log",
+        ("ECS.9",),
+        (TASK,),
+        "a container's log is kept",
+        every(
+            "it has no log", lambda container: (container.get("logConfiguration") or {}).get("logDriver") == "awslogs"
+        ),
+    ),
+    Rule(
+        "task-secrets",
+        ("ECS.8",),
+        (TASK,),
+        "no secret is an environment variable in plain text",
+        every("a secret in plain text", plain_secrets),
+    ),
+    Rule(
+        "task-digest",
+        ("PM.3",),
+        (TASK,),
+        "what runs is what was built: an image by digest",
+        every("its image is not by digest", lambda container: "@sha256:" in str(container.get("image"))),
+    ),
+    Rule("task-size", ("PM.4",), (TASK,), "Fargate has the size", fargate),
+    Rule(
+        "service-private",
+        ("ECS.2",),
+        ("aws:ecs/service:Service",),
+        "a task has no public address",
+        demand("it has", lambda props: not (props.get("networkConfiguration") or {}).get("assignPublicIp")),
+    ),
+    Rule(
+        "service-rollback",
+        ("PM.5",),
+        ("aws:ecs/service:Service",),
+        "a deployment that fails goes back",
+        demand("no rollback", lambda props: (props.get("deploymentCircuitBreaker") or {}).get("rollback")),
+    ),
+    Rule(
+        "cluster-insights",
+        ("ECS.12",),
+        ("aws:ecs/cluster:Cluster",),
+        "containers are measured",
+        demand(
+            "Container Insights is off", lambda props: any(each["value"] != "disabled" for each in props["settings"])
+        ),
+    ),
+    Rule(
+        "alarm-acts",
+        ("CloudWatch.15", "HIPAA.Security-CloudWatchAlarmAction"),
+        ("aws:cloudwatch/metricAlarm:MetricAlarm",),
+        "an alarm tells somebody",
+        demand("it tells nobody", lambda props: props.get("alarmActions")),
+    ),
+    Rule(
+        "least-privilege",
+        ("IAM.1", "IAM.21", "HIPAA.Security-IAMPolicyNoStatementsWithAdminAccess"),
+        POLICIES,
+        "nobody may do everything",
+        admin,
+    ),
+)

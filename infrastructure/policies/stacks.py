@@ -1,0 +1,131 @@
+"""What a stack must hold as a whole: where one resource stands to others."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apps.catalogue import SECRETS, SERVICES
+from infrastructure import limits
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    type: str
+    name: str
+    urn: str
+    props: Mapping[str, Any]
+    dependencies: Sequence[str]
+
+
+Faults = Iterator[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class StackRule:
+    """`check` gives (the resource's URN, the fault)."""
+
+    name: str
+    controls: tuple[str, ...]
+    why: str
+    check: Callable[[Sequence[Thing]], Faults]
+
+
+def of(things: Sequence[Thing], kind: str) -> list[Thing]:
+    return [each for each in things if each.type == kind]
+
+
+def flows(things: Sequence[Thing]) -> Faults:
+    for vpc in of(things, "awsx:ec2:Vpc"):
+        if not of(things, "aws:ec2/flowLog:FlowLog"):
+            yield vpc.urn, "the VPC has no flow log"
+
+
+def firewall(things: Sequence[Thing]) -> Faults:
+    for balancer in of(things, "aws:lb/loadBalancer:LoadBalancer"):
+        if not of(things, "aws:wafv2/webAclAssociation:WebAclAssociation"):
+            yield balancer.urn, "no firewall stands before the balancer"
+
+
+def lifecycles(things: Sequence[Thing]) -> Faults:
+    kept = {each.name for each in of(things, "aws:ecr/lifecyclePolicy:LifecyclePolicy")}
+    for each in of(things, "aws:ecr/repository:Repository"):
+        if each.name not in kept:
+            yield each.urn, "images are never cleaned up"
+
+
+def isolated(things: Sequence[Thing]) -> Faults:
+    """The balancer lies in every public subnet, and in no other: it tells which are public."""
+    public: set[str] = set()
+    for each in of(things, "aws:lb/loadBalancer:LoadBalancer"):
+        public |= set(each.props.get("subnets") or [])
+    for each in things:
+        if public.intersection(data_subnets(each)):
+            yield each.urn, "data lies in a public subnet"
+
+
+def data_subnets(thing: Thing) -> list[str]:
+    if thing.type == "aws:rds/subnetGroup:SubnetGroup":
+        return list(thing.props.get("subnetIds") or [])
+    if thing.type == "aws:msk/cluster:Cluster":
+        return list((thing.props.get("brokerNodeGroupInfo") or {}).get("clientSubnets") or [])
+    return []
+
+
+def order(things: Sequence[Thing]) -> Faults:
+    for each in of(things, "aws:ecs/service:Service"):
+        if not any("aws:lambda/invocation:Invocation" in urn for urn in each.dependencies):
+            yield each.urn, "it may start before the release"
+        entry = SERVICES.get(each.name.rpartition("-")[2])
+        for called in entry.calls if entry else ():
+            waits = any(urn.endswith(f"-{called}") and "aws:ecs/service:Service" in urn for urn in each.dependencies)
+            if not waits:
+                yield each.urn, f"it may start before {called}, which it calls"
+
+
+def own_secrets(things: Sequence[Thing]) -> Faults:
+    """A task is handed only the secrets of its catalogue entry."""
+    for each in of(things, "aws:ecs/taskDefinition:TaskDefinition"):
+        text = each.props.get("containerDefinitions")
+        for container in json.loads(text) if isinstance(text, str) else []:
+            entry = SERVICES.get(container["name"])
+            for secret in container.get("secrets") or []:
+                if entry is None or secret["name"] not in entry.secrets:
+                    yield each.urn, f"{secret['name']} is not {container['name']}'s"
+
+
+def own_policies(things: Sequence[Thing]) -> Faults:
+    """A service's roles name no other service's secret."""
+    owners = {name: entry.name for entry in SERVICES.values() for name in entry.secrets}
+    for each in of(things, "aws:iam/rolePolicy:RolePolicy"):
+        service = next((name for name in SERVICES if f"-{name}-" in each.name), None)
+        policy = each.props.get("policy")
+        if service is None or not isinstance(policy, str):
+            continue
+        for secret in SECRETS:
+            if f"{secret}-" in policy and owners.get(secret) != service:
+                yield each.urn, f"{service} may read {secret}"
+
+
+def names(things: Sequence[Thing]) -> Faults:
+    for each in things:
+        given = each.props.get("name")
+        try:
+            if isinstance(given, str):
+                limits.check_name(each.type, given)
+            elif each.type in limits.NAME_CHARACTERS and "namePrefix" not in each.props:
+                limits.check_name(each.type, each.name, suffixed=True)
+        except limits.LimitError as error:
+            yield each.urn, str(error)
+
+
+STACK_RULES: tuple[StackRule, ...] = (
+    StackRule("vpc-flows", ("EC2.6", "HIPAA.Security-VPCFlowLogsEnabled"), "the network is recorded", flows),
+    StackRule("balancer-firewall", ("ELB.16", "HIPAA.Security-ALBWAFEnabled"), "a firewall stands before it", firewall),
+    StackRule("registry-lifecycle", ("ECR.3",), "old images go", lifecycles),
+    StackRule("data-isolated", ("RDS.46", "PM.6"), "no data lies in a public subnet", isolated),
+    StackRule("order", ("PM.7",), "nothing starts before what it needs", order),
+    StackRule("secrets-own", ("PM.8",), "a task holds its own secrets only", own_secrets),
+    StackRule("secrets-readable", ("PM.9",), "a role reads its own service's secrets only", own_policies),
+    StackRule("names", ("PM.10",), "AWS takes the names", names),
+)

@@ -1,0 +1,293 @@
+"""Each resource that the program declares is really created in moto, so that its real ids and ARNs flow on.
+
+One dict: resource type -> creator. What moto does not have is on paper, and named in `ON_PAPER`; anything else fails,
+so that no resource passes because nobody looked.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+
+from infrastructure import limits
+from infrastructure.plan.paper import Paper
+from infrastructure.plan.record import REMOTE
+from infrastructure.plan.vpc import make_vpc
+
+REGION = "us-east-1"
+Made = tuple[str, dict[str, Any]]
+Creator = Callable[["Moto", str, dict[str, Any]], Made]
+
+# moto has none of these, or only parts: our own validators and rules look at them.
+ON_PAPER = {
+    "aws:acm/certificateValidation:CertificateValidation",
+    "aws:acmpca/certificate:Certificate",
+    "aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate",
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
+    "aws:ec2/routeTableAssociation:RouteTableAssociation",
+    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders",
+    "aws:lambda/invocation:Invocation",
+    "aws:msk/configuration:Configuration",
+    "aws:msk/topic:Topic",
+    "aws:sns/topicPolicy:TopicPolicy",
+    "aws:sns/topicSubscription:TopicSubscription",
+    "docker-build:index:Image",
+}
+
+
+def pascal(value: Any) -> Any:
+    """`fooBar` -> `FooBar` in keys, as most of AWS's APIs write them."""
+    if isinstance(value, dict):
+        return {key[0].upper() + key[1:]: pascal(each) for key, each in value.items() if each is not None}
+    return [pascal(each) for each in value] if isinstance(value, list) else value
+
+
+class Moto(Paper):
+    """To be used inside `moto.mock_aws()`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = itertools.count(1)
+        self.clients: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        if service not in self.clients:
+            client: Callable[..., Any] = boto3.client
+            self.clients[service] = client(service, region_name=REGION)
+        return self.clients[service]
+
+    def unique(self, kind: str, name: str) -> str:
+        """Pulumi's own way to name: a suffix, so that two of a name do not collide."""
+        limits.check_name(kind, name, suffixed=True)
+        return f"{name}-{next(self.numbers):07x}"
+
+    def create(self, kind: str, name: str, inputs: dict[str, Any]) -> Made:
+        if kind.startswith(REMOTE):
+            return make_vpc(name, inputs, self.child)
+        if kind in ON_PAPER:
+            return super().create(kind, name, inputs)
+        id_, outputs = CREATORS[kind](self, name, inputs)
+        return id_, {**inputs, **outputs}
+
+    def read(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        if function == "aws:index/getCallerIdentity:getCallerIdentity":
+            account = self.client("sts").get_caller_identity()["Account"]
+            return {"accountId": account, "id": account}
+        if function == "aws:route53/getZone:getZone":
+            zones = self.client("route53").list_hosted_zones()["HostedZones"]
+            found = next(zone for zone in zones if zone["Name"] == arguments["name"] + ".")
+            return {"zoneId": found["Id"].split("/")[-1], "id": found["Id"], "name": arguments["name"]}
+        if function == "aws:ec2/getManagedPrefixList:getManagedPrefixList":
+            lists = self.client("ec2").describe_managed_prefix_lists()["PrefixLists"]
+            return {"id": next(each["PrefixListId"] for each in lists if each["PrefixListName"] == arguments["name"])}
+        return super().read(function, arguments)
+
+
+def policy(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    made = cloud.client("iam").create_policy(
+        PolicyName=cloud.unique("aws:iam/policy:Policy", name), Path=inputs["path"], PolicyDocument=inputs["policy"]
+    )["Policy"]
+    return made["Arn"], {"arn": made["Arn"]}
+
+
+def role(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    boundary = {"PermissionsBoundary": inputs["permissionsBoundary"]} if inputs.get("permissionsBoundary") else {}
+    made = cloud.client("iam").create_role(
+        RoleName=cloud.unique("aws:iam/role:Role", name),
+        Path=inputs.get("path", "/"),
+        AssumeRolePolicyDocument=inputs["assumeRolePolicy"],
+        **boundary,
+    )["Role"]
+    return made["RoleName"], {"arn": made["Arn"], "name": made["RoleName"]}
+
+
+def role_policy(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    cloud.client("iam").put_role_policy(RoleName=inputs["role"], PolicyName=name, PolicyDocument=inputs["policy"])
+    return f"{inputs['role']}:{name}", {}
+
+
+def attachment(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    cloud.client("iam").attach_role_policy(RoleName=inputs["role"], PolicyArn=inputs["policyArn"])
+    return name, {}
+
+
+def key(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    made = cloud.client("kms").create_key(Policy=inputs["policy"], Description=inputs["description"])["KeyMetadata"]
+    return made["KeyId"], {"arn": made["Arn"], "keyId": made["KeyId"]}
+
+
+def alias(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    cloud.client("kms").create_alias(AliasName=inputs["name"], TargetKeyId=inputs["targetKeyId"])
+    return inputs["name"], {}
+
+
+def log_group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    limits.check_retention(inputs["retentionInDays"])
+    logs = cloud.client("logs")
+    logs.create_log_group(logGroupName=inputs["name"])
+    logs.put_retention_policy(logGroupName=inputs["name"], retentionInDays=inputs["retentionInDays"])
+    found = logs.describe_log_groups(logGroupNamePrefix=inputs["name"])["logGroups"]
+    arn = next(each["arn"] for each in found if each["logGroupName"] == inputs["name"]).removesuffix(":*")
+    return inputs["name"], {"arn": arn, "name": inputs["name"]}
+
+
+def alarm(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    given = pascal({key_: value for key_, value in inputs.items() if key_ not in ("dimensions", "tags")})
+    given["Dimensions"] = [{"Name": key_, "Value": value} for key_, value in inputs["dimensions"].items()]
+    given["OKActions"] = given.pop("OkActions")
+    cloud.client("cloudwatch").put_metric_alarm(AlarmName=cloud.unique("", name), **given)
+    return name, {}
+
+
+def dashboard(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    cloud.client("cloudwatch").put_dashboard(
+        DashboardName=inputs["dashboardName"], DashboardBody=inputs["dashboardBody"]
+    )
+    return name, {}
+
+
+def topic(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    arn = cloud.client("sns").create_topic(Name=cloud.unique("aws:sns/topic:Topic", name))["TopicArn"]
+    return arn, {"arn": arn}
+
+
+def budget(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    cloud.client("budgets").create_budget(
+        AccountId="123456789012",
+        Budget={
+            "BudgetName": cloud.unique("", name),
+            "BudgetLimit": {"Amount": inputs["limitAmount"], "Unit": inputs["limitUnit"]},
+            "TimeUnit": inputs["timeUnit"],
+            "BudgetType": inputs["budgetType"],
+        },
+    )
+    return name, {}
+
+
+def bucket(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    physical = cloud.unique("aws:s3/bucket:Bucket", name)
+    cloud.client("s3").create_bucket(Bucket=physical)
+    return physical, {"bucket": physical, "arn": f"arn:aws:s3:::{physical}"}
+
+
+def bucket_part(call: str, argument: str, source: Callable[[dict[str, Any]], Any]) -> Creator:
+    def make(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+        getattr(cloud.client("s3"), call)(Bucket=inputs["bucket"], **{argument: source(inputs)})
+        return inputs["bucket"], {}
+
+    return make
+
+
+def lifecycle(inputs: dict[str, Any]) -> dict[str, Any]:
+    rules = [
+        {
+            "ID": rule["id"],
+            "Status": rule["status"],
+            "Filter": {"Prefix": rule["filter"]["prefix"]},
+            "Expiration": {"Days": rule["expiration"]["days"]},
+        }
+        for rule in inputs["rules"]
+    ]
+    return {"Rules": rules}
+
+
+def encryption(inputs: dict[str, Any]) -> dict[str, Any]:
+    algorithm = inputs["rules"][0]["applyServerSideEncryptionByDefault"]["sseAlgorithm"]
+    return {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm}}]}
+
+
+def without_bucket(inputs: dict[str, Any]) -> Any:
+    return pascal({key_: value for key_, value in inputs.items() if key_ != "bucket"})
+
+
+def secret(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    made = cloud.client("secretsmanager").create_secret(
+        Name=f"{inputs['namePrefix']}{next(cloud.numbers):07x}", KmsKeyId=inputs["kmsKeyId"]
+    )
+    return made["ARN"], {"arn": made["ARN"]}
+
+
+def repository(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    made = cloud.client("ecr").create_repository(repositoryName=inputs["name"])["repository"]
+    return inputs["name"], {"arn": made["repositoryArn"], "repositoryUrl": made["repositoryUri"]}
+
+
+def repository_lifecycle(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    cloud.client("ecr").put_lifecycle_policy(repositoryName=inputs["repository"], lifecyclePolicyText=inputs["policy"])
+    return name, {}
+
+
+def authority(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    wanted = inputs["certificateAuthorityConfiguration"]
+    arn = cloud.client("acm-pca").create_certificate_authority(
+        CertificateAuthorityConfiguration={
+            "KeyAlgorithm": wanted["keyAlgorithm"],
+            "SigningAlgorithm": wanted["signingAlgorithm"],
+            "Subject": {"CommonName": wanted["subject"]["commonName"]},
+        },
+        CertificateAuthorityType=inputs["type"],
+        UsageMode=inputs["usageMode"],
+    )["CertificateAuthorityArn"]
+    return arn, {"arn": arn, "certificateSigningRequest": "request"}
+
+
+def function(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    limits.check_name("aws:lambda/function:Function", inputs["name"])
+    made = cloud.client("lambda").create_function(
+        FunctionName=inputs["name"],
+        Runtime=inputs["runtime"],
+        Role=inputs["role"],
+        Handler=inputs["handler"],
+        Timeout=inputs["timeout"],
+        Code={"ZipFile": b"PK\x05\x06" + bytes(18)},
+        Environment={"Variables": inputs["environment"]["variables"]},
+    )
+    return inputs["name"], {"arn": made["FunctionArn"], "name": inputs["name"]}
+
+
+def namespace(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    discovery = cloud.client("servicediscovery")
+    discovery.create_http_namespace(Name=inputs["name"])
+    made = next(each for each in discovery.list_namespaces()["Namespaces"] if each["Name"] == inputs["name"])
+    return made["Id"], {"arn": made["Arn"]}
+
+
+from tests.infrastructure.bridge_network import NETWORK  # noqa: E402 - the other half of the one dict
+from tests.infrastructure.bridge_run import RUN  # noqa: E402
+
+CREATORS: dict[str, Creator] = {
+    "aws:acmpca/certificateAuthority:CertificateAuthority": authority,
+    "aws:budgets/budget:Budget": budget,
+    "aws:cloudwatch/dashboard:Dashboard": dashboard,
+    "aws:cloudwatch/logGroup:LogGroup": log_group,
+    "aws:cloudwatch/metricAlarm:MetricAlarm": alarm,
+    "aws:ecr/lifecyclePolicy:LifecyclePolicy": repository_lifecycle,
+    "aws:ecr/repository:Repository": repository,
+    "aws:iam/policy:Policy": policy,
+    "aws:iam/role:Role": role,
+    "aws:iam/rolePolicy:RolePolicy": role_policy,
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": attachment,
+    "aws:kms/alias:Alias": alias,
+    "aws:kms/key:Key": key,
+    "aws:lambda/function:Function": function,
+    "aws:s3/bucket:Bucket": bucket,
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": bucket_part(
+        "put_bucket_lifecycle_configuration", "LifecycleConfiguration", lifecycle
+    ),
+    "aws:s3/bucketPolicy:BucketPolicy": bucket_part("put_bucket_policy", "Policy", lambda given: given["policy"]),
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_part(
+        "put_public_access_block", "PublicAccessBlockConfiguration", without_bucket
+    ),
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": bucket_part(
+        "put_bucket_encryption", "ServerSideEncryptionConfiguration", encryption
+    ),
+    "aws:s3/bucketVersioning:BucketVersioning": bucket_part(
+        "put_bucket_versioning", "VersioningConfiguration", lambda given: pascal(given["versioningConfiguration"])
+    ),
+    "aws:secretsmanager/secret:Secret": secret,
+    "aws:servicediscovery/httpNamespace:HttpNamespace": namespace,
+    "aws:sns/topic:Topic": topic,
+    **NETWORK,
+    **RUN,
+}

@@ -1,0 +1,121 @@
+"""Every stack is brought up in moto; what the seed drew as boxes is there, by name."""
+
+import collections
+import json
+
+import pytest
+
+from apps.catalogue import SERVICES, TOPICS
+from infrastructure.plan.record import Recording
+
+pytestmark = pytest.mark.infrastructure
+
+
+def test_every_stack_comes_up_in_one_account(stacks: dict[str, Recording], other_preview: Recording) -> None:
+    assert {name: stack.outputs["url"] for name, stack in stacks.items()} == {
+        "dev": "https://dev.example.org",
+        "staging": "https://staging.example.org",
+        "prod": "https://patients.example.org",
+        "pr-1": "https://pr-1.dev.example.org",
+    }
+    assert other_preview.outputs["url"] == "https://pr-12.dev.example.org"
+
+
+def test_no_two_resources_share_a_urn(stacks: dict[str, Recording]) -> None:
+    # A URN has the types of a resource's parents, not their names.
+    for stack in stacks.values():
+        names = collections.Counter((each.type, each.name) for each in stack.resources)
+        assert [key for key, count in names.items() if count > 1] == []
+
+
+def test_every_box_of_the_picture_is_a_resource(dev: Recording, prod: Recording) -> None:
+    assert dev.one("aws:ec2/vpc:Vpc", "patient-dev").inputs["cidrBlock"] == "10.0.0.0/16"
+    kinds = collections.Counter(each.inputs["tags"]["SubnetType"] for each in dev.of("aws:ec2/subnet:Subnet"))
+    assert kinds == {"Public": 2, "Private": 2, "Isolated": 2}
+    assert not dev.one("aws:lb/loadBalancer:LoadBalancer", "patient-dev").inputs["internal"]
+    assert dev.one("aws:ecs/cluster:Cluster", "patient-dev").id
+    for service in SERVICES:
+        assert dev.one("aws:ecs/service:Service", f"dev-{service}").id
+    # The seed's Auth DB and Patient DB: an instance each in production.
+    assert prod.one("aws:rds/instance:Instance", "patient-prod-auth").id
+    assert prod.one("aws:rds/instance:Instance", "patient-prod-patient").id
+    assert dev.one("aws:msk/cluster:Cluster", "patient-dev").id
+    assert dev.one("aws:msk/topic:Topic", "patient").inputs["partitionCount"] == TOPICS["patient"].partitions
+
+
+def test_dev_has_one_nat_and_production_one_a_zone(dev: Recording, prod: Recording) -> None:
+    assert len(dev.of("aws:ec2/natGateway:NatGateway")) == 1
+    assert len(prod.of("aws:ec2/natGateway:NatGateway")) == 3
+
+
+def test_a_preview_adds_nothing_that_is_slow_or_dear(preview: Recording) -> None:
+    kinds = {each.type for each in preview.resources}
+    dear = {
+        "awsx:ec2:Vpc",
+        "aws:ec2/natGateway:NatGateway",
+        "aws:lb/loadBalancer:LoadBalancer",
+        "aws:rds/instance:Instance",
+        "aws:msk/cluster:Cluster",
+        "aws:kms/key:Key",
+        "aws:cloudwatch/metricAlarm:MetricAlarm",
+    }
+    assert kinds & dear == set()
+    assert {each.name for each in preview.of("aws:msk/topic:Topic")} == {"pr-1.patient", "pr-1.patient.dlq"}
+    rule = preview.of("aws:lb/listenerRule:ListenerRule")[0].inputs
+    assert rule["priority"] == 1001
+    assert rule["conditions"][0]["hostHeader"]["values"] == ["pr-1.dev.example.org"]
+
+
+def test_a_preview_that_changes_nothing_runs_the_bases_images(dev: Recording, preview: Recording) -> None:
+    assert preview.outputs["changed"] == []
+    assert preview.outputs["images"] == dev.outputs["images"]
+    assert preview.of("docker-build:index:Image") == []
+
+
+def test_services_start_after_the_release_and_after_what_they_call(dev: Recording) -> None:
+    for entry in SERVICES.values():
+        waited = dev.one("aws:ecs/service:Service", f"dev-{entry.name}").dependencies
+        assert any("lambda/invocation" in urn for urn in waited), entry.name
+        for called in entry.calls:
+            assert any(urn.endswith(f"aws:ecs/service:Service::dev-{called}") for urn in waited), (entry.name, called)
+
+
+def test_the_release_waits_for_its_roles_policies(dev: Recording) -> None:
+    waited = dev.of("aws:lambda/invocation:Invocation")[0].dependencies
+    assert {urn.rpartition("::")[2] for urn in waited} >= {"app-release-task-work", "app-release-execution-start"}
+
+
+def test_desired_counts_are_autoscalings(stacks: dict[str, Recording]) -> None:
+    for stack in stacks.values():
+        assert all(each.ignored == ["desiredCount"] for each in stack.of("aws:ecs/service:Service"))
+
+
+def test_analytics_scales_by_lag_and_the_gateway_by_requests(prod: Recording) -> None:
+    policies = {each.name for each in prod.of("aws:appautoscaling/policy:Policy")}
+    assert {"prod-analytics-lag", "prod-gateway-requests"} <= policies
+    assert {f"prod-{service}-cpu" for service in SERVICES} <= policies
+
+
+def test_the_brokers_make_no_topic_by_themselves(dev: Recording) -> None:
+    properties = dev.of("aws:msk/configuration:Configuration")[0].inputs["serverProperties"]
+    assert "auto.create.topics.enable=false" in properties
+
+
+def test_a_task_definition_is_the_same_bytes_each_time(dev: Recording) -> None:
+    for each in dev.of("aws:ecs/taskDefinition:TaskDefinition"):
+        (container,) = json.loads(each.inputs["containerDefinitions"])
+        names = [variable["name"] for variable in container["environment"]]
+        assert names == sorted(names)
+        assert all(variable["value"] is not None for variable in container["environment"])
+        assert all(port["hostPort"] == port["containerPort"] for port in container["portMappings"])
+
+
+def test_proxies_speak_tls_in_staging_and_production(stacks: dict[str, Recording]) -> None:
+    for name, stack in stacks.items():
+        billing = stack.one("aws:ecs/service:Service", f"{name}-billing").inputs["serviceConnectConfiguration"]
+        assert bool(billing["services"][0].get("tls")) == (name in ("staging", "prod")), name
+
+
+def test_outputs_hold_no_secret(stacks: dict[str, Recording]) -> None:
+    for stack in stacks.values():
+        assert "rds!" not in json.dumps(stack.outputs)
