@@ -3,14 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
-import asyncpg
-
+from apps.release.visitors import USER, Visitors, insert_visitors
 from infrastructure.local.home import LocalSecrets
 
-USER = "admin@example.org"
 CLIENT_ID = "local"
-CLIENT_SCOPES = ("system/*.cruds", "billing.read", "billing.write", "analytics.read")
-CONNECT_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,32 +20,6 @@ class Accounts:
 def make_accounts(auth_url: str, secrets: LocalSecrets) -> Accounts:
     """Makes those that are missing."""
     accounts = Accounts(USER, secrets.make("PLATFORM_PASSWORD"), CLIENT_ID, secrets.make("PLATFORM_CLIENT_SECRET"))
-    asyncio.run(insert_missing(auth_url, accounts))
+    visitors = Visitors(accounts.client_id, accounts.client_secret, accounts.password, accounts.user)
+    asyncio.run(insert_visitors(auth_url, visitors))
     return accounts
-
-
-async def insert_missing(auth_url: str, accounts: Accounts) -> None:
-    from apps.auth.clients import create_client, select_client
-    from apps.auth.users import create_user, select_user_by_email
-
-    connection = await asyncpg.connect(auth_url, timeout=CONNECT_TIMEOUT_SECONDS)
-    try:
-        if await select_user_by_email(connection, accounts.user) is None:
-            await create_user(
-                connection,
-                email=accounts.user,
-                name="Local administrator",
-                password=accounts.password,
-                roles=("admin",),
-            )
-        if await select_client(connection, accounts.client_id) is None:
-            await create_client(
-                connection,
-                client_id=accounts.client_id,
-                name="Client of the platform on this machine",
-                secret=accounts.client_secret,
-                scopes=CLIENT_SCOPES,
-                grant_types=("client_credentials",),
-            )
-    finally:
-        await connection.close()
