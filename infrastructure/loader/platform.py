@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote_plus
 
 import aiohttp
 import msgspec
@@ -80,12 +81,12 @@ class Platform:
 
     async def sign_in(self) -> None:
         """Gets an access token; raises PlatformError where there is none to be had."""
-        answer = await self._send(
-            "POST",
-            "/oauth2/token",
-            data={"grant_type": "client_credentials"},
-            auth=aiohttp.BasicAuth(self._settings.client_id, self._settings.client_secret),
+        # RFC 6749, 2.3.1: both are form-encoded before they are joined.
+        basic = aiohttp.encode_basic_auth(
+            quote_plus(self._settings.client_id), quote_plus(self._settings.client_secret)
         )
+        form = {"grant_type": "client_credentials"}
+        answer = await self._send("POST", "/oauth2/token", data=form, headers={"Authorization": basic})
         if not answer.ok or not isinstance(answer.body, dict):
             raise PlatformError(
                 f"{self._settings.url} does not let client {self._settings.client_id} in (HTTP {answer.status})"
@@ -108,7 +109,7 @@ class Platform:
         while True:
             try:
                 async with self._session.request(method, self._settings.url + path, **options) as response:
-                    answer = Answer(response.status, dict(response.headers), parse_json(await response.read()))
+                    answer = Answer(response.status, response.headers, parse_json(await response.read()))
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise PlatformError(
                     f"{self._settings.url} does not answer ({type(error).__name__}): is the platform up?"
