@@ -47,7 +47,7 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with neighbours(settings) as found:
             consumer = EventConsumer(settings, found.database, found.producer)
-            monitor = LagMonitor(found.database, consumer, settings.topic, emits_metrics=settings.emits_metrics)
+            monitor = LagMonitor(settings, found.database, consumer)
             async with running(consumer.run(), monitor.run(), clean_forever(found.database)):
                 yield {
                     "settings": settings,

@@ -5,6 +5,7 @@ Kafka says who reads which partition; the database decides what counts (docs/dec
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -28,6 +29,8 @@ FIRST_RETRY_SECONDS = 0.2
 MAX_RETRY_SECONDS = 5.0
 CLEAN_PERIOD_SECONDS = 3600.0
 END_OFFSETS_TIMEOUT_SECONDS = 3.0
+TELL_PERIOD_SECONDS = 5.0
+TELL_TIMEOUT_SECONDS = 3.0
 # A row that the database itself refuses: a value, not the server, is at fault.
 REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
@@ -68,10 +71,14 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         async with open_consumer(settings.broker, settings.topic, settings.consumer_group, self) as client:
             self._client = client
             try:
+                told_at = time.monotonic()
                 while True:
                     await self._place(client, client.assignment())
                     found = await client.getmany(timeout_ms=POLL_MILLISECONDS, max_records=MAX_BATCH_RECORDS)
                     await self._take([record for records in found.values() for record in records])
+                    if time.monotonic() - told_at >= TELL_PERIOD_SECONDS:
+                        await self._tell(client)
+                        told_at = time.monotonic()
             finally:
                 self._client = None
 
@@ -97,6 +104,14 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             with suppress(KafkaError):  # taken away meanwhile
                 client.seek(partition, offsets[partition.partition])
                 self._positions[partition.partition] = offsets[partition.partition]
+
+    async def _tell(self, client: AIOKafkaConsumer) -> None:
+        """Commits to Kafka how far it read: for its tools and MSK's lag metric, and read by nobody here."""
+        offsets = {at: self._positions[at.partition] for at in client.assignment() if at.partition in self._positions}
+        if offsets:
+            with suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(TELL_TIMEOUT_SECONDS):
+                    await client.commit(offsets)
 
     async def _take(self, records: Sequence[Record]) -> None:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from apps.analytics.settings import Settings
 from apps.analytics.storage import count_dead_letters, select_offsets
 from apps.kit.database import Database
 from apps.kit.errors import Unavailable
@@ -58,11 +59,10 @@ async def measure_lag(database: Database, source: EndOffsets, topic: str) -> Lag
 class LagMonitor:
     """Measures again and again. It is `failing` while the broker does not answer."""
 
-    def __init__(self, database: Database, source: EndOffsets, topic: str, *, emits_metrics: bool) -> None:
+    def __init__(self, settings: Settings, database: Database, source: EndOffsets) -> None:
+        self._settings = settings
         self._database = database
         self._source = source
-        self._topic = topic
-        self._emits_metrics = emits_metrics
         self.failing = False
 
     async def run(self) -> None:
@@ -72,27 +72,28 @@ class LagMonitor:
 
     async def measure(self) -> None:
         try:
-            lag = await measure_lag(self._database, self._source, self._topic)
+            lag = await measure_lag(self._database, self._source, self._settings.topic)
         except Unavailable as error:
             self.failing = error.code != "database_unavailable"
         except Exception as error:
             log_failure(error, "lag not measured")
         else:
             self.failing = False
-            if self._emits_metrics:
-                log.info("lag", extra=metric_line(lag, int(time.time() * 1000)))
+            if self._settings.emits_metrics:
+                log.info("lag", extra=metric_line(lag, self._settings, int(time.time() * 1000)))
 
 
-def metric_line(lag: Lag, timestamp_ms: int) -> dict[str, object]:
+def metric_line(lag: Lag, settings: Settings, timestamp_ms: int) -> dict[str, object]:
     """CloudWatch's embedded metric format: it makes metrics of the log line.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
     metrics = [{"Name": name, "Unit": "Count"} for name in ("Lag", "DeadLetters")]
-    directive = {"Namespace": METRIC_NAMESPACE, "Dimensions": [["Service"]], "Metrics": metrics}
+    directive = {"Namespace": METRIC_NAMESPACE, "Dimensions": [["Environment", "ConsumerGroup"]], "Metrics": metrics}
     return {
         "_aws": {"Timestamp": timestamp_ms, "CloudWatchMetrics": [directive]},
-        "Service": "analytics",
+        "Environment": settings.environment,
+        "ConsumerGroup": settings.consumer_group,
         "Lag": lag.total,
         "DeadLetters": lag.dead_letters,
     }

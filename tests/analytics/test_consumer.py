@@ -3,6 +3,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from apps.analytics.batch import Overtaken, apply_batch, read_batch
 from apps.analytics.consumer import EventConsumer, forget_old_events, running
@@ -11,7 +12,7 @@ from apps.analytics.rebuild import rebuild
 from apps.analytics.storage import CLEAN_BATCH_ROWS, ensure_offsets
 from apps.kit.errors import Unavailable
 from protos.patient.v1 import events_pb2 as pb
-from tests.analytics.conftest import Bench, clinical_event, patient_event, until
+from tests.analytics.conftest import PARTITIONS, Bench, clinical_event, patient_event, until
 
 pytestmark = pytest.mark.integration
 
@@ -229,3 +230,24 @@ async def test_reader_stops_at_once_when_it_is_told(bench: Bench) -> None:
         async with running(bench.consumer().run()):
             await bench.publish(patient_event())
             await bench.wait_for_reading(1)
+
+
+async def test_kafka_is_told_how_far_it_read_for_its_lag_metric(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.analytics.consumer.TELL_PERIOD_SECONDS", 0.0)
+    await bench.publish(*(patient_event() for _ in range(10)))
+    partitions = [TopicPartition(bench.settings.topic, number) for number in range(PARTITIONS)]
+    onlooker = AIOKafkaConsumer(
+        bootstrap_servers=bench.settings.broker.bootstrap_servers,
+        group_id=bench.settings.consumer_group,
+        enable_auto_commit=False,
+    )
+    await onlooker.start()
+
+    async def is_told() -> bool:
+        return sum([await onlooker.committed(partition) or 0 for partition in partitions]) == 10
+
+    try:
+        async with running(bench.consumer().run()):
+            await until(is_told)
+    finally:
+        await onlooker.stop()

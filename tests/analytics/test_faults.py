@@ -91,7 +91,7 @@ async def test_broker_away_is_told_and_reading_goes_on_when_it_is_back(
     async with open_producer(settings.broker) as producer:
         there = Bench(settings, bench.database, producer)
         consumer = there.consumer()
-        monitor = LagMonitor(bench.database, consumer, settings.topic, emits_metrics=False)
+        monitor = LagMonitor(settings, bench.database, consumer)
         async with running(consumer.run()):
             with open_kafka(kafka_directory, jars, port=port) as kafka:
                 await asyncio.to_thread(kafka.wait)

@@ -76,14 +76,16 @@ def test_last_day_of_a_period_is_counted() -> None:
 
 
 def test_lag_becomes_a_metric() -> None:
-    line = metric_line(Lag((PartitionLag(0, 3, 10), PartitionLag(1, 5, 4)), dead_letters=2), 1_000)
-    assert (line["Lag"], line["DeadLetters"], line["Service"]) == (7, 2, "analytics")
+    lag = Lag((PartitionLag(0, 3, 10), PartitionLag(1, 5, 4)), dead_letters=2)
+    line = metric_line(lag, Settings.from_environment(ENVIRONMENT), 1_000)
+    assert (line["Lag"], line["DeadLetters"]) == (7, 2)
+    assert (line["Environment"], line["ConsumerGroup"]) == ("local", "analytics")
     assert line["_aws"] == {
         "Timestamp": 1_000,
         "CloudWatchMetrics": [
             {
                 "Namespace": "PatientManagement",
-                "Dimensions": [["Service"]],
+                "Dimensions": [["Environment", "ConsumerGroup"]],
                 "Metrics": [{"Name": "Lag", "Unit": "Count"}, {"Name": "DeadLetters", "Unit": "Count"}],
             }
         ],
