@@ -1,4 +1,4 @@
-"""Kafka: a producer that may start before its broker does, a consumer that does not commit by itself, and their headers."""
+"""Kafka: a producer that may start before its broker does, a consumer that only reads, and their headers."""
 
 import asyncio
 import logging
@@ -160,7 +160,7 @@ async def open_consumer(
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A started reader of `topic`: a member of `group` or, without one, of all its partitions.
 
-    It commits nothing by itself: where to go on is the listener's to say, from the store that holds what was made of them.
+    It commits nothing by itself: where to go on is the listener's to say, from the store of what was made of them.
     Raises Unavailable where no broker answers.
     """
     consumer = AIOKafkaConsumer(
