@@ -80,8 +80,6 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
         ),
         render=render,
     )
-    # A path is what it is: a redirect would send the client to an address that the service made up.
-    app.router.redirect_slashes = False
     # The proxy counts what it passes on, and refuses it in the house's own words.
     app.max_body_size = None
     return app

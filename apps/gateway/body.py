@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import NoReturn
 
 from starlette.types import Receive, Scope
 
@@ -65,29 +66,31 @@ class RequestBody:
     async def chunks(self) -> AsyncIterator[bytes]:
         received = 0
         bound = self._max_bytes if self.length is None else self.length
-        while True:
-            if not self._wanted:
-                # Neither ended nor broken off, until the service's answer is through: either would end that too.
-                await asyncio.Event().wait()
+        while self._wanted:
             try:
                 async with asyncio.timeout(self._seconds):
                     message = await self._receive()
             except TimeoutError:
-                self.fault = RequestTimeout("request_timeout", "the body came too slowly")
-                raise self.fault from None
+                await self._break_off(RequestTimeout("request_timeout", "the body came too slowly"))
             if message["type"] != "http.request":
                 # Ending quietly would make half a body look whole to the service.
-                self.fault = ClientGone()
-                raise self.fault
+                await self._break_off(ClientGone())
             chunk = message.get("body", b"")
             received += len(chunk)
             if received > bound:
-                self.fault = too_large(self._max_bytes)
-                raise self.fault
+                await self._break_off(too_large(self._max_bytes))
             if chunk:
                 yield chunk
             if not message.get("more_body", False):
                 return
+        await self._break_off(ClientGone())
+
+    async def _break_off(self, fault: Problem | ClientGone) -> NoReturn:
+        if not self._wanted:
+            # Until the answer is through and the request is taken back: to fail now would cut the answer short.
+            await asyncio.Event().wait()
+        self.fault = fault
+        raise fault
 
 
 def too_large(max_bytes: int) -> ContentTooLarge:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -314,3 +315,22 @@ async def test_answer_that_comes_before_the_body_was_sent_arrives_whole() -> Non
         async with gateway.call("POST", "/fhir/R4", scope=WRITE, data=data) as answer:
             assert answer.status == 422
             assert len(await answer.read()) == 100_000
+
+
+async def test_answer_is_not_cut_short_by_a_client_that_sends_no_more() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 422 Unprocessable\r\nContent-Length: 10\r\n\r\naaaaa")
+        await writer.drain()
+        await asyncio.sleep(3 * bounds.receive_seconds)
+        writer.write(b"aaaaa")
+        await writer.drain()
+
+    bounds = replace(FAST, answer_seconds=5.0, receive_seconds=0.2)
+    async with raw_service(refuse) as url, open_gateway(upstreams={"patient": url}, bounds=bounds) as gateway:
+        answer = await gateway.raw(
+            b"POST /api/patients HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
+            b"Authorization: Bearer " + make_token(WRITE).encode() + b"\r\n\r\n{"
+        )
+    assert answer.startswith(b"HTTP/1.1 422 ")
+    assert answer.endswith(b"\r\n\r\naaaaaaaaaa")
