@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import NoReturn
 
 from starlette.types import Receive, Scope
 
@@ -31,7 +30,6 @@ class RequestBody:
         self._max_bytes = max_bytes
         self._seconds = receive_seconds
         self.fault: Problem | ClientGone | None = None
-        self._wanted = True
         self.length: int | None = None
         chunked = False
         for name, value in scope["headers"]:
@@ -59,38 +57,30 @@ class RequestBody:
             return b""
         return b"".join([chunk async for chunk in self.chunks()])
 
-    def stop(self) -> None:
-        """The service has answered: what is still to come belongs to nobody."""
-        self._wanted = False
-
     async def chunks(self) -> AsyncIterator[bytes]:
+        """Raises `fault`. Once the service has answered, that ends the sending alone, not the answer."""
         received = 0
         bound = self._max_bytes if self.length is None else self.length
-        while self._wanted:
+        while True:
             try:
                 async with asyncio.timeout(self._seconds):
                     message = await self._receive()
             except TimeoutError:
-                await self._break_off(RequestTimeout("request_timeout", "the body came too slowly"))
+                self.fault = RequestTimeout("request_timeout", "the body came too slowly")
+                raise self.fault from None
             if message["type"] != "http.request":
                 # Ending quietly would make half a body look whole to the service.
-                await self._break_off(ClientGone())
+                self.fault = ClientGone()
+                raise self.fault
             chunk = message.get("body", b"")
             received += len(chunk)
             if received > bound:
-                await self._break_off(too_large(self._max_bytes))
+                self.fault = too_large(self._max_bytes)
+                raise self.fault
             if chunk:
                 yield chunk
             if not message.get("more_body", False):
                 return
-        await self._break_off(ClientGone())
-
-    async def _break_off(self, fault: Problem | ClientGone) -> NoReturn:
-        if not self._wanted:
-            # Until the answer is through and the request is taken back: to fail now would cut the answer short.
-            await asyncio.Event().wait()
-        self.fault = fault
-        raise fault
 
 
 def too_large(max_bytes: int) -> ContentTooLarge:

@@ -93,7 +93,6 @@ class Proxy:
                 raise body.fault from None
             raise _problem_of(error, upstream) from error
         upstream.reachable = True
-        body.stop()
         try:
             await _pass_back(answer, send, upstream)
         finally:
