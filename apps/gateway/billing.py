@@ -144,9 +144,7 @@ async def _read_message(call: Call, request: Request) -> Message:
 
 async def _read_object(request: Request) -> dict[str, Any]:
     bounds: Bounds = request.state.settings.bounds
-    body = RequestBody(
-        request.scope, request.receive, max_bytes=bounds.body_bytes, receive_seconds=bounds.receive_seconds
-    )
+    body = RequestBody(request.scope, request.receive, max_bytes=bounds.body_bytes, bounds=bounds)
     content = await body.read()
     if not content:
         return {}

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from starlette.types import Receive, Scope
 
+from apps.gateway.settings import Bounds
 from apps.kit.errors import BadRequest, ContentTooLarge, Problem
 
 # Small enough to hold, so that it goes out in one piece and can be sent again.
@@ -25,10 +26,10 @@ class RequestBody:
     The constructor raises ContentTooLarge and BadRequest for what the headers alone show.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, *, max_bytes: int, receive_seconds: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, *, max_bytes: int, bounds: Bounds) -> None:
         self._receive = receive
         self._max_bytes = max_bytes
-        self._seconds = receive_seconds
+        self._bounds = bounds
         self.fault: Problem | ClientGone | None = None
         self.length: int | None = None
         chunked = False
@@ -55,7 +56,11 @@ class RequestBody:
         """The body whole: for one that is small, or is read here."""
         if self.length == 0:
             return b""
-        return b"".join([chunk async for chunk in self.chunks()])
+        try:
+            async with asyncio.timeout(self._bounds.body_seconds):
+                return b"".join([chunk async for chunk in self.chunks()])
+        except TimeoutError:
+            raise too_slow() from None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Raises `fault`. Once the service has answered, that ends the sending alone, not the answer."""
@@ -63,10 +68,10 @@ class RequestBody:
         bound = self._max_bytes if self.length is None else self.length
         while True:
             try:
-                async with asyncio.timeout(self._seconds):
+                async with asyncio.timeout(self._bounds.receive_seconds):
                     message = await self._receive()
             except TimeoutError:
-                self.fault = RequestTimeout("request_timeout", "the body came too slowly")
+                self.fault = too_slow()
                 raise self.fault from None
             if message["type"] != "http.request":
                 # Ending quietly would make half a body look whole to the service.
@@ -85,3 +90,7 @@ class RequestBody:
 
 def too_large(max_bytes: int) -> ContentTooLarge:
     return ContentTooLarge("content_too_large", f"at most {max_bytes} bytes")
+
+
+def too_slow() -> RequestTimeout:
+    return RequestTimeout("request_timeout", "the body came too slowly")

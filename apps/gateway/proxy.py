@@ -58,7 +58,7 @@ class Proxy:
     async def forward(self, scope: Scope, receive: Receive, send: Send, name: str, max_body_bytes: int) -> None:
         """Raises Problem as long as no answer has begun; afterwards it breaks the answer off."""
         upstream = self.upstreams[name]
-        body = RequestBody(scope, receive, max_bytes=max_body_bytes, receive_seconds=self._bounds.receive_seconds)
+        body = RequestBody(scope, receive, max_bytes=max_body_bytes, bounds=self._bounds)
         if upstream.running >= self._bounds.running_requests_per_service:
             raise Unavailable(f"{name}_busy")
         upstream.running += 1

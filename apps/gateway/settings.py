@@ -22,6 +22,8 @@ class Bounds:
     connect_seconds: float = 1.0
     # Between two pieces of a body that a client sends.
     receive_seconds: float = 10.0
+    # For a body that is read whole before it goes on.
+    body_seconds: float = 30.0
     # Until a service's answer begins, and between two pieces of it.
     answer_seconds: float = 30.0
     total_seconds: float = 55.0

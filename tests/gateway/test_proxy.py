@@ -281,6 +281,23 @@ async def test_body_that_comes_too_slowly_is_408() -> None:
     assert b"request_timeout" in answer
 
 
+async def test_body_that_drips_in_is_408() -> None:
+    bounds = replace(FAST, body_seconds=0.5)
+    async with open_gateway(bounds=bounds) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(
+            b"POST /api/patients HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+            b"Authorization: Bearer " + make_token(WRITE).encode() + b"\r\n\r\n"
+        )
+        answer = asyncio.create_task(reader.readuntil(b"\r\n"))
+        for _ in range(30):
+            writer.write(b"x")
+            await asyncio.wait([answer], timeout=0.05)
+        assert (await answer).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+        assert not gateway.patient.seen
+
+
 async def test_half_a_body_never_looks_whole_to_the_service() -> None:
     ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
