@@ -1,4 +1,4 @@
-"""`scripts/preview up|down|list|reap|status|publish`: the same on a laptop and in a workflow."""
+"""`scripts/preview up|down|list|reap|status|test|publish`: the same on a laptop and in a workflow."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import boto3
 
@@ -23,6 +24,7 @@ from infrastructure.preview.report import Row, render, render_markdown, render_r
 from infrastructure.preview.settings import Settings
 from infrastructure.preview.stacks import PulumiStacks, Stacks
 from infrastructure.preview.traces import asked_of_aws
+from infrastructure.preview.visit import Visit, open_visit, run_system_tests, seed
 
 ROOT = Path(__file__).resolve().parents[2]
 # Preview images expire after 14 days: a preview that lived longer could not start a task again.
@@ -44,6 +46,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     for name, text in (
         ("up", "brings a pull request's preview up, or up to date"),
         ("down", "takes it away, wholly; safe to repeat"),
+        ("test", "runs the system tests against it"),
         ("status", "says what of it there is"),
         ("list", "lists the previews"),
         ("reap", "takes away those that are over, and what no stack knows of"),
@@ -51,11 +54,12 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--base", default="dev", help=f"{' or '.join(BASES)} (dev)")
-        if name in ("up", "down", "status"):
+        if name in ("up", "down", "test", "status"):
             command.add_argument("--pr", required=True, metavar="N", help="the pull request's number")
         if name == "up":
             command.add_argument("--ttl", default=f"{DEFAULT_LIFETIME.days}d", help="36h, 3d: how long it lives (3d)")
             command.add_argument("--keep", action="store_true", help="until it is taken down by hand")
+            command.add_argument("--empty", action="store_true", help="without the synthetic people")
             command.add_argument("--markdown", metavar="FILE", help="writes the report for a comment here too")
         if name == "reap":
             command.add_argument("--open-prs", metavar="N,N", help="instead of asking GitHub")
@@ -89,8 +93,15 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             return status(driver, preview)
         elif options.command == "down":
             driver.down(preview)
+        elif options.command == "test":
+            run_system_tests(visit(session, stacks.outputs(preview.stack)))
         else:
-            up(driver, preview, Wanted(settings.region, lifetime, options.keep), options.markdown)
+            brought = driver.up(preview, Wanted(settings.region, lifetime, options.keep))
+            if options.markdown:
+                Path(options.markdown).write_text(render_markdown(brought), encoding="utf-8")
+            if not options.empty:
+                seed(visit(session, brought.outputs))
+            say(render(brought))
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         return REFUSED
@@ -113,11 +124,8 @@ def account_id(session: boto3.Session) -> str:
         return str(session.client("sts").get_caller_identity()["Account"])
 
 
-def up(driver: Driver, preview: Preview, wanted: Wanted, markdown: str | None) -> None:
-    brought = driver.up(preview, wanted)
-    say(render(brought))
-    if markdown:
-        Path(markdown).write_text(render_markdown(brought))
+def visit(session: boto3.Session, outputs: Mapping[str, Any]) -> Visit:
+    return open_visit(outputs, session.client("secretsmanager"))
 
 
 def list_previews(stacks: Stacks) -> list[Row]:

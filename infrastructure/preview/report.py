@@ -24,12 +24,20 @@ def lines_of(brought: Brought) -> list[tuple[str, str]]:
     made = ", ".join(f"{count} {operation}" for operation, count in sorted(brought.operations.items()) if count)
     return [
         ("address", str(outputs.get("url", "unknown"))),
-        ("sign in", str(outputs.get("sign_in", "as an administrator of the base has set up"))),
+        ("sign in", sign_in_text(outputs.get("sign_in"))),
         ("changed", changed_text(changed)),
         ("operations", made or "none"),
         ("cost a day", cost_text(outputs.get("cost_usd_a_day"))),
         ("goes", f"{brought.expires:%Y-%m-%d %H:%M} UTC, or when the pull request closes"),
     ]
+
+
+def sign_in_text(sign_in: object) -> str:
+    """Where the password lies, not what it is: reports are read by more people than may sign in."""
+    if not isinstance(sign_in, dict):
+        return "unknown"
+    command = "aws secretsmanager get-secret-value --query SecretString --output text --secret-id"
+    return f"{sign_in['user']}, its password by `{command} {sign_in['password_arn']}`"
 
 
 def changed_text(changed: object) -> str:

@@ -1,0 +1,145 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from infrastructure.preview.__main__ import FAILED, REFUSED, main, parse_lifetime
+from infrastructure.preview.driver import Brought
+from infrastructure.preview.faults import Fault
+from infrastructure.preview.names import Preview, Refusal
+from infrastructure.preview.report import Row, render, render_markdown, render_rows
+from infrastructure.preview.settings import Settings
+from infrastructure.preview.visit import open_visit
+
+pytestmark = pytest.mark.infrastructure
+
+REGION = {"AWS_REGION": "us-east-1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["up", "--pr", "12", "--base", "prod"], "never runs on production"),
+        (["up", "--pr", "patient"], "--pr takes"),
+        (["up", "--pr", "12", "--ttl", "90d"], "--ttl takes"),
+        (["down", "--pr", "0"], "--pr takes"),
+        (["reap", "--base", "pr-1"], "--base takes"),
+        (["up", "--pr", "12"], "AWS_REGION"),
+    ],
+)
+def test_what_is_refused_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(arguments, {}) == REFUSED
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_missing_pulumi_command_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["up", "--pr", "12"], {**REGION, "PREVIEW_BACKEND_URL": "file:///nowhere"}) == FAILED
+    error = capsys.readouterr().err
+    assert error.startswith("the pulumi command is not on the PATH")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("text", "hours"), [("36h", 36), ("3d", 72), ("13d", 312)])
+def test_lifetime_is_given_in_hours_or_days(text: str, hours: int) -> None:
+    assert parse_lifetime(text) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("text", ["", "0h", "3", "3w", "14d", "-1h", "1.5d"])
+def test_lifetime_beyond_its_images_is_refused(text: str) -> None:
+    with pytest.raises(Refusal):
+        parse_lifetime(text)
+
+
+def test_state_lies_in_the_previews_own_bucket_under_their_own_key() -> None:
+    settings = Settings.from_environment(REGION, lambda: "123456789012")
+    assert settings.backend == "s3://patient-management-previews-123456789012-us-east-1?region=us-east-1"
+    assert settings.secrets_provider == "awskms:///alias/patient-management/previews?region=us-east-1"
+
+
+def test_any_backend_is_taken_by_a_setting() -> None:
+    def nobody() -> str:
+        raise AssertionError("asked for the account without need")
+
+    settings = Settings.from_environment({**REGION, "PREVIEW_BACKEND_URL": "https://api.pulumi.com"}, nobody)
+    assert (settings.backend, settings.secrets_provider) == ("https://api.pulumi.com", "default")
+
+
+BROUGHT = Brought(
+    Preview(12),
+    {"create": 61, "same": 0},
+    {
+        "url": "https://pr-12.dev.example.org",
+        "sign_in": {"user": "admin@example.org", "password_arn": "arn:aws:secretsmanager:us-east-1:1:secret:x"},
+        "changed": ["billing"],
+        "cost_usd_a_day": 0.61,
+    },
+    datetime(2026, 2, 3, 12, tzinfo=UTC),
+)
+
+
+def test_report_says_all_that_a_reviewer_asks() -> None:
+    text = render(BROUGHT)
+    for said in (
+        "https://pr-12.dev.example.org",
+        "admin@example.org",
+        "billing",
+        "61 create",
+        "0.61 USD",
+        "2026-02-03",
+    ):
+        assert said in text
+        assert said in render_markdown(BROUGHT)
+
+
+def test_list_is_a_line_a_preview() -> None:
+    expires = datetime(2026, 2, 3, 12, tzinfo=UTC)
+    rows = [
+        Row(Preview(1), "dev", expires, False, 70, "https://pr-1.dev.example.org"),
+        Row(Preview(12), "dev", None, True, 0, ""),
+    ]
+    lines = render_rows(rows).splitlines()
+    assert "2026-02-03 12:00 UTC" in lines[0]
+    assert "kept" in lines[1]
+    assert render_rows([]) == "no previews"
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with mock_aws():
+        yield boto3.client("secretsmanager", region_name="us-east-1")
+
+
+def test_visitor_reads_the_secrets_that_the_release_filled(secrets: Any) -> None:
+    made = {name: secrets.create_secret(Name=name, SecretString=f"value of {name}")["ARN"] for name in ("p", "c")}
+    sign_in = {
+        "user": "admin@example.org",
+        "client_id": "preview",
+        "password_arn": made["p"],
+        "client_secret_arn": made["c"],
+    }
+    visit = open_visit({"url": "https://pr-12.dev.example.org", "sign_in": sign_in}, secrets)
+    assert visit.environment() == {
+        "PLATFORM_URL": "https://pr-12.dev.example.org",
+        "PLATFORM_USER": "admin@example.org",
+        "PLATFORM_PASSWORD": "value of p",
+        "PLATFORM_CLIENT_ID": "preview",
+        "PLATFORM_CLIENT_SECRET": "value of c",
+    }
+    assert "value of" not in repr(visit)
+
+
+def test_preview_that_is_not_up_cannot_be_visited(secrets: Any) -> None:
+    with pytest.raises(Fault, match="not up"):
+        open_visit({}, secrets)

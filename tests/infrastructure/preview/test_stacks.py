@@ -1,0 +1,234 @@
+"""The real stacks over the real Automation API, with a `pulumi` on the PATH that notes what it is asked and answers."""
+
+import json
+import stat
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from infrastructure.preview.faults import CommandMissing, Denied, Fault, InUse, Locked, Missing
+from infrastructure.preview.publish import deployment, publish
+from infrastructure.preview.stacks import Listed, PulumiStacks
+
+pytestmark = pytest.mark.infrastructure
+
+# Answers by the words that a call begins with; the longest beginning wins. "!" exits 255 with the rest as an error.
+COMMAND = """#!{python}
+import json, os, sys
+arguments = [each for each in sys.argv[1:] if each != "--non-interactive"]
+with open(os.environ["NOTES"], "a") as notes:
+    notes.write(json.dumps(arguments) + "\\n")
+answers = json.load(open(os.environ["ANSWERS"]))
+words = " ".join(arguments)
+found = max((key for key in answers if words.startswith(key)), key=len, default=None)
+answer = answers[found] if found is not None else ""
+if answer.startswith("!"):
+    print(answer[1:], file=sys.stderr)
+    sys.exit(255)
+print(answer)
+"""
+HISTORY = [
+    {
+        "kind": "update",
+        "startTime": "2026-01-31T12:00:00.000Z",
+        "endTime": "2026-01-31T12:05:00.000Z",
+        "message": "",
+        "environment": {},
+        "config": {},
+        "result": "succeeded",
+        "resourceChanges": {"create": 61},
+    }
+]
+BACKEND = "s3://state?region=us-east-1"
+PROVIDER = "awskms:///alias/previews?region=us-east-1"
+LOCKED = (
+    "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the"
+    " lock file with `pulumi cancel`.\n  s3://state/.pulumi/locks/organization/patient-management/pr-12/1.json: created"
+    " by runner@host (pid 7) at 2026-01-31T12:00:00Z"
+)
+
+
+class Pulumi:
+    def __init__(self, folder: Path) -> None:
+        self.notes, self.answers = folder / "notes", folder / "answers"
+        self.answer(
+            {
+                "version": "v3.272.0",
+                "stack history": json.dumps(HISTORY),
+                "stack export": json.dumps({"version": 3, "deployment": {}}),
+                "stack output": "{}",
+                "config --show-secrets": "{}",
+            }
+        )
+
+    def answer(self, answers: dict[str, str]) -> None:
+        known = json.loads(self.answers.read_text()) if self.answers.exists() else {}
+        self.answers.write_text(json.dumps(known | answers))
+
+    @property
+    def asked(self) -> list[str]:
+        return [" ".join(json.loads(line)) for line in self.notes.read_text().splitlines()]
+
+
+@pytest.fixture
+def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pulumi:
+    command = tmp_path / "bin" / "pulumi"
+    command.parent.mkdir()
+    command.write_text(COMMAND.replace("{python}", sys.executable))
+    command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(command.parent))
+    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+    monkeypatch.setenv("ANSWERS", str(tmp_path / "answers"))
+    return Pulumi(tmp_path)
+
+
+@pytest.fixture
+def stacks(pulumi: Pulumi, tmp_path: Path) -> PulumiStacks:
+    (tmp_path / "Pulumi.yaml").write_text("name: patient-management\nruntime: python\n")
+    return PulumiStacks(tmp_path, BACKEND, PROVIDER, {})
+
+
+def test_missing_command_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CommandMissing, match="not on the PATH") as caught:
+        PulumiStacks(tmp_path, BACKEND, PROVIDER, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_old_command_is_refused(pulumi: Pulumi, tmp_path: Path) -> None:
+    pulumi.answer({"version": "v2.0.0"})
+    with pytest.raises(CommandMissing, match="cannot be used"):
+        PulumiStacks(tmp_path, BACKEND, PROVIDER, {})
+
+
+def test_new_stack_has_its_secrets_under_the_key(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    stacks.open("pr-12")
+    assert f"stack init pr-12 --secrets-provider {PROVIDER}" in pulumi.asked
+
+
+def test_stack_of_another_machine_is_taken_with_its_own_settings(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    pulumi.answer({"stack init": "!error: stack 'pr-12' already exists"})
+    stacks.open("pr-12")
+    assert "config refresh --force --stack pr-12" in pulumi.asked
+
+
+def test_stack_that_was_never_updated_is_made_anew(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    pulumi.answer(
+        {"stack init": "!error: stack 'pr-12' already exists", "config refresh": "!error: no previous deployment"}
+    )
+    with pytest.raises(Fault):
+        stacks.open("pr-12")
+    assert [line.split()[1] for line in pulumi.asked if line.startswith(("stack rm", "stack init"))] == [
+        "init",
+        "rm",
+        "init",
+    ]
+
+
+def test_denied_look_at_a_stack_does_not_make_it_anew(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    pulumi.answer(
+        {"stack init": "!error: stack 'pr-12' already exists", "config refresh": "!error: AccessDenied: kms:Decrypt"}
+    )
+    with pytest.raises(Denied):
+        stacks.open("pr-12")
+    assert not [line for line in pulumi.asked if line.startswith("stack rm")]
+
+
+def test_stacks_are_listed_with_what_they_hold(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    listed = [
+        {"name": "pr-12", "current": False, "lastUpdate": "2026-01-31T12:00:00.000Z", "resourceCount": 61},
+        {"name": "pr-13", "current": False, "resourceCount": 0},
+    ]
+    pulumi.answer({"stack ls": json.dumps(listed)})
+    assert stacks.listed() == [Listed("pr-12", datetime(2026, 1, 31, 12, tzinfo=UTC), 61), Listed("pr-13", None, 0)]
+
+
+def test_up_counts_what_it_did_and_shows_progress(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    pulumi.answer({"up": " +  aws:ecs:Service pr-12-gateway created (41s)"})
+    said: list[str] = []
+    assert stacks.up("pr-12", said.append) == {"create": 61}
+    assert said == [" +  aws:ecs:Service pr-12-gateway created (41s)"]
+
+
+def test_refresh_drops_operations_whose_end_nobody_knows(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    stacks.refresh("pr-12", print)
+    call = next(line for line in pulumi.asked if line.startswith("refresh"))
+    assert "--clear-pending-creates" in call
+
+
+def test_destroy_runs_nothing_of_the_pull_requests(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    stacks.destroy("pr-12", print)
+    call = next(line for line in pulumi.asked if line.startswith("destroy"))
+    assert "--run-program=false" in call
+    assert "--client" not in call
+
+
+def test_interrupted_run_is_seen_in_the_state(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    assert not stacks.interrupted("pr-12")
+    pending = [{"resource": {"urn": "urn"}, "type": "creating"}]
+    pulumi.answer({"stack export": json.dumps({"version": 3, "deployment": {"pending_operations": pending}})})
+    assert stacks.interrupted("pr-12")
+
+
+def test_secret_outputs_stay_out(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    pulumi.answer(
+        {
+            "stack output --json": json.dumps({"url": "https://pr-12.example.org", "key": "[secret]"}),
+            "stack output --json --show-secrets": json.dumps({"url": "https://pr-12.example.org", "key": "open"}),
+        }
+    )
+    assert stacks.outputs("pr-12") == {"url": "https://pr-12.example.org"}
+
+
+Act = Callable[[PulumiStacks], object]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (LOCKED, Locked),
+        ("error: no stack named 'pr-12' found", Missing),
+        ("error: deleting urn:x: AccessDeniedException: User is not authorized to perform: ecs:DeleteService", Denied),
+        ("error: operation error S3: api error ExpiredToken: The provided token has expired.", Denied),
+        ("error: no EC2 IMDS role found, operation error ec2imds: GetMetadata", Denied),
+        ("error: deleting Security Group (sg-1): DependencyViolation: resource sg-1 has a dependent object", InUse),
+        ("error: something else", Fault),
+    ],
+)
+@pytest.mark.parametrize(
+    "act",
+    [lambda stacks: stacks.destroy("pr-12", print), lambda stacks: stacks.up("pr-12", print)],
+    ids=["destroy", "up"],
+)
+def test_errors_are_told_apart(pulumi: Pulumi, stacks: PulumiStacks, text: str, fault: type[Fault], act: Act) -> None:
+    pulumi.answer({"destroy": f"!{text}", "up": f"!{text}"})
+    with pytest.raises(Fault) as caught:
+        act(stacks)
+    assert type(caught.value) is fault
+    assert "stdout" not in str(caught.value)
+
+
+def test_lock_tells_since_when(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    pulumi.answer({"refresh": f"!{LOCKED}"})
+    with pytest.raises(Locked) as caught:
+        stacks.refresh("pr-12", print)
+    assert caught.value.since == datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def test_base_shows_previews_two_outputs_and_no_resource(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    outputs = {"platform": {"domain": "dev.example.org"}, "images": {}, "github_roles": {"dev": "arn"}}
+    pulumi.answer({"stack output --json": json.dumps(outputs)})
+    publish("dev", stacks, stacks)
+    assert any(line.startswith("stack import") for line in pulumi.asked)
+    shown = deployment("dev", {"platform": outputs["platform"]})
+    assert [each["type"] for each in shown["resources"]] == ["pulumi:pulumi:Stack"]
+    assert set(shown["resources"][0]["outputs"]) == {"platform"}
+
+
+def test_base_that_was_never_up_shows_nothing(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    with pytest.raises(Missing, match="bring it up first"):
+        publish("dev", stacks, stacks)
+    assert not any(line.startswith("stack import") for line in pulumi.asked)

@@ -1,0 +1,47 @@
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from apps.release.bootstrap import DatabaseRoles
+from apps.release.release import Place, drop_preview, release
+from infrastructure.local.postgres import Postgres
+
+pytestmark = pytest.mark.integration
+
+PREFIX = "pr_606_"
+
+
+class Store:
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def read(self, name: str) -> str | None:
+        return self.values.get(name)
+
+    def write(self, name: str, value: str) -> None:
+        self.values[name] = value
+
+
+@pytest.fixture
+def place(postgres: Postgres) -> Iterator[Place]:
+    at = f"{postgres.host}:{postgres.port}"
+    place = Place(
+        admin_url=lambda name: postgres.admin_url,
+        owner_url=lambda name, roles: f"postgresql://{roles.owner}:secret@{at}/{roles.database}",
+        password_of=lambda role: "secret",
+        secrets=Store(),
+    )
+    yield place
+    drop_preview(place, prefix=PREFIX)
+
+
+def test_release_of_a_preview_lets_its_visitors_in(place: Place) -> None:
+    secrets = release(place, prefix=PREFIX)
+    assert release(place, prefix=PREFIX) == secrets
+    assert {"PLATFORM_PASSWORD", "PLATFORM_CLIENT_SECRET"} <= set(secrets)
+    with psycopg.connect(place.owner_url("auth", DatabaseRoles(f"{PREFIX}auth"))) as connection:
+        users = connection.execute("SELECT count(*) FROM users").fetchone()
+        client = connection.execute("SELECT count(*) FROM clients WHERE id = 'preview'").fetchone()
+    assert users == (1,)
+    assert client == (1,)
