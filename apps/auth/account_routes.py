@@ -55,7 +55,7 @@ async def change_password(request: Request) -> Response:
     except Unprocessable as error:
         return page(request, "password.html", 422, error=f"The new password must have {error.detail}.")
     except TooManyRequests as error:
-        return page(request, "password.html", 429, error=too_many(error))
+        return page(request, "password.html", 429, error=too_many(int(error.headers["Retry-After"])))
     if right is None:
         return page(request, "password.html", 400, error="The present password is not right.")
     password_hash = await room.hashing.hash(new_password)

@@ -1,14 +1,14 @@
 """Guessing passwords and codes gets slower with every failure, for an account and for an address.
 
-An attempt counts as failed before the password is looked at, in one statement: guesses sent all at once are
-counted all the same. A known and an unknown account are counted alike.
+Whether an attempt counts is decided at its end, one after the other: of guesses sent all at once the first few are
+answered, and the rest find the door locked, the right one among them. Many right ones at once do not disturb each
+other. A known and an unknown account are counted alike.
 """
 
 from dataclasses import dataclass
 
 from apps.auth.sealing import digest
 from apps.kit.database import Connection
-from apps.kit.errors import TooManyRequests
 
 MAX_DELAY_SECONDS = 15 * 60
 FORGET_AFTER_SECONDS = 60 * 60
@@ -29,9 +29,30 @@ class Attempt:
         return [*keys, ("address", digest(self.address))] if self.address else keys
 
 
-async def begin_attempt(connection: Connection, attempt: Attempt) -> None:
-    """Counts one failure for each key; raises TooManyRequests where one of them has to wait. Commit it by itself."""
-    wait_seconds = 0
+async def waiting_seconds(connection: Connection, attempt: Attempt) -> int:
+    """How long this account or address has to wait; 0 where it may try."""
+    kinds, keys = zip(*attempt.counters(), strict=True)
+    left = await connection.fetchval(
+        "SELECT max(ceil(extract(epoch FROM locked_until - now()))::int) FROM attempts "
+        "JOIN unnest($1::text[], $2::bytea[]) AS wanted (kind, key) USING (kind, key) WHERE locked_until > now()",
+        kinds,
+        keys,
+    )
+    return left or 0
+
+
+async def settle_attempt(connection: Connection, attempt: Attempt, right: bool) -> int:
+    """Counts a failure, or forgets the account's after a success; inside a transaction.
+
+    Not 0 where others' failures locked the door meanwhile: then the attempt is no better than one that came later.
+    The failures of an address stay: or whoever has an account of their own could guess at others' for ever.
+    """
+    wait_seconds = await waiting_seconds(connection, attempt)
+    if wait_seconds:
+        return wait_seconds
+    if right:
+        await connection.execute("DELETE FROM attempts WHERE kind = $1 AND key = $2", *attempt.counters()[0])
+        return 0
     for kind, key in attempt.counters():
         counted = await connection.fetchval(
             "INSERT INTO attempts (kind, key, failures, locked_until, expires_at) "
@@ -39,9 +60,9 @@ async def begin_attempt(connection: Connection, attempt: Attempt) -> None:
             "ON CONFLICT (kind, key) DO UPDATE SET "
             "failures = CASE WHEN attempts.expires_at < now() THEN 1 ELSE attempts.failures + 1 END, "
             "locked_until = CASE WHEN attempts.expires_at < now() OR attempts.failures < $4 THEN now() ELSE "
-            "now() + make_interval(secs => least($5, power(2, least(attempts.failures - $4, 20)))) END, "
+            "clock_timestamp() + make_interval(secs => least($5, power(2, least(attempts.failures - $4, 20)))) END, "
             "expires_at = now() + make_interval(secs => $3) "
-            "WHERE attempts.locked_until <= now() RETURNING failures",
+            "WHERE attempts.locked_until <= clock_timestamp() RETURNING failures",
             kind,
             key,
             float(FORGET_AFTER_SECONDS),
@@ -49,22 +70,5 @@ async def begin_attempt(connection: Connection, attempt: Attempt) -> None:
             float(MAX_DELAY_SECONDS),
         )
         if counted is None:
-            left = await connection.fetchval(
-                "SELECT ceil(extract(epoch FROM locked_until - now()))::int FROM attempts WHERE kind = $1 AND key = $2",
-                kind,
-                key,
-            )
-            wait_seconds = max(wait_seconds, left or 1)
-    if wait_seconds:
-        raise TooManyRequests("too_many_attempts", wait_seconds)
-
-
-async def forgive(connection: Connection, attempt: Attempt) -> None:
-    """After success: the account starts anew; the address gets back this attempt alone, or whoever has an account
-    of their own could guess at others' for ever."""
-    (_, account), *address = attempt.counters()
-    await connection.execute("DELETE FROM attempts WHERE kind = 'user' AND key = $1", account)
-    for kind, key in address:
-        await connection.execute(
-            "UPDATE attempts SET failures = failures - 1, locked_until = now() WHERE kind = $1 AND key = $2", kind, key
-        )
+            wait_seconds = max(wait_seconds, await waiting_seconds(connection, attempt), 1)
+    return wait_seconds

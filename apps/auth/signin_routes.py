@@ -8,12 +8,14 @@ from starlette.routing import BaseRoute
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.authorize_routes import SIGN_IN, after_sign_in, form_target
-from apps.auth.lockout import Attempt, begin_attempt, forgive
+from apps.auth.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.pages import form_route, go_to, page, read_form
 from apps.auth.room import address_of, room_of
 from apps.auth.sessions import Session, begin_session, end_session, select_session
 from apps.auth.signin import check_password
 from apps.auth.totp import begin_enrolment, confirm_enrolment, provisioning_uri, qr_code, use_code, use_recovery_code
+from apps.auth.users import User
+from apps.kit.database import Connection
 from apps.kit.errors import TooManyRequests
 
 ACCOUNT = "/oauth2/account"
@@ -21,6 +23,7 @@ SECOND_FACTOR = "/oauth2/second-factor"
 ENROL = "/oauth2/enrol"
 PAGES_CLIENT = "sign-in-page"
 MAX_NEXT_CHARS = 4096
+PROOFS = ("device_code", "recovery_code")
 
 
 def next_of(fields: dict[str, str]) -> str:
@@ -38,8 +41,14 @@ async def show_page(request: Request, template: str, status: int = 200, *, error
     return page(request, template, status, form_target=target, error=error, **{"next": query, "email": "", **values})
 
 
-def too_many(error: TooManyRequests) -> str:
-    return f"Too many attempts. Please wait {error.headers['Retry-After']} seconds and try again."
+async def show_locked(request: Request, template: str, wait_seconds: int, **values: str) -> Response:
+    response = await show_page(request, template, 429, error=too_many(wait_seconds), **values)
+    response.headers["retry-after"] = str(wait_seconds)
+    return response
+
+
+def too_many(wait_seconds: int) -> str:
+    return f"Too many attempts. Please wait {wait_seconds} seconds and try again."
 
 
 async def show_sign_in(request: Request) -> Response:
@@ -56,9 +65,7 @@ async def sign_in(request: Request) -> Response:
             room.database, room.hashing, email=email, password=password, address=address, client_id=PAGES_CLIENT
         )
     except TooManyRequests as error:
-        response = await show_page(request, "sign_in.html", 429, error=too_many(error), **again)
-        response.headers.update(error.headers)
-        return response
+        return await show_locked(request, "sign_in.html", int(error.headers["Retry-After"]), **again)
     if user is None:
         message = "The e-mail address or the password is not right."
         return await show_page(request, "sign_in.html", 400, error=message, **again)
@@ -104,28 +111,30 @@ async def second_factor(request: Request) -> Response:
     user, code = session.user, fields.get("code", "")
     # Counted apart from the password: whoever has that one may not guess on and on.
     attempt = Attempt(f"second-factor:{user.id}", address)
-    async with room.database.connection() as connection:
-        try:
-            await begin_attempt(connection, attempt)
-        except TooManyRequests as error:
-            response = await show_page(request, "second_factor.html", 429, error=too_many(error), next=query)
-            response.headers.update(error.headers)
-            return response
     async with room.database.transaction() as connection:
-        key = room.settings.key_encryption_key
-        by_device = await use_code(connection, key, user, code)
-        right = by_device or await use_recovery_code(connection, user, code)
-        reason = "" if by_device else "recovery_code" if right else "wrong_code"
-        outcome = "success" if right else "failure"
+        wait_seconds = await waiting_seconds(connection, attempt)
+        reason = "locked_out" if wait_seconds else await prove(connection, room.settings.key_encryption_key, user, code)
+        right = reason in PROOFS
+        wait_seconds = wait_seconds or await settle_attempt(connection, attempt, right)
+        signed_in = right and not wait_seconds
+        outcome = "success" if signed_in else "failure"
         await insert_audit(connection, Event("sign_in", outcome, reason, user.id, PAGES_CLIENT, user.id, address))
-        if right:
-            await forgive(connection, attempt)
+        if signed_in:
             response = go_to(continue_to(query))
             await end_session(connection, request, secure=room.settings.secure)
             methods = ("pwd", "otp", "mfa")
             await begin_session(connection, response, user, methods, pending=False, secure=room.settings.secure)
             return response
+    if wait_seconds:
+        return await show_locked(request, "second_factor.html", wait_seconds, next=query)
     return await show_page(request, "second_factor.html", 400, error="The code is not right.", next=query)
+
+
+async def prove(connection: Connection, key: bytes, user: User, code: str) -> str:
+    """How the person proved it, one of PROOFS; else what was wrong."""
+    if await use_code(connection, key, user, code):
+        return "device_code"
+    return "recovery_code" if await use_recovery_code(connection, user, code) else "wrong_code"
 
 
 async def show_enrolment(request: Request) -> Response:

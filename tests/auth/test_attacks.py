@@ -10,7 +10,7 @@ from authlib.integrations.base_client import OAuthError
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from tests.auth.browser import CALLBACK, App, Browser, parameters
-from tests.auth.conftest import Auth
+from tests.auth.conftest import PASSWORD, Auth
 
 pytestmark = pytest.mark.integration
 
@@ -218,6 +218,21 @@ def test_client_gets_only_the_grants_that_it_is_registered_for(auth: Auth) -> No
 
 
 # Lockout
+
+
+def test_right_passwords_sent_at_once_are_all_welcome(auth: Auth) -> None:
+    user = auth.user("clinician")
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: auth.login(user.email).status_code, range(24)))
+    assert answers == [200] * 24
+
+
+def test_right_guess_among_many_at_once_is_not_told(auth: Auth) -> None:
+    user = auth.user("clinician")
+    guesses = [f"wrong {number} password" for number in range(30)] + [PASSWORD]
+    with ThreadPoolExecutor(len(guesses)) as pool:
+        answers = list(pool.map(lambda guess: auth.login(user.email, guess).status_code, guesses))
+    assert answers[-1] == 429 and answers.count(200) == 0
 
 
 def test_lockout_is_not_passed_by_spelling_or_by_haste(auth: Auth) -> None:
