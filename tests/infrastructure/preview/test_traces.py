@@ -1,6 +1,7 @@
 """The places that the driver looks at, on AWS's API: moto's where it has the service, the SDK's stubs where not."""
 
 import io
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -23,13 +24,24 @@ ONE, TWELVE = Preview(1), Preview(12)
 CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/patient-dev/0a1b2c3d-1"
 
 
+ACCOUNTS = itertools.count(210_000_000_000)
+
+
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
+    """In an account of its own: moto may be under way already, with what other tests made."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
-        yield boto3.Session(region_name="us-east-1")
+        role = f"arn:aws:iam::{next(ACCOUNTS)}:role/tests"
+        credentials = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="tests")["Credentials"]
+        yield boto3.Session(
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+            region_name="us-east-1",
+        )
 
 
 def names(traces: list[Trace]) -> list[tuple[int, str]]:
