@@ -71,7 +71,7 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
                 "billing": found.billing,
             }
 
-    app = create_web_app(
+    return create_web_app(
         [*public_routes(settings), *document_routes(settings), *health_routes(readiness)],
         lifespan=lifespan,
         middleware=(
@@ -80,9 +80,6 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
         ),
         render=render,
     )
-    # The proxy counts what it passes on, and refuses it in the house's own words.
-    app.max_body_size = None
-    return app
 
 
 async def readiness(request: Request) -> Readiness:

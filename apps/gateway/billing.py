@@ -106,12 +106,12 @@ CALLS = (
 )
 
 
-def billing_routes() -> list[PolicedRoute]:
+def billing_routes(max_body_bytes: int) -> list[PolicedRoute]:
     paths: dict[str, list[Operation]] = {}
     for call in CALLS:
         policy = READ if call.method == "GET" else WRITE
         paths.setdefault(BASE + call.path, []).append(Operation(call.method, _endpoint(call), policy))
-    return [PolicedRoute(path, *operations) for path, operations in paths.items()]
+    return [PolicedRoute(path, *operations, max_body_bytes=max_body_bytes) for path, operations in paths.items()]
 
 
 def _endpoint(call: Call) -> Any:

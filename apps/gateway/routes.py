@@ -104,7 +104,7 @@ def public_routes(settings: Settings) -> list[PolicedRoute]:
     return [
         *_forwarded("patient", PATIENT, body_bytes),
         *_forwarded("patient", BUNDLE, settings.bounds.bundle_bytes),
-        *billing_routes(),
+        *billing_routes(body_bytes),
         *_forwarded("analytics", ANALYTICS_PATHS, body_bytes),
         *_forwarded("auth", AUTH, body_bytes),
         *_forwarded("auth", PAGES, body_bytes),
@@ -118,6 +118,10 @@ def _forwarded(name: str, table: Mapping[str, Mapping[str, Policy]], max_body_by
 
     endpoint: Endpoint = forward
     return [
-        PolicedRoute(path, *(Operation(method, endpoint, policy) for method, policy in operations.items()))
+        PolicedRoute(
+            path,
+            *(Operation(method, endpoint, policy) for method, policy in operations.items()),
+            max_body_bytes=max_body_bytes,
+        )
         for path, operations in table.items()
     ]
