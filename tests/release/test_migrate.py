@@ -1,5 +1,6 @@
 import secrets
 import threading
+import time
 from pathlib import Path
 
 import psycopg
@@ -78,8 +79,10 @@ def test_migration_that_waits_for_a_lock_fails_and_can_be_repeated(
         connection.execute("INSERT INTO alembic_version VALUES ('0001')")
         connection.commit()
         connection.execute("LOCK TABLE event IN ACCESS SHARE MODE")
+        began = time.monotonic()
         with pytest.raises(Exception, match="lock timeout"):
             migrate(owner_url, "sample", runtime_role=f"{PREFIX}sample")
+        assert time.monotonic() - began < 20
     assert migrate(owner_url, "sample", runtime_role=f"{PREFIX}sample") == "0002"
 
 

@@ -16,13 +16,13 @@ STUBBORN = [
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
 ]
+# The child tells its own pid, once it is past the guard.
 RUNNER = """
-import sys, time
+import functools, sys, time
 from pathlib import Path
 from infrastructure.local.process import Process
-process = Process("child", [sys.executable, "-c", "import time; time.sleep(60)"],
-    environment={}, directory=Path("."), write=print)
-print(process.pid, flush=True)
+Process("child", [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"],
+    environment={}, directory=Path("."), write=functools.partial(print, flush=True))
 time.sleep(60)
 """
 
