@@ -23,6 +23,8 @@ THROWAWAY = "platform-run-"
 LEAST_FREE_BYTES = 500 * 2**20
 # A killed runner's processes end with it; PostgreSQL takes its shutdown's time.
 PREVIOUS_SECONDS = 20.0
+# Of throwaway platforms that ended with an error.
+KEPT_LOGS = 10
 
 
 @dataclass(slots=True)
@@ -93,6 +95,8 @@ def open_throwaway() -> Iterator[Home]:
     logs = LOCAL / "logs" / f"run-{os.getpid()}"
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
+    for old in sorted(logs.parent.glob("run-*"), key=lambda path: path.stat().st_mtime)[:-KEPT_LOGS]:
+        shutil.rmtree(old, ignore_errors=True)
     try:
         with held_lock(directory / "lock") as lock:
             home = Home(directory, logs, lock)
