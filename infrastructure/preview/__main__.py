@@ -17,6 +17,7 @@ from infrastructure.preview.base import read_base, traces_on
 from infrastructure.preview.driver import Driver, Wanted
 from infrastructure.preview.faults import CommandMissing, Denied, Fault, LeftBehind
 from infrastructure.preview.names import BASES, Preview, Refusal, parse_base, parse_preview, preview_of_stack
+from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.publish import publish
 from infrastructure.preview.pulls import pulls_listed, pulls_of_github
 from infrastructure.preview.reap import DEFAULT_LIFETIME, parse_life, reap
@@ -97,11 +98,12 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             run_system_tests(visit(session, stacks.outputs(preview.stack)))
         else:
             brought = driver.up(preview, Wanted(settings.region, lifetime, options.keep))
+            cost = cost_usd_a_day(preview, base)
             if options.markdown:
-                Path(options.markdown).write_text(render_markdown(brought), encoding="utf-8")
+                Path(options.markdown).write_text(render_markdown(brought, cost), encoding="utf-8")
             if not options.empty:
                 seed(visit(session, brought.outputs))
-            say(render(brought))
+            say(render(brought, cost))
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         return REFUSED

@@ -18,7 +18,7 @@ class Row:
     url: str
 
 
-def lines_of(brought: Brought) -> list[tuple[str, str]]:
+def lines_of(brought: Brought, cost_usd_a_day: float) -> list[tuple[str, str]]:
     outputs = brought.outputs
     changed = outputs.get("changed")
     made = ", ".join(f"{count} {operation}" for operation, count in sorted(brought.operations.items()) if count)
@@ -27,9 +27,15 @@ def lines_of(brought: Brought) -> list[tuple[str, str]]:
         ("sign in", sign_in_text(outputs.get("sign_in"))),
         ("changed", changed_text(changed)),
         ("operations", made or "none"),
-        ("cost a day", cost_text(outputs.get("cost_usd_a_day"))),
-        ("goes", f"{brought.expires:%Y-%m-%d %H:%M} UTC, or when the pull request closes"),
+        ("cost a day", f"{cost_usd_a_day:.2f} USD by list price"),
+        ("goes", goes_text(brought)),
     ]
+
+
+def goes_text(brought: Brought) -> str:
+    if brought.outputs.get("keep") is True:
+        return "when somebody takes it down: it is kept"
+    return f"{brought.expires:%Y-%m-%d %H:%M} UTC, or when the pull request closes"
 
 
 def sign_in_text(sign_in: object) -> str:
@@ -46,16 +52,12 @@ def changed_text(changed: object) -> str:
     return ", ".join(map(str, changed)) if changed else "no service: every one runs the base's image"
 
 
-def cost_text(cost: object) -> str:
-    return f"{float(cost):.2f} USD" if isinstance(cost, (int, float)) else "unknown"
+def render(brought: Brought, cost_usd_a_day: float) -> str:
+    return "\n".join(f"{name:<11} {value}" for name, value in lines_of(brought, cost_usd_a_day))
 
 
-def render(brought: Brought) -> str:
-    return "\n".join(f"{name:<11} {value}" for name, value in lines_of(brought))
-
-
-def render_markdown(brought: Brought) -> str:
-    rows = "\n".join(f"| {name} | {value} |" for name, value in lines_of(brought))
+def render_markdown(brought: Brought, cost_usd_a_day: float) -> str:
+    rows = "\n".join(f"| {name} | {value} |" for name, value in lines_of(brought, cost_usd_a_day))
     return f"### Preview {brought.preview.stack}\n\n| | |\n| --- | --- |\n{rows}\n"
 
 

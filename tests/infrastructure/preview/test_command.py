@@ -1,3 +1,4 @@
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from infrastructure.preview.__main__ import FAILED, REFUSED, main, parse_lifetim
 from infrastructure.preview.driver import Brought
 from infrastructure.preview.faults import Fault
 from infrastructure.preview.names import Preview, Refusal
+from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.report import Row, render, render_markdown, render_rows
 from infrastructure.preview.settings import Settings
 from infrastructure.preview.visit import open_visit
@@ -81,14 +83,13 @@ BROUGHT = Brought(
         "url": "https://pr-12.dev.example.org",
         "sign_in": {"user": "admin@example.org", "password_arn": "arn:aws:secretsmanager:us-east-1:1:secret:x"},
         "changed": ["billing"],
-        "cost_usd_a_day": 0.61,
     },
     datetime(2026, 2, 3, 12, tzinfo=UTC),
 )
 
 
 def test_report_says_all_that_a_reviewer_asks() -> None:
-    text = render(BROUGHT)
+    text = render(BROUGHT, 0.61)
     for said in (
         "https://pr-12.dev.example.org",
         "admin@example.org",
@@ -98,7 +99,16 @@ def test_report_says_all_that_a_reviewer_asks() -> None:
         "2026-02-03",
     ):
         assert said in text
-        assert said in render_markdown(BROUGHT)
+        assert said in render_markdown(BROUGHT, 0.61)
+
+
+def test_kept_preview_is_not_said_to_go() -> None:
+    kept = dataclasses.replace(BROUGHT, outputs={**BROUGHT.outputs, "keep": True})
+    assert "2026-02-03" not in render(kept, 0.61)
+
+
+def test_preview_costs_cents_a_day() -> None:
+    assert 0.1 < cost_usd_a_day(Preview(12), "dev") < 1.5
 
 
 def test_list_is_a_line_a_preview() -> None:
