@@ -1,0 +1,123 @@
+"""Who may what, written down by hand from the interface: operation by operation, not from the code that it tests."""
+
+from collections.abc import Mapping
+
+ROLES = ("admin", "clinician", "registrar", "billing", "analyst", "patient")
+# Beside people: a client in its own name with `system/*.cruds billing.* analytics.read`, and a service's own token.
+PRINCIPALS = ("none", *ROLES, "client", "service")
+
+Who = frozenset[str]
+Operation = tuple[str, str]
+
+ALL = frozenset({"everybody"})
+NOBODY: Who = frozenset()
+ADMIN: Who = frozenset({"admin"})
+SERVICE: Who = frozenset({"service"})
+ANALYTICS: Who = frozenset({"admin", "analyst", "client"})
+BILLING: Who = frozenset({"admin", "billing", "client"})
+PEOPLE_AND_CLIENTS: Who = frozenset({*ROLES, "client"})
+
+RECORDS: Mapping[str, Mapping[str, Who]] = {
+    "Patient": {
+        "c": frozenset({"admin", "clinician", "registrar", "client"}),
+        "r": frozenset({"admin", "clinician", "registrar", "billing", "patient", "client"}),
+        "u": frozenset({"admin", "clinician", "registrar", "client"}),
+        "d": frozenset({"admin", "clinician", "client"}),
+    },
+    "Observation": {
+        "c": frozenset({"admin", "clinician", "client"}),
+        "r": frozenset({"admin", "clinician", "patient", "client"}),
+        "u": frozenset({"admin", "clinician", "client"}),
+        "d": frozenset({"admin", "clinician", "client"}),
+    },
+}
+
+
+def _patient() -> dict[Operation, Who]:
+    simple = RECORDS["Patient"]
+    table: dict[Operation, Who] = {
+        ("GET", "/api/patients"): simple["r"],
+        ("POST", "/api/patients"): simple["c"],
+        ("GET", "/api/patients/{id}"): simple["r"],
+        ("PUT", "/api/patients/{id}"): simple["u"],
+        ("DELETE", "/api/patients/{id}"): simple["d"],
+        ("GET", "/fhir/R4/metadata"): ALL,
+        ("POST", "/fhir/R4"): simple["c"],
+        ("GET", "/fhir/R4/Patient/{id}/$everything"): simple["r"],
+    }
+    for kind, may in RECORDS.items():
+        base = f"/fhir/R4/{kind}"
+        table |= {
+            ("GET", base): may["r"],
+            ("POST", base): may["c"],
+            ("POST", f"{base}/_search"): may["r"],
+            ("GET", f"{base}/{{id}}"): may["r"],
+            ("PUT", f"{base}/{{id}}"): may["u"],
+            ("DELETE", f"{base}/{{id}}"): may["d"],
+            ("GET", f"{base}/{{id}}/_history"): may["r"],
+            ("GET", f"{base}/{{id}}/_history/{{vid}}"): may["r"],
+        }
+    return table
+
+
+PATIENT = _patient()
+PAGES: dict[Operation, Who] = {
+    (method, f"/oauth2/{name}"): ALL
+    for name in ("authorize", "logout", "sign-in", "second-factor", "enrol", "password", "reset")
+    for method in ("GET", "POST")
+}
+AUTH: dict[Operation, Who] = {
+    **PAGES,
+    ("GET", "/oauth2/account"): ALL,
+    ("GET", "/oauth2/style.css"): ALL,
+    ("GET", "/.well-known/openid-configuration"): ALL,
+    ("GET", "/.well-known/oauth-authorization-server"): ALL,
+    ("GET", "/.well-known/smart-configuration"): ALL,
+    ("GET", "/.well-known/jwks.json"): ALL,
+    ("GET", "/fhir/R4/.well-known/smart-configuration"): ALL,
+    ("POST", "/oauth2/token"): ALL,
+    ("POST", "/oauth2/revoke"): ALL,
+    ("POST", "/oauth2/introspect"): ALL,
+    # The short login's tokens do not carry `openid`.
+    ("GET", "/oauth2/userinfo"): NOBODY,
+    ("POST", "/auth/login"): ALL,
+    ("GET", "/auth/validate"): PEOPLE_AND_CLIENTS,
+    ("GET", "/auth/v1/users"): ADMIN,
+    ("POST", "/auth/v1/users"): ADMIN,
+    ("GET", "/auth/v1/users/{id}"): ADMIN,
+    ("PATCH", "/auth/v1/users/{id}"): ADMIN,
+    ("POST", "/auth/v1/users/{id}/password-link"): ADMIN,
+    ("DELETE", "/auth/v1/users/{id}/second-factor"): ADMIN,
+    ("GET", "/auth/v1/clients"): ADMIN,
+    ("POST", "/auth/v1/clients"): ADMIN,
+    ("GET", "/auth/v1/clients/{id}"): ADMIN,
+    ("PATCH", "/auth/v1/clients/{id}"): ADMIN,
+    ("POST", "/auth/v1/clients/{id}/secret"): ADMIN,
+}
+ANALYTICS_TABLE: dict[Operation, Who] = {
+    ("GET", f"/analytics/v1/{name}"): ANALYTICS
+    for name in ("registrations", "demographics", "conditions/top", "encounters", "lag")
+}
+HEALTH: dict[Operation, Who] = {("GET", "/livez"): ALL, ("GET", "/readyz"): ALL}
+
+SERVICES: dict[str, dict[Operation, Who]] = {
+    "auth": {
+        **AUTH,
+        **HEALTH,
+        ("GET", "/oauth2/revocations"): SERVICE,
+        # Inside, a service's token for auth is a valid one; outside it is for another audience.
+        ("GET", "/auth/validate"): PEOPLE_AND_CLIENTS | SERVICE,
+    },
+    "patient": {**PATIENT, **HEALTH},
+    "analytics": {**ANALYTICS_TABLE, **HEALTH},
+    "gateway": {
+        **PATIENT,
+        **AUTH,
+        **ANALYTICS_TABLE,
+        **HEALTH,
+        ("GET", "/openapi.json"): ALL,
+        ("GET", "/docs"): ALL,
+    },
+}
+# Everything under it asks for billing.read or billing.write, which the same roles have.
+BILLING_PREFIX = "/billing/v1/"
