@@ -1,6 +1,7 @@
 """The workflows hold what they promise: linted by GitHub's schema and by zizmor, and the rules that neither knows."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -134,3 +135,32 @@ def test_production_waits_for_its_preview_and_takes_tested_images() -> None:
         check = next(index for index, run in enumerate(runs) if ".github/scripts/images dev" in run)
         assert any(run.startswith("pulumi ") for run in runs[check + 1 :])
         assert not any(run.startswith("pulumi ") for run in runs[:check])
+
+
+def test_comment_says_what_a_checkout_changes_in_a_stack(tmp_path: Path) -> None:
+    """Against a commit in which dev has another size: the very repository, copied, with a history of its own."""
+    files = ["Pulumi.yaml", "Pulumi.dev.yaml", "pyproject.toml", "apps", "infrastructure", "protos", ".github"]
+    for name in files:
+        source, ignore = ROOT / name, shutil.ignore_patterns("__pycache__")
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=ignore)
+        else:
+            shutil.copyfile(source, tmp_path / name)
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
+    settings = tmp_path / "Pulumi.dev.yaml"
+    text = settings.read_text()
+    settings.write_text(text.replace("db.t4g.micro", "db.t4g.small"))
+    for arguments in (["init", "-q"], ["add", *files], ["commit", "-q", "-m", "before"]):
+        subprocess.run([*git, *arguments], check=True, timeout=60)
+    settings.write_text(text)
+    done = subprocess.run(
+        [".github/scripts/plan", "HEAD", "dev"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+    )
+    change, _, whole = done.stdout.partition("<details>")
+    assert "### dev changes" in change
+    assert any(line.startswith("-") and "db.t4g.small" in line for line in change.splitlines())
+    assert any(line.startswith("+") and "db.t4g.micro" in line for line in change.splitlines())
+    # The services are as they were.
+    assert "of source" not in change
+    assert "of source" in whole
