@@ -72,8 +72,11 @@ def watch_service(
     own: dict[str, Text] = {"ClusterName": args.platform.cluster_name, "ServiceName": service.name}
     cpu = Metric("AWS/ECS", "CPUUtilization", own, "Average", CPU_PERCENT)
     alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, notices, opts)
-    running = Metric("ECS/ContainerInsights", "RunningTaskCount", own, "Minimum", 1, above=False, missing="breaching")
-    alarm(f"{name}-running", f"no task of {name} runs", running, notices, opts)
+    if args.insights:
+        running = Metric(
+            "ECS/ContainerInsights", "RunningTaskCount", own, "Minimum", 1, above=False, missing="breaching"
+        )
+        alarm(f"{name}-running", f"no task of {name} runs", running, notices, opts)
     if target_suffix is not None:
         behind: dict[str, Text] = {"LoadBalancer": args.platform.balancer_suffix, "TargetGroup": target_suffix}
         errors = Metric("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", behind, "Sum", ERRORS_A_MINUTE)

@@ -1,20 +1,20 @@
 """The app: the catalogue's services on a platform, the same code for an environment and for a preview."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_aws as aws
 
-from apps.catalogue import SECRETS, SERVICES, TOPICS, Replicas, Service, environment
+from apps.catalogue import SECRETS, SERVICES, TOPICS, Replicas, Resources, Service, environment
 from apps.release import visitors
-from infrastructure import limits
 from infrastructure.access import Reach
 from infrastructure.config import EnvironmentStack, PreviewStack, Stack
 from infrastructure.edges import calls
 from infrastructure.groups import connect, group
 from infrastructure.images import ImageSet
 from infrastructure.locate import AwsLocate
+from infrastructure.naming import names_of
 from infrastructure.operations import dashboard
 from infrastructure.outputs import PlatformOutputs
 from infrastructure.release import ReleaseTask, Runner, RunnerArgs, TaskArgs, arns, invoke
@@ -24,45 +24,11 @@ from infrastructure.source import RELEASE
 from infrastructure.stream import make_topic
 
 Text = pulumi.Input[str]
-ENVIRONMENT_PRIORITY = 100
-PREVIEW_PRIORITY = 1_000
 PREVIEW_LOG_DAYS = 3
 PREVIEW_REPLICAS = Replicas(1, 1)
+# One reviewer at a time: the smallest size that Fargate has.
+PREVIEW_RESOURCES = Resources(256, 512)
 SECRET_RECOVERY_DAYS = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """How this app's things are called, so that two previews and their base stand beside each other."""
-
-    stack: str
-    database_prefix: str
-    topic_prefix: str
-    secret_prefix: str
-    priority: int
-
-    def role(self, database: str) -> str:
-        name = self.database_prefix + database
-        limits.check_database_name(f"{name}_owner")
-        return name
-
-    def topic(self, topic: str) -> str:
-        return self.topic_prefix + topic
-
-    def log(self, service: str) -> str:
-        return f"/patient-management/{self.stack}/{service}"
-
-
-def names_of(stack: Stack) -> Names:
-    if isinstance(stack, PreviewStack):
-        return Names(
-            stack.name,
-            stack.prefix,
-            f"{stack.name}.",
-            f"{PREVIEW_PATH.strip('/')}/{stack.name}/",
-            PREVIEW_PRIORITY + stack.number,
-        )
-    return Names(stack.name, "", "", f"patient-management/{stack.name}/", ENVIRONMENT_PRIORITY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +224,9 @@ class App(pulumi.ComponentResource):
             groups.append(platform.stream_group_id)
         if entry.public:
             groups.append(platform.target_group_id)
+        preview = isinstance(stack, PreviewStack)
         return ServiceArgs(
-            entry=entry,
+            entry=replace(entry, resources=PREVIEW_RESOURCES) if preview else entry,
             stack=stack.name,
             platform=platform,
             reach=self.reach,
@@ -273,6 +240,7 @@ class App(pulumi.ComponentResource):
             replicas=replicas(entry, stack),
             spot=stack.config.spot if isinstance(stack, EnvironmentStack) else True,
             watched=isinstance(stack, EnvironmentStack),
+            insights=isinstance(stack, EnvironmentStack) and stack.config.insights,
             bounds=self.bounds,
             door=Door(self.host, self.names.priority) if entry.public else None,
         )

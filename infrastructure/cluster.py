@@ -5,12 +5,14 @@ import pulumi_aws as aws
 
 
 class Cluster(pulumi.ComponentResource):
-    def __init__(self, name: str, *, spot: bool, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, *, spot: bool, insights: bool, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("patient:infrastructure:Cluster", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         cluster = aws.ecs.Cluster(
             name,
-            settings=[aws.ecs.ClusterSettingArgs(name="containerInsights", value="enabled")],
+            settings=[
+                aws.ecs.ClusterSettingArgs(name="containerInsights", value="enabled" if insights else "disabled")
+            ],
             opts=child,
         )
         aws.ecs.ClusterCapacityProviders(

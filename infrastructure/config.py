@@ -88,6 +88,8 @@ class Environment(Struct, frozen=True, kw_only=True):
     waf: bool
     images: Literal["build", "promote"]
     log_retention_days: int
+    # Container Insights bills each service of each preview too.
+    insights: bool
     budget_usd: int
     deletion_protection: bool
     notices_email: str | None = None
@@ -252,6 +254,7 @@ def production_faults(config: Environment) -> list[str]:
         "waf must be true in production": config.waf,
         "service-tls must be true in production": config.service_tls,
         "interface-endpoints must be true in production": config.interface_endpoints,
+        "insights must be true in production": config.insights,
         "nat must be per-zone in production": config.nat == "per-zone",
         "spot must be false in production": not config.spot,
         "previews must be false in production": not config.previews,

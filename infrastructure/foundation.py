@@ -38,7 +38,11 @@ class Platform(pulumi.ComponentResource):
         stack, config = args.stack, args.stack.config
         label = f"patient-{stack.name}"
         account_id = aws.get_caller_identity_output().account_id
-        prefixes = (f"{LOGS}/{stack.name}/", f"/aws/lambda/patient-management-{stack.name}-", *((f"{LOGS}/pr-",) if config.previews else ()))
+        prefixes = (
+            f"{LOGS}/{stack.name}/",
+            f"/aws/lambda/patient-management-{stack.name}-",
+            *((f"{LOGS}/pr-",) if config.previews else ()),
+        )
         keys = Keys("data", KeysArgs(stack.name, stack.region, account_id, prefixes), child)
         network = Network(
             label,
@@ -84,7 +88,7 @@ class Platform(pulumi.ComponentResource):
             ),
             child,
         )
-        cluster = Cluster(label, spot=config.spot, opts=child)
+        cluster = Cluster(label, spot=config.spot, insights=config.insights, opts=child)
         certificates = Certificates(label, stack.name, child) if config.service_tls else None
         operations = Operations(
             label,

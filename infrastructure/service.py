@@ -47,6 +47,7 @@ class ServiceArgs:
     replicas: Replicas
     spot: bool
     watched: bool
+    insights: bool
     bounds: Bounds
     door: Door | None = None
 

@@ -21,6 +21,9 @@ class Paper:
         service = kind.split("/")[0].removeprefix("aws:")
         outputs = {"arn": f"arn:aws:{service}:{REGION}:{ACCOUNT}:{label}", "name": label, **inputs}
         outputs |= more(kind, name, label)
+        if kind.startswith("docker-build:"):
+            # By digest, in the repository that it is pushed to.
+            outputs["ref"] = f"{inputs['tags'][0].rpartition(':')[0]}@sha256:{'0' * 64}"
         return str(outputs.get("id", name)), outputs
 
     def child(self, kind: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -73,8 +76,6 @@ def more(kind: str, name: str, label: str) -> dict[str, Any]:
             return {"arnSuffix": f"targetgroup/{name}"}
         case "Repository":
             return {"repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{label}", "arn": arn % ("ecr", label)}
-        case "Image":
-            return {"ref": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}@sha256:{'0' * 64}", "digest": "sha256"}
         case "Cluster":
             return {"arn": arn % ("ecs", f"cluster/{name}")}
         case "LogGroup":

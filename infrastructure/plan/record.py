@@ -11,6 +11,7 @@ import pulumi
 from pulumi.runtime import mocks as pulumi_mocks
 from pulumi.runtime import stack as pulumi_stack
 from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import SETTINGS
 
 from infrastructure.config import PROJECT, Stack, parse_stack
 from infrastructure.program import deploy
@@ -183,6 +184,9 @@ def record(
         asyncio.run(run_in_context())
 
     async def run_in_context() -> None:
+        # What a run that failed left behind belongs to a loop that is closed.
+        SETTINGS.rpc_manager.clear()
+        SETTINGS.outputs.clear()
         pulumi_mocks.set_mocks(
             adapter,
             project=PROJECT,

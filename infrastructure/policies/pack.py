@@ -22,7 +22,7 @@ class Finding:
     message: str
 
 
-def policies() -> list[policy.Policy]:
+def policies() -> list[policy.ResourceValidationPolicy | policy.StackValidationPolicy]:
     return [
         *(resource_policy(rule) for rule in (*DATA_RULES, *RUNNING_RULES)),
         *(stack_policy(rule) for rule in STACK_RULES),

@@ -189,15 +189,6 @@ RUNNING_RULES: tuple[Rule, ...] = (
         demand("no rollback", lambda props: (props.get("deploymentCircuitBreaker") or {}).get("rollback")),
     ),
     Rule(
-        "cluster-insights",
-        ("ECS.12",),
-        ("aws:ecs/cluster:Cluster",),
-        "containers are measured",
-        demand(
-            "Container Insights is off", lambda props: any(each["value"] != "disabled" for each in props["settings"])
-        ),
-    ),
-    Rule(
         "alarm-acts",
         ("CloudWatch.15", "HIPAA.Security-CloudWatchAlarmAction"),
         ("aws:cloudwatch/metricAlarm:MetricAlarm",),

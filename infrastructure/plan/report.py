@@ -1,0 +1,100 @@
+"""The plan as text: resources by component, who may talk to whom, what each role may do, findings, cost."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from infrastructure.plan.cost import ASSUMPTIONS, DAYS_A_MONTH, Line, estimate, total
+from infrastructure.plan.graph import reached
+from infrastructure.plan.record import Recording
+from infrastructure.policies.pack import examine
+
+ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
+
+
+def report(stack: Recording, base: Recording | None) -> str:
+    """`base`: the recording of a preview's base environment, whose platform it runs on."""
+    lines = [
+        f"# {stack.stack.name}: {stack.outputs['url']}",
+        "",
+        "What the program declares, run here with no AWS account: names stand for ids.",
+        *section("Resources by component", resources(stack)),
+        *section("Who may talk to whom", talk(stack, base or stack)),
+        *section("What each role may do", roles(stack)),
+        *section("Policy findings", findings(stack)),
+        *section("Cost", cost(stack, base)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def section(title: str, lines: Iterator[str]) -> list[str]:
+    return ["", f"## {title}", "", *lines]
+
+
+def resources(stack: Recording) -> Iterator[str]:
+    """By the nearest component above."""
+    by_urn = {each.urn: each for each in stack.resources}
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for each in stack.resources:
+        if each.is_component:
+            continue
+        above = by_urn.get(each.parent)
+        while above is not None and not above.is_component:
+            above = by_urn.get(above.parent)
+        label = f"{above.type.rpartition(':')[2]} {above.name}" if above else "stack"
+        found[label][each.type.rpartition(":")[2]] += 1
+    for label in sorted(found):
+        kinds = ", ".join(f"{count} {kind}" if count > 1 else kind for kind, count in sorted(found[label].items()))
+        yield f"- {label}: {kinds}"
+    yield f"- in all: {sum(sum(kinds.values()) for kinds in found.values())} resources"
+
+
+def talk(stack: Recording, platform: Recording) -> Iterator[str]:
+    for edge in reached(stack, platform):
+        yield f"- {edge.source} -> {edge.target}:{edge.port}"
+
+
+def roles(stack: Recording) -> Iterator[str]:
+    for each in sorted(stack.of(ROLE_POLICY), key=lambda policy: policy.name):
+        yield f"- {each.name}"
+        for statement in json.loads(each.inputs["policy"])["Statement"]:
+            yield f"  - {'; '.join(texts(statement['Action']))} on {'; '.join(short(texts(statement['Resource'])))}"
+
+
+def texts(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
+
+
+def short(arns: list[str]) -> list[str]:
+    """Without region and account, which are the same for all."""
+    return [":".join(arn.split(":")[5:]) if arn.startswith("arn:") else arn for arn in arns]
+
+
+def findings(stack: Recording) -> Iterator[str]:
+    found = examine(stack)
+    for each in found:
+        yield f"- {each.rule}: {each.resource}: {each.message}"
+    if not found:
+        yield "none"
+
+
+def cost(stack: Recording, base: Recording | None) -> Iterator[str]:
+    lines = estimate(stack)
+    yield from table(lines)
+    whole = total(lines)
+    yield ""
+    yield f"{whole:.0f} USD a month, {whole / DAYS_A_MONTH:.2f} a day."
+    if base is not None:
+        copy = total(estimate(base))
+        yield f"A full copy of {base.stack.name} would be {copy:.0f} a month, {copy / DAYS_A_MONTH:.2f} a day."
+    yield ""
+    yield "Assumed:"
+    for assumption in ASSUMPTIONS:
+        yield f"- {assumption}"
+
+
+def table(lines: list[Line]) -> Iterator[str]:
+    wide = max(len(line.what) for line in lines)
+    long = max(len(line.quantity) for line in lines)
+    for line in lines:
+        yield f"  {line.what:<{wide}}  {line.quantity:<{long}}  {line.usd_a_month:8.2f}"

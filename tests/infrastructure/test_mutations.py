@@ -1,0 +1,159 @@
+"""The program is broken on purpose, once each way that the design fears, and something says so."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from apps import catalogue
+from apps.catalogue import SERVICES, Resources
+from infrastructure import app, groups, network, service
+from infrastructure.images import ImageSet
+from infrastructure.layout import Spec
+from infrastructure.limits import LimitError
+from infrastructure.plan.configuration import preview_config, read_config
+from infrastructure.plan.paper import Paper
+from infrastructure.plan.record import Recording, record
+from infrastructure.policies.pack import examine
+
+pytestmark = pytest.mark.infrastructure
+
+
+def dev() -> Recording:
+    return record("dev", read_config("dev"), Paper())
+
+
+def findings() -> set[str]:
+    return {finding.rule for finding in examine(dev())}
+
+
+def with_arguments(original: Callable[..., Any], **changes: Any) -> Callable[..., Any]:
+    return lambda *given, **named: original(*given, **{**named, **changes})
+
+
+def test_a_database_in_a_public_subnet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        network.Network,
+        "isolated_subnet_ids",
+        property(lambda self: self.public_subnet_ids, lambda self, _: None),
+        False,
+    )
+    assert "data-isolated" in findings()
+
+
+def test_a_group_open_to_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = groups.connect
+
+    def opened(name: str, source: Any, target: Any, port: int, text: str, opts: Any) -> Any:
+        groups.open_ingress(f"{name}-world", target, port, text, opts, cidr="0.0.0.0/0")
+        return original(name, source, target, port, text, opts)
+
+    monkeypatch.setattr("infrastructure.databases.connect", opened)
+    assert "group-closed" in findings()
+
+
+def test_a_service_that_may_read_anothers_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = app.App.service_args
+
+    def generous(self: app.App, entry: Any, group: Any, locate: Any) -> Any:
+        return dataclasses.replace(original(self, entry, group, locate), secrets=dict(self.secrets))
+
+    monkeypatch.setattr(app.App, "service_args", generous)
+    assert "secrets-own" in findings()
+
+
+def test_an_unencrypted_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pulumi_aws as aws
+
+    monkeypatch.setattr(aws.rds, "Instance", with_arguments(aws.rds.Instance, storage_encrypted=False))
+    assert "database-encrypted" in findings()
+
+
+def test_a_missing_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = service.EcsService
+
+    def hasty(name: str, args: Any, after: Any, opts: Any) -> Any:
+        return original(name, args, [], opts)
+
+    monkeypatch.setattr("infrastructure.app.EcsService", hasty)
+    assert "order" in findings()
+
+
+def test_an_image_by_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = app.App.service_args
+
+    def tagged(self: app.App, entry: Any, group: Any, locate: Any) -> Any:
+        return dataclasses.replace(original(self, entry, group, locate), image="registry/patient-management/it:latest")
+
+    monkeypatch.setattr(app.App, "service_args", tagged)
+    assert "task-digest" in findings()
+    assert ImageSet({}, {}).exported() == {}
+
+
+def test_an_overlapping_cidr(monkeypatch: pytest.MonkeyPatch, account: Any) -> None:
+    from botocore.exceptions import ClientError
+
+    def overlapping(cidr: str, zones: int) -> tuple[Spec, ...]:
+        return (
+            Spec("private", "Private", ("10.0.0.0/19", "10.0.64.0/19")),
+            Spec("isolated", "Isolated", ("10.0.16.0/20", "10.0.96.0/20")),
+            Spec("public", "Public", ("10.0.48.0/21", "10.0.112.0/21")),
+        )
+
+    monkeypatch.setattr("infrastructure.layout.cut", overlapping)
+    with pytest.raises(ClientError, match=r"InvalidSubnet\.Conflict"):
+        record("dev", read_config("dev"), type(account.cloud)())
+
+
+def test_a_fargate_size_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = dataclasses.replace(SERVICES["auth"], resources=Resources(512, 512))
+    monkeypatch.setattr(app, "SERVICES", {**SERVICES, "auth": entry})
+    with pytest.raises(LimitError, match="Fargate has no size of 512 CPU units with 512 MiB"):
+        dev()
+
+
+def test_a_name_over_awss_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = service.EcsService.open_door
+
+    def long(self: Any, name: str, args: Any) -> Any:
+        return original(self, name + "-that-is-longer-than-it-may-be", args)
+
+    monkeypatch.setattr(service.EcsService, "open_door", long)
+    assert "names" in findings()
+
+
+def test_an_edge_that_the_catalogue_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    from infrastructure.databases import PORT as DATABASE_PORT
+    from infrastructure.edges import Edge, calls, edges
+    from infrastructure.plan.graph import reached
+    from infrastructure.stream import PORT as BROKER_PORT
+
+    monkeypatch.setattr(app, "calls", lambda: (*calls(), Edge("billing", "patient", 4000)))
+    stack = dev()
+    found = {edge for edge in reached(stack, stack) if edge.source != "release"}
+    assert found - set(edges(database_port=DATABASE_PORT, broker_port=BROKER_PORT)) == {
+        Edge("billing", "patient", 4000)
+    }
+
+
+def test_a_secret_in_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = catalogue.environment
+
+    def leaking(entry: Any, locate: Any) -> Any:
+        return {**original(entry, locate), "GATEWAY_CLIENT_SECRET": "it was a test"}
+
+    monkeypatch.setattr("infrastructure.app.environment", leaking)
+    assert "task-secrets" in findings()
+
+
+def test_assertions_run_in_preview_mode_too() -> None:
+    """With `preview=True` an `apply` over unknowns never runs: count what was looked at, so that none passes unseen."""
+    references = {"dev": dev().outputs}
+    for name, config in (("dev", read_config("dev")), ("pr-7", preview_config("dev", "us-east-1"))):
+        stack = record(name, config, Paper(), references, preview=True)
+        tasks = stack.of("aws:ecs/taskDefinition:TaskDefinition")
+        seen = sum(json.loads(each.inputs["containerDefinitions"])[0]["readonlyRootFilesystem"] for each in tasks)
+        assert seen == len(SERVICES) + 1
+        assert examine(stack) == []

@@ -1,0 +1,157 @@
+"""Each rule passes on our stacks, and fails on a resource broken in just that way."""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from infrastructure.plan.record import Recording, Resource
+from infrastructure.policies.data import DATA_RULES
+from infrastructure.policies.pack import Finding, examine, examine_resources, examine_stack, policies
+from infrastructure.policies.running import RUNNING_RULES
+from infrastructure.policies.stacks import STACK_RULES
+
+pytestmark = pytest.mark.infrastructure
+RULES = (*DATA_RULES, *RUNNING_RULES)
+Break = Callable[[dict[str, Any]], None]
+
+
+def without(key: str) -> Break:
+    return lambda inputs: inputs.update({key: None})
+
+
+def put(**values: Any) -> Break:
+    return lambda inputs: inputs.update(values)
+
+
+def container(**values: Any) -> Break:
+    def change(inputs: dict[str, Any]) -> None:
+        (found,) = json.loads(inputs["containerDefinitions"])
+        inputs["containerDefinitions"] = json.dumps([{**found, **values}])
+
+    return change
+
+
+def statement(**values: Any) -> Break:
+    def change(inputs: dict[str, Any]) -> None:
+        policy = json.loads(inputs["policy"])
+        policy["Statement"][0] |= values
+        inputs["policy"] = json.dumps(policy)
+
+    return change
+
+
+BROKEN: dict[str, Break] = {
+    "database-not-public": put(publiclyAccessible=True),
+    "database-encrypted": put(storageEncrypted=False),
+    "database-iam": put(iamDatabaseAuthenticationEnabled=False),
+    "database-managed-password": put(manageMasterUserPassword=None, password="it was a test"),
+    "database-backups": put(backupRetentionPeriod=0),
+    "database-logs": without("enabledCloudwatchLogsExports"),
+    "database-monitoring": put(monitoringInterval=0),
+    "database-tls": without("parameters"),
+    "brokers-tls": lambda inputs: inputs["encryptionInfo"]["encryptionInTransit"].update(clientBroker="TLS_PLAINTEXT"),
+    "brokers-authenticated": lambda inputs: inputs["clientAuthentication"].update(unauthenticated=True),
+    "brokers-encrypted": lambda inputs: inputs["encryptionInfo"].pop("encryptionAtRestKmsKeyArn"),
+    "group-closed": put(cidrIpv4="0.0.0.0/0", fromPort=5432, toPort=5432),
+    "group-without-rules": put(ingress=[{"fromPort": 0}]),
+    "group-inline": put(ingress=[{"fromPort": 22, "cidrBlocks": ["0.0.0.0/0"]}]),
+    "balancer-headers": put(dropInvalidHeaderFields=False),
+    "balancer-log": without("accessLogs"),
+    "balancer-tls": put(protocol="HTTPS", sslPolicy="ELBSecurityPolicy-2016-08"),
+    "task-read-only": container(readonlyRootFilesystem=False),
+    "task-not-root": container(user="root"),
+    "task-capabilities": container(linuxParameters={}),
+    "task-log": container(logConfiguration=None),
+    "task-secrets": container(environment=[{"name": "AUTH_CLIENT_SECRET", "value": "it was a test"}]),
+    "task-digest": container(image="registry/gateway:latest"),
+    "task-size": put(cpu="512", memory="512"),
+    "service-private": put(networkConfiguration={"assignPublicIp": True}),
+    "service-rollback": without("deploymentCircuitBreaker"),
+    "key-rotates": put(enableKeyRotation=False),
+    "registry-scan": without("imageScanningConfiguration"),
+    "registry-immutable": put(imageTagMutability="MUTABLE"),
+    "bucket-private": put(blockPublicAcls=False),
+    "log-kept": put(retentionInDays=42),
+    "log-encrypted": without("kmsKeyId"),
+    "alarm-acts": put(alarmActions=[]),
+    "notices-encrypted": without("kmsMasterKeyId"),
+    "secret-key": without("kmsKeyId"),
+    "least-privilege": statement(Action="kms:*", Resource="*"),
+}
+
+
+def test_every_stack_passes_every_rule(stacks: dict[str, Recording]) -> None:
+    assert {name: examine(stack) for name, stack in stacks.items()} == {name: [] for name in stacks}
+
+
+def test_every_rule_has_its_broken_resource() -> None:
+    assert set(BROKEN) == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rule_finds_what_it_is_for(dev: Recording, rule: Any) -> None:
+    whole = next(each for each in dev.resources if each.type in rule.types)
+    broken = changed(whole, BROKEN[rule.name])
+    assert rule.name not in {finding.rule for finding in examine_resources([whole])}
+    assert rule.name in {finding.rule for finding in examine_resources([broken])}
+
+
+def changed(resource: Resource, change: Break) -> Resource:
+    broken = copy.deepcopy(resource)
+    broken.inputs = dict(broken.inputs)
+    change(broken.inputs)
+    return broken
+
+
+def break_stack(dev: Recording, kind: str, name: str, change: Break) -> list[Finding]:
+    resources = [
+        changed(each, change) if each.type == kind and each.name.startswith(name) else each for each in dev.resources
+    ]
+    return examine_stack(resources)
+
+
+def lose(dev: Recording, *kinds: str) -> list[Finding]:
+    return examine_stack([each for each in dev.resources if each.type not in kinds])
+
+
+def rules_of(findings: list[Finding]) -> set[str]:
+    return {finding.rule for finding in findings}
+
+
+def test_stack_rules_find_what_they_are_for(dev: Recording) -> None:
+    public = dev.one("aws:lb/loadBalancer:LoadBalancer", "patient-dev").inputs["subnets"]
+    another = dev.one("aws:iam/rolePolicy:RolePolicy", "dev-auth-execution-start").inputs["policy"]
+    foreign = [{"name": "AUTH_KEY_ENCRYPTION_KEY", "valueFrom": "arn"}]
+    long = "x" * 40
+    found = {
+        "vpc-flows": lose(dev, "aws:ec2/flowLog:FlowLog"),
+        "balancer-firewall": lose(dev, "aws:wafv2/webAclAssociation:WebAclAssociation"),
+        "registry-lifecycle": lose(dev, "aws:ecr/lifecyclePolicy:LifecyclePolicy"),
+        "data-isolated": break_stack(dev, "aws:rds/subnetGroup:SubnetGroup", "", put(subnetIds=public)),
+        "order": examine_stack([forget(each) for each in dev.resources]),
+        "secrets-own": break_stack(
+            dev, "aws:ecs/taskDefinition:TaskDefinition", "dev-billing", container(secrets=foreign)
+        ),
+        "secrets-readable": break_stack(
+            dev, "aws:iam/rolePolicy:RolePolicy", "dev-billing-execution", put(policy=another)
+        ),
+        "names": break_stack(dev, "aws:lb/targetGroup:TargetGroup", "", put(name=long)),
+    }
+    assert set(found) == {rule.name for rule in STACK_RULES}
+    assert {rule for rule, findings in found.items() if rules_of(findings) != {rule}} == set()
+
+
+def forget(resource: Resource) -> Resource:
+    if resource.type != "aws:ecs/service:Service":
+        return resource
+    forgotten = copy.copy(resource)
+    forgotten.dependencies = []
+    return forgotten
+
+
+def test_the_pack_is_made_of_the_same_rules() -> None:
+    assert {str(vars(made)["name"]) for made in policies()} == {each.name for each in RULES} | {each.name for each in STACK_RULES}
+    assert all("(" in str(vars(made)["description"]) for made in policies())
