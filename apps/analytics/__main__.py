@@ -1,7 +1,6 @@
 """Starts analytics: `python -m apps.analytics`; `rebuild` instead makes the figures anew from the whole topic."""
 
 import asyncio
-import os
 import sys
 
 from apps.analytics.app import create_app
@@ -11,8 +10,12 @@ from apps.kit.broker import open_producer
 from apps.kit.database import open_database
 from apps.kit.errors import Unavailable
 from apps.kit.logs import configure_logging
-from apps.kit.settings import SettingsError
-from apps.kit.web import run_until_stopped, serve_http
+from apps.kit.start import read_settings, run_service
+from apps.kit.web import serve_http
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    await serve_http(create_app(settings), settings.host, settings.port, stop)
 
 
 async def rebuild_figures(settings: Settings) -> None:
@@ -25,27 +28,14 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["rebuild"]):
         print("usage: python -m apps.analytics [rebuild]", file=sys.stderr)
         return 2
-    try:
-        settings = Settings.from_environment(os.environ)
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
+    settings = read_settings(Settings.from_environment)
+    if not arguments:
+        return run_service(settings, serve)
     configure_logging(settings.log_format)
-    if arguments:
-        try:
-            asyncio.run(rebuild_figures(settings))
-        except Unavailable as error:
-            print(f"nothing was changed: {error.code}", file=sys.stderr)
-            return 1
-        return 0
-
-    async def run(stop: asyncio.Event) -> None:
-        await serve_http(create_app(settings), settings.host, settings.port, stop)
-
     try:
-        run_until_stopped(run)
-    except OSError as error:
-        print(error, file=sys.stderr)
+        asyncio.run(rebuild_figures(settings))
+    except Unavailable as error:
+        print(f"nothing was changed: {error.code}", file=sys.stderr)
         return 1
     return 0
 

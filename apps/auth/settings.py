@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from apps.auth.roles import ROLES
 from apps.kit.claims import ALGORITHMS
-from apps.kit.database import DatabaseSettings
+from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.settings import ENVIRONMENTS, Environment
 
 KEY_BYTES = 32
@@ -56,7 +56,7 @@ class Settings:
             port=env.integer("PORT", minimum=1, maximum=65535),
             issuer=issuer,
             log_format=env.choice("LOG_FORMAT", ("text", "json"), "json"),
-            database=DatabaseSettings(env.require("AUTH_DATABASE_URL"), env.flag("DATABASE_IAM")),
+            database=read_database_settings(env, "auth"),
             key_encryption_key=read_key(env, "AUTH_KEY_ENCRYPTION_KEY"),
             signing_algorithm=env.choice("AUTH_SIGNING_ALGORITHM", ALGORITHMS, "RS256"),
             password_login_enabled=password_login_enabled,

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from apps.kit.database import DatabaseSettings
+from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.settings import ENVIRONMENTS, Environment
-from apps.kit.tokens import VerifierSettings
+from apps.kit.tokens import VerifierSettings, read_verifier_settings
 
 SERVICE = "billing"
 
@@ -25,23 +25,14 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
         """Raises SettingsError, which names every fault."""
         env = Environment(environ)
-        public_url = env.url("PUBLIC_URL")
         settings = cls(
             environment=env.choice("ENVIRONMENT", ENVIRONMENTS),
             host=env.require("HOST"),
             port=env.integer("PORT", minimum=1, maximum=65535),
             log_format=env.choice("LOG_FORMAT", ("text", "json")),
-            public_url=public_url,
-            database=DatabaseSettings(
-                url=env.url("BILLING_DATABASE_URL", ("postgresql",)), iam=env.flag("DATABASE_IAM")
-            ),
-            verifier=VerifierSettings(
-                issuer=public_url,
-                audiences=(SERVICE, public_url),
-                auth_url=env.url("AUTH_URL"),
-                client_id=f"service-{SERVICE}",
-                client_secret=env.require("BILLING_CLIENT_SECRET"),
-            ),
+            public_url=env.url("PUBLIC_URL"),
+            database=read_database_settings(env, SERVICE),
+            verifier=read_verifier_settings(env, SERVICE, SERVICE),
         )
         env.check()
         return settings

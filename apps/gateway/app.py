@@ -14,12 +14,12 @@ from apps.gateway.billing import Billing
 from apps.gateway.cors import cors_middleware
 from apps.gateway.edge import Edge
 from apps.gateway.limits import RateLimiter
-from apps.gateway.outcome import render
 from apps.gateway.pages import document_routes
 from apps.gateway.proxy import Proxy, open_session
 from apps.gateway.routes import public_routes
 from apps.gateway.settings import Settings
 from apps.kit.credentials import ServiceCredentials
+from apps.kit.outcomes import render_error
 from apps.kit.rpc import open_channel
 from apps.kit.tokens import Verifier, VerifierSettings, open_verifier
 from apps.kit.web import Readiness, create_web_app, health_routes
@@ -78,7 +78,7 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
             *cors_middleware(settings.cors_allowed_origins),
             Middleware(Edge, settings=settings, limiter=RateLimiter(settings.bounds.requests_per_minute)),
         ),
-        render=render,
+        render=render_error,
     )
 
 

@@ -10,9 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apps.gateway.addresses import client_address, limit_key
 from apps.gateway.limits import Decision, RateLimiter, rate_limit_header
-from apps.gateway.outcome import render
 from apps.gateway.settings import Settings
 from apps.kit.errors import NotFound, Problem, TooManyRequests, Unavailable
+from apps.kit.outcomes import render_error
 from apps.kit.scopes import Principal
 
 HEALTH_PATHS = frozenset({b"/livez", b"/readyz"})
@@ -86,7 +86,7 @@ class Edge:
             if problem is None:
                 await self.app(scope, receive, send_with_headers)
             else:
-                await render(Request(scope), problem)(scope, receive, send_with_headers)
+                await render_error(Request(scope), problem)(scope, receive, send_with_headers)
         finally:
             self._running -= 1
             route = scope.get("route")

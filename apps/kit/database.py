@@ -15,6 +15,7 @@ import asyncpg
 import databases
 
 from apps.kit.errors import Unavailable
+from apps.kit.settings import Environment
 
 POOL_SIZE = 10
 ACQUIRE_TIMEOUT_SECONDS = 2.0
@@ -58,6 +59,12 @@ class DatabaseSettings:
     url: str = field(repr=False)
     iam: bool = False
     pool_size: int = POOL_SIZE
+
+
+def read_database_settings(environment: Environment, name: str) -> DatabaseSettings:
+    """`<NAME>_DATABASE_URL` and `DATABASE_IAM`."""
+    url = environment.url(f"{name.upper()}_DATABASE_URL", ("postgresql",))
+    return DatabaseSettings(url, environment.flag("DATABASE_IAM"))
 
 
 class Database:

@@ -65,4 +65,4 @@ class Environment:
     def check(self) -> None:
         """Raises SettingsError where anything was wrong; call it before the settings are used."""
         if self._faults:
-            raise SettingsError("\n".join(self._faults))
+            raise SettingsError("\n".join(dict.fromkeys(self._faults)))

@@ -18,6 +18,7 @@ from apps.kit.credentials import ServiceCredentials
 from apps.kit.errors import Problem, Unauthorized, Unavailable
 from apps.kit.revocations import Revocations, parse_revocations
 from apps.kit.scopes import Principal
+from apps.kit.settings import Environment
 
 TOKEN_LIFE_SECONDS = 600
 MAX_TOKEN_CHARS = 8192
@@ -43,6 +44,18 @@ class VerifierSettings:
     auth_url: str
     client_id: str
     client_secret: str = field(repr=False)
+
+
+def read_verifier_settings(environment: Environment, service: str, *audiences: str) -> VerifierSettings:
+    """For people's and clients' tokens, whose audience is the public URL, and for those of `audiences`."""
+    public_url = environment.url("PUBLIC_URL")
+    return VerifierSettings(
+        issuer=public_url,
+        audiences=(*audiences, public_url),
+        auth_url=environment.url("AUTH_URL"),
+        client_id=f"service-{service}",
+        client_secret=environment.require(f"{service.upper()}_CLIENT_SECRET"),
+    )
 
 
 class Source(Protocol):

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import sys
 
 import aiohttp
@@ -12,9 +11,9 @@ from apps.kit.credentials import ServiceCredentials
 from apps.kit.database import UNAVAILABLE, open_database
 from apps.kit.logs import configure_logging
 from apps.kit.rpc import open_channel
-from apps.kit.settings import SettingsError
+from apps.kit.start import read_settings, run_service
 from apps.kit.tokens import open_verifier
-from apps.kit.web import run_until_stopped, serve_http
+from apps.kit.web import serve_http
 from apps.patient.app import create_app
 from apps.patient.destinations import RpcBilling
 from apps.patient.outbox import retry_parked, select_parked
@@ -72,16 +71,12 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     arguments = parse_arguments()
-    try:
-        settings = Settings.from_environment(os.environ)
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
+    settings = read_settings(Settings.from_environment)
+    if arguments.command is None:
+        return run_service(settings, serve)
     configure_logging(settings.log_format)
     try:
-        if arguments.command is None:
-            run_until_stopped(lambda stop: serve(settings, stop))
-        elif arguments.action == "list":
+        if arguments.action == "list":
             asyncio.run(list_parked(settings))
         else:
             asyncio.run(retry(settings, None if arguments.all else arguments.ids))

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.kit.errors import BadRequest, Gone, NotFound, NotImplementedYet, Unprocessable, UnsupportedMediaType
+from apps.kit.outcomes import FHIR_PATH
 from apps.kit.scopes import Principal
 from apps.kit.web import PUBLIC, Operation, PolicedRoute, Policy, principal_of, smart
 from apps.patient.answers import (
@@ -26,7 +27,6 @@ from apps.patient.changes import Version, format_instant
 from apps.patient.codec import FHIR_MEDIA_TYPE, Resource, decode, encode, read_fhir_body
 from apps.patient.criteria import DEFAULT_COUNT, make_cursor, parse_count, parse_criteria
 from apps.patient.idempotency import read_claim
-from apps.patient.outcomes import FHIR_PATH
 from apps.patient.reading import read_current, read_versions
 from apps.patient.record import check_found
 from apps.patient.schema import RESOURCE_TYPES

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.kit.errors import BadRequest, Unprocessable
+from apps.kit.outcomes import expression_of
 from apps.patient.changes import Author, change_of
 from apps.patient.criteria import make_cursor, parse_criteria, parse_cursor, split_values, unescape
 from apps.patient.events import messages_of
 from apps.patient.facts import clinical_facts, code_keys, display_name, first_address, fold, patient_facts, term_key
 from apps.patient.mrn import SYSTEM, format_mrn, with_mrn
-from apps.patient.outcomes import expression_of
 from apps.patient.periods import parse_span
 from apps.patient.registration import Registration, merge, parse_registration, patient_of
 

@@ -1,21 +1,23 @@
 """Errors under `/fhir/R4`: a Problem as an OperationOutcome (https://hl7.org/fhir/R4/operationoutcome.html)."""
 
 import re
+from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from apps.kit.errors import Fault, Problem
 from apps.kit.web import render_problem
-from apps.patient.codec import FHIR_MEDIA_TYPE, Resource, encode
-from apps.patient.schema import words
 
 FHIR_PATH = "/fhir/R4"
 # https://hl7.org/fhir/R4/valueset-issue-type.html
-_ISSUE_TYPES = words(
-    "invalid structure required value invariant security login unknown expired forbidden suppressed processing"
-    " not-supported duplicate multiple-matches not-found deleted too-long code-invalid extension too-costly"
-    " business-rule conflict transient lock-error no-store exception timeout incomplete throttled informational"
+_ISSUE_TYPES = frozenset(
+    (
+        "invalid structure required value invariant security login unknown expired forbidden suppressed processing"
+        " not-supported duplicate multiple-matches not-found deleted too-long code-invalid extension too-costly"
+        " business-rule conflict transient lock-error no-store exception timeout incomplete throttled informational"
+    ).split()  # noqa: SIM905 - a list of them would be a page
 )
 _BY_STATUS = {
     400: "invalid",
@@ -23,6 +25,7 @@ _BY_STATUS = {
     403: "forbidden",
     404: "not-found",
     405: "not-supported",
+    408: "timeout",
     409: "conflict",
     410: "deleted",
     412: "conflict",
@@ -32,6 +35,7 @@ _BY_STATUS = {
     429: "throttled",
     501: "not-supported",
     503: "transient",
+    504: "timeout",
 }
 
 
@@ -42,17 +46,19 @@ def render_error(request: Request, problem: Problem) -> Response:
         return render_problem(request, problem)
     root = path.removeprefix(FHIR_PATH).strip("/").partition("/")[0] or "Bundle"
     body = outcome_of(problem, root)
-    return Response(encode(body), problem.status, headers=problem.headers, media_type=FHIR_MEDIA_TYPE)
+    return Response(
+        msgspec.json.encode(body), problem.status, headers=problem.headers, media_type="application/fhir+json"
+    )
 
 
-def outcome_of(problem: Problem, root: str) -> Resource:
+def outcome_of(problem: Problem, root: str) -> dict[str, Any]:
     faults = problem.faults or (Fault(problem.code, problem.detail or problem.code),)
     return {"resourceType": "OperationOutcome", "issue": [_issue(fault, problem, root) for fault in faults]}
 
 
-def _issue(fault: Fault, problem: Problem, root: str) -> Resource:
+def _issue(fault: Fault, problem: Problem, root: str) -> dict[str, Any]:
     code = fault.code if fault.code in _ISSUE_TYPES else _BY_STATUS.get(problem.status, "exception")
-    issue: Resource = {
+    issue: dict[str, Any] = {
         "severity": "fatal" if problem.status >= 500 else "error",
         "code": code,
         "details": {"coding": [{"system": "urn:patient-management:error", "code": problem.code}]},

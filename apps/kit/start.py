@@ -1,0 +1,51 @@
+"""How a service's process begins and ends: settings read or refused, then served until it is told to stop."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
+
+import uvloop
+
+from apps.kit.logs import configure_logging
+from apps.kit.settings import SettingsError
+
+
+class ServiceSettings(Protocol):
+    @property
+    def log_format(self) -> str: ...
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def read_settings(read: Callable[[Mapping[str, str]], S]) -> S:
+    """The environment's settings; where it has a fault, a line for each of them and exit status 2."""
+    try:
+        return read(os.environ)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def run_service(settings: S, serve: Callable[[S, asyncio.Event], Awaitable[None]]) -> int:
+    """Runs `serve(settings, stop)` on uvloop; SIGTERM and SIGINT set `stop`. Gives the exit status: 1 where, say, the
+    port is taken."""
+    configure_logging(settings.log_format)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(settings, stop)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run())
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
