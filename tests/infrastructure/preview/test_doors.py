@@ -1,15 +1,11 @@
-"""What the code of a pull request cannot reach, door by door: by IAM, by the runner, and in a real PostgreSQL."""
+"""What the code of a pull request cannot reach, door by door: by IAM and by the runner."""
 
 import json
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from apps.catalogue import DATABASES
-from apps.release.bootstrap import bootstrap, drop
-from infrastructure.local.postgres import Postgres
 from infrastructure.plan.configuration import read_config
 from infrastructure.plan.paper import ACCOUNT, REGION, Paper
 from infrastructure.plan.record import Recording, Resource, record
@@ -17,8 +13,7 @@ from infrastructure.preview.settings import state_bucket
 from infrastructure.runner.handler import Refused, plan
 from tests.infrastructure.preview.policies import allowed
 
-infrastructure = pytest.mark.infrastructure
-integration = pytest.mark.integration
+pytestmark = pytest.mark.infrastructure
 
 BUCKET = "arn:aws:s3:::preview-state"
 STATES = f"{BUCKET}/.pulumi/stacks/patient-management"
@@ -58,7 +53,6 @@ PREVIEW_ROLE = f"arn:aws:iam::{ACCOUNT}:role/preview/pr-1-gateway-task-1234567"
 DEV_ROLE = f"arn:aws:iam::{ACCOUNT}:role/dev-gateway-task-1234567"
 
 
-@infrastructure
 @pytest.mark.parametrize(
     ("action", "resource", "context"),
     [
@@ -103,7 +97,6 @@ def test_pull_requests_workflow_cannot(runs: list[Any], action: str, resource: s
     assert not allowed(runs, action, resource, context)
 
 
-@infrastructure
 def test_pull_requests_workflow_can_do_its_work(base: Recording, runs: list[Any]) -> None:
     stream = str(base.outputs["platform"]["stream_arn"]).replace(":cluster/", ":topic/")
     runner = base.outputs["platform"]["preview_runner_name"]
@@ -130,7 +123,6 @@ def test_pull_requests_workflow_can_do_its_work(base: Recording, runs: list[Any]
         assert allowed(runs, action, resource, context), action
 
 
-@infrastructure
 def test_policy_of_previews_is_their_boundary_too_and_fits(base: Recording) -> None:
     role = base.one("aws:iam/role:Role", "github-preview")
     made = base.one("aws:iam/policy:Policy", "github-preview")
@@ -139,7 +131,6 @@ def test_policy_of_previews_is_their_boundary_too_and_fits(base: Recording) -> N
     assert len("".join(made.inputs["policy"].split())) <= 5_500
 
 
-@infrastructure
 def test_each_role_is_taken_on_by_its_own_environment_of_the_one_repository(base: Recording) -> None:
     subjects = {}
     for part in ("deploy", "look", "preview"):
@@ -157,7 +148,6 @@ def test_each_role_is_taken_on_by_its_own_environment_of_the_one_repository(base
     }
 
 
-@infrastructure
 def test_who_looks_reads_no_data_and_changes_nothing(base: Recording) -> None:
     # ReadOnlyAccess, at its widest.
     widest = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -166,7 +156,6 @@ def test_who_looks_reads_no_data_and_changes_nothing(base: Recording) -> None:
         assert not allowed(looks, action, "anything")
 
 
-@infrastructure
 def test_deployment_neither_widens_its_own_rights_nor_reads_what_it_keeps(base: Recording) -> None:
     deploys = [policy(base, "rolePolicy:RolePolicy", "github-deploy")]
     itself = f"arn:aws:iam::{ACCOUNT}:role/github-deploy-1234567"
@@ -176,7 +165,6 @@ def test_deployment_neither_widens_its_own_rights_nor_reads_what_it_keeps(base: 
     assert allowed(deploys, "iam:CreateRole", DEV_ROLE)
 
 
-@infrastructure
 def test_state_of_previews_lies_where_the_driver_looks_for_it(base: Recording) -> None:
     assert base.one("aws:s3/bucket:Bucket", "preview-state").inputs["bucket"] == state_bucket(ACCOUNT, REGION)
     encryption = base.of("aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration")
@@ -190,7 +178,6 @@ def tasks_of(preview: Recording) -> list[Resource]:
     return [role for role in preview.of("aws:iam/role:Role") if role.name.endswith("-task")]
 
 
-@infrastructure
 def test_task_of_a_preview_enters_its_own_databases_and_no_others(dev: Recording, preview: Recording) -> None:
     boundary = json.loads(
         next(each for each in dev.of("aws:iam/policy:Policy") if "preview" in each.name).inputs["policy"]
@@ -208,7 +195,6 @@ def test_task_of_a_preview_enters_its_own_databases_and_no_others(dev: Recording
                 assert not (allowed(own, "rds-db:connect", arn) and allowed([boundary], "rds-db:connect", arn))
 
 
-@infrastructure
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
@@ -233,7 +219,6 @@ def test_no_policy_that_a_pull_request_writes_opens_what_its_boundary_shuts(
     assert not allowed([json.loads(boundaries[0].inputs["policy"])], action, resource)
 
 
-@infrastructure
 @pytest.mark.parametrize(
     "event",
     [
@@ -253,70 +238,6 @@ def test_runner_of_previews_refuses_what_is_no_number(event: dict[str, object]) 
         plan({"MODE": "preview", "FAMILY": "dev-release"}, event)
 
 
-@infrastructure
 def test_runner_of_previews_names_only_the_previews_databases() -> None:
     steps = plan({"MODE": "preview", "FAMILY": "dev-release"}, {"action": "drop", "pr": 1})
     assert steps == [("dev-release", ["drop", "--prefix", "pr_1_"])]
-
-
-def passwords(role: str) -> str:
-    return f"secret of {role}"
-
-
-@pytest.fixture
-def beside(postgres: Postgres) -> Any:
-    """The databases of two previews beside the base's, each with a row of its own."""
-    prefixes = ("", "pr_1_", "pr_12_")
-    names = ("door",)
-    for prefix in prefixes:
-        bootstrap(postgres.admin_url, names, prefix=prefix, password_of=passwords)
-    yield postgres
-    for prefix in prefixes[1:]:
-        drop(postgres.admin_url, names, prefix=prefix)
-    with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
-        connection.execute("DROP DATABASE door WITH (FORCE)")
-        for role in ("door", "door_owner"):
-            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
-
-
-def enter(postgres: Postgres, role: str, database: str) -> None:
-    with psycopg.connect(
-        host=postgres.host, port=postgres.port, user=role, password=passwords(role), dbname=database, connect_timeout=10
-    ) as connection:
-        connection.execute("SELECT 1")
-
-
-@integration
-@pytest.mark.parametrize("role", ["pr_1_door", "pr_1_door_owner"])
-@pytest.mark.parametrize("database", ["door", "pr_12_door"])
-def test_preview_cannot_enter_the_bases_database_nor_another_previews(
-    beside: Postgres, role: str, database: str
-) -> None:
-    enter(beside, role, "pr_1_door")
-    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-        enter(beside, role, database)
-
-
-@integration
-def test_preview_cannot_take_on_another_role(beside: Postgres) -> None:
-    for other in ("door_owner", "pr_12_door_owner", "pr_1_door_owner"):
-        with psycopg.connect(
-            host=beside.host, port=beside.port, user="pr_1_door", password=passwords("pr_1_door"), dbname="pr_1_door"
-        ) as connection:
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(other)))
-
-
-@integration
-def test_drop_of_one_preview_leaves_the_one_whose_name_it_begins(beside: Postgres) -> None:
-    drop(beside.admin_url, ("door",), prefix="pr_1_")
-    enter(beside, "pr_12_door", "pr_12_door")
-    enter(beside, "door", "door")
-
-
-@integration
-@pytest.mark.parametrize("prefix", ["", "pr_1", "pr__", "patient", "pr_0_", "%"])
-def test_drop_refuses_what_is_no_previews_prefix(beside: Postgres, prefix: str) -> None:
-    with pytest.raises(ValueError, match="only a preview"):
-        drop(beside.admin_url, ("door",), prefix=prefix)
-    enter(beside, "door", "door")
