@@ -1,8 +1,12 @@
 """Signing keys rotate while tokens stay good; expired rows go; nothing is stored in the clear."""
 
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from joserfc import jws
@@ -11,11 +15,12 @@ from apps.auth.cleanup import EXPIRED, clean_up
 from apps.auth.keys import advance_keys, select_key_ring, withdraw_keys
 from apps.auth.sealing import SealBroken, seal, unseal
 from apps.kit.database import DatabaseSettings, open_database
-from tests.auth.conftest import Auth, free_port, make_settings, serve
+from tests.auth.conftest import Auth
 
 pytestmark = pytest.mark.integration
 
 SECRET = b"k" * 32
+MakeDatabase = Callable[[str], AbstractContextManager[tuple[str, str]]]
 
 
 async def states(connection: Any) -> list[str]:
@@ -86,14 +91,13 @@ def test_sealed_value_does_not_open_elsewhere() -> None:
             unseal(SECRET, changed, purpose)
 
 
-def test_replicas_starting_at_once_make_one_key(auth_database: str) -> None:
-    with httpx.Client() as client:
-        for one in serve(make_settings(auth_database, free_port())):
-            for other in serve(make_settings(auth_database, free_port())):
-                keys = [client.get(f"{auth.url}/.well-known/jwks.json").json() for auth in (one, other)]
-                assert keys[0] == keys[1]
-                rows = one.sql("SELECT 1 FROM signing_keys WHERE state = 'active'")
-                assert len(rows) == 1
+async def test_replicas_starting_at_once_make_one_key(make_database: MakeDatabase) -> None:
+    with make_database("auth") as (url, _):
+        connections = [await asyncpg.connect(url) for _ in range(4)]
+        await asyncio.gather(*(advance_keys(connection, SECRET, "RS256") for connection in connections))
+        assert await states(connections[0]) == ["active"]
+        for connection in connections:
+            await connection.close()
 
 
 def test_every_token_names_its_key(auth: Auth) -> None:
