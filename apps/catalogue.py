@@ -130,6 +130,8 @@ SERVICES: Mapping[str, Service] = {
             settings=(
                 "AUTH_PASSWORD_LOGIN_ENABLED",
                 "CORS_ALLOWED_ORIGINS",
+                "MAX_BODY_BYTES",
+                "MAX_BUNDLE_BYTES",
                 "RATE_LIMIT_REQUESTS_PER_MINUTE",
                 "TLS_SELF_SIGNED",
                 "TRUSTED_PROXIES",
@@ -159,6 +161,7 @@ SERVICES: Mapping[str, Service] = {
             produces=("patient",),
             calls=("auth", "billing"),
             secrets=("PATIENT_CLIENT_SECRET",),
+            settings=("MAX_BODY_BYTES", "MAX_BUNDLE_BYTES", "MAX_BUNDLE_ENTRIES"),
         ),
         Service(
             "billing",

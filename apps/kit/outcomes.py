@@ -13,11 +13,12 @@ from apps.kit.web import render_problem
 FHIR_PATH = "/fhir/R4"
 # https://hl7.org/fhir/R4/valueset-issue-type.html
 _ISSUE_TYPES = frozenset(
-    (
+    re.findall(
+        "[a-z-]+",
         "invalid structure required value invariant security login unknown expired forbidden suppressed processing"
         " not-supported duplicate multiple-matches not-found deleted too-long code-invalid extension too-costly"
-        " business-rule conflict transient lock-error no-store exception timeout incomplete throttled informational"
-    ).split()  # noqa: SIM905 - a list of them would be a page
+        " business-rule conflict transient lock-error no-store exception timeout incomplete throttled informational",
+    )
 )
 _BY_STATUS = {
     400: "invalid",

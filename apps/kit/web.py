@@ -81,7 +81,7 @@ class Operation:
 class PolicedRoute(Route):
     """A path and its operations; the token is verified and the policy checked before an endpoint runs."""
 
-    def __init__(self, path: str, *operations: Operation, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, path: str, *operations: Operation, max_body_bytes: int | None = None) -> None:
         self.operations: Mapping[str, Operation] = {operation.method: operation for operation in operations}
         self.max_body_bytes = max_body_bytes
         super().__init__(path, self._dispatch, methods=list(self.operations))
@@ -93,7 +93,8 @@ class PolicedRoute(Route):
             if not operation.policy.check(principal, request):
                 raise Forbidden("insufficient_scope", f"this needs {operation.policy.name}")
             request.state.principal = principal
-        return await operation.endpoint(Request(request.scope, bound_body(request, self.max_body_bytes)))
+        max_body_bytes = self.max_body_bytes or request.app.state.max_body_bytes
+        return await operation.endpoint(Request(request.scope, bound_body(request, max_body_bytes)))
 
 
 def bound_body(request: Request, max_body_bytes: int) -> Receive:
@@ -232,8 +233,12 @@ def create_web_app(
     lifespan: Lifespan[Starlette] | None,
     middleware: tuple[Middleware, ...] = (),
     render: Renderer = render_problem,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Starlette:
-    """A Starlette application with the house's rules. `lifespan` yields the state; `verifier` must be in it."""
+    """A Starlette application with the house's rules. `lifespan` yields the state; `verifier` must be in it.
+
+    `max_body_bytes` bounds the bodies of the routes that have no bound of their own.
+    """
 
     async def handle_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
@@ -245,12 +250,14 @@ def create_web_app(
         assert isinstance(error, HTTPException)
         return render(request, problem_of_status(error.status_code, error.headers))
 
-    return Starlette(
+    app = Starlette(
         routes=routes,
         lifespan=lifespan,
         middleware=[Middleware(RequestContextMiddleware, render=render), *middleware],
         exception_handlers={Problem: handle_problem, HTTPException: handle_http},
     )
+    app.state.max_body_bytes = max_body_bytes
+    return app
 
 
 def every_route(app: Starlette) -> list[PolicedRoute]:

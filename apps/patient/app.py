@@ -62,8 +62,8 @@ def create_app(
             return Readiness(("database",), tuple(degraded))
         return Readiness(() if verifier.has_keys else ("keys",), tuple(degraded))
 
-    routes = [*health_routes(readiness), *simple_routes(), *fhir_routes()]
-    return create_web_app(routes, lifespan=lifespan, render=render_error)
+    routes = [*health_routes(readiness), *simple_routes(), *fhir_routes(settings.max_bundle_bytes)]
+    return create_web_app(routes, lifespan=lifespan, render=render_error, max_body_bytes=settings.max_body_bytes)
 
 
 @asynccontextmanager

@@ -31,7 +31,6 @@ from apps.patient.schema import RESOURCE_TYPES
 from apps.patient.validation import MAX_FAULTS, find_faults
 from apps.patient.writing import insert_changes
 
-MAX_ENTRIES = 5_000
 # The event loop gets its turn after so many entries: about 5 ms of validation.
 TURN_ENTRIES = 20
 
@@ -50,7 +49,7 @@ class Entry:
     own: str | None
 
 
-async def parse_bundle(body: Any, principal: Principal) -> list[Entry]:
+async def parse_bundle(body: Any, principal: Principal, max_entries: int) -> list[Entry]:
     """Raises Unprocessable with everything that is wrong, ContentTooLarge, and Forbidden for a type without scope."""
     if not isinstance(body, dict) or body.get("resourceType") != "Bundle":
         raise Unprocessable("not_a_bundle", "expected a Bundle", pointer="/resourceType")
@@ -59,8 +58,8 @@ async def parse_bundle(body: Any, principal: Principal) -> list[Entry]:
     items = body.get("entry")
     if not isinstance(items, list) or not items:
         raise Unprocessable("empty_bundle", "expected entries", pointer="/entry")
-    if len(items) > MAX_ENTRIES:
-        raise ContentTooLarge("too_many_entries", f"a Bundle has at most {MAX_ENTRIES} entries", pointer="/entry")
+    if len(items) > max_entries:
+        raise ContentTooLarge("too_many_entries", f"a Bundle has at most {max_entries} entries", pointer="/entry")
     entries: list[Entry] = []
     faults: list[Fault] = []
     urls: set[str] = set()

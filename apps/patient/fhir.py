@@ -33,8 +33,6 @@ from apps.patient.schema import RESOURCE_TYPES
 from apps.patient.searching import count_matches, search
 from apps.patient.validation import find_faults
 
-MAX_BUNDLE_BYTES = 16 * 1024 * 1024
-
 
 def _may_create_any(principal: Principal, request: Request) -> bool:
     return any(principal.access_to(name, "c") for name in RESOURCE_TYPES)
@@ -44,10 +42,10 @@ def _may_create_any(principal: Principal, request: Request) -> bool:
 ANY_CREATE = Policy("*.c", _may_create_any)
 
 
-def fhir_routes() -> list[BaseRoute]:
+def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
     one, history = FHIR_PATH + "/{type}/{id}", FHIR_PATH + "/{type}/{id}/_history"
     return [
-        PolicedRoute(FHIR_PATH, Operation("POST", transaction, ANY_CREATE), max_body_bytes=MAX_BUNDLE_BYTES),
+        PolicedRoute(FHIR_PATH, Operation("POST", transaction, ANY_CREATE), max_body_bytes=max_bundle_bytes),
         PolicedRoute(FHIR_PATH + "/metadata", Operation("GET", metadata, PUBLIC)),
         PolicedRoute(FHIR_PATH + "/Patient/{id}/$everything", Operation("GET", everything, smart("r", "Patient"))),
         PolicedRoute(FHIR_PATH + "/{type}/_search", Operation("POST", search_by_form, smart("s"))),
@@ -107,7 +105,7 @@ async def everything(request: Request) -> Response:
 
 async def transaction(request: Request) -> Response:
     body = await read_fhir_body(request)
-    entries = await parse_bundle(decode(body), principal_of(request))
+    entries = await parse_bundle(decode(body), principal_of(request), request.state.settings.max_bundle_entries)
     outcomes = await write_bundle(record_of(request), entries, author_of(request), read_claim(request, body))
     headers = {"Idempotency-Replayed": "true"} if outcomes[0].replayed else None
     return FhirResponse(response_of(outcomes, base_of(request)), headers=headers)

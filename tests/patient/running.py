@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import asyncpg
@@ -212,10 +212,10 @@ def free_port() -> int:
 
 @contextmanager
 def open_service(
-    database_url: str, billing: FakeBilling | None = None, publisher: FakePublisher | None = None
+    database_url: str, billing: FakeBilling | None = None, publisher: FakePublisher | None = None, **bounds: Any
 ) -> Iterator[Service]:
     """The service in a thread with a loop of its own, so that tests may block."""
-    settings = make_settings(database_url, free_port())
+    settings = replace(make_settings(database_url, free_port()), **bounds)
     verifier, billing, publisher = FakeVerifier(), billing or FakeBilling(), publisher or FakePublisher()
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.patient.running import Service, principal, wait_for
+from tests.patient.running import Service, open_service, principal, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -117,6 +117,16 @@ def test_one_bad_entry_refuses_all_and_is_named(service: Service, spoil: Any, ex
 )
 def test_what_is_no_transaction_is_refused(service: Service, body: dict[str, Any], status: int) -> None:
     assert service.call("POST", "/fhir/R4", json=body).status_code == status
+
+
+def test_bounds_are_settings(patient_database: str) -> None:
+    with open_service(patient_database, max_body_bytes=1024, max_bundle_bytes=4096, max_bundle_entries=3) as service:
+        assert service.call("POST", "/fhir/R4", json=bundle(history())).status_code == 200
+        assert service.call("POST", "/fhir/R4", json=bundle(history() + history())).status_code == 413
+        padded = bundle(history()) | {"id": "x" * 4096}
+        assert service.call("POST", "/fhir/R4", json=padded).status_code == 413
+        patient = {"resourceType": "Patient", "name": [{"family": "y" * 1024}]}
+        assert service.call("POST", "/fhir/R4/Patient", json=patient).status_code == 413
 
 
 def test_bundle_over_a_mebibyte_is_taken_and_one_over_sixteen_is_not(service: Service) -> None:
