@@ -55,11 +55,8 @@ def imported_by(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("name", [*SERVICES, "kit"])
 def test_no_service_imports_another(name: str) -> None:
     others = {f"apps.{other}" for other in (*SERVICES, "release") if other != name} | {"infrastructure"}
-    if name in SERVICES:
-        # Its migrations alone ask the release for the name of the role that they grant to.
-        allowed = {"apps.release.grants.runtime_role"}
-    else:
-        allowed = set()
+    # A service's migrations alone ask the release for the name of the role that they grant to.
+    allowed = {"apps.release.grants.runtime_role"} if name in SERVICES else set()
     for path in sorted((APPS / name).rglob("*.py")):
         for module in imported_by(path):
             parts = module.split(".")
