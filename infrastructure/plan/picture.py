@@ -51,7 +51,7 @@ def boxes(stack: Recording) -> dict[str, Box]:
     }
     others = sorted(name for name in SERVICES if name != "gateway")
     for index, name in enumerate(others):
-        found[name] = service(name, 690, 150 + 130 * index)
+        found[name] = service(name, 690, 140 + 128 * index)
     addresses = {each.outputs["address"]: each for each in stack.of("aws:rds/instance:Instance")}
     named = stack.outputs["platform"]["database_addresses"]
     for name in others:
@@ -61,7 +61,7 @@ def boxes(stack: Recording) -> dict[str, Box]:
             found[database(owned)] = box
     topic = ", ".join(TOPICS)
     brokers = stack.of("aws:msk/cluster:Cluster")[0].inputs["numberOfBrokerNodes"]
-    found[BROKER] = Box(f"MSK, {brokers} brokers", f"topics {topic}", 960, 150 + 130 * len(others))
+    found[BROKER] = Box(f"MSK, {brokers} brokers", f"topics {topic}", 960, 140 + 128 * len(others))
     return found
 
 

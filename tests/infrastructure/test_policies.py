@@ -153,5 +153,7 @@ def forget(resource: Resource) -> Resource:
 
 
 def test_the_pack_is_made_of_the_same_rules() -> None:
-    assert {str(vars(made)["name"]) for made in policies()} == {each.name for each in RULES} | {each.name for each in STACK_RULES}
+    assert {str(vars(made)["name"]) for made in policies()} == {each.name for each in RULES} | {
+        each.name for each in STACK_RULES
+    }
     assert all("(" in str(vars(made)["description"]) for made in policies())

@@ -1,0 +1,98 @@
+"""Unsafe and unknown settings are refused, and the message names the key."""
+
+import json
+from typing import Any
+
+import pytest
+
+from infrastructure.config import EnvironmentStack, PreviewStack, SettingsError, parse_stack
+from infrastructure.plan.configuration import preview_config, read_config
+
+pytestmark = pytest.mark.infrastructure
+KEY = "patient-management:"
+
+
+def changed(stack: str, **values: Any) -> dict[str, str]:
+    given = {KEY + key.replace("_", "-"): json.dumps(value) for key, value in values.items()}
+    return {**read_config(stack), **given}
+
+
+def nested(stack: str, part: str, **values: Any) -> dict[str, str]:
+    whole = json.loads(read_config(stack)[KEY + part])
+    return changed(stack, **{part: {**whole, **values}})
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+def test_the_repositorys_own_configurations_are_valid(name: str) -> None:
+    assert isinstance(parse_stack(name, read_config(name)), EnvironmentStack)
+
+
+UNSAFE = {
+    "data.multi-az": nested("prod", "data", **{"multi-az": False}),
+    "data.deletion-protection": nested("prod", "data", **{"deletion-protection": False}),
+    "data.backup-retention-days": nested("prod", "data", **{"backup-retention-days": 7}),
+    "deletion-protection": changed("prod", deletion_protection=False),
+    "waf": changed("prod", waf=False),
+    "service-tls": changed("prod", service_tls=False),
+    "interface-endpoints": changed("prod", interface_endpoints=False),
+    "nat": changed("prod", nat="single"),
+    "insights": changed("prod", insights=False),
+    "spot": changed("prod", spot=True),
+    "previews": changed("prod", previews=True),
+    "images": changed("prod", images="build", images_from=None),
+    "replicas.minimum": changed("prod", replicas={"minimum": 1, "maximum": 3}),
+    "log-retention-days": changed("prod", log_retention_days=30),
+    "availability-zones": changed("prod", availability_zones=["us-east-1a", "us-east-1b"]),
+    "app.AUTH_PASSWORD_LOGIN_ENABLED": changed("prod", app={"AUTH_PASSWORD_LOGIN_ENABLED": "true"}),
+}
+
+
+@pytest.mark.parametrize("key", UNSAFE)
+def test_production_refuses_what_is_unsafe(key: str) -> None:
+    with pytest.raises(SettingsError, match=key.replace(".", r"\.")):
+        parse_stack("prod", UNSAFE[key])
+
+
+INVALID = {
+    "vpc-cidr": changed("dev", vpc_cidr="10.0.0.0/20"),
+    "availability-zones": changed("dev", availability_zones=["eu-west-1a", "eu-west-1b"]),
+    "stream.brokers": nested("dev", "stream", brokers=3),
+    "stream.broker-class": nested("dev", "stream", **{"broker-class": "t3.small"}),
+    "data.instances": nested("dev", "data", instances={}),
+    "log-retention-days": changed("dev", log_retention_days=42),
+    "domain": changed("dev", domain="elsewhere.org"),
+    "images-from": changed("staging", images_from=None),
+    "colour": changed("dev", colour="blue"),
+    "app.COLOUR": changed("dev", app={"COLOUR": "blue"}),
+    "nat": changed("dev", nat="many"),
+}
+
+
+@pytest.mark.parametrize("key", INVALID)
+def test_what_is_invalid_is_refused_by_name(key: str) -> None:
+    stack = "staging" if key == "images-from" else "dev"
+    with pytest.raises(SettingsError, match=key.replace(".", r"\.")):
+        parse_stack(stack, INVALID[key])
+
+
+def test_a_preview_of_production_is_refused() -> None:
+    with pytest.raises(SettingsError, match="base must be dev or staging, never prod"):
+        parse_stack("pr-7", preview_config("prod", "us-east-1"))
+
+
+@pytest.mark.parametrize("name", ["pr-0", "pr-07", "pr-49000", "pr-1x", "pr_1", "production"])
+def test_other_names_are_no_stack(name: str) -> None:
+    with pytest.raises(SettingsError):
+        parse_stack(name, preview_config("dev", "us-east-1"))
+
+
+def test_a_previews_prefix_ends_at_its_delimiter() -> None:
+    one, twelve = (parse_stack(f"pr-{number}", preview_config("dev", "us-east-1")) for number in (1, 12))
+    assert isinstance(one, PreviewStack)
+    assert isinstance(twelve, PreviewStack)
+    assert not f"{twelve.prefix}patient".startswith(one.prefix)
+
+
+def test_a_missing_region_is_named() -> None:
+    with pytest.raises(SettingsError, match="aws:region"):
+        parse_stack("dev", {})

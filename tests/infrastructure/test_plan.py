@@ -1,0 +1,62 @@
+"""`scripts/plan` shows a stack without account, credentials or network."""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from apps.catalogue import SERVICES
+from infrastructure.plan.__main__ import main, plan
+from infrastructure.plan.cost import estimate, total
+from infrastructure.plan.picture import picture
+from infrastructure.source import ROOT
+
+pytestmark = pytest.mark.infrastructure
+SECTIONS = (
+    "Resources by component",
+    "Who may talk to whom",
+    "What each role may do",
+    "Policy findings",
+    "Cost",
+)
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "prod", "pr-123"])
+def test_a_plan_has_all_its_parts(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name]) == 0
+    text = capsys.readouterr().out
+    assert all(f"## {section}\n" in text for section in SECTIONS)
+    assert "gateway -> patient:4000" in text
+    assert "## Policy findings\n\nnone\n" in text
+    assert "USD a month" in text
+
+
+def test_a_previews_plan_stands_beside_a_full_copys_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["pr-123"])
+    text = capsys.readouterr().out
+    assert "A full copy of dev would be" in text
+    resources = text.partition("## Resources by component")[2].partition("## Who")[0]
+    assert not any(word in resources for word in ("Vpc", "NatGateway", "LoadBalancer", " Instance", "Cluster"))
+
+
+def test_costs_are_of_the_order_that_the_readme_tells() -> None:
+    costs = {name: total(estimate(plan(name)[0])) for name in ("dev", "prod", "pr-123")}
+    assert 150 < costs["dev"] < 220
+    assert costs["prod"] > 1_000
+    assert costs["pr-123"] / 30 < 0.5
+
+
+def test_an_unknown_stack_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nope"]) == 2
+    assert "there is no Pulumi.nope.yaml" in capsys.readouterr().err
+
+
+def test_the_picture_in_the_documents_is_the_programs(tmp_path: Path) -> None:
+    drawn = picture(plan("dev")[0])
+    assert (ROOT / "docs/architecture.svg").read_text(encoding="utf-8") == drawn, (
+        "draw it again: scripts/plan dev --svg docs/architecture.svg"
+    )
+    root = ElementTree.fromstring(drawn)  # noqa: S314 - our own
+    texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert set(SERVICES) | {"ALB", "auth database", "patient database"} <= texts
+    assert any(text and text.startswith("VPC ") for text in texts)

@@ -1,0 +1,117 @@
+"""The parts of the program that are plain functions: subnets, digests, names, limits, the firewall's rules."""
+
+import ipaddress
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.catalogue import SERVICES
+from infrastructure import layout, limits
+from infrastructure.firewall import COMMON, COUNTED, EXEMPT_PATHS, rules
+from infrastructure.source import IMAGES, RELEASE, ROOT, parts, source_digest, source_files, stage
+
+pytestmark = pytest.mark.infrastructure
+
+
+@given(second=st.integers(0, 255), zones=st.integers(2, 3))
+def test_subnets_cover_the_vpc_zone_by_zone_without_a_hole(second: int, zones: int) -> None:
+    specs = layout.cut(f"10.{second}.0.0/16", zones)
+    blocks = [ipaddress.IPv4Network(spec.blocks[zone]) for zone in range(zones) for spec in specs]
+    address = int(ipaddress.IPv4Address(f"10.{second}.0.0"))
+    for block in blocks:
+        assert int(block.network_address) == address
+        address += block.num_addresses
+    assert address == int(ipaddress.IPv4Address(f"10.{second}.0.0")) + 65_536
+
+
+def test_a_service_is_changed_by_its_own_source_and_by_what_it_shares(tmp_path: Path) -> None:
+    for service in IMAGES:
+        for file in source_files(service):
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / file, tmp_path / file)
+    before = {service: source_digest(service, tmp_path) for service in IMAGES}
+    assert before == {service: source_digest(service) for service in IMAGES}
+
+    def changed_by(path: str) -> set[str]:
+        (tmp_path / path).write_text((tmp_path / path).read_text() + "\n")
+        after = {service: source_digest(service, tmp_path) for service in IMAGES}
+        found = {service for service in IMAGES if after[service] != before[service]}
+        before.update(after)
+        return found
+
+    assert changed_by("apps/billing/__init__.py") == {"billing"}
+    assert changed_by("apps/auth/__init__.py") == {"auth", RELEASE}
+    assert changed_by("apps/kit/__init__.py") == set(IMAGES)
+    assert changed_by("apps/Dockerfile") == set(IMAGES)
+    (tmp_path / "apps/billing/__pycache__").mkdir(exist_ok=True)
+    (tmp_path / "apps/billing/__pycache__/it.pyc").write_bytes(b"left behind")
+    assert changed_by("apps/patient/__init__.py") == {"patient"}
+
+
+def test_a_context_holds_the_services_files_and_nothing_else(tmp_path: Path) -> None:
+    context = stage("billing", tmp_path)
+    found = {path.relative_to(context) for path in context.rglob("*") if path.is_file()}
+    assert found == set(source_files("billing"))
+    assert {path.parts[1] for path in found if path.parts[0] == "apps" and len(path.parts) > 2} == {"kit", "billing"}
+
+
+def test_the_release_has_every_services_migrations() -> None:
+    found = {f"apps/{name}/migrations" for name in SERVICES} - {"apps/auth/migrations"}
+    assert found | {"apps/auth"} <= set(parts(RELEASE))
+
+
+def test_the_firewall_counts_by_name_what_would_block_the_record() -> None:
+    common = next(rule for rule in rules(100) if rule["name"] == COMMON)
+    overrides = common["statement"]["managed_rule_group_statement"]["rule_action_overrides"]
+    assert {each["name"]: each["action_to_use"] for each in overrides} == {
+        "SizeRestrictions_BODY": {"count": {}},
+        "CrossSiteScripting_BODY": {"count": {}},
+    }
+    assert common["override_action"] == {"none": {}}
+
+
+def test_what_was_counted_is_blocked_everywhere_but_under_the_record() -> None:
+    rule = next(rule for rule in rules(100) if rule["name"] == "counted-elsewhere")
+    assert rule["action"] == {"block": {}}
+    labels, outside = rule["statement"]["and_statement"]["statements"]
+    keys = {each["label_match_statement"]["key"] for each in labels["or_statement"]["statements"]}
+    assert keys == set(COUNTED.values())
+    (paths,) = outside["not_statement"]["statements"]
+    matched = [each["byte_match_statement"] for each in paths["or_statement"]["statements"]]
+    assert tuple(each["search_string"] for each in matched) == EXEMPT_PATHS == ("/fhir/R4", "/api")
+
+
+def test_the_firewall_blocks_by_rate_before_anything_else() -> None:
+    first = min(rules(100), key=lambda rule: rule["priority"])
+    assert first["statement"]["rate_based_statement"]["limit"] == 100
+    assert first["action"]["block"]["custom_response"]["response_code"] == 429
+
+
+@given(cpu=st.sampled_from(sorted(limits.FARGATE_MEMORY_MIB)), memory=st.integers(1, 130_000))
+def test_fargate_has_only_its_own_sizes(cpu: int, memory: int) -> None:
+    if memory in limits.FARGATE_MEMORY_MIB[cpu]:
+        limits.check_fargate_size(cpu, memory)
+    else:
+        with pytest.raises(limits.LimitError):
+            limits.check_fargate_size(cpu, memory)
+
+
+@pytest.mark.parametrize("name", ["pr-1_patient", "1patient", "Patient", "x" * 64, ""])
+def test_a_databases_name_is_plain(name: str) -> None:
+    with pytest.raises(limits.LimitError):
+        limits.check_database_name(name)
+
+
+def test_a_target_groups_name_leaves_room_for_its_suffix() -> None:
+    limits.check_name("aws:lb/targetGroup:TargetGroup", "pr-48999-gateway", suffixed=True)
+    with pytest.raises(limits.LimitError):
+        limits.check_name("aws:lb/targetGroup:TargetGroup", "x" * 25, suffixed=True)
+
+
+def test_the_catalogues_own_sizes_and_ports_are_ones_that_aws_has() -> None:
+    for entry in SERVICES.values():
+        limits.check_fargate_size(entry.resources.cpu, entry.resources.memory)
+        limits.check_port(entry.port)

@@ -1,0 +1,188 @@
+"""The runner that starts the release and waits for it, and the release's own side of AWS, against moto."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from apps.catalogue import DATABASES, SECRETS
+from apps.release.aws import NotHere, open_place
+from apps.release.bootstrap import DatabaseRoles
+from apps.release.secrets import fill_secrets
+from infrastructure.runner import handler
+
+pytestmark = pytest.mark.infrastructure
+BASE = {"CLUSTER": "c", "SUBNETS": "s", "GROUPS": "g", "FAMILY": "dev-release", "LOG_GROUP": "/release"}
+ENVIRONMENT = {**BASE, "MODE": "environment"}
+PREVIEW = {**BASE, "MODE": "preview"}
+TASK = "arn:aws:ecs:us-east-1:123456789012:task/c/1"
+
+
+class Ecs:
+    """Tasks that end as they are told, in order."""
+
+    def __init__(self, *exit_codes: int | None, failures: list[str] | None = None) -> None:
+        self.exit_codes = list(exit_codes)
+        self.failures = failures or []
+        self.started: list[tuple[str, list[str]]] = []
+        self.stopped: list[str] = []
+
+    def run_task(self, **wanted: Any) -> dict[str, Any]:
+        override = wanted["overrides"]["containerOverrides"][0]
+        self.started.append((wanted["taskDefinition"], override["command"]))
+        return {"tasks": [] if self.failures else [{"taskArn": TASK}], "failures": self.failures}
+
+    def describe_tasks(self, **wanted: Any) -> dict[str, Any]:
+        code = self.exit_codes.pop(0)
+        container = {"name": "release", **({} if code is None else {"exitCode": code})}
+        return {"tasks": [{"lastStatus": "STOPPED", "taskArn": TASK, "containers": [container]}]}
+
+    def stop_task(self, **wanted: Any) -> None:
+        self.stopped.append(wanted["task"])
+
+
+class Logs:
+    def filter_log_events(self, **wanted: Any) -> dict[str, Any]:
+        assert wanted["logStreamNames"] == ["release/release/1"]
+        return {"events": [{"message": json.dumps({"databases": ["pr_1_auth"]})}]}
+
+
+def run(ecs: Ecs, environment: dict[str, str], event: dict[str, Any]) -> dict[str, Any]:
+    return handler.run(ecs, Logs(), environment, event)
+
+
+def test_an_environments_release_is_one_task() -> None:
+    ecs = Ecs(0)
+    run(ecs, ENVIRONMENT, {"action": "up"})
+    assert ecs.started == [("dev-release", ["up"])]
+
+
+def test_a_previews_databases_are_made_by_its_bases_release() -> None:
+    ecs = Ecs(0, 0)
+    run(ecs, PREVIEW, {"action": "up", "pr": 7})
+    assert ecs.started == [
+        ("dev-release", ["databases", "--prefix", "pr_7_"]),
+        ("pr-7-release", ["migrate", "--prefix", "pr_7_"]),
+    ]
+
+
+def test_deleting_a_preview_drops_its_databases_and_an_environment_keeps_them() -> None:
+    ecs = Ecs(0)
+    run(ecs, PREVIEW, {"action": "up", "pr": 7, "tf": {"action": "delete"}})
+    assert ecs.started == [("dev-release", ["drop", "--prefix", "pr_7_"])]
+    assert run(Ecs(), ENVIRONMENT, {"action": "up", "tf": {"action": "delete"}}) == {"ran": []}
+
+
+def test_what_previews_left_is_read_from_the_tasks_log() -> None:
+    assert run(Ecs(0), PREVIEW, {"action": "list"}) == {"databases": ["pr_1_auth"]}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"action": "drop"},
+        {"action": "drop", "pr": "7"},
+        {"action": "drop", "pr": True},
+        {"action": "drop", "pr": 0},
+        {"action": "drop", "pr": 49_000},
+        {"action": "drop", "pr": 7, "prefix": "patient"},
+        {"action": "drop", "prefix": ""},
+        {"action": "sql", "pr": 7},
+    ],
+)
+def test_a_previews_runner_takes_an_action_and_a_number_and_nothing_else(event: dict[str, Any]) -> None:
+    ecs = Ecs()
+    with pytest.raises(handler.Refused):
+        run(ecs, PREVIEW, event)
+    assert ecs.started == []
+
+
+@pytest.mark.parametrize("event", [{"action": "drop", "pr": 7}, {"action": "up", "pr": 7}, {"action": "list"}])
+def test_an_environments_runner_brings_up_and_nothing_else(event: dict[str, Any]) -> None:
+    with pytest.raises(handler.Refused):
+        run(Ecs(), ENVIRONMENT, event)
+
+
+@pytest.mark.parametrize("code", [1, None])
+def test_a_task_that_fails_or_never_ran_fails_the_release(code: int | None) -> None:
+    with pytest.raises(handler.ReleaseFailed):
+        run(Ecs(code), ENVIRONMENT, {"action": "up"})
+
+
+def test_a_task_that_does_not_start_fails_the_release() -> None:
+    with pytest.raises(handler.ReleaseFailed, match="RESOURCE:ENI"):
+        run(Ecs(failures=["RESOURCE:ENI"]), ENVIRONMENT, {"action": "up"})
+
+
+def test_a_second_task_is_not_started_after_a_first_that_failed() -> None:
+    ecs = Ecs(1)
+    with pytest.raises(handler.ReleaseFailed):
+        run(ecs, PREVIEW, {"action": "up", "pr": 7})
+    assert len(ecs.started) == 1
+
+
+def test_a_task_that_takes_too_long_is_stopped() -> None:
+    times = iter([0.0, 1.0, handler.LIMIT_SECONDS + 1.0])
+    ecs = Ecs()
+    ecs.describe_tasks = lambda **wanted: {"tasks": []}  # type: ignore[method-assign]
+    with pytest.raises(handler.ReleaseFailed, match="did not end within"):
+        handler.wait(ecs, "c", TASK, "up", clock=lambda: next(times), sleep=lambda seconds: None)
+    assert ecs.stopped == [TASK]
+
+
+def test_the_limit_leaves_lambda_time_to_say_so() -> None:
+    assert handler.LIMIT_SECONDS < 900
+
+
+@pytest.fixture
+def place_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """What the release's task is given, its secrets made empty in moto as Pulumi makes them."""
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "testing")
+    # The stacks' own account may be open around this: another region, and names of one's own.
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    own = secrets.token_hex(4)
+    with mock_aws():
+        client = boto3.client("secretsmanager")
+        values = {f"{name}_ARN": client.create_secret(Name=f"{own}/{name}")["ARN"] for name in SECRETS}
+        master = json.dumps({"username": "master", "password": "p/w:d@?"})
+        arn = client.create_secret(Name=f"rds!{own}", SecretString=master)["ARN"]
+        for database in DATABASES:
+            values[f"{database.upper()}_DATABASE_HOST"] = "main.rds.amazonaws.com"
+            values[f"{database.upper()}_MASTER_SECRET_ARN"] = arn
+        yield values
+
+
+def test_empty_secrets_are_filled_once(place_environment: dict[str, str]) -> None:
+    place = open_place(place_environment)
+    first = fill_secrets(place.secrets)
+    assert set(first) == set(SECRETS)
+    assert len(set(first.values())) == len(SECRETS)
+    assert fill_secrets(open_place(place_environment).secrets) == first
+
+
+def test_the_administrator_signs_in_with_rdss_own_secret_over_verified_tls(place_environment: dict[str, str]) -> None:
+    place = open_place(place_environment)
+    parts = urlsplit(place.admin_url("patient"))
+    assert (parts.username, unquote(parts.password or ""), parts.path) == ("master", "p/w:d@?", "/postgres")
+    assert parse_qs(parts.query) == {"sslmode": ["verify-full"], "sslrootcert": ["/etc/ssl/certs/rds.pem"]}
+    assert len({place.admin_url(database) for database in DATABASES}) == 1
+
+
+def test_owners_sign_in_with_a_token(place_environment: dict[str, str]) -> None:
+    place = open_place(place_environment)
+    parts = urlsplit(place.owner_url("patient", DatabaseRoles("pr_7_patient")))
+    assert (parts.username, parts.path) == ("pr_7_patient_owner", "/pr_7_patient")
+    assert "Action=connect&DBUser=pr_7_patient_owner" in unquote(parts.password or "")
+    assert place.password_of is None
+
+
+def test_a_previews_release_has_no_administrator(place_environment: dict[str, str]) -> None:
+    without = {key: value for key, value in place_environment.items() if "MASTER" not in key}
+    with pytest.raises(NotHere, match="PATIENT_MASTER_SECRET_ARN"):
+        open_place(without).admin_url("patient")
