@@ -221,7 +221,7 @@ def create_rpc_server(handler: Any, is_ready: Callable[[], Awaitable[bool]]) -> 
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
             # Clients look the name up again at times, and so find replicas that were added.
             ("grpc.max_connection_age_ms", 300_000),

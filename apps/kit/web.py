@@ -13,7 +13,7 @@ from hypercorn.config import Config
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
@@ -213,6 +213,8 @@ class RequestContextMiddleware:
 
             try:
                 await self.app(scope, receive, send_with_id)
+            except ClientDisconnect:
+                log.info("client hung up", extra={"method": scope["method"], "path": scope["path"]})
             except Exception as error:
                 log_failure(error, "request failed", method=scope["method"], path=scope["path"])
                 if started:

@@ -12,7 +12,8 @@ from apps.patient.changes import Author, Version
 from apps.patient.record import Outcome, Record
 
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
-_ETAG = re.compile(r'(?:W/)?"(\d{1,18})"')
+_ETAG = re.compile(r'(?:W/)?"([^"]*)"')
+NO_VERSION = -1
 
 
 def author_of(request: Request) -> Author:
@@ -45,14 +46,15 @@ def record_of(request: Request) -> Record:
 
 
 def read_if_match(request: Request) -> int | None:
-    """The version that `If-Match` names; None without one and for `*`. Raises BadRequest for no ETag of ours."""
-    text = request.headers.get("if-match")
-    if text is None or text.strip() == "*":
+    """The version that `If-Match` names; None without one and for `*`. Raises BadRequest for what is no ETag."""
+    texts = request.headers.getlist("if-match")
+    if not texts or texts == ["*"]:
         return None
-    match = _ETAG.fullmatch(text.strip())
+    match = _ETAG.fullmatch(texts[0].strip()) if len(texts) == 1 else None
     if match is None:
-        raise BadRequest("invalid_if_match", 'expected W/"<version>"', pointer="If-Match")
-    return int(match[1])
+        raise BadRequest("invalid_if_match", 'expected one W/"<version>"', pointer="If-Match")
+    # An ETag that was never ours is no version's: a stale one, not a malformed one.
+    return int(match[1]) if match[1].isascii() and match[1].isdigit() and len(match[1]) <= 18 else NO_VERSION
 
 
 def version_headers(version: Version) -> dict[str, str]:

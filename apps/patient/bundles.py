@@ -180,7 +180,7 @@ async def _changes_of(
             mrn = await record.mrns.take(connection)
             changes.append(first_version(with_mrn(entry.resource, mrn), entry.id, entry.id, mrn))
             continue
-        patient_id = subject_of(entry.resource)
+        patient_id = subject_of(entry.resource, entry.at)
         check_own(patient_id, entry.own)
         if patient_id not in born:
             subjects.setdefault(patient_id, entry)

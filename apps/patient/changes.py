@@ -95,12 +95,15 @@ def deletion_of(current: Version, recorded_at: datetime, mrn: str = "") -> Chang
     return Change(version, ClinicalFacts(None, (), (), None, None, None))
 
 
-def subject_of(resource: Resource) -> str:
-    """The id of the patient that a resource of the history is about; raises Unprocessable where it names none."""
+def subject_of(resource: Resource, at: str = "") -> str:
+    """The id of the patient that a resource of the history is about; raises Unprocessable where it names none.
+
+    `at` is the JSON pointer of the resource in the body that it came in.
+    """
     element = "patient" if resource["resourceType"] in ("AllergyIntolerance", "Immunization") else "subject"
     reference = resource.get(element)
     text = reference.get("reference") if isinstance(reference, dict) else None
-    pointer = f"/{element}/reference"
+    pointer = f"{at}/{element}/reference"
     if not isinstance(text, str) or not text.startswith("Patient/") or not text[8:] or "/" in text[8:]:
         message = "expected Patient/<id>: the record belongs to a patient of this service"
         raise Unprocessable("patient_required", message, faults=(Fault("required", message, pointer),))

@@ -1,5 +1,6 @@
 """`/api/patients`: the seed's simple resource, a view over the same record as `/fhir/R4/Patient`."""
 
+import re
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -37,8 +38,11 @@ def simple_routes() -> list[BaseRoute]:
 async def list_patients(request: Request) -> Response:
     """A bare array; `limit` (1..100) and `cursor`, which `Link: rel="next"` carries."""
     query = request.query_params
+    for name in query:
+        if name not in ("limit", "cursor") or len(query.getlist(name)) > 1:
+            raise BadRequest("invalid_parameter", "limit and cursor are served, once each", pointer=name)
     limit_text = query.get("limit", str(DEFAULT_COUNT))
-    if not limit_text.isascii() or not limit_text.isdigit() or not 1 <= int(limit_text[:9]) <= MAX_COUNT:
+    if not re.fullmatch("[0-9]{1,3}", limit_text) or not 1 <= int(limit_text) <= MAX_COUNT:
         raise BadRequest("invalid_limit", f"limit must be from 1 to {MAX_COUNT}", pointer="limit")
     limit, cursor = int(limit_text), query.get("cursor")
     after = parse_cursor(cursor) if cursor else ""

@@ -74,6 +74,8 @@ Rows = list[dict[str, Any]]
 async def insert_changes(connection: Connection, changes: Sequence[Change], author: Author) -> None:
     """Raises Conflict where a version is there already, Unprocessable where the patient is not."""
     parts = [(sql, rows) for sql, rows in _parts(changes, author) if rows]
+    if not parts:
+        return
     named = [f"part_{index} AS ({sql.format(parameter=f'${index}')})" for index, (sql, _) in enumerate(parts, 1)]
     try:
         await connection.execute(

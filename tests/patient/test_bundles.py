@@ -119,6 +119,13 @@ def test_what_is_no_transaction_is_refused(service: Service, body: dict[str, Any
     assert service.call("POST", "/fhir/R4", json=body).status_code == status
 
 
+def test_bundle_that_is_there_whole_is_answered_again(service: Service) -> None:
+    patient = {"resourceType": "Patient", "identifier": [{"system": "http://test/again", "value": "1"}]}
+    body = bundle([entry(patient, ifNoneExist="identifier=http://test/again|1")])
+    first, second = (service.call("POST", "/fhir/R4", json=body) for _ in range(2))
+    assert [answer.json()["entry"][0]["response"]["status"][:3] for answer in (first, second)] == ["201", "200"]
+
+
 def test_bounds_are_settings(patient_database: str) -> None:
     with open_service(patient_database, max_body_bytes=1024, max_bundle_bytes=4096, max_bundle_entries=3) as service:
         assert service.call("POST", "/fhir/R4", json=bundle(history())).status_code == 200

@@ -138,7 +138,10 @@ def test_stale_if_match_is_refused(service: Service) -> None:
     for method, body in (("PUT", {"name": "Third"}), ("DELETE", None)):
         stale = service.call(method, path, json=body, headers={"If-Match": 'W/"1"'})
         assert stale.status_code == 412
-    assert service.call("PUT", path, json={"name": "x"}, headers={"If-Match": "nonsense"}).status_code == 400
+    for etag in ('W/"99999999999999999999"', '"of another"', 'W/""'):
+        assert service.call("PUT", path, json={"name": "x"}, headers={"If-Match": etag}).status_code == 412
+    for text in ("nonsense", "", 'W/"1", W/"2"'):
+        assert service.call("PUT", path, json={"name": "x"}, headers={"If-Match": text}).status_code == 400
     assert service.call("GET", path).json()["name"] == "Second"
 
 
@@ -180,7 +183,21 @@ def test_list_pages_by_its_links_and_shows_everybody_once(service: Service) -> N
     assert audited[0]["returned_ids"] == [patient["id"] for patient in answer.json()]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "limit=", "cursor=%00", "cursor=Ly4u"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=101",
+        "limit=0" + "0" * 9 + "1",
+        "limit=" + "9" * 5000,
+        "limit=x",
+        "limit=",
+        "limit=1&limit=2",
+        "foo=1",
+        "cursor=%00",
+        "cursor=Ly4u",
+    ],
+)
 def test_bad_paging_is_refused(service: Service, query: str) -> None:
     answer = service.call("GET", f"/api/patients?{query}")
     assert answer.status_code == 400
