@@ -16,17 +16,20 @@ from typing import NoReturn
 from infrastructure.local.home import LOCAL, open_home, open_throwaway
 from infrastructure.local.output import Output
 from infrastructure.local.platform import Platform, choose_ports, open_platform
-from infrastructure.local.process import GUARD, StartError
+from infrastructure.local.process import GUARD, KilledError, StartError
 from infrastructure.local.table import describe
 
 FAILED = 1
-INTERRUPTED = 130
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RUN_STOP_SECONDS = 30.0
 
 
 class Stop(BaseException):
-    """The runner was asked to stop."""
+    """The runner was asked to stop, by the signal `number`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -60,8 +63,8 @@ def main(arguments: Sequence[str]) -> int:
     stop_by_signal()
     try:
         return run_command(options) if options.run else run_until_stopped(options)
-    except Stop:
-        return INTERRUPTED
+    except Stop as stop:
+        return 128 + stop.number
     except StartError as error:
         return fail(str(error))
     except OSError as error:
@@ -84,6 +87,9 @@ def run_until_stopped(options: argparse.Namespace) -> int:
                 platform.services.watch(platform.check)
         except Stop:
             output.text("stopped")
+        except KilledError as error:
+            log = home.logs / f"{error.name}.log"
+            raise StartError(f"{error}: run scripts/up again, the data is kept (log: {log})") from error
     return 0
 
 
@@ -133,7 +139,7 @@ def stop_by_signal() -> None:
         # What follows is the orderly stop: a second Ctrl-C must not break it off.
         for other in STOP_SIGNALS:
             signal.signal(other, signal.SIG_IGN)
-        raise Stop
+        raise Stop(number)
 
     for number in STOP_SIGNALS:
         signal.signal(number, stop)

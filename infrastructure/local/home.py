@@ -29,7 +29,10 @@ KEPT_LOGS = 10
 
 @dataclass(slots=True)
 class Home:
-    """`lock` is held as long as the runner or a process that it started lives: they inherit it."""
+    """`lock` is held as long as the runner or a process that it started lives: they inherit it.
+
+    The runner alone holds `lock.runner` beside it.
+    """
 
     directory: Path
     logs: Path
@@ -116,22 +119,36 @@ def make_private(directory: Path) -> None:
 
 @contextlib.contextmanager
 def held_lock(path: Path) -> Iterator[int]:
-    """The descriptor of the locked file, which holds the runner's pid. Raises StartError where it cannot be had."""
+    """The descriptor of the locked file, for children to inherit. Raises StartError where it cannot be had."""
+    with held_alone(path.with_name(f"{path.name}.runner")):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            deadline = time.monotonic() + PREVIOUS_SECONDS
+            while not try_lock(descriptor):
+                if time.monotonic() > deadline:
+                    raise StartError(f"processes of a runner that was killed still hold {path}: end them and try again")
+                time.sleep(0.1)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def held_alone(path: Path) -> Iterator[None]:
+    """Holds a file with this runner's pid that no child inherits. Raises StartError where another runner lives.
+
+    The kernel frees it with the runner, where a pid may still be a zombie's, or another process's by now.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        deadline = time.monotonic() + PREVIOUS_SECONDS
-        while not try_lock(descriptor):
+        if not try_lock(descriptor):
             holder = os.pread(descriptor, 20, 0).decode().strip()
-            if holder.isdigit() and is_alive(int(holder)):
-                raise StartError(
-                    f"the platform already runs here (process {holder}): stop it with Ctrl-C, or `kill {holder}`"
-                )
-            if time.monotonic() > deadline:
-                raise StartError(f"processes of a runner that was killed still hold {path}: end them and try again")
-            time.sleep(0.1)
+            raise StartError(
+                f"the platform already runs here (process {holder}): stop it with Ctrl-C, or `kill {holder}`"
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield descriptor
+        yield
     finally:
         os.close(descriptor)
 
@@ -141,16 +158,6 @@ def try_lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    return True
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
     return True
 
 

@@ -85,6 +85,8 @@ def open_platform(home: Home, output: Output, ports: Mapping[str, int], *, durab
         services = stack.enter_context(open_services(locate, filled, output, keep_open, home.directory / "pids.json"))
         accounts = make_accounts(database_urls["auth"], secrets)
         services.wait_ready()
+        # Where scripts/load and scripts/demo find it; one that never came to this has no URL there.
+        secrets.write("PLATFORM_URL", public_url(ports))
         yield Platform(postgres, kafka, services, accounts, ports, database_urls, filled)
 
 

@@ -25,6 +25,14 @@ class StartError(Exception):
     """The platform cannot start; the message is one line that says what to do."""
 
 
+class KilledError(StartError):
+    """The process `name` ended by a signal, of which its last lines know nothing."""
+
+    def __init__(self, name: str, number: signal.Signals) -> None:
+        super().__init__(f"{name} was killed ({number.name})")
+        self.name = name
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     uid: int
@@ -94,6 +102,8 @@ class Process:
         """Raises StartError where it has ended."""
         if self.status is not None:
             self._reader.join(timeout=1)
+            if number := signal_of(self.status):
+                raise KilledError(self.name, number)
             last = next((line for line in reversed(self.last_lines) if line.strip()), "without a word")
             raise StartError(f"{self.name} ended with status {self.status}: {last}")
 
@@ -116,6 +126,12 @@ class Process:
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._reader.join(timeout=1)
         return status
+
+
+def signal_of(status: int) -> signal.Signals | None:
+    """Which signal ended a process; a handler that ends it, as Java's does, tells so by 128 and the signal's number."""
+    number = -status if status < 0 else status - 128
+    return signal.Signals(number) if number in set(signal.Signals) else None
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str, alive: Callable[[], None]) -> None:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,16 @@ from infrastructure.local import home as module
 from infrastructure.local.home import LocalSecrets, check_disk, held_lock, open_home, open_throwaway, sweep
 from infrastructure.local.process import StartError
 
+# Its child outlives it by a second, as PostgreSQL does.
+KILLED = """
+import subprocess, sys, time
+from pathlib import Path
+from infrastructure.local.home import held_lock
+with held_lock(Path(sys.argv[1])) as lock:
+    subprocess.Popen(["sleep", "1"], pass_fds=(lock,))
+    print("held", flush=True)
+    time.sleep(60)
+"""
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -38,13 +49,23 @@ def test_second_runner_is_told_who_runs(tmp_path: Path) -> None:
         pass
 
 
+def test_killed_runner_that_nobody_has_reaped_yet_is_no_runner(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with subprocess.Popen([sys.executable, "-c", KILLED, lock], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        holder.kill()
+        # Dead, and still this test's zombie.
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+        with held_lock(lock):
+            pass
+
+
 def test_runner_waits_for_what_a_killed_one_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PREVIOUS_SECONDS", 0.3)
     lock = tmp_path / "lock"
     with held_lock(lock) as descriptor:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=(descriptor,))
-        # The runner that is said to hold it is dead.
-        lock.write_text("999999999\n")
     with pytest.raises(StartError, match="killed still hold"), held_lock(lock):
         pass
     child.kill()
@@ -70,6 +91,15 @@ def test_throwaway_is_removed_and_its_logs_kept_where_it_failed(local: Path) -> 
     with open_throwaway() as passed:
         passed.keep_logs = False
     assert not passed.logs.exists()
+
+
+def test_logs_of_failed_throwaways_do_not_pile_up(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_LOGS", 2)
+    for pid in range(5):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        with open_throwaway() as home:
+            os.utime(home.logs, (pid, pid))
+    assert sorted(path.name for path in (local / "logs").iterdir()) == ["run-3", "run-4"]
 
 
 def test_sweep_takes_what_a_killed_runner_left_and_nothing_that_runs(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.local.process import Process, StartError, free_port, port_is_free, wait_until
+from infrastructure.local.process import KilledError, Process, StartError, free_port, port_is_free, wait_until
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -73,6 +73,23 @@ def test_process_that_ends_is_reported_with_its_last_line() -> None:
         write=lambda line: None,
     )
     with pytest.raises(StartError, match="child ended with status 3: no such table"):
+        wait_until(lambda: False, seconds=10, what="child", alive=process.check)
+
+
+@pytest.mark.parametrize(
+    ("end", "name"),
+    [("import os; os.kill(os.getpid(), 9)", "SIGKILL"), ("raise SystemExit(143)", "SIGTERM")],
+    ids=["killed", "as Java ends"],
+)
+def test_process_that_was_killed_is_reported_by_its_signal_and_not_by_an_old_line(end: str, name: str) -> None:
+    process = Process(
+        "child",
+        [sys.executable, "-c", f"print('ready', flush=True); {end}"],
+        environment={},
+        directory=Path.cwd(),
+        write=lambda line: None,
+    )
+    with pytest.raises(KilledError, match=rf"^child was killed \({name}\)$"):
         wait_until(lambda: False, seconds=10, what="child", alive=process.check)
 
 
