@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -76,7 +77,8 @@ async def journey(platform: Platform, screen: Console) -> None:
             "address": "1 Example Street, Springfield",
             "dateOfBirth": "1990-01-31",
         }
-        patient = check(await platform.call("POST", "/api/patients", body=msgspec.json.encode(person)))["id"]
+        body, key = msgspec.json.encode(person), {"Idempotency-Key": str(uuid.uuid4())}
+        patient = check(await platform.call("POST", "/api/patients", body=body, headers=key))["id"]
         said.append(f"patient {patient}")
     async with step(screen, "GET /fhir/R4/Patient/{id}") as said:
         read = check(await platform.call("GET", f"/fhir/R4/Patient/{patient}"))

@@ -14,14 +14,14 @@ import msgspec
 
 from infrastructure.local.home import LOCAL, LocalSecrets
 
-LOCAL_URL = "http://127.0.0.1:4004"
 LOCAL_CLIENT = "local"
 TIMEOUT_SECONDS = 60.0
 RENEW_BEFORE_SECONDS = 30.0
 # Busy or away for a moment: tried again, for so long in all.
 PATIENCE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 5.0
-BUSY = (429, 502, 503, 504)
+TOO_MANY = 429
+BUSY = (TOO_MANY, 502, 503, 504)
 
 
 class PlatformError(Exception):
@@ -30,9 +30,12 @@ class PlatformError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`repeated`: an earlier try had no answer, or the gateway's only, and may have been carried out."""
+
     status: int
     headers: Mapping[str, str]
     body: Any
+    repeated: bool = False
 
     @property
     def ok(self) -> bool:
@@ -59,12 +62,17 @@ class PlatformSettings:
 
 def read_settings(environ: Mapping[str, str]) -> PlatformSettings:
     """From `PLATFORM_URL`, `PLATFORM_CLIENT_ID`, `PLATFORM_CLIENT_SECRET`; else the platform of `scripts/up`."""
-    url = environ.get("PLATFORM_URL", LOCAL_URL).rstrip("/")
+    url = environ.get("PLATFORM_URL", "").rstrip("/")
     client_id = environ.get("PLATFORM_CLIENT_ID", LOCAL_CLIENT)
     secret = environ.get("PLATFORM_CLIENT_SECRET")
-    if not secret and url == LOCAL_URL and client_id == LOCAL_CLIENT:
-        secret = LocalSecrets(LOCAL / "data" / "secrets.json").read("PLATFORM_CLIENT_SECRET")
-    if not secret:
+    if not url or not secret:
+        local = LocalSecrets(LOCAL / "data" / "secrets.json")
+        local_url = local.read("PLATFORM_URL") or ""
+        url = url or local_url
+        # To nobody but the platform that it is of.
+        if not secret and url == local_url and client_id == LOCAL_CLIENT:
+            secret = local.read("PLATFORM_CLIENT_SECRET")
+    if not url or not secret:
         raise PlatformError(
             "no platform to talk to: start one with scripts/up, or set PLATFORM_URL, PLATFORM_CLIENT_ID and"
             " PLATFORM_CLIENT_SECRET"
@@ -78,6 +86,7 @@ class Platform:
         self._session = session
         self._token = ""
         self._renew_at = 0.0
+        self._answered = False
 
     async def sign_in(self) -> None:
         """Gets an access token; raises PlatformError where there is none to be had."""
@@ -97,7 +106,10 @@ class Platform:
     async def call(
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Raises PlatformError where nothing answers, or where it is busy for longer than PATIENCE_SECONDS."""
+        """Sent again while the platform is busy or, having answered once, away: a POST carries an `Idempotency-Key`.
+
+        Raises PlatformError where nothing answers within PATIENCE_SECONDS.
+        """
         if time.monotonic() >= self._renew_at:
             await self.sign_in()
         media_type = "application/fhir+json" if path.startswith("/fhir/") else "application/json"
@@ -105,18 +117,24 @@ class Platform:
         return await self._send(method, path, data=body, headers={**sent, **(headers or {})})
 
     async def _send(self, method: str, path: str, **options: Any) -> Answer:
-        end, pause = time.monotonic() + PATIENCE_SECONDS, 0.2
+        end, pause, repeated = time.monotonic() + PATIENCE_SECONDS, 0.2, False
         while True:
+            asked = ""
             try:
                 async with self._session.request(method, self._settings.url + path, **options) as response:
-                    answer = Answer(response.status, response.headers, parse_json(await response.read()))
+                    content = parse_json(await response.read())
+                answer = Answer(response.status, response.headers, content, repeated)
+                self._answered = True
+                if answer.status not in BUSY or time.monotonic() >= end:
+                    return answer
+                asked = answer.headers.get("Retry-After", "")
+                repeated = repeated or answer.status != TOO_MANY
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise PlatformError(
-                    f"{self._settings.url} does not answer ({type(error).__name__}): is the platform up?"
-                ) from None
-            if answer.status not in BUSY or time.monotonic() >= end:
-                return answer
-            asked = answer.headers.get("Retry-After", "")
+                if not self._answered or time.monotonic() >= end:
+                    raise PlatformError(
+                        f"{self._settings.url} does not answer ({type(error).__name__}): is the platform up?"
+                    ) from None
+                repeated = True
             pause = min(float(asked) if asked.isdigit() else pause * 2, LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from infrastructure.loader.demo import PEOPLE
 from infrastructure.local.process import free_port
 
 pytestmark = pytest.mark.infrastructure
 UP = Path(__file__).parents[3] / "scripts" / "up"
+PERSON = PEOPLE / "person-1.json"
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 
@@ -98,6 +100,8 @@ def test_lasting_platform_survives_a_kill_and_stops_at_ctrl_c(environment: dict[
     lock, arguments = tmp_path / ".local" / "lock", ("--port", str(free_port()))
     with running(environment, tmp_path / "first", *arguments) as runner:
         assert "already runs here" in up(environment).stderr
+        # At the port that was chosen.
+        subprocess.run([UP.parent / "load", PERSON], env=environment, check=True, stdout=subprocess.DEVNULL)
         runner.kill()
     with running(environment, tmp_path / "second", *arguments) as runner:
         runner.send_signal(signal.SIGINT)
