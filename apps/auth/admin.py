@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -10,7 +11,8 @@ from starlette.responses import Response
 from apps.auth.audit import Event, insert_audit
 from apps.auth.room import address_of
 from apps.kit.database import Connection
-from apps.kit.errors import BadRequest, Fault, PreconditionFailed, Unprocessable
+from apps.kit.errors import BadRequest, Conflict, Fault, PreconditionFailed, Unprocessable
+from apps.kit.idempotency import Claim, claim_key
 from apps.kit.web import JSONResponse, principal_of, read_json, scopes
 
 ADMIN = scopes("admin")
@@ -66,11 +68,25 @@ def etag(version: int) -> str:
     return f'W/"{version}"'
 
 
+async def claim_secret(connection: Connection, claim: Claim | None) -> None:
+    """For an answer that is a secret and nothing else: it cannot be given again, and a second would void the first.
+
+    Raises Conflict where it was told before.
+    """
+    if await claim_key(connection, claim) is not None:
+        raise Conflict("secret_already_told", "it was told once, to the first request with this Idempotency-Key")
+
+
 def no_store(response: Response) -> Response:
     response.headers["cache-control"] = "no-store"
     return response
 
 
-def one(item: dict[str, Any], version: int, status: int = 200, location: str = "") -> Response:
-    headers = {"ETag": etag(version), **({"Location": location} if location else {})}
-    return no_store(JSONResponse(item, status, headers=headers))
+def created(item: dict[str, Any], version: int, location: str, *, replayed: bool = False) -> Response:
+    """`replayed`: for the second time, and then without the secret that the first answer told."""
+    headers = {"Location": location, **({"Idempotency-Replayed": "true"} if replayed else {})}
+    return one(item, version, 201, headers)
+
+
+def one(item: dict[str, Any], version: int, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return no_store(JSONResponse(item, status, headers={"ETag": etag(version), **(headers or {})}))

@@ -7,6 +7,7 @@ import asyncpg
 
 from apps.kit.database import Connection, Database
 from apps.kit.errors import Problem
+from apps.kit.idempotency import delete_old_keys
 
 PERIOD_SECONDS = 300.0
 BATCH_ROWS = 500
@@ -43,6 +44,8 @@ async def clean_up(database: Database) -> None:
             # A connection a batch: requests come in between.
             async with database.connection() as connection:
                 deleted = await delete_expired(connection, table)
+    async with database.connection() as connection:
+        await delete_old_keys(connection)
 
 
 async def keep_clean(database: Database) -> None:

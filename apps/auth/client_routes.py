@@ -6,7 +6,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.auth.admin import ADMIN, check_version, no_store, one, page_of, read_object, read_page, record
+from apps.auth.admin import (
+    ADMIN,
+    check_version,
+    claim_secret,
+    created,
+    no_store,
+    one,
+    page_of,
+    read_object,
+    read_page,
+    record,
+)
 from apps.auth.clients import (
     Client,
     create_client,
@@ -21,6 +32,7 @@ from apps.auth.revocations import revoke_client
 from apps.auth.room import room_of
 from apps.kit.database import Connection
 from apps.kit.errors import Conflict, NotFound, Unprocessable
+from apps.kit.idempotency import claim_key, insert_key, read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute
 
 CLIENTS = "/auth/v1/clients"
@@ -45,11 +57,18 @@ def as_json(client: Client) -> dict[str, Any]:
 async def create(request: Request) -> Response:
     """The answer's `secret` is told here and never again."""
     registration = parse_registration(await read_object(request, *FIELDS))
+    claim = read_claim(request, await request.body())
     async with room_of(request).database.transaction() as connection:
+        made_before = await claim_key(connection, claim)
+        if made_before is not None:
+            known = await select_client(connection, made_before)
+            assert known is not None
+            return created(as_json(known), known.version, f"{CLIENTS}/{known.id}", replayed=True)
         client, secret = await create_client(connection, **registration)
         await record(connection, request, "client_created", client.id)
+        await insert_key(connection, claim, client.id)
     told = {"secret": secret} if secret else {}
-    return one({**as_json(client), **told}, client.version, 201, f"{CLIENTS}/{client.id}")
+    return created({**as_json(client), **told}, client.version, f"{CLIENTS}/{client.id}")
 
 
 async def list_all(request: Request) -> Response:
@@ -93,12 +112,15 @@ async def update(request: Request) -> Response:
 
 
 async def rotate_secret(request: Request) -> Response:
+    claim = read_claim(request, await request.body(), "if-match")
     async with room_of(request).database.transaction() as connection:
+        await claim_secret(connection, claim)
         client = await locked(connection, request)
         secret = await rotate_client_secret(connection, client.id)
         if secret is None:
             raise Conflict("no_secret", "this client has no secret")
         await record(connection, request, "client_secret_rotated", client.id)
+        await insert_key(connection, claim, client.id)
     return no_store(JSONResponse({"secret": secret}, 201))
 
 

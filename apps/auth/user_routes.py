@@ -6,13 +6,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.auth.admin import ADMIN, check_version, no_store, one, page_of, read_object, read_page, record
+from apps.auth.admin import (
+    ADMIN,
+    check_version,
+    claim_secret,
+    created,
+    no_store,
+    one,
+    page_of,
+    read_object,
+    read_page,
+    record,
+)
 from apps.auth.resets import create_reset_link
 from apps.auth.revocations import revoke_subject
 from apps.auth.room import room_of
 from apps.auth.totp import remove_second_factor
 from apps.auth.users import User, check_user, create_user, lock_user, select_user, select_users, update_user
 from apps.kit.errors import BadRequest, NotFound, Unprocessable
+from apps.kit.idempotency import claim_key, insert_key, read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute, principal_of
 
 USERS = "/auth/v1/users"
@@ -40,11 +52,18 @@ async def create(request: Request) -> Response:
         "patient_id": body.get("patientId"),
     }  # fmt: skip
     check_user(**wish)
+    claim = read_claim(request, await request.body())
     async with room_of(request).database.transaction() as connection:
+        made_before = await claim_key(connection, claim)
+        if made_before is not None:
+            known = await select_user(connection, made_before)
+            assert known is not None
+            return created(as_json(known), known.version, f"{USERS}/{known.id}", replayed=True)
         user = await create_user(connection, **wish)
         link = await create_reset_link(connection, user.id, room_of(request).settings.issuer)
         await record(connection, request, "user_created", user.id)
-    return one({**as_json(user), "passwordLink": link}, user.version, 201, f"{USERS}/{user.id}")
+        await insert_key(connection, claim, user.id)
+    return created({**as_json(user), "passwordLink": link}, user.version, f"{USERS}/{user.id}")
 
 
 async def list_all(request: Request) -> Response:
@@ -93,12 +112,15 @@ async def update(request: Request) -> Response:
 
 
 async def issue_link(request: Request) -> Response:
+    claim = read_claim(request, await request.body())
     async with room_of(request).database.transaction() as connection:
+        await claim_secret(connection, claim)
         user = await lock_user(connection, request.path_params["id"])
         if user is None:
             raise NotFound("not_found")
         link = await create_reset_link(connection, user.id, room_of(request).settings.issuer)
         await record(connection, request, "password_link_issued", user.id)
+        await insert_key(connection, claim, user.id)
     return no_store(JSONResponse({"passwordLink": link}, 201))
 
 

@@ -12,11 +12,11 @@ from starlette.requests import Request
 
 from apps.kit.database import Database
 from apps.kit.errors import Unavailable
+from apps.kit.idempotency import delete_old_keys
 from apps.kit.outcomes import render_error
 from apps.kit.web import Readiness, create_web_app, health_routes
 from apps.patient.destinations import Billing, BillingDestination, KafkaDestination, Publisher
 from apps.patient.fhir import fhir_routes
-from apps.patient.idempotency import delete_old_keys
 from apps.patient.outbox import select_troubles
 from apps.patient.record import Record
 from apps.patient.relay import Relay, connect_to, running

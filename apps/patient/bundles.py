@@ -10,11 +10,11 @@ from urllib.parse import parse_qsl
 from apps.kit.context import new_id
 from apps.kit.database import Connection
 from apps.kit.errors import ContentTooLarge, Fault, Forbidden, Unprocessable
+from apps.kit.idempotency import Claim, claim_key, insert_key
 from apps.kit.scopes import Principal
 from apps.patient.changes import Author, Change, Version, subject_of
 from apps.patient.codec import Resource
 from apps.patient.criteria import parse_criteria
-from apps.patient.idempotency import Claim, claim_key, insert_key
 from apps.patient.mrn import with_mrn
 from apps.patient.reading import select_living_patients
 from apps.patient.record import (
@@ -131,17 +131,15 @@ def parse_condition(resource_type: str, text: Any, pointer: str) -> Condition | 
 async def write_bundle(record: Record, entries: list[Entry], author: Author, claim: Claim | None) -> list[Outcome]:
     """What became of each entry, in order."""
     async with record.database.transaction() as connection:
-        if claim is not None:
-            reference = await claim_key(connection, claim)
-            if reference is not None:
-                return await repeat_answer(connection, reference)
+        reference = await claim_key(connection, claim)
+        if reference is not None:
+            return await repeat_answer(connection, reference)
         found = await _find_matches(connection, entries)
         changes = await _changes_of(record, connection, entries, found)
         await insert_changes(connection, _patients_first(changes), author)
         versions = {change.version.id: change.version for change in changes}
         outcomes = [found.get(entry.id) or Outcome(versions[entry.id], created=True) for entry in entries]
-        if claim is not None:
-            await insert_key(connection, claim, "\n".join(outcome.reference for outcome in outcomes))
+        await insert_key(connection, claim, "\n".join(outcome.reference for outcome in outcomes))
     record.committed()
     return outcomes
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.kit.errors import BadRequest, Gone, NotFound, NotImplementedYet, Unprocessable, UnsupportedMediaType
+from apps.kit.idempotency import read_claim
 from apps.kit.outcomes import FHIR_PATH
 from apps.kit.scopes import Principal
 from apps.kit.web import PUBLIC, Operation, PolicedRoute, Policy, principal_of, smart
@@ -26,7 +27,6 @@ from apps.patient.capabilities import capability_statement
 from apps.patient.changes import Version, format_instant
 from apps.patient.codec import FHIR_MEDIA_TYPE, Resource, decode, encode, read_fhir_body
 from apps.patient.criteria import DEFAULT_COUNT, make_cursor, parse_count, parse_criteria
-from apps.patient.idempotency import read_claim
 from apps.patient.reading import read_current, read_versions
 from apps.patient.record import check_found
 from apps.patient.schema import RESOURCE_TYPES
@@ -118,7 +118,7 @@ async def create(request: Request) -> Response:
         resource,
         author_of(request),
         own_of(request, resource_type, "c"),
-        claim=read_claim(request, body),
+        claim=read_claim(request, body, "if-none-exist"),
         condition=parse_condition(resource_type, request.headers.get("if-none-exist"), "If-None-Exist"),
     )
     headers = outcome_headers(outcome, f"{base_of(request)}/{outcome.version.reference}")

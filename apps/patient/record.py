@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from apps.kit.context import new_id
 from apps.kit.database import Connection, Database
 from apps.kit.errors import Conflict, Fault, Forbidden, Gone, NotFound, PreconditionFailed, Unprocessable
+from apps.kit.idempotency import Claim, claim_key, insert_key
 from apps.patient.changes import Author, Change, Version, change_of, deletion_of, now, subject_of
 from apps.patient.codec import Resource
 from apps.patient.criteria import Criteria
-from apps.patient.idempotency import Claim, claim_key, insert_key
 from apps.patient.mrn import MrnIssuer, with_mrn
 from apps.patient.reading import select_current, select_living_patients, select_mrn, select_versions
 from apps.patient.searching import select_matches
@@ -65,17 +65,15 @@ class Record:
             self.committed()
             return Outcome(change.version, created=True)
         async with self.database.transaction() as connection:
-            if claim is not None:
-                reference = await claim_key(connection, claim)
-                if reference is not None:
-                    return (await repeat_answer(connection, reference))[0]
+            reference = await claim_key(connection, claim)
+            if reference is not None:
+                return (await repeat_answer(connection, reference))[0]
             outcome = None if condition is None else await find_match(connection, resource["resourceType"], condition)
             if outcome is None:
                 change = await self.new_change(connection, resource, own)
                 await insert_changes(connection, [change], author)
                 outcome = Outcome(change.version, created=True)
-            if claim is not None:
-                await insert_key(connection, claim, outcome.reference)
+            await insert_key(connection, claim, outcome.reference)
         self.committed()
         return outcome
 

@@ -8,13 +8,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.kit.errors import BadRequest, Gone, NotFound
+from apps.kit.idempotency import read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute, read_json, smart
 from apps.patient.answers import author_of, outcome_headers, own_of, path_id, read_if_match, record_of, version_headers
 from apps.patient.changes import Version
 from apps.patient.codec import Resource, decode
 from apps.patient.criteria import DEFAULT_COUNT, MAX_COUNT, make_cursor, parse_cursor
 from apps.patient.facts import display_name, first_address, first_email
-from apps.patient.idempotency import read_claim
 from apps.patient.reading import PatientView, read_patient_list, read_patient_view
 from apps.patient.registration import merge, parse_registration, patient_of
 

@@ -7,6 +7,8 @@ import pytest
 
 from apps.catalogue import SERVICES
 from apps.gateway.app import create_app
+from apps.gateway.billing import BASE, CALLS
+from apps.gateway.pages import read_document
 from apps.gateway.routes import ANALYTICS_PATHS as ANALYTICS
 from apps.gateway.routes import AUTH, BUNDLE, PAGES, PASSWORD_LOGIN, PATIENT
 from apps.kit.web import PolicedRoute, every_route
@@ -19,8 +21,7 @@ INTERNAL = {"/oauth2/revocations"}
 TABLES = {"patient": (PATIENT, BUNDLE), "auth": (AUTH, PAGES, PASSWORD_LOGIN), "analytics": (ANALYTICS,)}
 
 
-def offered_by(name: str) -> dict[tuple[str, str], str]:
-    """(path, method) -> the policy's name."""
+def routes_of(name: str) -> list[PolicedRoute]:
     entry = SERVICES[name]
     make = importlib.import_module(f"apps.{name}.app").create_app
     fakes = {
@@ -28,7 +29,12 @@ def offered_by(name: str) -> dict[tuple[str, str], str]:
         for parameter in inspect.signature(make).parameters.values()
         if parameter.default is parameter.empty and parameter.name != "settings"
     }
-    return operations_of(every_route(make(settings_of(entry, local_environment(entry)), **fakes)))
+    return every_route(make(settings_of(entry, local_environment(entry)), **fakes))
+
+
+def offered_by(name: str) -> dict[tuple[str, str], str]:
+    """(path, method) -> the policy's name."""
+    return operations_of(routes_of(name))
 
 
 def operations_of(routes: list[PolicedRoute]) -> dict[tuple[str, str], str]:
@@ -54,3 +60,29 @@ def test_gateway_forwards_what_the_service_offers_and_no_more(name: str) -> None
 @pytest.mark.parametrize("path", sorted(INTERNAL | HEALTH))
 def test_internal_paths_are_not_in_the_table(path: str) -> None:
     assert all(path not in table for tables in TABLES.values() for table in tables)
+
+
+def test_document_names_the_idempotency_key_exactly_where_it_is_honoured() -> None:
+    honoured = {
+        (route.path_format, method.lower())
+        for name in ("auth", "patient", "analytics")
+        for route in routes_of(name)
+        for method, operation in route.operations.items()
+        # What an endpoint's code calls, by name.
+        if "read_claim" in getattr(operation.endpoint, "__code__").co_names  # noqa: B009
+    }
+    # Billing's request ids are made of the keys (test_billing.py).
+    honoured |= {
+        (BASE + call.path, call.method.lower())
+        for call in CALLS
+        if "request_id" in call.request.DESCRIPTOR.fields_by_name
+    }
+    document = read_document(make_settings())
+    documented = {
+        (path, method)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if {"$ref": "#/components/parameters/idempotencyKey"} in operation.get("parameters", ())
+    }
+    assert documented == honoured
+    assert {("/auth/v1/clients/{id}/secret", "post"), ("/api/patients", "post")} <= honoured

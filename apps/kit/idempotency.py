@@ -1,7 +1,11 @@
-"""`Idempotency-Key`: the same key and body gives the first answer again. Kept 24 h, in the write's own transaction."""
+"""`Idempotency-Key`: the same key and body gives the first answer again. Kept 24 h, in the write's own transaction.
+
+Each service that uses it has a table `idempotency_key` of its own, by its migrations.
+"""
 
 from dataclasses import dataclass
 from hashlib import sha256
+from urllib.parse import quote
 
 from starlette.requests import Request
 
@@ -28,8 +32,12 @@ class Claim:
         return (self.client_id, self.subject, self.method, self.path, self.key)
 
 
-def read_claim(request: Request, body: bytes) -> Claim | None:
-    """None without the header; raises BadRequest for a key that is empty, too long or not printable ASCII."""
+def read_claim(request: Request, body: bytes, condition: str = "") -> Claim | None:
+    """None without the header; raises BadRequest for a key that is empty, too long or not printable ASCII.
+
+    `condition`: the header that a condition of this write comes in. It is part of what is asked: the same body under
+    another one is another request.
+    """
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -38,16 +46,20 @@ def read_claim(request: Request, body: bytes) -> Claim | None:
             "invalid_idempotency_key", f"1 to {MAX_KEY_CHARS} printable characters", pointer="Idempotency-Key"
         )
     principal = principal_of(request)
-    # A condition is part of what is asked: the same body under another one is another request.
-    digest = sha256(body + b"\x00" + request.headers.get("if-none-exist", "").encode()).hexdigest()
-    return Claim(principal.client_id, principal.subject, request.method, request.url.path, key, digest)
+    digest = sha256(body + b"\x00" + request.headers.get(condition, "").encode()).hexdigest()
+    # Quoted again: PostgreSQL takes no NUL.
+    path = quote(request.scope["path"])
+    return Claim(principal.client_id, principal.subject, request.method, path, key, digest)
 
 
-async def claim_key(connection: Connection, claim: Claim) -> str | None:
+async def claim_key(connection: Connection, claim: Claim | None) -> str | None:
     """The reference to what the first request made, or None: this one is the first, until its transaction ends.
 
-    Raises Conflict while another is in flight and Unprocessable for the same key with another body.
+    Without a claim each is. Raises Conflict while another is in flight, Unprocessable for the same key with another
+    body.
     """
+    if claim is None:
+        return None
     lock = "\x1f".join(claim.identity)
     if not await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", lock):
         raise Conflict("request_in_flight", "a request with this Idempotency-Key is still in flight")
@@ -74,7 +86,10 @@ async def claim_key(connection: Connection, claim: Claim) -> str | None:
     return reference
 
 
-async def insert_key(connection: Connection, claim: Claim, reference: str) -> None:
+async def insert_key(connection: Connection, claim: Claim | None, reference: str) -> None:
+    """`reference` names what was made; never a secret, which nobody could be told again."""
+    if claim is None:
+        return
     await connection.execute(
         """
         INSERT INTO idempotency_key (client_id, subject, method, path, key, body_sha256, reference)
