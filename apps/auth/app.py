@@ -65,4 +65,6 @@ async def readiness(request: Request) -> Readiness:
     room = room_of(request)
     if not await room.database.is_ready():
         return Readiness(failed=("database",))
+    if room.keys_are_sealed:
+        return Readiness(failed=("signing_key_sealed_under_another_AUTH_KEY_ENCRYPTION_KEY",))
     return Readiness(failed=() if room.has_ring and request.state.verifier.has_keys else ("keys",))

@@ -16,6 +16,10 @@ from apps.kit.errors import Problem, Unavailable
 
 KEYS_PERIOD_SECONDS = 15.0
 FIRST_RETRY_SECONDS = 0.2
+SEALED = (
+    "the signing key does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or replace the keys by "
+    "`python -m apps.auth keys withdraw`, after which everybody signs in again"
+)
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +30,8 @@ class Room:
     database: Database
     hashing: Hashing
     _ring: KeyRing | None = None
+    # The active key does not open under AUTH_KEY_ENCRYPTION_KEY.
+    keys_are_sealed: bool = False
 
     def ring(self) -> KeyRing:
         if self._ring is None:
@@ -37,8 +43,16 @@ class Room:
         return self._ring is not None
 
     async def load_ring(self) -> KeyRing | None:
+        """None while there is none to be had: no key yet, or one that does not open."""
         async with self.database.connection() as connection:
-            self._ring = await select_key_ring(connection, self.settings.key_encryption_key)
+            try:
+                self._ring = await select_key_ring(connection, self.settings.key_encryption_key)
+                self.keys_are_sealed = False
+            except SealBroken as error:
+                if not self.keys_are_sealed:
+                    log.error(SEALED, extra={"sealed": str(error)})
+                # What was withdrawn signs no more.
+                self._ring, self.keys_are_sealed = None, True
         return self._ring
 
     async def keep_ring(self) -> None:
@@ -47,12 +61,16 @@ class Room:
         while True:
             try:
                 await self._advance()
-            except (Problem, asyncpg.PostgresError, SealBroken) as error:
+            except (Problem, asyncpg.PostgresError) as error:
                 log.warning("no look at the signing keys", extra={"error": type(error).__name__})
             await asyncio.sleep(KEYS_PERIOD_SECONDS if self._ring else retry_seconds)
             retry_seconds = min(retry_seconds * 1.5, 5.0)
 
     async def _advance(self) -> None:
+        await self.load_ring()
+        if self.keys_are_sealed:
+            # The next key would be sealed under the wrong one, for every replica.
+            return
         async with self.database.connection() as connection:
             await advance_keys(connection, self.settings.key_encryption_key, self.settings.signing_algorithm)
         await self.load_ring()

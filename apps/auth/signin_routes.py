@@ -1,5 +1,6 @@
 """Pages to sign in: password, second factor, and enrolling for it."""
 
+import logging
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from apps.auth.authorize_routes import SIGN_IN, after_sign_in, form_target
 from apps.auth.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.pages import form_route, go_to, page, read_form
 from apps.auth.room import address_of, room_of
+from apps.auth.sealing import SealBroken
 from apps.auth.sessions import Session, begin_session, end_session, select_session
 from apps.auth.signin import check_password
 from apps.auth.totp import begin_enrolment, confirm_enrolment, provisioning_uri, qr_code, use_code, use_recovery_code
@@ -24,6 +26,12 @@ ENROL = "/oauth2/enrol"
 PAGES_CLIENT = "sign-in-page"
 MAX_NEXT_CHARS = 4096
 PROOFS = ("device_code", "recovery_code")
+SEALED = (
+    "a second factor does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or take it off the "
+    "account by DELETE /auth/v1/users/{id}/second-factor"
+)
+
+log = logging.getLogger(__name__)
 
 
 def next_of(fields: dict[str, str]) -> str:
@@ -132,9 +140,14 @@ async def second_factor(request: Request) -> Response:
 
 async def prove(connection: Connection, key: bytes, user: User, code: str) -> str:
     """How the person proved it, one of PROOFS; else what was wrong."""
-    if await use_code(connection, key, user, code):
-        return "device_code"
-    return "recovery_code" if await use_recovery_code(connection, user, code) else "wrong_code"
+    wrong = "wrong_code"
+    try:
+        if await use_code(connection, key, user, code):
+            return "device_code"
+    except SealBroken:
+        wrong = "second_factor_sealed"
+        log.error(SEALED, extra={"user": user.id})
+    return "recovery_code" if await use_recovery_code(connection, user, code) else wrong
 
 
 async def show_enrolment(request: Request) -> Response:

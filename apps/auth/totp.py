@@ -4,12 +4,13 @@ import base64
 import hmac
 import secrets
 import time
+from contextlib import suppress
 from io import BytesIO
 
 import pyotp
 import segno
 
-from apps.auth.sealing import digest, seal, unseal
+from apps.auth.sealing import SealBroken, digest, seal, unseal
 from apps.auth.users import User
 from apps.kit.database import Connection
 
@@ -28,7 +29,9 @@ def _purpose(user_id: str) -> str:
 async def begin_enrolment(connection: Connection, key: bytes, user: User) -> str:
     """The secret in base32; the same one until it is confirmed, so that the page may be reloaded."""
     if user.totp_secret:
-        return unseal(key, user.totp_secret, _purpose(user.id)).decode()
+        # One under another key was never confirmed: a new one takes its place.
+        with suppress(SealBroken):
+            return unseal(key, user.totp_secret, _purpose(user.id)).decode()
     secret: str = pyotp.random_base32()
     await connection.execute(
         "UPDATE users SET totp_secret = $2 WHERE id = $1 AND NOT totp_enabled",
@@ -52,7 +55,10 @@ def qr_code(uri: str) -> str:
 
 async def confirm_enrolment(connection: Connection, key: bytes, user: User, code: str) -> list[str] | None:
     """Turns the second factor on and gives the recovery codes, which are told here only; None for a wrong code."""
-    if not await use_code(connection, key, user, code):
+    try:
+        if not await use_code(connection, key, user, code):
+            return None
+    except SealBroken:
         return None
     await connection.execute("UPDATE users SET totp_enabled = true, updated_at = now() WHERE id = $1", user.id)
     await connection.execute("DELETE FROM recovery_codes WHERE user_id = $1", user.id)
@@ -65,7 +71,10 @@ async def confirm_enrolment(connection: Connection, key: bytes, user: User, code
 
 
 async def use_code(connection: Connection, key: bytes, user: User, code: str) -> bool:
-    """A code of the device. The step that it belongs to is used up, in one statement: a code seen is worth nothing."""
+    """A code of the device. The step that it belongs to is used up, in one statement: a code seen is worth nothing.
+
+    Raises SealBroken where the secret is sealed under another key.
+    """
     if not user.totp_secret:
         return False
     device = pyotp.TOTP(unseal(key, user.totp_secret, _purpose(user.id)).decode())
