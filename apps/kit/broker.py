@@ -171,7 +171,9 @@ async def open_consumer(
         isolation_level="read_committed",
         fetch_max_bytes=MAX_FETCH_BYTES,
         metadata_max_age_ms=30_000,
-        session_timeout_ms=10_000,
+        # The least that a broker takes by default: so long do a dead member's partitions wait for another.
+        session_timeout_ms=6_000,
+        heartbeat_interval_ms=2_000,
         max_poll_interval_ms=120_000,
     )
     consumer.subscribe([topic], listener=listener)
