@@ -21,7 +21,9 @@ def describe(platform: Platform, seconds: float, screen: TextIO) -> str:
     for heading in ("URL", "what it is", "how to sign in"):
         table.add_column(heading, no_wrap=True)
     table.add_row(f"{url}/docs", "the gateway, and every call described", "")
-    table.add_row(f"{url}/auth/login", "for people", f"{accounts.user}  {accounts.password}")
+    person = f"{accounts.user}  {accounts.password}"
+    table.add_row(f"{url}/oauth2/sign-in", "for people, in a browser", person)
+    table.add_row(f"{url}/auth/login", "for people, by one call", person)
     table.add_row(
         f"{url}/oauth2/token", "for clients (client_credentials)", f"{accounts.client_id}  {accounts.client_secret}"
     )

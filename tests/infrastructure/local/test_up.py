@@ -2,10 +2,12 @@
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,6 +102,10 @@ def test_lasting_platform_survives_a_kill_and_stops_at_ctrl_c(environment: dict[
     lock, arguments = tmp_path / ".local" / "lock", ("--port", str(free_port()))
     with running(environment, tmp_path / "first", *arguments) as runner:
         assert "already runs here" in up(environment).stderr
+        # The page of the table.
+        (page,) = re.findall(r"http://\S+/oauth2/sign-in", (tmp_path / "first").read_text())
+        with urllib.request.urlopen(page) as answer:  # noqa: S310
+            assert b'name="password"' in answer.read()
         # At the port that was chosen.
         subprocess.run([UP.parent / "load", PERSON], env=environment, check=True, stdout=subprocess.DEVNULL)
         runner.kill()
