@@ -22,14 +22,14 @@ def container(
     region: str,
     **more: Any,
 ) -> pulumi.Output[str]:
-    """`secrets`: ARN by variable. Lists are sorted and `hostPort` is given, or ECS gives back other than it got."""
+    """`secrets`: ARN by variable. Lists are sorted, none is empty, and `hostPort` is given, or ECS gives back other than it got."""
     definition = {
         "name": name,
         "image": image,
         "essential": True,
         "user": USER,
         "readonlyRootFilesystem": True,
-        "linuxParameters": {"capabilities": {"add": [], "drop": ["ALL"]}, "initProcessEnabled": True},
+        "linuxParameters": {"capabilities": {"drop": ["ALL"]}, "initProcessEnabled": True},
         "mountPoints": [{"sourceVolume": TEMPORARY, "containerPath": WRITABLE, "readOnly": False}],
         "environment": [{"name": key, "value": environment[key]} for key in sorted(environment)],
         "secrets": [{"name": key, "valueFrom": secrets[key]} for key in sorted(secrets)],
@@ -46,7 +46,8 @@ def container(
         },
         **more,
     }
-    return pulumi.Output.json_dumps([definition], sort_keys=True)
+    # ECS gives back no list that is empty.
+    return pulumi.Output.json_dumps([{key: value for key, value in definition.items() if value != []}], sort_keys=True)
 
 
 def ports(entry: Service) -> list[dict[str, Any]]:
@@ -73,5 +74,5 @@ def health_check(entry: Service) -> dict[str, Any]:
 
 def probe_url(entry: Service, probe: Probe) -> str:
     if entry.protocol == "grpc":
-        return f"grpc://127.0.0.1:{entry.port}"
+        return f"grpc://127.0.0.1:{entry.port}{probe.path}"
     return f"{'https' if entry.public else 'http'}://127.0.0.1:{entry.port}{probe.path}"

@@ -31,8 +31,6 @@ async def deploy(stack: Stack) -> dict[str, Any]:
         default_tags=aws.ProviderDefaultTagsArgs(tags=tags(stack)),
     )
     opts = pulumi.ResourceOptions(providers=[provider])
-    # What components make takes the provider from its parent; what they look up does not.
-    pulumi.runtime.set_config("aws:region", stack.region)
     if isinstance(stack, PreviewStack):
         return await deploy_preview(stack, opts)
     return deploy_environment(stack, opts)

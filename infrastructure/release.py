@@ -86,7 +86,6 @@ class ReleaseTask(pulumi.ComponentResource):
                 log.name,
                 args.reach.region,
                 command=list(args.command),
-                portMappings=[],
             ),
             opts=child,
         ).arn

@@ -62,9 +62,10 @@ class DatabaseSettings:
 
 
 def read_database_settings(environment: Environment, name: str) -> DatabaseSettings:
-    """`<NAME>_DATABASE_URL` and `DATABASE_IAM`."""
+    """`<NAME>_DATABASE_URL`, `DATABASE_IAM` and `DATABASE_POOL_SIZE`, which previews on one instance keep small."""
     url = environment.url(f"{name.upper()}_DATABASE_URL", ("postgresql",))
-    return DatabaseSettings(url, environment.flag("DATABASE_IAM"))
+    pool_size = environment.integer("DATABASE_POOL_SIZE", minimum=1, maximum=50, default=POOL_SIZE)
+    return DatabaseSettings(url, environment.flag("DATABASE_IAM"), pool_size)
 
 
 class Database:

@@ -91,7 +91,7 @@ def task_definition(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     containers = json.loads(inputs["containerDefinitions"])
     for container in containers:
         assert "@sha256:" in container["image"], f"{container['image']} is no image by digest"
-        for secret in container["secrets"]:
+        for secret in container.get("secrets", []):
             cloud.client("secretsmanager").describe_secret(SecretId=secret["valueFrom"])
     made = cloud.client("ecs").register_task_definition(
         family=inputs["family"],

@@ -107,7 +107,7 @@ def test_a_task_definition_is_the_same_bytes_each_time(dev: Recording) -> None:
         names = [variable["name"] for variable in container["environment"]]
         assert names == sorted(names)
         assert all(variable["value"] is not None for variable in container["environment"])
-        assert all(port["hostPort"] == port["containerPort"] for port in container["portMappings"])
+        assert all(port["hostPort"] == port["containerPort"] for port in container.get("portMappings", []))
 
 
 def test_proxies_speak_tls_in_staging_and_production(stacks: dict[str, Recording]) -> None:
