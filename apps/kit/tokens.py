@@ -115,7 +115,7 @@ class Verifier:
         self._clock = clock
         self._keys: dict[str, Key] = {}
         self._keys_tried_at = self._keys_had_at = float("-inf")
-        self._keys_lock = asyncio.Lock()
+        self._keys_attempt: asyncio.Task[None] | None = None
         self._revocations = Revocations()
         self._revocations_had_at = float("-inf")
         self._failing: frozenset[str] = frozenset()
@@ -157,9 +157,8 @@ class Verifier:
         return principal
 
     async def _look_for_key(self, kid: str) -> Key:
-        async with self._keys_lock:
-            if kid not in self._keys and self._clock() - self._keys_tried_at >= UNKNOWN_KEY_PERIOD_SECONDS:
-                await self._attempt("keys", self._refresh_keys)
+        if self._keys_attempt or self._clock() - self._keys_tried_at >= UNKNOWN_KEY_PERIOD_SECONDS:
+            await self._try_for_keys()
         key = self._keys.get(kid)
         if key is not None:
             return key
@@ -171,11 +170,30 @@ class Verifier:
         """One round of the background poll: revocations always, keys when they are due."""
         await self._attempt("revocations", self._refresh_revocations)
         if self._clock() - self._keys_had_at >= KEYS_PERIOD_SECONDS or "keys" in self._failing:
-            async with self._keys_lock:
-                await self._attempt("keys", self._refresh_keys)
+            await self._try_for_keys()
+
+    async def close(self) -> None:
+        """Ends an attempt that still runs."""
+        if self._keys_attempt:
+            self._keys_attempt.cancel()
+            await asyncio.wait([self._keys_attempt])
+
+    async def _try_for_keys(self) -> None:
+        """One attempt at a time: whoever comes while it runs takes its outcome and makes none of their own."""
+        if self._keys_attempt is None:
+            self._keys_attempt = asyncio.create_task(self._attempt_keys())
+        # A caller who hangs up does not end the attempt that others wait for.
+        await asyncio.shield(self._keys_attempt)
+
+    async def _attempt_keys(self) -> None:
+        try:
+            await self._attempt("keys", self._refresh_keys)
+        finally:
+            # At its end: one that hung for as long as the period would be followed by the next at once.
+            self._keys_tried_at = self._clock()
+            self._keys_attempt = None
 
     async def _refresh_keys(self) -> None:
-        self._keys_tried_at = self._clock()
         keys = parse_keys(await self._source.fetch_keys())
         if keys.keys() != self._keys.keys():
             # A key that was withdrawn takes the tokens it signed with it.
@@ -224,6 +242,7 @@ async def keep_fresh(verifier: Verifier) -> AsyncIterator[Verifier]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        await verifier.close()
 
 
 @asynccontextmanager

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import hmac
 import json
@@ -16,7 +17,14 @@ from joserfc.jwk import ECKey, RSAKey
 from apps.kit import tokens as tokens_module
 from apps.kit.errors import Unauthorized, Unavailable
 from apps.kit.revocations import Revocations, parse_revocations
-from apps.kit.tokens import TOKEN_LIFE_SECONDS, UNKNOWN_KEY_PERIOD_SECONDS, Verifier
+from apps.kit.tokens import (
+    KEYS_PERIOD_SECONDS,
+    REQUEST_TIMEOUT_SECONDS,
+    TOKEN_LIFE_SECONDS,
+    UNKNOWN_KEY_PERIOD_SECONDS,
+    Verifier,
+    keep_fresh,
+)
 
 ISSUER = "https://health.example"
 RSA = RSAKey.generate_key(2048, {"kid": "rsa-1", "alg": "RS256", "use": "sig"})
@@ -243,6 +251,57 @@ async def test_flood_of_unknown_keys_asks_auth_once_a_period() -> None:
         with pytest.raises(Unauthorized):
             await verifier.verify(sign(OTHER, {"kid": f"made-up-{number}"}))
     assert auth.keys_asked == 2
+
+
+class HangingAuth(FakeAuth):
+    """Takes a request for keys and answers none until `give_up`; each lasts as long as the time-out."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.asked, self.give_up = asyncio.Event(), asyncio.Event()
+
+    async def fetch_keys(self) -> Any:
+        self.keys_asked += 1
+        if self.keys_asked > 1:
+            self.asked.set()
+            await self.give_up.wait()
+            self.clock.now += REQUEST_TIMEOUT_SECONDS
+            raise TimeoutError
+        return {"keys": [key.as_dict(private=False) for key in self.keys]}
+
+
+async def test_unknown_keys_wait_for_one_attempt_together_and_the_poll_waits_for_no_more() -> None:
+    clock = Clock()
+    auth = HangingAuth(clock)
+    verifier = await make_verifier(auth, clock)
+    clock.now += KEYS_PERIOD_SECONDS
+    waiting = [asyncio.create_task(verifier.verify(sign(OTHER, {"kid": f"made-up-{n}"}))) for n in range(5)]
+    await asyncio.wait_for(auth.asked.wait(), 5)
+    poll = asyncio.create_task(verifier.refresh())
+    # Whoever asked first hangs up: the others still have the outcome of the attempt.
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    auth.give_up.set()
+    outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    await asyncio.wait_for(poll, 5)
+    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError, *[Unauthorized] * 4]
+    assert auth.keys_asked == 2
+    with pytest.raises(Unauthorized):
+        await verifier.verify(sign(OTHER, {"kid": "made-up"}))
+    assert auth.keys_asked == 2
+
+
+async def test_attempt_that_hangs_ends_with_the_verifier() -> None:
+    clock = Clock()
+    auth = HangingAuth(clock)
+    async with keep_fresh(await make_verifier(auth, clock)) as verifier:
+        clock.now += UNKNOWN_KEY_PERIOD_SECONDS
+        waiting = asyncio.create_task(verifier.verify(sign(OTHER)))
+        await asyncio.wait_for(auth.asked.wait(), 5)
+    assert verifier._keys_attempt is None
+    await asyncio.wait([waiting], timeout=5)
+    assert waiting.cancelled()
 
 
 async def test_keys_serve_while_auth_is_down_until_revocations_are_too_old() -> None:
