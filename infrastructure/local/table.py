@@ -9,7 +9,8 @@ from rich.table import Table
 
 from infrastructure.local.platform import Platform
 
-WIDTH = 132
+# More than any row has: what is cut off cannot be copied. On a narrow terminal it wraps.
+MAX_WIDTH_COLUMNS = 240
 
 
 def describe(platform: Platform, seconds: float, screen: TextIO) -> str:
@@ -34,7 +35,7 @@ def describe(platform: Platform, seconds: float, screen: TextIO) -> str:
     )
     table.add_row(platform.kafka.bootstrap_servers, "Kafka 4", "no sign-in, loopback only")
     text = StringIO()
-    Console(file=text, width=WIDTH, force_terminal=screen.isatty(), highlight=False).print(table)
+    Console(file=text, width=MAX_WIDTH_COLUMNS, force_terminal=screen.isatty(), highlight=False).print(table)
     # Outside the table, so that it can be copied whole.
     return "\n".join(
         (

@@ -103,7 +103,7 @@ def test_lasting_platform_survives_a_kill_and_stops_at_ctrl_c(environment: dict[
     with running(environment, tmp_path / "first", *arguments) as runner:
         assert "already runs here" in up(environment).stderr
         # The page of the table.
-        (page,) = re.findall(r"http://\S+/oauth2/sign-in", (tmp_path / "first").read_text())
+        (page,) = re.findall(r"^ *(http://\S+/oauth2/sign-in) ", (tmp_path / "first").read_text(), re.MULTILINE)
         with urllib.request.urlopen(page) as answer:  # noqa: S310
             assert b'name="password"' in answer.read()
         # At the port that was chosen.
