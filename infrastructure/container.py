@@ -22,7 +22,7 @@ def container(
     region: str,
     **more: Any,
 ) -> pulumi.Output[str]:
-    """`secrets`: ARN by variable. Lists are sorted, none is empty, and `hostPort` is given, or ECS gives back other than it got."""
+    """`secrets`: ARN by variable. Sorted, nothing empty, `hostPort` given: else ECS gives back other than it got."""
     definition = {
         "name": name,
         "image": image,
