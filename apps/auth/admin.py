@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from apps.kit.web import JSONResponse, principal_of, read_json, scopes
 ADMIN = scopes("admin")
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 20
+PAGE_SIZE = re.compile(r"[0-9]{1,3}")
 
 
 async def record(connection: Connection, request: Request, event: str, subject: str) -> None:
@@ -40,13 +42,17 @@ async def read_object(request: Request, *allowed: str) -> dict[str, Any]:
 def read_page(request: Request) -> tuple[str, int]:
     """Where to go on after (empty at the start), and how many."""
     size = request.query_params.get("limit", str(DEFAULT_PAGE_SIZE))
-    if not size.isdecimal() or not 1 <= int(size) <= MAX_PAGE_SIZE:
+    if not PAGE_SIZE.fullmatch(size) or not 1 <= int(size) <= MAX_PAGE_SIZE:
         raise BadRequest("invalid_limit", f"from 1 to {MAX_PAGE_SIZE}", pointer="limit")
     cursor = request.query_params.get("cursor", "")
     try:
-        return base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii"), int(size)
+        after = base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
-        raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor") from None
+        after = "\0"
+    # PostgreSQL takes no NUL.
+    if not after.isprintable():
+        raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor")
+    return after, int(size)
 
 
 def page_of(items: list[dict[str, Any]], limit: int) -> Response:

@@ -1,5 +1,6 @@
 """`/oauth2/authorize`: a person lets an application act for them (RFC 6749, 4.1; OpenID Connect Core, 3.1.2)."""
 
+import re
 import time
 from urllib.parse import parse_qsl, urlencode
 
@@ -22,6 +23,8 @@ from apps.auth.sessions import Session, complete, select_session
 from apps.kit.database import Connection
 
 SIGN_IN = "/oauth2/sign-in"
+# No more digits than a person lives: a number of any length is work, and `int` raises at 4,300 digits.
+MAX_AGE_SECONDS = re.compile(r"[0-9]{1,10}")
 
 
 async def show(request: Request) -> Response:
@@ -103,12 +106,14 @@ def read_prompts(asked: StarletteOAuth2Request) -> set[str]:
     prompts = set(asked.payload.data.get("prompt", "").split())
     if "none" in prompts and len(prompts) > 1:
         raise InvalidRequestError("'prompt' has 'none' beside another value")
+    if not MAX_AGE_SECONDS.fullmatch(asked.payload.data.get("max_age", "0")):
+        raise InvalidRequestError("'max_age' is not a number of seconds")
     return prompts
 
 
 def must_sign_in(asked: StarletteOAuth2Request, session: Session, prompts: set[str]) -> bool:
-    max_age = asked.payload.data.get("max_age", "")
-    too_old = max_age.isdigit() and time.time() - session.authenticated_at.timestamp() > int(max_age)
+    max_age = asked.payload.data.get("max_age")
+    too_old = max_age is not None and time.time() - session.authenticated_at.timestamp() > int(max_age)
     return too_old or bool(prompts & {"login", "select_account"})
 
 

@@ -103,7 +103,8 @@ def bound_body(request: Request, max_body_bytes: int) -> Receive:
     Starlette's own limit answers in plain text, past the handlers of errors.
     """
     declared = request.headers.get("content-length", "")
-    is_too_long = declared.isdecimal() and int(declared) > max_body_bytes
+    # `int` raises for thousands of digits.
+    is_too_long = declared.isdecimal() and (len(declared) > 18 or int(declared) > max_body_bytes)
     total = 0
 
     async def receive() -> Message:
@@ -118,8 +119,12 @@ def bound_body(request: Request, max_body_bytes: int) -> Receive:
 
 
 def bearer_token(request: Request) -> str:
-    """The token of `Authorization: Bearer` (RFC 6750); raises Unauthorized where there is none."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    """The token of `Authorization: Bearer` (RFC 6750); raises Unauthorized where there is none, or more than one."""
+    sent = request.headers.getlist("authorization")
+    if len(sent) > 1:
+        # Whatever stands in front may have looked at another one.
+        raise Unauthorized("invalid_token", "more than one Authorization header")
+    scheme, _, token = "".join(sent).partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("missing_token")
     return token.strip()

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.auth.browser import App, Browser
 from tests.auth.conftest import Auth
 
 pytestmark = pytest.mark.integration
@@ -70,3 +71,34 @@ def test_malformed_query_is_the_callers_fault(auth: Auth, path: str) -> None:
     ):  # fmt: skip
         answer = httpx.get(f"{auth.url}{path}?{query}", headers={"Accept": "text/html"})
         assert answer.status_code < 500, (query[:60], answer.status_code)
+
+
+def test_malformed_max_age_is_the_applications_fault_once_somebody_is_signed_in(auth: Auth) -> None:
+    browser, app = Browser(auth), App(auth, trusted=True)
+    browser.sign_in(auth.user("clinician").email)
+    for max_age in ("9" * 5000, "-1", "1e3", "x", "9" * 11):
+        answer = browser.http.get(f"{app.url()}&max_age={max_age}")
+        assert "error=invalid_request" in answer.headers["location"], max_age[:9]
+    assert browser.http.get(f"{app.url()}&max_age=%C2%B2").status_code == 400
+    assert "code=" in browser.http.get(f"{app.url()}&max_age=9999999999").headers["location"]
+
+
+@pytest.mark.parametrize("path", ["/auth/v1/users", "/auth/v1/clients"])
+def test_malformed_page_of_a_list_is_the_callers_fault(auth: Auth, path: str) -> None:
+    token = auth.login(auth.user("admin").email).json()["token"]
+    client = auth.opened(httpx.Client(base_url=auth.url, headers={"Authorization": f"Bearer {token}"}))
+    limits = ("9" * 5000, "0" * 5000, "", "0", "101", "-1", "%D9%A3", "1e1", "%00")
+    cursors = ("%00", "A", "%C3%A9", "w6k=", "AAAA", "-" * 5000)
+    for query in (*(f"limit={limit}" for limit in limits), *(f"cursor={cursor}" for cursor in cursors)):
+        answer = client.get(f"{path}?{query}")
+        assert answer.status_code == 400, (query[:20], answer.text)
+    for name in ("%00", "x" * 5000, "%FF", "9" * 5000):
+        assert client.get(f"{path}/{name}").status_code == 404, name
+
+
+def test_two_authorization_headers_are_refused(auth: Auth) -> None:
+    token = auth.login(auth.user("admin").email).json()["token"]
+    good, other = ("Authorization", f"Bearer {token}"), ("Authorization", "Bearer other")
+    for headers in ([good, other], [other, good], [good, good]):
+        assert httpx.get(f"{auth.url}/auth/v1/users", headers=headers).status_code == 401
+    assert httpx.get(f"{auth.url}/auth/v1/users", headers=[good]).status_code == 200
