@@ -193,7 +193,7 @@ def look_statements() -> list[Statement]:
             "Action": [
                 "secretsmanager:GetSecretValue", "ssm:GetParameter*", "logs:GetLogEvents", "logs:FilterLogEvents",
                 "logs:StartQuery", "logs:GetQueryResults", "rds:DownloadDBLogFilePortion", "rds-db:connect",
-                "kafka-cluster:*", "lambda:GetFunction",
+                "kafka-cluster:*",
             ],
             "Resource": "*",
         },

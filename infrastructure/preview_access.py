@@ -139,6 +139,7 @@ def looks() -> list[Statement]:
                 "ecr:DescribeRepositories",
                 "ecr:GetAuthorizationToken",
                 "ecs:Describe*",
+                "ecs:List*",
                 "elasticloadbalancing:Describe*",
                 "logs:DescribeLogGroups",
                 "servicediscovery:Get*",

@@ -22,7 +22,16 @@ REQUEST_HEADERS = (
     "X-Request-Id",
     "traceparent",
 )
-ANSWER_HEADERS = ("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id")
+ANSWER_HEADERS = (
+    "ETag",
+    "Idempotency-Replayed",
+    "Link",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-Id",
+)
 PREFLIGHT_CACHE_SECONDS = 600
 
 

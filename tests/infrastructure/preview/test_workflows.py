@@ -49,6 +49,13 @@ def test_linters_find_nothing(command: list[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(("workflow", "job"), list(jobs()))
+def test_piped_step_fails_with_any_of_its_commands(workflow: str, job: dict[str, Any]) -> None:
+    for step in job.get("steps", []):
+        # Without `shell: bash` there is no pipefail.
+        assert " | " not in step.get("run", "") or step.get("shell") == "bash", step["run"]
+
+
 def test_actions_of_others_are_pinned_by_commit_with_their_version_beside() -> None:
     files = [*WORKFLOWS, GITHUB / "actions/prepare/action.yml"]
     used = [line.strip() for file in files for line in file.read_text().splitlines() if "uses:" in line]
