@@ -6,6 +6,8 @@ other. A known and an unknown account are counted alike.
 """
 
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
+from typing import Literal
 
 from apps.auth.sealing import digest
 from apps.kit.database import Connection
@@ -18,15 +20,27 @@ FREE_FAILURES = {"user": 4, "address": 40}
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """`account`: the e-mail address as typed; `address`: where it comes from, empty where that is not known."""
+    """`account`: the e-mail address as typed, or for a second factor the user's id; `what` keeps the two apart.
+    `address`: where it comes from, empty where that is not known.
+    """
 
     account: str
     address: str
+    what: Literal["password", "second_factor"] = "password"
 
     def counters(self) -> list[tuple[str, bytes]]:
         # Only hashes are kept: what people type into the field of an address may be their password.
-        keys = [("user", digest(self.account.strip().lower()))]
-        return [*keys, ("address", digest(self.address))] if self.address else keys
+        keys = [("user", digest(f"{self.what}:{self.account.strip().lower()}"))]
+        return [*keys, ("address", digest(f"address:{line_of(self.address)}"))] if self.address else keys
+
+
+def line_of(address: str) -> str:
+    """What one visitor has of the addresses: over IPv6 the /64, of which any number of addresses can be had."""
+    try:
+        known = IPv6Address(address.partition("%")[0])
+    except AddressValueError:
+        return address
+    return str(known.ipv4_mapped or IPv6Address(int(known) >> 64 << 64))
 
 
 async def waiting_seconds(connection: Connection, attempt: Attempt) -> int:

@@ -13,10 +13,10 @@ from apps.auth.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.pages import form_route, go_to, page, read_form
 from apps.auth.room import address_of, room_of
 from apps.auth.sealing import SealBroken
-from apps.auth.sessions import Session, begin_session, end_session, select_session
+from apps.auth.sessions import Session, begin_session, end_session, lock_session, select_session
 from apps.auth.signin import check_password
 from apps.auth.totp import begin_enrolment, confirm_enrolment, provisioning_uri, qr_code, use_code, use_recovery_code
-from apps.auth.users import User
+from apps.auth.users import User, lock_unchanged
 from apps.kit.database import Connection
 from apps.kit.errors import TooManyRequests
 
@@ -25,6 +25,7 @@ SECOND_FACTOR = "/oauth2/second-factor"
 ENROL = "/oauth2/enrol"
 PAGES_CLIENT = "sign-in-page"
 MAX_NEXT_CHARS = 4096
+WRONG = "The e-mail address or the password is not right."
 PROOFS = ("device_code", "recovery_code")
 SEALED = (
     "a second factor does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or take it off the "
@@ -75,21 +76,29 @@ async def sign_in(request: Request) -> Response:
     except TooManyRequests as error:
         return await show_locked(request, "sign_in.html", int(error.headers["Retry-After"]), **again)
     if user is None:
-        message = "The e-mail address or the password is not right."
-        return await show_page(request, "sign_in.html", 400, error=message, **again)
+        return await show_page(request, "sign_in.html", 400, error=WRONG, **again)
     pending = user.must_prove_more(room.settings.mfa_required_roles)
     target = continue_to(query)
     if pending:
         target = with_next(SECOND_FACTOR if user.totp_enabled else ENROL, query)
     response = go_to(target)
     async with room.database.transaction() as connection:
-        await end_session(connection, request, secure=room.settings.secure)
-        await begin_session(connection, response, user, ("pwd",), pending=pending, secure=room.settings.secure)
+        # Hashing takes its time: whoever was disabled or changed meanwhile is refused.
+        unchanged = await lock_unchanged(connection, user)
+        if unchanged:
+            await end_session(connection, request, secure=room.settings.secure)
+            await begin_session(connection, response, user, ("pwd",), pending=pending, secure=room.settings.secure)
         event = Event(
-            "password_accepted" if pending else "sign_in", "success", "", user.id, PAGES_CLIENT, user.id, address
+            "password_accepted" if pending and unchanged else "sign_in",
+            "success" if unchanged else "failure",
+            "" if unchanged else "changed_meanwhile",
+            user.id,
+            PAGES_CLIENT,
+            user.id,
+            address,
         )
         await insert_audit(connection, event)
-    return response
+    return response if unchanged else await show_page(request, "sign_in.html", 400, error=WRONG, **again)
 
 
 def with_next(path: str, query: str) -> str:
@@ -118,8 +127,10 @@ async def second_factor(request: Request) -> Response:
         return go_to(continue_to(query))
     user, code = session.user, fields.get("code", "")
     # Counted apart from the password: whoever has that one may not guess on and on.
-    attempt = Attempt(f"second-factor:{user.id}", address)
+    attempt = Attempt(user.id, address, "second_factor")
     async with room.database.transaction() as connection:
+        if await lock_session(connection, request, session, secure=room.settings.secure) is None:
+            return go_to(continue_to(query))
         wait_seconds = await waiting_seconds(connection, attempt)
         reason = "locked_out" if wait_seconds else await prove(connection, room.settings.key_encryption_key, user, code)
         right = reason in PROOFS
@@ -177,6 +188,8 @@ async def enrol(request: Request) -> Response:
         return go_to(continue_to(query))
     user = session.user
     async with room.database.transaction() as connection:
+        if await lock_session(connection, request, session, secure=room.settings.secure) is None:
+            return go_to(continue_to(query))
         codes = await confirm_enrolment(connection, room.settings.key_encryption_key, user, fields.get("code", ""))
         if codes:
             response = page(request, "recovery_codes.html", codes=codes, target=continue_to(query))
