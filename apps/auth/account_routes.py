@@ -14,7 +14,15 @@ from apps.auth.passwords import check_new_password
 from apps.auth.resets import RESET, is_reset_token, use_reset_token
 from apps.auth.revocations import revoke_subject
 from apps.auth.room import address_of, room_of
-from apps.auth.sessions import begin_session, clear_cookie, complete, end_session, select_session, session_cookie
+from apps.auth.sessions import (
+    begin_session,
+    clear_cookie,
+    complete,
+    end_session,
+    lock_session,
+    select_session,
+    session_cookie,
+)
 from apps.auth.signin import check_password
 from apps.auth.signin_routes import ACCOUNT, PAGES_CLIENT, session_of, too_many
 from apps.auth.users import update_password
@@ -61,6 +69,8 @@ async def change_password(request: Request) -> Response:
     password_hash = await room.hashing.hash(new_password)
     response = go_to(ACCOUNT)
     async with room.database.transaction() as connection:
+        if await lock_session(connection, request, session, secure=room.settings.secure) is None:
+            return go_to(SIGN_IN)
         await update_password(connection, user.id, password_hash)
         await revoke_subject(connection, user.id)
         secure = room.settings.secure

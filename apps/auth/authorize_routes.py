@@ -6,23 +6,29 @@ from urllib.parse import parse_qsl, urlencode
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
-from authlib.oidc.core.errors import ConsentRequiredError, LoginRequiredError
+from authlib.oidc.core.errors import (
+    ConsentRequiredError,
+    LoginRequiredError,
+    RequestNotSupportedError,
+    RequestURINotSupportedError,
+)
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.authlib_starlette import StarletteOAuth2Request, read_oauth2_request
-from apps.auth.clients import select_active_client
+from apps.auth.clients import Client, select_active_client
 from apps.auth.consents import describe, has_consented, save_consent
 from apps.auth.oauth_routes import make_server
 from apps.auth.pages import AUTHORIZE, form_route, go_to, origin_of, page, read_form
 from apps.auth.room import address_of, room_of
 from apps.auth.server import IdentityServer
-from apps.auth.sessions import Session, complete, select_session
+from apps.auth.sessions import Session, complete, hold_session
 from apps.kit.database import Connection
 
 SIGN_IN = "/oauth2/sign-in"
+PROMPTS = {"none", "login", "consent", "select_account"}
 # No more digits than a person lives: a number of any length is work, and `int` raises at 4,300 digits.
 MAX_AGE_SECONDS = re.compile(r"[0-9]{1,10}")
 
@@ -49,7 +55,7 @@ async def decide(request: Request, decision: str) -> Response:
     try:
         asked = await read_oauth2_request(request, room.settings.issuer)
         async with room.database.transaction() as connection:
-            session = complete(await select_session(connection, request, secure=room.settings.secure))
+            session = complete(await hold_session(connection, request, secure=room.settings.secure))
             server = make_server(room, connection, address_of(request), session)
             return await respond(request, server, asked, session, decision)
     except OAuth2Error as error:
@@ -63,13 +69,14 @@ async def respond(
     grant = await server.run(server.get_consent_grant, asked, user)
     redirect_uri: str = grant.redirect_uri
     try:
+        client = asked.client
+        check_supported(server, asked, client)
         prompts = read_prompts(asked)
         # Whoever has just answered the consent page has also signed in again, where that was asked for.
         if session is None or user is None or (not decision and must_sign_in(asked, session, prompts)):
             if "none" in prompts:
                 raise LoginRequiredError()
             return go_to(f"{SIGN_IN}?{urlencode({'next': request.url.query})}")
-        client = asked.client
         scopes = server.allowed_scopes(client, user, asked.scope)
         if not decision:
             known = await has_consented(server.connection, user.id, client, scopes, redirect_uri)
@@ -102,8 +109,23 @@ async def respond(
     return with_issuer(response, server.settings.issuer)
 
 
+def check_supported(server: IdentityServer, asked: StarletteOAuth2Request, client: Client) -> None:
+    """Raises OAuth2Error for what would change the request, were it understood (OpenID Connect Core, 3.1.2.6)."""
+    data = asked.payload.data
+    if "request" in data:
+        raise RequestNotSupportedError()
+    if "request_uri" in data:
+        raise RequestURINotSupportedError()
+    if data.get("response_mode", "query") != "query":
+        raise InvalidRequestError("the only 'response_mode' is 'query'")
+    for resource in asked.payload.datalist.get("resource", []):
+        server.audience_of({"resource": resource}, client)
+
+
 def read_prompts(asked: StarletteOAuth2Request) -> set[str]:
     prompts = set(asked.payload.data.get("prompt", "").split())
+    if not prompts <= PROMPTS:
+        raise InvalidRequestError("'prompt' has an unknown value")
     if "none" in prompts and len(prompts) > 1:
         raise InvalidRequestError("'prompt' has 'none' beside another value")
     if not MAX_AGE_SECONDS.fullmatch(asked.payload.data.get("max_age", "0")):

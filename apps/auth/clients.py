@@ -94,6 +94,14 @@ async def select_active_client(connection: Connection, client_id: str) -> Client
     return client if client and client.disabled_at is None else None
 
 
+async def hold_active_client(connection: Connection, client_id: str) -> Client | None:
+    """Held against change until the end of the transaction, beside others who hold it: a revocation waits for them."""
+    if not client_id.isprintable():
+        return None
+    row = await connection.fetchrow("SELECT * FROM clients WHERE id = $1 AND disabled_at IS NULL FOR SHARE", client_id)
+    return _client(row) if row else None
+
+
 async def lock_client(connection: Connection, client_id: str) -> Client | None:
     """Held until the end of the transaction."""
     if await select_client(connection, client_id) is None:

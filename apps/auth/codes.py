@@ -6,6 +6,7 @@ from typing import Any
 
 from authlib.oidc.core import AuthorizationCodeMixin
 
+from apps.auth.families import hold_origin
 from apps.auth.sealing import digest
 from apps.kit.database import Connection
 
@@ -69,6 +70,7 @@ async def insert_code(connection: Connection, secret: str, code: AuthorizationCo
 
 async def select_code(connection: Connection, secret: str, client_id: str) -> AuthorizationCode | None:
     """Locked until the end of the transaction: of two exchanges at once the second finds it used."""
+    await hold_origin(connection, "authorization_codes", "code_hash", digest(secret))
     row = await connection.fetchrow(
         "SELECT * FROM authorization_codes WHERE code_hash = $1 AND client_id = $2 "
         "AND (expires_at > now() OR used_at IS NOT NULL) FOR UPDATE",

@@ -12,6 +12,7 @@ from apps.auth.roles import intersect, scopes_of_roles
 from apps.auth.room import address_of, room_of
 from apps.auth.signin import check_password
 from apps.auth.tokens import Grant, sign_access_token
+from apps.auth.users import lock_unchanged
 from apps.kit.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from apps.kit.web import AUTHENTICATED, PUBLIC, JSONResponse, Operation, PolicedRoute, read_json
 
@@ -30,8 +31,11 @@ async def login(request: Request) -> Response:
         raise Unauthorized("invalid_credentials")
     async with room.database.transaction() as connection:
         client = await select_active_client(connection, PASSWORD_LOGIN)
+        # Hashing takes its time: whoever was disabled or changed meanwhile is refused, and waits for this commit else.
+        unchanged = await lock_unchanged(connection, user)
         refusal = (
-            "client_disabled" if client is None
+            "changed_meanwhile" if unchanged is None
+            else "client_disabled" if client is None
             else "mfa_required" if user.must_prove_more(room.settings.mfa_required_roles)
             else ""
         )  # fmt: skip
@@ -45,18 +49,21 @@ async def login(request: Request) -> Response:
             address=address,
         )
         await insert_audit(connection, event)
-    if client is None or refusal:
-        raise Forbidden(refusal)
-    grant = Grant(
-        issuer=room.settings.issuer,
-        audience=room.settings.issuer,
-        client=client,
-        user=user,
-        scopes=intersect(client.scopes, scopes_of_roles(user.roles)),
-        authenticated_at=datetime.now(UTC),
-        methods=("pwd",),
-    )
-    return JSONResponse({"token": sign_access_token(ring.active, grant)}, headers={"Cache-Control": "no-store"})
+        if client and not refusal:
+            grant = Grant(
+                issuer=room.settings.issuer,
+                audience=room.settings.issuer,
+                client=client,
+                user=user,
+                scopes=intersect(client.scopes, scopes_of_roles(user.roles)),
+                authenticated_at=datetime.now(UTC),
+                methods=("pwd",),
+            )
+            token = sign_access_token(ring.active, grant)
+            return JSONResponse({"token": token}, headers={"Cache-Control": "no-store"})
+    if unchanged is None:
+        raise Unauthorized("invalid_credentials")
+    raise Forbidden(refusal)
 
 
 def read_credentials(body: object) -> tuple[str, str]:

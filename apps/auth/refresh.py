@@ -7,6 +7,7 @@ from typing import Any
 from authlib.oauth2.rfc6749 import TokenMixin
 
 from apps.auth.clients import Client
+from apps.auth.families import hold_origin
 from apps.auth.sealing import digest
 from apps.kit.database import Connection
 
@@ -77,6 +78,7 @@ async def insert_refresh_token(
 
 async def select_refresh_token(connection: Connection, secret: str) -> RefreshToken | None:
     """Locked until the end of the transaction: two renewals of one token come one after the other."""
+    await hold_origin(connection, "refresh_tokens", "token_hash", digest(secret))
     row = await connection.fetchrow(
         "SELECT *, coalesce(rotated_at < now() - make_interval(secs => $2), false) AS stale "
         "FROM refresh_tokens WHERE token_hash = $1 AND expires_at > now() FOR UPDATE",

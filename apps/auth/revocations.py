@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from apps.auth.families import lock_family
 from apps.auth.keys import KeyRing
 from apps.kit.claims import CLOCK_LEEWAY_SECONDS
 from apps.kit.database import Connection, Database
@@ -12,23 +13,30 @@ from apps.kit.revocations import Revocations
 from apps.kit.tokens import TOKEN_LIFE_SECONDS
 
 KINDS = {"subject": "subjects", "client": "clients", "family": "families"}
+# A token has its time from a replica's clock, a revocation from the database's.
+CLOCK_SKEW_SECONDS = 1
 KEEP_SECONDS = TOKEN_LIFE_SECONDS + 2 * CLOCK_LEEWAY_SECONDS
 
 
 async def insert_revocation(connection: Connection, kind: str, id: str) -> None:
-    """`kind`: `subject`, `client` or `family`: all their access tokens until now; `token`: the one with this `jti`."""
+    """`kind`: `subject`, `client` or `family`: all their access tokens until now; `token`: the one with this `jti`.
+
+    Now is the time of the writing, not of the transaction's start: whoever was renewed while it waited is covered.
+    """
     await connection.execute(
         "INSERT INTO revocations (kind, id, not_before, expires_at) "
-        "VALUES ($1, $2, now(), now() + make_interval(secs => $3)) "
+        "VALUES ($1, $2, clock_timestamp() + make_interval(secs => $4), clock_timestamp() + make_interval(secs => $3)) "
         "ON CONFLICT (kind, id) DO UPDATE SET not_before = excluded.not_before, expires_at = excluded.expires_at",
         kind,
         id,
         float(KEEP_SECONDS),
+        float(CLOCK_SKEW_SECONDS),
     )
 
 
 async def revoke_family(connection: Connection, family_id: str) -> None:
     """The refresh tokens of the family and all access tokens that came of it."""
+    await lock_family(connection, family_id)
     await connection.execute(
         "UPDATE refresh_tokens SET revoked_at = now() WHERE family_id = $1 AND revoked_at IS NULL", family_id
     )
@@ -37,6 +45,7 @@ async def revoke_family(connection: Connection, family_id: str) -> None:
 
 async def revoke_subject(connection: Connection, user_id: str) -> None:
     """Everything that the user holds: sessions, codes, refresh and access tokens."""
+    await connection.execute("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
     await connection.execute("DELETE FROM sessions WHERE user_id = $1", user_id)
     await connection.execute("DELETE FROM authorization_codes WHERE user_id = $1 AND used_at IS NULL", user_id)
     await connection.execute(
@@ -46,6 +55,7 @@ async def revoke_subject(connection: Connection, user_id: str) -> None:
 
 
 async def revoke_client(connection: Connection, client_id: str) -> None:
+    await connection.execute("SELECT id FROM clients WHERE id = $1 FOR NO KEY UPDATE", client_id)
     await connection.execute("DELETE FROM authorization_codes WHERE client_id = $1 AND used_at IS NULL", client_id)
     await connection.execute(
         "UPDATE refresh_tokens SET revoked_at = now() WHERE client_id = $1 AND revoked_at IS NULL", client_id

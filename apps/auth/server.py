@@ -1,15 +1,16 @@
 """The authorization server: Authlib's, with our clients, tokens and rules. One a request, on its transaction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from authlib.oauth2 import OAuth2Request
-from authlib.oauth2.rfc6749 import InvalidScopeError, OAuth2Error
+from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, InvalidScopeError, OAuth2Error
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.authlib_starlette import StarletteAuthorizationServer, wait_for
-from apps.auth.clients import Client, select_active_client
+from apps.auth.clients import Client, hold_active_client
 from apps.auth.codes import AuthorizationCode
 from apps.auth.keys import KeyRing
 from apps.auth.refresh import RefreshToken, insert_refresh_token
@@ -65,7 +66,24 @@ class IdentityServer(StarletteAuthorizationServer):
         return self.session
 
     def query_client(self, client_id: str) -> Client | None:
-        return wait_for(select_active_client, self.connection, client_id)
+        return wait_for(hold_active_client, self.connection, client_id)
+
+    def authenticate_client(self, request: OAuth2Request, methods: list[str], endpoint: str = "token") -> Client:
+        """By one method, and as nobody else than `client_id` says (RFC 6749, 2.3; RFC 7521, 4.2)."""
+        form = request.form
+        used = (
+            "Authorization" in request.headers,
+            "client_secret" in form,
+            "client_assertion" in form or "client_assertion_type" in form,
+        )
+        if sum(used) > 1:
+            raise InvalidRequestError("more than one way of client authentication")
+        client: Client = super().authenticate_client(request, methods, endpoint)
+        if form.get("client_id", client.id) != client.id:
+            raise InvalidClientError("'client_id' is another client's")
+        if endpoint == "token":
+            self.audience = self.audience_of(form, client)
+        return client
 
     def validate_requested_scope(self, scope: str | None) -> None:
         """No scope is right or wrong in itself: what is granted is what client and role may have."""
@@ -80,14 +98,17 @@ class IdentityServer(StarletteAuthorizationServer):
             raise InvalidScopeError()
         return granted
 
-    def audience_of(self, request: OAuth2Request, client: Client) -> str:
-        """The public URL, or for a service's own token the callee that it names; raises InvalidTargetError."""
-        asked = request.form.get("audience")
-        if asked is None and not client.audiences:
+    def audience_of(self, parameters: Mapping[str, str], client: Client) -> str:
+        """The public URL, or for a service's own token the callee that it names; raises InvalidTargetError.
+
+        `resource` (RFC 8707) says the same as `audience`.
+        """
+        asked = {parameters[name] for name in ("audience", "resource") if name in parameters}
+        if not asked and not client.audiences:
             return self.settings.issuer
-        if asked not in (client.audiences or (self.settings.issuer,)):
+        if len(asked) != 1 or not asked <= set(client.audiences or (self.settings.issuer,)):
             raise InvalidTargetError("no token for this audience")
-        return str(asked)
+        return asked.pop()
 
     def make_token(
         self,

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from apps.auth.sealing import digest, new_token
-from apps.auth.users import User, select_active_user
+from apps.auth.users import User, hold_user, lock_unchanged, select_active_user
 from apps.kit.database import Connection
 
 SESSION_LIFE_SECONDS = 8 * 60 * 60
@@ -78,6 +78,23 @@ async def select_session(connection: Connection, request: Request, *, secure: bo
     if row is None or user is None:
         return None
     return Session(user, row["authenticated_at"], tuple(row["methods"]), row["pending"])
+
+
+async def hold_session(connection: Connection, request: Request, *, secure: bool) -> Session | None:
+    """The session, its user held against change until the end of the transaction."""
+    session = await select_session(connection, request, secure=secure)
+    if session is None:
+        return None
+    await hold_user(connection, session.user.id)
+    # Read again: a revocation may have been waited for.
+    return await select_session(connection, request, secure=secure)
+
+
+async def lock_session(connection: Connection, request: Request, session: Session, *, secure: bool) -> Session | None:
+    """The same session, its user held until the end of the transaction; None where it ended since, or they changed."""
+    if await lock_unchanged(connection, session.user) is None:
+        return None
+    return await select_session(connection, request, secure=secure)
 
 
 def complete(session: Session | None) -> Session | None:

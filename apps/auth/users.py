@@ -37,6 +37,11 @@ class User:
     created_at: datetime
     version: int
 
+    @property
+    def standing(self) -> tuple[object, ...]:
+        """What a sign-in stands on."""
+        return self.password_hash, self.roles, self.patient_id, self.totp_enabled
+
     def must_prove_more(self, mfa_required_roles: frozenset[str]) -> bool:
         """Has a second factor, or must have one."""
         return self.totp_enabled or not mfa_required_roles.isdisjoint(self.roles)
@@ -140,6 +145,17 @@ async def lock_user(connection: Connection, user_id: str) -> User | None:
         return None
     row = await connection.fetchrow("SELECT * FROM users WHERE id = $1 FOR UPDATE", user_id)
     return _user(row) if row else None
+
+
+async def hold_user(connection: Connection, user_id: str) -> None:
+    """Held against change until the end of the transaction, beside others who hold it: a revocation waits for them."""
+    await connection.execute("SELECT id FROM users WHERE id = $1 FOR SHARE", user_id)
+
+
+async def lock_unchanged(connection: Connection, user: User) -> User | None:
+    """The same user, held until the end of the transaction; None where what a sign-in stands on has changed since."""
+    now = await lock_user(connection, user.id)
+    return now if now and now.disabled_at is None and now.standing == user.standing else None
 
 
 async def update_user(
