@@ -35,11 +35,11 @@ def describe(scope: str) -> str:
 async def has_consented(
     connection: Connection, user_id: str, client: Client, scopes: frozenset[str], redirect_uri: str
 ) -> bool:
-    if client.trusted:
-        return True
     if not redirect_uri.startswith("https:"):
         # Any program on the device may listen there (RFC 8252, 8.6): the person says so each time.
         return False
+    if client.trusted:
+        return True
     granted = await connection.fetchval(
         "SELECT scopes FROM consents WHERE user_id = $1 AND client_id = $2", user_id, client.id
     )

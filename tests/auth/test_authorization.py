@@ -75,6 +75,16 @@ def test_trusted_application_needs_no_consent(auth: Auth) -> None:
     assert browser.get(app.url()).is_redirect
 
 
+@pytest.mark.parametrize("callback", ["http://127.0.0.1:8400/callback", "org.example.app:/callback"])
+def test_application_on_a_device_asks_each_time_even_a_trusted_one(auth: Auth, callback: str) -> None:
+    app = App(auth, secret=False, trusted=True, callback=callback)
+    browser, _ = signed_in(auth)
+    for _ in range(2):
+        page = browser.get(app.url())
+        assert "decision" in page.text
+        assert browser.send(page, decision="allow").headers["location"].startswith(callback)
+
+
 def test_prompt_none_answers_without_a_page(auth: Auth) -> None:
     app, browser = App(auth), Browser(auth)
     location = browser.get(app.url(prompt="none")).headers["location"]
