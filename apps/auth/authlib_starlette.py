@@ -93,6 +93,8 @@ async def read_oauth2_request(request: Request, public_url: str) -> StarletteOAu
         names = [name for name, _ in form]
         if len(set(names)) != len(names) or not {name for name, _ in query}.isdisjoint(names):
             raise InvalidRequestError("a parameter is repeated")
+    if len(request.headers.getlist("authorization")) > 1:
+        raise InvalidRequestError("more than one Authorization header")
     check_basic(request.headers.get("authorization", ""))
     uri = public_url + request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return StarletteOAuth2Request(request.method, uri, Headers(request.headers), query, form)

@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from authlib.oauth2.rfc6749 import OAuth2Request, TokenMixin
+from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Request, TokenMixin
 from authlib.oauth2.rfc7009 import RevocationEndpoint as AuthlibRevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint as AuthlibIntrospectionEndpoint
 from authlib.oidc.rpinitiated import EndSessionEndpoint as AuthlibEndSessionEndpoint
+from joserfc import jws
 
 from apps.auth.audit import Event
 from apps.auth.authlib_starlette import wait_for
@@ -123,6 +124,14 @@ class EndSessionEndpoint(AuthlibEndSessionEndpoint):  # type: ignore[misc]
 
     def get_algorithms(self) -> list[str]:
         return list(ALGORITHMS)
+
+    def _validate_id_token_hint(self, id_token_hint: str) -> dict[str, Any]:
+        """An id token's claims; an access token, signed with the same keys, is none."""
+        claims: dict[str, Any] = super()._validate_id_token_hint(id_token_hint)
+        kind = str(jws.extract_compact(id_token_hint.encode()).headers().get("typ", "JWT"))
+        if kind.lower().removeprefix("application/") != "jwt":
+            raise InvalidRequestError("'id_token_hint' is not an id token")
+        return claims
 
     def end_session(self, end_session_request: Any) -> None:
         """The route ends it: a cookie is a matter of the response."""

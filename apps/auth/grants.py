@@ -147,10 +147,6 @@ class ClientCredentialsGrant(grants.ClientCredentialsGrant):  # type: ignore[mis
     TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "private_key_jwt")
     server: IdentityServer
 
-    def validate_token_request(self) -> None:
-        super().validate_token_request()
-        self.server.audience = self.server.audience_of(self.request, self.request.client)
-
 
 def register_grants(server: IdentityServer) -> None:
     server.register_grant(AuthorizationCodeGrant, [RequiredS256(required=True), IdToken(server)])

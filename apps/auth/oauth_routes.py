@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from authlib.oauth2.rfc6749 import OAuth2Error, OAuth2Request
+from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error, OAuth2Request
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -56,6 +56,9 @@ async def answer(request: Request, call: Callable[[IdentityServer, OAuth2Request
     room, address = room_of(request), address_of(request)
     try:
         asked = await read_oauth2_request(request, room.settings.issuer)
+        if asked.args:
+            # RFC 6749, 3.2 and 2.3.1: addresses end up in logs and histories.
+            raise InvalidRequestError("parameters belong into the body")
     except OAuth2Error as error:
         return error_response(error)
     async with room.database.transaction() as connection:

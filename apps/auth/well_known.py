@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from apps.auth.authorize_routes import PROMPTS
 from apps.auth.roles import PLAIN_SCOPES, ROLES
 from apps.auth.room import room_of
 from apps.kit.claims import ALGORITHMS
@@ -49,15 +50,17 @@ def oauth_metadata(issuer: str) -> dict[str, Any]:
     }
 
 
-def openid_configuration(issuer: str, algorithm: str) -> dict[str, Any]:
+def openid_configuration(issuer: str, algorithms: set[str]) -> dict[str, Any]:
     return {
         **oauth_metadata(issuer),
         "userinfo_endpoint": f"{issuer}/oauth2/userinfo",
         "end_session_endpoint": f"{issuer}/oauth2/logout",
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": [algorithm],
+        "id_token_signing_alg_values_supported": sorted(algorithms),
         "claims_supported": ["sub", "name", "email", "updated_at", "fhirUser", "auth_time", "amr", "nonce"],
-        "prompt_values_supported": ["none", "login", "consent"],
+        "prompt_values_supported": sorted(PROMPTS),
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
     }
 
 
@@ -72,8 +75,10 @@ def document(content: dict[str, Any]) -> Response:
 
 
 async def openid(request: Request) -> Response:
-    settings = room_of(request).settings
-    return document(openid_configuration(settings.issuer, settings.signing_algorithm))
+    room = room_of(request)
+    # RS256 whatever the keys: OpenID Connect Discovery, 3, does not let it be left out.
+    algorithms = {"RS256", *(key["alg"] for key in (room.ring().public_keys() if room.has_ring else ()))}
+    return document(openid_configuration(room.settings.issuer, algorithms))
 
 
 async def oauth(request: Request) -> Response:
