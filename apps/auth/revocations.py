@@ -44,8 +44,11 @@ async def revoke_family(connection: Connection, family_id: str) -> None:
 
 
 async def revoke_subject(connection: Connection, user_id: str) -> None:
-    """Everything that the user holds: sessions, codes, refresh and access tokens."""
-    await connection.execute("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
+    """Everything that the user holds: sessions, codes, refresh and access tokens, a second factor not yet confirmed."""
+    # Locks the user's row too. Who saw a second factor's secret that was never confirmed shall not be there to use it.
+    await connection.execute(
+        "UPDATE users SET totp_secret = CASE WHEN totp_enabled THEN totp_secret END WHERE id = $1", user_id
+    )
     await connection.execute("DELETE FROM sessions WHERE user_id = $1", user_id)
     await connection.execute("DELETE FROM authorization_codes WHERE user_id = $1 AND used_at IS NULL", user_id)
     await connection.execute(

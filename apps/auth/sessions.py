@@ -19,6 +19,8 @@ PENDING_LIFE_SECONDS = 10 * 60
 class Session:
     """`pending`: the password was right, the second factor is still to come. `methods` as in RFC 8176: pwd, otp."""
 
+    # Of its hash: told to nobody.
+    id: str
     user: User
     authenticated_at: datetime
     methods: tuple[str, ...]
@@ -77,7 +79,7 @@ async def select_session(connection: Connection, request: Request, *, secure: bo
     user = await select_active_user(connection, str(row["user_id"])) if row else None
     if row is None or user is None:
         return None
-    return Session(user, row["authenticated_at"], tuple(row["methods"]), row["pending"])
+    return Session(digest(secret).hex(), user, row["authenticated_at"], tuple(row["methods"]), row["pending"])
 
 
 async def hold_session(connection: Connection, request: Request, *, secure: bool) -> Session | None:

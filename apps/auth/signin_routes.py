@@ -172,7 +172,10 @@ async def enrolment_page(request: Request, query: str, status: int = 200, error:
     if session is None or session.user.totp_enabled:
         return go_to(with_next(SECOND_FACTOR, query) if session and session.pending else continue_to(query))
     async with room.database.transaction() as connection:
-        secret = await begin_enrolment(connection, room.settings.key_encryption_key, session.user)
+        session = await lock_session(connection, request, session, secure=room.settings.secure)
+        if session is None:
+            return go_to(continue_to(query))
+        secret = await begin_enrolment(connection, room.settings.key_encryption_key, session)
     picture = qr_code(provisioning_uri(secret, session.user))
     return await show_page(
         request, "enrol.html", status, error=error, next=query, secret=secret, picture=picture,
@@ -188,9 +191,10 @@ async def enrol(request: Request) -> Response:
         return go_to(continue_to(query))
     user = session.user
     async with room.database.transaction() as connection:
-        if await lock_session(connection, request, session, secure=room.settings.secure) is None:
+        session = await lock_session(connection, request, session, secure=room.settings.secure)
+        if session is None:
             return go_to(continue_to(query))
-        codes = await confirm_enrolment(connection, room.settings.key_encryption_key, user, fields.get("code", ""))
+        codes = await confirm_enrolment(connection, room.settings.key_encryption_key, session, fields.get("code", ""))
         if codes:
             response = page(request, "recovery_codes.html", codes=codes, target=continue_to(query))
             await end_session(connection, request, secure=room.settings.secure)

@@ -11,6 +11,7 @@ import pyotp
 import segno
 
 from apps.auth.sealing import SealBroken, digest, seal, unseal
+from apps.auth.sessions import Session
 from apps.auth.users import User
 from apps.kit.database import Connection
 
@@ -26,17 +27,23 @@ def _purpose(user_id: str) -> str:
     return f"totp:{user_id}"
 
 
-async def begin_enrolment(connection: Connection, key: bytes, user: User) -> str:
-    """The secret in base32; the same one until it is confirmed, so that the page may be reloaded."""
+def _pending_purpose(session: Session) -> str:
+    # Who began an enrolment in another session, with a stolen password say, knows that secret: it opens there alone.
+    return f"totp:{session.user.id}:{session.id}"
+
+
+async def begin_enrolment(connection: Connection, key: bytes, session: Session) -> str:
+    """The secret in base32; the same one in this session, so that the page may be reloaded, and another in the next."""
+    user = session.user
     if user.totp_secret:
-        # One under another key was never confirmed: a new one takes its place.
+        # One of another session or key was never confirmed: a new one takes its place.
         with suppress(SealBroken):
-            return unseal(key, user.totp_secret, _purpose(user.id)).decode()
+            return unseal(key, user.totp_secret, _pending_purpose(session)).decode()
     secret: str = pyotp.random_base32()
     await connection.execute(
         "UPDATE users SET totp_secret = $2 WHERE id = $1 AND NOT totp_enabled",
         user.id,
-        seal(key, secret.encode(), _purpose(user.id)),
+        seal(key, secret.encode(), _pending_purpose(session)),
     )
     return secret
 
@@ -53,14 +60,22 @@ def qr_code(uri: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-async def confirm_enrolment(connection: Connection, key: bytes, user: User, code: str) -> list[str] | None:
+async def confirm_enrolment(connection: Connection, key: bytes, session: Session, code: str) -> list[str] | None:
     """Turns the second factor on and gives the recovery codes, which are told here only; None for a wrong code."""
+    user = session.user
+    if not user.totp_secret:
+        return None
     try:
-        if not await use_code(connection, key, user, code):
-            return None
+        secret = unseal(key, user.totp_secret, _pending_purpose(session))
     except SealBroken:
         return None
-    await connection.execute("UPDATE users SET totp_enabled = true, updated_at = now() WHERE id = $1", user.id)
+    if not await _use_step(connection, user, secret.decode(), code):
+        return None
+    await connection.execute(
+        "UPDATE users SET totp_enabled = true, totp_secret = $2, updated_at = now() WHERE id = $1",
+        user.id,
+        seal(key, secret, _purpose(user.id)),
+    )
     await connection.execute("DELETE FROM recovery_codes WHERE user_id = $1", user.id)
     codes = [new_recovery_code() for _ in range(RECOVERY_CODES)]
     await connection.executemany(
@@ -77,7 +92,11 @@ async def use_code(connection: Connection, key: bytes, user: User, code: str) ->
     """
     if not user.totp_secret:
         return False
-    device = pyotp.TOTP(unseal(key, user.totp_secret, _purpose(user.id)).decode())
+    return await _use_step(connection, user, unseal(key, user.totp_secret, _purpose(user.id)).decode(), code)
+
+
+async def _use_step(connection: Connection, user: User, secret: str, code: str) -> bool:
+    device = pyotp.TOTP(secret)
     now = int(time.time()) // STEP_SECONDS
     typed = normalize(code).encode("utf-8", "surrogatepass")
     for step in range(now - WINDOW_STEPS, now + WINDOW_STEPS + 1):

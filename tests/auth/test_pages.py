@@ -238,3 +238,36 @@ def test_session_ends_by_itself(auth: Auth) -> None:
     browser.sign_in(user.email)
     auth.sql("UPDATE sessions SET expires_at = now() WHERE user_id = $1", user.id)
     assert "Sign in" in browser.get("/oauth2/account").text
+
+
+def shown_secret(page: httpx.Response) -> str:
+    found = re.search(r'id="secret">([A-Z2-7]+)<', page.text)
+    assert found, page.text
+    return found[1]
+
+
+def test_secret_of_an_enrolment_is_of_one_session(auth: Auth) -> None:
+    user, thief, browser = auth.user("clinician"), Browser(auth), Browser(auth)
+    thief.sign_in(user.email)
+    seen = thief.get("/oauth2/enrol")
+    assert shown_secret(seen) == shown_secret(thief.get("/oauth2/enrol")), "the page may be reloaded"
+    browser.sign_in(user.email)
+    page = browser.get("/oauth2/enrol")
+    assert shown_secret(page) != shown_secret(seen)
+    assert browser.send(page, code=pyotp.TOTP(shown_secret(seen)).now()).status_code == 400
+    assert "recovery" in browser.send(page, code=pyotp.TOTP(shown_secret(page)).now()).text.lower()
+
+
+def test_secret_that_was_not_confirmed_goes_with_a_password_reset_or_change(auth: Auth) -> None:
+    user, browser = auth.user("clinician"), Browser(auth)
+    browser.sign_in(user.email)
+    browser.get("/oauth2/enrol")
+    browser.send(browser.get("/oauth2/password"), password=PASSWORD, new_password=NEW_PASSWORD)
+    pending = "SELECT totp_secret FROM users WHERE id = $1"
+    assert auth.sql(pending, user.id)[0]["totp_secret"] is None
+    browser.get("/oauth2/enrol")
+    assert auth.sql(pending, user.id)[0]["totp_secret"] is not None
+    link = auth.reset_link(user.id)
+    fresh = Browser(auth)
+    fresh.send(fresh.get(link), new_password=PASSWORD)
+    assert auth.sql(pending, user.id)[0]["totp_secret"] is None
