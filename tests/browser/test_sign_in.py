@@ -38,6 +38,13 @@ def test_person_signs_in_with_second_factor_and_consent(world: World, page: Page
     page.get_by_role("button", name="Continue").click()
     recovery_codes = page.locator(".codes code").all_inner_texts()
     assert len(recovery_codes) == 10
+    wide = page.viewport_size
+    assert wide
+    page.set_viewport_size({"width": 320, "height": 720})
+    boxes = [code.bounding_box() for code in page.locator(".codes code").all()]
+    assert len({round(box["x"]) for box in boxes if box}) == 1, "one below the other"
+    assert all(box and box["height"] < 30 for box in boxes), "each on one line"
+    page.set_viewport_size(wide)
     page.get_by_role("link", name="I have kept them").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
