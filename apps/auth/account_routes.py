@@ -11,6 +11,7 @@ from apps.auth.authorize_routes import SIGN_IN, refuse
 from apps.auth.oauth_routes import make_server
 from apps.auth.pages import form_route, go_to, origin_of, page, read_form
 from apps.auth.passwords import check_new_password
+from apps.auth.refusals import record_refusal
 from apps.auth.resets import RESET, is_reset_token, use_reset_token
 from apps.auth.revocations import revoke_subject
 from apps.auth.room import address_of, room_of
@@ -84,12 +85,14 @@ async def change_password(request: Request) -> Response:
 async def show_reset(request: Request) -> Response:
     token = request.query_params.get("token", "")
     async with room_of(request).database.connection() as connection:
-        if not await is_reset_token(connection, token):
-            return no_such_link(request)
+        known = await is_reset_token(connection, token)
+    if not known:
+        return await no_such_link(request)
     return page(request, "reset.html", token=token, error="")
 
 
-def no_such_link(request: Request) -> Response:
+async def no_such_link(request: Request) -> Response:
+    await record_refusal(request, "password_reset", "invalid_link")
     message = "It was used before, or it is too old. Ask your administrator for a new one."
     return page(request, "error.html", 404, title="This link is not valid", message=message, request_id="")
 
@@ -103,18 +106,18 @@ async def reset_password(request: Request) -> Response:
         return page(request, "reset.html", 422, token=token, error=f"The password must have {error.detail}.")
     async with room.database.connection() as connection:
         # Hashing is dear: not for whoever comes without a link.
-        if not await is_reset_token(connection, token):
-            return no_such_link(request)
+        known = await is_reset_token(connection, token)
+    if not known:
+        return await no_such_link(request)
     password_hash = await room.hashing.hash(new_password)
     async with room.database.transaction() as connection:
         user_id = await use_reset_token(connection, token)
-        if user_id is None:
-            return no_such_link(request)
-        await update_password(connection, user_id, password_hash)
-        await revoke_subject(connection, user_id)
-        event = Event("password_reset", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request))
-        await insert_audit(connection, event)
-    return go_to(SIGN_IN)
+        if user_id:
+            await update_password(connection, user_id, password_hash)
+            await revoke_subject(connection, user_id)
+            event = Event("password_reset", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request))
+            await insert_audit(connection, event)
+    return go_to(SIGN_IN) if user_id else await no_such_link(request)
 
 
 async def show_logout(request: Request) -> Response:
@@ -150,7 +153,7 @@ async def logout(request: Request, *, confirmed: bool) -> Response:
                 await insert_audit(connection, event)
             leaving: Response | None = await server.run(server.create_endpoint_response, "end_session", wish)
     except OAuth2Error as error:
-        return refuse(request, error)
+        return await refuse(request, error, "sign_out")
     response = leaving if leaving is not None else page(request, "signed_out.html")
     clear_cookie(response, session_cookie(secure), secure=secure)
     return response

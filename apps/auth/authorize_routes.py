@@ -22,6 +22,7 @@ from apps.auth.clients import Client, select_active_client
 from apps.auth.consents import describe, has_consented, save_consent
 from apps.auth.oauth_routes import make_server
 from apps.auth.pages import AUTHORIZE, form_route, go_to, origin_of, page, read_form
+from apps.auth.refusals import record_refusal
 from apps.auth.room import address_of, room_of
 from apps.auth.server import IdentityServer
 from apps.auth.sessions import Session, complete, hold_session
@@ -31,6 +32,8 @@ SIGN_IN = "/oauth2/sign-in"
 PROMPTS = {"none", "login", "consent", "select_account"}
 # No more digits than a person lives: a number of any length is work, and `int` raises at 4,300 digits.
 MAX_AGE_SECONDS = re.compile(r"[0-9]{1,10}")
+# What `prompt=none` asks for: an answer, no attempt.
+ROUTINE = (LoginRequiredError.error, ConsentRequiredError.error)
 
 
 async def show(request: Request) -> Response:
@@ -45,7 +48,7 @@ async def answer(request: Request) -> Response:
     try:
         asked = await read_oauth2_request(request, room_of(request).settings.issuer)
     except OAuth2Error as error:
-        return refuse(request, error)
+        return await refuse(request, error)
     return go_to(f"{AUTHORIZE}?{urlencode(asked.form)}")
 
 
@@ -59,7 +62,7 @@ async def decide(request: Request, decision: str) -> Response:
             server = make_server(room, connection, address_of(request), session)
             return await respond(request, server, asked, session, decision)
     except OAuth2Error as error:
-        return refuse(request, error)
+        return await refuse(request, error)
 
 
 async def respond(
@@ -155,9 +158,11 @@ async def form_target(connection: Connection, query: str) -> str:
     return origin_of(uri) if client and client.check_redirect_uri(uri) else ""
 
 
-def refuse(request: Request, error: OAuth2Error) -> Response:
+async def refuse(request: Request, error: OAuth2Error, event: str = "authorization") -> Response:
     """To the client, where its address is known to be its own; else a page: an open redirector would be of use to
     whoever phishes."""
+    if error.error not in ROUTINE:
+        await record_refusal(request, event, error.error, client_id=request.query_params.get("client_id", ""))
     if error.redirect_uri:
         response = go_to_client(error)
         return with_issuer(response, room_of(request).settings.issuer)

@@ -6,10 +6,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import jinja2
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
+from apps.auth.refusals import RECORDED_CODES, record_problem
 from apps.auth.room import room_of
 from apps.auth.sealing import new_token
 from apps.auth.sessions import browser_cookie, session_cookie, set_cookie
@@ -98,6 +100,14 @@ def go_to(path: str) -> Response:
 
 def render(request: Request, problem: Problem) -> Response:
     """A problem as a page for people, as problem+json for programs."""
+    response = render_page(request, problem)
+    if problem.code in RECORDED_CODES:
+        # Once the answer is sent: a renderer waits for nothing.
+        response.background = BackgroundTask(record_problem, request, problem)
+    return response
+
+
+def render_page(request: Request, problem: Problem) -> Response:
     if not (request.url.path.startswith(PREFIX) and "text/html" in request.headers.get("accept", "")):
         return render_problem(request, problem)
     content = environment.get_template("error.html").render(

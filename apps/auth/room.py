@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import asyncpg
 from starlette.requests import Request
@@ -29,6 +29,8 @@ class Room:
     settings: Settings
     database: Database
     hashing: Hashing
+    # At most so many connections at once go to recording refusals.
+    refusals: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     _ring: KeyRing | None = None
     # The active key does not open under AUTH_KEY_ENCRYPTION_KEY.
     keys_are_sealed: bool = False

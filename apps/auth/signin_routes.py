@@ -11,6 +11,7 @@ from apps.auth.audit import Event, insert_audit
 from apps.auth.authorize_routes import SIGN_IN, after_sign_in, form_target
 from apps.auth.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.pages import form_route, go_to, page, read_form
+from apps.auth.refusals import record_refusal
 from apps.auth.room import address_of, room_of
 from apps.auth.sealing import SealBroken
 from apps.auth.sessions import Session, begin_session, end_session, lock_session, select_session
@@ -204,6 +205,7 @@ async def enrol(request: Request) -> Response:
                 connection, Event("second_factor_enrolled", "success", "", user.id, PAGES_CLIENT, user.id, address)
             )
             return response
+    await record_refusal(request, "second_factor_enrolled", "wrong_code", actor_id=user.id, subject=user.id)
     return await enrolment_page(request, query, 400, "The code is not right. Is the clock of your device?")
 
 

@@ -90,9 +90,10 @@ class PolicedRoute(Route):
         operation = self.operations["GET" if request.method == "HEAD" else request.method]
         if operation.policy.check is not None:
             principal = await request.state.verifier.verify(bearer_token(request))
+            # Before the check: whoever records a refusal knows who was refused.
+            request.state.principal = principal
             if not operation.policy.check(principal, request):
                 raise Forbidden("insufficient_scope", f"this needs {operation.policy.name}")
-            request.state.principal = principal
         max_body_bytes = self.max_body_bytes or request.app.state.max_body_bytes
         return await operation.endpoint(Request(request.scope, bound_body(request, max_body_bytes)))
 
