@@ -39,6 +39,18 @@ def test_bootstrap_is_repeatable_and_sets_the_new_password(postgres: Postgres) -
         drop(postgres.admin_url, names, prefix="pr_2_")
 
 
+def test_database_whose_drop_was_cut_off_is_opened_again(postgres: Postgres) -> None:
+    names, at = ("patient",), f"{postgres.host}:{postgres.port}/pr_7_patient"
+    bootstrap(postgres.admin_url, names, prefix="pr_7_", password_of=lambda role: "secret")
+    try:
+        with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+            admin.execute("ALTER DATABASE pr_7_patient ALLOW_CONNECTIONS false")
+        bootstrap(postgres.admin_url, names, prefix="pr_7_", password_of=lambda role: "secret")
+        psycopg.connect(f"postgresql://pr_7_patient:secret@{at}").close()
+    finally:
+        drop(postgres.admin_url, names, prefix="pr_7_")
+
+
 def test_runtime_role_may_not_make_tables(postgres: Postgres) -> None:
     bootstrap(postgres.admin_url, ("patient",), prefix="pr_3_", password_of=lambda role: "secret")
     try:
