@@ -119,6 +119,10 @@ def routes() -> list[BaseRoute]:
         PolicedRoute("/oauth2/token", Operation("POST", token, PUBLIC), max_body_bytes=MAX_FORM_BYTES),
         PolicedRoute("/oauth2/revoke", Operation("POST", revoke, PUBLIC), max_body_bytes=MAX_FORM_BYTES),
         PolicedRoute("/oauth2/introspect", Operation("POST", introspect, PUBLIC), max_body_bytes=MAX_FORM_BYTES),
-        PolicedRoute("/oauth2/userinfo", Operation("GET", userinfo, scopes("openid"))),
+        PolicedRoute(
+            "/oauth2/userinfo",
+            Operation("GET", userinfo, scopes("openid")),
+            Operation("POST", userinfo, scopes("openid")),
+        ),
         PolicedRoute("/oauth2/revocations", Operation("GET", revocations, SERVICE)),
     ]

@@ -69,7 +69,7 @@ AUTH: Mapping[str, Mapping[str, Policy]] = {
     "/oauth2/token": {"POST": PUBLIC},
     "/oauth2/revoke": {"POST": PUBLIC},
     "/oauth2/introspect": {"POST": PUBLIC},
-    "/oauth2/userinfo": {"GET": scopes("openid")},
+    "/oauth2/userinfo": {"GET": scopes("openid"), "POST": scopes("openid")},
     "/auth/v1/users": {"GET": ADMIN, "POST": ADMIN},
     "/auth/v1/users/{id}": {"GET": ADMIN, "PATCH": ADMIN},
     "/auth/v1/users/{id}/password-link": {"POST": ADMIN},

@@ -80,6 +80,7 @@ AUTH: dict[Operation, Who] = {
     ("POST", "/oauth2/introspect"): ALL,
     # The short login's tokens do not carry `openid`.
     ("GET", "/oauth2/userinfo"): NOBODY,
+    ("POST", "/oauth2/userinfo"): NOBODY,
     ("POST", "/auth/login"): ALL,
     ("GET", "/auth/validate"): PEOPLE_AND_CLIENTS,
     ("GET", "/auth/v1/users"): ADMIN,

@@ -35,6 +35,7 @@ def test_code_with_pkce_gives_access_refresh_and_id_token(auth: Auth, secret: bo
     assert (claims["iss"], claims["aud"], claims["sub"], claims["nonce"]) == (auth.url, app.client[0], user.id, "n-1")
     assert claims["name"] == "Ada" and claims["amr"] == ["pwd"] and claims["auth_time"] and claims["at_hash"]
     info = app.oauth.get(f"{auth.url}/oauth2/userinfo").json()
+    assert app.oauth.post(f"{auth.url}/oauth2/userinfo").json() == info
     assert (info["sub"], info["email"]) == (user.id, user.email)
     assert auth.sql("SELECT count(*) FROM refresh_tokens WHERE token_hash::text LIKE $1", token["refresh_token"])
 
