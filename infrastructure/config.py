@@ -15,6 +15,7 @@ import msgspec
 
 from apps.catalogue import DATABASES, SERVICES
 from infrastructure import limits
+from infrastructure.plan.configuration import read_config
 
 T = TypeVar("T")
 
@@ -188,6 +189,8 @@ def check_environment(name: str, region: str, config: Environment) -> None:
         faults += production_faults(config)
     if config.images == "promote" and not config.images_from:
         faults.append("images-from is required to promote: the environment whose images are taken")
+    if config.images_from and not (config.images_from != name and builds(config.images_from)):
+        faults.append(f"images-from must be another environment that builds, not {config.images_from}")
     if config.images == "build" and config.images_from:
         faults.append("images-from is for images: promote")
     try:
@@ -196,6 +199,10 @@ def check_environment(name: str, region: str, config: Environment) -> None:
         faults.append(str(error))
     if faults:
         raise SettingsError("\n".join(faults))
+
+
+def builds(environment: str) -> bool:
+    return environment in ENVIRONMENTS and read_config(environment)[f"{PROJECT}:images"] == "build"
 
 
 def layout_faults(region: str, config: Environment) -> list[str]:

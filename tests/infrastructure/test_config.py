@@ -68,6 +68,13 @@ INVALID = {
 }
 
 
+@pytest.mark.parametrize("source", ["prod", "staging", "nowhere"])
+def test_images_are_taken_only_from_another_environment_that_builds(source: str) -> None:
+    for stack in ("prod", "staging"):
+        with pytest.raises(SettingsError, match=f"images-from must be another environment that builds, not {source}"):
+            parse_stack(stack, changed(stack, images_from=source))
+
+
 @pytest.mark.parametrize("key", INVALID)
 def test_what_is_invalid_is_refused_by_name(key: str) -> None:
     stack = "staging" if key == "images-from" else "dev"
