@@ -59,7 +59,7 @@ def rules(rate_limit_requests: int) -> list[Any]:
                 "and_statement": {
                     "statements": [
                         either([{"label_match_statement": {"scope": "LABEL", "key": key}} for key in COUNTED.values()]),
-                        {"not_statement": {"statements": [either([under(path) for path in EXEMPT_PATHS])]}},
+                        {"not_statement": {"statement": either([under(path) for path in EXEMPT_PATHS])}},
                     ]
                 }
             },

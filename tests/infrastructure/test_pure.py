@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.catalogue import SERVICES
+from apps.kit.web import KEEP_ALIVE_SECONDS
 from infrastructure import layout, limits
+from infrastructure.balancer import IDLE_SECONDS
+from infrastructure.container import probe_url
 from infrastructure.firewall import COMMON, COUNTED, EXEMPT_PATHS, rules
 from infrastructure.source import IMAGES, RELEASE, ROOT, parts, source_digest, source_files, stage
 
@@ -79,7 +82,7 @@ def test_what_was_counted_is_blocked_everywhere_but_under_the_record() -> None:
     labels, outside = rule["statement"]["and_statement"]["statements"]
     keys = {each["label_match_statement"]["key"] for each in labels["or_statement"]["statements"]}
     assert keys == set(COUNTED.values())
-    (paths,) = outside["not_statement"]["statements"]
+    paths = outside["not_statement"]["statement"]
     matched = [each["byte_match_statement"] for each in paths["or_statement"]["statements"]]
     assert tuple(each["search_string"] for each in matched) == EXEMPT_PATHS == ("/fhir/R4", "/api")
 
@@ -88,6 +91,15 @@ def test_the_firewall_blocks_by_rate_before_anything_else() -> None:
     first = min(rules(100), key=lambda rule: rule["priority"])
     assert first["statement"]["rate_based_statement"]["limit"] == 100
     assert first["action"]["block"]["custom_response"]["response_code"] == 429
+
+
+def test_the_probe_of_grpc_asks_for_liveness() -> None:
+    billing = SERVICES["billing"]
+    assert probe_url(billing, billing.liveness) == "grpc://127.0.0.1:9001/livez"
+
+
+def test_the_balancer_lets_go_of_a_connection_before_the_service_does() -> None:
+    assert IDLE_SECONDS < KEEP_ALIVE_SECONDS
 
 
 @given(cpu=st.sampled_from(sorted(limits.FARGATE_MEMORY_MIB)), memory=st.integers(1, 130_000))
