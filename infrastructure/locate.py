@@ -26,6 +26,7 @@ class AwsLocate:
     def common(self, entry: Service) -> Mapping[str, Text]:
         values: dict[str, Text] = {
             "AWS_DEFAULT_REGION": self.reach.region,
+            "AWS_REGION": self.reach.region,
             "ENVIRONMENT": self.kind,
             "HOST": "0.0.0.0",
             "LOG_FORMAT": "json",

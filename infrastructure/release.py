@@ -94,7 +94,11 @@ class ReleaseTask(pulumi.ComponentResource):
 
 def release_environment(args: TaskArgs) -> dict[str, Text]:
     """ARNs, not secrets: the task reads and fills them itself, so that it can also tell which are still empty."""
-    values: dict[str, Text] = {"AWS_DEFAULT_REGION": args.reach.region, "ENVIRONMENT": args.kind}
+    values: dict[str, Text] = {
+        "AWS_DEFAULT_REGION": args.reach.region,
+        "AWS_REGION": args.reach.region,
+        "ENVIRONMENT": args.kind,
+    }
     for database in DATABASES:
         values[f"{database.upper()}_DATABASE_HOST"] = args.platform.database_addresses[database]
     values |= {f"{database.upper()}_MASTER_SECRET_ARN": arn for database, arn in args.masters.items()}
@@ -235,13 +239,16 @@ def invoke(
     task_arn: Text,
     opts: pulumi.ResourceOptions,
 ) -> aws.lambda_.Invocation:
-    """Runs on creation, whenever the task's definition changed, and on deletion."""
+    """Runs on creation, whenever the task's definition changed, and on deletion.
+
+    The definition is part of the input, never a trigger: a trigger replaces the invocation, and the old one's deletion
+    would drop a preview's databases.
+    """
     return aws.lambda_.Invocation(
         name,
         function_name=function_name,
-        input=pulumi.Output.json_dumps(dict(payload), sort_keys=True),
+        input=pulumi.Output.json_dumps({**payload, "task": task_arn}, sort_keys=True),
         lifecycle_scope="CRUD",
-        triggers={"task": task_arn},
         opts=opts,
     )
 

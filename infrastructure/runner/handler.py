@@ -5,7 +5,8 @@ Alone in its archive: it may import what Lambda's Python brings, and nothing of 
 Two functions are made of it. An environment's takes `{"action": "up"}`. A preview's takes `{"action": "up"|"drop",
 "pr": N}`, or `{"action": "list"}`, and nothing else: it builds every name itself, so that no caller can name another's
 database.
-Pulumi adds `tf.action`; when the stack's resource is deleted, a preview's databases are dropped.
+Pulumi adds `tf.action`, and `task` to tell that a definition changed, which nothing here reads. When the stack's
+resource is deleted, a preview's databases are dropped.
 """
 
 import json
@@ -19,6 +20,7 @@ Step = tuple[str, list[str]]
 
 POLL_SECONDS = 5
 LOG_TRIES = 6
+PULUMIS_OWN = {"task", "tf"}
 LIMIT_SECONDS = 840  # Lambda itself stops at 900
 HIGHEST_PREVIEW = 48_999
 
@@ -49,8 +51,8 @@ def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
     deleted = event.get("tf", {}).get("action") == "delete"
     family = environment["FAMILY"]
     if environment["MODE"] == "environment":
-        if set(event) - {"tf"} != {"action"} or event["action"] != "up":
-            raise Refused(f"an environment's runner takes action: up, not {sorted(set(event) - {'tf'})}")
+        if set(event) - PULUMIS_OWN != {"action"} or event["action"] != "up":
+            raise Refused(f"an environment's runner takes action: up, not {sorted(set(event) - PULUMIS_OWN)}")
         return [] if deleted else [(family, ["up"])]
     if event == {"action": "list"}:
         return [(family, ["list"])]
@@ -66,7 +68,7 @@ def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
 
 
 def preview_number(event: Event) -> int:
-    if set(event) - {"tf"} != {"action", "pr"} or event["action"] not in ("up", "drop"):
+    if set(event) - PULUMIS_OWN != {"action", "pr"} or event["action"] not in ("up", "drop"):
         raise Refused("a preview's runner takes action (up, drop) and pr")
     number = event["pr"]
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= HIGHEST_PREVIEW:

@@ -78,6 +78,25 @@ def test_deleting_a_preview_drops_its_databases_and_an_environment_keeps_them() 
     assert run(Ecs(), ENVIRONMENT, {"action": "up", "tf": {"action": "delete"}}) == {"ran": []}
 
 
+@pytest.mark.parametrize("action", ["create", "update"])
+def test_what_pulumi_adds_changes_nothing_until_it_deletes(action: str) -> None:
+    added = {"task": "arn:aws:ecs:us-east-1:123456789012:task-definition/it:2", "tf": {"action": action}}
+    ecs = Ecs(0, 0)
+    run(ecs, PREVIEW, {"action": "up", "pr": 7, **added})
+    assert [command[0] for _, command in ecs.started] == ["databases", "migrate"]
+    ecs = Ecs(0)
+    run(ecs, ENVIRONMENT, {"action": "up", **added})
+    assert ecs.started == [("dev-release", ["up"])]
+
+
+def test_deletion_with_a_task_drops_a_previews_databases_only() -> None:
+    added = {"task": "arn:aws:ecs:us-east-1:123456789012:task-definition/it:2", "tf": {"action": "delete"}}
+    ecs = Ecs(0)
+    run(ecs, PREVIEW, {"action": "up", "pr": 7, **added})
+    assert ecs.started == [("dev-release", ["drop", "--prefix", "pr_7_"])]
+    assert run(Ecs(), ENVIRONMENT, {"action": "up", **added}) == {"ran": []}
+
+
 def test_what_previews_left_is_read_from_the_tasks_log() -> None:
     assert run(Ecs(0), PREVIEW, {"action": "list"}) == {"databases": ["pr_1_auth"]}
 
