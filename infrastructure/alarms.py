@@ -23,6 +23,8 @@ STORAGE_FREE_BYTES = 5 * 1024**3
 DATABASE_CONNECTIONS = 60
 BROKER_DISK_PERCENT = 80
 MINUTE = 60
+# What services write into their own log lines (embedded metric format).
+SERVICES_NAMESPACE = "PatientManagement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,10 @@ def watch_service(
     for topic in args.entry.produces:
         if topic.endswith(".dlq"):
             dead = Metric(
-                "AWS/Kafka",
-                "MessagesInPerSec",
-                {"Cluster Name": args.platform.stream_name, "Topic": args.reach.topic(topic)},
-                "Sum",
+                SERVICES_NAMESPACE,
+                "DeadLetters",
+                {"Environment": args.stack, "ConsumerGroup": args.reach.group(args.entry.name)},
+                "Maximum",
                 0,
                 minutes=1,
             )

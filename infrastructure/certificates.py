@@ -10,12 +10,21 @@ import pulumi_aws as aws
 from infrastructure.roles import role_of_service
 
 VALID_YEARS = 10
+KEY_ACTIONS = [
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyPair",
+]
 
 
 class Certificates(pulumi.ComponentResource):
     """Outputs: `authority_arn`, `role_arn` (ECS asks for certificates with it)."""
 
-    def __init__(self, name: str, environment: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, environment: str, key_arn: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Certificates", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         authority = aws.acmpca.CertificateAuthority(
@@ -53,11 +62,12 @@ class Certificates(pulumi.ComponentResource):
         role = role_of_service(
             f"{name}-connect",
             "ecs.amazonaws.com",
-            {},
+            # AWS's own policy names no key: certificates' private keys are kept under ours.
+            {"keep": [{"Sid": "Key", "Effect": "Allow", "Action": KEY_ACTIONS, "Resource": key_arn}]},
             child,
             managed=["service-role/AmazonECSInfrastructureRolePolicyForServiceConnectTransportLayerSecurity"],
         )
         # An authority without its own certificate signs nothing: what uses it waits.
         self.authority_arn = pulumi.Output.all(authority.arn, active.id).apply(lambda made: str(made[0]))
-        self.role_arn = role.arn
+        self.role_arn = role.ready_arn
         self.register_outputs({"authority_arn": self.authority_arn})

@@ -15,7 +15,7 @@ class Cluster(pulumi.ComponentResource):
             ],
             opts=child,
         )
-        aws.ecs.ClusterCapacityProviders(
+        providers = aws.ecs.ClusterCapacityProviders(
             name,
             cluster_name=cluster.name,
             capacity_providers=["FARGATE", "FARGATE_SPOT"],
@@ -26,5 +26,7 @@ class Cluster(pulumi.ComponentResource):
             ],
             opts=child,
         )
-        self.arn, self.name = cluster.arn, cluster.name
+        # A service that names a provider which the cluster does not have yet is refused: it waits.
+        self.arn = pulumi.Output.all(cluster.arn, providers.id).apply(lambda made: str(made[0]))
+        self.name = cluster.name
         self.register_outputs({"arn": self.arn})

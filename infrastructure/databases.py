@@ -14,6 +14,7 @@ PORT = 5432
 ENGINE_VERSION = "18"
 FAMILY = "postgres18"
 MASTER = "master"
+EXPORTED_LOGS = ("postgresql", "upgrade")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class DatabasesArgs:
     subnet_ids: pulumi.Input[Sequence[str]]
     key_arn: pulumi.Input[str]
     data: Data
+    log_retention_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class Databases(pulumi.ComponentResource):
                 parameter("rds.force_ssl", "1"),
                 # Statements carry people's data: only what was changed and by whom is logged.
                 parameter("log_statement", "ddl"),
-                parameter("log_connections", "1", reboot=True),
+                # A list since PostgreSQL 18.
+                parameter("log_connections", "all", reboot=True),
                 parameter("log_disconnections", "1"),
                 parameter("log_min_duration_statement", "1000"),
                 parameter("log_parameter_max_length", "0"),
@@ -78,8 +81,21 @@ class Databases(pulumi.ComponentResource):
         args, child = self.args, self.child
         reached = group(f"{name}-{label}", args.vpc_id, f"The database instance {label}", child)
         connect(f"{name}-admin-{label}", self.admin_group_id, reached.id, PORT, "Release to instance", child)
+        identifier = f"{name}-{label}"
+        # RDS would make them itself, without our key and never to expire.
+        logs = [
+            aws.cloudwatch.LogGroup(
+                f"{identifier}-{log}",
+                name=f"/aws/rds/instance/{identifier}/{log}",
+                retention_in_days=args.log_retention_days,
+                kms_key_id=args.key_arn,
+                opts=child,
+            )
+            for log in EXPORTED_LOGS
+        ]
         made = aws.rds.Instance(
-            f"{name}-{label}",
+            identifier,
+            identifier=identifier,
             engine="postgres",
             engine_version=ENGINE_VERSION,
             auto_minor_version_upgrade=True,
@@ -108,13 +124,21 @@ class Databases(pulumi.ComponentResource):
             delete_automated_backups=False,
             deletion_protection=args.data.deletion_protection,
             skip_final_snapshot=not args.data.deletion_protection,
-            final_snapshot_identifier=f"{name}-{label}-final" if args.data.deletion_protection else None,
-            enabled_cloudwatch_logs_exports=["postgresql", "upgrade"],
+            # Snapshots outlive the stack: the subnet group's own suffix tells one life of it from the next.
+            final_snapshot_identifier=pulumi.Output.concat(self.subnets.name, f"-{label}-final")
+            if args.data.deletion_protection
+            else None,
+            enabled_cloudwatch_logs_exports=list(EXPORTED_LOGS),
             monitoring_interval=60,
             monitoring_role_arn=self.monitoring.arn,
             performance_insights_enabled=args.data.performance_insights,
             performance_insights_kms_key_id=args.key_arn if args.data.performance_insights else None,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(protect=args.data.deletion_protection)),
+            opts=pulumi.ResourceOptions.merge(
+                child,
+                pulumi.ResourceOptions(
+                    protect=args.data.deletion_protection, depends_on=[*logs, *self.monitoring.policies]
+                ),
+            ),
         )
         self.identifiers[label] = made.identifier
         hosts = {}

@@ -41,6 +41,7 @@ class Platform(pulumi.ComponentResource):
         prefixes = (
             f"{LOGS}/{stack.name}/",
             f"/aws/lambda/patient-management-{stack.name}-",
+            f"/aws/rds/instance/{label}-",
             *((f"{LOGS}/pr-",) if config.previews else ()),
         )
         keys = Keys("data", KeysArgs(stack.name, stack.region, account_id, prefixes), child)
@@ -73,7 +74,11 @@ class Platform(pulumi.ComponentResource):
             child,
         )
         databases = Databases(
-            label, DatabasesArgs(network.vpc_id, network.isolated_subnet_ids, keys.arn, config.data), child
+            label,
+            DatabasesArgs(
+                network.vpc_id, network.isolated_subnet_ids, keys.arn, config.data, config.log_retention_days
+            ),
+            child,
         )
         stream = Stream(
             label,
@@ -89,7 +94,7 @@ class Platform(pulumi.ComponentResource):
             child,
         )
         cluster = Cluster(label, spot=config.spot, insights=config.insights, opts=child)
-        certificates = Certificates(label, stack.name, child) if config.service_tls else None
+        certificates = Certificates(label, stack.name, keys.arn, child) if config.service_tls else None
         operations = Operations(
             label,
             OperationsArgs(

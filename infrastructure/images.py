@@ -14,7 +14,8 @@ from infrastructure.source import IMAGES, ROOT, source_digest
 
 CACHE_TAG = "cache-main"
 UNTAGGED_DAYS = 14
-PREVIEW_DAYS = 14
+# A preview that is kept may be old, and its image with it: only what was left behind is to go.
+PREVIEW_DAYS = 90
 CONTEXTS = Path("build/images")
 
 

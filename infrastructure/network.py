@@ -102,7 +102,7 @@ class Network(pulumi.ComponentResource):
             log_destination=logs.arn,
             log_destination_type="cloud-watch-logs",
             iam_role_arn=role.arn,
-            opts=child,
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=list(role.policies))),
         )
 
     def allow_apis(self, name: str, args: NetworkArgs) -> pulumi.Output[str]:

@@ -18,7 +18,12 @@ class Role:
 
     arn: pulumi.Output[str]
     name: pulumi.Output[str]
-    policies: Sequence[pulumi.Resource]
+    policies: Sequence[pulumi.CustomResource]
+
+    @property
+    def ready_arn(self) -> pulumi.Output[str]:
+        """Known once the policies stand: for what cannot be told to wait, as another stack's reader."""
+        return pulumi.Output.all(self.arn, *(policy.id for policy in self.policies)).apply(lambda made: str(made[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ def role_of_service(
         opts=opts,
     )
     child = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=role))
-    made: list[pulumi.Resource] = [
+    made: list[pulumi.CustomResource] = [
         aws.iam.RolePolicy(f"{name}-{part}", role=role.id, policy=document(statements), opts=child)
         for part, statements in policies.items()
         if statements

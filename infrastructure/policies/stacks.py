@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from apps.catalogue import SECRETS, SERVICES
@@ -119,6 +120,26 @@ def names(things: Sequence[Thing]) -> Faults:
             yield each.urn, str(error)
 
 
+def log_keys(things: Sequence[Thing]) -> Faults:
+    """CloudWatch Logs refuses a key whose policy does not name the log group."""
+    for key in of(things, "aws:kms/key:Key"):
+        patterns = log_patterns(key.props.get("policy"))
+        for each in of(things, "aws:cloudwatch/logGroup:LogGroup") if patterns else ():
+            if each.props.get("kmsKeyId") and not any(fnmatchcase(str(each.props["name"]), one) for one in patterns):
+                yield each.urn, f"the key lets nobody encrypt {each.props['name']}"
+
+
+def log_patterns(policy: object) -> list[str]:
+    """Names of log groups, with `*`. Empty where the policy is not known yet."""
+    statements = json.loads(policy)["Statement"] if isinstance(policy, str) else []
+    arns = [
+        arn
+        for statement in statements
+        for arn in statement.get("Condition", {}).get("ArnLike", {}).get("kms:EncryptionContext:aws:logs:arn", [])
+    ]
+    return [arn.partition(":log-group:")[2] for arn in arns]
+
+
 STACK_RULES: tuple[StackRule, ...] = (
     StackRule("vpc-flows", ("EC2.6", "HIPAA.Security-VPCFlowLogsEnabled"), "the network is recorded", flows),
     StackRule("balancer-firewall", ("ELB.16", "HIPAA.Security-ALBWAFEnabled"), "a firewall stands before it", firewall),
@@ -127,5 +148,6 @@ STACK_RULES: tuple[StackRule, ...] = (
     StackRule("order", ("PM.7",), "nothing starts before what it needs", order),
     StackRule("secrets-own", ("PM.8",), "a task holds its own secrets only", own_secrets),
     StackRule("secrets-readable", ("PM.9",), "a role reads its own service's secrets only", own_policies),
+    StackRule("log-keys", ("PM.11",), "every log group is one that the key is for", log_keys),
     StackRule("names", ("PM.10",), "AWS takes the names", names),
 )

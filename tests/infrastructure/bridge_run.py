@@ -28,7 +28,8 @@ def parameter_group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def instance(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    physical = cloud.unique("aws:rds/instance:Instance", name)
+    physical = inputs["identifier"]
+    limits.check_name("aws:rds/instance:Instance", physical)
     made = cloud.client("rds").create_db_instance(
         DBInstanceIdentifier=physical,
         DBInstanceClass=inputs["instanceClass"],

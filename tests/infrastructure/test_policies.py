@@ -138,6 +138,7 @@ def test_stack_rules_find_what_they_are_for(dev: Recording) -> None:
         "secrets-readable": break_stack(
             dev, "aws:iam/rolePolicy:RolePolicy", "dev-billing-execution", put(policy=another)
         ),
+        "log-keys": break_stack(dev, "aws:cloudwatch/logGroup:LogGroup", "dev-auth", put(name="/elsewhere/auth")),
         "names": break_stack(dev, "aws:lb/targetGroup:TargetGroup", "", put(name=long)),
     }
     assert set(found) == {rule.name for rule in STACK_RULES}
