@@ -1,6 +1,7 @@
 """The bucket that the balancer writes its access log into. Balancers take SSE-S3 only, no key of ours."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -77,16 +78,21 @@ def logbook(name: str, days: int, opts: pulumi.ResourceOptions) -> Logbook:
                     "Action": "s3:PutObject",
                     "Resource": everything,
                 },
-                {
-                    "Sid": "TlsOnly",
-                    "Effect": "Deny",
-                    "Principal": "*",
-                    "Action": "s3:*",
-                    "Resource": [bucket.arn, everything],
-                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                },
+                tls_only(bucket),
             ]
         ),
         opts=child,
     )
     return Logbook(bucket, policy)
+
+
+def tls_only(bucket: aws.s3.Bucket) -> dict[str, Any]:
+    """The policy statement by which a bucket answers over TLS alone (FSBP S3.5)."""
+    return {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [bucket.arn, pulumi.Output.concat(bucket.arn, "/*")],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }

@@ -3,6 +3,7 @@
 import pulumi
 import pulumi_aws as aws
 
+from infrastructure.logbook import tls_only
 from infrastructure.roles import document
 
 NONCURRENT_DAYS = 30
@@ -75,22 +76,10 @@ class PreviewState(pulumi.ComponentResource):
             ],
             opts=inner,
         )
-        everything = pulumi.Output.concat(bucket.arn, "/*")
         aws.s3.BucketPolicy(
             name,
             bucket=bucket.id,
-            policy=document(
-                [
-                    {
-                        "Sid": "TlsOnly",
-                        "Effect": "Deny",
-                        "Principal": "*",
-                        "Action": "s3:*",
-                        "Resource": [bucket.arn, everything],
-                        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                    }
-                ]
-            ),
+            policy=document([tls_only(bucket)]),
             opts=inner,
         )
         self.bucket_arn = bucket.arn
