@@ -1,4 +1,8 @@
-"""The running platform as its users see it: addresses and credentials from `scripts/up --run`."""
+"""The running platform as its users see it: addresses and credentials from `scripts/up --run`, or a preview's.
+
+Of a preview there are only PLATFORM_URL, and the USER, PASSWORD, CLIENT_ID and CLIENT_SECRET that enter it: what needs
+its keys, its databases or its services' own doors is skipped there.
+"""
 
 import asyncio
 import base64
@@ -20,13 +24,20 @@ from apps.auth.keys import select_key_ring
 # How long a journey may take before the test gives it up; what it should take is asserted where it matters.
 LIMIT_SECONDS = 10.0
 POLL_SECONDS = 0.02
+# The relay and the consumer take less for one event.
+STILL_SECONDS = 1.0
+SETTLE_LIMIT_SECONDS = 60.0
 
 
 def variable(name: str) -> str:
     value = os.environ.get(f"PLATFORM_{name}")
     if value is None:
-        pytest.skip(f"PLATFORM_{name} is not set: run scripts/test system")
+        pytest.skip(f"PLATFORM_{name} is not set: scripts/test system has it, of a platform on this machine")
     return value
+
+
+def is_on_this_machine() -> bool:
+    return "PLATFORM_PIDS" in os.environ
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,10 @@ class Platform:
     urls: Mapping[str, str]
     tokens: dict[tuple[str, ...], str] = field(default_factory=dict)
 
+    def doors(self, service: str) -> tuple[str, ...]:
+        """Where it can be asked: through the gateway and, on this machine, at its own address."""
+        return ("gateway", service) if service in self.urls else ("gateway",)
+
     async def call(
         self,
         method: str,
@@ -60,7 +75,7 @@ class Platform:
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Answer:
-        """`at`: the service that is asked; every one has a loopback address of its own here."""
+        """`at`: the service that is asked."""
         sent = {**(headers or {}), **({"Authorization": f"Bearer {token}"} if token is not None else {})}
         async with self.session.request(
             method, self.urls[at] + path, headers=sent, allow_redirects=False, **options
@@ -134,10 +149,23 @@ async def sign_with_the_platforms_key(**changes: Any) -> str:
     return jwt.encode(header, claims, ring.active.key, [ring.active.algorithm])
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> float:
-    """Waits for `condition`, within LIMIT_SECONDS; the seconds that it took."""
+async def settle(platform: Platform) -> None:
+    """Waits until the figures stand still: what was loaded a moment ago is still being counted."""
+    seen = [-1]
+
+    async def stands_still() -> bool:
+        seen.append(await platform.registrations())
+        if seen[-1] != seen[-2]:
+            await asyncio.sleep(STILL_SECONDS)
+        return seen[-1] == seen[-2]
+
+    await until(stands_still, limit_seconds=SETTLE_LIMIT_SECONDS)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], limit_seconds: float = LIMIT_SECONDS) -> float:
+    """Waits for `condition`, within the limit; the seconds that it took."""
     started_at = time.perf_counter()
-    async with asyncio.timeout(LIMIT_SECONDS):
+    async with asyncio.timeout(limit_seconds):
         while not await condition():  # noqa: ASYNC110
             await asyncio.sleep(POLL_SECONDS)
     return time.perf_counter() - started_at
@@ -147,6 +175,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> float:
 async def open_platform() -> AsyncIterator[Platform]:
     urls = {"gateway": variable("URL")}
     for name in ("auth", "patient", "analytics"):
-        urls[name] = variable(f"{name.upper()}_URL")
+        if url := os.environ.get(f"PLATFORM_{name.upper()}_URL"):
+            urls[name] = url
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LIMIT_SECONDS)) as session:
         yield Platform(session, urls)

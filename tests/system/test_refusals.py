@@ -30,7 +30,7 @@ HTTP_CALLS = [
 BAD_TOKENS = ("none", "nonsense", "expired", "another key", "another issuer", "another audience", "not an access token")
 
 
-async def bad_token(kind: str) -> str | None:
+async def bad_token(platform: Platform, kind: str) -> str | None:
     now = 1_700_000_000
     match kind:
         case "none":
@@ -44,8 +44,8 @@ async def bad_token(kind: str) -> str | None:
         case "another audience":
             return await sign_with_the_platforms_key(aud="https://evil.example")
         case "not an access token":
-            return signed_by_another_key(await sign_with_the_platforms_key(), typ="JWT")
-    return signed_by_another_key(await sign_with_the_platforms_key())
+            return signed_by_another_key(await platform.client_token(), typ="JWT")
+    return signed_by_another_key(await platform.client_token())
 
 
 def signed_by_another_key(token: str, **header: Any) -> str:
@@ -68,9 +68,9 @@ async def test_token_made_for_these_tests_is_good_but_for_what_they_change(platf
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
 async def test_bad_token_is_401_at_the_gateway_and_at_the_service(platform: Platform, kind: str) -> None:
-    token = await bad_token(kind)
+    token = await bad_token(platform, kind)
     for service, method, path in HTTP_CALLS:
-        for at in ("gateway", service):
+        for at in platform.doors(service):
             answer = await platform.call(method, path, token=token, at=at)
             assert answer.status == 401, f"{method} {path} at {at}: {answer.body}"
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -80,15 +80,15 @@ async def test_bad_token_is_401_at_the_gateway_and_at_the_service(platform: Plat
 
 
 async def test_token_without_the_scope_is_403_at_the_gateway_and_at_the_service(platform: Platform) -> None:
-    token = await sign_with_the_platforms_key(scope="openid")
+    token = await platform.client_token("billing.read")
     for service, method, path in HTTP_CALLS:
         if path == "/auth/validate":
             continue
-        for at in ("gateway", service):
+        for at in platform.doors(service):
             answer = await platform.call(method, path, token=token, at=at)
             assert answer.status == 403, f"{method} {path} at {at}: {answer.body}"
             assert answer.is_problem
-    read = await sign_with_the_platforms_key(scope="billing.read system/Patient.rs")
+    read = await platform.client_token("billing.read system/Patient.rs")
     for method, path in (("POST", "/billing/v1/accounts"), ("POST", "/api/patients")):
         answer = await platform.call(method, path, token=read, json={})
         assert (answer.status, answer.is_problem) == (403, True)
@@ -97,7 +97,7 @@ async def test_token_without_the_scope_is_403_at_the_gateway_and_at_the_service(
 async def test_granted_scope_is_no_more_than_the_client_may_have(platform: Platform) -> None:
     narrow = await platform.client_token("analytics.read")
     assert (await platform.call("GET", "/analytics/v1/registrations", token=narrow)).status == 200
-    for at in ("gateway", "patient"):
+    for at in platform.doors("patient"):
         assert (await platform.call("GET", "/api/patients", token=narrow, at=at)).status == 403
 
 
@@ -125,7 +125,7 @@ async def test_billing_behind_the_gateway_asks_for_both_tokens_itself(platform: 
     # A person's token is none of a service.
     assert await call_billing(user, user) is grpc.StatusCode.UNAUTHENTICATED
     for kind in BAD_TOKENS[1:]:
-        bad = await bad_token(kind)
+        bad = await bad_token(platform, kind)
         assert await call_billing(bad, user) is grpc.StatusCode.UNAUTHENTICATED, kind
         assert await call_billing(service, bad) is grpc.StatusCode.UNAUTHENTICATED, kind
     without = await sign_with_the_platforms_key(scope="analytics.read")
@@ -140,17 +140,26 @@ async def test_services_own_token_is_no_ones_at_the_gateway(platform: Platform) 
         assert (await platform.call("GET", path, token=token)).status == 401
 
 
+INTERNAL = ("/oauth2/revocations", "/oauth2/revocations/", "/oauth2/./revocations")
+
+
 async def test_what_is_internal_is_not_there_from_outside(platform: Platform) -> None:
-    service = await platform.service_token("gateway", "auth")
-    assert (await platform.call("GET", "/oauth2/revocations", token=service, at="auth")).status == 200
-    admin = await sign_with_the_platforms_key()
-    for token in (None, service, admin):
-        for path in ("/oauth2/revocations", "/oauth2/revocations/", "/oauth2/./revocations"):
+    for token in (None, await platform.user_token()):
+        for path in INTERNAL:
             answer = await platform.call("GET", path, token=token)
             assert (answer.status, answer.is_problem) == (404, True)
     for path in ("/livez", "/readyz"):
         answer = await platform.call("GET", path, headers={"X-Forwarded-For": "203.0.113.9"})
         assert (answer.status, answer.is_problem) == (404, True)
+
+
+async def test_what_is_internal_opens_to_no_token_from_outside(platform: Platform) -> None:
+    service = await platform.service_token("gateway", "auth")
+    assert (await platform.call("GET", "/oauth2/revocations", token=service, at="auth")).status == 200
+    for token in (service, await sign_with_the_platforms_key()):
+        for path in INTERNAL:
+            answer = await platform.call("GET", path, token=token)
+            assert (answer.status, answer.is_problem) == (404, True)
 
 
 async def test_public_paths_need_no_token(platform: Platform) -> None:
