@@ -43,8 +43,8 @@ class Settings:
             env.fault("AUTH_PASSWORD_LOGIN_ENABLED must not be true in prod")
         if issuer.startswith("http:") and environment != "local":
             env.fault("PUBLIC_URL must be an https URL")
-        # Demonstrations sign in by password alone; everywhere else whoever sees many records proves more.
-        mfa_default = "" if environment == "local" else "admin,clinician"
+        # Where nobody is real one password lets all who try it out in; else whoever sees many records proves more.
+        mfa_default = "" if environment in ("local", "preview") else "admin,clinician"
         mfa_required_roles = frozenset(
             role.strip() for role in env.optional("AUTH_MFA_REQUIRED_ROLES", mfa_default).split(",") if role.strip()
         )

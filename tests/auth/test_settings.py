@@ -20,6 +20,14 @@ def test_settings_are_read_and_show_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
+    ("environment", "roles"),
+    [("local", set()), ("preview", set()), ("staging", {"admin", "clinician"}), ("prod", {"admin", "clinician"})],
+)
+def test_second_factor_is_asked_for_wherever_people_are_real(environment: str, roles: set[str]) -> None:
+    assert Settings.from_environment({**ENVIRON, "ENVIRONMENT": environment}).mfa_required_roles == roles
+
+
+@pytest.mark.parametrize(
     ("changes", "named"),
     [
         ({"AUTH_KEY_ENCRYPTION_KEY": ""}, "AUTH_KEY_ENCRYPTION_KEY"),

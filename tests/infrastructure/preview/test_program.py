@@ -92,6 +92,17 @@ def test_environment_of_a_preview_names_its_own_and_nothing_of_the_base(preview:
                     assert int(value) <= 3
 
 
+def test_visitor_of_a_preview_signs_in_by_one_call(preview: Recording) -> None:
+    """The system tests do, and a reviewer: the gateway opens that door, and auth answers behind it."""
+    opened = {
+        task.inputs["family"]
+        for task in preview.of("aws:ecs/taskDefinition:TaskDefinition")
+        for container in json.loads(task.inputs["containerDefinitions"])
+        if {"name": "AUTH_PASSWORD_LOGIN_ENABLED", "value": "true"} in container["environment"]
+    }
+    assert opened == {"pr-1-gateway", "pr-1-auth"}
+
+
 def test_unchanged_service_runs_the_bases_image_and_builds_nothing(dev: Recording, preview: Recording) -> None:
     assert preview.outputs["changed"] == []
     assert preview.of("docker-build:index:Image") == []
