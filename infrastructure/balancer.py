@@ -11,7 +11,7 @@ import pulumi_aws as aws
 
 from apps.catalogue import SERVICES
 from infrastructure.firewall import firewall
-from infrastructure.groups import connect, group, open_ingress
+from infrastructure.groups import connect, group, open_ingress, ready
 from infrastructure.logbook import logbook
 
 # TLS 1.3 and, for clients that lack it, 1.2 with forward secrecy.
@@ -43,9 +43,14 @@ class Balancer(pulumi.ComponentResource):
         for port in (80, 443):
             open_ingress(f"{name}-{port}", door.id, port, "The internet", self.child, cidr="0.0.0.0/0")
         targets = group(f"{name}-target", args.vpc_id, "Carried by what the balancer reaches", self.child)
-        for service in SERVICES.values():
-            if service.public:
-                connect(f"{name}-{service.name}", door.id, targets.id, service.port, "Balancer to target", self.child)
+        ways = [
+            way
+            for service in SERVICES.values()
+            if service.public
+            for way in connect(
+                f"{name}-{service.name}", door.id, targets.id, service.port, "Balancer to target", self.child
+            )
+        ]
         log = logbook(name, ACCESS_LOG_DAYS, self.child)
         made = aws.lb.LoadBalancer(
             name,
@@ -69,7 +74,7 @@ class Balancer(pulumi.ComponentResource):
             aws.wafv2.WebAclAssociation(name, resource_arn=made.arn, web_acl_arn=acl.arn, opts=self.child)
         self.point(name, args, made)
         self.arn_suffix = made.arn_suffix
-        self.target_group_id = targets.id
+        self.target_group_id = ready(targets, ways)
         self.register_outputs({"listener_arn": self.listener_arn})
 
     def certify(self, name: str, args: BalancerArgs) -> pulumi.Output[str]:

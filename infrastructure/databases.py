@@ -7,7 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.config import Data, Instance
-from infrastructure.groups import connect, group
+from infrastructure.groups import connect, group, ready
 from infrastructure.roles import role_of_service
 
 PORT = 5432
@@ -67,20 +67,25 @@ class Databases(pulumi.ComponentResource):
             self.child,
             managed=["service-role/AmazonRDSEnhancedMonitoringRole"],
         )
-        admin = group(f"{name}-admin", args.vpc_id, "Carried by the release: it reaches every instance", self.child)
-        self.admin_group_id = admin.id
+        self.admin = group(
+            f"{name}-admin", args.vpc_id, "Carried by the release: it reaches every instance", self.child
+        )
+        self.admin_ways: list[pulumi.CustomResource] = []
         self.identifiers: dict[str, pulumi.Output[str]] = {}
         self.hosts: Mapping[str, Host] = {
             database: host
             for label, instance in sorted(args.data.instances.items())
             for database, host in self.open_instance(name, label, instance).items()
         }
+        self.admin_group_id = ready(self.admin, self.admin_ways)
         self.register_outputs({})
 
     def open_instance(self, name: str, label: str, instance: Instance) -> dict[str, Host]:
         args, child = self.args, self.child
         reached = group(f"{name}-{label}", args.vpc_id, f"The database instance {label}", child)
-        connect(f"{name}-admin-{label}", self.admin_group_id, reached.id, PORT, "Release to instance", child)
+        self.admin_ways += connect(
+            f"{name}-admin-{label}", self.admin.id, reached.id, PORT, "Release to instance", child
+        )
         identifier = f"{name}-{label}"
         # RDS would make them itself, without our key and never to expire.
         logs = [
@@ -144,12 +149,12 @@ class Databases(pulumi.ComponentResource):
         hosts = {}
         for database in sorted(instance.databases):
             client = group(f"{name}-{database}-client", args.vpc_id, f"Carried by who reaches {database}", child)
-            connect(f"{name}-{database}", client.id, reached.id, PORT, f"Client of {database}", child)
+            ways = connect(f"{name}-{database}", client.id, reached.id, PORT, f"Client of {database}", child)
             hosts[database] = Host(
                 address=made.address,
                 resource_id=made.resource_id,
                 master_secret_arn=made.master_user_secrets.apply(lambda secrets: str(secrets[0].secret_arn)),
-                client_group_id=client.id,
+                client_group_id=ready(client, ways),
             )
         return hosts
 

@@ -1,5 +1,7 @@
 """Security groups without rules of their own, and rules one by one: an edge of the network is a resource a side."""
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_aws as aws
 
@@ -13,6 +15,11 @@ def group(
     )
 
 
+def ready(made: aws.ec2.SecurityGroup, ways: Sequence[pulumi.CustomResource]) -> pulumi.Output[str]:
+    """The group's id, known once its ways stand: what carries it then never starts before it may call."""
+    return pulumi.Output.all(made.id, *(way.id for way in ways)).apply(lambda ids: str(ids[0]))
+
+
 def open_ingress(
     name: str,
     group_id: pulumi.Input[str],
@@ -22,7 +29,7 @@ def open_ingress(
     *,
     source: pulumi.Input[str] | None = None,
     cidr: str | None = None,
-) -> pulumi.Resource:
+) -> pulumi.CustomResource:
     return aws.vpc.SecurityGroupIngressRule(
         name,
         security_group_id=group_id,
@@ -46,7 +53,7 @@ def open_egress(
     target: pulumi.Input[str] | None = None,
     cidr: str | None = None,
     prefix_list: pulumi.Input[str] | None = None,
-) -> pulumi.Resource:
+) -> pulumi.CustomResource:
     return aws.vpc.SecurityGroupEgressRule(
         name,
         security_group_id=group_id,
@@ -68,7 +75,7 @@ def connect(
     port: int | None,
     description: str,
     opts: pulumi.ResourceOptions,
-) -> list[pulumi.Resource]:
+) -> list[pulumi.CustomResource]:
     """One edge: out of the source's group and into the target's, on that port alone."""
     return [
         open_egress(name, source_id, port, description, opts, target=target_id),

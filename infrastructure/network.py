@@ -7,7 +7,7 @@ import pulumi_aws as aws
 import pulumi_awsx as awsx
 
 from infrastructure import layout
-from infrastructure.groups import group, open_egress, open_ingress
+from infrastructure.groups import group, open_egress, open_ingress, ready
 from infrastructure.roles import role_of_service
 
 HTTPS = 443
@@ -110,14 +110,16 @@ class Network(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         callers = group(f"{name}-apis", self.vpc_id, "Carried by what calls AWS's APIs", child)
         if not args.interface_endpoints:
-            open_egress(f"{name}-apis", callers.id, HTTPS, "AWS APIs by NAT", child, cidr="0.0.0.0/0")
-            return callers.id
+            way = open_egress(f"{name}-apis", callers.id, HTTPS, "AWS APIs by NAT", child, cidr="0.0.0.0/0")
+            return ready(callers, [way])
         endpoints = group(f"{name}-endpoints", self.vpc_id, "The interface endpoints", child)
-        open_ingress(f"{name}-endpoints", endpoints.id, HTTPS, "Tasks", child, source=callers.id)
-        open_egress(f"{name}-apis", callers.id, HTTPS, "AWS APIs by endpoint", child, target=endpoints.id)
         buckets = aws.ec2.get_managed_prefix_list_output(name=f"com.amazonaws.{args.region}.s3")
-        open_egress(f"{name}-s3", callers.id, HTTPS, "Image layers in S3", child, prefix_list=buckets.id)
-        for interface in INTERFACES:
+        rules = [
+            open_ingress(f"{name}-endpoints", endpoints.id, HTTPS, "Tasks", child, source=callers.id),
+            open_egress(f"{name}-apis", callers.id, HTTPS, "AWS APIs by endpoint", child, target=endpoints.id),
+            open_egress(f"{name}-s3", callers.id, HTTPS, "Image layers in S3", child, prefix_list=buckets.id),
+        ]
+        made = [
             aws.ec2.VpcEndpoint(
                 f"{name}-{interface.replace('.', '-')}",
                 vpc_id=self.vpc_id,
@@ -128,4 +130,6 @@ class Network(pulumi.ComponentResource):
                 private_dns_enabled=True,
                 opts=child,
             )
-        return callers.id
+            for interface in INTERFACES
+        ]
+        return ready(callers, [*rules, *made])

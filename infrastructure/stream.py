@@ -12,7 +12,7 @@ import pulumi_aws as aws
 
 from apps.catalogue import Topic
 from infrastructure.config import Stream as StreamSettings
-from infrastructure.groups import connect, group, open_egress, open_ingress
+from infrastructure.groups import connect, group, open_egress, open_ingress, ready
 
 PORT = 9098
 KAFKA_VERSION = "3.9.x"
@@ -37,7 +37,7 @@ class Stream(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         brokers = group(f"{name}-brokers", args.vpc_id, "The brokers", child)
         clients = group(f"{name}-client", args.vpc_id, "Carried by who produces or consumes", child)
-        connect(name, clients.id, brokers.id, PORT, "Kafka by IAM over TLS", child)
+        ways = connect(name, clients.id, brokers.id, PORT, "Kafka by IAM over TLS", child)
         # The brokers replicate among themselves over every port that MSK chooses.
         open_ingress(f"{name}-among", brokers.id, None, "Brokers among themselves", child, source=brokers.id)
         open_egress(f"{name}-among", brokers.id, None, "Brokers among themselves", child, target=brokers.id)
@@ -104,7 +104,7 @@ class Stream(pulumi.ComponentResource):
         self.cluster_arn = cluster.arn
         self.cluster_name = cluster.cluster_name
         self.bootstrap_brokers = cluster.bootstrap_brokers_sasl_iam
-        self.client_group_id = clients.id
+        self.client_group_id = ready(clients, ways)
         self.replication_factor = copies
         self.register_outputs({"cluster_arn": self.cluster_arn})
 

@@ -20,6 +20,10 @@ class Thing:
 
 
 Faults = Iterator[tuple[str, str]]
+WAYS = (
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,23 @@ def order(things: Sequence[Thing]) -> Faults:
             waits = any(urn.endswith(f"-{called}") and "aws:ecs/service:Service" in urn for urn in each.dependencies)
             if not waits:
                 yield each.urn, f"it may start before {called}, which it calls"
+    ways = [way for kind in WAYS for way in of(things, kind)]
+    for each in things:
+        carried = groups_of(each)
+        for way in ways:
+            if way.props.get("securityGroupId") in carried and way.urn not in each.dependencies:
+                yield each.urn, f"it may start before its way {way.name} is open"
+
+
+def groups_of(thing: Thing) -> set[str]:
+    """The security groups of what runs, or of what it starts."""
+    if thing.type == "aws:ecs/service:Service":
+        network = thing.props.get("networkConfiguration") or {}
+        return {each for each in network.get("securityGroups") or [] if isinstance(each, str)}
+    if thing.type == "aws:lambda/function:Function":
+        groups = ((thing.props.get("environment") or {}).get("variables") or {}).get("GROUPS")
+        return set(groups.split(",")) if isinstance(groups, str) else set()
+    return set()
 
 
 def own_secrets(things: Sequence[Thing]) -> Faults:

@@ -5,7 +5,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from apps import catalogue
 from apps.catalogue import SERVICES, Resources
@@ -17,6 +19,8 @@ from infrastructure.plan.configuration import preview_config, read_config
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import Recording, record
 from infrastructure.policies.pack import examine
+from tests.infrastructure.bridge import Moto
+from tests.infrastructure.conftest import Account
 
 pytestmark = pytest.mark.infrastructure
 
@@ -81,6 +85,15 @@ def test_a_missing_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "order" in findings()
 
 
+@pytest.mark.parametrize("module", ["databases", "stream", "network", "balancer"])
+def test_a_task_that_does_not_wait_for_its_network_rules(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    monkeypatch.setattr(f"infrastructure.{module}.ready", lambda group, ways: group.id)
+    found = [finding for finding in examine(dev()) if finding.rule == "order"]
+    assert {"is open" in finding.message for finding in found} == {True}
+    if module in ("databases", "network"):
+        assert any(finding.resource.endswith("app-runner") for finding in found)
+
+
 def test_an_image_by_tag(monkeypatch: pytest.MonkeyPatch) -> None:
     original = app.App.service_args
 
@@ -92,9 +105,20 @@ def test_an_image_by_tag(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ImageSet({}, {}).exported() == {}
 
 
-def test_an_overlapping_cidr(monkeypatch: pytest.MonkeyPatch, account: Any) -> None:
-    from botocore.exceptions import ClientError
+@pytest.fixture
+def elsewhere(account: Account, monkeypatch: pytest.MonkeyPatch) -> Moto:
+    """Another account in moto, so that what a broken run leaves there is in no other test's way."""
+    arn = "arn:aws:iam::222222222222:role/elsewhere"
+    keys = boto3.client("sts").assume_role(RoleArn=arn, RoleSessionName="elsewhere")["Credentials"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", keys["SessionToken"])
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    boto3.client("route53").create_hosted_zone(Name="example.org", CallerReference="elsewhere")
+    return Moto()
 
+
+def test_an_overlapping_cidr(monkeypatch: pytest.MonkeyPatch, elsewhere: Moto) -> None:
     def overlapping(cidr: str, zones: int) -> tuple[Spec, ...]:
         return (
             Spec("private", "Private", ("10.0.0.0/19", "10.0.64.0/19")),
@@ -104,7 +128,7 @@ def test_an_overlapping_cidr(monkeypatch: pytest.MonkeyPatch, account: Any) -> N
 
     monkeypatch.setattr("infrastructure.layout.cut", overlapping)
     with pytest.raises(ClientError, match=r"InvalidSubnet\.Conflict"):
-        record("dev", read_config("dev"), type(account.cloud)())
+        record("dev", read_config("dev"), elsewhere)
 
 
 def test_a_fargate_size_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
