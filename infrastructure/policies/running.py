@@ -56,8 +56,10 @@ def listener(props: Props) -> Iterator[str]:
 
 
 def plain_secrets(container: Mapping[str, Any]) -> bool:
-    names = (each["name"] for each in container.get("environment") or [])
-    return not any(word in name for name in names for word in SECRET_WORDS if not name.endswith("_ARN"))
+    # A switch is called after what it switches: AUTH_PASSWORD_LOGIN_ENABLED.
+    given = (each for each in container.get("environment") or [] if each.get("value") not in ("true", "false"))
+    names = (each["name"] for each in given if not each["name"].endswith("_ARN"))
+    return not any(word in name for name in names for word in SECRET_WORDS)
 
 
 def admin(props: Props) -> Iterator[str]:

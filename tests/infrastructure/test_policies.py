@@ -153,6 +153,15 @@ def forget(resource: Resource) -> Resource:
     return forgotten
 
 
+def test_a_switch_that_is_called_after_a_secret_is_none(preview: Recording) -> None:
+    gateway = preview.one("aws:ecs/taskDefinition:TaskDefinition", "pr-1-gateway")
+    switches = [{"name": "AUTH_PASSWORD_LOGIN_ENABLED", "value": "true"}]
+    secrets = [{"name": "AUTH_PASSWORD_LOGIN_ENABLED", "value": "it was a test"}]
+    assert examine_resources([changed(gateway, container(environment=switches))]) == []
+    found = rules_of(examine_resources([changed(gateway, container(environment=secrets))]))
+    assert found == {"task-secrets"}
+
+
 def test_the_pack_is_made_of_the_same_rules() -> None:
     assert {str(vars(made)["name"]) for made in policies()} == {each.name for each in RULES} | {
         each.name for each in STACK_RULES
