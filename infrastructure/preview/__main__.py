@@ -97,7 +97,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         elif options.command == "test":
             run_system_tests(visit(session, stacks.outputs(preview.stack)))
         else:
-            brought = driver.up(preview, Wanted(settings.region, lifetime, options.keep))
+            brought = driver.up(preview, Wanted(settings.region, lifetime, options.keep, settings.at_once))
             cost = cost_usd_a_day(preview, base)
             if options.markdown:
                 Path(options.markdown).write_text(render_markdown(brought, cost), encoding="utf-8")

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from infrastructure.config import PROJECT
 from infrastructure.preview.faults import Fault, InUse, LeftBehind, Locked, Missing
-from infrastructure.preview.names import Preview, Refusal
+from infrastructure.preview.names import Preview, Refusal, preview_of_stack
+from infrastructure.preview.settings import AT_ONCE
 from infrastructure.preview.stacks import Listed, Say, Stacks
 from infrastructure.preview.traces import Traces
 
@@ -23,9 +24,12 @@ IN_USE_PAUSE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
+    """`at_once`: how many previews there may be, this one included."""
+
     region: str
     lifetime: timedelta
     keep: bool = False
+    at_once: int = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +60,28 @@ class Driver:
     def up(self, preview: Preview, wanted: Wanted) -> Brought:
         """Brings the preview up, or up to date; its time starts again. One that was killed midway begins anew."""
         stack, expires = preview.stack, self.now() + wanted.lifetime
-        if self._find(preview) and self.stacks.interrupted(stack):
+        known = self._find(preview)
+        if known and self.stacks.interrupted(stack):
             # AWS may hold what the state does not know of, under the names that this run needs.
             self.say(f"{stack}: its last run was killed midway; it is taken down first")
             self.down(preview)
         self.stacks.open(stack)
+        if not known:
+            self._take_a_place(stack, wanted.at_once)
         self.stacks.configure(stack, settings(self.base, wanted, expires))
         operations = self._step(stack, "brought up", lambda: self.stacks.up(stack, self.say))
         return Brought(preview, operations, self.stacks.outputs(stack), expires)
+
+    def _take_a_place(self, stack: str, at_once: int) -> None:
+        """Counts with the stack in place: two that come at once may both be refused, and never is one too many let in."""
+        previews = sorted(listed.name for listed in self.stacks.listed() if preview_of_stack(listed.name))
+        if len(previews) > at_once:
+            self.stacks.remove(stack)
+            others = ", ".join(name for name in previews if name != stack)
+            raise Refusal(
+                f"{stack}: there are {at_once} previews at once at most, and these are: {others}; take one down"
+                " (scripts/preview down --pr N), wait for the reaper, or set PREVIEWS_AT_ONCE where the base has room"
+            )
 
     def down(self, preview: Preview) -> None:
         """Takes everything of the preview away and looks whether it is. Safe to repeat. Raises LeftBehind, Fault."""

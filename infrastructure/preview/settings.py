@@ -1,23 +1,30 @@
 """Where previews keep their state, from the environment. The default is what a base with previews makes for them."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from infrastructure.config import PROJECT
 from infrastructure.preview.names import Refusal
 
+# What a base's smallest database has connections for, with its own services beside.
+AT_ONCE = 8
 KEY_ALIAS = f"alias/{PROJECT}/previews"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`backend` and `secrets_provider` in Pulumi's words; `base_backend` holds the environments' own state."""
+    """`backend` and `secrets_provider` in Pulumi's words; `base_backend` holds the environments' own state.
+
+    There are `at_once` previews at most.
+    """
 
     region: str
     backend: str
     secrets_provider: str
     base_backend: str
     in_workflow: bool
+    at_once: int
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], account_id: Callable[[], str]) -> "Settings":
@@ -34,7 +41,14 @@ class Settings:
             provider or "default",
             environ.get("PULUMI_BACKEND_URL") or backend,
             in_workflow=environ.get("CI") == "true",
+            at_once=parse_at_once(environ.get("PREVIEWS_AT_ONCE") or str(AT_ONCE)),
         )
+
+
+def parse_at_once(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,2}", text):
+        raise Refusal(f"PREVIEWS_AT_ONCE takes a number from 1 to 999, not {text!r}")
+    return int(text)
 
 
 def state_bucket(account_id: str, region: str) -> str:

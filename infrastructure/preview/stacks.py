@@ -18,6 +18,8 @@ Say = Callable[[str], None]
 # A lock in a bucket names who made it and when: "... created by root@host (pid 7) at 2026-01-31T12:00:00Z".
 LOCKED_AT = re.compile(r"\(pid \d+\) at (\S+)")
 ERROR_LINES = 25
+# An environment's deployment goes by the same rules.
+POLICY_PACK = "infrastructure/policies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class PulumiStacks:
     """The real ones. `root` is the project's folder; state lies in `backend`, secrets under `secrets_provider`."""
 
     def __init__(self, root: Path, backend: str, secrets_provider: str, environment: Mapping[str, str]) -> None:
+        self._root = root
         try:
             self._workspace = automation.LocalWorkspace(
                 work_dir=str(root),
@@ -136,7 +139,13 @@ class PulumiStacks:
 
     def up(self, name: str, say: Say) -> Mapping[str, int]:
         with told_apart(f"bring up {name}"):
-            result = self._stack(name).up(on_output=say, color="never", suppress_outputs=True, show_secrets=False)
+            result = self._stack(name).up(
+                on_output=say,
+                color="never",
+                suppress_outputs=True,
+                show_secrets=False,
+                policy_packs=[str(self._root / POLICY_PACK)],
+            )
             return {str(key): count for key, count in (result.summary.resource_changes or {}).items()}
 
     def refresh(self, name: str, say: Say) -> None:

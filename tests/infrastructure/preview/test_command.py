@@ -13,7 +13,7 @@ from infrastructure.preview.faults import Fault
 from infrastructure.preview.names import Preview, Refusal
 from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.report import Row, render, render_markdown, render_rows
-from infrastructure.preview.settings import Settings
+from infrastructure.preview.settings import AT_ONCE, Settings
 from infrastructure.preview.visit import open_visit
 
 pytestmark = pytest.mark.infrastructure
@@ -30,6 +30,7 @@ REGION = {"AWS_REGION": "us-east-1"}
         (["down", "--pr", "0"], "--pr takes"),
         (["reap", "--base", "pr-1"], "--base takes"),
         (["up", "--pr", "12"], "AWS_REGION"),
+        (["status", "--pr", "12345678"], "--pr takes"),
     ],
 )
 def test_what_is_refused_is_refused_in_one_line(
@@ -66,6 +67,16 @@ def test_state_lies_in_the_previews_own_bucket_under_their_own_key() -> None:
     settings = Settings.from_environment(REGION, lambda: "123456789012")
     assert settings.backend == "s3://patient-management-previews-123456789012-us-east-1?region=us-east-1"
     assert settings.secrets_provider == "awskms:///alias/patient-management/previews?region=us-east-1"
+
+
+def test_there_are_as_many_previews_as_a_setting_says() -> None:
+    def read(environ: dict[str, str]) -> int:
+        return Settings.from_environment({**REGION, **environ}, lambda: "123456789012").at_once
+
+    assert (read({}), read({"PREVIEWS_AT_ONCE": ""}), read({"PREVIEWS_AT_ONCE": "3"})) == (AT_ONCE, AT_ONCE, 3)
+    for wrong in ("0", "many", "-1"):
+        with pytest.raises(Refusal, match="PREVIEWS_AT_ONCE"):
+            read({"PREVIEWS_AT_ONCE": wrong})
 
 
 def test_any_backend_is_taken_by_a_setting() -> None:

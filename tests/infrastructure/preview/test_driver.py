@@ -42,6 +42,34 @@ def test_second_up_starts_the_time_again(world: World) -> None:
     assert world.driver.up(PREVIEW, WANTED).expires == world.clock.now() + timedelta(days=3)
 
 
+def up_all(world: World, *numbers: int, at_once: int) -> None:
+    for number in numbers:
+        world.driver.up(Preview(number), Wanted("us-east-1", timedelta(days=3), at_once=at_once))
+
+
+def test_one_preview_too_many_is_refused_and_leaves_nothing(world: World) -> None:
+    world.stacks.open("dev")
+    up_all(world, 1, 2, at_once=2)
+    with pytest.raises(Refusal, match=r"pr-12: there are 2 previews at once at most, and these are: pr-1, pr-2;"):
+        up_all(world, 12, at_once=2)
+    assert set(world.stacks.states) == {"dev", "pr-1", "pr-2"}
+    assert not {kind for kind, stack in world.cloud.resources if stack == "pr-12"}
+
+
+def test_preview_that_has_its_place_is_brought_up_to_date_in_a_full_house(world: World) -> None:
+    up_all(world, 1, 2, at_once=2)
+    up_all(world, 1, at_once=1)
+    world.driver.down(Preview(2))
+    up_all(world, 12, at_once=2)
+
+
+def test_of_two_that_come_at_once_not_one_too_many_gets_in(world: World) -> None:
+    up_all(world, 1, at_once=2)
+    world.stacks.open("pr-2")
+    with pytest.raises(Refusal, match="at once at most"):
+        up_all(world, 12, at_once=2)
+
+
 def test_down_leaves_nothing_but_the_base(world: World) -> None:
     before = set(world.cloud.resources)
     world.driver.up(PREVIEW, WANTED)

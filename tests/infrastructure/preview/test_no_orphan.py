@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from infrastructure.preview.driver import LOCK_STALE_MINUTES, Wanted
 from infrastructure.preview.faults import Denied, Fault
-from infrastructure.preview.names import Preview
+from infrastructure.preview.names import Preview, Refusal
 from infrastructure.preview.pulls import Pull
 from infrastructure.preview.reap import reap
 from tests.infrastructure.preview.fakes import DENIED, IN_USE, MADE, Killed, World
@@ -45,9 +45,9 @@ class Previews(RuleBasedStateMachine):
     def closed(self, preview: Preview) -> None:
         self.open.discard(preview)
 
-    @rule(preview=numbers, keep=st.booleans())
-    def up(self, preview: Preview, keep: bool) -> None:
-        if self.survives(lambda: self.world.driver.up(preview, Wanted("us-east-1", LIFETIME, keep))):
+    @rule(preview=numbers, keep=st.booleans(), at_once=st.sampled_from([1, 8]))
+    def up(self, preview: Preview, keep: bool, at_once: int) -> None:
+        if self.survives(lambda: self.world.driver.up(preview, Wanted("us-east-1", LIFETIME, keep, at_once))):
             assert {(kind, preview.stack) for kind in MADE} <= self.world.cloud.resources
 
     @rule(preview=numbers)
@@ -95,7 +95,7 @@ class Previews(RuleBasedStateMachine):
     def survives(self, act: Callable[[], object]) -> bool:
         try:
             act()
-        except (Fault, Killed):
+        except (Fault, Killed, Refusal):
             return False
         return True
 

@@ -15,6 +15,7 @@ from infrastructure.preview.stacks import Listed, PulumiStacks
 
 pytestmark = pytest.mark.infrastructure
 
+ROOT = Path(__file__).parents[3]
 # Answers by the words that a call begins with; the longest beginning wins. "!" exits 255 with the rest as an error.
 COMMAND = """#!{python}
 import json, os, sys
@@ -151,6 +152,13 @@ def test_up_counts_what_it_did_and_shows_progress(pulumi: Pulumi, stacks: Pulumi
     said: list[str] = []
     assert stacks.up("pr-12", said.append) == {"create": 61}
     assert said == [" +  aws:ecs:Service pr-12-gateway created (41s)"]
+
+
+def test_up_goes_by_the_same_rules_as_an_environment(pulumi: Pulumi, stacks: PulumiStacks, tmp_path: Path) -> None:
+    stacks.up("pr-12", print)
+    (call,) = [line for line in pulumi.asked if line.startswith("up")]
+    assert f"--policy-pack {tmp_path / 'infrastructure/policies'}" in call
+    assert (ROOT / "infrastructure/policies/PulumiPolicy.yaml").is_file()
 
 
 def test_refresh_drops_operations_whose_end_nobody_knows(pulumi: Pulumi, stacks: PulumiStacks) -> None:
