@@ -73,7 +73,7 @@ class Driver:
         return Brought(preview, operations, self.stacks.outputs(stack), expires)
 
     def _take_a_place(self, stack: str, at_once: int) -> None:
-        """Counts with the stack in place: two that come at once may both be refused, and never is one too many let in."""
+        """Counts with the stack in place: two that come at once may both be refused, and never one too many is in."""
         previews = sorted(listed.name for listed in self.stacks.listed() if preview_of_stack(listed.name))
         if len(previews) > at_once:
             self.stacks.remove(stack)
