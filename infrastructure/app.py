@@ -28,7 +28,7 @@ PREVIEW_LOG_DAYS = 3
 PREVIEW_REPLICAS = Replicas(1, 1)
 # One reviewer at a time: the smallest size that Fargate has.
 PREVIEW_RESOURCES = Resources(256, 512)
-SECRET_RECOVERY_DAYS = 7
+SHORTEST_RECOVERY_DAYS, LONGEST_RECOVERY_DAYS = 7, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +99,23 @@ class App(pulumi.ComponentResource):
 
     def make_secret(self, variable: str) -> pulumi.Output[str]:
         """Made empty: the release fills it, so that its value lies in no stack's state."""
-        preview = isinstance(self.stack, PreviewStack)
+        shortest = 0 if isinstance(self.stack, PreviewStack) else SHORTEST_RECOVERY_DAYS
         return aws.secretsmanager.Secret(
             f"{self.names.stack}-{variable.lower().replace('_', '-')}",
             # A name that is being deleted cannot be used again: AWS appends what makes it unique.
             name_prefix=f"{self.names.secret_prefix}{variable}-",
+    @property
+    def kept(self) -> bool:
+        return isinstance(self.stack, EnvironmentStack) and self.stack.config.deletion_protection
+
+    @property
+    def guarded(self) -> pulumi.ResourceOptions:
+        """For what cannot be made again as it was."""
+        return pulumi.ResourceOptions.merge(self.child, pulumi.ResourceOptions(protect=self.kept))
+
             kms_key_id=self.platform.key_arn,
-            recovery_window_in_days=0 if preview else SECRET_RECOVERY_DAYS,
-            opts=self.child,
+            recovery_window_in_days=LONGEST_RECOVERY_DAYS if self.kept else shortest,
+            opts=self.guarded,
         ).arn
 
     def make_topics(self) -> list[pulumi.Resource]:
@@ -119,7 +128,7 @@ class App(pulumi.ComponentResource):
                 topic.preview_retention_ms if preview else topic.retention_ms,
                 self.platform.stream_arn,
                 self.platform.replication_factor,
-                self.child,
+                self.guarded,
             )
             for topic in TOPICS.values()
         ]

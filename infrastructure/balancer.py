@@ -51,7 +51,7 @@ class Balancer(pulumi.ComponentResource):
                 f"{name}-{service.name}", door.id, targets.id, service.port, "Balancer to target", self.child
             )
         ]
-        log = logbook(name, ACCESS_LOG_DAYS, self.child)
+        log = logbook(name, ACCESS_LOG_DAYS, self.child, keep=args.deletion_protection)
         made = aws.lb.LoadBalancer(
             name,
             load_balancer_type="application",

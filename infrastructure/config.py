@@ -97,6 +97,8 @@ class Environment(Struct, frozen=True, kw_only=True):
     replicas: Replicas | None = None
     previews: bool = False
     images_from: str | None = None
+    # Of the repositories, which outlive their stack: one after the first takes over what the one before has left.
+    images_life: int = 1
     github: GithubSettings | None = None
     rate_limit_requests: int = 2_000
     app: dict[str, str] = {}
@@ -195,6 +197,8 @@ def check_environment(name: str, region: str, config: Environment) -> None:
         faults.append("images-from is required to promote: the environment whose images are taken")
     if config.images_from and not (config.images_from != name and builds(config.images_from)):
         faults.append(f"images-from must be another environment that builds, not {config.images_from}")
+    if config.images_life < 1 or (config.images_life > 1 and config.images != "build"):
+        faults.append("images-life must be from 1 up, and is for images: build")
     if config.images == "build" and config.images_from:
         faults.append("images-from is for images: promote")
     try:

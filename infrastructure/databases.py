@@ -126,7 +126,7 @@ class Databases(pulumi.ComponentResource):
             backup_window="03:00-04:00",
             maintenance_window="sun:04:30-sun:05:30",
             copy_tags_to_snapshot=True,
-            delete_automated_backups=False,
+            delete_automated_backups=not args.data.deletion_protection,
             deletion_protection=args.data.deletion_protection,
             skip_final_snapshot=not args.data.deletion_protection,
             # Snapshots outlive the stack: the subnet group's own suffix tells one life of it from the next.

@@ -9,7 +9,7 @@ from infrastructure import layout
 from infrastructure.balancer import Balancer, BalancerArgs
 from infrastructure.boundary import boundary
 from infrastructure.certificates import Certificates
-from infrastructure.cluster import Cluster
+from infrastructure.cluster import Cluster, ClusterArgs
 from infrastructure.config import Environment, EnvironmentStack
 from infrastructure.databases import Databases, DatabasesArgs
 from infrastructure.images import Repositories
@@ -42,9 +42,12 @@ class Platform(pulumi.ComponentResource):
             f"{LOGS}/{stack.name}/",
             f"/aws/lambda/patient-management-{stack.name}-",
             f"/aws/rds/instance/{label}-",
+            f"/aws/ecs/containerinsights/{label}",
             *((f"{LOGS}/pr-",) if config.previews else ()),
         )
-        keys = Keys("data", KeysArgs(stack.name, stack.region, account_id, prefixes), child)
+        keys = Keys(
+            "data", KeysArgs(stack.name, stack.region, account_id, prefixes, config.data.deletion_protection), child
+        )
         network = Network(
             label,
             NetworkArgs(
@@ -93,7 +96,7 @@ class Platform(pulumi.ComponentResource):
             ),
             child,
         )
-        cluster = Cluster(label, spot=config.spot, insights=config.insights, opts=child)
+        cluster = Cluster(label, ClusterArgs(config.spot, config.insights, config.log_retention_days, keys.arn), child)
         certificates = Certificates(label, stack.name, keys.arn, child) if config.service_tls else None
         operations = Operations(
             label,
@@ -156,7 +159,7 @@ class Platform(pulumi.ComponentResource):
                 args.promoted.apply(lambda platform: platform["repository_urls"]),
                 args.promoted.apply(lambda platform: platform["preview_repository_urls"]),
             )
-        made = Repositories("repositories", key_arn, opts=child)
+        made = Repositories("repositories", key_arn, args.stack.config.images_life, opts=child)
         return pulumi.Output.all(**made.urls), pulumi.Output.all(**made.preview_urls)
 
 

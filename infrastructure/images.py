@@ -20,11 +20,17 @@ CONTEXTS = Path("build/images")
 
 
 class Repositories(pulumi.ComponentResource):
-    """Outputs: `urls` by service, `preview_urls` beside them. They outlive the stack: others run what is in them."""
+    """Outputs: `urls` by service, `preview_urls` beside them. The first outlive the stack: others run what is in them.
 
-    def __init__(self, name: str, key_arn: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> None:
+    `life`: one after the first takes over what the one before has left.
+    """
+
+    def __init__(
+        self, name: str, key_arn: pulumi.Input[str], life: int, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Repositories", name, None, opts)
         self.key_arn = key_arn
+        self.life = life
         self.urls: Mapping[str, pulumi.Output[str]] = {
             service: self.repository(f"patient-management/{service}", keep=True) for service in IMAGES
         }
@@ -42,10 +48,16 @@ class Repositories(pulumi.ComponentResource):
                 aws.ecr.RepositoryImageTagMutabilityExclusionFilterArgs(filter="cache-*", filter_type="WILDCARD")
             ],
             image_scanning_configuration=aws.ecr.RepositoryImageScanningConfigurationArgs(scan_on_push=True),
+            # Images that are kept must not go with the environment's key, and hold nothing that is secret.
             encryption_configurations=[
-                aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="KMS", kms_key=self.key_arn)
+                aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="AES256")
+                if keep
+                else aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="KMS", kms_key=self.key_arn)
             ],
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=keep),
+            force_delete=not keep,
+            opts=pulumi.ResourceOptions(
+                parent=self, retain_on_delete=keep, import_=name if keep and self.life > 1 else None
+            ),
         )
         aws.ecr.LifecyclePolicy(
             name.replace("/", "-"),
@@ -144,8 +156,9 @@ class Images(pulumi.ComponentResource):
         )
 
 
-def source_tag(digest: str) -> str:
-    return f"source-{digest[:20]}"
+def source_tag(digest: str, life: int = 1) -> str:
+    """A tag is never moved: images of another life of the repositories have another one."""
+    return f"source-{digest[:20]}" + (f"-{life}" if life > 1 else "")
 
 
 def taken_over(images: pulumi.Output[Mapping[str, Mapping[str, str]]], services: tuple[str, ...]) -> ImageSet:

@@ -8,13 +8,18 @@ import pulumi_aws as aws
 
 from infrastructure.roles import document
 
+SHORTEST_WINDOW_DAYS, LONGEST_WINDOW_DAYS = 7, 30
+
 
 @dataclass(frozen=True, slots=True)
 class KeysArgs:
+    """`keep`: protected, and left behind by the stack's end."""
+
     environment: str
     region: str
     account_id: pulumi.Input[str]
     log_group_prefixes: tuple[str, ...]
+    keep: bool
 
 
 class Keys(pulumi.ComponentResource):
@@ -25,9 +30,12 @@ class Keys(pulumi.ComponentResource):
             name,
             description=f"Data of {args.environment}",
             enable_key_rotation=True,
-            deletion_window_in_days=30,
+            deletion_window_in_days=LONGEST_WINDOW_DAYS if args.keep else SHORTEST_WINDOW_DAYS,
             policy=document(statements(args)),
-            opts=child,
+            # The last snapshots and the kept backups of the databases are read with it, when all else is gone.
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(protect=args.keep, retain_on_delete=args.keep)
+            ),
         )
         aws.kms.Alias(name, name=f"alias/patient-management/{args.environment}", target_key_id=key.id, opts=child)
         self.arn = key.arn

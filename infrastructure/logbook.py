@@ -17,8 +17,9 @@ class Logbook:
     policy: aws.s3.BucketPolicy
 
 
-def logbook(name: str, days: int, opts: pulumi.ResourceOptions) -> Logbook:
-    bucket = aws.s3.Bucket(f"{name}-log", opts=opts)
+def logbook(name: str, days: int, opts: pulumi.ResourceOptions, *, keep: bool) -> Logbook:
+    # A bucket that is not empty holds up the end of its stack: only what is to be kept may do that.
+    bucket = aws.s3.Bucket(f"{name}-log", force_destroy=not keep, opts=opts)
     child = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=bucket))
     aws.s3.BucketPublicAccessBlock(
         f"{name}-log",

@@ -1,5 +1,6 @@
 """Composes the components into a stack and exports what others need of it. Nothing exported is secret."""
 
+from functools import partial
 from typing import Any
 
 import pulumi
@@ -45,7 +46,8 @@ def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) ->
         images = taken_over(building.images, IMAGES)
     else:
         urls = platform.outputs.repository_urls
-        images = Images("images", IMAGES, BuildArgs(urls, urls, True, source_tag), opts).set
+        tag = partial(source_tag, life=config.images_life)
+        images = Images("images", IMAGES, BuildArgs(urls, urls, True, tag), opts).set
     app = App("app", AppArgs(stack, platform.outputs, images, platform.masters), opts)
     roles = open_to_github(config.github, stack, platform.outputs, opts) if config.github else {}
     return {

@@ -36,6 +36,7 @@ class Resource:
     protect: bool = False
     retain: bool = False
     ignored: Sequence[str] = ()
+    imported: str = ""
 
     @property
     def is_component(self) -> bool:
@@ -153,6 +154,7 @@ class Monitor(pulumi_mocks.MockMonitor):
                 request.protect,
                 request.retainOnDelete,
                 list(request.ignoreChanges),
+                request.importId,
             )
         )
         for child in self.cloud.children():

@@ -62,6 +62,7 @@ INVALID = {
     "log-retention-days": changed("dev", log_retention_days=42),
     "domain": changed("dev", domain="elsewhere.org"),
     "images-from": changed("staging", images_from=None),
+    "images-life": changed("dev", images_life=0),
     "colour": changed("dev", colour="blue"),
     "app.COLOUR": changed("dev", app={"COLOUR": "blue"}),
     "nat": changed("dev", nat="many"),
