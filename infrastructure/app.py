@@ -104,6 +104,11 @@ class App(pulumi.ComponentResource):
             f"{self.names.stack}-{variable.lower().replace('_', '-')}",
             # A name that is being deleted cannot be used again: AWS appends what makes it unique.
             name_prefix=f"{self.names.secret_prefix}{variable}-",
+            kms_key_id=self.platform.key_arn,
+            recovery_window_in_days=LONGEST_RECOVERY_DAYS if self.kept else shortest,
+            opts=self.guarded,
+        ).arn
+
     @property
     def kept(self) -> bool:
         return isinstance(self.stack, EnvironmentStack) and self.stack.config.deletion_protection
@@ -112,11 +117,6 @@ class App(pulumi.ComponentResource):
     def guarded(self) -> pulumi.ResourceOptions:
         """For what cannot be made again as it was."""
         return pulumi.ResourceOptions.merge(self.child, pulumi.ResourceOptions(protect=self.kept))
-
-            kms_key_id=self.platform.key_arn,
-            recovery_window_in_days=LONGEST_RECOVERY_DAYS if self.kept else shortest,
-            opts=self.guarded,
-        ).arn
 
     def make_topics(self) -> list[pulumi.Resource]:
         preview = isinstance(self.stack, PreviewStack)
