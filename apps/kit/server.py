@@ -1,41 +1,228 @@
-"""What Hypercorn 0.18 leaves undone: a connection ends when its client ends it, and an early answer arrives."""
+"""What Hypercorn 0.18 leaves undone: a connection ends when its client ends it, an early answer arrives, and what is
+plain goes straight (decision 0503)."""
 
 import asyncio
+import logging
 from contextlib import suppress
+from ssl import SSLError
 from typing import Any
 
 import hypercorn.asyncio.run
-from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.events import Closed, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from apps.kit.plain import Exchange, PlainRequest, parse_request, scope_of
 
 # Long enough for a client to see the answer and stop sending.
 LINGER_SECONDS = 2.0
 # What is written waits for the loop's turn up to here, and for the client from here on.
 WRITE_BYTES = 64 * 1024
 
+log = logging.getLogger(__name__)
 
-class PromptServer(TCPServer):
+
+class IdleTimer:
+    """Ends a connection `seconds` after its last answer. In place of Hypercorn's, two tasks for every request."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, expire: Any) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._expire = expire
+        self._timer: asyncio.TimerHandle | None = None
+        self._since: float | None = None
+        self._cancelled = False
+
+    @property
+    def is_idle(self) -> bool:
+        return self._since is not None
+
+    def begin(self) -> None:
+        self._since = self._loop.time()
+        if self._timer is None and not self._cancelled:
+            self._timer = self._loop.call_later(self._seconds, self._look)
+
+    def end(self) -> None:
+        # The timer goes on: when it is due it sees whether the connection was in use.
+        self._since = None
+
+    async def restart(self, task_group: Any, action: Any) -> None:
+        self.begin()
+
+    async def stop(self) -> None:
+        self.end()
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._timer:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._since is None:
+            self._timer = self._loop.call_later(self._seconds, self._look)
+        elif (left := self._since + self._seconds - self._loop.time()) > 0:
+            self._timer = self._loop.call_later(left, self._look)
+        else:
+            self._expire()
+
+
+class PromptServer(TCPServer, asyncio.Protocol):
     """Hypercorn's connection, let go of once the client has closed it, and written to once an answer.
 
     Hypercorn waits until its idle time is over (75 s), holding a file descriptor: 14 short connections a second would
     take all of the usual 1,024. And it writes head and body apart, at a system call each.
+
+    It stands between the transport and Hypercorn's reader: plain requests it answers itself, and what is not plain the
+    reader gets, byte for byte, for Hypercorn's own protocol.
     """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.idle_task: Any = IdleTimer(self.loop, self.config.keep_alive_timeout, self.writer.close)
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self._flush_due = False
+        # Hypercorn's own protocol, between the transport and its reader; None until we stand before it.
+        self._inner: Any = None
+        self._unread_bytes = 0
+        self._is_hypercorns = False
+        self._exchange: Exchange | None = None
+        self._early = b""
 
     async def _read_data(self) -> None:
-        await super()._read_data()
-        await self.idle_task.stop()
+        ending = self.loop.create_task(self._end_at_stop())
+        try:
+            while not self.reader.at_eof():
+                try:
+                    data = await self.reader.read(MAX_RECV)
+                except (OSError, TimeoutError, SSLError):
+                    break
+                if self._inner is None and self._stand_between(len(data)):
+                    self.data_received(data)
+                else:
+                    if self._inner is None:
+                        self._is_hypercorns = True
+                    else:
+                        self._unread_bytes -= len(data)
+                    await self.protocol.handle(RawData(data))
+            if self._exchange:
+                self._exchange.lose()
+            await self.protocol.handle(Closed())
+        finally:
+            ending.cancel()
+            self.idle_task.cancel()
+
+    async def _end_at_stop(self) -> None:
+        await self.context.terminated.wait()
+        if self.idle_task.is_idle:
+            self.writer.close()
+
+    def _stand_between(self, read_bytes: int) -> bool:
+        """Takes the reader's place where it is empty now, as is sure when less was read than asked for."""
+        protocol = self.protocol.protocol
+        if read_bytes == MAX_RECV or self.reader.at_eof() or not isinstance(protocol, H11Protocol):
+            return False
+        transport: Any = self.writer.transport
+        self._client, self._server, self._scheme = protocol.client, protocol.server, "https" if protocol.ssl else "http"
+        self._inner = transport.get_protocol()
+        transport.set_protocol(self)
+        return True
+
+    # asyncio.Protocol, as the transport calls it.
+
+    def data_received(self, data: bytes) -> None:
+        if self._exchange is not None:
+            # Before its answer: it waits, and so does what follows.
+            self._early += data
+            self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            return
+        if not self._is_hypercorns:
+            request = parse_request(data)
+            if request is not None:
+                self._answer(request)
+                return
+            self._is_hypercorns = True
+        self._unread_bytes += len(data)
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        still_open: bool | None = self._inner.eof_received()
+        return still_open
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._exchange:
+            self._exchange.lose()
+        self._inner.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+    def _answer(self, request: PlainRequest) -> None:
+        self.idle_task.end()
+        scope = scope_of(
+            request,
+            scheme=self._scheme,
+            client=self._client,
+            server=self._server,
+            root_path=self.config.root_path,
+            state=self.state,
+        )
+        self._exchange = Exchange(request, scope, self._write_whole, self._answered)
+        self._task_group.spawn(self._run, self._exchange)
+
+    async def _run(self, exchange: Exchange) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.app(scope, receive, send, None, None)  # type: ignore[arg-type]
+
+        try:
+            await exchange.run(app)
+        except Exception:
+            await self.config.log.exception("Error in ASGI Framework")
+
+    def _answered(self, close: bool) -> None:
+        self._exchange = None
+        if close or self.context.terminated.is_set():
+            self.writer.close()
+            return
+        self.idle_task.begin()
+        if self._early:
+            data, self._early = self._early, b""
+            if not self.writer.is_closing():
+                self.writer.transport.resume_reading()  # type: ignore[attr-defined]
+                self.data_received(data)
+
+    async def _write_whole(self, data: bytes) -> None:
+        with suppress(ConnectionError, RuntimeError):
+            if self._unsent:
+                self._flush()
+            if not self.writer.is_closing():
+                self.writer.write(data)
+                if self.writer.transport.get_write_buffer_size() >= WRITE_BYTES:
+                    await self.writer.drain()
+
+    # Hypercorn's side.
 
     async def protocol_send(self, event: Any) -> None:
         if isinstance(event, RawData):
             await self._write(event.data)
-        elif not (isinstance(event, Updated) and event.idle and self.reader.at_eof()):
+        elif isinstance(event, Updated):
+            if event.idle:
+                self.idle_task.begin()
+                protocol: Any = self.protocol.protocol
+                # Ours again once nothing of what came is left to Hypercorn.
+                self._is_hypercorns = not (
+                    self._unread_bytes == 0
+                    and isinstance(protocol, H11Protocol)
+                    and protocol.connection.trailing_data == (b"", False)
+                )
+            else:
+                self.idle_task.end()
+        else:
             await super().protocol_send(event)
 
     async def _write(self, data: bytes) -> None:
