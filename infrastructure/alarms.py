@@ -83,6 +83,15 @@ def watch_service(
         behind: dict[str, Text] = {"LoadBalancer": args.platform.balancer_suffix, "TargetGroup": target_suffix}
         errors = Metric("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", behind, "Sum", ERRORS_A_MINUTE)
         alarm(f"{name}-5xx", f"{name} answers with errors", errors, notices, opts)
+        # What the balancer itself answers with where nobody is behind it: no target counts that.
+        lost = Metric(
+            "AWS/ApplicationELB",
+            "HTTPCode_ELB_5XX_Count",
+            {"LoadBalancer": args.platform.balancer_suffix},
+            "Sum",
+            ERRORS_A_MINUTE,
+        )
+        alarm(f"{name}-unreached", f"requests do not reach {name}", lost, notices, opts)
         slow = Metric("AWS/ApplicationELB", "TargetResponseTime", behind, "p99", LATENCY_SECONDS)
         alarm(f"{name}-latency", f"one request in a hundred to {name} takes long", slow, notices, opts)
     for topic in args.entry.consumes:
@@ -92,7 +101,7 @@ def watch_service(
         if topic.endswith(".dlq"):
             dead = Metric(
                 SERVICES_NAMESPACE,
-                "DeadLetters",
+                "NewDeadLetters",
                 {"Environment": args.stack, "ConsumerGroup": args.reach.group(args.entry.name)},
                 "Maximum",
                 0,
@@ -112,7 +121,9 @@ def watch_database(name: str, identifier: Text, notices_arn: Text, opts: pulumi.
 
 
 def watch_stream(name: str, cluster_name: Text, brokers: int, notices_arn: Text, opts: pulumi.ResourceOptions) -> None:
-    controller = Metric("AWS/Kafka", "ActiveControllerCount", {"Cluster Name": cluster_name}, "Maximum", 1, above=False)
+    # Brokers that are all gone say nothing at all.
+    own: dict[str, Text] = {"Cluster Name": cluster_name}
+    controller = Metric("AWS/Kafka", "ActiveControllerCount", own, "Maximum", 1, above=False, missing="breaching")
     alarm(f"{name}-controller", "the brokers have no leader", controller, notices_arn, opts)
     for broker in range(1, brokers + 1):
         disk = Metric(

@@ -15,6 +15,8 @@ from apps.kit.web import log_failure
 
 MEASURE_PERIOD_SECONDS = 15.0
 METRIC_NAMESPACE = "PatientManagement"
+# So long a dead letter counts as new, and the alarm stays on: it then goes off by itself, to ring again at the next.
+NEW_SECONDS = 300.0
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +34,11 @@ class PartitionLag:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """In events. `dead_letters`: how many could not be read since the beginning."""
+    """In events. `dead_letters`: how many could not be read since the beginning, `new_dead_letters`: just now."""
 
     partitions: tuple[PartitionLag, ...]
     dead_letters: int
+    new_dead_letters: int
 
     @property
     def total(self) -> int:
@@ -51,9 +54,9 @@ async def measure_lag(database: Database, source: EndOffsets, topic: str) -> Lag
     ends = await source.end_offsets()
     async with database.connection() as connection:
         offsets = await select_offsets(connection, topic)
-        dead_letters = await count_dead_letters(connection)
+        dead_letters, new = await count_dead_letters(connection, NEW_SECONDS)
     partitions = (PartitionLag(number, offsets.get(number, 0), end) for number, end in sorted(ends.items()))
-    return Lag(tuple(partitions), dead_letters)
+    return Lag(tuple(partitions), dead_letters, new)
 
 
 class LagMonitor:
@@ -88,7 +91,7 @@ def metric_line(lag: Lag, settings: Settings, timestamp_ms: int) -> dict[str, ob
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
-    metrics = [{"Name": name, "Unit": "Count"} for name in ("Lag", "DeadLetters")]
+    metrics = [{"Name": name, "Unit": "Count"} for name in ("Lag", "DeadLetters", "NewDeadLetters")]
     directive = {"Namespace": METRIC_NAMESPACE, "Dimensions": [["Environment", "ConsumerGroup"]], "Metrics": metrics}
     return {
         "_aws": {"Timestamp": timestamp_ms, "CloudWatchMetrics": [directive]},
@@ -96,4 +99,5 @@ def metric_line(lag: Lag, settings: Settings, timestamp_ms: int) -> dict[str, ob
         "ConsumerGroup": settings.consumer_group,
         "Lag": lag.total,
         "DeadLetters": lag.dead_letters,
+        "NewDeadLetters": lag.new_dead_letters,
     }

@@ -175,6 +175,10 @@ async def delete_figures(connection: Connection, topic: str) -> None:
         await connection.execute(f"DELETE FROM {table}", timeout=REBUILD_TIMEOUT_SECONDS)  # noqa: S608
 
 
-async def count_dead_letters(connection: Connection) -> int:
-    count: int = await connection.fetchval("SELECT count(*) FROM dead_letter")
-    return count
+async def count_dead_letters(connection: Connection, new_seconds: float) -> tuple[int, int]:
+    """All there ever were, and those of the last `new_seconds`."""
+    row = await connection.fetchrow(
+        "SELECT count(*), count(*) FILTER (WHERE recorded_at > now() - make_interval(secs => $1)) FROM dead_letter",
+        new_seconds,
+    )
+    return row[0], row[1]

@@ -203,10 +203,14 @@ async def test_lag_is_what_was_published_and_not_read(bench: Bench) -> None:
     async with running(consumer.run()):
         await bench.wait_for_reading(2)
         lag = await measure_lag(bench.database, consumer, bench.settings.topic)
-        assert (lag.total, lag.dead_letters, len(lag.partitions)) == (0, 1, 3)
+        assert (lag.total, lag.dead_letters, lag.new_dead_letters, len(lag.partitions)) == (0, 1, 1, 3)
         async with bench.database.connection() as connection:
             await connection.execute("UPDATE consumed SET next_offset = 0")
-        assert (await measure_lag(bench.database, consumer, bench.settings.topic)).total == 2
+            await connection.execute(
+                "INSERT INTO dead_letter VALUES ($1, 0, 7, 'empty', now() - interval '6 minutes')", bench.settings.topic
+            )
+        lag = await measure_lag(bench.database, consumer, bench.settings.topic)
+        assert (lag.total, lag.dead_letters, lag.new_dead_letters) == (2, 2, 1)
 
 
 async def test_only_old_event_ids_are_forgotten(bench: Bench) -> None:

@@ -76,9 +76,9 @@ def test_last_day_of_a_period_is_counted() -> None:
 
 
 def test_lag_becomes_a_metric() -> None:
-    lag = Lag((PartitionLag(0, 3, 10), PartitionLag(1, 5, 4)), dead_letters=2)
+    lag = Lag((PartitionLag(0, 3, 10), PartitionLag(1, 5, 4)), dead_letters=2, new_dead_letters=1)
     line = metric_line(lag, Settings.from_environment(ENVIRONMENT), 1_000)
-    assert (line["Lag"], line["DeadLetters"]) == (7, 2)
+    assert (line["Lag"], line["DeadLetters"], line["NewDeadLetters"]) == (7, 2, 1)
     assert (line["Environment"], line["ConsumerGroup"]) == ("local", "analytics")
     assert line["_aws"] == {
         "Timestamp": 1_000,
@@ -86,7 +86,7 @@ def test_lag_becomes_a_metric() -> None:
             {
                 "Namespace": "PatientManagement",
                 "Dimensions": [["Environment", "ConsumerGroup"]],
-                "Metrics": [{"Name": "Lag", "Unit": "Count"}, {"Name": "DeadLetters", "Unit": "Count"}],
+                "Metrics": [{"Name": name, "Unit": "Count"} for name in ("Lag", "DeadLetters", "NewDeadLetters")],
             }
         ],
     }

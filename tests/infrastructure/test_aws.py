@@ -84,14 +84,26 @@ def test_dead_letters_ring_by_the_metric_that_analytics_writes(dev: Recording) -
     alarm = dev.one("aws:cloudwatch/metricAlarm:MetricAlarm", "dev-analytics-dead-letters").inputs
     variables = environment_of(dev.one("aws:ecs/taskDefinition:TaskDefinition", "dev-analytics"))
     settings = Settings.from_environment({**variables, "ANALYTICS_CLIENT_SECRET": "x" * 32})
-    line: Any = metric_line(Lag((), 1), settings, 0)
+    line: Any = metric_line(Lag((), 7, 1), settings, 0)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert settings.emits_metrics
     assert alarm["namespace"] == directive["Namespace"] == METRIC_NAMESPACE
     assert alarm["metricName"] in {metric["Name"] for metric in directive["Metrics"]}
     assert alarm["dimensions"] == {name: line[name] for name in directive["Dimensions"][0]}
     assert (alarm["comparisonOperator"], alarm["threshold"]) == ("GreaterThanThreshold", 0)
+    # It goes off again: of what was set aside long ago it says nothing.
+    assert line[alarm["metricName"]] == 1
     assert alarm["alarmActions"] == [dev.one("aws:sns/topic:Topic", "patient-dev").outputs["arn"]]
+
+
+def test_silence_rings_only_where_it_means_that_all_is_gone(stacks: dict[str, Recording]) -> None:
+    for name in ("dev", "staging", "prod"):
+        alarms = stacks[name].of("aws:cloudwatch/metricAlarm:MetricAlarm")
+        silent = {each.inputs["metricName"] for each in alarms if each.inputs["treatMissingData"] == "breaching"}
+        # Tasks are counted where Container Insights is on. Elsewhere the balancer's own errors tell.
+        assert silent == ({"ActiveControllerCount"} if name == "dev" else {"ActiveControllerCount", "RunningTaskCount"})
+        (unreached,) = [each.inputs for each in alarms if each.inputs["metricName"] == "HTTPCode_ELB_5XX_Count"]
+        assert unreached["dimensions"] == {"LoadBalancer": stacks[name].outputs["platform"]["balancer_suffix"]}
 
 
 def test_every_task_is_told_its_region_by_both_names(stacks: dict[str, Recording]) -> None:
