@@ -63,9 +63,9 @@ class Driver:
         known = self._find(preview)
         if known and self.stacks.interrupted(stack):
             # AWS may hold what the state does not know of, under the names that this run needs.
-            self.say(f"{stack}: its last run was killed midway; it is taken down first")
+            self.say(f"{stack}: its last run did not end; it is taken down first")
             self.down(preview)
-        self.stacks.open(stack)
+        self._step(stack, "opened", lambda: self.stacks.open(stack))
         if not known:
             self._take_a_place(stack, wanted.at_once)
         self.stacks.configure(stack, settings(self.base, wanted, expires))

@@ -17,7 +17,10 @@ from infrastructure.preview.faults import DENIED, IN_USE, CommandMissing, Denied
 Say = Callable[[str], None]
 # A lock in a bucket names who made it and when: "... created by root@host (pid 7) at 2026-01-31T12:00:00Z".
 LOCKED_AT = re.compile(r"\(pid \d+\) at (\S+)")
-ERROR_LINES = 25
+NO_UPDATE = "no previous deployment"
+ERROR_CHARACTERS = 3_000
+# What went wrong with which resource, until the next heading.
+DIAGNOSTICS = re.compile(r"^ *Diagnostics:\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 # An environment's deployment goes by the same rules.
 POLICY_PACK = "infrastructure/policies"
 
@@ -97,7 +100,7 @@ class PulumiStacks:
             try:
                 self._workspace.create_stack(name)
             except automation.StackAlreadyExistsError:
-                if not self._settings_of_last_update(name):
+                if not self._settings_of_last_update(name) and not self._deployment(name).get("resources"):
                     # Never updated, so it holds nothing; its secrets' key lies in a file on another machine.
                     self._workspace.remove_stack(name)
                     self._workspace.create_stack(name)
@@ -107,9 +110,10 @@ class PulumiStacks:
         try:
             self._workspace.refresh_config(name)
         except automation.CommandError as error:
-            if self._deployment(name).get("resources") or DENIED.search(str(error)):
-                raise
-            return False
+            # Of a first update that was killed there are resources, and no settings.
+            if NO_UPDATE in str(error):
+                return False
+            raise
         return True
 
     def configure(self, name: str, config: Mapping[str, str]) -> None:
@@ -164,7 +168,9 @@ class PulumiStacks:
 
     def remove(self, name: str) -> None:
         with told_apart(f"remove {name}"):
-            self._workspace.remove_stack(name)
+            # With the copies of its state that a bucket keeps, which the SDK does not ask for.
+            arguments = ["stack", "rm", "--yes", "--remove-backups", name]
+            self._workspace.pulumi_command.run(arguments, self._workspace.work_dir, self._workspace.env_vars)
 
     def write_outputs(self, name: str, deployment: Mapping[str, Any]) -> None:
         with told_apart(f"write {name}"):
@@ -209,9 +215,12 @@ def locked_since(text: str) -> datetime | None:
 
 def end_of(text: str) -> str:
     """The error's own lines: the progress before them was shown while it happened."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    telling = [line.strip() for line in lines if "error:" in line or "locked by" in line or LOCKED_AT.search(line)]
-    return "\n".join((telling or lines)[-ERROR_LINES:])
+    if diagnostics := DIAGNOSTICS.search(text):
+        lines = [line.strip() for line in diagnostics[1].splitlines() if "warning:" not in line]
+        return "\n".join(line for line in lines if line)[:ERROR_CHARACTERS]
+    lines = [line.strip().removeprefix("stderr: ") for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "error:" in line or LOCKED_AT.search(line)]
+    return "\n".join(telling or lines)[-ERROR_CHARACTERS:]
 
 
 def aware(time: datetime | None) -> datetime | None:

@@ -75,7 +75,7 @@ class FakeStacks:
 
     def open(self, name: str) -> None:
         self._step("open", name)
-        self.states.setdefault(name, State())
+        self._unlocked(self.states.setdefault(name, State()), name)
 
     def configure(self, name: str, config: Mapping[str, str]) -> None:
         self._state(name).config.update(config)
@@ -122,6 +122,7 @@ class FakeStacks:
 
     def remove(self, name: str) -> None:
         self._step("remove", name)
+        self._unlocked(self._state(name), name)
         if self._state(name).known:
             raise Fault(f"{name} still has resources")
         del self.states[name]
@@ -142,11 +143,14 @@ class FakeStacks:
 
     def _lock(self, step: str, name: str) -> State:
         state = self._state(name)
-        if state.locked_since:
-            raise Locked(f"the stack {name} is currently locked", state.locked_since)
+        self._unlocked(state, name)
         self._step(step, name)
         state.locked_since = self.clock.now()
         return state
+
+    def _unlocked(self, state: State, name: str) -> None:
+        if state.locked_since:
+            raise Locked(f"the stack {name} is currently locked", state.locked_since)
 
     def _done(self, state: State) -> None:
         state.recorded, state.locked_since, state.updated = dict(state.config), None, self.clock.now()

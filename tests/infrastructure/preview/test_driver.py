@@ -146,6 +146,15 @@ def test_lock_of_a_killed_run_is_broken(world: World) -> None:
     assert world.cloud.of_previews() == NOTHING
 
 
+def test_lock_of_a_run_that_was_killed_between_two_steps_is_broken_by_the_next_up(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.states["pr-12"].locked_since = world.clock.now()
+    with pytest.raises(Locked):
+        world.driver.up(PREVIEW, WANTED)
+    world.clock.pass_(timedelta(minutes=LOCK_STALE_MINUTES + 1))
+    world.driver.up(PREVIEW, WANTED)
+
+
 def test_resource_in_use_is_tried_again(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.stacks.fail("unmake role", IN_USE, DESTROY_ATTEMPTS - 1)

@@ -129,6 +129,28 @@ def test_stack_that_was_never_updated_is_made_anew(pulumi: Pulumi, stacks: Pulum
     ]
 
 
+def test_first_update_that_was_killed_has_no_settings_and_keeps_what_it_made(
+    pulumi: Pulumi, stacks: PulumiStacks
+) -> None:
+    made = json.dumps({"version": 3, "deployment": {"resources": [{"urn": "urn"}]}})
+    pulumi.answer(
+        {
+            "stack init": "!error: stack 'pr-12' already exists",
+            "config refresh": "!error: getting latest configuration: no previous deployment",
+            "stack export": made,
+        }
+    )
+    assert stacks.config("pr-12") == {}
+    stacks.refresh("pr-12", print)
+    stacks.open("pr-12")
+    assert not [line for line in pulumi.asked if line.startswith("stack rm")]
+
+
+def test_removed_stack_leaves_no_copies_of_its_state(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    stacks.remove("pr-12")
+    assert "stack rm --yes --remove-backups pr-12" in pulumi.asked
+
+
 def test_denied_look_at_a_stack_does_not_make_it_anew(pulumi: Pulumi, stacks: PulumiStacks) -> None:
     pulumi.answer(
         {"stack init": "!error: stack 'pr-12' already exists", "config refresh": "!error: AccessDenied: kms:Decrypt"}
@@ -217,6 +239,35 @@ def test_errors_are_told_apart(pulumi: Pulumi, stacks: PulumiStacks, text: str, 
         act(stacks)
     assert type(caught.value) is fault
     assert "stdout" not in str(caught.value)
+    assert "stderr" not in str(caught.value)
+
+
+FAILED_UP = """Updating (pr-12):
+ +  aws:ecs:Service pr-12-auth **creating failed** error: 1 error occurred:
+Diagnostics:
+  aws:ecs:Service (pr-12-auth):
+    warning: something is deprecated
+    error: 1 error occurred:
+    \t* creating ECS Service (pr-12-auth): InvalidParameterException: Unable to assume role
+
+  pulumi:pulumi:Stack (patient-management-pr-12):
+    error: update failed
+
+Resources:
+    + 2 created"""
+
+
+def test_failed_update_tells_its_errors_and_not_its_progress_again(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    pulumi.answer({"up": f"!{FAILED_UP}"})
+    with pytest.raises(Fault) as caught:
+        stacks.up("pr-12", print)
+    assert str(caught.value).splitlines() == [
+        "bring up pr-12: aws:ecs:Service (pr-12-auth):",
+        "error: 1 error occurred:",
+        "* creating ECS Service (pr-12-auth): InvalidParameterException: Unable to assume role",
+        "pulumi:pulumi:Stack (patient-management-pr-12):",
+        "error: update failed",
+    ]
 
 
 def test_lock_tells_since_when(pulumi: Pulumi, stacks: PulumiStacks) -> None:
