@@ -1,24 +1,63 @@
 """The WAF before the balancer: AWS's managed rules in blocking mode, and a rate for each address.
 
-Two rules of the common set would block the product itself: `SizeRestrictions_BODY` (8 KiB) every Bundle, and
-`CrossSiteScripting_BODY` every record's narrative, which is XHTML by its definition (FHIR R4, Narrative.div).
-They only count, and label; the rule after the set blocks what they labelled everywhere but under the record's paths.
+Some rules of the common set would block the product itself: `SizeRestrictions_BODY` (8 KiB) every Bundle,
+`CrossSiteScripting_BODY` every record's narrative, which is XHTML by its definition (FHIR R4, Narrative.div), and those
+against URLs with an address in them every native app, whose `redirect_uri` is `http://127.0.0.1` (RFC 8252, 7.3).
+They only count, and label; rules after the set block what they labelled everywhere but under the paths that need it.
+Nothing behind those paths fetches a URL that it was given.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-EXEMPT_PATHS = ("/fhir/R4", "/api")
 COMMON = "AWSManagedRulesCommonRuleSet"
 OTHERS = ("AWSManagedRulesKnownBadInputsRuleSet", "AWSManagedRulesAmazonIpReputationList")
-# By the rule's name, the label that it leaves:
-# https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-baseline.html
-COUNTED = {
-    "SizeRestrictions_BODY": "awswaf:managed:aws:core-rule-set:SizeRestrictions_Body",
-    "CrossSiteScripting_BODY": "awswaf:managed:aws:core-rule-set:CrossSiteScripting_Body",
-}
+LABEL = "awswaf:managed:aws:core-rule-set:"
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """`counted`: rules of the common set, and the label that each leaves, under `LABEL`. They block but under `paths`.
+
+    https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-baseline.html
+    """
+
+    name: str
+    counted: dict[str, str]
+    paths: tuple[str, ...]
+
+
+RECORD = ("/fhir/R4", "/api")
+OAUTH = "/oauth2/"
+EXEMPTIONS = (
+    Exemption(
+        "bodies-elsewhere",
+        {
+            "SizeRestrictions_BODY": "SizeRestrictions_Body",
+            "CrossSiteScripting_BODY": "CrossSiteScripting_Body",
+        },
+        RECORD,
+    ),
+    Exemption(
+        "addresses-in-queries-elsewhere",
+        {
+            "GenericRFI_QUERYARGUMENTS": "GenericRFI_QueryArguments",
+            "EC2MetaDataSSRF_QUERYARGUMENTS": "EC2MetaDataSSRF_QueryArguments",
+        },
+        # Pages of the sign-in hand the whole request on: /oauth2/sign-in?next=...redirect_uri...
+        (OAUTH,),
+    ),
+    # A Bundle's entries may come from a server that has no name.
+    Exemption(
+        "addresses-in-bodies-elsewhere",
+        {"GenericRFI_BODY": "GenericRFI_Body"},
+        (OAUTH, "/auth/v1/clients", *RECORD),
+    ),
+)
 WINDOW_SECONDS = 300
 
 
@@ -35,7 +74,7 @@ def firewall(name: str, rate_limit_requests: int, opts: pulumi.ResourceOptions) 
 
 
 def rules(rate_limit_requests: int) -> list[Any]:
-    counted = [{"name": rule, "action_to_use": {"count": {}}} for rule in COUNTED]
+    counted = [{"name": rule, "action_to_use": {"count": {}}} for each in EXEMPTIONS for rule in each.counted]
     return [
         {
             "name": "rate",
@@ -51,22 +90,23 @@ def rules(rate_limit_requests: int) -> list[Any]:
             "visibility_config": visibility("rate"),
         },
         managed(COMMON, 1, counted),
-        {
-            "name": "counted-elsewhere",
-            "priority": 2,
-            "action": {"block": {}},
-            "statement": {
-                "and_statement": {
-                    "statements": [
-                        either([{"label_match_statement": {"scope": "LABEL", "key": key}} for key in COUNTED.values()]),
-                        {"not_statement": {"statement": either([under(path) for path in EXEMPT_PATHS])}},
-                    ]
-                }
-            },
-            "visibility_config": visibility("counted-elsewhere"),
-        },
-        *(managed(group, priority, []) for priority, group in enumerate(OTHERS, start=3)),
+        *(elsewhere(exemption, priority) for priority, exemption in enumerate(EXEMPTIONS, start=2)),
+        *(managed(group, priority, []) for priority, group in enumerate(OTHERS, start=2 + len(EXEMPTIONS))),
     ]
+
+
+def elsewhere(exemption: Exemption, priority: int) -> dict[str, Any]:
+    labels = [{"label_match_statement": {"scope": "LABEL", "key": LABEL + key}} for key in exemption.counted.values()]
+    paths = [under(path) for path in exemption.paths]
+    return {
+        "name": exemption.name,
+        "priority": priority,
+        "action": {"block": {}},
+        "statement": {
+            "and_statement": {"statements": [either(labels), {"not_statement": {"statement": either(paths)}}]}
+        },
+        "visibility_config": visibility(exemption.name),
+    }
 
 
 def managed(group: str, priority: int, overrides: list[Any]) -> dict[str, Any]:
@@ -92,8 +132,9 @@ def under(path: str) -> dict[str, Any]:
     }
 
 
-def either(statements: list[Any]) -> dict[str, Any]:
-    return {"or_statement": {"statements": statements}}
+def either(statements: Sequence[Any]) -> dict[str, Any]:
+    """AWS refuses an `or` of one."""
+    return {"or_statement": {"statements": list(statements)}} if len(statements) > 1 else dict(statements[0])
 
 
 def visibility(metric: str) -> Any:

@@ -33,7 +33,7 @@ def environment_of(definition: Resource) -> dict[str, str]:
 def test_the_firewall_reaches_the_provider_in_its_own_words(dev: Recording) -> None:
     (acl,) = dev.of("aws:wafv2/webAcl:WebAcl")
     assert {key for key in keys(dict(acl.inputs)) if "_" in key} == set()
-    rule = next(rule for rule in acl.inputs["rules"] if rule["name"] == "counted-elsewhere")
+    rule = next(rule for rule in acl.inputs["rules"] if rule["name"] == "bodies-elsewhere")
     outside = rule["statement"]["andStatement"]["statements"][1]
     assert len(outside["notStatement"]["statement"]["orStatement"]["statements"]) == 2
 

@@ -3,17 +3,24 @@
 import ipaddress
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.auth.account_routes import LOGOUT
+from apps.auth.authorize_routes import SIGN_IN
+from apps.auth.client_routes import CLIENTS
+from apps.auth.pages import AUTHORIZE
+from apps.auth.registration import is_redirect_uri
+from apps.auth.signin_routes import ENROL, SECOND_FACTOR
 from apps.catalogue import SERVICES
 from apps.kit.web import KEEP_ALIVE_SECONDS
 from infrastructure import layout, limits
 from infrastructure.balancer import IDLE_SECONDS
 from infrastructure.container import probe_url
-from infrastructure.firewall import COMMON, COUNTED, EXEMPT_PATHS, rules
+from infrastructure.firewall import COMMON, EXEMPTIONS, rules
 from infrastructure.source import IMAGES, RELEASE, ROOT, parts, source_digest, source_files, stage
 
 pytestmark = pytest.mark.infrastructure
@@ -66,25 +73,67 @@ def test_the_release_has_every_services_migrations() -> None:
     assert found | {"apps/auth"} <= set(parts(RELEASE))
 
 
-def test_the_firewall_counts_by_name_what_would_block_the_record() -> None:
+def test_the_firewall_counts_by_name_what_would_block_the_product() -> None:
     common = next(rule for rule in rules(100) if rule["name"] == COMMON)
     overrides = common["statement"]["managed_rule_group_statement"]["rule_action_overrides"]
     assert {each["name"]: each["action_to_use"] for each in overrides} == {
         "SizeRestrictions_BODY": {"count": {}},
         "CrossSiteScripting_BODY": {"count": {}},
+        "GenericRFI_QUERYARGUMENTS": {"count": {}},
+        "EC2MetaDataSSRF_QUERYARGUMENTS": {"count": {}},
+        "GenericRFI_BODY": {"count": {}},
     }
     assert common["override_action"] == {"none": {}}
 
 
-def test_what_was_counted_is_blocked_everywhere_but_under_the_record() -> None:
-    rule = next(rule for rule in rules(100) if rule["name"] == "counted-elsewhere")
+def one_or_more(statement: dict[str, Any]) -> list[dict[str, Any]]:
+    """AWS takes an `or` of two or more only."""
+    if "or_statement" not in statement:
+        return [statement]
+    found: list[dict[str, Any]] = statement["or_statement"]["statements"]
+    assert len(found) > 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "paths"),
+    [
+        ("bodies-elsewhere", {"SizeRestrictions_Body", "CrossSiteScripting_Body"}, {"/fhir/R4", "/api"}),
+        (
+            "addresses-in-queries-elsewhere",
+            {"GenericRFI_QueryArguments", "EC2MetaDataSSRF_QueryArguments"},
+            {"/oauth2/"},
+        ),
+        (
+            "addresses-in-bodies-elsewhere",
+            {"GenericRFI_Body"},
+            {"/oauth2/", "/auth/v1/clients", "/fhir/R4", "/api"},
+        ),
+    ],
+)
+def test_what_was_counted_is_blocked_everywhere_but_where_it_is_needed(
+    name: str, labels: set[str], paths: set[str]
+) -> None:
+    rule = next(rule for rule in rules(100) if rule["name"] == name)
     assert rule["action"] == {"block": {}}
-    labels, outside = rule["statement"]["and_statement"]["statements"]
-    keys = {each["label_match_statement"]["key"] for each in labels["or_statement"]["statements"]}
-    assert keys == set(COUNTED.values())
-    paths = outside["not_statement"]["statement"]
-    matched = [each["byte_match_statement"] for each in paths["or_statement"]["statements"]]
-    assert tuple(each["search_string"] for each in matched) == EXEMPT_PATHS == ("/fhir/R4", "/api")
+    labelled, outside = rule["statement"]["and_statement"]["statements"]
+    keys = {each["label_match_statement"]["key"] for each in one_or_more(labelled)}
+    assert keys == {f"awswaf:managed:aws:core-rule-set:{label}" for label in labels}
+    matched = [each["byte_match_statement"] for each in one_or_more(outside["not_statement"]["statement"])]
+    assert {each["search_string"] for each in matched} == paths
+    assert {each["positional_constraint"] for each in matched} == {"STARTS_WITH"}
+    # After the set that leaves the labels, each rule at a priority of its own.
+    priorities = [each["priority"] for each in rules(100)]
+    assert len(set(priorities)) == len(priorities)
+    assert rule["priority"] > next(each["priority"] for each in rules(100) if each["name"] == COMMON)
+
+
+def test_what_native_apps_are_sent_back_to_is_an_address_that_only_exempt_paths_take() -> None:
+    assert is_redirect_uri("http://127.0.0.1:49152/callback")
+    queries, bodies = (each.paths for each in EXEMPTIONS if each.name.startswith("addresses"))
+    # The pages of the sign-in carry the authorization request on, in `next`.
+    assert all(path.startswith(queries) for path in (AUTHORIZE, LOGOUT, SIGN_IN, SECOND_FACTOR, ENROL))
+    assert all(path.startswith(bodies) for path in (AUTHORIZE, "/oauth2/token", CLIENTS))
 
 
 def test_the_firewall_blocks_by_rate_before_anything_else() -> None:
