@@ -10,6 +10,7 @@ from apps.kit.errors import BadRequest, NotFound
 from apps.kit.web import principal_of
 from apps.patient.changes import Author, Version
 from apps.patient.record import Outcome, Record
+from apps.patient.trail import Trail
 
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
@@ -43,6 +44,11 @@ def path_id(request: Request, name: str = "id") -> str:
 def record_of(request: Request) -> Record:
     record: Record = request.state.record
     return record
+
+
+def trail_of(request: Request) -> Trail:
+    trail: Trail = request.state.trail
+    return trail
 
 
 def read_if_match(request: Request) -> int | None:

@@ -23,6 +23,7 @@ from apps.patient.relay import Relay, connect_to, running
 from apps.patient.schema import load_models
 from apps.patient.settings import Settings
 from apps.patient.simple import simple_routes
+from apps.patient.trail import open_trail
 
 CLEANING_SECONDS = 600.0
 
@@ -45,12 +46,13 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         load_models()
-        async with running(relays), cleaning(database):
+        async with running(relays), cleaning(database), open_trail(database) as trail:
             yield {
                 "settings": settings,
                 "database": database,
                 "verifier": verifier,
                 "record": Record(database, committed),
+                "trail": trail,
             }
 
     async def readiness(request: Request) -> Readiness:

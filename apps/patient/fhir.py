@@ -20,6 +20,7 @@ from apps.patient.answers import (
     path_id,
     read_if_match,
     record_of,
+    trail_of,
     version_headers,
 )
 from apps.patient.bundles import parse_bundle, parse_condition, response_of, write_bundle
@@ -128,8 +129,7 @@ async def create(request: Request) -> Response:
 async def read(request: Request) -> Response:
     resource_type = type_of(request)
     own = own_of(request, resource_type, "r")
-    async with record_of(request).database.connection() as connection:
-        version = await read_current(connection, resource_type, path_id(request), author_of(request), own)
+    version = await read_current(trail_of(request), resource_type, path_id(request), author_of(request), own)
     check_found(version, own)
     assert version is not None
     return answer(version)
@@ -168,10 +168,9 @@ async def read_version(request: Request) -> Response:
     if not vid.isascii() or not vid.isdigit() or len(vid) > 18:
         raise NotFound("not_found")
     own = own_of(request, resource_type, "r")
-    async with record_of(request).database.connection() as connection:
-        versions = await read_versions(
-            connection, resource_type, path_id(request), author_of(request), own, only=int(vid), limit=1
-        )
+    versions, _ = await read_versions(
+        trail_of(request), resource_type, path_id(request), author_of(request), own, only=int(vid), limit=1
+    )
     if not versions:
         raise NotFound("not_found")
     if versions[0].body is None:
@@ -189,21 +188,15 @@ async def list_versions(request: Request) -> Response:
             below = int(value)
         else:
             raise BadRequest("parameter_not_served", f"{name} is not served here", pointer=name)
-    async with record_of(request).database.connection() as connection:
-        versions = await read_versions(
-            connection,
-            resource_type,
-            id,
-            author_of(request),
-            own_of(request, resource_type, "r"),
-            below=below,
-            limit=count + 1,
-        )
-    if not versions:
+    own = own_of(request, resource_type, "r")
+    page, more = await read_versions(
+        trail_of(request), resource_type, id, author_of(request), own, below=below, limit=count
+    )
+    if not page:
         raise NotFound("not_found")
-    page, base = versions[:count], base_of(request)
+    base = base_of(request)
     links = {"self": str(request.url.query)}
-    if len(versions) > count:
+    if more:
         links["next"] = urlencode({"_count": count, "_cursor": page[-1].version_id})
     return FhirResponse(
         {
@@ -252,9 +245,11 @@ async def _search(request: Request, parameters: list[tuple[str, str]]) -> Respon
     own = own_of(request, resource_type, "s")
     criteria = parse_criteria(resource_type, parameters)
     query = urlencode(parameters)
-    async with record_of(request).database.connection() as connection:
-        total = await count_matches(connection, resource_type, criteria, own) if criteria.total else None
-        page, more = await search(connection, resource_type, criteria, query, author_of(request), own)
+    total = None
+    if criteria.total:
+        async with record_of(request).database.connection() as connection:
+            total = await count_matches(connection, resource_type, criteria, own)
+    page, more = await search(trail_of(request), resource_type, criteria, query, author_of(request), own)
     base = base_of(request)
     links = {"self": query}
     if more and page:

@@ -1,4 +1,4 @@
-"""Reads the record; each read writes its audit entry in the same statement, so that none is given out unrecorded."""
+"""Reads the record. What is called `read_` gives out nothing before its audit entry is committed (decision 0305)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import msgspec
 
 from apps.kit.database import Connection
 from apps.patient.changes import Author, Version
+from apps.patient.trail import Entry, Trail, entry_of
 
 _SELECT_PATIENT = """
     SELECT v.type, v.id, v.version_id, v.patient_id, v.recorded_at, v.method, v.body
@@ -16,10 +17,14 @@ _SELECT_CLINICAL = """
     SELECT v.type, v.id, v.version_id, v.patient_id, v.recorded_at, v.method, v.body
     FROM clinical h JOIN resource_history v ON v.type = h.type AND v.id = h.id AND v.version_id = h.version_id
     WHERE h.type = $1 AND h.id = $2"""
-_AUDIT_READ = """
-    INSERT INTO audit_event (action, actor_id, client_id, request_id,
-                             resource_type, resource_id, version_id, patient_id)
-    SELECT $3, $4, $5, $6, type, id, version_id, patient_id FROM found WHERE body IS NOT NULL"""
+
+# Two statements: one for both would keep PostgreSQL from the plan of either.
+_SELECT_LIST = """
+    SELECT id, name, address, email, birth_date FROM patient
+    WHERE id > $1 AND NOT deleted ORDER BY id LIMIT $2 + 1"""
+_SELECT_OWN_LIST = """
+    SELECT id, name, address, email, birth_date FROM patient
+    WHERE id > $1 AND NOT deleted AND id = $3 ORDER BY id LIMIT $2 + 1"""
 
 
 class PatientView(msgspec.Struct, frozen=True, rename="camel"):
@@ -51,28 +56,19 @@ async def select_mrn(connection: Connection, patient_id: str) -> str:
     return mrn
 
 
-async def read_current(
-    connection: Connection, resource_type: str, id: str, author: Author, own: str | None
-) -> Version | None:
-    """The newest version, audited. `own`: only where it belongs to that patient."""
-    found = _select_current(resource_type)
-    row = await connection.fetchrow(
-        f"""
-        WITH found AS ({found} AND ($7::text IS NULL OR v.patient_id = $7)), audit AS ({_AUDIT_READ})
-        SELECT * FROM found""",  # noqa: S608 - constants
-        resource_type,
-        id,
-        "read",
-        author.actor_id,
-        author.client_id,
-        author.request_id,
-        own,
-    )
-    return _version(row) if row else None
+async def read_current(trail: Trail, resource_type: str, id: str, author: Author, own: str | None) -> Version | None:
+    """The newest version. `own`: only where it belongs to that patient."""
+    async with trail.database.connection() as connection:
+        version = await select_current(connection, resource_type, id)
+    if version is None or (own is not None and version.patient_id != own):
+        return None
+    if version.body is not None:
+        await trail.record(entry_of("read", author, version))
+    return version
 
 
 async def read_versions(
-    connection: Connection,
+    trail: Trail,
     resource_type: str,
     id: str,
     author: Author,
@@ -81,29 +77,26 @@ async def read_versions(
     below: int | None = None,
     only: int | None = None,
     limit: int,
-) -> list[Version]:
-    """Versions from the newest on, audited: `below` a version, or `only` one."""
-    rows = await connection.fetch(
-        f"""
-        WITH found AS (
+) -> tuple[list[Version], bool]:
+    """Versions from the newest on, `below` a version, or `only` one, and whether there are more."""
+    async with trail.database.connection() as connection:
+        rows = await connection.fetch(
+            """
             SELECT type, id, version_id, patient_id, recorded_at, method, body FROM resource_history
-            WHERE type = $1 AND id = $2 AND ($7::text IS NULL OR patient_id = $7)
-              AND ($8::bigint IS NULL OR version_id < $8) AND ($9::bigint IS NULL OR version_id = $9)
-            ORDER BY version_id DESC LIMIT $10),
-        audit AS ({_AUDIT_READ})
-        SELECT * FROM found ORDER BY version_id DESC""",  # noqa: S608 - constants
-        resource_type,
-        id,
-        "history" if only is None else "read",
-        author.actor_id,
-        author.client_id,
-        author.request_id,
-        own,
-        below,
-        only,
-        limit,
-    )
-    return [_version(row) for row in rows]
+            WHERE type = $1 AND id = $2 AND ($3::text IS NULL OR patient_id = $3)
+              AND ($4::bigint IS NULL OR version_id < $4) AND ($5::bigint IS NULL OR version_id = $5)
+            ORDER BY version_id DESC LIMIT $6 + 1""",
+            resource_type,
+            id,
+            own,
+            below,
+            only,
+            limit,
+        )
+    versions = [_version(row) for row in rows[:limit]]
+    action = "history" if only is None else "read"
+    await trail.record(*(entry_of(action, author, version) for version in versions if version.body is not None))
+    return versions, len(rows) > limit
 
 
 async def select_versions(connection: Connection, references: Sequence[tuple[str, str, int]]) -> list[Version]:
@@ -122,49 +115,34 @@ async def select_versions(connection: Connection, references: Sequence[tuple[str
 
 
 async def read_patient_list(
-    connection: Connection, author: Author, own: str | None, *, after: str, limit: int
-) -> list[PatientView]:
-    """`limit` of the simple resource by id, after `after`, and one more where there is a next page; audited."""
-    rows = await connection.fetch(
-        """
-        WITH page AS (
-            SELECT id, name, address, email, birth_date FROM patient
-            WHERE id > $1 AND NOT deleted AND ($6::text IS NULL OR id = $6) ORDER BY id LIMIT $2 + 1),
-        audit AS (
-            INSERT INTO audit_event (action, actor_id, client_id, request_id, resource_type, returned_ids)
-            VALUES ('search', $3, $4, $5, 'Patient', ARRAY(SELECT id FROM page ORDER BY id LIMIT $2)))
-        SELECT * FROM page ORDER BY id""",
-        after,
-        limit,
-        author.actor_id,
-        author.client_id,
-        author.request_id,
-        own,
-    )
-    return [PatientView(*row) for row in rows]
+    trail: Trail, author: Author, own: str | None, *, after: str, limit: int
+) -> tuple[list[PatientView], bool]:
+    """`limit` of the simple resource by id, after `after`, and whether there is a next page."""
+    async with trail.database.connection() as connection:
+        rows = await connection.fetch(
+            _SELECT_LIST if own is None else _SELECT_OWN_LIST, after, limit, *(() if own is None else (own,))
+        )
+    page = [PatientView(*row) for row in rows[:limit]]
+    await trail.record(Entry("search", author, "Patient", returned_ids=[view.id for view in page]))
+    return page, len(rows) > limit
 
 
 async def read_patient_view(
-    connection: Connection, id: str, author: Author, own: str | None
+    trail: Trail, id: str, author: Author, own: str | None
 ) -> tuple[PatientView, int, bool] | None:
-    """The simple resource, its version and whether it was deleted; audited."""
-    row = await connection.fetchrow(
-        """
-        WITH found AS (
-            SELECT id, name, address, email, birth_date, version_id, deleted FROM patient
-            WHERE id = $1 AND ($5::text IS NULL OR id = $5)),
-        audit AS (
-            INSERT INTO audit_event (action, actor_id, client_id, request_id,
-                                     resource_type, resource_id, version_id, patient_id)
-            SELECT 'read', $2, $3, $4, 'Patient', id, version_id, id FROM found WHERE NOT deleted)
-        SELECT * FROM found""",
-        id,
-        author.actor_id,
-        author.client_id,
-        author.request_id,
-        own,
-    )
-    return (PatientView(*row[:5]), row[5], row[6]) if row else None
+    """The simple resource, its version and whether it was deleted."""
+    if own is not None and own != id:
+        return None
+    async with trail.database.connection() as connection:
+        row = await connection.fetchrow(
+            "SELECT id, name, address, email, birth_date, version_id, deleted FROM patient WHERE id = $1", id
+        )
+    if row is None:
+        return None
+    version_id, deleted = row[5], row[6]
+    if not deleted:
+        await trail.record(Entry("read", author, "Patient", id, version_id, id))
+    return PatientView(*row[:5]), version_id, deleted
 
 
 async def select_living_patients(connection: Connection, ids: Sequence[str]) -> frozenset[str]:

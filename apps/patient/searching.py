@@ -1,10 +1,11 @@
-"""Runs a search: a page of the newest versions, its audit entry in the same statement."""
+"""Runs a search: a page of the newest versions, given out once its audit entry is committed (decision 0305)."""
 
 from typing import Any
 
 from apps.kit.database import Connection
 from apps.patient.changes import Author, Version
 from apps.patient.criteria import Criteria, Sql
+from apps.patient.trail import Entry, Trail
 
 MAX_QUERY_CHARS = 2000
 
@@ -22,27 +23,26 @@ def _where(resource_type: str, criteria: Criteria, own: str | None) -> tuple[Sql
 
 
 async def search(
-    connection: Connection, resource_type: str, criteria: Criteria, query: str, author: Author, own: str | None
+    trail: Trail, resource_type: str, criteria: Criteria, query: str, author: Author, own: str | None
 ) -> tuple[list[Version], bool]:
     """A page by id, and whether there is another; audited with `query` and the ids given out."""
     sql, head, where = _where(resource_type, criteria, own)
     kind, after, limit = (sql.argument(value) for value in (resource_type, criteria.after, criteria.count))
-    who = [sql.argument(value) for value in (author.actor_id, author.client_id, author.request_id)]
-    text = sql.argument(query[:MAX_QUERY_CHARS])
-    rows: list[Any] = await connection.fetch(
-        f"""
-        WITH page AS (
-            SELECT h.id, h.version_id FROM {head} h
-            WHERE {where} AND h.id > {after} ORDER BY h.id LIMIT {limit} + 1),
-        audit AS (
-            INSERT INTO audit_event (action, resource_type, actor_id, client_id, request_id, query, returned_ids)
-            VALUES ('search', {kind}, {", ".join(who)}, {text}, ARRAY(SELECT id FROM page ORDER BY id LIMIT {limit})))
-        SELECT v.type, v.id, v.version_id, v.patient_id, v.recorded_at, v.method, v.body
-        FROM page JOIN resource_history v ON v.type = {kind} AND v.id = page.id AND v.version_id = page.version_id
-        ORDER BY v.id""",  # noqa: S608 - numbered placeholders and names of ours
-        *sql.arguments,
-    )
-    return [Version(*row) for row in rows[: criteria.count]], len(rows) > criteria.count
+    async with trail.database.connection() as connection:
+        rows: list[Any] = await connection.fetch(
+            f"""
+            WITH page AS (
+                SELECT h.id, h.version_id FROM {head} h
+                WHERE {where} AND h.id > {after} ORDER BY h.id LIMIT {limit} + 1)
+            SELECT v.type, v.id, v.version_id, v.patient_id, v.recorded_at, v.method, v.body
+            FROM page JOIN resource_history v ON v.type = {kind} AND v.id = page.id AND v.version_id = page.version_id
+            ORDER BY v.id""",  # noqa: S608 - numbered placeholders and names of ours
+            *sql.arguments,
+        )
+    page = [Version(*row) for row in rows[: criteria.count]]
+    ids = [version.id for version in page]
+    await trail.record(Entry("search", author, resource_type, query=query[:MAX_QUERY_CHARS], returned_ids=ids))
+    return page, len(rows) > criteria.count
 
 
 async def count_matches(connection: Connection, resource_type: str, criteria: Criteria, own: str | None) -> int:

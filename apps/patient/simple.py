@@ -10,7 +10,16 @@ from starlette.routing import BaseRoute
 from apps.kit.errors import BadRequest, Gone, NotFound
 from apps.kit.idempotency import read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute, read_json, smart
-from apps.patient.answers import author_of, outcome_headers, own_of, path_id, read_if_match, record_of, version_headers
+from apps.patient.answers import (
+    author_of,
+    outcome_headers,
+    own_of,
+    path_id,
+    read_if_match,
+    record_of,
+    trail_of,
+    version_headers,
+)
 from apps.patient.changes import Version
 from apps.patient.codec import Resource, decode
 from apps.patient.criteria import DEFAULT_COUNT, MAX_COUNT, make_cursor, parse_cursor
@@ -46,13 +55,10 @@ async def list_patients(request: Request) -> Response:
         raise BadRequest("invalid_limit", f"limit must be from 1 to {MAX_COUNT}", pointer="limit")
     limit, cursor = int(limit_text), query.get("cursor")
     after = parse_cursor(cursor) if cursor else ""
-    async with record_of(request).database.connection() as connection:
-        page = await read_patient_list(
-            connection, author_of(request), own_of(request, "Patient", "s"), after=after, limit=limit
-        )
+    own = own_of(request, "Patient", "s")
+    page, more = await read_patient_list(trail_of(request), author_of(request), own, after=after, limit=limit)
     headers = {}
-    if len(page) > limit:
-        page.pop()
+    if more:
         headers["Link"] = f'</api/patients?limit={limit}&cursor={make_cursor(page[-1].id)}>; rel="next"'
     return JSONResponse(page, headers=headers)
 
@@ -71,10 +77,8 @@ async def create_patient(request: Request) -> Response:
 
 
 async def get_patient(request: Request) -> Response:
-    async with record_of(request).database.connection() as connection:
-        found = await read_patient_view(
-            connection, path_id(request), author_of(request), own_of(request, "Patient", "r")
-        )
+    own = own_of(request, "Patient", "r")
+    found = await read_patient_view(trail_of(request), path_id(request), author_of(request), own)
     if found is None:
         raise NotFound("not_found")
     view, version_id, deleted = found
