@@ -18,7 +18,7 @@ from infrastructure.preview.driver import Driver, Wanted
 from infrastructure.preview.faults import CommandMissing, Denied, Fault, LeftBehind
 from infrastructure.preview.names import BASES, Preview, Refusal, parse_base, parse_preview, preview_of_stack
 from infrastructure.preview.price import cost_usd_a_day
-from infrastructure.preview.publish import publish
+from infrastructure.preview.publish import project_alone, publish
 from infrastructure.preview.pulls import pulls_listed, pulls_of_github
 from infrastructure.preview.reap import DEFAULT_LIFETIME, parse_life, reap
 from infrastructure.preview.report import Row, render, render_markdown, render_rows
@@ -79,10 +79,10 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         lifetime = parse_lifetime(options.ttl) if "ttl" in options else DEFAULT_LIFETIME
         session = boto3.Session()
         settings = Settings.from_environment(environ, lambda: account_id(session))
-        stacks = PulumiStacks(ROOT, settings.backend, settings.secrets_provider, {"AWS_REGION": settings.region})
         if options.command == "publish":
-            publish(base, PulumiStacks(ROOT, settings.base_backend, "default", {}), stacks)
+            publish_base(base, settings)
             return DONE
+        stacks = open_stacks(ROOT, settings)
         driver = Driver(base, stacks, traces_on(read_base(stacks, base), session), say)
         if options.command == "list":
             say(render_rows(list_previews(stacks)))
@@ -115,6 +115,17 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             )
         return FAILED
     return DONE
+
+
+def open_stacks(root: Path, settings: Settings) -> PulumiStacks:
+    return PulumiStacks(root, settings.backend, settings.secrets_provider, {"AWS_REGION": settings.region})
+
+
+def publish_base(base: str, settings: Settings) -> None:
+    with project_alone(ROOT) as folder:
+        source = PulumiStacks(ROOT, settings.base_backend, "default", {})
+        if not publish(base, source, open_stacks(folder, settings)):
+            say(f"{base} itself lies where previews look: there is nothing to publish")
 
 
 def choose(given: bool | None, default: bool) -> bool:

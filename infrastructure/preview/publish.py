@@ -4,8 +4,12 @@ A `StackReference` looks in the backend of its own stack. So the previews' backe
 owns nothing and only carries the two outputs that a preview needs; just the base's own deployment may write it.
 """
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from infrastructure.config import PROJECT
@@ -13,19 +17,44 @@ from infrastructure.preview.faults import Missing
 from infrastructure.preview.stacks import Stacks
 
 SHOWN = ("platform", "images")
+# A copy is its root alone: what holds more owns resources, and would forget them.
+COPY_RESOURCES = 1
 
 
 class Writes(Stacks, Protocol):
+    def held(self, name: str) -> int:
+        """How many resources its state knows, its root among them."""
+        ...
+
     def write_outputs(self, name: str, deployment: Mapping[str, Any]) -> None: ...
 
 
-def publish(base: str, source: Stacks, target: Writes) -> None:
-    """Raises Missing where the base was never brought up."""
-    outputs = source.outputs(base)
+@contextmanager
+def project_alone(root: Path) -> Iterator[Path]:
+    """A folder with the project's name and no stack's settings: a stack opened in it leaves `Pulumi.<base>.yaml` alone.
+
+    There the previews' key would take the place of the base's own, and the base's secrets come under it.
+    """
+    with TemporaryDirectory() as folder:
+        yield Path(shutil.copy(root / "Pulumi.yaml", folder)).parent
+
+
+def publish(base: str, source: Stacks, target: Writes) -> bool:
+    """Whether there was anything to do: not where the base itself lies in `target`, which is never written over.
+
+    Raises Missing where the base was never brought up.
+    """
+    try:
+        outputs = source.outputs(base)
+    except Missing as error:
+        raise Missing(f"{base} is not there: bring it up first (pulumi up --stack {base})") from error
     if missing := [name for name in SHOWN if name not in outputs]:
         raise Missing(f"{base} has no output {', '.join(missing)}: bring it up first")
     target.open(base)
+    if target.held(base) > COPY_RESOURCES:
+        return False
     target.write_outputs(base, deployment(base, {name: outputs[name] for name in SHOWN}))
+    return True
 
 
 def deployment(base: str, outputs: Mapping[str, Any]) -> dict[str, Any]:

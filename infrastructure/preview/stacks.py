@@ -172,6 +172,10 @@ class PulumiStacks:
             arguments = ["stack", "rm", "--yes", "--remove-backups", name]
             self._workspace.pulumi_command.run(arguments, self._workspace.work_dir, self._workspace.env_vars)
 
+    def held(self, name: str) -> int:
+        with told_apart(f"read the state of {name}"):
+            return len(self._deployment(name).get("resources") or ())
+
     def write_outputs(self, name: str, deployment: Mapping[str, Any]) -> None:
         with told_apart(f"write {name}"):
             self._workspace.import_stack(name, automation.Deployment(version=3, deployment=dict(deployment)))
