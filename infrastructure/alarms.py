@@ -20,7 +20,7 @@ ERRORS_A_MINUTE = 5
 LATENCY_SECONDS = 1.0
 LAG_EVENTS = 10_000
 STORAGE_FREE_BYTES = 5 * 1024**3
-DATABASE_CONNECTIONS = 60
+CONNECTIONS_PERCENT = 80
 BROKER_DISK_PERCENT = 80
 MINUTE = 60
 # What services write into their own log lines (embedded metric format).
@@ -110,13 +110,14 @@ def watch_service(
             alarm(f"{name}-dead-letters", f"{name} set an event aside that it could not read", dead, notices, opts)
 
 
-def watch_database(name: str, identifier: Text, notices_arn: Text, opts: pulumi.ResourceOptions) -> None:
+def watch_database(name: str, identifier: Text, capacity: int, notices_arn: Text, opts: pulumi.ResourceOptions) -> None:
+    """`capacity`: connections that the instance takes."""
     own = {"DBInstanceIdentifier": identifier}
     storage = Metric("AWS/RDS", "FreeStorageSpace", own, "Minimum", STORAGE_FREE_BYTES, above=False)
     alarm(f"{name}-storage", f"{name} is running out of storage", storage, notices_arn, opts)
     cpu = Metric("AWS/RDS", "CPUUtilization", own, "Average", CPU_PERCENT)
     alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, notices_arn, opts)
-    connections = Metric("AWS/RDS", "DatabaseConnections", own, "Maximum", DATABASE_CONNECTIONS)
+    connections = Metric("AWS/RDS", "DatabaseConnections", own, "Maximum", capacity * CONNECTIONS_PERCENT // 100)
     alarm(f"{name}-connections", f"{name} is running out of connections", connections, notices_arn, opts)
 
 

@@ -8,6 +8,7 @@ import pulumi_aws as aws
 
 from apps.catalogue import SECRETS, SERVICES, TOPICS, Replicas, Resources, Service, environment
 from apps.release import visitors
+from infrastructure import connections
 from infrastructure.access import Reach
 from infrastructure.config import EnvironmentStack, PreviewStack, Stack
 from infrastructure.edges import calls
@@ -150,6 +151,9 @@ class App(pulumi.ComponentResource):
                 self.names.log(RELEASE),
                 self.log_days,
                 self.bounds,
+                connections.of_role(stack.config, production=stack.production)
+                if isinstance(stack, EnvironmentStack)
+                else None,
             ),
             self.child,
         )
@@ -215,7 +219,9 @@ class App(pulumi.ComponentResource):
                 f"{edge.source} calls {edge.target}",
                 self.child,
             )
-        locate = AwsLocate(self.stack.kind, self.url, self.platform, self.reach, self.stack.config.app)
+        stack = self.stack
+        size = stack.config.data.pool_size if isinstance(stack, EnvironmentStack) else connections.PREVIEW_POOL_SIZE
+        locate = AwsLocate(stack.kind, self.url, self.platform, self.reach, stack.config.app, size)
         started: dict[str, EcsService] = {}
         for entry in in_order(SERVICES):
             args = self.service_args(entry, own[entry.name], locate)
@@ -273,12 +279,7 @@ def replicas(entry: Service, stack: Stack) -> Replicas:
     """The catalogue's, narrowed by the environment."""
     if isinstance(stack, PreviewStack):
         return PREVIEW_REPLICAS
-    narrowed = stack.config.replicas
-    if narrowed is None:
-        # Production never runs one of anything: a replica is lost with its zone.
-        least = max(2, entry.replicas.minimum) if stack.production else entry.replicas.minimum
-        return Replicas(least, max(least, entry.replicas.maximum))
-    return Replicas(narrowed.minimum, max(narrowed.minimum, min(entry.replicas.maximum, narrowed.maximum)))
+    return connections.replicas(entry, stack.config, production=stack.production)
 
 
 def in_order(services: Mapping[str, Service]) -> list[Service]:

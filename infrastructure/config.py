@@ -15,6 +15,7 @@ import msgspec
 
 from apps.catalogue import DATABASES, SERVICES
 from infrastructure import limits
+from infrastructure.connections import connection_faults
 from infrastructure.plan.configuration import read_config
 
 T = TypeVar("T")
@@ -48,6 +49,8 @@ class Data(Struct, frozen=True, kw_only=True):
     multi_az: bool
     deletion_protection: bool
     backup_retention_days: int
+    # Of each service's pool, in each of its replicas.
+    pool_size: int = 10
     performance_insights: bool = False
 
 
@@ -191,6 +194,8 @@ def convert(values: Mapping[str, Any], kind: type[T]) -> T:
 
 def check_environment(name: str, region: str, config: Environment) -> None:
     faults = [*layout_faults(region, config), *size_faults(config)]
+    if not faults:
+        faults += connection_faults(config, production=name == "prod")
     if name == "prod":
         faults += production_faults(config)
     if config.images == "promote" and not config.images_from:

@@ -7,21 +7,23 @@ import pulumi
 
 from apps.catalogue import Service, Topic
 from infrastructure.access import Reach
+from infrastructure.connections import PREVIEW_POOL_SIZE
 from infrastructure.databases import PORT as DATABASE_PORT
 from infrastructure.outputs import PlatformOutputs
 
 Text = pulumi.Input[str]
-# A preview's five services share its base's instance with everyone else's.
-PREVIEW_POOL_SIZE = 3
 
 
 @dataclass(frozen=True, slots=True)
 class AwsLocate:
+    """`pool_size`: connections, of each service to each of its databases; a preview's is always the smallest."""
+
     kind: str
     public_url: Text
     platform: PlatformOutputs
     reach: Reach
     settings: Mapping[str, str]
+    pool_size: int = PREVIEW_POOL_SIZE
 
     def common(self, entry: Service) -> Mapping[str, Text]:
         values: dict[str, Text] = {
@@ -35,8 +37,7 @@ class AwsLocate:
         }
         if entry.databases:
             values["DATABASE_IAM"] = "true"
-            if self.kind == "preview":
-                values["DATABASE_POOL_SIZE"] = str(PREVIEW_POOL_SIZE)
+            values["DATABASE_POOL_SIZE"] = str(self.pool_size)
         return values
 
     def database(self, entry: Service, name: str) -> Text:

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.alarms import watch_database, watch_stream
+from infrastructure.connections import capacity
 from infrastructure.databases import Databases
 from infrastructure.outputs import PlatformOutputs
 from infrastructure.roles import document
@@ -77,7 +78,8 @@ class Operations(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[policy])),
         )
         for label, identifier in sorted(args.databases.identifiers.items()):
-            watch_database(f"database-{label}", identifier, topic.arn, child)
+            room = capacity(args.databases.args.data.instances[label].instance_class)
+            watch_database(f"database-{label}", identifier, room, topic.arn, child)
         watch_stream("stream", args.stream.cluster_name, args.brokers, topic.arn, child)
         self.notices_arn = topic.arn
         self.register_outputs({"notices_arn": self.notices_arn})

@@ -23,7 +23,10 @@ RUNNER = Path(__file__).parent / "runner" / "handler.py"
 
 @dataclass(frozen=True, slots=True)
 class TaskArgs:
-    """`masters`: the master secret's ARN by database; empty for a preview, whose code never holds it."""
+    """`masters`: the master secret's ARN by database; empty for a preview, whose code never holds it.
+
+    `connections`: the most that a service's role may open; none for a preview, whose roles its base's release makes.
+    """
 
     stack: str
     kind: str
@@ -36,6 +39,7 @@ class TaskArgs:
     log_group_name: str
     log_retention_days: int
     bounds: Bounds
+    connections: int | None = None
 
 
 class ReleaseTask(pulumi.ComponentResource):
@@ -99,6 +103,8 @@ def release_environment(args: TaskArgs) -> dict[str, Text]:
         "AWS_REGION": args.reach.region,
         "ENVIRONMENT": args.kind,
     }
+    if args.connections is not None:
+        values["RUNTIME_CONNECTIONS"] = str(args.connections)
     for database in DATABASES:
         values[f"{database.upper()}_DATABASE_HOST"] = args.platform.database_addresses[database]
     values |= {f"{database.upper()}_MASTER_SECRET_ARN": arn for database, arn in args.masters.items()}

@@ -1,7 +1,8 @@
 """The release on AWS: RDS's own master secret, roles that sign in by IAM token, secrets in Secrets Manager.
 
 Its environment (infrastructure/release.py): `<NAME>_DATABASE_HOST` and, but for a preview, `<NAME>_MASTER_SECRET_ARN`
-of each database; `<SECRET>_ARN` of each secret of the catalogue. A preview's code never holds a master secret.
+of each database; `<SECRET>_ARN` of each secret of the catalogue; `RUNTIME_CONNECTIONS`, the most that a service's role
+may open. A preview's code never holds a master secret.
 """
 
 import json
@@ -14,7 +15,7 @@ from urllib.parse import quote
 import boto3
 
 from apps.catalogue import DATABASES
-from apps.release.bootstrap import DatabaseRoles
+from apps.release.bootstrap import RUNTIME_CONNECTIONS, DatabaseRoles
 from apps.release.release import Place
 
 PORT = 5432
@@ -81,6 +82,7 @@ def open_place(environ: Mapping[str, str] = os.environ) -> Place:
         owner_url=instances.owner_url,
         password_of=None,
         secrets=Secrets(secrets, environ),
+        runtime_connections=int(environ.get("RUNTIME_CONNECTIONS", RUNTIME_CONNECTIONS)),
     )
 
 

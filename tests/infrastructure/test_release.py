@@ -185,6 +185,11 @@ def test_empty_secrets_are_filled_once(place_environment: dict[str, str]) -> Non
     assert fill_secrets(open_place(place_environment).secrets) == first
 
 
+def test_a_service_may_open_as_many_connections_as_the_stack_reckons(place_environment: dict[str, str]) -> None:
+    assert open_place(place_environment).runtime_connections == 60
+    assert open_place({**place_environment, "RUNTIME_CONNECTIONS": "240"}).runtime_connections == 240
+
+
 def test_the_administrator_signs_in_with_rdss_own_secret_over_verified_tls(place_environment: dict[str, str]) -> None:
     place = open_place(place_environment)
     parts = urlsplit(place.admin_url("patient"))

@@ -157,7 +157,7 @@ def test_comment_says_what_a_checkout_changes_in_a_stack(tmp_path: Path) -> None
     git = ["git", "-C", str(tmp_path), "-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
     settings = tmp_path / "Pulumi.dev.yaml"
     text = settings.read_text()
-    settings.write_text(text.replace("db.t4g.micro", "db.t4g.small"))
+    settings.write_text(text.replace("db.t4g.small", "db.t4g.medium"))
     for arguments in (["init", "-q"], ["add", *files], ["commit", "-q", "-m", "before"]):
         subprocess.run([*git, *arguments], check=True, timeout=60)
     settings.write_text(text)
@@ -166,8 +166,8 @@ def test_comment_says_what_a_checkout_changes_in_a_stack(tmp_path: Path) -> None
     )
     change, _, whole = done.stdout.partition("<details>")
     assert "### dev changes" in change
-    assert any(line.startswith("-") and "db.t4g.small" in line for line in change.splitlines())
-    assert any(line.startswith("+") and "db.t4g.micro" in line for line in change.splitlines())
+    assert any(line.startswith("-") and "db.t4g.medium" in line for line in change.splitlines())
+    assert any(line.startswith("+") and "db.t4g.small" in line for line in change.splitlines())
     # The services are as they were.
     assert "of source" not in change
     assert "of source" in whole
