@@ -15,7 +15,7 @@ import boto3
 
 from infrastructure.preview.base import read_base, traces_on
 from infrastructure.preview.driver import Driver, Wanted
-from infrastructure.preview.faults import CommandMissing, Denied, Fault, LeftBehind
+from infrastructure.preview.faults import CommandMissing, Denied, Fault, LeftBehind, Missing
 from infrastructure.preview.names import BASES, Preview, Refusal, parse_base, parse_preview, preview_of_stack
 from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.publish import project_alone, publish
@@ -77,8 +77,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         base = parse_base(options.base)
         preview = parse_preview(options.pr) if "pr" in options else None
         lifetime = parse_lifetime(options.ttl) if "ttl" in options else DEFAULT_LIFETIME
-        session = boto3.Session()
-        settings = Settings.from_environment(environ, lambda: account_id(session))
+        settings = Settings.from_environment(environ, lambda region: account_id(open_session(region)))
+        session = open_session(settings.region)
         if options.command == "publish":
             publish_base(base, settings)
             return DONE
@@ -95,15 +95,17 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         elif options.command == "down":
             driver.down(preview)
         elif options.command == "test":
-            run_system_tests(visit(session, stacks.outputs(preview.stack)))
+            run_system_tests(visit(session, outputs_of(stacks, preview)))
         else:
             brought = driver.up(preview, Wanted(settings.region, lifetime, options.keep, settings.at_once))
             cost = cost_usd_a_day(preview, base)
             if options.markdown:
                 Path(options.markdown).write_text(render_markdown(brought, cost), encoding="utf-8")
-            if not options.empty:
-                seed(visit(session, brought.outputs))
-            say(render(brought, cost))
+            try:
+                if not options.empty:
+                    seed(visit(session, brought.outputs))
+            finally:
+                say(render(brought, cost))
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         return REFUSED
@@ -132,9 +134,22 @@ def choose(given: bool | None, default: bool) -> bool:
     return default if given is None else given
 
 
+def open_session(region: str) -> boto3.Session:
+    # Given to it: boto3 knows AWS_DEFAULT_REGION alone.
+    with asked_of_aws("sign in"):
+        return boto3.Session(region_name=region)
+
+
 def account_id(session: boto3.Session) -> str:
     with asked_of_aws("ask who we are"):
         return str(session.client("sts").get_caller_identity()["Account"])
+
+
+def outputs_of(stacks: Stacks, preview: Preview) -> Mapping[str, Any]:
+    try:
+        return stacks.outputs(preview.stack)
+    except Missing as missing:
+        raise Missing(f"{preview.stack} is not up: scripts/preview up --pr {preview.number}") from missing
 
 
 def visit(session: boto3.Session, outputs: Mapping[str, Any]) -> Visit:
@@ -153,11 +168,12 @@ def list_previews(stacks: Stacks) -> list[Row]:
 
 def status(driver: Driver, preview: Preview) -> int:
     rows = [row for row in list_previews(driver.stacks) if row.preview == preview]
-    say(render_rows(rows))
     found = driver.traces.find().of(preview)
+    nothing = "it has no stack, but" if found.left else "there is no such preview, and nothing is left of one"
+    say(render_rows(rows) if rows else f"{preview.stack}: {nothing}")
     for line in found.left:
         say(f"  {line}")
-    return FAILED if found.unseen else DONE
+    return DONE if rows and not found.unseen else FAILED
 
 
 def reap_all(driver: Driver, options: argparse.Namespace, environ: Mapping[str, str], *, dry_run: bool) -> int:

@@ -9,7 +9,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infrastructure.preview.faults import Denied, Fault, fault_of_aws
+from infrastructure.preview.faults import Denied, Fault, Missing, fault_of_aws
 from infrastructure.preview.names import Preview, Refusal
 from infrastructure.preview.sweep import Tagged
 from infrastructure.preview.traces import Databases, Images, LogGroups, Topics, Traces
@@ -33,12 +33,19 @@ class Reads(Protocol):
 
 
 def read_base(stacks: Reads, name: str) -> Base:
-    """Raises Refusal where the base has no previews switched on, Missing where it is not there at all."""
-    platform = stacks.outputs(name).get("platform")
+    """Raises Refusal where the base shows itself to no previews, has them switched off, or is older than this."""
+    try:
+        platform = stacks.outputs(name).get("platform")
+    except Missing as missing:
+        raise Refusal(
+            f"{name} is not shown to previews here: bring it up, then scripts/preview publish --base {name}"
+        ) from missing
     if not isinstance(platform, dict) or not platform.get("preview_runner_name"):
         raise Refusal(
-            f"{name} takes no previews: set patient-management:previews in Pulumi.{name}.yaml and bring it up"
+            f"{name} takes no previews: set patient-management:previews in Pulumi.{name}.yaml, bring it up, publish it"
         )
+    if lacks := [key for key in ("domain", "stream_arn") if not platform.get(key)]:
+        raise Refusal(f"{name} shows no {', '.join(lacks)}: bring it up by this version and publish it")
     return Base(name, platform["domain"], platform["preview_runner_name"], platform["stream_arn"])
 
 

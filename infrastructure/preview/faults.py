@@ -52,7 +52,7 @@ class LeftBehind(Fault):
 
 def fault_of_aws(action: str, error: BotoCoreError | ClientError) -> Fault:
     if isinstance(error, (NoCredentialsError, CredentialRetrievalError)):
-        return Denied(f"{action}: no AWS credentials")
+        return Denied(f"{action}: no AWS credentials (aws sso login, or set AWS_PROFILE)")
     text = str(error)
     code = str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
     if DENIED.search(code) or DENIED.search(text):

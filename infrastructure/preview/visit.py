@@ -39,7 +39,7 @@ def open_visit(outputs: Mapping[str, Any], secrets: Any) -> Visit:
     """`outputs`: the stack's; `secrets`: a client of Secrets Manager. Raises Fault."""
     sign_in = outputs.get("sign_in")
     if not isinstance(sign_in, dict) or "url" not in outputs:
-        raise Fault("this preview is not up: its stack says neither where it listens nor who signs in")
+        raise Fault("this preview is not up: its stack does not say yet where it listens and who signs in")
 
     def read(key: str) -> str:
         with asked_of_aws(f"read {sign_in[key]}"):

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,16 @@ import pytest
 from moto import mock_aws
 
 from infrastructure.preview.__main__ import FAILED, REFUSED, main, parse_lifetime
+from infrastructure.preview.base import Base, traces_on
 from infrastructure.preview.driver import Brought
 from infrastructure.preview.faults import Fault
 from infrastructure.preview.names import Preview, Refusal
 from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.report import Row, render, render_markdown, render_rows
 from infrastructure.preview.settings import AT_ONCE, Settings
+from infrastructure.preview.traces import Traces
 from infrastructure.preview.visit import open_visit
+from tests.infrastructure.preview.conftest import Pulumi
 
 pytestmark = pytest.mark.infrastructure
 
@@ -52,6 +56,89 @@ def test_missing_pulumi_command_is_one_clear_line(
     assert error.count("\n") == 1
 
 
+BASE = {"platform": {"preview_runner_name": "runner", "domain": "dev.example.org", "stream_arn": "arn:aws:kafka:x"}}
+HERE = {**REGION, "PREVIEW_BACKEND_URL": "file:///nowhere"}
+
+
+@pytest.fixture
+def on_a_base(pulumi: Pulumi, monkeypatch: pytest.MonkeyPatch) -> Pulumi:
+    """A base without previews; the region is known by the name that the docs use, and by no other."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setattr("infrastructure.preview.__main__.traces_on", lambda base, session: traces(base, session))
+    pulumi.answer(
+        {
+            "stack ls": "[]",
+            "stack output --json --stack dev": json.dumps(BASE),
+            "stack output --json --show-secrets --stack dev": json.dumps(BASE),
+            "stack output --json --stack pr-": "!error: no stack named 'pr-12' found",
+        }
+    )
+    return pulumi
+
+
+def traces(base: Base, session: boto3.Session) -> Traces:
+    """The real ones are made, and none is asked."""
+    assert traces_on(base, session).kinds
+    return Traces(())
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("status", "pr-12: there is no such preview, and nothing is left of one"),
+        ("test", "pr-12 is not up: scripts/preview up --pr 12"),
+    ],
+)
+def test_unknown_preview_is_one_clear_line(
+    on_a_base: Pulumi, capsys: pytest.CaptureFixture[str], command: str, said: str
+) -> None:
+    assert main([command, "--pr", "12"], HERE) == FAILED
+    told = capsys.readouterr()
+    assert (told.out + told.err).strip() == said
+
+
+def test_report_is_told_also_where_the_people_could_not_be_loaded(
+    on_a_base: Pulumi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seed(visit: object) -> None:
+        raise Fault("the synthetic people were not all loaded")
+
+    monkeypatch.setattr("infrastructure.preview.__main__.seed", seed)
+    monkeypatch.setattr("infrastructure.preview.__main__.visit", lambda session, outputs: None)
+    monkeypatch.setattr("infrastructure.preview.__main__.cost_usd_a_day", lambda preview, base: 0.45)
+    shown = json.dumps({"url": "https://pr-12.dev.example.org"})
+    on_a_base.answer(
+        {"stack output --json --stack pr-12": shown, "stack output --json --show-secrets --stack pr-12": shown}
+    )
+    assert main(["up", "--pr", "12"], HERE) == FAILED
+    told = capsys.readouterr()
+    assert "address     https://pr-12.dev.example.org" in told.out
+    assert "not all loaded" in told.err
+    assert "scripts/preview down --pr 12" in told.err
+
+
+def test_list_needs_no_more_than_a_region(on_a_base: Pulumi, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"], HERE) == 0
+    assert capsys.readouterr().out == "no previews\n"
+
+
+def test_credentials_that_are_not_there_are_one_clear_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert main(["list"], REGION) == FAILED
+    error = capsys.readouterr().err
+    assert "no AWS credentials" in error
+    assert error.count("\n") == 1
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert main(["list"], HERE) == FAILED
+    assert "nobody" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("text", "hours"), [("36h", 36), ("3d", 72), ("13d", 312)])
 def test_lifetime_is_given_in_hours_or_days(text: str, hours: int) -> None:
     assert parse_lifetime(text) == timedelta(hours=hours)
@@ -64,14 +151,14 @@ def test_lifetime_beyond_its_images_is_refused(text: str) -> None:
 
 
 def test_state_lies_in_the_previews_own_bucket_under_their_own_key() -> None:
-    settings = Settings.from_environment(REGION, lambda: "123456789012")
+    settings = Settings.from_environment(REGION, lambda region: "123456789012")
     assert settings.backend == "s3://patient-management-previews-123456789012-us-east-1?region=us-east-1"
     assert settings.secrets_provider == "awskms:///alias/patient-management/previews?region=us-east-1"
 
 
 def test_there_are_as_many_previews_as_a_setting_says() -> None:
     def read(environ: dict[str, str]) -> int:
-        return Settings.from_environment({**REGION, **environ}, lambda: "123456789012").at_once
+        return Settings.from_environment({**REGION, **environ}, lambda region: "123456789012").at_once
 
     assert (read({}), read({"PREVIEWS_AT_ONCE": ""}), read({"PREVIEWS_AT_ONCE": "3"})) == (AT_ONCE, AT_ONCE, 3)
     for wrong in ("0", "many", "-1"):
@@ -80,7 +167,7 @@ def test_there_are_as_many_previews_as_a_setting_says() -> None:
 
 
 def test_any_backend_is_taken_by_a_setting() -> None:
-    def nobody() -> str:
+    def nobody(region: str) -> str:
         raise AssertionError("asked for the account without need")
 
     settings = Settings.from_environment({**REGION, "PREVIEW_BACKEND_URL": "https://api.pulumi.com"}, nobody)

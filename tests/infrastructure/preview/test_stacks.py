@@ -1,8 +1,6 @@
 """The real stacks over the real Automation API, with a `pulumi` on the PATH that notes what it is asked and answers."""
 
 import json
-import stat
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,37 +10,11 @@ import pytest
 from infrastructure.preview.faults import CommandMissing, Denied, Fault, InUse, Locked, Missing
 from infrastructure.preview.publish import deployment, publish
 from infrastructure.preview.stacks import Listed, PulumiStacks
+from tests.infrastructure.preview.conftest import Pulumi
 
 pytestmark = pytest.mark.infrastructure
 
 ROOT = Path(__file__).parents[3]
-# Answers by the words that a call begins with; the longest beginning wins. "!" exits 255 with the rest as an error.
-COMMAND = """#!{python}
-import json, os, sys
-arguments = [each for each in sys.argv[1:] if each != "--non-interactive"]
-with open(os.environ["NOTES"], "a") as notes:
-    notes.write(json.dumps(arguments) + "\\n")
-answers = json.load(open(os.environ["ANSWERS"]))
-words = " ".join(arguments)
-found = max((key for key in answers if words.startswith(key)), key=len, default=None)
-answer = answers[found] if found is not None else ""
-if answer.startswith("!"):
-    print(answer[1:], file=sys.stderr)
-    sys.exit(255)
-print(answer)
-"""
-HISTORY = [
-    {
-        "kind": "update",
-        "startTime": "2026-01-31T12:00:00.000Z",
-        "endTime": "2026-01-31T12:05:00.000Z",
-        "message": "",
-        "environment": {},
-        "config": {},
-        "result": "succeeded",
-        "resourceChanges": {"create": 61},
-    }
-]
 BACKEND = "s3://state?region=us-east-1"
 PROVIDER = "awskms:///alias/previews?region=us-east-1"
 LOCKED = (
@@ -50,40 +22,6 @@ LOCKED = (
     " lock file with `pulumi cancel`.\n  s3://state/.pulumi/locks/organization/patient-management/pr-12/1.json: created"
     " by runner@host (pid 7) at 2026-01-31T12:00:00Z"
 )
-
-
-class Pulumi:
-    def __init__(self, folder: Path) -> None:
-        self.notes, self.answers = folder / "notes", folder / "answers"
-        self.answer(
-            {
-                "version": "v3.272.0",
-                "stack history": json.dumps(HISTORY),
-                "stack export": json.dumps({"version": 3, "deployment": {}}),
-                "stack output": "{}",
-                "config --show-secrets": "{}",
-            }
-        )
-
-    def answer(self, answers: dict[str, str]) -> None:
-        known = json.loads(self.answers.read_text()) if self.answers.exists() else {}
-        self.answers.write_text(json.dumps(known | answers))
-
-    @property
-    def asked(self) -> list[str]:
-        return [" ".join(json.loads(line)) for line in self.notes.read_text().splitlines()]
-
-
-@pytest.fixture
-def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pulumi:
-    command = tmp_path / "bin" / "pulumi"
-    command.parent.mkdir()
-    command.write_text(COMMAND.replace("{python}", sys.executable))
-    command.chmod(command.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", str(command.parent))
-    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
-    monkeypatch.setenv("ANSWERS", str(tmp_path / "answers"))
-    return Pulumi(tmp_path)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from infrastructure.preview.base import Runner, read_base
-from infrastructure.preview.faults import Denied, Fault
+from infrastructure.preview.faults import Denied, Fault, Missing
 from infrastructure.preview.names import Preview, Refusal
 from infrastructure.preview.sweep import KINDS, STACK_TAG, Tagged
 from infrastructure.preview.traces import Databases, Images, LogGroups, Topics, Trace, Traces
@@ -255,6 +255,21 @@ class Outputs:
         return {"platform": self.platform}
 
 
-def test_base_without_previews_is_refused_with_the_key_that_switches_them_on() -> None:
+@pytest.mark.parametrize("platform", [{"preview_runner_name": ""}, {}, None, "s3cret"])
+def test_base_without_previews_is_refused_with_the_key_that_switches_them_on(platform: object) -> None:
     with pytest.raises(Refusal, match="patient-management:previews"):
-        read_base(Outputs({"preview_runner_name": ""}), "dev")
+        read_base(Outputs(platform), "dev")
+
+
+def test_base_that_is_older_than_its_previews_is_refused_by_what_it_lacks() -> None:
+    with pytest.raises(Refusal, match=r"dev shows no domain, stream_arn: bring it up"):
+        read_base(Outputs({"preview_runner_name": "runner"}), "dev")
+
+
+def test_base_that_is_not_published_is_refused_with_the_command_that_does_it() -> None:
+    class Nothing:
+        def outputs(self, name: str) -> dict[str, object]:
+            raise Missing("no stack named 'dev' found")
+
+    with pytest.raises(Refusal, match=r"scripts/preview publish --base dev"):
+        read_base(Nothing(), "dev")
