@@ -36,7 +36,8 @@ def read_context(request_id: str | None, traceparent: str | None) -> RequestCont
     if not request_id or not REQUEST_ID.fullmatch(request_id):
         request_id = new_id()
     if not traceparent or not TRACEPARENT.fullmatch(traceparent):
-        traceparent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+        ids = secrets.token_hex(24)
+        traceparent = f"00-{ids[:32]}-{ids[32:]}-00"
     return RequestContext(request_id, traceparent)
 
 

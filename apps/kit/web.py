@@ -85,6 +85,14 @@ class PolicedRoute(Route):
         self.operations: Mapping[str, Operation] = {operation.method: operation for operation in operations}
         self.max_body_bytes = max_body_bytes
         super().__init__(path, self._dispatch, methods=list(self.operations))
+        # Straight: around a function Starlette puts a second layer that catches errors, as the application's does.
+        self.app = self._respond
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        max_body_bytes = self.max_body_bytes or scope["app"].state.max_body_bytes
+        request = Request(scope, bound_body(scope, receive, max_body_bytes), send)
+        response = await self._dispatch(request)
+        await response(scope, receive, send)
 
     async def _dispatch(self, request: Request) -> Response:
         operation = self.operations["GET" if request.method == "HEAD" else request.method]
@@ -94,29 +102,28 @@ class PolicedRoute(Route):
             request.state.principal = principal
             if not operation.policy.check(principal, request):
                 raise Forbidden("insufficient_scope", f"this needs {operation.policy.name}")
-        max_body_bytes = self.max_body_bytes or request.app.state.max_body_bytes
-        return await operation.endpoint(Request(request.scope, bound_body(request, max_body_bytes)))
+        return await operation.endpoint(request)
 
 
-def bound_body(request: Request, max_body_bytes: int) -> Receive:
+def bound_body(scope: Scope, receive: Receive, max_body_bytes: int) -> Receive:
     """What reads the request's body; raises ContentTooLarge for a longer one, before it is read where it says so.
 
     Starlette's own limit answers in plain text, past the handlers of errors.
     """
-    declared = request.headers.get("content-length", "")
+    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     # `int` raises for thousands of digits.
-    is_too_long = declared.isdecimal() and (len(declared) > 18 or int(declared) > max_body_bytes)
+    is_too_long = declared.isdigit() and (len(declared) > 18 or int(declared) > max_body_bytes)
     total = 0
 
-    async def receive() -> Message:
+    async def receive_bounded() -> Message:
         nonlocal total
-        message: Message = {} if is_too_long else await request.receive()
+        message: Message = {} if is_too_long else await receive()
         total += len(message.get("body", b""))
         if is_too_long or total > max_body_bytes:
             raise ContentTooLarge("content_too_large", f"a body may have {max_body_bytes} bytes")
         return message
 
-    return receive
+    return receive_bounded
 
 
 def bearer_token(request: Request) -> str:
