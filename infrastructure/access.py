@@ -1,5 +1,6 @@
 """What each service's role may do: only what its catalogue entry needs, on the resources that are its own."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from apps.catalogue import TOPICS, Service
 
 Statement = dict[str, Any]
 Text = pulumi.Input[str]
+PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def execution_statements(
         {
             "Sid": "Image",
             "Effect": "Allow",
-            "Action": ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            "Action": PULL,
             "Resource": [repository_arn],
         },
         {
@@ -135,8 +137,14 @@ def unwrap(reach: Reach) -> Statement:
     }
 
 
-def repository_arn(region: str, account_id: Text, ref: pulumi.Input[str]) -> pulumi.Output[str]:
-    """From `<account>.dkr.ecr.<region>.amazonaws.com/<name>@sha256:...`."""
-    return pulumi.Output.all(account_id, ref).apply(
-        lambda both: f"arn:aws:ecr:{region}:{both[0]}:repository/{both[1].split('@')[0].partition('/')[2]}"
-    )
+def repository_arn(ref: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Of the account where the image lies: `<account>.dkr.ecr.<region>.amazonaws.com/<name>@sha256:...`."""
+    return pulumi.Output.from_input(ref).apply(arn_of_image)
+
+
+def arn_of_image(ref: str) -> str:
+    found = re.match(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([a-z0-9/._-]+)[@:]", ref)
+    if not found:
+        raise ValueError(f"{ref} is no image in ECR")
+    account, region, name = found.groups()
+    return f"arn:aws:ecr:{region}:{account}:repository/{name}"

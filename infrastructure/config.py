@@ -17,6 +17,7 @@ from apps.catalogue import DATABASES, SERVICES
 from infrastructure import limits
 from infrastructure.connections import connection_faults
 from infrastructure.plan.configuration import read_config
+from infrastructure.production import production_faults
 
 T = TypeVar("T")
 
@@ -102,6 +103,8 @@ class Environment(Struct, frozen=True, kw_only=True):
     images_from: str | None = None
     # Of the repositories, which outlive their stack: one after the first takes over what the one before has left.
     images_life: int = 1
+    # Accounts, by their twelve digits, whose environments promote the images that are built here.
+    image_readers: tuple[str, ...] = ()
     github: GithubSettings | None = None
     rate_limit_requests: int = 2_000
     app: dict[str, str] = {}
@@ -202,8 +205,14 @@ def check_environment(name: str, region: str, config: Environment) -> None:
         faults.append("images-from is required to promote: the environment whose images are taken")
     if config.images_from and not (config.images_from != name and builds(config.images_from)):
         faults.append(f"images-from must be another environment that builds, not {config.images_from}")
+    elif config.images_from and config.interface_endpoints and region_of(config.images_from) != region:
+        faults.append("images-from must lie in this region: interface endpoints reach no other")
     if config.images_life < 1 or (config.images_life > 1 and config.images != "build"):
         faults.append("images-life must be from 1 up, and is for images: build")
+    if config.image_readers and config.images != "build":
+        faults.append("image-readers is for images: build: what promotes has no repositories")
+    if wrong := [each for each in config.image_readers if not re.fullmatch(r"\d{12}", each)]:
+        faults.append(f"image-readers takes accounts of twelve digits, not {wrong[0]}")
     if config.images == "build" and config.images_from:
         faults.append("images-from is for images: promote")
     try:
@@ -216,6 +225,10 @@ def check_environment(name: str, region: str, config: Environment) -> None:
 
 def builds(environment: str) -> bool:
     return environment in ENVIRONMENTS and read_config(environment)[f"{PROJECT}:images"] == "build"
+
+
+def region_of(environment: str) -> str:
+    return read_config(environment)["aws:region"]
 
 
 def layout_faults(region: str, config: Environment) -> list[str]:
@@ -263,29 +276,6 @@ def size_faults(config: Environment) -> list[str]:
     if config.replicas and not 1 <= config.replicas.minimum <= config.replicas.maximum:
         faults.append("replicas.minimum must be from 1 to replicas.maximum")
     return faults
-
-
-def production_faults(config: Environment) -> list[str]:
-    """What patients' real data needs, whatever it costs."""
-    demands = {
-        "data.multi-az must be true in production": config.data.multi_az,
-        "data.deletion-protection must be true in production": config.data.deletion_protection,
-        "deletion-protection must be true in production": config.deletion_protection,
-        "waf must be true in production": config.waf,
-        "service-tls must be true in production": config.service_tls,
-        "interface-endpoints must be true in production": config.interface_endpoints,
-        "insights must be true in production": config.insights,
-        "nat must be per-zone in production": config.nat == "per-zone",
-        "spot must be false in production": not config.spot,
-        "previews must be false in production": not config.previews,
-        "images must be promote in production: what was tested is what runs": config.images == "promote",
-        "replicas.minimum must be 2 or more in production": not config.replicas or config.replicas.minimum >= 2,
-        "data.backup-retention-days must be 14 or more in production": config.data.backup_retention_days >= 14,
-        "log-retention-days must be 365 or more in production": config.log_retention_days >= 365,
-        "notices-email is required in production": bool(config.notices_email),
-        "availability-zones must be three in production": len(config.availability_zones) == 3,
-    }
-    return [message for message, held in demands.items() if not held]
 
 
 def check_app(app: Mapping[str, str], kind: str) -> None:

@@ -159,7 +159,8 @@ class Platform(pulumi.ComponentResource):
                 args.promoted.apply(lambda platform: platform["repository_urls"]),
                 args.promoted.apply(lambda platform: platform["preview_repository_urls"]),
             )
-        made = Repositories("repositories", key_arn, args.stack.config.images_life, opts=child)
+        config = args.stack.config
+        made = Repositories("repositories", key_arn, config.images_life, config.image_readers, opts=child)
         return pulumi.Output.all(**made.urls), pulumi.Output.all(**made.preview_urls)
 
 

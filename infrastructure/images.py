@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_docker_build as docker
 
+from infrastructure.access import PULL
+from infrastructure.roles import document
 from infrastructure.source import IMAGES, ROOT, source_digest
 
 CACHE_TAG = "cache-main"
@@ -22,15 +24,21 @@ CONTEXTS = Path("build/images")
 class Repositories(pulumi.ComponentResource):
     """Outputs: `urls` by service, `preview_urls` beside them. The first outlive the stack: others run what is in them.
 
-    `life`: one after the first takes over what the one before has left.
+    `life`: one after the first takes over what the one before has left. `readers`: other accounts that run the images.
     """
 
     def __init__(
-        self, name: str, key_arn: pulumi.Input[str], life: int, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        key_arn: pulumi.Input[str],
+        life: int,
+        readers: Sequence[str],
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("patient:infrastructure:Repositories", name, None, opts)
         self.key_arn = key_arn
         self.life = life
+        self.readers = readers
         self.urls: Mapping[str, pulumi.Output[str]] = {
             service: self.repository(f"patient-management/{service}", keep=True) for service in IMAGES
         }
@@ -68,6 +76,15 @@ class Repositories(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=made),
         )
+        if keep and self.readers:
+            principals = [f"arn:aws:iam::{account}:root" for account in sorted(self.readers)]
+            pull = {"Sid": "Pull", "Effect": "Allow", "Principal": {"AWS": principals}, "Action": PULL}
+            aws.ecr.RepositoryPolicy(
+                name.replace("/", "-"),
+                repository=made.name,
+                policy=document([pull]),
+                opts=pulumi.ResourceOptions(parent=made),
+            )
         return made.repository_url
 
 

@@ -56,7 +56,7 @@ class ReleaseTask(pulumi.ComponentResource):
             kms_key_id=args.platform.key_arn,
             opts=child,
         )
-        repository = repository_arn(args.reach.region, args.platform.account_id, args.image)
+        repository = repository_arn(args.image)
         execution = role_of_service(
             f"{name}-execution",
             "ecs-tasks.amazonaws.com",

@@ -123,7 +123,7 @@ class EcsService(pulumi.ComponentResource):
 
     def define(self, name: str, args: ServiceArgs, log: aws.cloudwatch.LogGroup) -> aws.ecs.TaskDefinition:
         entry = args.entry
-        repository = repository_arn(args.reach.region, args.platform.account_id, args.image)
+        repository = repository_arn(args.image)
         execution = role_of_service(
             f"{name}-execution",
             "ecs-tasks.amazonaws.com",

@@ -63,6 +63,8 @@ INVALID = {
     "domain": changed("dev", domain="elsewhere.org"),
     "images-from": changed("staging", images_from=None),
     "images-life": changed("dev", images_life=0),
+    "image-readers takes accounts": changed("dev", image_readers=["12345"]),
+    "image-readers is for images: build": changed("staging", image_readers=["210987654321"]),
     "colour": changed("dev", colour="blue"),
     "app.COLOUR": changed("dev", app={"COLOUR": "blue"}),
     "nat": changed("dev", nat="many"),
@@ -76,9 +78,16 @@ def test_images_are_taken_only_from_another_environment_that_builds(source: str)
             parse_stack(stack, changed(stack, images_from=source))
 
 
+def test_endpoints_reach_images_of_their_own_region_only() -> None:
+    zones = [f"eu-west-1{letter}" for letter in "abc"]
+    elsewhere = {**changed("prod", availability_zones=zones), "aws:region": "eu-west-1"}
+    with pytest.raises(SettingsError, match="images-from must lie in this region"):
+        parse_stack("prod", elsewhere)
+
+
 @pytest.mark.parametrize("key", INVALID)
 def test_what_is_invalid_is_refused_by_name(key: str) -> None:
-    stack = "staging" if key == "images-from" else "dev"
+    stack = "staging" if key in ("images-from", "image-readers is for images: build") else "dev"
     with pytest.raises(SettingsError, match=key.replace(".", r"\.")):
         parse_stack(stack, INVALID[key])
 

@@ -23,6 +23,7 @@ from tests.infrastructure.bridge import Moto
 from tests.infrastructure.conftest import Account
 
 pytestmark = pytest.mark.infrastructure
+TAGGED = "123456789012.dkr.ecr.us-east-1.amazonaws.com/patient-management/it:latest"
 
 
 def dev() -> Recording:
@@ -98,7 +99,7 @@ def test_an_image_by_tag(monkeypatch: pytest.MonkeyPatch) -> None:
     original = app.App.service_args
 
     def tagged(self: app.App, entry: Any, group: Any, locate: Any) -> Any:
-        return dataclasses.replace(original(self, entry, group, locate), image="registry/patient-management/it:latest")
+        return dataclasses.replace(original(self, entry, group, locate), image=TAGGED)
 
     monkeypatch.setattr(app.App, "service_args", tagged)
     assert "task-digest" in findings()

@@ -1,0 +1,67 @@
+"""Images go on by digest, also into another account: there they can be pulled, and nothing else."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from apps.catalogue import SERVICES
+from infrastructure.access import arn_of_image
+from infrastructure.config import PROJECT
+from infrastructure.plan import paper
+from infrastructure.plan.configuration import read_config
+from infrastructure.plan.paper import Paper
+from infrastructure.plan.record import Recording, record
+from infrastructure.source import IMAGES
+
+pytestmark = pytest.mark.infrastructure
+PRODUCTION = "210987654321"
+POLICY = "aws:ecr/repositoryPolicy:RepositoryPolicy"
+PULL = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
+
+
+def building(**settings: Any) -> Recording:
+    given = {f"{PROJECT}:{key.replace('_', '-')}": json.dumps(value) for key, value in settings.items()}
+    return record("dev", {**read_config("dev"), **given}, Paper())
+
+
+def statements(stack: Recording, role: str) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = json.loads(stack.one("aws:iam/rolePolicy:RolePolicy", role).inputs["policy"])[
+        "Statement"
+    ]
+    return found
+
+
+def test_nobody_else_reads_the_images_unless_it_is_said() -> None:
+    assert building().of(POLICY) == []
+
+
+def test_accounts_that_are_named_pull_what_is_promoted_and_no_previews_images() -> None:
+    policies = building(image_readers=[PRODUCTION, "111111111111"]).of(POLICY)
+    assert {each.inputs["repository"] for each in policies} == {f"patient-management/{image}" for image in IMAGES}
+    for each in policies:
+        (statement,) = json.loads(each.inputs["policy"])["Statement"]
+        assert statement["Effect"] == "Allow"
+        assert set(statement["Action"]) == PULL
+        assert statement["Principal"] == {"AWS": [f"arn:aws:iam::{it}:root" for it in ("111111111111", PRODUCTION)]}
+
+
+def test_production_in_its_own_account_pulls_from_the_account_that_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    dev = building(image_readers=[PRODUCTION])
+    built_in = paper.ACCOUNT
+    monkeypatch.setattr(paper, "ACCOUNT", PRODUCTION)
+    prod = record("prod", read_config("prod"), Paper(), {"dev": dev.outputs})
+    assert prod.outputs["platform"]["account_id"] == PRODUCTION
+    assert prod.outputs["images"] == dev.outputs["images"]
+    for role, image in [(f"prod-{service}-execution-start", service) for service in SERVICES] + [
+        ("app-release-execution-start", "release")
+    ]:
+        (pull,) = [each for each in statements(prod, role) if each["Sid"] == "Image"]
+        assert pull["Resource"] == [f"arn:aws:ecr:us-east-1:{built_in}:repository/patient-management/{image}"]
+        assert set(pull["Action"]) == PULL
+
+
+def test_an_image_that_is_not_in_ecr_has_no_arn() -> None:
+    with pytest.raises(ValueError, match="is no image in ECR"):
+        arn_of_image("registry.example.org/it@sha256:0")
