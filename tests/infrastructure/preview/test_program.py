@@ -12,6 +12,7 @@ from infrastructure.program import tags
 from infrastructure.roles import PREVIEW_PATH
 from tests.infrastructure.conftest import Account
 from tests.infrastructure.preview.census import count, destroy
+from tests.infrastructure.preview.whole import everything
 
 pytestmark = pytest.mark.infrastructure
 
@@ -20,19 +21,22 @@ SHARED = ("Vpc", "NatGateway", "LoadBalancer", "Instance", "Repository", "Key", 
 
 
 def test_two_previews_come_and_go_and_the_base_is_as_before(account: Account, dev: Recording) -> None:
-    before = count(account.cloud, [dev])
-    one, other = account.up("pr-7"), account.up("pr-77")
-    both = count(account.cloud, [dev, one, other])
+    before, whole_before = count(account.cloud, [dev]), everything()
+    one = account.up("pr-7")
+    whole_with_one = everything()
+    other = account.up("pr-77")
+    both, others = count(account.cloud, [dev, one, other]), everything() - whole_with_one
     for kind, there in before.items():
         assert there < both[kind], f"previews brought no {kind}, or took the base's"
+    assert whole_before <= whole_with_one
     destroy(account.cloud, one)
     left = count(account.cloud, [dev, other])
-    for recording in (other,):
-        destroy(account.cloud, recording)
-    after = count(account.cloud, [dev])
+    assert others <= everything(), "the one took of the other's"
+    destroy(account.cloud, other)
     for name in ("pr-7", "pr-77"):
         del account.recordings[name], account.outputs[name]
-    assert after == before
+    assert count(account.cloud, [dev]) == before
+    assert everything() == whole_before
     assert any("pr-77" in name for name in left["log groups"])
     assert not any("pr-7/" in name for name in left["log groups"])
 
