@@ -34,11 +34,12 @@ SHORTEST_RECOVERY_DAYS, LONGEST_RECOVERY_DAYS = 7, 30
 
 @dataclass(frozen=True, slots=True)
 class AppArgs:
-    """`masters`: the databases' master secrets' ARNs, an environment's only."""
+    """`bounds`: of every role that it makes. `masters`: the databases' master secrets' ARNs, an environment's only."""
 
     stack: Stack
     platform: PlatformOutputs
     images: ImageSet
+    bounds: Bounds
     masters: Mapping[str, Text]
 
 
@@ -62,12 +63,6 @@ class App(pulumi.ComponentResource):
             topic=self.names.topic,
             group=self.names.topic,
         )
-        preview = isinstance(self.stack, PreviewStack)
-        self.bounds = Bounds(
-            self.platform.account_id,
-            PREVIEW_PATH if preview else "/",
-            self.platform.preview_boundary_arn if preview else None,
-        )
         self.namespace = aws.servicediscovery.HttpNamespace(
             name, name=f"{self.names.stack}.patient-management", opts=self.child
         )
@@ -76,7 +71,7 @@ class App(pulumi.ComponentResource):
         released = self.release(name)
         self.services = self.start_services([*topics, released])
         if isinstance(self.stack, EnvironmentStack):
-            self.show(name)
+            self.show()
         self.register_outputs({"url": self.url})
 
     def find_host(self) -> Text:
@@ -150,7 +145,7 @@ class App(pulumi.ComponentResource):
                 self.args.masters,
                 self.names.log(RELEASE),
                 self.log_days,
-                self.bounds,
+                self.args.bounds,
                 connections.of_role(stack.config, production=stack.production)
                 if isinstance(stack, EnvironmentStack)
                 else None,
@@ -175,6 +170,7 @@ class App(pulumi.ComponentResource):
                 self.names.log(RELEASE),
                 arns(task.roles),
                 self.log_days,
+                self.args.bounds,
             ),
             self.child,
         )
@@ -196,6 +192,7 @@ class App(pulumi.ComponentResource):
                 self.names.log(RELEASE),
                 [*arns(task.roles), handed],
                 self.log_days,
+                self.args.bounds,
             ),
             self.child,
         )
@@ -256,13 +253,13 @@ class App(pulumi.ComponentResource):
             spot=stack.config.spot if isinstance(stack, EnvironmentStack) else True,
             watched=isinstance(stack, EnvironmentStack),
             insights=isinstance(stack, EnvironmentStack) and stack.config.insights,
-            bounds=self.bounds,
+            bounds=self.args.bounds,
             door=Door(self.host, self.names.priority) if entry.public else None,
         )
 
-    def show(self, name: str) -> None:
+    def show(self) -> None:
         dashboard(
-            name,
+            f"patient-{self.names.stack}",
             self.stack.region,
             self.platform,
             {service: started.service_name for service, started in self.services.items()},

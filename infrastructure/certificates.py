@@ -7,7 +7,7 @@ eighth of a general one. No service has TLS code of its own for it; only the gat
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.roles import role_of_service
+from infrastructure.roles import Bounds, role_of_service
 
 VALID_YEARS = 10
 KEY_ACTIONS = [
@@ -23,7 +23,12 @@ class Certificates(pulumi.ComponentResource):
     """Outputs: `authority_arn`, `role_arn` (ECS asks for certificates with it)."""
 
     def __init__(
-        self, name: str, environment: str, key_arn: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        environment: str,
+        key_arn: pulumi.Input[str],
+        bounds: Bounds,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("patient:infrastructure:Certificates", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
@@ -65,6 +70,7 @@ class Certificates(pulumi.ComponentResource):
             # AWS's own policy names no key: certificates' private keys are kept under ours.
             {"keep": [{"Sid": "Key", "Effect": "Allow", "Action": KEY_ACTIONS, "Resource": key_arn}]},
             child,
+            bounds,
             managed=["service-role/AmazonECSInfrastructureRolePolicyForServiceConnectTransportLayerSecurity"],
         )
         # An authority without its own certificate signs nothing: what uses it waits.

@@ -64,10 +64,11 @@ class Stream(Struct, frozen=True, kw_only=True):
 
 
 class GithubSettings(Struct, frozen=True, kw_only=True):
-    """Whose workflows may deploy here. `makes_provider`: an account has one OIDC provider, and one stack makes it."""
+    """Whose workflows may come. An account has one OIDC provider. `state_bucket`: PULUMI_BACKEND_URL's, where in S3."""
 
     repository: str
     makes_provider: bool = True
+    state_bucket: str = ""
 
 
 class Replicas(Struct, frozen=True, kw_only=True):
@@ -271,6 +272,8 @@ def size_faults(config: Environment) -> list[str]:
         faults.append("rate-limit-requests must be from 10 up, in five minutes and by address")
     if config.github and not re.fullmatch(r"[\w.-]+/[\w.-]+", config.github.repository):
         faults.append("github.repository must be owner/name")
+    if config.github and not re.fullmatch(r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?", config.github.state_bucket):
+        faults.append("github.state-bucket must be the name of a bucket, without s3:// and path")
     if config.budget_usd < 1:
         faults.append("budget-usd must be from 1 up")
     if config.replicas and not 1 <= config.replicas.minimum <= config.replicas.maximum:

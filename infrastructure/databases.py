@@ -8,7 +8,7 @@ import pulumi_aws as aws
 
 from infrastructure.config import Data, Instance
 from infrastructure.groups import connect, group, ready
-from infrastructure.roles import role_of_service
+from infrastructure.roles import Bounds, role_of_service
 
 PORT = 5432
 ENGINE_VERSION = "18"
@@ -24,6 +24,7 @@ class DatabasesArgs:
     key_arn: pulumi.Input[str]
     data: Data
     log_retention_days: int
+    bounds: Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Databases(pulumi.ComponentResource):
             "monitoring.rds.amazonaws.com",
             {},
             self.child,
+            args.bounds,
             managed=["service-role/AmazonRDSEnhancedMonitoringRole"],
         )
         self.admin = group(

@@ -7,7 +7,7 @@ import pulumi_aws as aws
 
 from infrastructure import layout
 from infrastructure.balancer import Balancer, BalancerArgs
-from infrastructure.boundary import boundary
+from infrastructure.boundary import AppReach, Place, app_bounds, platform_bounds, preview_boundary
 from infrastructure.certificates import Certificates
 from infrastructure.cluster import Cluster, ClusterArgs
 from infrastructure.config import Environment, EnvironmentStack
@@ -30,7 +30,7 @@ class PlatformArgs:
 
 
 class Platform(pulumi.ComponentResource):
-    """Outputs: `outputs`, and `masters`: the master secrets' ARNs, which no other stack is told."""
+    """Outputs: `outputs`; what no other stack is told: `masters`, the master secrets' ARNs, and the app's `bounds`."""
 
     def __init__(self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("patient:infrastructure:Platform", name, None, opts)
@@ -48,6 +48,10 @@ class Platform(pulumi.ComponentResource):
         keys = Keys(
             "data", KeysArgs(stack.name, stack.region, account_id, prefixes, config.data.deletion_protection), child
         )
+        place = Place(stack.region, account_id)
+        bounds = platform_bounds(
+            f"{label}-platform", place, stack.name, keys.arn, proxies_tls=config.service_tls, opts=child
+        )
         network = Network(
             label,
             NetworkArgs(
@@ -59,6 +63,7 @@ class Platform(pulumi.ComponentResource):
                 config.log_retention_days,
                 keys.arn,
                 f"{LOGS}/{stack.name}/flows",
+                bounds,
             ),
             child,
         )
@@ -79,7 +84,7 @@ class Platform(pulumi.ComponentResource):
         databases = Databases(
             label,
             DatabasesArgs(
-                network.vpc_id, network.isolated_subnet_ids, keys.arn, config.data, config.log_retention_days
+                network.vpc_id, network.isolated_subnet_ids, keys.arn, config.data, config.log_retention_days, bounds
             ),
             child,
         )
@@ -97,7 +102,7 @@ class Platform(pulumi.ComponentResource):
             child,
         )
         cluster = Cluster(label, ClusterArgs(config.spot, config.insights, config.log_retention_days, keys.arn), child)
-        certificates = Certificates(label, stack.name, keys.arn, child) if config.service_tls else None
+        certificates = Certificates(label, stack.name, keys.arn, bounds, child) if config.service_tls else None
         operations = Operations(
             label,
             OperationsArgs(
@@ -116,6 +121,22 @@ class Platform(pulumi.ComponentResource):
         empty = pulumi.Output.from_input("")
         hosts = databases.hosts
         self.masters = {database: host.master_secret_arn for database, host in hosts.items()}
+        self.platform_bounds = bounds
+        self.bounds = app_bounds(
+            f"{label}-app",
+            place,
+            stack.name,
+            AppReach(
+                keys.arn,
+                stream.cluster_arn,
+                cluster.arn,
+                cluster.name,
+                {database: host.resource_id for database, host in hosts.items()},
+                self.masters,
+                config.previews,
+            ),
+            child,
+        )
         self.outputs = PlatformOutputs(
             account_id=account_id,
             domain=pulumi.Output.from_input(config.domain),
@@ -142,7 +163,7 @@ class Platform(pulumi.ComponentResource):
             connect_role_arn=certificates.role_arn if certificates else empty,
             notices_arn=operations.notices_arn,
             preview_runner_name=pulumi.Output.from_input(preview_runner_name(stack.name) if config.previews else ""),
-            preview_boundary_arn=boundary(f"{label}-preview", stack.region, account_id, keys.arn, child)
+            preview_boundary_arn=preview_boundary(f"{label}-preview", place, keys.arn, child)
             if config.previews
             else empty,
             repository_urls=urls,

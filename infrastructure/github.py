@@ -6,11 +6,14 @@ request's code runs with. An environment's own protection rules (branches, revie
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pulumi
 import pulumi_aws as aws
 
 from infrastructure.config import EnvironmentStack, GithubSettings
+from infrastructure.deploy_access import DEPLOY_PARTS, deploy_statements
+from infrastructure.deploy_bounds import DeployReach, state_aliases
 from infrastructure.outputs import PlatformOutputs
 from infrastructure.preview.settings import KEY_ALIAS, state_bucket
 from infrastructure.preview_access import PreviewReach, preview_statements
@@ -18,22 +21,18 @@ from infrastructure.preview_state import PreviewState
 from infrastructure.roles import Statement, document
 
 Text = pulumi.Input[str]
+Statements = pulumi.Input[Sequence[Statement]]
 ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
+READS = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 # Longer than the longest job.
 SESSION_SECONDS = 2 * 60 * 60
 PREVIEW_ENVIRONMENTS = ("preview", "preview-fork")
-# What the program is made of. IAM is apart: see `deploy_statements`.
-SERVICES = (
-    "acm", "acm-pca", "application-autoscaling", "budgets", "cloudwatch", "ec2", "ecr", "ecs",
-    "elasticloadbalancing", "kafka",
-    "kms", "lambda", "logs", "rds", "route53", "s3", "secretsmanager", "servicediscovery", "sns", "tag", "wafv2",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class GithubArgs:
-    """`repository`: `owner/name`. `makes_provider`: an account has one OIDC provider for GitHub, made by one stack.
+    """`makes_provider`: an account has one OIDC provider for GitHub, made by one stack.
 
     `preview`: where this environment takes previews.
     """
@@ -42,6 +41,8 @@ class GithubArgs:
     environment: str
     account_id: Text
     makes_provider: bool
+    deploy: Mapping[str, Statements]
+    look: Statements
     preview: PreviewReach | None = None
 
 
@@ -53,18 +54,15 @@ class Github(pulumi.ComponentResource):
         self.child = pulumi.ResourceOptions(parent=self)
         self.args = args
         self.provider_arn = self.find_provider(name)
+        looks = f"{args.environment}-preview"
         role_arns = {
-            args.environment: self.role(name, "deploy", (args.environment,), deploy_statements(args.account_id)),
-            f"{args.environment}-preview": self.role(
-                name,
-                "look",
-                (f"{args.environment}-preview",),
-                look_statements(),
-                managed="arn:aws:iam::aws:policy/ReadOnlyAccess",
-            ),
+            args.environment: self.role(name, "deploy", (args.environment,), args.deploy),
+            looks: self.role(name, "look", (looks,), {"data": args.look}, managed=[READS]),
         }
         if args.preview is not None:
-            role_arns["preview"] = self.preview_role(name, args.preview)
+            # Its policy is its boundary too: whatever else is attached one day opens nothing.
+            own = {"all": preview_statements(args.preview)}
+            role_arns["preview"] = self.role(name, "preview", PREVIEW_ENVIRONMENTS, own, bounded=True)
         self.role_arns: Mapping[str, pulumi.Output[str]] = role_arns
         self.register_outputs({"role_arns": self.role_arns})
 
@@ -80,52 +78,97 @@ class Github(pulumi.ComponentResource):
         name: str,
         part: str,
         environments: Sequence[str],
-        statements: Sequence[Statement],
+        policies: Mapping[str, Statements],
         *,
-        managed: str | None = None,
-        boundary_arn: Text | None = None,
+        bounded: bool = False,
+        managed: Sequence[str] = (),
     ) -> pulumi.Output[str]:
+        """Its policies' names begin as its own: no deployment changes them. `bounded` by the one that it has."""
+        made = [
+            aws.iam.Policy(f"{name}-{part}-{label}", policy=document(statements), opts=self.child).arn
+            for label, statements in policies.items()
+        ]
         role = aws.iam.Role(
             f"{name}-{part}",
             assume_role_policy=document([trust(self.provider_arn, self.args.repository, environments)]),
             max_session_duration=SESSION_SECONDS,
-            permissions_boundary=boundary_arn,
+            permissions_boundary=made[0] if bounded else None,
             opts=self.child,
         )
         child = pulumi.ResourceOptions(parent=role)
-        if statements:
-            aws.iam.RolePolicy(f"{name}-{part}", role=role.id, policy=document(statements), opts=child)
-        for arn in [each for each in (managed, boundary_arn) if each is not None]:
-            aws.iam.RolePolicyAttachment(f"{name}-{part}", role=role.name, policy_arn=arn, opts=child)
+        attached: list[Text] = [*managed, *made]
+        for index, arn in enumerate(attached):
+            aws.iam.RolePolicyAttachment(f"{name}-{part}-{index}", role=role.name, policy_arn=arn, opts=child)
         return role.arn
-
-    def preview_role(self, name: str, reach: PreviewReach) -> pulumi.Output[str]:
-        # Its policy is its boundary too: whatever else is attached one day opens nothing.
-        policy = aws.iam.Policy(f"{name}-preview", policy=document(preview_statements(reach)), opts=self.child)
-        return self.role(name, "preview", PREVIEW_ENVIRONMENTS, [], boundary_arn=policy.arn)
 
 
 def open_to_github(
-    settings: GithubSettings, stack: EnvironmentStack, platform: PlatformOutputs, opts: pulumi.ResourceOptions
+    settings: GithubSettings,
+    stack: EnvironmentStack,
+    platform: PlatformOutputs,
+    boundary_arns: Sequence[Text],
+    opts: pulumi.ResourceOptions,
 ) -> dict[str, pulumi.Output[str]]:
     """The roles' ARNs, for the variables of GitHub's environments."""
-    reach = None
+    state = None
     if stack.config.previews:
         bucket = platform.account_id.apply(lambda account: state_bucket(account, stack.region))
         state = PreviewState("preview-state", bucket, KEY_ALIAS, opts)
-        reach = PreviewReach(
-            region=stack.region,
-            account_id=platform.account_id,
-            cluster_name=platform.cluster_name,
-            stream_arn=platform.stream_arn,
-            data_key_arn=platform.key_arn,
-            boundary_arn=platform.preview_boundary_arn,
-            runner_name=platform.preview_runner_name,
-            state_bucket_arn=state.bucket_arn,
-            state_key_arn=state.key_arn,
-        )
-    args = GithubArgs(settings.repository, stack.name, platform.account_id, settings.makes_provider, reach)
+    reach = reach_of_deployment(settings, stack, platform, boundary_arns, state)
+    args = GithubArgs(
+        settings.repository,
+        stack.name,
+        platform.account_id,
+        settings.makes_provider,
+        {part: reach.apply(partial(deploy_statements, part=part)) for part in DEPLOY_PARTS},
+        look_statements(settings.state_bucket, state_aliases(stack.name, stack.config.images_from)),
+        reach_of_previews(stack, platform, state) if state else None,
+    )
     return dict(Github("github", args, opts).role_arns)
+
+
+def reach_of_deployment(
+    settings: GithubSettings,
+    stack: EnvironmentStack,
+    platform: PlatformOutputs,
+    boundary_arns: Sequence[Text],
+    state: PreviewState | None,
+) -> pulumi.Output[DeployReach]:
+    config = stack.config
+    zone = aws.route53.get_zone_output(name=config.zone_name, private_zone=False)
+    return pulumi.Output.all(
+        account_id=platform.account_id,
+        zone_id=zone.zone_id,
+        key_arn=platform.key_arn,
+        boundary_arns=pulumi.Output.all(*boundary_arns),
+        preview_state=pulumi.Output.all(*([state.bucket_arn, state.key_arn] if state else [])),
+    ).apply(
+        lambda known: DeployReach(
+            environment=stack.name,
+            region=stack.region,
+            domain=config.domain,
+            state_bucket=settings.state_bucket,
+            takes_from=config.images_from or "",
+            proxies_tls=config.service_tls,
+            keeps_data=config.data.deletion_protection,
+            **known,
+        )
+    )
+
+
+def reach_of_previews(stack: EnvironmentStack, platform: PlatformOutputs, state: PreviewState) -> PreviewReach:
+    return PreviewReach(
+        region=stack.region,
+        account_id=platform.account_id,
+        cluster_name=platform.cluster_name,
+        listener_arn=platform.listener_arn,
+        stream_arn=platform.stream_arn,
+        data_key_arn=platform.key_arn,
+        boundary_arn=platform.preview_boundary_arn,
+        runner_name=platform.preview_runner_name,
+        state_bucket_arn=state.bucket_arn,
+        state_key_arn=state.key_arn,
+    )
 
 
 def trust(provider_arn: Text, repository: str, environments: Sequence[str]) -> Statement:
@@ -143,59 +186,25 @@ def trust(provider_arn: Text, repository: str, environments: Sequence[str]) -> S
     }
 
 
-def deploy_statements(account_id: Text) -> list[Statement]:
-    """The services that the program uses, whole; of IAM, roles and policies in the program's own patterns.
-
-    It may not change itself, nor the roles beside it, nor make users and keys: that is for a person.
-    """
-
-    def iam(rest: str) -> pulumi.Output[str]:
-        return pulumi.Output.concat("arn:aws:iam::", account_id, f":{rest}")
-
-    return [
-        {"Sid": "Services", "Effect": "Allow", "Action": [f"{service}:*" for service in SERVICES], "Resource": "*"},
-        {
-            "Sid": "Roles",
-            "Effect": "Allow",
-            "Action": [
-                "iam:AttachRolePolicy", "iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:CreateRole",
-                "iam:CreateServiceLinkedRole", "iam:DeletePolicy", "iam:DeletePolicyVersion", "iam:DeleteRole",
-                "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:PassRole", "iam:PutRolePermissionsBoundary",
-                "iam:PutRolePolicy", "iam:TagPolicy", "iam:TagRole", "iam:UntagPolicy", "iam:UntagRole",
-                "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
-            ],
-            "Resource": [iam("role/*"), iam("policy/*")],
-        },
-        {"Sid": "Look", "Effect": "Allow", "Action": ["iam:Get*", "iam:List*"], "Resource": "*"},
-        {
-            # A deployment makes places for data and secrets; what lies in them is not its to read.
-            "Sid": "NoData",
-            "Effect": "Deny",
-            "Action": ["secretsmanager:GetSecretValue", "rds-db:connect", "kafka-cluster:*"],
-            "Resource": "*",
-        },
-        {
-            # What GitHub may do is changed by a person with rights of their own, never by a deployment.
-            "Sid": "NotItself",
-            "Effect": "Deny",
-            "NotAction": ["iam:Get*", "iam:List*"],
-            "Resource": [iam("role/github-*"), iam("policy/github-*"), iam(f"oidc-provider/{ISSUER}")],
-        },
-    ]  # fmt: skip
-
-
-def look_statements() -> list[Statement]:
+def look_statements(bucket: str, aliases: Sequence[str]) -> list[Statement]:
     """ReadOnlyAccess reads no secret's value; here is what it reads of people, and what a state is read with."""
     return [
         {
             "Sid": "NoData",
             "Effect": "Deny",
             "Action": [
-                "secretsmanager:GetSecretValue", "ssm:GetParameter*", "logs:GetLogEvents", "logs:FilterLogEvents",
-                "logs:StartQuery", "logs:GetQueryResults", "rds:DownloadDBLogFilePortion", "rds-db:connect",
-                "kafka-cluster:*",
+                "secretsmanager:*GetSecretValue", "ssm:GetParameter*", "logs:GetLogEvents", "logs:FilterLogEvents",
+                "logs:GetLogRecord", "logs:StartLiveTail", "logs:StartQuery", "logs:GetQueryResults",
+                "rds:DownloadDBLogFilePortion", "rds:DownloadCompleteDBLogFile", "rds-db:connect", "kafka-cluster:*",
             ],
             "Resource": "*",
+        },
+        # Of objects the states' alone: balancers' logs tell who asked for whom.
+        {
+            "Sid": "NoObjects",
+            "Effect": "Deny",
+            "Action": "s3:GetObject*",
+            **({"NotResource": f"arn:aws:s3:::{bucket}/.pulumi/*"} if bucket else {"Resource": "*"}),
         },
         {
             # Of states by their alias alone, never the data's.
@@ -203,6 +212,6 @@ def look_statements() -> list[Statement]:
             "Effect": "Allow",
             "Action": "kms:Decrypt",
             "Resource": "*",
-            "Condition": {"ForAnyValue:StringLike": {"kms:ResourceAliases": "alias/patient-management/state*"}},
+            "Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": list(aliases)}},
         },
     ]  # fmt: skip

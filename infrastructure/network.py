@@ -8,7 +8,7 @@ import pulumi_awsx as awsx
 
 from infrastructure import layout
 from infrastructure.groups import group, open_egress, open_ingress, ready
-from infrastructure.roles import role_of_service
+from infrastructure.roles import Bounds, role_of_service
 
 HTTPS = 443
 # What tasks call. S3 has a gateway endpoint of its own, free of charge.
@@ -25,6 +25,7 @@ class NetworkArgs:
     log_retention_days: int
     key_arn: pulumi.Input[str]
     log_group_name: str
+    bounds: Bounds
 
 
 class Network(pulumi.ComponentResource):
@@ -94,6 +95,7 @@ class Network(pulumi.ComponentResource):
                 ]
             },
             child,
+            args.bounds,
         )
         aws.ec2.FlowLog(
             f"{name}-flows",

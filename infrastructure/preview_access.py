@@ -5,17 +5,18 @@ from each other here, only from everything else; docs/previews.md says so.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 
+from infrastructure.boundary import PULLS, STACK_TAG, allow
+from infrastructure.config import PROJECT
 from infrastructure.roles import PREVIEW_PATH, Statement
 
 Text = pulumi.Input[str]
-STACK_TAG = "patient-management:stack"
 OURS = {"StringLike": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"}}
 ASKED = {"StringLike": {f"aws:RequestTag/{STACK_TAG}": "pr-*"}}
-PROJECT = "patient-management"
+# A tag is put on what has none yet, or is a preview's already: nothing of another's becomes a preview's by it.
+TAGGED = {**ASKED, "StringLikeIfExists": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class PreviewReach:
     region: str
     account_id: Text
     cluster_name: Text
+    listener_arn: Text
     stream_arn: Text
     data_key_arn: Text
     boundary_arn: Text
@@ -34,20 +36,11 @@ class PreviewReach:
 
 
 def preview_statements(reach: PreviewReach) -> list[Statement]:
-    return [*state(reach), *tasks(reach), *doors(reach), *roles(reach), *things(reach), *looks()]
+    return [*state(reach), *things(reach), *doors(reach), *roles(reach), *looks()]
 
 
 def arn(reach: PreviewReach, service: str, *rest: Text) -> pulumi.Output[str]:
     return pulumi.Output.concat(f"arn:aws:{service}:{reach.region}:", reach.account_id, ":", *rest)
-
-
-def allow(actions: list[str], resource: Any, condition: dict[str, Any] | None = None) -> Statement:
-    return {
-        "Effect": "Allow",
-        "Action": actions,
-        "Resource": resource,
-        **({"Condition": condition} if condition else {}),
-    }
 
 
 def state(reach: PreviewReach) -> list[Statement]:
@@ -61,21 +54,42 @@ def state(reach: PreviewReach) -> list[Statement]:
     ]
 
 
-def tasks(reach: PreviewReach) -> list[Statement]:
-    services = arn(reach, "ecs", "service/", reach.cluster_name, "/pr-*")
+def things(reach: PreviewReach) -> list[Statement]:
+    """All that a thing of its own can be asked, where its ARN has its name. One statement: AWS counts characters."""
+    topics = pulumi.Output.from_input(reach.stream_arn).apply(lambda text: text.replace(":cluster/", ":topic/", 1))
+    own = [
+        arn(reach, "ecs", "service/", reach.cluster_name, "/pr-*"),
+        arn(reach, "ecs", "task-definition/pr-*"),
+        arn(reach, "ecr", "repository/preview/*"),
+        arn(reach, "lambda", "function:", reach.runner_name),
+        arn(reach, "logs", f"log-group:/{PROJECT}/pr-*"),
+        arn(reach, "secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/pr-*"),
+        pulumi.Output.concat(topics, "/pr-*"),
+    ]
+    actions = [
+        "ecr:*Image*",
+        "ecr:*Layer*",
+        "ecs:*eService",
+        "ecs:TagResource",
+        # MSK makes a topic in its caller's name. Nothing here reads or writes what is in one.
+        "kafka-cluster:*Topic*",
+        "kafka:*Topic",
+        "lambda:InvokeFunction",
+        "logs:*KmsKey",
+        "logs:*Log*",
+        "logs:*RetentionPolicy",
+        "logs:*Tag*",
+        "secretsmanager:*Secret*",
+        "secretsmanager:GetResourcePolicy",
+        "secretsmanager:TagResource",
+    ]
+    through_secrets = {"StringEquals": {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}}
     return [
-        # These three name no resource by their nature.
-        allow(
-            ["ecs:RegisterTaskDefinition", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition"],
-            "*",
-        ),
-        allow(["ecs:CreateService", "ecs:UpdateService", "ecs:DeleteService"], services),
-        allow(
-            ["ecs:TagResource"],
-            [services, arn(reach, "ecs", "task-definition/pr-*")],
-        ),
-        allow(["lambda:InvokeFunction"], arn(reach, "lambda", "function:", reach.runner_name)),
-        allow(["servicediscovery:CreateHttpNamespace", "servicediscovery:TagResource"], "*", ASKED),
+        allow(actions, own),
+        allow(PULLS, arn(reach, "ecr", f"repository/{PROJECT}/*")),
+        allow(["kms:Decrypt", "kms:GenerateDataKey"], reach.data_key_arn, through_secrets),
+        allow(["kafka:ListTopics", "kafka:Describe*", "kafka-cluster:Connect"], reach.stream_arn),
+        allow(["servicediscovery:CreateHttpNamespace", "servicediscovery:TagResource"], "*", TAGGED),
         allow(["servicediscovery:DeleteNamespace"], "*", OURS),
     ]
 
@@ -83,11 +97,16 @@ def tasks(reach: PreviewReach) -> list[Statement]:
 def doors(reach: PreviewReach) -> list[Statement]:
     """A rule on the shared listener, a target group, security groups: made with the tag, changed by it."""
     group, rule = arn(reach, "ec2", "security-group/*"), arn(reach, "ec2", "security-group-rule/*")
-    balancing = ["CreateRule", "CreateTargetGroup", "AddTags"]
+    listener = pulumi.Output.from_input(reach.listener_arn)
+    entries = listener.apply(lambda text: text.replace(":listener/", ":listener-rule/", 1) + "/*")
+    targets = arn(reach, "elasticloadbalancing", "targetgroup/pr-*")
     made = {"StringLike": {"ec2:CreateAction": "*SecurityGroup*"}}
     return [
-        allow([f"elasticloadbalancing:{action}" for action in balancing], "*", ASKED),
-        allow(["elasticloadbalancing:Delete*", "elasticloadbalancing:Modify*"], "*", OURS),
+        # Which host a rule takes is nothing that IAM can see.
+        allow(["elasticloadbalancing:CreateRule"], listener, ASKED),
+        allow(["elasticloadbalancing:CreateTargetGroup"], targets, ASKED),
+        allow(["elasticloadbalancing:AddTags"], [entries, targets], TAGGED),
+        allow(["elasticloadbalancing:Delete*", "elasticloadbalancing:Modify*"], [entries, targets], OURS),
         allow(["ec2:CreateSecurityGroup"], group, ASKED),
         allow(["ec2:CreateSecurityGroup"], arn(reach, "ec2", "vpc/*")),
         allow(["ec2:*SecurityGroup*"], group, OURS),
@@ -105,42 +124,23 @@ def roles(reach: PreviewReach) -> list[Statement]:
         allow(["iam:CreateRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"], path, bounded),
         allow(["iam:DeleteRole", "iam:Get*", "iam:List*", "iam:TagRole"], path),
         allow(["iam:PassRole"], path, {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}),
-        allow(["iam:ListRoles"], "*"),
-    ]
-
-
-def things(reach: PreviewReach) -> list[Statement]:
-    secrets = arn(reach, "secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/pr-*")
-    logs = arn(reach, "logs", f"log-group:/{PROJECT}/pr-*")
-    topics = pulumi.Output.from_input(reach.stream_arn).apply(lambda text: text.replace(":cluster/", ":topic/", 1))
-    through_secrets = {"StringEquals": {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}}
-    repositories = arn(reach, "ecr", "repository/preview/*")
-    pulls = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    return [
-        # All that a thing of its own can be asked.
-        allow(["secretsmanager:*"], secrets),
-        allow(["logs:*"], logs),
-        allow(["kafka:*Topic"], pulumi.Output.concat(topics, "/pr-*")),
-        allow(["ecr:*Image", "ecr:*Images", "ecr:*Layer*"], repositories),
-        allow(pulls, arn(reach, "ecr", f"repository/{PROJECT}/*")),
-        allow(["kms:Decrypt", "kms:GenerateDataKey"], reach.data_key_arn, through_secrets),
-        allow(["kafka:ListTopics", "kafka:Describe*"], reach.stream_arn),
     ]
 
 
 def looks() -> list[Statement]:
-    """What names no resource, and tells of names alone."""
+    """What names no resource by its nature."""
     return [
         allow(
             [
-                "ec2:DescribeSecurityGroup*",
-                "ec2:DescribeVpcs",
-                "ec2:DescribeNetworkInterfaces",
+                "ec2:Describe*",
                 "ecr:DescribeRepositories",
                 "ecr:GetAuthorizationToken",
+                # A definition alone runs nothing: that takes a service, and the right to hand over its roles.
+                "ecs:*TaskDefinition",
                 "ecs:Describe*",
                 "ecs:List*",
                 "elasticloadbalancing:Describe*",
+                "iam:ListRoles",
                 "logs:DescribeLogGroups",
                 "servicediscovery:Get*",
                 "servicediscovery:List*",

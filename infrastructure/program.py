@@ -12,6 +12,7 @@ from infrastructure.foundation import Platform, PlatformArgs
 from infrastructure.github import open_to_github
 from infrastructure.images import BuildArgs, Images, ImageSet, source_tag, taken_over
 from infrastructure.outputs import PlatformRef
+from infrastructure.roles import PREVIEW_PATH, Bounds
 from infrastructure.source import IMAGES, source_digest
 
 # A sweep finds by it what a stack that is no more has left.
@@ -48,8 +49,9 @@ def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) ->
         urls = platform.outputs.repository_urls
         tag = partial(source_tag, life=config.images_life)
         images = Images("images", IMAGES, BuildArgs(urls, urls, True, tag), opts).set
-    app = App("app", AppArgs(stack, platform.outputs, images, platform.masters), opts)
-    roles = open_to_github(config.github, stack, platform.outputs, opts) if config.github else {}
+    app = App("app", AppArgs(stack, platform.outputs, images, platform.bounds, platform.masters), opts)
+    boundaries = [platform.bounds.boundary_arn, platform.platform_bounds.boundary_arn]
+    roles = open_to_github(config.github, stack, platform.outputs, boundaries, opts) if config.github else {}
     return {
         "url": app.url,
         "images": images.exported(),
@@ -76,7 +78,8 @@ async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> d
     ).set
     unchanged = taken_over(base.images, tuple(image for image in IMAGES if image not in changed))
     images = ImageSet({**unchanged.refs, **built.refs}, {**unchanged.sources, **built.sources})
-    app = App("app", AppArgs(stack, base.outputs, images, {}), opts)
+    bounds = Bounds(PREVIEW_PATH, base.outputs.preview_boundary_arn, base.outputs.account_id)
+    app = App("app", AppArgs(stack, base.outputs, images, bounds, {}), opts)
     return {
         "url": app.url,
         "sign_in": app.sign_in,

@@ -1,7 +1,7 @@
 """The release: a one-off task inside `pulumi up`, before services roll, started and awaited by a runner."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,7 @@ class RunnerArgs:
     release_log_name: str
     passes: Sequence[Text]
     log_retention_days: int
+    bounds: Bounds
 
 
 class Runner(pulumi.ComponentResource):
@@ -164,7 +165,9 @@ class Runner(pulumi.ComponentResource):
             kms_key_id=args.platform.key_arn,
             opts=child,
         )
-        role = role_of_service(name, "lambda.amazonaws.com", {"run": runner_statements(args, log.arn)}, child)
+        # Lambda names no account when it takes a role on.
+        bounds = replace(args.bounds, account_id=None)
+        role = role_of_service(name, "lambda.amazonaws.com", {"run": runner_statements(args, log.arn)}, child, bounds)
         platform = args.platform
         self.function = aws.lambda_.Function(
             name,

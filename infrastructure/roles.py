@@ -8,8 +8,12 @@ import pulumi
 import pulumi_aws as aws
 
 Statement = Mapping[str, Any]
-# Previews' roles lie under a path of their own, so that a rule can name them all and no other.
+# Roles lie under paths of their own, so that a rule can name an environment's, or all previews', and no other.
 PREVIEW_PATH = "/preview/"
+
+
+def environment_path(environment: str) -> str:
+    return f"/patient-management/{environment}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +32,19 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`account_id`: the service takes the role on only for that account (the confused deputy)."""
+    """The most that a role may ever do, and its path.
 
+    `account_id`: the service takes the role on only for that account (the confused deputy).
+    """
+
+    path: str
+    boundary_arn: pulumi.Input[str]
     account_id: pulumi.Input[str] | None = None
-    path: str = "/"
-    boundary_arn: pulumi.Input[str] | None = None
 
 
-UNBOUND = Bounds()
-
-
-def document(statements: Sequence[Statement]) -> pulumi.Output[str]:
+def document(statements: pulumi.Input[Sequence[Statement]]) -> pulumi.Output[str]:
     """A policy's JSON. What the statements name may be outputs."""
-    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)}, sort_keys=True)
+    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True)
 
 
 def role_of_service(
@@ -48,7 +52,7 @@ def role_of_service(
     principal: str,
     policies: Mapping[str, Sequence[Statement]],
     opts: pulumi.ResourceOptions,
-    bounds: Bounds = UNBOUND,
+    bounds: Bounds,
     *,
     managed: Sequence[str] = (),
 ) -> Role:

@@ -18,9 +18,11 @@ class Paper:
         if kind.startswith(REMOTE):
             return make_vpc(name, inputs, self.child)
         label = str(inputs.get("name") or inputs.get("family") or name)
+        if kind == "aws:s3/bucket:Bucket":
+            label = str(inputs.get("bucket", name))
         service = kind.split("/")[0].removeprefix("aws:")
         outputs = {"arn": f"arn:aws:{service}:{REGION}:{ACCOUNT}:{label}", "name": label, **inputs}
-        outputs |= more(kind, name, label)
+        outputs |= more(kind, name, label, str(inputs.get("path", "/")))
         if kind.startswith("docker-build:"):
             # By digest, in the repository that it is pushed to.
             outputs["ref"] = f"{inputs['tags'][0].rpartition(':')[0]}@sha256:{'0' * 64}"
@@ -47,7 +49,7 @@ class Paper:
         raise KeyError(f"nobody answers {function}")
 
 
-def more(kind: str, name: str, label: str) -> dict[str, Any]:
+def more(kind: str, name: str, label: str, path: str) -> dict[str, Any]:
     """What AWS adds to what it was given, where the program reads it."""
     arn = f"arn:aws:%s:{REGION}:{ACCOUNT}:%s"
     match kind.rpartition(":")[2]:
@@ -83,11 +85,15 @@ def more(kind: str, name: str, label: str) -> dict[str, Any]:
         case "Record":
             return {"fqdn": name}
         case "Bucket":
-            return {"bucket": name, "arn": f"arn:aws:s3:::{name}"}
+            return {"id": label, "bucket": label, "arn": f"arn:aws:s3:::{label}"}
         case "TaskDefinition":
             return {"arn": arn % ("ecs", f"task-definition/{label}:1"), "revision": 1}
         case "Invocation":
             return {"result": json.dumps({"ran": []})}
+        case "Listener":
+            return {"arn": arn % ("elasticloadbalancing", f"listener/app/{name}")}
         case "Role":
-            return {"arn": f"arn:aws:iam::{ACCOUNT}:role/{name}"}
+            return {"arn": f"arn:aws:iam::{ACCOUNT}:role{path}{name}"}
+        case "Policy" if "iam/" in kind:
+            return {"arn": f"arn:aws:iam::{ACCOUNT}:policy{path}{name}"}
     return {}

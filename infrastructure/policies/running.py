@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infrastructure import limits
+from infrastructure.policies.nameless import NAMELESS
 from infrastructure.policies.rule import Props, Rule, demand
 
 TASK = "aws:ecs/taskDefinition:TaskDefinition"
 BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 LISTENER = "aws:lb/listener:Listener"
 POLICIES = ("aws:iam/policy:Policy", "aws:iam/rolePolicy:RolePolicy")
+ROLE = "aws:iam/role:Role"
 OPEN_PORTS = {80, 443}
 SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "ENCRYPTION_KEY")
 
@@ -72,8 +74,16 @@ def admin(props: Props) -> Iterator[str]:
             if action == "*" or action.endswith(":*"):
                 yield f"{action} is allowed"
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-        if "*" in resources and actions != ["ecr:GetAuthorizationToken"]:
-            yield f"{', '.join(actions)} on every resource"
+        named = [action for action in actions if action not in NAMELESS]
+        if "*" in resources and named and not statement.get("Condition"):
+            yield f"{', '.join(named)} on every resource"
+
+
+def bounded(props: Props) -> Iterator[str]:
+    """GitHub's roles are apart: what they may is no deployment's to write."""
+    trusts = [statement["Principal"] for statement in (loads(props.get("assumeRolePolicy")) or {}).get("Statement", [])]
+    if any("Service" in principal for principal in trusts) and not props.get("permissionsBoundary"):
+        yield "no boundary"
 
 
 def fargate(props: Props) -> Iterator[str]:
@@ -204,4 +214,5 @@ RUNNING_RULES: tuple[Rule, ...] = (
         "nobody may do everything",
         admin,
     ),
+    Rule("role-bounded", ("PM.12",), (ROLE,), "what an AWS service takes on has an upper bound", bounded),
 )

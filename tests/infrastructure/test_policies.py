@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from infrastructure.plan.record import Recording, Resource
+from infrastructure.plan.configuration import read_config
+from infrastructure.plan.paper import Paper
+from infrastructure.plan.record import Recording, Resource, record
 from infrastructure.policies.data import DATA_RULES
 from infrastructure.policies.pack import Finding, examine, examine_resources, examine_stack, policies
 from infrastructure.policies.running import RUNNING_RULES
@@ -80,11 +82,28 @@ BROKEN: dict[str, Break] = {
     "notices-encrypted": without("kmsMasterKeyId"),
     "secret-key": without("kmsKeyId"),
     "least-privilege": statement(Action="kms:*", Resource="*"),
+    "role-bounded": without("permissionsBoundary"),
 }
 
 
 def test_every_stack_passes_every_rule(stacks: dict[str, Recording]) -> None:
     assert {name: examine(stack) for name, stack in stacks.items()} == {name: [] for name in stacks}
+
+
+def test_an_environment_open_to_github_passes_every_rule() -> None:
+    github = {"patient-management:github": json.dumps({"repository": "a/b", "state-bucket": "states"})}
+    opened = record("dev", read_config("dev") | github, Paper())
+    assert {each.name for each in opened.of("aws:iam/role:Role")} >= {"github-deploy", "github-look", "github-preview"}
+    assert examine(opened) == []
+
+
+@pytest.mark.parametrize("action", ["kms:Decrypt", "s3:GetObject", "secretsmanager:GetSecretValue", "ecs:RunTask"])
+def test_on_every_resource_stands_only_what_names_none(dev: Recording, action: str) -> None:
+    whole = dev.one("aws:iam/rolePolicy:RolePolicy", "dev-gateway-execution-start")
+    given = changed(whole, statement(Action=[action, "ecr:GetAuthorizationToken"], Resource="*"))
+    assert [finding.message for finding in examine_resources([given])] == [
+        f"[IAM.1, IAM.21, HIPAA.Security-IAMPolicyNoStatementsWithAdminAccess] {action} on every resource"
+    ]
 
 
 def test_every_rule_has_its_broken_resource() -> None:

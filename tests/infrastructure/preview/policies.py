@@ -2,10 +2,11 @@
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-Context = Mapping[str, str]
+# A key with several values has them in a list.
+Context = Mapping[str, Any]
 
 
 def allowed(documents: Iterable[Any], action: str, resource: str, context: Context | None = None) -> bool:
@@ -20,32 +21,54 @@ def applies(statement: Any, action: str, resource: str, context: Context) -> boo
         named = not any(matches(pattern.lower(), action.lower()) for pattern in listed(statement["NotAction"]))
     else:
         named = any(matches(pattern.lower(), action.lower()) for pattern in listed(statement["Action"]))
-    placed = any(matches(pattern, resource) for pattern in listed(statement["Resource"]))
-    return (
-        named
-        and placed
-        and all(holds(operator, keys, context) for operator, keys in statement.get("Condition", {}).items())
-    )
+    if "NotResource" in statement:
+        placed = not any(matches(pattern, resource) for pattern in listed(statement["NotResource"]))
+    else:
+        placed = any(matches(pattern, resource) for pattern in listed(statement["Resource"]))
+    return named and placed and meets(statement.get("Condition", {}), context)
 
 
-def holds(operator: str, keys: Mapping[str, Any], context: Context) -> bool:
-    """Raises KeyError for an operator that it does not know: no condition passes because nobody looked."""
-    operator = operator.removeprefix("ForAnyValue:")
-    compare = {
-        "StringEquals": lambda pattern, value: pattern == value,
-        "ArnEquals": matches,
-        "StringLike": matches,
-    }[operator]
+def meets(condition: Mapping[str, Any], context: Context) -> bool:
     return all(
-        key in context and any(compare(pattern, context[key]) for pattern in listed(patterns))
+        holds(operator, key, patterns, context)
+        for operator, keys in condition.items()
         for key, patterns in keys.items()
     )
+
+
+def holds(operator: str, key: str, patterns: Any, context: Context) -> bool:
+    """Raises KeyError for an operator that it does not know: no condition passes because nobody looked."""
+    quantifier, _, rest = operator.rpartition(":")
+    base = rest.removesuffix("IfExists")
+    if base == "Null":
+        return (key not in context) == bool(patterns == "true")
+    if base == "StringNotEquals":
+        return key not in context or context[key] not in listed(patterns)
+    compare = COMPARE[base]
+    if key not in context:
+        # IAM takes "for all values" as met by none.
+        return rest.endswith("IfExists") or quantifier == "ForAllValues"
+    met = [any(compare(pattern, value) for pattern in listed(patterns)) for value in listed(context[key])]
+    return all(met) if quantifier == "ForAllValues" else any(met)
 
 
 def matches(pattern: str, value: str) -> bool:
     """IAM knows `*` and `?`, and no other wildcard."""
     assert not re.search(r"[\[\]]", pattern)
     return fnmatch.fnmatchcase(value, pattern)
+
+
+def equals(pattern: str, value: str) -> bool:
+    return pattern == value
+
+
+COMPARE: Mapping[str, Callable[[str, str], bool]] = {
+    "ArnEquals": matches,
+    "ArnLike": matches,
+    "Bool": equals,
+    "StringEquals": equals,
+    "StringLike": matches,
+}
 
 
 def listed(value: Any) -> list[Any]:
