@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from apps.billing.accounts import CURRENCY, Account
 from apps.kit.context import current_request_id, new_id
 from apps.kit.database import Connection
@@ -40,6 +42,43 @@ async def insert_account(connection: Connection, patient_id: str) -> Account | N
         patient_id,
         CURRENCY,
     )
+    return _account(row)
+
+
+async def insert_opened(
+    connection: Connection, caller: Caller, patient_id: str, request_id: str, method: str, request_hash: bytes
+) -> Account | None:
+    """Account, audit entry and answered request of a patient who had none, in one statement and so one transaction.
+
+    None, and nothing is written, where the patient has an account or the request id was used before.
+    """
+    try:
+        row = await connection.fetchrow(
+            """
+            WITH opened AS (
+                INSERT INTO account (account_id, patient_id, status, currency, version)
+                VALUES ($1, $2, 'active', $3, 1) ON CONFLICT (patient_id) DO NOTHING RETURNING *),
+            audited AS (
+                INSERT INTO audit (audit_id, action, account_id, subject, client_id, service_id, correlation_id)
+                SELECT $4::uuid, 'account.opened', account_id, $5::text, $6::text, $7::text, $8::text FROM opened),
+            answered AS (
+                INSERT INTO request (client_id, subject, request_id, method, request_hash, resource_id)
+                SELECT $6, $5, $9::text, $10::text, $11::bytea, account_id FROM opened)
+            SELECT * FROM opened""",
+            new_id(),
+            patient_id,
+            CURRENCY,
+            new_id(),
+            caller.actor.subject,
+            caller.actor.client_id,
+            caller.service.client_id,
+            current_request_id(),
+            request_id,
+            method,
+            request_hash,
+        )
+    except asyncpg.UniqueViolationError:
+        return None
     return _account(row)
 
 

@@ -38,6 +38,18 @@ async def test_patient_has_one_account_however_often_it_is_asked_for(billing: Cl
     assert await billing.create(patient, request_id, service="gateway", user="writer") == first
 
 
+async def test_account_of_a_new_patient_is_opened_at_once(billing: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look_first(*_: object) -> None:
+        raise AssertionError("the general case costs five statements and a transaction")
+
+    monkeypatch.setattr("apps.billing.service.open_account", look_first)
+    account = await billing.create(new_id(), new_id())
+    async with billing.database.connection() as connection:
+        for table, key in (("account", "account_id"), ("audit", "account_id"), ("request", "resource_id")):
+            query = f"SELECT count(*) FROM {table} WHERE {key} = $1"  # noqa: S608 - names of ours
+            assert await connection.fetchval(query, account.account_id) == 1
+
+
 async def test_calls_at_once_open_one_account(billing: Client) -> None:
     patient, request_id = new_id(), new_id()
     answers = await asyncio.gather(
