@@ -11,7 +11,7 @@ from apps.release import visitors
 from infrastructure import connections
 from infrastructure.access import Reach
 from infrastructure.config import EnvironmentStack, PreviewStack, Stack
-from infrastructure.edges import calls
+from infrastructure.edges import calls, in_order
 from infrastructure.groups import connect, group
 from infrastructure.images import ImageSet
 from infrastructure.locate import AwsLocate
@@ -91,6 +91,13 @@ class App(pulumi.ComponentResource):
             "password_arn": self.secrets[visitors.PASSWORD.name],
             "client_id": visitors.PREVIEW_CLIENT,
             "client_secret_arn": self.secrets[visitors.CLIENT_SECRET.name],
+        }
+
+    @property
+    def running(self) -> dict[str, dict[str, pulumi.Output[str]]]:
+        """What ECS runs, if it runs what was declared."""
+        return {
+            name: {"name": each.service_name, "definition": each.definition} for name, each in self.services.items()
         }
 
     def make_secret(self, variable: str) -> pulumi.Output[str]:
@@ -277,17 +284,3 @@ def replicas(entry: Service, stack: Stack) -> Replicas:
     if isinstance(stack, PreviewStack):
         return PREVIEW_REPLICAS
     return connections.replicas(entry, stack.config, production=stack.production)
-
-
-def in_order(services: Mapping[str, Service]) -> list[Service]:
-    """Who is called comes before who calls. Raises ValueError where services wait for each other in a ring."""
-    ordered: list[Service] = []
-    waiting = dict(services)
-    while waiting:
-        ready = [entry for entry in waiting.values() if not set(entry.calls) & set(waiting)]
-        if not ready:
-            raise ValueError(f"these services wait for each other: {', '.join(sorted(waiting))}")
-        for entry in ready:
-            ordered.append(entry)
-            del waiting[entry.name]
-    return ordered

@@ -40,3 +40,17 @@ def edges(services: Mapping[str, Service] = SERVICES, *, database_port: int, bro
         if entry.uses_broker:
             found.append(Edge(entry.name, BROKER, broker_port))
     return tuple(sorted(found))
+
+
+def in_order(services: Mapping[str, Service]) -> list[Service]:
+    """Who is called comes before who calls. Raises ValueError where services wait for each other in a ring."""
+    ordered: list[Service] = []
+    waiting = dict(services)
+    while waiting:
+        ready = [entry for entry in waiting.values() if not set(entry.calls) & set(waiting)]
+        if not ready:
+            raise ValueError(f"these services wait for each other: {', '.join(sorted(waiting))}")
+        for entry in ready:
+            ordered.append(entry)
+            del waiting[entry.name]
+    return ordered

@@ -54,6 +54,7 @@ def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) ->
     roles = open_to_github(config.github, stack, platform.outputs, boundaries, opts) if config.github else {}
     return {
         "url": app.url,
+        "services": app.running,
         "images": images.exported(),
         "platform": platform.outputs.exported(),
         "github_roles": roles,
@@ -82,6 +83,7 @@ async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> d
     app = App("app", AppArgs(stack, base.outputs, images, bounds, {}), opts)
     return {
         "url": app.url,
+        "services": app.running,
         "sign_in": app.sign_in,
         "images": images.exported(),
         "changed": list(changed),

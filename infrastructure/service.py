@@ -53,7 +53,10 @@ class ServiceArgs:
 
 
 class EcsService(pulumi.ComponentResource):
-    """Output: `service_name`. `after`: what must be there before it starts; children inherit no `depends_on`."""
+    """Outputs: `service_name`, and `definition`, its task's ARN.
+
+    `after`: what must be there before it starts; children inherit no `depends_on`.
+    """
 
     def __init__(
         self,
@@ -115,11 +118,12 @@ class EcsService(pulumi.ComponentResource):
             ),
         )
         self.service_name = service.name
+        self.definition = task.arn
         suffix = target.arn_suffix if target else None
         scale(name, args, service, suffix, self.child)
         if args.watched:
             watch_service(name, args, service, suffix, self.child)
-        self.register_outputs({"service_name": self.service_name})
+        self.register_outputs({"service_name": self.service_name, "definition": self.definition})
 
     def define(self, name: str, args: ServiceArgs, log: aws.cloudwatch.LogGroup) -> aws.ecs.TaskDefinition:
         entry = args.entry

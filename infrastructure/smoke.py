@@ -1,0 +1,153 @@
+"""`python -m infrastructure.smoke STACK`, after `pulumi up`: does what was brought up run, and does it answer?
+
+ECS takes a deployment that fails back to the one before, and is steady again: to `pulumi up` that may look like a
+success. So each service must run the very definition that the stack declared, and the address must answer for the
+services behind it.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+
+# Steady is what `pulumi up` waited for; a new address needs a while to be known.
+LIMIT_SECONDS = 300.0
+PAUSE_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+ANSWER_BYTES = 1024 * 1024
+DISCOVERY = "/.well-known/openid-configuration"
+# By the gateway from auth, from the patient service, and by the gateway itself, which lets nobody in without a token.
+QUESTIONS: Mapping[str, int] = {DISCOVERY: 200, "/fhir/R4/metadata": 200, "/api/patients": 401}
+
+
+class Broken(Exception):
+    """It is not what was brought up, and will not become it by waiting."""
+
+
+class NotYet(Exception):
+    """It is not there, and may come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """`definitions`: the task definition's ARN by the ECS service's name."""
+
+    url: str
+    cluster: str
+    region: str
+    definitions: Mapping[str, str]
+
+
+def read_running(outputs: Mapping[str, Any]) -> Running:
+    """From a stack's outputs. Raises Broken where it was brought up by a program that told less."""
+    try:
+        services = outputs["services"].values()
+        arn = outputs["platform"]["cluster_arn"]
+        definitions = {each["name"]: each["definition"] for each in services}
+        return Running(outputs["url"], arn, arn.split(":")[3], definitions)
+    except (KeyError, IndexError, AttributeError) as error:
+        raise Broken(f"the stack's outputs lack {error}: bring it up with this version first") from error
+
+
+def check_services(ecs: Any, running: Running) -> None:
+    """Raises Broken or NotYet. Ten services are what AWS describes at once."""
+    found = ecs.describe_services(cluster=running.cluster, services=sorted(running.definitions))
+    if found["failures"]:
+        raise Broken(f"not there: {', '.join(each['arn'] for each in found['failures'])}")
+    waits = [wait for each in found["services"] for wait in look(each, running.definitions[each["serviceName"]])]
+    if waits:
+        raise NotYet("; ".join(waits))
+
+
+def look(service: Mapping[str, Any], wanted: str) -> list[str]:
+    name = service["serviceName"]
+    primary = next((each for each in service["deployments"] if each["status"] == "PRIMARY"), None)
+    if primary is None:
+        return [f"{name} has no deployment"]
+    if primary["taskDefinition"] != wanted:
+        raise Broken(f"{name} runs {primary['taskDefinition']}, not {wanted}: the deployment was taken back")
+    if primary["rolloutState"] == "FAILED":
+        raise Broken(f"{name}: {primary.get('rolloutStateReason', 'its deployment failed')}")
+    if primary["rolloutState"] != "COMPLETED" or service["runningCount"] < service["desiredCount"]:
+        return [f"{name}: {primary['rolloutState']}, {service['runningCount']} of {service['desiredCount']} run"]
+    return []
+
+
+def check_answers(url: str) -> None:
+    """Raises Broken or NotYet."""
+    for path, wanted in QUESTIONS.items():
+        status, body = ask(url + path)
+        if status != wanted:
+            raise NotYet(f"{url}{path} answers {status}, not {wanted}")
+        if path == DISCOVERY and (issuer := read_issuer(body)) != url:
+            raise Broken(f"{url}{path} speaks for {issuer}, not for {url}")
+
+
+def ask(url: str) -> tuple[int, bytes]:
+    request = urllib.request.Request(url, headers={"User-Agent": "patient-management smoke"})  # noqa: S310 - the stack's own
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+            return answer.status, answer.read(ANSWER_BYTES)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code, b""
+    except OSError as error:
+        raise NotYet(f"{url} does not answer: {error}") from error
+
+
+def read_issuer(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["issuer"])
+    except (ValueError, KeyError, TypeError):
+        return "nobody"
+
+
+def wait_for(
+    check: Callable[[], None], limit_seconds: float = LIMIT_SECONDS, pause_seconds: float = PAUSE_SECONDS
+) -> None:
+    """Until it holds. Raises Broken, at the end of the time too, with what was last seen."""
+    end = time.monotonic() + limit_seconds
+    while True:
+        try:
+            return check()
+        except NotYet as error:
+            if time.monotonic() + pause_seconds > end:
+                raise Broken(f"after {limit_seconds:.0f} seconds: {error}") from error
+        time.sleep(pause_seconds)
+
+
+def read_outputs(stack: str) -> Mapping[str, Any]:
+    command = ["pulumi", "stack", "output", "--json", "--stack", stack]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Broken(f"{' '.join(command)}: {done.stderr.strip()}")
+    outputs: Mapping[str, Any] = json.loads(done.stdout)
+    return outputs
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m infrastructure.smoke", description=__doc__)
+    parser.add_argument("stack")
+    stack = parser.parse_args(arguments).stack
+    try:
+        running = read_running(read_outputs(stack))
+        ecs = boto3.client("ecs", region_name=running.region)
+        wait_for(lambda: check_services(ecs, running))
+        wait_for(lambda: check_answers(running.url))
+    except Broken as error:
+        print(f"smoke: {stack}: {error}", file=sys.stderr)
+        return 1
+    print(f"smoke: {stack} runs what was brought up, and {running.url} answers")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
