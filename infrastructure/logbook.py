@@ -66,7 +66,8 @@ def logbook(name: str, days: int, opts: pulumi.ResourceOptions, *, keep: bool) -
         ],
         opts=child,
     )
-    everything = pulumi.Output.concat(bucket.arn, "/*")
+    # Where balancers of this account write: another account's cannot fill it.
+    own = pulumi.Output.concat(bucket.arn, "/AWSLogs/", aws.get_caller_identity_output().account_id, "/*")
     policy = aws.s3.BucketPolicy(
         f"{name}-log",
         bucket=bucket.id,
@@ -77,7 +78,7 @@ def logbook(name: str, days: int, opts: pulumi.ResourceOptions, *, keep: bool) -
                     "Effect": "Allow",
                     "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
                     "Action": "s3:PutObject",
-                    "Resource": everything,
+                    "Resource": own,
                 },
                 tls_only(bucket),
             ]

@@ -138,13 +138,13 @@ def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class RunnerArgs:
-    """`families` that it may start, `passes`: the roles that it hands them, as ARNs or a pattern."""
+    """`definition_arn`: the release. `families` that it may start, `passes`: the roles for them, ARNs or a pattern."""
 
     mode: str
     function_name: str
     region: str
     platform: PlatformOutputs
-    family: str
+    definition_arn: Text
     families: Sequence[str]
     release_log_name: str
     passes: Sequence[Text]
@@ -182,7 +182,7 @@ class Runner(pulumi.ComponentResource):
             environment=aws.lambda_.FunctionEnvironmentArgs(
                 variables={
                     "CLUSTER": platform.cluster_arn,
-                    "FAMILY": args.family,
+                    "DEFINITION": args.definition_arn,
                     "LOG_GROUP": args.release_log_name,
                     "GROUPS": pulumi.Output.concat(platform.database_admin_group_id, ",", platform.apis_group_id),
                     "MODE": args.mode,

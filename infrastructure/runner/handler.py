@@ -47,22 +47,25 @@ def run(ecs: Any, logs: Any, environment: Mapping[str, str], event: Event) -> di
 
 
 def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
-    """The tasks to run, in order: (family, command)."""
+    """The tasks to run, in order: (definition, command).
+
+    The release's own by its ARN: the newest of a family is whoever's may register one.
+    """
     deleted = event.get("tf", {}).get("action") == "delete"
-    family = environment["FAMILY"]
+    release = environment["DEFINITION"]
     if environment["MODE"] == "environment":
         if set(event) - PULUMIS_OWN != {"action"} or event["action"] != "up":
             raise Refused(f"an environment's runner takes action: up, not {sorted(set(event) - PULUMIS_OWN)}")
-        return [] if deleted else [(family, ["up"])]
+        return [] if deleted else [(release, ["up"])]
     if event == {"action": "list"}:
-        return [(family, ["list"])]
+        return [(release, ["list"])]
     number = preview_number(event)
     prefix = f"pr_{number}_"
     if deleted or event["action"] == "drop":
-        return [(family, ["drop", "--prefix", prefix])]
+        return [(release, ["drop", "--prefix", prefix])]
     # The base's own release makes the databases; the preview's code only ever signs in as their owner.
     return [
-        (family, ["databases", "--prefix", prefix]),
+        (release, ["databases", "--prefix", prefix]),
         (f"pr-{number}-release", ["migrate", "--prefix", prefix]),
     ]
 

@@ -193,3 +193,26 @@ def test_every_policy_fits_into_what_aws_takes(both: dict[str, Recording]) -> No
             role = each.inputs["role"]
             inline[role] = inline.get(role, 0) + len("".join(each.inputs["policy"].split()))
         assert max(inline.values()) <= 9_000, inline
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/github-deploy-1234567", {}),
+        ("iam:CreatePolicyVersion", f"arn:aws:iam::{ACCOUNT}:policy/patient-management/dev/patient-dev-app-1", {}),
+        ("iam:AddClientIDToOpenIDConnectProvider", f"arn:aws:iam::{ACCOUNT}:oidc-provider/any", {}),
+        ("iam:DeleteRolePermissionsBoundary", ROLE, {}),
+        ("secretsmanager:GetSecretValue", arn("secretsmanager", "secret:any"), {}),
+        ("kafka-cluster:ReadData", arn("kafka", "topic/any/1/patient"), {}),
+        ("rds-db:connect", arn("rds-db", "dbuser:db-1/patient"), {}),
+        ("kms:PutKeyPolicy", KEY, {}),
+        ("kms:ScheduleKeyDeletion", KEY, {}),
+        ("rds:DeleteDBInstance", arn("rds", "db:any"), {f"aws:ResourceTag/{TAG}": "prod"}),
+    ],
+)
+def test_whatever_a_deployments_role_is_given_one_day_stays_shut(
+    open_dev: Recording, action: str, resource: str, context: Any
+) -> None:
+    widest = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    assert not allowed([widest, *policies(open_dev, "deploy")], action, resource, context)
+    assert allowed([widest], action, resource, context)

@@ -17,7 +17,7 @@ from apps.release.secrets import fill_secrets
 from infrastructure.runner import handler
 
 pytestmark = pytest.mark.infrastructure
-BASE = {"CLUSTER": "c", "SUBNETS": "s", "GROUPS": "g", "FAMILY": "dev-release", "LOG_GROUP": "/release"}
+BASE = {"CLUSTER": "c", "SUBNETS": "s", "GROUPS": "g", "DEFINITION": "dev-release", "LOG_GROUP": "/release"}
 ENVIRONMENT = {**BASE, "MODE": "environment"}
 PREVIEW = {**BASE, "MODE": "preview"}
 TASK = "arn:aws:ecs:us-east-1:123456789012:task/c/1"

@@ -263,9 +263,17 @@ def test_no_policy_that_a_pull_request_writes_opens_what_its_boundary_shuts(
 )
 def test_runner_of_previews_refuses_what_is_no_number(event: dict[str, object]) -> None:
     with pytest.raises(Refused):
-        plan({"MODE": "preview", "FAMILY": "dev-release"}, event)
+        plan({"MODE": "preview", "DEFINITION": "dev-release"}, event)
 
 
 def test_runner_of_previews_names_only_the_previews_databases() -> None:
-    steps = plan({"MODE": "preview", "FAMILY": "dev-release"}, {"action": "drop", "pr": 1})
+    steps = plan({"MODE": "preview", "DEFINITION": "dev-release"}, {"action": "drop", "pr": 1})
     assert steps == [("dev-release", ["drop", "--prefix", "pr_1_"])]
+
+
+def test_no_definition_that_a_pull_request_registers_runs_as_the_bases_release(base: Recording) -> None:
+    release = base.one("aws:ecs/taskDefinition:TaskDefinition", "app-release").outputs["arn"]
+    runners = base.of("aws:lambda/function:Function")
+    assert {each.inputs["environment"]["variables"]["DEFINITION"] for each in runners} == {release}
+    assert release.endswith(":1")
+    assert len(runners) == 2
