@@ -139,8 +139,8 @@ class Tagged:
     name: str = "resource"
 
     def find(self) -> list[Trace]:
-        found = [*self._by_tag(), *self._roles()]
-        return [Trace(self.name, preview, arn) for arn, preview in found if self._is_there(arn)]
+        found = {*self._by_tag(), *self._roles(), *self._namespaces()}
+        return [Trace(self.name, preview, arn) for arn, preview in sorted(found) if self._is_there(arn)]
 
     def _by_tag(self) -> list[tuple[str, Preview]]:
         with asked_of_aws("list the tagged resources"):
@@ -160,6 +160,15 @@ class Tagged:
             pages = client.get_paginator("list_roles").paginate(PathPrefix=ROLES_PATH)
             roles = [role for page in pages for role in page["Roles"]]
             tagged = [(role["Arn"], client.list_role_tags(RoleName=role["RoleName"])["Tags"]) for role in roles]
+            return [(arn, preview) for arn, tags in tagged if (preview := tagged_preview(tags))]
+
+    def _namespaces(self) -> list[tuple[str, Preview]]:
+        """Asked for themselves: not every region's tagging API knows them."""
+        with asked_of_aws("list the namespaces"):
+            client = self.session.client("servicediscovery")
+            pages = client.get_paginator("list_namespaces").paginate()
+            arns = [namespace["Arn"] for page in pages for namespace in page["Namespaces"]]
+            tagged = [(arn, client.list_tags_for_resource(ResourceARN=arn)["Tags"]) for arn in arns]
             return [(arn, preview) for arn, tags in tagged if (preview := tagged_preview(tags))]
 
     def _is_there(self, arn: str) -> bool:

@@ -1,11 +1,15 @@
-"""A `pulumi` on the PATH that notes what it is asked and answers what it was told."""
+"""A `pulumi` on the PATH that notes what it is asked and answers what it was told; an account in moto."""
 
+import itertools
 import json
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto import mock_aws
 
 # Answers by the words that a call begins with; the longest beginning wins. "!" exits 255 with the rest as an error.
 COMMAND = """#!{python}
@@ -68,3 +72,23 @@ def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pulumi:
     monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
     monkeypatch.setenv("ANSWERS", str(tmp_path / "answers"))
     return Pulumi(tmp_path)
+
+
+ACCOUNTS = itertools.count(210_000_000_000)
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
+    """In an account of its own: moto may be under way already, with what other tests made."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        role = f"arn:aws:iam::{next(ACCOUNTS)}:role/tests"
+        credentials = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="tests")["Credentials"]
+        yield boto3.Session(
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+            region_name="us-east-1",
+        )

@@ -1,47 +1,23 @@
 """The places that the driver looks at, on AWS's API: moto's where it has the service, the SDK's stubs where not."""
 
 import io
-import itertools
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
-from moto import mock_aws
 
 from infrastructure.preview.base import Runner, read_base
 from infrastructure.preview.faults import Denied, Fault, Missing
 from infrastructure.preview.names import Preview, Refusal
-from infrastructure.preview.sweep import KINDS, STACK_TAG, Tagged
 from infrastructure.preview.traces import Databases, Images, LogGroups, Topics, Trace, Traces
 
 pytestmark = pytest.mark.infrastructure
 
 ONE, TWELVE = Preview(1), Preview(12)
 CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/patient-dev/0a1b2c3d-1"
-
-
-ACCOUNTS = itertools.count(210_000_000_000)
-
-
-@pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
-    """In an account of its own: moto may be under way already, with what other tests made."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
-        role = f"arn:aws:iam::{next(ACCOUNTS)}:role/tests"
-        credentials = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="tests")["Credentials"]
-        yield boto3.Session(
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
-            region_name="us-east-1",
-        )
 
 
 def names(traces: list[Trace]) -> list[tuple[int, str]]:
@@ -147,104 +123,6 @@ def test_place_that_cannot_be_looked_at_is_named(session: boto3.Session) -> None
         found = Traces((Topics(kafka, CLUSTER), LogGroups(session.client("logs"), "/patient-management/"))).find()
     assert [trace.name for trace in found.traces] == ["/patient-management/pr-1/gateway"]
     assert found.unseen[0].startswith("topic: not looked at")
-
-
-def tagged(stack: str) -> list[dict[str, str]]:
-    return [{"Key": STACK_TAG, "Value": stack}]
-
-
-def make(session: boto3.Session, stack: str) -> None:
-    """What a run that was killed may leave: of each kind that carries the tag."""
-    ec2, elb = session.client("ec2"), session.client("elbv2")
-    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"][:2]]
-    group = ec2.create_security_group(
-        GroupName=f"{stack}-gateway",
-        Description="own",
-        VpcId=vpc,
-        TagSpecifications=[{"ResourceType": "security-group", "Tags": tagged(stack)}],
-    )["GroupId"]
-    balancer = elb.create_load_balancer(Name=f"of-{stack}", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
-    target = elb.create_target_group(Name=stack, Protocol="HTTPS", Port=4004, VpcId=vpc, Tags=tagged(stack))
-    arn = target["TargetGroups"][0]["TargetGroupArn"]
-    action = {"Type": "forward", "TargetGroupArn": arn}
-    fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
-    listener = elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=[fixed])
-    elb.create_rule(
-        ListenerArn=listener["Listeners"][0]["ListenerArn"],
-        Priority=1012,
-        Conditions=[{"Field": "host-header", "Values": [f"{stack}.dev.example.org"]}],
-        Actions=[action],
-        Tags=tagged(stack),
-    )
-    ecs = session.client("ecs")
-    ecs.create_cluster(clusterName="dev")
-    ecs.register_task_definition(
-        family=f"{stack}-gateway",
-        containerDefinitions=[{"name": "gateway", "image": "gateway", "memory": 512}],
-        tags=[{"key": STACK_TAG, "value": stack}],
-    )
-    ecs.create_service(
-        cluster="dev",
-        serviceName=f"{stack}-gateway",
-        taskDefinition=f"{stack}-gateway",
-        desiredCount=1,
-        networkConfiguration={"awsvpcConfiguration": {"subnets": subnets, "securityGroups": [group]}},
-        tags=[{"key": STACK_TAG, "value": stack}],
-    )
-    session.client("secretsmanager").create_secret(Name=f"preview/{stack}/X", Tags=tagged(stack))
-    session.client("cloudwatch").put_metric_alarm(
-        AlarmName=f"{stack}-gateway",
-        ComparisonOperator="GreaterThanThreshold",
-        EvaluationPeriods=1,
-        MetricName="CPU",
-        Namespace="AWS/ECS",
-        Period=60,
-        Statistic="Average",
-        Threshold=1.0,
-        Tags=tagged(stack),
-    )
-    iam = session.client("iam")
-    iam.create_role(RoleName=f"{stack}-task", Path="/preview/", AssumeRolePolicyDocument="{}", Tags=tagged(stack))
-    iam.put_role_policy(
-        RoleName=f"{stack}-task",
-        PolicyName="work",
-        PolicyDocument=json.dumps(
-            {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
-        ),
-    )
-
-
-def test_what_a_killed_run_made_is_found_by_its_tag_and_deleted(session: boto3.Session) -> None:
-    for stack in ("pr-1", "pr-12", "dev"):
-        make(session, stack)
-    kind = Tagged(session)
-    of_twelve = names([trace for trace in kind.find() if trace.preview == TWELVE])
-    assert {trace.preview for trace in kind.find()} == {ONE, TWELVE}
-    kind.remove(ONE)
-    kind.remove(ONE)
-    assert names(kind.find()) == of_twelve
-    roles = {role["RoleName"] for role in session.client("iam").list_roles()["Roles"]}
-    assert {"pr-12-task", "dev-task"} <= roles
-    assert "pr-1-task" not in roles
-
-
-def test_what_nobody_knows_how_to_delete_is_named(session: boto3.Session) -> None:
-    made = session.client("sns").create_topic(Name="surprise", Tags=tagged("pr-1"))["TopicArn"]
-    with pytest.raises(Fault, match=made):
-        Tagged(session).remove(ONE)
-
-
-def test_every_kind_that_is_swept_has_its_place_in_the_order() -> None:
-    order = list(KINDS)
-    for before, after in (
-        ("elasticloadbalancing:listener-rule", "elasticloadbalancing:targetgroup"),
-        ("ecs:service", "elasticloadbalancing:targetgroup"),
-        ("ecs:service", "ec2:security-group"),
-        ("ec2:security-group-rule", "ec2:security-group"),
-        ("ecs:service", "iam:role"),
-    ):
-        assert order.index(before) < order.index(after)
 
 
 class Outputs:

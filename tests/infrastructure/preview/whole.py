@@ -5,24 +5,29 @@ from typing import Any
 
 from moto.core.base_backend import BackendDict, BaseBackend
 
+from infrastructure.plan.paper import ACCOUNT
+
 # What moto remembers of things that are gone. AWS too lists definitions that are out of use, and what was once done;
 # `census.count` says which services and definitions are still there.
 REMEMBERED = (
     "ecs us-east-1.services/",
     "ecs us-east-1.task_definitions/",
-    "logs us-east-1.tagger.tags/",
     "servicediscovery us-east-1.operations/",
+    *(f"{service} us-east-1.tagger.tags/" for service in ("cloudwatch", "logs", "servicediscovery")),
+    "ec2 us-east-1.tags/",
+    "elbv2 us-east-1.tagging_service.tags/",
 )
 PLAIN = (str, bytes, int, float, bool, type(None))
 DEEPEST = 7
 
 
-def everything() -> set[str]:
-    """A line for each thing that is held: the way to it, by names and keys."""
+def everything(account: str = ACCOUNT) -> set[str]:
+    """A line for each thing that is held for an account: the way to it, by names and keys."""
     return {
         line
         for service in BackendDict._instances  # type: ignore[misc]
-        for _, region, backend in service.iter_backends()
+        for owner, region, backend in service.iter_backends()
+        if owner == account
         for line in walk(backend, f"{service.service_name} {region}", ())
         if not line.startswith(REMEMBERED)
     }
