@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -22,6 +23,9 @@ from infrastructure.production import production_faults
 T = TypeVar("T")
 
 PROJECT = "patient-management"
+ROOT = Path(__file__).parents[1]
+# What services verify RDS by. Each authority is headed by its region.
+AUTHORITIES = ROOT / "apps" / "kit" / "rds.pem"
 ENVIRONMENTS = ("dev", "staging", "prod")
 PREVIEW = re.compile(r"pr-([1-9][0-9]{0,4})\Z")
 # A preview's listener rule has priority 1000 + N, and a listener's priorities end at 50000.
@@ -202,6 +206,8 @@ def check_environment(name: str, region: str, config: Environment) -> None:
         faults += connection_faults(config, production=name == "prod")
     if name == "prod":
         faults += production_faults(config)
+    if f"# {region}, " not in AUTHORITIES.read_text():
+        faults.append(f"aws:region: {AUTHORITIES.relative_to(ROOT)} has no authority of RDS in {region}")
     if config.images == "promote" and not config.images_from:
         faults.append("images-from is required to promote: the environment whose images are taken")
     if config.images_from and not (config.images_from != name and builds(config.images_from)):

@@ -62,7 +62,8 @@ class Repositories(pulumi.ComponentResource):
                 if keep
                 else aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="KMS", kms_key=self.key_arn)
             ],
-            force_delete=not keep,
+            # Only said where it is so: AWS does not know it, and what is taken over must be what is declared.
+            force_delete=None if keep else True,
             opts=pulumi.ResourceOptions(
                 parent=self, retain_on_delete=keep, import_=name if keep and self.life > 1 else None
             ),

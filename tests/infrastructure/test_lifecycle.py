@@ -29,7 +29,7 @@ def test_nothing_outside_production_holds_up_the_end_of_its_stack(stacks: dict[s
         assert not each.inputs.get("deletionProtection"), each.urn
         assert not each.inputs.get("enableDeletionProtection"), each.urn
     assert all(each.inputs["forceDestroy"] for each in stack.of(BUCKET))
-    assert all(each.inputs["forceDelete"] or each.retain for each in stack.of(REPOSITORY))
+    assert all(each.inputs.get("forceDelete") or each.retain for each in stack.of(REPOSITORY))
     for each in stack.of(DATABASE):
         assert each.inputs["skipFinalSnapshot"]
         assert each.inputs["deleteAutomatedBackups"]
@@ -68,7 +68,7 @@ def test_kept_images_are_kept_from_the_end_of_the_environments_key(dev: Recordin
     assert set(kept) == {f"patient-management/{image}" for image in IMAGES}
     for each in kept.values():
         assert [one["encryptionType"] for one in each.inputs["encryptionConfigurations"]] == ["AES256"]
-        assert not each.inputs["forceDelete"]
+        assert "forceDelete" not in each.inputs
 
 
 def test_another_life_takes_over_the_repositories_and_moves_no_tag(dev: Recording) -> None:
