@@ -45,12 +45,18 @@ class AppReach:
     previews: bool
 
 
-def preview_boundary(name: str, place: Place, key_arn: Text, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+def preview_boundary(name: str, place: Place, reach: AppReach, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+    """Of the roles of every preview on this environment: what is `pr-*` there."""
+    hosts = pulumi.Output.all(*reach.resource_ids.values()).apply(once)
+    users = pulumi.Output.all(place.account_id, hosts).apply(
+        lambda both: [f"arn:aws:rds-db:{place.region}:{both[0]}:dbuser:{host}/pr_*" for host in both[1]]
+    )
+    stream = pulumi.Output.from_input(reach.stream_arn)
     statements = [
-        allow(["rds-db:connect"], place.arn("rds-db", "dbuser:*/pr_*")),
-        allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], place.arn("kafka", "cluster/*")),
-        allow(KAFKA, [place.arn("kafka", "topic/*/*/pr-*"), place.arn("kafka", "group/*/*/pr-*")]),
-        *secrets(place, key_arn, place.arn("secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/*")),
+        allow(["rds-db:connect"], users),
+        allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], reach.stream_arn),
+        allow(KAFKA, [stream.apply(below("topic", "pr-*")), stream.apply(below("group", "pr-*"))]),
+        *secrets(place, reach.key_arn, place.arn("secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/*")),
         allow(["logs:CreateLogStream", "logs:PutLogEvents"], place.arn("logs", "log-group:/patient-management/pr-*")),
         *images(place, "patient-management", "preview"),
     ]
@@ -104,7 +110,7 @@ def app_bounds(name: str, place: Place, environment: str, reach: AppReach, opts:
     statements = [
         allow(["rds-db:connect"], users),
         allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], reach.stream_arn),
-        allow(KAFKA, [stream.apply(below("topic")), stream.apply(below("group"))]),
+        allow(KAFKA, [stream.apply(below("topic", "*")), stream.apply(below("group", "*"))]),
         *secrets(place, reach.key_arn, place.arn("secretsmanager", f"secret:patient-management/{environment}/*")),
         allow(["secretsmanager:GetSecretValue"], pulumi.Output.all(*reach.masters.values()).apply(once)),
         allow(
@@ -139,9 +145,9 @@ def bounds(
     return Bounds(path, made.arn, account_id)
 
 
-def below(kind: str) -> Callable[[str], str]:
-    """`...:cluster/<name>/<uuid>` -> all topics, or groups, of that cluster."""
-    return lambda arn: arn.replace(":cluster/", f":{kind}/", 1) + "/*"
+def below(kind: str, name: str) -> Callable[[str], str]:
+    """`...:cluster/<name>/<uuid>` -> topics, or groups, of that cluster."""
+    return lambda arn: arn.replace(":cluster/", f":{kind}/", 1) + f"/{name}"
 
 
 def once(arns: Sequence[str]) -> list[str]:

@@ -122,21 +122,16 @@ class Platform(pulumi.ComponentResource):
         hosts = databases.hosts
         self.masters = {database: host.master_secret_arn for database, host in hosts.items()}
         self.platform_bounds = bounds
-        self.bounds = app_bounds(
-            f"{label}-app",
-            place,
-            stack.name,
-            AppReach(
-                keys.arn,
-                stream.cluster_arn,
-                cluster.arn,
-                cluster.name,
-                {database: host.resource_id for database, host in hosts.items()},
-                self.masters,
-                config.previews,
-            ),
-            child,
+        reach = AppReach(
+            keys.arn,
+            stream.cluster_arn,
+            cluster.arn,
+            cluster.name,
+            {database: host.resource_id for database, host in hosts.items()},
+            self.masters,
+            config.previews,
         )
+        self.bounds = app_bounds(f"{label}-app", place, stack.name, reach, child)
         self.outputs = PlatformOutputs(
             account_id=account_id,
             domain=pulumi.Output.from_input(config.domain),
@@ -163,7 +158,7 @@ class Platform(pulumi.ComponentResource):
             connect_role_arn=certificates.role_arn if certificates else empty,
             notices_arn=operations.notices_arn,
             preview_runner_name=pulumi.Output.from_input(preview_runner_name(stack.name) if config.previews else ""),
-            preview_boundary_arn=preview_boundary(f"{label}-preview", place, keys.arn, child)
+            preview_boundary_arn=preview_boundary(f"{label}-preview", place, reach, child)
             if config.previews
             else empty,
             repository_urls=urls,

@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from infrastructure.plan.cost import ASSUMPTIONS, DAYS_A_MONTH, Line, estimate, total
 from infrastructure.plan.graph import reached
@@ -10,6 +11,8 @@ from infrastructure.plan.record import Recording
 from infrastructure.policies.pack import examine
 
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
+# An upper bound of roles, or what GitHub may do.
+POLICY = "aws:iam/policy:Policy"
 
 
 def report(stack: Recording, base: Recording | None) -> str:
@@ -55,10 +58,29 @@ def talk(stack: Recording, platform: Recording) -> Iterator[str]:
 
 
 def roles(stack: Recording) -> Iterator[str]:
-    for each in sorted(stack.of(ROLE_POLICY), key=lambda policy: policy.name):
-        yield f"- {each.name}"
+    attached = {each.inputs["policyArn"] for each in stack.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")}
+    policies = [*stack.of(ROLE_POLICY), *stack.of(POLICY)]
+    for each in sorted(policies, key=lambda policy: (policy.type == POLICY, policy.name)):
+        bounds = each.type == POLICY and each.outputs["arn"] not in attached
+        yield f"- {each.name}" + (": the most that the roles within it may" if bounds else "")
         for statement in json.loads(each.inputs["policy"])["Statement"]:
-            yield f"  - {'; '.join(texts(statement['Action']))} on {'; '.join(short(texts(statement['Resource'])))}"
+            yield f"  - {may(statement)} on {where(statement)}{given(statement)}"
+
+
+def may(statement: Mapping[str, Any]) -> str:
+    actions = "; ".join(texts(statement.get("Action", statement.get("NotAction"))))
+    denied = "never " if statement["Effect"] == "Deny" else ""
+    return f"{denied}{'all but ' if 'NotAction' in statement else ''}{actions}"
+
+
+def where(statement: Mapping[str, Any]) -> str:
+    named = "; ".join(short(texts(statement.get("Resource", statement.get("NotResource")))))
+    return f"{'all but ' if 'NotResource' in statement else ''}{named}"
+
+
+def given(statement: Mapping[str, Any]) -> str:
+    keys = [key for each in statement.get("Condition", {}).values() for key in each]
+    return f", by {' and '.join(dict.fromkeys(keys))}" if keys else ""
 
 
 def texts(value: object) -> list[str]:

@@ -46,6 +46,14 @@ def test_costs_are_of_the_order_that_the_readme_tells() -> None:
     assert costs["pr-123"] / 30 < 0.5
 
 
+def test_a_plan_tells_upper_bounds_and_conditions(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["dev"])
+    roles = capsys.readouterr().out.partition("## What each role may do")[2].partition("## Policy findings")[0]
+    assert "- patient-dev-app: the most that the roles within it may\n" in roles
+    assert "- patient-dev-preview: the most that the roles within it may\n" in roles
+    assert "  - kms:Decrypt; kms:GenerateDataKey on data, by kms:ViaService\n" in roles
+
+
 def test_an_unknown_stack_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nope"]) == 2
     assert "there is no Pulumi.nope.yaml" in capsys.readouterr().err
