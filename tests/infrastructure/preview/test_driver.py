@@ -1,3 +1,4 @@
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -110,6 +111,21 @@ def test_down_after_a_killed_up_leaves_nothing(world: World, kind: str, acted: s
     world.driver.down(PREVIEW)
     assert world.cloud.of_previews() == NOTHING
     assert world.stacks.states == {}
+
+
+@pytest.mark.parametrize("step", ["refresh", "destroy", "remove", *(f"unmake {kind}" for kind in MADE)])
+@pytest.mark.parametrize("acted", ["before", "after"])
+def test_down_after_a_killed_down_leaves_the_base_and_the_other_preview(world: World, step: str, acted: str) -> None:
+    world.driver.up(Preview(1), WANTED)
+    beside = set(world.cloud.resources)
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.fail(step, Killed(acted))
+    with contextlib.suppress(Killed):
+        world.driver.down(PREVIEW)
+    world.clock.pass_(timedelta(minutes=LOCK_STALE_MINUTES + 1))
+    world.driver.down(PREVIEW)
+    assert world.cloud.resources == beside
+    assert set(world.stacks.states) == {"pr-1"}
 
 
 @pytest.mark.parametrize("kind", MADE)

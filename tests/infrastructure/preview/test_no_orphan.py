@@ -4,9 +4,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from hypothesis import settings
+from hypothesis import event, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from infrastructure.preview.driver import LOCK_STALE_MINUTES, Wanted
 from infrastructure.preview.faults import Denied, Fault
@@ -18,56 +18,53 @@ from tests.infrastructure.preview.fakes import DENIED, IN_USE, MADE, Killed, Wor
 pytestmark = pytest.mark.infrastructure
 
 LIFETIME = timedelta(days=1)
-STEPS = st.sampled_from(
-    [*(f"make {kind}" for kind in MADE), *(f"unmake {kind}" for kind in MADE), "open", "refresh", "destroy", "remove"]
-)
+# 1 and 12: the one's name begins the other's.
+PREVIEWS = st.sampled_from([Preview(1), Preview(2), Preview(12)])
+MAKING = ["open", *(f"make {kind}" for kind in MADE)]
+UNMAKING = ["refresh", "destroy", "remove", *(f"unmake {kind}" for kind in MADE)]
 FAULTS = st.sampled_from(
-    [DENIED, IN_USE, Denied("ExpiredToken"), Fault("throttled"), Killed("before"), Killed("after")]
+    [Killed("before"), Killed("after"), DENIED, IN_USE, Denied("ExpiredToken"), Fault("throttled")]
 )
+# A step on the way, what happens there, and how often in a row.
+Trouble = tuple[str, BaseException, int]
+
+
+def trouble_at(steps: list[str]) -> st.SearchStrategy[Trouble | None]:
+    return st.none() | st.tuples(st.sampled_from(steps), FAULTS, st.integers(1, 4))
 
 
 class Previews(RuleBasedStateMachine):
-    numbers = Bundle("numbers")
-
     @initialize()
     def begin(self) -> None:
         self.world = World()
         self.base = set(self.world.cloud.resources)
         self.open: set[Preview] = set()
 
-    # 1 and 12: the one's name begins the other's.
-    @rule(target=numbers, number=st.sampled_from([1, 2, 12]))
-    def opened(self, number: int) -> Preview:
-        self.open.add(Preview(number))
-        return Preview(number)
-
-    @rule(preview=numbers)
-    def closed(self, preview: Preview) -> None:
-        self.open.discard(preview)
-
-    @rule(preview=numbers, keep=st.booleans(), at_once=st.sampled_from([1, 8]))
-    def up(self, preview: Preview, keep: bool, at_once: int) -> None:
-        if self.survives(lambda: self.world.driver.up(preview, Wanted("us-east-1", LIFETIME, keep, at_once))):
+    @rule(preview=PREVIEWS, keep=st.booleans(), at_once=st.sampled_from([1, 8, 8]), trouble=trouble_at(MAKING))
+    def up(self, preview: Preview, keep: bool, at_once: int, trouble: Trouble | None) -> None:
+        self.open.add(preview)
+        wanted = Wanted("us-east-1", LIFETIME, keep, at_once)
+        if self.survives(lambda: self.world.driver.up(preview, wanted), trouble):
             assert {(kind, preview.stack) for kind in MADE} <= self.world.cloud.resources
 
-    @rule(preview=numbers)
-    def down(self, preview: Preview) -> None:
-        if self.survives(lambda: self.world.driver.down(preview)):
+    @rule(preview=PREVIEWS, trouble=trouble_at(UNMAKING))
+    def down(self, preview: Preview, trouble: Trouble | None) -> None:
+        if self.survives(lambda: self.world.driver.down(preview), trouble):
             assert preview.stack not in {stack for _, stack in self.world.cloud.resources}
 
-    @rule()
-    def reaped(self) -> None:
-        self.survives(lambda: reap(self.world.driver, self.pull, dry_run=False))
+    @rule(trouble=trouble_at(UNMAKING))
+    def reaped(self, trouble: Trouble | None) -> None:
+        self.survives(lambda: reap(self.world.driver, self.pull, dry_run=False), trouble)
 
-    @rule(step=STEPS, error=FAULTS, times=st.integers(1, 4))
-    def trouble_comes(self, step: str, error: BaseException, times: int) -> None:
-        self.world.stacks.fail(step, error, times)
+    @rule(preview=PREVIEWS)
+    def closed(self, preview: Preview) -> None:
+        self.open.discard(preview)
 
     @rule(kind=st.sampled_from(MADE))
     def place_is_out_of_reach(self, kind: str) -> None:
         self.world.kinds[kind].faults.append(DENIED)
 
-    @rule(preview=numbers)
+    @rule(preview=PREVIEWS)
     def somebody_removes_the_stack_by_hand(self, preview: Preview) -> None:
         self.world.stacks.states.pop(preview.stack, None)
 
@@ -75,7 +72,6 @@ class Previews(RuleBasedStateMachine):
     def time_passes(self, hours: int) -> None:
         self.world.clock.pass_(timedelta(hours=hours))
 
-    @rule()
     def trouble_ends(self) -> None:
         self.world.stacks.trouble.clear()
         for kind in self.world.kinds.values():
@@ -92,11 +88,16 @@ class Previews(RuleBasedStateMachine):
         blind = any(kind.faults for kind in self.world.kinds.values())
         assert blind or found <= seen | set(self.world.stacks.states)
 
-    def survives(self, act: Callable[[], object]) -> bool:
+    def survives(self, act: Callable[[], object], trouble: Trouble | None) -> bool:
+        if trouble:
+            self.world.stacks.fail(*trouble)
         try:
             act()
-        except (Fault, Killed, Refusal):
+        except (Fault, Killed, Refusal) as error:
+            event(type(error).__name__)
             return False
+        finally:
+            self.world.stacks.trouble.clear()
         return True
 
     def pull(self, preview: Preview) -> Pull:
