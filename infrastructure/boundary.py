@@ -169,6 +169,7 @@ def secrets(place: Place, key_arn: Text, own: Text) -> list[Statement]:
 
 def images(place: Place, *prefixes: str) -> list[Statement]:
     return [
-        allow(PULLS, [place.arn("ecr", f"repository/{prefix}/*") for prefix in prefixes]),
+        # Of whichever account: what is promoted may lie in another, which says itself who pulls.
+        allow(PULLS, [f"arn:aws:ecr:{place.region}:*:repository/{prefix}/*" for prefix in prefixes]),
         allow(["ecr:GetAuthorizationToken"], "*"),
     ]

@@ -74,6 +74,7 @@ def keys(reach: DeployReach) -> list[Statement]:
     through = {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}
     states = state_aliases(reach.environment, reach.takes_from)
     crypt = of("kms", "Decrypt", "Encrypt", "GenerateDataKey")
+    of_states = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": states}}
     everyone = reach.arn("kms", "key/*")
     return [
         allow(
@@ -86,7 +87,8 @@ def keys(reach: DeployReach) -> list[Statement]:
         allow(of("kms", "*Alias"), [*reach.arn("kms", *aliases), *everyone]),
         allow(of("kms", "CreateGrant", "RevokeGrant"), reach.key_arn, {"Bool": {"kms:GrantIsForAWSResource": "true"}}),
         allow(of("kms", "Decrypt", "GenerateDataKey"), reach.key_arn, {"StringEquals": through}),
-        allow(crypt, everyone, {"ForAnyValue:StringEquals": {"kms:ResourceAliases": states}}),
+        # The state that tells which images to run may lie in another account.
+        allow(crypt, f"arn:aws:kms:{reach.region}:*:key/*", of_states),
         *(allow(crypt, key) for key in reach.preview_state[1:]),
     ]  # fmt: skip
 

@@ -7,7 +7,9 @@ from typing import Any
 import boto3
 import pytest
 
-from infrastructure.plan.record import Recording, Resource
+from infrastructure.plan.configuration import read_config
+from infrastructure.plan.paper import Paper
+from infrastructure.plan.record import Recording, Resource, record
 from tests.infrastructure.conftest import Account
 from tests.infrastructure.preview.policies import Context, allowed, listed
 
@@ -30,10 +32,12 @@ def bound(stacks: dict[str, Recording], role: Resource) -> Any:
 
 
 def own(stack: Recording, role: Resource) -> list[dict[str, Any]]:
+    attached = [of_aws(each.inputs["policyArn"]) for each in stack.of(ATTACHED) if each.inputs["role"] == role.id]
+    return [*written(stack, role), *(statement for document in attached for statement in document["Statement"])]
+
+
+def written(stack: Recording, role: Resource) -> list[dict[str, Any]]:
     documents = [json.loads(each.inputs["policy"]) for each in stack.of(POLICY) if each.inputs["role"] == role.id]
-    for each in stack.of(ATTACHED):
-        if each.inputs["role"] == role.id:
-            documents.append(of_aws(each.inputs["policyArn"]))
     return [statement for document in documents for statement in document["Statement"]]
 
 
@@ -134,3 +138,19 @@ def test_the_data_key_opens_through_aws_services_only(
     key = stacks["dev" if name == "pr-1" else name].outputs["platform"]["key_arn"]
     direct = {role.name for role in stack.of(ROLE) if allowed([{"Statement": own(stack, role)}], "kms:Decrypt", key)}
     assert direct == ({f"patient-{name}-connect"} if name in ("staging", "prod") else set())
+
+
+def test_what_another_account_promotes_may_be_pulled() -> None:
+    dev = record("dev", read_config("dev"), Paper())
+    elsewhere = json.loads(json.dumps(dev.outputs).replace(ACCOUNT, "210987654321"))
+    prod = record("prod", read_config("prod"), Paper(), {"dev": elsewhere})
+    pulls = [
+        (statement["Resource"], bound({"prod": prod}, role))
+        for role in prod.of(ROLE)
+        for statement in written(prod, role)
+        if "ecr:BatchGetImage" in listed(statement["Action"])
+    ]
+    assert pulls
+    for (repository,), document in pulls:
+        assert ":210987654321:" in repository
+        assert allowed([document], "ecr:BatchGetImage", repository)
