@@ -1,7 +1,7 @@
 """The gateway: the one public service. It verifies, bounds and proxies; it holds no data."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +64,13 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with neighbours(settings) as found:
-            yield {
-                "settings": settings,
-                "verifier": found.verifier,
-                "proxy": Proxy(found.session, settings),
-                "billing": found.billing,
-            }
+            with closing(Proxy(found.session, settings)) as proxy:
+                yield {
+                    "settings": settings,
+                    "verifier": found.verifier,
+                    "proxy": proxy,
+                    "billing": found.billing,
+                }
 
     return create_web_app(
         [*public_routes(settings), *document_routes(settings), *health_routes(readiness)],

@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -16,13 +15,15 @@ from yarl import URL
 from apps.gateway.body import SMALL_BODY_BYTES, ClientGone, RequestBody
 from apps.gateway.headers import request_headers, response_headers
 from apps.gateway.settings import Bounds, Settings
+from apps.gateway.wire import IDLE_CONNECTION_SECONDS, BadAnswer, ConnectFailed, HungUp, WireAnswer, Wires
 from apps.kit.context import current_context
-from apps.kit.errors import BadGateway, Problem, Unavailable
+from apps.kit.errors import BadGateway, BadRequest, Problem, Unavailable
 
-# Shorter than the services' keep-alive (75 s): a connection is never taken up as it is being closed.
-IDLE_CONNECTION_SECONDS = 30
 DNS_CACHE_SECONDS = 10
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+# TimeoutError is an OSError.
+FAILURES = (ConnectFailed, HungUp, BadAnswer, aiohttp.ClientError, OSError)
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Upstream:
 
     name: str
     url: str
+    wires: Wires
     # Only the auth service has pages, and so cookies.
     cookies: bool
     running: int = 0
@@ -47,13 +49,19 @@ class Proxy:
     """`forward` is an ASGI application but for its two last parameters."""
 
     def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
+        # For bodies that stream to a service.
         self._session = session
         self._bounds = settings.bounds
         public = urlsplit(settings.public_url)
         self._forwarded = (("x-forwarded-proto", public.scheme), ("x-forwarded-host", public.netloc))
         self.upstreams: Mapping[str, Upstream] = {
-            name: Upstream(name, url, cookies=name == "auth") for name, url in settings.upstreams.items()
+            name: Upstream(name, url, Wires(url, settings.bounds), cookies=name == "auth")
+            for name, url in settings.upstreams.items()
         }
+
+    def close(self) -> None:
+        for upstream in self.upstreams.values():
+            upstream.wires.close()
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, name: str, max_body_bytes: int) -> None:
         """Raises Problem as long as no answer has begun; afterwards it breaks the answer off."""
@@ -76,22 +84,7 @@ class Proxy:
         context = current_context()
         if context:
             headers.extend(context.headers().items())
-        data: Any = None
-        if body.is_small:
-            data = await body.read() or None
-        else:
-            data = body.chunks()
-            if body.length is not None:
-                headers.append(("content-length", str(body.length)))
-        try:
-            # aiohttp sends an idempotent request once more where a connection was closed before it was answered.
-            answer = await self._session.request(
-                scope["method"], _url(upstream, scope), headers=headers, data=data, allow_redirects=False
-            )
-        except (aiohttp.ClientError, OSError) as error:
-            if body.fault is not None:
-                raise body.fault from None
-            raise _problem_of(error, upstream) from error
+        answer = await self._ask(scope, body, headers, upstream)
         upstream.reachable = True
         try:
             await _pass_back(answer, send, upstream)
@@ -99,8 +92,40 @@ class Proxy:
             # Given back to the pool where it was read to its end, closed otherwise.
             answer.release()
 
+    async def _ask(
+        self, scope: Scope, body: RequestBody, headers: list[tuple[str, str]], upstream: Upstream
+    ) -> "WireAnswer | StreamedAnswer":
+        method, target = scope["method"], _target(scope)
+        try:
+            if body.is_small:
+                return await upstream.wires.ask(method, target, headers, await body.read())
+            if body.length is not None:
+                headers.append(("content-length", str(body.length)))
+            answer = await self._session.request(
+                method,
+                URL(upstream.url + target, encoded=True),
+                headers=headers,
+                data=body.chunks(),
+                allow_redirects=False,
+            )
+            return StreamedAnswer(answer)
+        except ValueError:
+            raise BadRequest("malformed_header") from None
+        except FAILURES as error:
+            if body.fault is not None:
+                raise body.fault from None
+            raise _problem_of(error, upstream) from error
 
-async def _pass_back(answer: aiohttp.ClientResponse, send: Send, upstream: Upstream) -> None:
+
+class StreamedAnswer:
+    """aiohttp's answer, with the face of a WireAnswer."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self.status, self.raw_headers, self.content_length = answer.status, answer.raw_headers, answer.content_length
+        self.read, self.chunks, self.release = answer.read, answer.content.iter_any, answer.release
+
+
+async def _pass_back(answer: WireAnswer | StreamedAnswer, send: Send, upstream: Upstream) -> None:
     started = False
     start = {
         "type": "http.response.start",
@@ -117,31 +142,32 @@ async def _pass_back(answer: aiohttp.ClientResponse, send: Send, upstream: Upstr
             return
         started = True
         await send(start)
-        async for chunk in answer.content.iter_any():
+        async for chunk in answer.chunks():
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
-    except (aiohttp.ClientError, OSError) as error:
+    except FAILURES as error:
         if not started:
             raise _problem_of(error, upstream) from error
         # Without its last piece: the server then closes the connection, and the client sees that it was cut short.
         log.warning("answer broken off", extra={"service": upstream.name, "error": type(error).__name__})
 
 
-def _url(upstream: Upstream, scope: Scope) -> URL:
-    target = scope["raw_path"].decode("ascii")
+def _target(scope: Scope) -> str:
+    target: str = scope["raw_path"].decode("ascii")
     if scope["query_string"]:
-        target += "?" + scope["query_string"].decode("latin-1")
-    return URL(upstream.url + target, encoded=True)
+        # A fragment is the client's own (RFC 9110, 4.2.5).
+        target += "?" + scope["query_string"].decode("latin-1").partition("#")[0]
+    return target
 
 
 def _problem_of(error: Exception, upstream: Upstream) -> Problem:
     match error:
-        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
+        case ConnectFailed() | aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
             upstream.reachable = False
             return Unavailable(f"{upstream.name}_unavailable")
         case asyncio.TimeoutError():
             return GatewayTimeout(f"{upstream.name}_timeout", headers={"Retry-After": "5"})
-        case aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError():
+        case HungUp() | aiohttp.ClientOSError() | aiohttp.ServerDisconnectedError():
             return Unavailable(f"{upstream.name}_unavailable")
     return BadGateway(f"{upstream.name}_failed")
 

@@ -2,7 +2,6 @@
 plain goes straight (decision 0503)."""
 
 import asyncio
-import logging
 from contextlib import suppress
 from ssl import SSLError
 from typing import Any
@@ -13,59 +12,13 @@ from hypercorn.events import Closed, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from apps.kit.idle import IdleTimer
 from apps.kit.plain import Exchange, PlainRequest, parse_request, scope_of
 
 # Long enough for a client to see the answer and stop sending.
 LINGER_SECONDS = 2.0
 # What is written waits for the loop's turn up to here, and for the client from here on.
 WRITE_BYTES = 64 * 1024
-
-log = logging.getLogger(__name__)
-
-
-class IdleTimer:
-    """Ends a connection `seconds` after its last answer. In place of Hypercorn's, two tasks for every request."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, expire: Any) -> None:
-        self._loop = loop
-        self._seconds = seconds
-        self._expire = expire
-        self._timer: asyncio.TimerHandle | None = None
-        self._since: float | None = None
-        self._cancelled = False
-
-    @property
-    def is_idle(self) -> bool:
-        return self._since is not None
-
-    def begin(self) -> None:
-        self._since = self._loop.time()
-        if self._timer is None and not self._cancelled:
-            self._timer = self._loop.call_later(self._seconds, self._look)
-
-    def end(self) -> None:
-        # The timer goes on: when it is due it sees whether the connection was in use.
-        self._since = None
-
-    async def restart(self, task_group: Any, action: Any) -> None:
-        self.begin()
-
-    async def stop(self) -> None:
-        self.end()
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        if self._timer:
-            self._timer.cancel()
-
-    def _look(self) -> None:
-        self._timer = None
-        if self._since is None:
-            self._timer = self._loop.call_later(self._seconds, self._look)
-        elif (left := self._since + self._seconds - self._loop.time()) > 0:
-            self._timer = self._loop.call_later(left, self._look)
-        else:
-            self._expire()
 
 
 class PromptServer(TCPServer, asyncio.Protocol):

@@ -90,8 +90,7 @@ class PolicedRoute(Route):
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         max_body_bytes = self.max_body_bytes or scope["app"].state.max_body_bytes
-        request = Request(scope, bound_body(scope, receive, max_body_bytes), send)
-        response = await self._dispatch(request)
+        response = await self._dispatch(Request(scope, bound_body(scope, receive, max_body_bytes), send))
         await response(scope, receive, send)
 
     async def _dispatch(self, request: Request) -> Response:
@@ -165,10 +164,8 @@ async def read_json(request: Request, *media_types: str) -> Any:
 
 
 def render_problem(request: Request, problem: Problem) -> Response:
-    body = problem.as_problem(instance=request.url.path, request_id=current_request_id())
-    return Response(
-        msgspec.json.encode(body), problem.status, headers=problem.headers, media_type="application/problem+json"
-    )
+    body = msgspec.json.encode(problem.as_problem(instance=request.url.path, request_id=current_request_id()))
+    return Response(body, problem.status, headers=problem.headers, media_type="application/problem+json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +198,7 @@ class RequestContextMiddleware:
     """Gives the request its id and trace, answers the id, and turns what nobody caught into a plain 500."""
 
     def __init__(self, app: ASGIApp, render: Renderer = render_problem) -> None:
-        self.app = app
-        self.render = render
+        self.app, self.render = app, render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -11,8 +11,8 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apps.kit import server
+from apps.kit.idle import IdleTimer
 from apps.kit.plain import Exchange, parse_request, scope_of
-from apps.kit.server import IdleTimer
 from apps.kit.web import serve_http
 from tests.gateway.running import LIMIT_SECONDS, serving, until
 
