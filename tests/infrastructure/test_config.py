@@ -113,3 +113,14 @@ def test_a_previews_prefix_ends_at_its_delimiter() -> None:
 def test_a_missing_region_is_named() -> None:
     with pytest.raises(SettingsError, match="aws:region"):
         parse_stack("dev", {})
+
+
+@pytest.mark.parametrize("bucket", ["s3://states", "states/dev", "States", "no bucket"])
+def test_the_states_bucket_is_a_name(bucket: str) -> None:
+    github = {"repository": "example-org/patient-management", "state-bucket": bucket}
+    with pytest.raises(SettingsError, match=r"github\.state-bucket"):
+        parse_stack("dev", changed("dev", github=github))
+    parsed = parse_stack("dev", changed("dev", github={**github, "state-bucket": "states-of-ours"}))
+    assert isinstance(parsed, EnvironmentStack)
+    assert parsed.config.github is not None
+    assert parsed.config.github.state_bucket == "states-of-ours"
