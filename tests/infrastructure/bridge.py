@@ -136,8 +136,9 @@ def alarm(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     given = pascal({key_: value for key_, value in inputs.items() if key_ not in ("dimensions", "tags")})
     given["Dimensions"] = [{"Name": key_, "Value": value} for key_, value in inputs["dimensions"].items()]
     given["OKActions"] = given.pop("OkActions")
-    cloud.client("cloudwatch").put_metric_alarm(AlarmName=cloud.unique("", name), **given)
-    return name, {}
+    physical = cloud.unique("", name)
+    cloud.client("cloudwatch").put_metric_alarm(AlarmName=physical, **given)
+    return physical, {}
 
 
 def dashboard(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
@@ -153,16 +154,17 @@ def topic(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def budget(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    physical = cloud.unique("", name)
     cloud.client("budgets").create_budget(
         AccountId="123456789012",
         Budget={
-            "BudgetName": cloud.unique("", name),
+            "BudgetName": physical,
             "BudgetLimit": {"Amount": inputs["limitAmount"], "Unit": inputs["limitUnit"]},
             "TimeUnit": inputs["timeUnit"],
             "BudgetType": inputs["budgetType"],
         },
     )
-    return name, {}
+    return physical, {}
 
 
 def bucket(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:

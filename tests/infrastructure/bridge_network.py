@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def vpc(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     made = cloud.client("ec2").create_vpc(CidrBlock=inputs["cidrBlock"])["Vpc"]
-    return made["VpcId"], {}
+    return made["VpcId"], {"ipv6CidrBlock": ""}
 
 
 def gateway(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
