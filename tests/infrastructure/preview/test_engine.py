@@ -19,7 +19,7 @@ from infrastructure.preview.stacks import PulumiStacks
 from infrastructure.preview.traces import Traces
 
 pytestmark = [
-    pytest.mark.infrastructure,
+    pytest.mark.engine,
     pytest.mark.skipif(shutil.which("pulumi") is None, reason="there is no pulumi command on the PATH"),
 ]
 
