@@ -60,8 +60,8 @@ class Certificates(pulumi.ComponentResource):
         active = aws.acmpca.CertificateAuthorityCertificate(
             name,
             certificate_authority_arn=authority.arn,
+            # Its own, so there is no chain: one asked for stays unknown in every preview, and reads as a change.
             certificate=own.certificate,
-            certificate_chain=own.certificate_chain,
             opts=child,
         )
         role = role_of_service(

@@ -59,7 +59,7 @@ def more(kind: str, name: str, label: str, path: str) -> dict[str, Any]:
         case "CertificateAuthority":
             return {"certificateSigningRequest": "request"}
         case "Certificate":
-            return {"certificate": "certificate", "certificateChain": None}
+            return {"certificate": "certificate", "certificateChain": ""}
         case "Instance":
             secret = {"secretArn": arn % ("secretsmanager", f"secret:rds!{name}"), "secretStatus": "active"}
             return {

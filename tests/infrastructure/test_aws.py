@@ -173,3 +173,9 @@ def test_the_key_is_for_every_log_group_of_an_environment_and_its_previews(stack
 def test_a_previews_image_stays_while_the_preview_is_kept(dev: Recording) -> None:
     policy = dev.one("aws:ecr/lifecyclePolicy:LifecyclePolicy", "preview-gateway").inputs["policy"]
     assert json.loads(policy)["rules"][0]["selection"]["countNumber"] == PREVIEW_DAYS == 90
+
+
+def test_root_authoritys_own_certificate_comes_without_a_chain(staging: Recording) -> None:
+    (installed,) = staging.of("aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate")
+    assert installed.inputs["certificate"]
+    assert "certificateChain" not in installed.inputs

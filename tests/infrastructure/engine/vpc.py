@@ -1,5 +1,7 @@
 """`pulumi-resource-awsx`: `awsx.ec2.Vpc` as the plan draws it, with children that the real engine knows."""
 
+import os
+import signal
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -34,4 +36,6 @@ class Awsx(Provider):
 
 
 if __name__ == "__main__":
+    # So the engine ends it; an event loop would have much to say to that.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     main(Awsx(), [])
