@@ -1,5 +1,6 @@
 """Whatever a killed run left in AWS is found and goes, and nothing else: in moto, compared as a whole."""
 
+import functools
 from typing import Any
 
 import boto3
@@ -59,12 +60,14 @@ class Ashore:
 
 
 @pytest.fixture
-def ashore(session: boto3.Session) -> Ashore:
+def ashore(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Ashore:
+    # A client takes longer to make than moto to answer it.
+    monkeypatch.setattr(session, "client", functools.cache(session.client))
     return Ashore(session)
 
 
 @settings(
-    max_examples=6,
+    max_examples=10,
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
