@@ -21,6 +21,8 @@ NO_UPDATE = "no previous deployment"
 ERROR_CHARACTERS = 3_000
 # What went wrong with which resource, until the next heading.
 DIAGNOSTICS = re.compile(r"^ *Diagnostics:\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
+# The program's last words when the engine stops it because of what the other lines say.
+STOPPED = re.compile(r"Traceback .*KeyboardInterrupt", re.DOTALL)
 # An environment's deployment goes by the same rules.
 POLICY_PACK = "infrastructure/policies"
 
@@ -220,7 +222,8 @@ def locked_since(text: str) -> datetime | None:
 def end_of(text: str) -> str:
     """The error's own lines: the progress before them was shown while it happened."""
     if diagnostics := DIAGNOSTICS.search(text):
-        lines = [line.strip() for line in diagnostics[1].splitlines() if "warning:" not in line]
+        blocks = [block for block in diagnostics[1].split("\n\n") if not STOPPED.fullmatch(block.strip())]
+        lines = [line.strip() for block in blocks for line in block.splitlines() if "warning:" not in line]
         return "\n".join(line for line in lines if line)[:ERROR_CHARACTERS]
     lines = [line.strip().removeprefix("stderr: ") for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line or LOCKED_AT.search(line)]

@@ -191,6 +191,15 @@ Diagnostics:
   pulumi:pulumi:Stack (patient-management-pr-12):
     error: update failed
 
+    Traceback (most recent call last):
+      File "pulumi-language-python-exec", line 232, in <module>
+        loop.run_until_complete(coro)
+    KeyboardInterrupt
+    During handling of the above exception, another exception occurred:
+    Traceback (most recent call last):
+      File "pulumi-language-python-exec", line 244, in <module>
+    KeyboardInterrupt
+
 Resources:
     + 2 created"""
 
