@@ -1,6 +1,7 @@
 """The program is broken on purpose, once each way that the design fears, and something says so."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -116,7 +117,10 @@ def elsewhere(account: Account, monkeypatch: pytest.MonkeyPatch) -> Moto:
     monkeypatch.setenv("AWS_SESSION_TOKEN", keys["SessionToken"])
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     boto3.client("route53").create_hosted_zone(Name="example.org", CallerReference="elsewhere")
-    return Moto()
+    cloud = Moto()
+    # The names of buckets are every account's.
+    cloud.numbers = itertools.count(0x8000000)
+    return cloud
 
 
 def test_an_overlapping_cidr(monkeypatch: pytest.MonkeyPatch, elsewhere: Moto) -> None:
