@@ -21,8 +21,8 @@ BATCH_ROWS = 500
 # What another replica commits is found by asking; what this one commits wakes the relay at once.
 POLL_SECONDS = 0.25
 STANDBY_SECONDS = 1.0
-# Under load a moment's wait makes one batch of many commits.
-GATHER_SECONDS = 0.01
+# Under load a moment's wait makes one batch of many commits: at 10 ms a registration costs a quarter more in all.
+GATHER_SECONDS = 0.025
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 LONGEST_HOLD_SECONDS = 60.0
