@@ -85,8 +85,15 @@ def test_outputs_are_shown_to_previews_without_a_change_of_the_bases_settings(wo
 
 def test_preview_comes_changes_and_goes_and_leaves_the_base_as_it_was(workspace: Workspace) -> None:
     before = workspace.census()
+    workspace.account.fails = True
+    said = workspace.preview("up", "--pr", "7", "--empty", fails=True)
+    workspace.account.fails = False
+    # A release that failed starts no service; the next run goes on from there.
+    assert "migrate failed" in said.rpartition("bring up pr-7")[2]
+    assert workspace.census()["services"] == before["services"]
     said = workspace.preview("up", "--pr", "7", "--empty")
     assert "https://pr-7.dev.example.org" in said
+    assert "6 create, 78 same" in said
     assert {"pr_7_patient", "pr_7_auth"} < workspace.account.databases
 
     let_differ(workspace, "billing", "release")

@@ -6,7 +6,9 @@ checks, and which change replaces a resource (`REPLACED` says it for those that 
 
 import itertools
 import json
+import os
 import secrets
+import signal
 import sys
 from concurrent import futures
 from importlib.metadata import version
@@ -51,7 +53,9 @@ class Cloud(Moto):
 
     def invoke(self, inputs: State, action: str) -> None:
         event = {**json.loads(inputs["input"]), "tf": {"action": action}}
-        self.client("lambda").invoke(FunctionName=inputs["functionName"], Payload=json.dumps(event).encode())
+        answer = self.client("lambda").invoke(FunctionName=inputs["functionName"], Payload=json.dumps(event).encode())
+        if "FunctionError" in answer:
+            raise RuntimeError(f"{inputs['functionName']} returned an error: {answer['Payload'].read().decode()}")
 
     def update(self, kind: str, inputs: State) -> None:
         if kind == INVOCATION:
@@ -164,6 +168,8 @@ def name_of(urn: str) -> str:
 
 
 def main(package: str) -> None:
+    # So the engine ends it, and takes a traceback for its failure.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package), server)
     port = server.add_insecure_port("127.0.0.1:0")

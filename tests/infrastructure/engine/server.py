@@ -39,6 +39,8 @@ class Account:
         self.topics: set[str] = set()
         self.databases: set[str] = set()
         self.invoked: list[dict[str, Any]] = []
+        # A release that fails: its migrations, say.
+        self.fails = False
         self.lock = threading.Lock()
         self.hosts: dict[str, str] = {}
         for name in SERVICES:
@@ -54,6 +56,8 @@ class Account:
         if matched := TOPICS.match(path):
             return as_json(self.topic(method, unquote(matched[2] or ""), body))
         if matched := INVOCATIONS.match(path):
+            if self.fails:
+                return 200, {"X-Amz-Function-Error": "Unhandled"}, b'{"errorMessage": "migrate failed"}'
             return as_json(self.invoke(matched[1], json.loads(body)))
         signed = SIGNED_FOR.search(headers.get("Authorization", ""))
         # A token's request is not signed, and only STS takes such.

@@ -72,9 +72,9 @@ class Workspace:
         command = ["pulumi", "--non-interactive", "--color", "never", *arguments]
         return self.run(command, project or self.folder, {"PULUMI_BACKEND_URL": backend or self.environments}, fails)
 
-    def preview(self, *arguments: str, backend: Path | None = None) -> str:
+    def preview(self, *arguments: str, backend: Path | None = None, fails: bool = False) -> str:
         command = [sys.executable, "-c", COMMAND, str(self.folder), *arguments]
-        return self.run(command, ROOT, {"PREVIEW_BACKEND_URL": backend or self.previews}, False)
+        return self.run(command, ROOT, {"PREVIEW_BACKEND_URL": backend or self.previews}, fails)
 
     def run(self, command: list[str], folder: Path, backends: Mapping[str, Path], fails: bool) -> str:
         done = subprocess.run(
