@@ -1,8 +1,12 @@
-"""Where previews keep their state: a bucket and a key of their own, so that none of the base's lies beside it."""
+"""Where previews keep their state: a bucket and a key of their own, so that none of the base's lies beside it.
+
+Both end with the base's stack: no base is production, and once the last preview is gone nobody needs what is in them.
+"""
 
 import pulumi
 import pulumi_aws as aws
 
+from infrastructure.keys import SHORTEST_WINDOW_DAYS
 from infrastructure.logbook import tls_only
 from infrastructure.roles import document
 
@@ -21,11 +25,11 @@ class PreviewState(pulumi.ComponentResource):
             name,
             description="State of previews",
             enable_key_rotation=True,
-            deletion_window_in_days=30,
+            deletion_window_in_days=SHORTEST_WINDOW_DAYS,
             opts=child,
         )
         aws.kms.Alias(name, name=key_alias, target_key_id=key.id, opts=child)
-        bucket = aws.s3.Bucket(name, bucket=bucket_name, opts=child)
+        bucket = aws.s3.Bucket(name, bucket=bucket_name, force_destroy=True, opts=child)
         inner = pulumi.ResourceOptions(parent=bucket)
         aws.s3.BucketPublicAccessBlock(
             name,
