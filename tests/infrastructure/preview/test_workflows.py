@@ -119,12 +119,33 @@ def test_forks_get_no_preview_without_an_approval() -> None:
     assert "'preview-fork'" in up["environment"]["name"]
 
 
-def test_only_base_code_writes_into_a_pull_request() -> None:
-    for job in read(GITHUB / "workflows/preview.yml")["jobs"].values():
-        if job["permissions"].get("pull-requests") == "write":
+def test_only_mains_code_writes_into_a_pull_request_or_takes_a_preview_away() -> None:
+    """Not the base branch's, which may be somebody's own, too."""
+    for name, job in read(GITHUB / "workflows/preview.yml")["jobs"].items():
+        if name == "down" or job["permissions"].get("pull-requests") == "write":
             checkout = next(step for step in job["steps"] if "checkout" in step.get("uses", ""))
-            assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
-            assert "id-token" not in job["permissions"]
+            assert checkout["with"]["ref"] == "${{ github.event.repository.default_branch }}"
+            assert name == "down" or "id-token" not in job["permissions"]
+
+
+def test_what_a_pull_request_wrote_is_laid_where_no_code_is_looked_for() -> None:
+    for _, job in (each.values for each in jobs()):
+        for step in job.get("steps", []):
+            assert "download-artifact" not in step.get("uses", "") or step["with"]["path"] == "told"
+    assert not (ROOT / "told").exists()
+
+
+@pytest.mark.parametrize(
+    ("commit", "taken"),
+    [("a" * 40, True), ("refs/pull/7/head", False), ("a" * 39, False), ("a" * 40 + "\n", False), ("", False)],
+)
+def test_fork_is_approved_for_one_commit_and_for_no_branch(commit: str, taken: bool) -> None:
+    steps = read(GITHUB / "workflows/preview.yml")["jobs"]["up"]["steps"]
+    assert steps[0]["if"] == "github.event_name == 'workflow_dispatch'"
+    assert steps[0]["env"] == {"COMMIT": "${{ inputs.commit }}"}
+    assert "inputs.commit" in steps[1]["with"]["ref"]
+    command = ["bash", "-e", "-c", steps[0]["run"]]
+    assert (subprocess.run(command, env={"COMMIT": commit}, timeout=10, check=False).returncode == 0) is taken
 
 
 def test_drift_is_told_and_never_applied() -> None:
