@@ -6,6 +6,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,11 @@ from typing import Any
 TIMEOUT_SECONDS = 20
 # GitHub takes 65536 characters.
 LONGEST_CHARACTERS = 60_000
+# In UTF-8; what a pull request's code wrote may be of any size.
+LONGEST_BYTES = 4 * LONGEST_CHARACTERS
+# Whoever is named in a comment is written to by GitHub. An address of somebody's mail names nobody.
+MENTION = re.compile(r"(?<![\w.])@(?=\w)")
+NOBODY = "@\u200b"
 PAGE_SIZE = 100
 PAGES = 50
 AUTHOR = "github-actions[bot]"
@@ -26,14 +32,27 @@ Call = Callable[[str, str, Mapping[str, str] | None], Any]
 def write(call: Call, repository: str, pr: int, mark: str, text: str) -> None:
     """The comment is found again by a line that nobody sees, and by its author: a person may quote that line."""
     sign = f"<!-- patient-management: {mark} -->"
-    if len(text) > LONGEST_CHARACTERS:
-        text = f"{text[:LONGEST_CHARACTERS]}\n\n… the rest is in the run's summary.\n"
-    body = {"body": f"{sign}\n{text}"}
+    body = {"body": f"{sign}\n{cut(MENTION.sub(NOBODY, text))}"}
     found = find(call, repository, pr, sign)
     if found is None:
         call("POST", f"/repos/{repository}/issues/{pr}/comments", body)
     else:
         call("PATCH", f"/repos/{repository}/issues/comments/{found}", body)
+
+
+def cut(text: str) -> str:
+    """To what GitHub takes, at a line's end; what was open there is closed, so that the last words are read as such."""
+    if len(text) <= LONGEST_CHARACTERS:
+        return text
+    kept = text[:LONGEST_CHARACTERS].rpartition("\n")[0] or text[:LONGEST_CHARACTERS]
+    fence = "\n```" if kept.count("```") % 2 else ""
+    folded = "\n\n</details>" if kept.count("<details>") > kept.count("</details>") else ""
+    return f"{kept}{fence}{folded}\n\n… the rest is in the run's summary.\n"
+
+
+def read_bounded(file: Path) -> str:
+    with file.open("rb") as opened:
+        return opened.read(LONGEST_BYTES).decode(errors="replace")
 
 
 def find(call: Call, repository: str, pr: int, sign: str) -> int | None:
@@ -73,8 +92,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     parser.add_argument("--mark", required=True)
     parser.add_argument("file", type=Path)
     options = parser.parse_args(arguments)
-    text = options.file.read_text(encoding="utf-8")
-    write(github(environ), environ["GITHUB_REPOSITORY"], options.pr, options.mark, text)
+    write(github(environ), environ["GITHUB_REPOSITORY"], options.pr, options.mark, read_bounded(options.file))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infrastructure.preview.comment import AUTHOR, LONGEST_CHARACTERS, write
+from infrastructure.preview.comment import AUTHOR, LONGEST_BYTES, LONGEST_CHARACTERS, read_bounded, write
 
 pytestmark = pytest.mark.infrastructure
 
@@ -55,3 +56,24 @@ def test_long_text_is_cut_to_what_github_takes() -> None:
     github = FakeGithub()
     write(github.call, "owner/name", 12, "plan", "x" * 100_000)
     assert len(github.comments[0]["body"]) < LONGEST_CHARACTERS + 200
+
+
+def test_cut_text_leaves_nothing_open() -> None:
+    github = FakeGithub()
+    write(github.call, "owner/name", 12, "plan", "<details>\n\n```diff\n" + "- a line\n" * 10_000)
+    assert github.comments[0]["body"].endswith("- a line\n```\n\n</details>\n\n… the rest is in the run's summary.\n")
+
+
+def test_text_of_a_pull_request_writes_to_nobody() -> None:
+    github = FakeGithub()
+    write(github.call, "owner/name", 12, "plan", "@everyone look, (@reviewer) but admin@example.org")
+    body = github.comments[0]["body"]
+    assert "@everyone" not in body
+    assert "@reviewer" not in body
+    assert "admin@example.org" in body
+
+
+def test_file_of_whatever_size_and_content_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "plan.md"
+    file.write_bytes(b"\xff" * (LONGEST_BYTES + 1))
+    assert len(read_bounded(file)) == LONGEST_BYTES
