@@ -50,7 +50,7 @@ class Wire(asyncio.Protocol):
         self.usable = True
         self.idle_since = 0.0
         self._ended = False
-        self._paused = False
+        self.paused = False
         self._waiter: asyncio.Future[None] | None = None
         # uvloop's is no asyncio.Transport, though it does what one does.
         self._transport: Any
@@ -60,8 +60,8 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.data += data
-        if len(self.data) > AHEAD_BYTES and not self._paused:
-            self._paused = True
+        if len(self.data) > AHEAD_BYTES and not self.paused:
+            self.paused = True
             self._transport.pause_reading()
         self._wake()
 
@@ -86,8 +86,8 @@ class Wire(asyncio.Protocol):
         """Waits for more than there is in `data`; False where nothing more will come. Raises TimeoutError."""
         if self._ended:
             return False
-        if self._paused:
-            self._paused = False
+        if self.paused:
+            self.paused = False
             self._transport.resume_reading()
         before = len(self.data)
         self._waiter = asyncio.get_running_loop().create_future()
@@ -202,13 +202,13 @@ class WireAnswer:
             yield chunk
 
     def release(self) -> None:
-        """Keeps the connection where the answer was read to its end and nothing came behind it."""
+        """Keeps the connection where the answer was read to its end and nothing came behind it, or could unheard."""
         parser, wire = self._parser, self._wire
         if parser is None:
             whole = self._keep and not self._left
         else:
             whole = parser.their_state is h11.DONE and parser.trailing_data == (b"", False)
-        if whole and wire.usable and not wire.data:
+        if whole and wire.usable and not wire.data and not wire.paused:
             self._wires.keep(wire)
         else:
             wire.close()
