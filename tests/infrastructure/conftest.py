@@ -1,5 +1,9 @@
-"""The stacks, recorded once a worker: dev, staging, prod, and two previews on dev, in one account in moto."""
+"""The stacks, recorded once a worker: dev, staging, prod, and two previews on dev, in one account in moto.
 
+On paper: dev and prod as GitHub deploys them.
+"""
+
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -8,8 +12,11 @@ import pytest
 from moto import mock_aws
 
 from infrastructure.plan.configuration import preview_config, read_config
+from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import Recording, record
 from tests.infrastructure.bridge import REGION, Moto
+
+GITHUB = {"repository": "example-org/patient-management", "state-bucket": "states"}
 
 
 @dataclass
@@ -67,3 +74,17 @@ def other_preview(account: Account, preview: Recording) -> Recording:
 @pytest.fixture(scope="session")
 def stacks(dev: Recording, staging: Recording, prod: Recording, preview: Recording) -> dict[str, Recording]:
     return {"dev": dev, "staging": staging, "prod": prod, "pr-1": preview}
+
+
+def deployed(name: str, references: dict[str, Mapping[str, object]]) -> Recording:
+    return record(name, read_config(name) | {"patient-management:github": json.dumps(GITHUB)}, Paper(), references)
+
+
+@pytest.fixture(scope="session")
+def open_dev() -> Recording:
+    return deployed("dev", {})
+
+
+@pytest.fixture(scope="session")
+def open_prod(open_dev: Recording) -> Recording:
+    return deployed("prod", {"dev": open_dev.outputs})

@@ -140,9 +140,8 @@ def test_the_data_key_opens_through_aws_services_only(
     assert direct == ({f"patient-{name}-connect"} if name in ("staging", "prod") else set())
 
 
-def test_what_another_account_promotes_may_be_pulled() -> None:
-    dev = record("dev", read_config("dev"), Paper())
-    elsewhere = json.loads(json.dumps(dev.outputs).replace(ACCOUNT, "210987654321"))
+def test_what_another_account_promotes_may_be_pulled(open_dev: Recording) -> None:
+    elsewhere = json.loads(json.dumps(open_dev.outputs).replace(ACCOUNT, "210987654321"))
     prod = record("prod", read_config("prod"), Paper(), {"dev": elsewhere})
     pulls = [
         (statement["Resource"], bound({"prod": prod}, role))

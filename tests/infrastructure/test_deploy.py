@@ -15,7 +15,6 @@ from tests.infrastructure.preview.policies import allowed, listed, matches
 
 pytestmark = pytest.mark.infrastructure
 
-GITHUB = {"repository": "example-org/patient-management", "state-bucket": "states"}
 # Made by a person: who may come, what bounds roles, and where the provider's identities are trusted.
 BY_A_PERSON = {"aws:iam/policy:Policy", "aws:iam/openIdConnectProvider:OpenIdConnectProvider"}
 KEPT = {
@@ -31,20 +30,6 @@ BESIDE = {
     # Of the previews' repositories alone, which go with the stack.
     "ecr:DeleteRepository",
 }  # fmt: skip
-
-
-def recorded(name: str, references: dict[str, Any]) -> Recording:
-    return record(name, read_config(name) | {"patient-management:github": json.dumps(GITHUB)}, Paper(), references)
-
-
-@pytest.fixture(scope="module")
-def open_dev() -> Recording:
-    return recorded("dev", {})
-
-
-@pytest.fixture(scope="module")
-def open_prod(open_dev: Recording) -> Recording:
-    return recorded("prod", {"dev": open_dev.outputs})
 
 
 @pytest.fixture(scope="module")
@@ -175,9 +160,9 @@ def test_roles_are_passed_to_the_services_that_take_them_on(both: dict[str, Reco
     assert trusted == set(PASSED_TO)
 
 
-def test_without_a_bucket_for_states_no_object_is_in_reach() -> None:
+def test_without_a_bucket_for_states_no_object_is_in_reach(open_dev: Recording) -> None:
     config = read_config("staging") | {"patient-management:github": json.dumps({"repository": "a/b"})}
-    stack = record("staging", config, Paper(), {"dev": recorded("dev", {}).outputs})
+    stack = record("staging", config, Paper(), {"dev": open_dev.outputs})
     asked = json.dumps([policies(stack, "deploy"), policies(stack, "look")])
     assert "s3:PutObject" not in asked
     assert "s3:::/" not in asked

@@ -56,11 +56,9 @@ def test_production_lets_nothing_go_that_cannot_be_made_again(prod: Recording) -
         assert not each.inputs["deleteAutomatedBackups"]
 
 
-def test_previews_state_ends_with_its_base() -> None:
-    settings = {"repository": "example-org/patient-management"}
-    stack = record("dev", read_config("dev") | {f"{PROJECT}:github": json.dumps(settings)}, Paper())
-    assert stack.one(BUCKET, "preview-state").inputs["forceDestroy"]
-    assert stack.one(KEY, "preview-state").inputs["deletionWindowInDays"] == SHORTEST_DAYS
+def test_previews_state_ends_with_its_base(open_dev: Recording) -> None:
+    assert open_dev.one(BUCKET, "preview-state").inputs["forceDestroy"]
+    assert open_dev.one(KEY, "preview-state").inputs["deletionWindowInDays"] == SHORTEST_DAYS
 
 
 def test_the_key_of_productions_last_snapshots_outlives_the_stack(prod: Recording, dev: Recording) -> None:

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from infrastructure.plan.configuration import read_config
-from infrastructure.plan.paper import Paper
-from infrastructure.plan.record import Recording, Resource, record
+from infrastructure.plan.record import Recording, Resource
 from infrastructure.policies.data import DATA_RULES
 from infrastructure.policies.pack import Finding, examine, examine_resources, examine_stack, policies
 from infrastructure.policies.running import RUNNING_RULES
@@ -90,11 +88,10 @@ def test_every_stack_passes_every_rule(stacks: dict[str, Recording]) -> None:
     assert {name: examine(stack) for name, stack in stacks.items()} == {name: [] for name in stacks}
 
 
-def test_an_environment_open_to_github_passes_every_rule() -> None:
-    github = {"patient-management:github": json.dumps({"repository": "a/b", "state-bucket": "states"})}
-    opened = record("dev", read_config("dev") | github, Paper())
-    assert {each.name for each in opened.of("aws:iam/role:Role")} >= {"github-deploy", "github-look", "github-preview"}
-    assert examine(opened) == []
+def test_an_environment_open_to_github_passes_every_rule(open_dev: Recording) -> None:
+    made = {each.name for each in open_dev.of("aws:iam/role:Role")}
+    assert made >= {"github-deploy", "github-look", "github-preview"}
+    assert examine(open_dev) == []
 
 
 @pytest.mark.parametrize("action", ["kms:Decrypt", "s3:GetObject", "secretsmanager:GetSecretValue", "ecs:RunTask"])

@@ -21,9 +21,11 @@ POLICY = "aws:ecr/repositoryPolicy:RepositoryPolicy"
 PULL = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
 
 
-def building(**settings: Any) -> Recording:
-    given = {f"{PROJECT}:{key.replace('_', '-')}": json.dumps(value) for key, value in settings.items()}
-    return record("dev", {**read_config("dev"), **given}, Paper())
+@pytest.fixture(scope="module")
+def read_elsewhere() -> Recording:
+    """Dev, whose images two other accounts may run."""
+    readers = {f"{PROJECT}:image-readers": json.dumps([PRODUCTION, "111111111111"])}
+    return record("dev", read_config("dev") | readers, Paper())
 
 
 def statements(stack: Recording, role: str) -> list[Mapping[str, Any]]:
@@ -33,12 +35,12 @@ def statements(stack: Recording, role: str) -> list[Mapping[str, Any]]:
     return found
 
 
-def test_nobody_else_reads_the_images_unless_it_is_said() -> None:
-    assert building().of(POLICY) == []
+def test_nobody_else_reads_the_images_unless_it_is_said(open_dev: Recording) -> None:
+    assert open_dev.of(POLICY) == []
 
 
-def test_accounts_that_are_named_pull_what_is_promoted_and_no_previews_images() -> None:
-    policies = building(image_readers=[PRODUCTION, "111111111111"]).of(POLICY)
+def test_accounts_that_are_named_pull_what_is_promoted_and_no_previews_images(read_elsewhere: Recording) -> None:
+    policies = read_elsewhere.of(POLICY)
     assert {each.inputs["repository"] for each in policies} == {f"patient-management/{image}" for image in IMAGES}
     for each in policies:
         (statement,) = json.loads(each.inputs["policy"])["Statement"]
@@ -47,13 +49,14 @@ def test_accounts_that_are_named_pull_what_is_promoted_and_no_previews_images() 
         assert statement["Principal"] == {"AWS": [f"arn:aws:iam::{it}:root" for it in ("111111111111", PRODUCTION)]}
 
 
-def test_production_in_its_own_account_pulls_from_the_account_that_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    dev = building(image_readers=[PRODUCTION])
+def test_production_in_its_own_account_pulls_from_the_account_that_built(
+    read_elsewhere: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
     built_in = paper.ACCOUNT
     monkeypatch.setattr(paper, "ACCOUNT", PRODUCTION)
-    prod = record("prod", read_config("prod"), Paper(), {"dev": dev.outputs})
+    prod = record("prod", read_config("prod"), Paper(), {"dev": read_elsewhere.outputs})
     assert prod.outputs["platform"]["account_id"] == PRODUCTION
-    assert prod.outputs["images"] == dev.outputs["images"]
+    assert prod.outputs["images"] == read_elsewhere.outputs["images"]
     for role, image in [(f"prod-{service}-execution-start", service) for service in SERVICES] + [
         ("app-release-execution-start", "release")
     ]:

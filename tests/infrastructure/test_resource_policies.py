@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from infrastructure.plan.configuration import read_config
-from infrastructure.plan.paper import Paper
-from infrastructure.plan.record import Recording, record
+from infrastructure.plan.record import Recording
 from tests.infrastructure.preview.policies import listed
 
 pytestmark = pytest.mark.infrastructure
@@ -19,10 +17,8 @@ KINDS = ("aws:kms/key:Key", "aws:s3/bucketPolicy:BucketPolicy", "aws:sns/topicPo
 
 
 @pytest.fixture(scope="module")
-def environments() -> list[Recording]:
-    github = {"patient-management:github": json.dumps({"repository": "a/b"})}
-    dev = record("dev", read_config("dev") | github, Paper())
-    return [dev, record("prod", read_config("prod") | github, Paper(), {"dev": dev.outputs})]
+def environments(open_dev: Recording, open_prod: Recording) -> list[Recording]:
+    return [open_dev, open_prod]
 
 
 def grants(environments: list[Recording]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from apps.catalogue import DATABASES
-from infrastructure.plan.configuration import read_config
-from infrastructure.plan.paper import ACCOUNT, REGION, Paper
-from infrastructure.plan.record import Recording, Resource, record
+from infrastructure.plan.paper import ACCOUNT, REGION
+from infrastructure.plan.record import Recording, Resource
 from infrastructure.preview.settings import state_bucket
 from infrastructure.runner.handler import Refused, plan
 from tests.infrastructure.preview.policies import allowed
@@ -17,13 +16,11 @@ pytestmark = pytest.mark.infrastructure
 
 BUCKET = f"arn:aws:s3:::{state_bucket(ACCOUNT, REGION)}"
 STATES = f"{BUCKET}/.pulumi/stacks/patient-management"
-GITHUB = {"repository": "example-org/patient-management", "state-bucket": "states"}
 
 
 @pytest.fixture(scope="module")
-def base() -> Recording:
-    config = read_config("dev") | {"patient-management:github": json.dumps(GITHUB)}
-    return record("dev", config, Paper())
+def base(open_dev: Recording) -> Recording:
+    return open_dev
 
 
 def policy(recording: Recording, kind: str, name: str) -> Any:
