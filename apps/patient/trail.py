@@ -9,13 +9,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import asyncpg
+
 from apps.kit.database import Connection, Database
-from apps.kit.errors import Problem, Unavailable
+from apps.kit.errors import Unavailable
 from apps.patient.changes import Author, Version
 
 MAX_BATCH_READS = 100
 # As many as the gateway lets run at once, and more.
 MAX_WAITING_READS = 1_000
+# What is wrong with an entry. Whatever else fails would fail, slowly maybe, for each of them.
+_OF_A_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +109,10 @@ class Trail:
             async with self.database.connection() as connection:
                 await insert_entries(connection, [entry for entries, _ in batch for entry in entries])
         except Exception as error:
-            if len(batch) > 1 and not isinstance(error, Problem):
+            if len(batch) > 1 and isinstance(error, _OF_A_ROW):
                 # Whichever of them cannot be written holds up itself alone.
-                for one in batch:
-                    await self._write_batch([one])
+                await self._write_batch(batch[: len(batch) // 2])
+                await self._write_batch(batch[len(batch) // 2 :])
                 return
             for _, written in batch:
                 if not written.done():
