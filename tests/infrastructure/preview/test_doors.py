@@ -1,4 +1,4 @@
-"""What the code of a pull request cannot reach, door by door: by IAM and by the runner."""
+"""What the code of a pull request cannot reach, door by door, by IAM; the runner's are in test_runner_doors.py."""
 
 import json
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from apps.catalogue import DATABASES
-from infrastructure.plan.paper import ACCOUNT, REGION
-from infrastructure.plan.record import Recording, Resource
+from infrastructure.plan.configuration import read_config
+from infrastructure.plan.paper import ACCOUNT, REGION, Paper
+from infrastructure.plan.record import Recording, Resource, record
 from infrastructure.preview.settings import state_bucket
-from infrastructure.runner.handler import Refused, plan
+from tests.infrastructure.conftest import GITHUB
 from tests.infrastructure.preview.policies import allowed
 
 pytestmark = pytest.mark.infrastructure
@@ -38,7 +39,7 @@ def secret(name: str) -> str:
 
 
 def user(role: str) -> str:
-    return f"arn:aws:rds-db:{REGION}:{ACCOUNT}:dbuser:db-ABC/{role}"
+    return f"arn:aws:rds-db:{REGION}:{ACCOUNT}:dbuser:patient-dev-main/{role}"
 
 
 THROUGH_SECRETS = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
@@ -185,11 +186,34 @@ def test_who_looks_reads_no_data_and_changes_nothing(base: Recording) -> None:
     # Of objects the states' alone, and of keys that of its own state.
     assert allowed(looks, "s3:GetObject", "arn:aws:s3:::states/.pulumi/stacks/patient-management/dev.json")
     assert not allowed(looks, "s3:GetObject", "arn:aws:s3:::patient-dev-log-1/AWSLogs/1/log.gz")
-    (opens,) = [each for each in looks[0]["Statement"] if each["Effect"] == "Allow"]
+    opens, topics = sorted(
+        (each for each in looks[0]["Statement"] if each["Effect"] == "Allow"), key=lambda each: str(each["Sid"])
+    )
     assert opens["Action"] == "kms:Decrypt"
     assert opens["Condition"] == {
         "ForAnyValue:StringEquals": {"kms:ResourceAliases": ["alias/patient-management/state-dev"]}
     }
+    # What a look for drift asks of a topic, and nothing that is in one.
+    stream = base.outputs["platform"]["stream_arn"]
+    assert topics["Resource"] == [stream, stream.replace(":cluster/", ":topic/") + "/*"]
+    for action, where in (
+        ("Connect", stream),
+        ("DescribeTopic", stream.replace(":cluster/", ":topic/") + "/patient"),
+        ("DescribeTopicDynamicConfiguration", stream.replace(":cluster/", ":topic/") + "/patient.dlq"),
+    ):
+        assert allowed(looks[:1], f"kafka-cluster:{action}", where)
+    assert not allowed(looks, "kafka-cluster:WriteData", stream.replace(":cluster/", ":topic/") + "/patient")
+
+
+def test_preview_hands_over_the_role_of_proxies_certificates_where_its_base_has_them(
+    base: Recording, runs: list[Any]
+) -> None:
+    settings = {"patient-management:github": json.dumps(GITHUB), "patient-management:previews": "true"}
+    staging = record("staging", read_config("staging") | settings, Paper(), {"dev": base.outputs})
+    role = staging.outputs["platform"]["connect_role_arn"]
+    to_ecs = {"iam:PassedToService": "ecs.amazonaws.com"}
+    assert allowed([policy(staging, "policy:Policy", "github-preview-all")], "iam:PassRole", role, to_ecs)
+    assert not allowed(runs, "iam:PassRole", role, to_ecs)
 
 
 def test_state_of_previews_lies_where_the_driver_looks_for_it(base: Recording) -> None:
@@ -209,6 +233,7 @@ def test_task_of_a_preview_enters_its_own_databases_and_no_others(dev: Recording
     boundary = json.loads(
         next(each for each in dev.of("aws:iam/policy:Policy") if each.name == "patient-dev-preview").inputs["policy"]
     )
+    entered = set()
     for role in tasks_of(preview):
         own = [
             json.loads(each.inputs["policy"])
@@ -220,6 +245,24 @@ def test_task_of_a_preview_enters_its_own_databases_and_no_others(dev: Recording
             for name in (database, f"{database}_owner", f"pr_12_{database}", "master"):
                 arn = f"arn:aws:rds-db:us-east-1:123456789012:dbuser:{resource_id}/{name}"
                 assert not (allowed(own, "rds-db:connect", arn) and allowed([boundary], "rds-db:connect", arn))
+            arn = f"arn:aws:rds-db:us-east-1:123456789012:dbuser:{resource_id}/pr_1_{database}"
+            if allowed(own, "rds-db:connect", arn) and allowed([boundary], "rds-db:connect", arn):
+                entered.add(database)
+    assert entered == set(DATABASES)
+
+
+def test_boundary_of_previews_opens_what_is_theirs_on_this_base(base: Recording) -> None:
+    """By the same names as what it shuts: a name that is nobody's would be shut by itself."""
+    boundary = [policy(base, "policy:Policy", "patient-dev-preview")]
+    hosts = set(base.outputs["platform"]["database_resource_ids"].values())
+    assert {user("pr_1_patient")} == {f"arn:aws:rds-db:{REGION}:{ACCOUNT}:dbuser:{host}/pr_1_patient" for host in hosts}
+    for action, resource, context in (
+        ("rds-db:connect", user("pr_1_patient"), {}),
+        ("kafka-cluster:ReadData", f"arn:aws:kafka:{REGION}:{ACCOUNT}:topic/patient-dev/id/pr-1.patient", {}),
+        ("kafka-cluster:AlterGroup", f"arn:aws:kafka:{REGION}:{ACCOUNT}:group/patient-dev/id/pr-1.analytics", {}),
+        ("secretsmanager:GetSecretValue", secret("preview/pr-1/AUTH_KEY_ENCRYPTION_KEY"), {}),
+    ):
+        assert allowed(boundary, action, resource, context), action
 
 
 @pytest.mark.parametrize(
@@ -242,30 +285,6 @@ def test_no_policy_that_a_pull_request_writes_opens_what_its_boundary_shuts(
     base: Recording, action: str, resource: str
 ) -> None:
     assert not allowed([policy(base, "policy:Policy", "patient-dev-preview")], action, resource)
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        {"action": "drop", "pr": "patient"},
-        {"action": "drop", "pr": "1; DROP DATABASE patient"},
-        {"action": "drop", "database": "patient"},
-        {"action": "drop", "pr": 1, "prefix": ""},
-        {"action": "drop", "pr": 0},
-        {"action": "drop", "pr": True},
-        {"action": "drop", "pr": 49_000},
-        {"action": "drop"},
-        {"action": "databases", "pr": 1},
-    ],
-)
-def test_runner_of_previews_refuses_what_is_no_number(event: dict[str, object]) -> None:
-    with pytest.raises(Refused):
-        plan({"MODE": "preview", "DEFINITION": "dev-release"}, event)
-
-
-def test_runner_of_previews_names_only_the_previews_databases() -> None:
-    steps = plan({"MODE": "preview", "DEFINITION": "dev-release"}, {"action": "drop", "pr": 1})
-    assert steps == [("dev-release", ["drop", "--prefix", "pr_1_"])]
 
 
 def test_no_definition_that_a_pull_request_registers_runs_as_the_bases_release(base: Recording) -> None:
