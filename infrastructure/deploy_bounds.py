@@ -86,6 +86,8 @@ def keys(reach: DeployReach) -> list[Statement]:
         ),
         allow(of("kms", "*Alias"), [*reach.arn("kms", *aliases), *everyone]),
         allow(of("kms", "CreateGrant", "RevokeGrant"), reach.key_arn, {"Bool": {"kms:GrantIsForAWSResource": "true"}}),
+        # As a registry under a key of ours asks, for the previews' images.
+        *([] if reach.takes_from else [allow(of("kms", "RetireGrant"), reach.key_arn)]),
         allow(of("kms", "Decrypt", "GenerateDataKey"), reach.key_arn, {"StringEquals": through}),
         # The state that tells which images to run may lie in another account.
         allow(crypt, f"arn:aws:kms:{reach.region}:*:key/*", of_states),

@@ -11,6 +11,7 @@ from functools import partial
 import pulumi
 import pulumi_aws as aws
 
+from infrastructure.boundary import below
 from infrastructure.config import EnvironmentStack, GithubSettings
 from infrastructure.deploy_access import DEPLOY_PARTS, deploy_statements
 from infrastructure.deploy_bounds import DeployReach, state_aliases
@@ -121,7 +122,9 @@ def open_to_github(
         platform.account_id,
         settings.makes_provider,
         {part: reach.apply(partial(deploy_statements, part=part)) for part in DEPLOY_PARTS},
-        look_statements(settings.state_bucket, state_aliases(stack.name, stack.config.images_from)),
+        look_statements(
+            settings.state_bucket, state_aliases(stack.name, stack.config.images_from), platform.stream_arn
+        ),
         reach_of_previews(stack, platform, state) if state else None,
     )
     return dict(Github("github", args, opts).role_arns)
@@ -168,6 +171,7 @@ def reach_of_previews(stack: EnvironmentStack, platform: PlatformOutputs, state:
         runner_name=platform.preview_runner_name,
         state_bucket_arn=state.bucket_arn,
         state_key_arn=state.key_arn,
+        connect_role_arn=platform.connect_role_arn if stack.config.service_tls else None,
     )
 
 
@@ -186,7 +190,7 @@ def trust(provider_arn: Text, repository: str, environments: Sequence[str]) -> S
     }
 
 
-def look_statements(bucket: str, aliases: Sequence[str]) -> list[Statement]:
+def look_statements(bucket: str, aliases: Sequence[str], stream_arn: Text) -> list[Statement]:
     """ReadOnlyAccess reads no secret's value; here is what it reads of people, and what a state is read with."""
     return [
         {
@@ -195,7 +199,8 @@ def look_statements(bucket: str, aliases: Sequence[str]) -> list[Statement]:
             "Action": [
                 "secretsmanager:*GetSecretValue", "ssm:GetParameter*", "logs:GetLogEvents", "logs:FilterLogEvents",
                 "logs:GetLogRecord", "logs:StartLiveTail", "logs:StartQuery", "logs:GetQueryResults",
-                "rds:DownloadDBLogFilePortion", "rds:DownloadCompleteDBLogFile", "rds-db:connect", "kafka-cluster:*",
+                "rds:DownloadDBLogFilePortion", "rds:DownloadCompleteDBLogFile", "rds-db:connect",
+                "kafka-cluster:*Data",
             ],
             "Resource": "*",
         },
@@ -205,6 +210,14 @@ def look_statements(bucket: str, aliases: Sequence[str]) -> list[Statement]:
             "Effect": "Deny",
             "Action": "s3:GetObject*",
             **({"NotResource": f"arn:aws:s3:::{bucket}/.pulumi/*"} if bucket else {"Resource": "*"}),
+        },
+        {
+            # MSK describes a topic in its caller's name, and a look for drift asks it:
+            # https://docs.aws.amazon.com/msk/latest/developerguide/msk-topic-operations-information.html
+            "Sid": "Topics",
+            "Effect": "Allow",
+            "Action": ["kafka-cluster:Connect", "kafka-cluster:DescribeTopic*"],
+            "Resource": [stream_arn, pulumi.Output.from_input(stream_arn).apply(below("topic", "*"))],
         },
         {
             # Of states by their alias alone, never the data's.

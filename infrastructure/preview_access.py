@@ -21,7 +21,10 @@ TAGGED = {**ASKED, "StringLikeIfExists": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"
 
 @dataclass(frozen=True, slots=True)
 class PreviewReach:
-    """Names of the base's. `state_bucket_arn` and `state_key_arn` are the previews' own."""
+    """Names of the base's. `state_bucket_arn` and `state_key_arn` are the previews' own.
+
+    `connect_role_arn`: by which ECS gives proxies their certificates, where the base has TLS between services.
+    """
 
     region: str
     account_id: Text
@@ -33,6 +36,7 @@ class PreviewReach:
     runner_name: Text
     state_bucket_arn: Text
     state_key_arn: Text
+    connect_role_arn: Text | None = None
 
 
 def preview_statements(reach: PreviewReach) -> list[Statement]:
@@ -123,8 +127,13 @@ def roles(reach: PreviewReach) -> list[Statement]:
     return [
         allow(["iam:CreateRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"], path, bounded),
         allow(["iam:DeleteRole", "iam:Get*", "iam:List*", "iam:TagRole"], path),
-        allow(["iam:PassRole"], path, {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}),
+        passed(path, "ecs-tasks.amazonaws.com"),
+        *([passed(reach.connect_role_arn, "ecs.amazonaws.com")] if reach.connect_role_arn is not None else []),
     ]
+
+
+def passed(role_arn: Text, service: str) -> Statement:
+    return allow(["iam:PassRole"], role_arn, {"StringEquals": {"iam:PassedToService": service}})
 
 
 def looks() -> list[Statement]:

@@ -11,6 +11,7 @@ import pulumi_aws as aws
 from apps.catalogue import DATABASES
 from infrastructure import limits
 from infrastructure.access import Reach, database_statements, execution_statements, repository_arn, unwrap
+from infrastructure.boundary import once
 from infrastructure.container import TEMPORARY, container
 from infrastructure.outputs import PlatformOutputs
 from infrastructure.roles import Bounds, Role, role_of_service
@@ -130,7 +131,7 @@ def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
                 "Sid": "Administer",
                 "Effect": "Allow",
                 "Action": "secretsmanager:GetSecretValue",
-                "Resource": list(args.masters.values()),
+                "Resource": pulumi.Output.all(*args.masters.values()).apply(once),
             }
         )
     return statements

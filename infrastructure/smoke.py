@@ -6,6 +6,7 @@ services behind it.
 """
 
 import argparse
+import http.client
 import json
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def ask(url: str) -> tuple[int, bytes]:
     except urllib.error.HTTPError as error:
         error.close()
         return error.code, b""
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise NotYet(f"{url} does not answer: {error}") from error
 
 

@@ -25,7 +25,7 @@ PREVIEWS = f"arn:aws:s3:::patient-management-previews-{ACCOUNT}-{REGION}"
 # What no single resource tells: the state, keys in services' hands, and roles that AWS makes.
 BESIDE = {
     "s3:GetBucketLocation", "s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject",
-    "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:CreateGrant", "kms:RevokeGrant",
+    "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:CreateGrant", "kms:RetireGrant", "kms:RevokeGrant",
     "iam:CreateServiceLinkedRole", "ec2:GetManagedPrefixListEntries",
     # Of the previews' repositories alone, which go with the stack.
     "ecr:DeleteRepository",
@@ -125,6 +125,7 @@ def test_the_doors_are_shut_by_what_they_say_and_open_to_its_own(open_dev: Recor
         ("kms:Decrypt", KEY, {"kms:ResourceAliases": ["alias/patient-management/state-dev"]}),
         ("kms:Decrypt", key, {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}),
         ("kms:CreateGrant", key, {"kms:GrantIsForAWSResource": "true"}),
+        ("kms:RetireGrant", key, {}),
         ("ec2:DeleteVpc", arn("ec2", "vpc/vpc-1"), own),
         ("kms:TagResource", KEY, own),
         ("ecr:PutImage", arn("ecr", "repository/patient-management/gateway"), own),

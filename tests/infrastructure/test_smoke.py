@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -158,6 +159,19 @@ def test_an_address_where_nobody_is_is_told_when_the_time_is_over() -> None:
         url = site.url
     with pytest.raises(Broken, match="does not answer"):
         wait_for(lambda: check_answers(url), 0.1, 0.06)
+
+
+def test_an_address_where_somebody_speaks_no_http_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"not yet\r\n")
+
+        threading.Thread(target=greet, daemon=True).start()
+        with pytest.raises(NotYet, match="does not answer"):
+            check_answers(f"http://127.0.0.1:{server.getsockname()[1]}")
 
 
 def test_what_comes_in_time_is_waited_for(site: Site) -> None:

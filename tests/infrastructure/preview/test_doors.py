@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 
 from apps.catalogue import DATABASES
-from infrastructure.plan.configuration import read_config
-from infrastructure.plan.paper import ACCOUNT, REGION, Paper
-from infrastructure.plan.record import Recording, Resource, record
+from infrastructure.plan.paper import ACCOUNT, REGION
+from infrastructure.plan.record import Recording, Resource
 from infrastructure.preview.settings import state_bucket
-from tests.infrastructure.conftest import GITHUB
 from tests.infrastructure.preview.policies import allowed
 
 pytestmark = pytest.mark.infrastructure
@@ -160,62 +158,6 @@ def test_policy_of_previews_is_their_boundary_too(base: Recording) -> None:
     assert role.inputs["permissionsBoundary"] == made.outputs["arn"]
 
 
-def test_each_role_is_taken_on_by_its_own_environment_of_the_one_repository(base: Recording) -> None:
-    subjects = {}
-    for part in ("deploy", "look", "preview"):
-        role = base.one("aws:iam/role:Role", f"github-{part}")
-        condition = json.loads(role.inputs["assumeRolePolicy"])["Statement"][0]["Condition"]
-        assert set(condition) == {"StringEquals"}
-        equals = condition["StringEquals"]
-        assert equals["token.actions.githubusercontent.com:aud"] == "sts.amazonaws.com"
-        subjects[part] = equals["token.actions.githubusercontent.com:sub"]
-    of = "repo:example-org/patient-management:environment:"
-    assert subjects == {
-        "deploy": [of + "dev"],
-        "look": [of + "dev-preview"],
-        "preview": [of + "preview", of + "preview-fork"],
-    }
-
-
-def test_who_looks_reads_no_data_and_changes_nothing(base: Recording) -> None:
-    # ReadOnlyAccess, at its widest.
-    widest = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    looks = [policy(base, "policy:Policy", "github-look-data"), widest]
-    for action in ("secretsmanager:GetSecretValue", "logs:GetLogEvents", "rds-db:connect", "kafka-cluster:ReadData"):
-        assert not allowed(looks, action, "anything")
-    # Of objects the states' alone, and of keys that of its own state.
-    assert allowed(looks, "s3:GetObject", "arn:aws:s3:::states/.pulumi/stacks/patient-management/dev.json")
-    assert not allowed(looks, "s3:GetObject", "arn:aws:s3:::patient-dev-log-1/AWSLogs/1/log.gz")
-    opens, topics = sorted(
-        (each for each in looks[0]["Statement"] if each["Effect"] == "Allow"), key=lambda each: str(each["Sid"])
-    )
-    assert opens["Action"] == "kms:Decrypt"
-    assert opens["Condition"] == {
-        "ForAnyValue:StringEquals": {"kms:ResourceAliases": ["alias/patient-management/state-dev"]}
-    }
-    # What a look for drift asks of a topic, and nothing that is in one.
-    stream = base.outputs["platform"]["stream_arn"]
-    assert topics["Resource"] == [stream, stream.replace(":cluster/", ":topic/") + "/*"]
-    for action, where in (
-        ("Connect", stream),
-        ("DescribeTopic", stream.replace(":cluster/", ":topic/") + "/patient"),
-        ("DescribeTopicDynamicConfiguration", stream.replace(":cluster/", ":topic/") + "/patient.dlq"),
-    ):
-        assert allowed(looks[:1], f"kafka-cluster:{action}", where)
-    assert not allowed(looks, "kafka-cluster:WriteData", stream.replace(":cluster/", ":topic/") + "/patient")
-
-
-def test_preview_hands_over_the_role_of_proxies_certificates_where_its_base_has_them(
-    base: Recording, runs: list[Any]
-) -> None:
-    settings = {"patient-management:github": json.dumps(GITHUB), "patient-management:previews": "true"}
-    staging = record("staging", read_config("staging") | settings, Paper(), {"dev": base.outputs})
-    role = staging.outputs["platform"]["connect_role_arn"]
-    to_ecs = {"iam:PassedToService": "ecs.amazonaws.com"}
-    assert allowed([policy(staging, "policy:Policy", "github-preview-all")], "iam:PassRole", role, to_ecs)
-    assert not allowed(runs, "iam:PassRole", role, to_ecs)
-
-
 def test_state_of_previews_lies_where_the_driver_looks_for_it(base: Recording) -> None:
     assert base.one("aws:s3/bucket:Bucket", "preview-state").inputs["bucket"] == state_bucket(ACCOUNT, REGION)
     encryption = base.of("aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration")
@@ -256,13 +198,13 @@ def test_boundary_of_previews_opens_what_is_theirs_on_this_base(base: Recording)
     boundary = [policy(base, "policy:Policy", "patient-dev-preview")]
     hosts = set(base.outputs["platform"]["database_resource_ids"].values())
     assert {user("pr_1_patient")} == {f"arn:aws:rds-db:{REGION}:{ACCOUNT}:dbuser:{host}/pr_1_patient" for host in hosts}
-    for action, resource, context in (
-        ("rds-db:connect", user("pr_1_patient"), {}),
-        ("kafka-cluster:ReadData", f"arn:aws:kafka:{REGION}:{ACCOUNT}:topic/patient-dev/id/pr-1.patient", {}),
-        ("kafka-cluster:AlterGroup", f"arn:aws:kafka:{REGION}:{ACCOUNT}:group/patient-dev/id/pr-1.analytics", {}),
-        ("secretsmanager:GetSecretValue", secret("preview/pr-1/AUTH_KEY_ENCRYPTION_KEY"), {}),
+    for action, resource in (
+        ("rds-db:connect", user("pr_1_patient")),
+        ("kafka-cluster:ReadData", f"arn:aws:kafka:{REGION}:{ACCOUNT}:topic/patient-dev/id/pr-1.patient"),
+        ("kafka-cluster:AlterGroup", f"arn:aws:kafka:{REGION}:{ACCOUNT}:group/patient-dev/id/pr-1.analytics"),
+        ("secretsmanager:GetSecretValue", secret("preview/pr-1/AUTH_KEY_ENCRYPTION_KEY")),
     ):
-        assert allowed(boundary, action, resource, context), action
+        assert allowed(boundary, action, resource), action
 
 
 @pytest.mark.parametrize(
