@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from infrastructure.github import SESSION_SECONDS
+
 pytestmark = pytest.mark.infrastructure
 WORKFLOWS = Path(__file__).parents[2] / ".github" / "workflows"
 ENVIRONMENTS = ("dev", "staging", "prod")
@@ -72,6 +74,17 @@ def test_production_goes_on_where_staging_is_off_and_never_past_a_failed_one(
     after = {"dev": dev, "prod-preview": "success" if goes_on else "skipped"}
     assert value(jobs["prod"]["if"], after) == goes_on
     assert not value(jobs["prod"]["if"], {"dev": "success", "prod-preview": "failure"})
+
+
+def test_credentials_last_as_long_as_any_job_and_as_the_roles_allow() -> None:
+    action = yaml.safe_load((WORKFLOWS.parent / "actions" / "prepare" / "action.yml").read_text())
+    (taken,) = [step["with"] for step in action["runs"]["steps"] if "role-to-assume" in step.get("with", {})]
+    longest = max(job["timeout-minutes"] for path in WORKFLOWS.glob("*.yml") for job in own_jobs(read(path.stem)))
+    assert longest * 60 <= taken["role-duration-seconds"] == SESSION_SECONDS
+
+
+def own_jobs(jobs: dict[str, Any]) -> list[dict[str, Any]]:
+    return [job for job in jobs.values() if "steps" in job]
 
 
 def test_drift_looks_at_staging_where_it_is_switched_on() -> None:
