@@ -28,7 +28,7 @@ from infrastructure.preview.traces import asked_of_aws
 from infrastructure.preview.visit import Visit, open_visit, run_system_tests, seed
 
 ROOT = Path(__file__).resolve().parents[2]
-# Preview images expire after 14 days: a preview that lived longer could not start a task again.
+# Who wants one for longer says so: with --keep, or by the pull request's label.
 LONGEST_DAYS = 13
 DONE, FAILED, REFUSED = 0, 1, 2
 
@@ -58,8 +58,16 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         if name in ("up", "down", "test", "status"):
             command.add_argument("--pr", required=True, metavar="N", help="the pull request's number")
         if name == "up":
-            command.add_argument("--ttl", default=f"{DEFAULT_LIFETIME.days}d", help="36h, 3d: how long it lives (3d)")
-            command.add_argument("--keep", action="store_true", help="until it is taken down by hand")
+            command.add_argument(
+                "--ttl",
+                default=f"{DEFAULT_LIFETIME.days}d",
+                help=f"36h, 3d: how long it lives (3d), {LONGEST_DAYS}d at most",
+            )
+            command.add_argument(
+                "--keep",
+                action="store_true",
+                help="whatever its time: until its pull request closes, or somebody takes it",
+            )
             command.add_argument("--empty", action="store_true", help="without the synthetic people")
             command.add_argument("--markdown", metavar="FILE", help="writes the report for a comment here too")
         if name == "reap":

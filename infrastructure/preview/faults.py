@@ -46,8 +46,13 @@ class LeftBehind(Fault):
     """A preview that is not wholly gone. `left` names each thing, or each place that could not be looked at."""
 
     def __init__(self, stack: str, left: tuple[str, ...]) -> None:
-        super().__init__(f"{stack} is not gone; left behind:\n" + "\n".join(f"  {line}" for line in left))
+        super().__init__(f"{stack} is not gone; left behind:\n" + "\n".join(f"  {indented(line)}" for line in left))
         self.left = left
+
+
+def indented(text: str) -> str:
+    """A cause may be of several lines."""
+    return text.replace("\n", "\n    ")
 
 
 def fault_of_aws(action: str, error: BotoCoreError | ClientError) -> Fault:

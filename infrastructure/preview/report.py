@@ -34,7 +34,7 @@ def lines_of(brought: Brought, cost_usd_a_day: float) -> list[tuple[str, str]]:
 
 def goes_text(brought: Brought) -> str:
     if brought.outputs.get("keep") is True:
-        return "when somebody takes it down: it is kept"
+        return "when somebody takes it down: it is kept whatever its time"
     return f"{brought.expires:%Y-%m-%d %H:%M} UTC, or when the pull request closes"
 
 

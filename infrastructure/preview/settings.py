@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from infrastructure.config import PROJECT
 from infrastructure.preview.names import Refusal
 
-# dev's db.t4g.micro has about 80 connections: its own services take up to 40, a preview's about 5 and never over 12.
+# Fewer than dev's instance has connections for (infrastructure/connections.py: nine): each costs money, too.
 AT_ONCE = 5
 KEY_ALIAS = f"alias/{PROJECT}/previews"
 

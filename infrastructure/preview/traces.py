@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infrastructure.preview.faults import Fault, fault_of_aws
-from infrastructure.preview.names import DATABASE, IMAGE_TAG, TOPIC, Preview, preview_of
+from infrastructure.preview.names import DATABASE, IMAGE_TAG, TOPIC, Preview, preview_of, preview_of_stack
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -171,9 +171,9 @@ class LogGroups:
         with asked_of_aws("list the log groups"):
             pages = self.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"{self.prefix}pr-")
             for group in (group["logGroupName"] for page in pages for group in page["logGroups"]):
-                number, delimiter, _ = group.removeprefix(f"{self.prefix}pr-").partition("/")
-                if delimiter and number.isdecimal() and not number.startswith("0"):
-                    found.append(Trace(self.name, Preview(int(number)), group))
+                stack, delimiter, _ = group.removeprefix(self.prefix).partition("/")
+                if delimiter and (preview := preview_of_stack(stack)):
+                    found.append(Trace(self.name, preview, group))
         return found
 
     def remove(self, preview: Preview) -> None:

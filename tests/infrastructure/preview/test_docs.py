@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infrastructure.config import PROJECT, Environment
+from infrastructure.config import PROJECT, Environment, parse_stack
+from infrastructure.connections import previews_that_fit
+from infrastructure.plan.configuration import read_config
 from infrastructure.preview.__main__ import parse_arguments, parse_lifetime
 from infrastructure.preview.pulls import KEEP_LABEL
 from infrastructure.preview.settings import AT_ONCE
@@ -62,6 +64,12 @@ def test_settings_in_the_steps_are_an_environments() -> None:
 
 def test_number_at_once_is_the_one_that_holds() -> None:
     assert f"{NUMBERS[AT_ONCE]} previews at once at most" in STEPS
+
+
+def test_dev_has_room_for_so_many_and_the_page_says_for_how_many() -> None:
+    room = previews_that_fit(parse_stack("dev", read_config("dev")).config)
+    assert AT_ONCE <= room
+    assert f"dev has room for {NUMBERS[room]}" in STEPS
 
 
 def test_commands_of_the_page_are_understood() -> None:

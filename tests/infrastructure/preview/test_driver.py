@@ -198,6 +198,14 @@ def test_denied_destroy_is_loud_and_names_what_is_left(world: World) -> None:
     assert "pr-12" in world.stacks.states
 
 
+def test_cause_of_several_lines_is_read_as_one_of_what_is_left() -> None:
+    assert str(LeftBehind("pr-12", ("destroy:\nerror: failed", "topic x"))).splitlines()[1:] == [
+        "  destroy:",
+        "    error: failed",
+        "  topic x",
+    ]
+
+
 def test_denied_look_is_no_proof_that_nothing_is_left(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.kinds["topic"].faults += [DENIED, DENIED]

@@ -26,7 +26,7 @@ def names(traces: list[Trace]) -> list[tuple[int, str]]:
 
 def test_log_groups_are_found_by_the_whole_name_of_their_stack(session: boto3.Session) -> None:
     logs = session.client("logs")
-    for group in ("pr-1/gateway", "pr-12/gateway", "dev/gateway", "pr-1x/gateway", "pr-/gateway", "pr-7"):
+    for group in ("pr-1/gateway", "pr-12/gateway", "dev/gateway", "pr-1x/gateway", "pr-/gateway", "pr-7", "pr-49000/x"):
         logs.create_log_group(logGroupName=f"/patient-management/{group}")
     kind = LogGroups(logs, "/patient-management/")
     assert names(kind.find()) == [(1, "/patient-management/pr-1/gateway"), (12, "/patient-management/pr-12/gateway")]
@@ -34,7 +34,7 @@ def test_log_groups_are_found_by_the_whole_name_of_their_stack(session: boto3.Se
     kind.remove(ONE)
     left = {group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]}
     assert "/patient-management/pr-1/gateway" not in left
-    assert len(left) == 5
+    assert len(left) == 6
 
 
 def push(ecr: Any, repository: str, tag: str, content: str) -> None:
