@@ -19,6 +19,8 @@ from apps.kit.plain import Exchange, PlainRequest, parse_request, scope_of
 LINGER_SECONDS = 2.0
 # What is written waits for the loop's turn up to here, and for the client from here on.
 WRITE_BYTES = 64 * 1024
+# As long as the balancer lets nothing happen.
+UNREAD_SECONDS = 60.0
 
 
 class PromptServer(TCPServer, asyncio.Protocol):
@@ -33,7 +35,7 @@ class PromptServer(TCPServer, asyncio.Protocol):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.idle_task: Any = IdleTimer(self.loop, self.config.keep_alive_timeout, self.writer.close)
+        self.idle_task: Any = IdleTimer(self.loop, self.config.keep_alive_timeout, self._let_go)
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self._flush_due = False
@@ -69,8 +71,10 @@ class PromptServer(TCPServer, asyncio.Protocol):
 
     async def _end_at_stop(self) -> None:
         await self.context.terminated.wait()
+        # A client that reads nothing holds up the stop no longer than an answer that is not made.
+        self.loop.call_later(self.config.graceful_timeout, self.writer.transport.abort)
         if self.idle_task.is_idle:
-            self.writer.close()
+            self._let_go()
 
     def _stand_between(self, read_bytes: int) -> bool:
         """Takes the reader's place where it is empty now, as is sure when less was read than asked for."""
@@ -140,7 +144,7 @@ class PromptServer(TCPServer, asyncio.Protocol):
     def _answered(self, close: bool) -> None:
         self._exchange = None
         if close or self.context.terminated.is_set():
-            self.writer.close()
+            self._let_go()
             return
         self.idle_task.begin()
         if self._early:
@@ -156,7 +160,28 @@ class PromptServer(TCPServer, asyncio.Protocol):
             if not self.writer.is_closing():
                 self.writer.write(data)
                 if self.writer.transport.get_write_buffer_size() >= WRITE_BYTES:
-                    await self.writer.drain()
+                    await self._drain()
+
+    async def _drain(self) -> None:
+        """Waits until the client has read; a connection of which nothing is read for UNREAD_SECONDS is ended."""
+        transport = self.writer.transport
+        while True:
+            unread_bytes = transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(UNREAD_SECONDS):
+                    return await self.writer.drain()
+            except TimeoutError:
+                if transport.get_write_buffer_size() >= unread_bytes:
+                    return transport.abort()
+
+    def _let_go(self) -> None:
+        """Closes the connection when the client has read the rest, for which it has UNREAD_SECONDS."""
+        self.writer.close()
+        self._limit_rest()
+
+    def _limit_rest(self) -> None:
+        if self.writer.transport.get_write_buffer_size():
+            self.loop.call_later(UNREAD_SECONDS, self.writer.transport.abort)
 
     # Hypercorn's side.
 
@@ -189,7 +214,7 @@ class PromptServer(TCPServer, asyncio.Protocol):
             return
         try:
             self._flush()
-            await self.writer.drain()
+            await self._drain()
         except (ConnectionError, RuntimeError):
             await self.protocol.handle(Closed())
 
@@ -203,6 +228,7 @@ class PromptServer(TCPServer, asyncio.Protocol):
 
     async def _close(self) -> None:
         self._flush()
+        self._limit_rest()
         await super()._close()
 
 
