@@ -61,13 +61,9 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
             command.add_argument(
                 "--ttl",
                 default=f"{DEFAULT_LIFETIME.days}d",
-                help=f"36h, 3d: how long it lives (3d), {LONGEST_DAYS}d at most",
+                help=f"how long it lives: 36h, 3d (3d), {LONGEST_DAYS}d at most",
             )
-            command.add_argument(
-                "--keep",
-                action="store_true",
-                help="whatever its time: until its pull request closes, or somebody takes it",
-            )
+            command.add_argument("--keep", action="store_true", help="for the reaper to leave alone, whatever its time")
             command.add_argument("--empty", action="store_true", help="without the synthetic people")
             command.add_argument("--markdown", metavar="FILE", help="writes the report for a comment here too")
         if name == "reap":

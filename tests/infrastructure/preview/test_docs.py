@@ -67,8 +67,10 @@ def test_number_at_once_is_the_one_that_holds() -> None:
 
 
 def test_dev_has_room_for_so_many_and_the_page_says_for_how_many() -> None:
-    room = previews_that_fit(parse_stack("dev", read_config("dev")).config)
-    assert AT_ONCE <= room
+    config = parse_stack("dev", read_config("dev")).config
+    assert isinstance(config, Environment)
+    room = previews_that_fit(config)
+    assert room >= AT_ONCE
     assert f"dev has room for {NUMBERS[room]}" in STEPS
 
 
