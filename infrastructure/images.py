@@ -170,7 +170,8 @@ class Images(pulumi.ComponentResource):
                     password=pulumi.Output.secret(token.password),
                 )
             ],
-            opts=pulumi.ResourceOptions(parent=self),
+            # Main's stay as their repositories do: the provider would delete them there, while others run them.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.writes_cache),
         )
 
 

@@ -74,6 +74,10 @@ def test_kept_images_are_kept_from_the_end_of_the_environments_key(dev: Recordin
     for each in kept.values():
         assert [one["encryptionType"] for one in each.inputs["encryptionConfigurations"]] == ["AES256"]
         assert "forceDelete" not in each.inputs
+    # Docker's provider deletes from the registry what its stack no longer has.
+    images = dev.of("docker-build:index:Image")
+    assert len(images) == len(IMAGES)
+    assert all(each.retain for each in images)
 
 
 def test_another_life_takes_over_the_repositories_and_moves_no_tag(dev: Recording) -> None:
