@@ -103,6 +103,8 @@ class Engine:
             assert time.monotonic() < end
             time.sleep(0.1)
         os.killpg(running.pid, signal.SIGKILL)
+        # The engine gives its providers process groups of their own: they would outlive the test.
+        subprocess.run(["pkill", "-KILL", "-s", str(running.pid)], check=False)
         running.wait()
 
     def files_of(self, preview: Preview) -> list[str]:
