@@ -65,7 +65,9 @@ def stream_statements(entry: Service, reach: Reach) -> list[Statement]:
                 "Sid": "Produce",
                 "Effect": "Allow",
                 "Action": ["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"],
-                "Resource": [kafka_arn(reach, "topic", reach.topic(TOPICS[name].name)) for name in entry.produces],
+                "Resource": [
+                    kafka_arn(reach.stream_arn, "topic", reach.topic(TOPICS[name].name)) for name in entry.produces
+                ],
             }
         )
     if entry.consumes:
@@ -74,23 +76,27 @@ def stream_statements(entry: Service, reach: Reach) -> list[Statement]:
                 "Sid": "Consume",
                 "Effect": "Allow",
                 "Action": ["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"],
-                "Resource": [kafka_arn(reach, "topic", reach.topic(TOPICS[name].name)) for name in entry.consumes],
+                "Resource": [
+                    kafka_arn(reach.stream_arn, "topic", reach.topic(TOPICS[name].name)) for name in entry.consumes
+                ],
             },
             {
                 "Sid": "Group",
                 "Effect": "Allow",
                 "Action": ["kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"],
-                "Resource": [kafka_arn(reach, "group", reach.group(entry.name))],
+                "Resource": [kafka_arn(reach.stream_arn, "group", reach.group(entry.name))],
             },
         ]
     return [{"Sid": "Stream", "Effect": "Allow", "Action": connect, "Resource": [reach.stream_arn]}, *statements]
 
 
-def kafka_arn(reach: Reach, kind: str, name: str) -> pulumi.Output[str]:
+def topic_arns(reach: Reach, names: Sequence[str]) -> list[pulumi.Output[str]]:
+    return [kafka_arn(reach.stream_arn, "topic", reach.topic(TOPICS[name].name)) for name in names]
+
+
+def kafka_arn(stream_arn: Text, kind: str, name: str) -> pulumi.Output[str]:
     """`arn:aws:kafka:...:cluster/<name>/<uuid>` -> `...:topic/<name>/<uuid>/<topic>`."""
-    return pulumi.Output.from_input(reach.stream_arn).apply(
-        lambda arn: f"{arn.replace(':cluster/', f':{kind}/', 1)}/{name}"
-    )
+    return pulumi.Output.from_input(stream_arn).apply(lambda arn: f"{arn.replace(':cluster/', f':{kind}/', 1)}/{name}")
 
 
 def execution_statements(

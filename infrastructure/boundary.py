@@ -3,17 +3,17 @@
 A boundary is changed by a person with rights of their own, never by a deployment (docs/decisions/0603).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
+from infrastructure.access import PULL, kafka_arn
+from infrastructure.config import STACK_TAG
 from infrastructure.roles import PREVIEW_PATH, Bounds, Statement, document, environment_path
 
 Text = pulumi.Input[str]
-STACK_TAG = "patient-management:stack"
-PULLS = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 KAFKA = [
     "kafka-cluster:AlterGroup",
     "kafka-cluster:DescribeGroup",
@@ -51,11 +51,10 @@ def preview_boundary(name: str, place: Place, reach: AppReach, opts: pulumi.Reso
     users = pulumi.Output.all(place.account_id, hosts).apply(
         lambda both: [f"arn:aws:rds-db:{place.region}:{both[0]}:dbuser:{host}/pr_*" for host in both[1]]
     )
-    stream = pulumi.Output.from_input(reach.stream_arn)
     statements = [
         allow(["rds-db:connect"], users),
         allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], reach.stream_arn),
-        allow(KAFKA, [stream.apply(below("topic", "pr-*")), stream.apply(below("group", "pr-*"))]),
+        allow(KAFKA, [kafka_arn(reach.stream_arn, "topic", "pr-*"), kafka_arn(reach.stream_arn, "group", "pr-*")]),
         *secrets(place, reach.key_arn, place.arn("secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/*")),
         allow(["logs:CreateLogStream", "logs:PutLogEvents"], place.arn("logs", "log-group:/patient-management/pr-*")),
         *images(place, "patient-management", "preview"),
@@ -101,7 +100,6 @@ def app_bounds(name: str, place: Place, environment: str, reach: AppReach, opts:
         for database, resource_id in reach.resource_ids.items()
         for role in (database, f"{database}_owner")
     ]
-    stream = pulumi.Output.from_input(reach.stream_arn)
     in_cluster = {"ArnEquals": {"ecs:cluster": reach.cluster_arn}}
     release = f"/patient-management/{environment}/release"
     path = environment_path(environment)
@@ -110,7 +108,7 @@ def app_bounds(name: str, place: Place, environment: str, reach: AppReach, opts:
     statements = [
         allow(["rds-db:connect"], users),
         allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], reach.stream_arn),
-        allow(KAFKA, [stream.apply(below("topic", "*")), stream.apply(below("group", "*"))]),
+        allow(KAFKA, [kafka_arn(reach.stream_arn, "topic", "*"), kafka_arn(reach.stream_arn, "group", "*")]),
         *secrets(place, reach.key_arn, place.arn("secretsmanager", f"secret:patient-management/{environment}/*")),
         allow(["secretsmanager:GetSecretValue"], pulumi.Output.all(*reach.masters.values()).apply(once)),
         allow(
@@ -145,11 +143,6 @@ def bounds(
     return Bounds(path, made.arn, account_id)
 
 
-def below(kind: str, name: str) -> Callable[[str], str]:
-    """`...:cluster/<name>/<uuid>` -> topics, or groups, of that cluster."""
-    return lambda arn: arn.replace(":cluster/", f":{kind}/", 1) + f"/{name}"
-
-
 def once(arns: Sequence[str]) -> list[str]:
     return sorted(set(arns))
 
@@ -170,6 +163,6 @@ def secrets(place: Place, key_arn: Text, own: Text) -> list[Statement]:
 def images(place: Place, *prefixes: str) -> list[Statement]:
     return [
         # Of whichever account: what is promoted may lie in another, which says itself who pulls.
-        allow(PULLS, [f"arn:aws:ecr:{place.region}:*:repository/{prefix}/*" for prefix in prefixes]),
+        allow(PULL, [f"arn:aws:ecr:{place.region}:*:repository/{prefix}/*" for prefix in prefixes]),
         allow(["ecr:GetAuthorizationToken"], "*"),
     ]

@@ -23,6 +23,8 @@ from infrastructure.production import production_faults
 T = TypeVar("T")
 
 PROJECT = "patient-management"
+# On everything that a stack makes; a sweep finds by it what a stack that is no more has left.
+STACK_TAG = f"{PROJECT}:stack"
 ROOT = Path(__file__).parents[1]
 # What services verify RDS by. Each authority is headed by its region.
 AUTHORITIES = ROOT / "apps" / "kit" / "rds.pem"

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infrastructure.boundary import STACK_TAG, allow
-from infrastructure.config import PROJECT
+from infrastructure.boundary import allow
+from infrastructure.config import PROJECT, STACK_TAG
 from infrastructure.preview.settings import KEY_ALIAS
 from infrastructure.roles import Statement, environment_path
 

@@ -11,7 +11,7 @@ from functools import partial
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.boundary import below
+from infrastructure.access import kafka_arn
 from infrastructure.config import EnvironmentStack, GithubSettings
 from infrastructure.deploy_access import DEPLOY_PARTS, deploy_statements
 from infrastructure.deploy_bounds import DeployReach, state_aliases
@@ -217,7 +217,7 @@ def look_statements(bucket: str, aliases: Sequence[str], stream_arn: Text) -> li
             "Sid": "Topics",
             "Effect": "Allow",
             "Action": ["kafka-cluster:Connect", "kafka-cluster:DescribeTopic*"],
-            "Resource": [stream_arn, pulumi.Output.from_input(stream_arn).apply(below("topic", "*"))],
+            "Resource": [stream_arn, kafka_arn(stream_arn, "topic", "*")],
         },
         {
             # Of states by their alias alone, never the data's.

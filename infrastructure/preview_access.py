@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infrastructure.boundary import PULLS, STACK_TAG, allow
-from infrastructure.config import PROJECT
+from infrastructure.access import PULL, kafka_arn
+from infrastructure.boundary import Place, allow
+from infrastructure.config import PROJECT, STACK_TAG
 from infrastructure.roles import PREVIEW_PATH, Statement
 
 Text = pulumi.Input[str]
@@ -44,7 +45,7 @@ def preview_statements(reach: PreviewReach) -> list[Statement]:
 
 
 def arn(reach: PreviewReach, service: str, *rest: Text) -> pulumi.Output[str]:
-    return pulumi.Output.concat(f"arn:aws:{service}:{reach.region}:", reach.account_id, ":", *rest)
+    return Place(reach.region, reach.account_id).arn(service, *rest)
 
 
 def state(reach: PreviewReach) -> list[Statement]:
@@ -60,7 +61,6 @@ def state(reach: PreviewReach) -> list[Statement]:
 
 def things(reach: PreviewReach) -> list[Statement]:
     """All that a thing of its own can be asked, where its ARN has its name. One statement: AWS counts characters."""
-    topics = pulumi.Output.from_input(reach.stream_arn).apply(lambda text: text.replace(":cluster/", ":topic/", 1))
     own = [
         arn(reach, "ecs", "service/", reach.cluster_name, "/pr-*"),
         arn(reach, "ecs", "task-definition/pr-*"),
@@ -68,7 +68,7 @@ def things(reach: PreviewReach) -> list[Statement]:
         arn(reach, "lambda", "function:", reach.runner_name),
         arn(reach, "logs", f"log-group:/{PROJECT}/pr-*"),
         arn(reach, "secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/pr-*"),
-        pulumi.Output.concat(topics, "/pr-*"),
+        kafka_arn(reach.stream_arn, "topic", "pr-*"),
     ]
     actions = [
         "ecr:*Image*",
@@ -90,7 +90,7 @@ def things(reach: PreviewReach) -> list[Statement]:
     through_secrets = {"StringEquals": {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}}
     return [
         allow(actions, own),
-        allow(PULLS, arn(reach, "ecr", f"repository/{PROJECT}/*")),
+        allow(PULL, arn(reach, "ecr", f"repository/{PROJECT}/*")),
         allow(["kms:Decrypt", "kms:GenerateDataKey"], reach.data_key_arn, through_secrets),
         allow(["kafka:ListTopics", "kafka:Describe*", "kafka-cluster:Connect"], reach.stream_arn),
         allow(["servicediscovery:CreateHttpNamespace", "servicediscovery:TagResource"], "*", TAGGED),

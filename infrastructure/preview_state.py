@@ -6,8 +6,8 @@ Both end with the base's stack: no base is production, and once the last preview
 import pulumi
 import pulumi_aws as aws
 
+from infrastructure.bucket import close_bucket, encryption_rule, expiry_rule, tls_only
 from infrastructure.keys import SHORTEST_WINDOW_DAYS
-from infrastructure.logbook import tls_only
 from infrastructure.roles import document
 
 NONCURRENT_DAYS = 30
@@ -31,55 +31,10 @@ class PreviewState(pulumi.ComponentResource):
         aws.kms.Alias(name, name=key_alias, target_key_id=key.id, opts=child)
         bucket = aws.s3.Bucket(name, bucket=bucket_name, force_destroy=True, opts=child)
         inner = pulumi.ResourceOptions(parent=bucket)
-        aws.s3.BucketPublicAccessBlock(
-            name,
-            bucket=bucket.id,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=inner,
-        )
-        aws.s3.BucketServerSideEncryptionConfiguration(
-            name,
-            bucket=bucket.id,
-            rules=[
-                aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
-                    apply_server_side_encryption_by_default=(
-                        aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
-                            sse_algorithm="aws:kms", kms_master_key_id=key.arn
-                        )
-                    ),
-                    bucket_key_enabled=True,
-                )
-            ],
-            opts=inner,
-        )
-        aws.s3.BucketVersioning(
-            name,
-            bucket=bucket.id,
-            versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
-            opts=inner,
-        )
-        aws.s3.BucketLifecycleConfiguration(
-            name,
-            bucket=bucket.id,
-            rules=[
-                aws.s3.BucketLifecycleConfigurationRuleArgs(
-                    id="forget",
-                    status="Enabled",
-                    filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=""),
-                    # The current ones stay, however old.
-                    expiration=aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(expired_object_delete_marker=True),
-                    noncurrent_version_expiration=(
-                        aws.s3.BucketLifecycleConfigurationRuleNoncurrentVersionExpirationArgs(
-                            noncurrent_days=NONCURRENT_DAYS
-                        )
-                    ),
-                )
-            ],
-            opts=inner,
-        )
+        # The current ones stay, however old.
+        expiration = aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(expired_object_delete_marker=True)
+        lifecycle = expiry_rule("forget", expiration, NONCURRENT_DAYS)
+        close_bucket(name, bucket, encryption_rule("aws:kms", key.arn), lifecycle, inner)
         aws.s3.BucketPolicy(
             name,
             bucket=bucket.id,

@@ -7,16 +7,13 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.app import App, AppArgs
-from infrastructure.config import PROJECT, EnvironmentStack, PreviewStack, Stack, parse_stack
+from infrastructure.config import PROJECT, STACK_TAG, EnvironmentStack, PreviewStack, Stack, parse_stack
 from infrastructure.foundation import Platform, PlatformArgs
 from infrastructure.github import open_to_github
 from infrastructure.images import BuildArgs, Images, ImageSet, source_tag, taken_over
 from infrastructure.outputs import PlatformRef
 from infrastructure.roles import PREVIEW_PATH, Bounds
 from infrastructure.source import IMAGES, source_digest
-
-# A sweep finds by it what a stack that is no more has left.
-STACK_TAG = f"{PROJECT}:stack"
 
 
 def run() -> None:

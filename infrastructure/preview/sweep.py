@@ -10,13 +10,12 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from infrastructure.config import PROJECT
+from infrastructure.config import STACK_TAG
 from infrastructure.preview.faults import Fault
 from infrastructure.preview.names import Preview, preview_of_stack
 from infrastructure.preview.traces import Trace, asked_of_aws, of
 
-# What `infrastructure.program` and `.roles` give to everything; those modules need all of Pulumi's SDK for AWS.
-STACK_TAG = f"{PROJECT}:stack"
+# What `infrastructure.roles` gives to every role of a preview; that module needs all of Pulumi's SDK for AWS.
 ROLES_PATH = "/preview/"
 # Gone, in AWS's many words: a sweep may meet what the one before it deleted.
 GONE = ("NotFound", "NoSuchEntity", "ServiceNotActive", "ClusterNotFound")

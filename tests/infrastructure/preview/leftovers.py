@@ -9,7 +9,8 @@ from typing import Any
 
 import boto3
 
-from infrastructure.preview.sweep import ROLES_PATH, STACK_TAG
+from infrastructure.config import STACK_TAG
+from infrastructure.preview.sweep import ROLES_PATH
 
 NUMBERS = itertools.count(1)
 DENY = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
+from infrastructure.config import STACK_TAG
 from infrastructure.plan.record import Recording
 from infrastructure.preview.names import Preview
-from infrastructure.preview.sweep import ELSEWHERE, KINDS, ROLES_PATH, STACK_TAG, kind_of
+from infrastructure.preview.sweep import ELSEWHERE, KINDS, ROLES_PATH, kind_of
 from infrastructure.program import tags
 from infrastructure.roles import PREVIEW_PATH
 from tests.infrastructure.conftest import Account
