@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 import h11
 
 from apps.gateway.settings import Bounds
-
-Pair = tuple[bytes, bytes]
+from apps.kit.plain import FIELD, Pair, is_head, split_fields
 
 # Shorter than the services' keep-alive (75 s): a connection is never taken up as it is being closed.
 IDLE_CONNECTION_SECONDS = 30.0
@@ -24,10 +23,7 @@ AHEAD_BYTES = 256 * 1024
 _IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS"))
 _WITHOUT_BODY = frozenset(("GET", "HEAD", "OPTIONS"))
 _TARGET = re.compile("[!-~]+")
-_HEAD = re.compile(
-    rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [\t -~\x80-\xff]*+)?\r\n"
-    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)*+)\r\n"
-)
+_HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [\t -~\x80-\xff]*+)?\r\n((?:%b)*+)\r\n" % FIELD)
 
 
 class ConnectFailed(Exception):
@@ -130,12 +126,10 @@ class WireAnswer:
         match = _HEAD.match(self._wire.data)
         if match is None:
             return False
-        headers: list[Pair] = []
+        headers = split_fields(match[2])
         length: int | None = None
         keep = True
-        for line in match[2].split(b"\r\n")[:-1]:
-            name, _, value = line.partition(b":")
-            value = value.strip(b" \t")
+        for name, value in headers:
             lowered = name.lower()
             if lowered == b"content-length":
                 if length is not None or not value.isdigit() or len(value) > 18:
@@ -145,7 +139,6 @@ class WireAnswer:
                 return False
             elif lowered == b"connection" and value.lower() != b"keep-alive":
                 keep = False
-            headers.append((name, value))
         status = int(match[1])
         has_body = self._method != "HEAD" and status not in (204, 304)
         if has_body and length is None:
@@ -290,8 +283,8 @@ def _request(method: str, target: str, authority: str, headers: list[tuple[str, 
     lines += [f"{name}: {value}" for name, value in headers]
     if body or method not in _WITHOUT_BODY:
         lines.append(f"content-length: {len(body)}")
-    head = "\r\n".join(lines)
+    head = "\r\n".join(lines).encode()
     # HTTP/2 lets through what would be a line of its own here.
-    if not head.count("\n") == head.count("\r") == len(lines) - 1 or "\0" in head:
+    if not is_head(head, len(lines)):
         raise ValueError("header")
-    return head.encode() + b"\r\n\r\n" + body
+    return head + b"\r\n\r\n" + body

@@ -17,10 +17,9 @@ from starlette.types import Message, Scope
 
 # As much as Hypercorn lets h11 gather.
 MAX_HEAD_BYTES = 16 * 1024
-# RFC 9112: token, then visible characters, blanks and obs-text; no folded line, no bare CR or LF.
-_HEAD = re.compile(
-    rb"([A-Z]{3,7}) (/[!-~]*+) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n)++)\r\n"
-)
+# A header field (RFC 9112): token, then visible characters, blanks and obs-text; no folded line, no bare CR or LF.
+FIELD = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n"
+_HEAD = re.compile(rb"([A-Z]{3,7}) (/[!-~]*+) HTTP/1\.1\r\n((?:%b)++)\r\n" % FIELD)
 _NOT_PLAIN = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"))
 
 Pair = tuple[bytes, bytes]
@@ -37,6 +36,17 @@ class PlainRequest:
     body: bytes
 
 
+def split_fields(fields: bytes) -> list[Pair]:
+    """Names as they came, and values without blanks around them, of what matched `FIELD` again and again."""
+    lines = [line.partition(b":") for line in fields.split(b"\r\n")[:-1]]
+    return [(name, value.strip(b" \t")) for name, _, value in lines]
+
+
+def is_head(head: bytes, lines: int) -> bool:
+    """Whether a head made of so many lines has no more: a line break or NUL in a value would be a field of its own."""
+    return head.count(b"\n") == head.count(b"\r") == lines - 1 and b"\0" not in head
+
+
 def parse_request(data: bytes) -> PlainRequest | None:
     """None for anything but one whole request that every reader reads alike."""
     match = _HEAD.match(data, 0, MAX_HEAD_BYTES)
@@ -45,9 +55,8 @@ def parse_request(data: bytes) -> PlainRequest | None:
     headers: list[Pair] = []
     hosts = length = 0
     has_length = False
-    for line in match[3].split(b"\r\n")[:-1]:
-        name, _, value = line.partition(b":")
-        name, value = name.lower(), value.strip(b" \t")
+    for name, value in split_fields(match[3]):
+        name = name.lower()
         if name == b"host":
             hosts += 1
         elif name == b"content-length":
@@ -150,7 +159,7 @@ class Exchange:
             lines.append(b"transfer-encoding: chunked")
         lines.append(b"date: " + current_date())
         head = b"\r\n".join(lines)
-        if not head.count(b"\n") == head.count(b"\r") == len(lines) - 1 or b"\0" in head:
+        if not is_head(head, len(lines)):
             raise RuntimeError("a header field of the answer holds a line break")
         return head + b"\r\n\r\n"
 
