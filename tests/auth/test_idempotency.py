@@ -1,18 +1,14 @@
 """`Idempotency-Key` at the administrators' routes: done once, told once, and nothing kept that is worth stealing."""
 
-import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 
 from apps.auth.cleanup import clean_up
 from apps.kit.database import DatabaseSettings, open_database
 from tests.auth.conftest import Auth, run
+from tests.idempotency import in_flight
 
 pytestmark = pytest.mark.integration
 
@@ -88,28 +84,6 @@ def test_key_of_a_refused_request_may_be_used_again(auth: Auth, admin: httpx.Cli
     assert admin.post("/auth/v1/users", json=free, headers=key("refused")).status_code == 201
 
 
-@contextmanager
-def in_flight(auth: Auth, *identity: str) -> Iterator[None]:
-    """While another request with this key is being served."""
-    held, let_go = threading.Event(), threading.Event()
-
-    async def hold() -> None:
-        connection = await asyncpg.connect(auth.settings.database.url)
-        await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", "\x1f".join(identity))
-        held.set()
-        await asyncio.to_thread(let_go.wait)
-        await connection.close()
-
-    thread = threading.Thread(target=run, args=(hold(),))
-    thread.start()
-    try:
-        assert held.wait(WAIT_SECONDS)
-        yield
-    finally:
-        let_go.set()
-        thread.join()
-
-
 def test_second_request_while_the_first_is_served_is_told_so(auth: Auth, admin: httpx.Client) -> None:
     user, client = auth.user("analyst"), auth.client("analytics.read")[0]
     admin.post("/auth/v1/clients", json=CLIENT, headers=key("who-am-i"))
@@ -121,7 +95,7 @@ def test_second_request_while_the_first_is_served_is_told_so(auth: Auth, admin: 
         f"/auth/v1/clients/{client}/secret": None,
     }
     for path, body in requests.items():
-        with in_flight(auth, row["client_id"], row["subject"], "POST", path, "flight"):
+        with in_flight(auth.settings.database.url, row["client_id"], row["subject"], "POST", path, "flight"):
             answer = admin.post(path, json=body, headers=key("flight"))
             assert (answer.status_code, answer.json()["code"]) == (409, "request_in_flight"), path
         assert admin.post(path, json=body, headers=key("flight")).status_code == 201, path

@@ -136,28 +136,6 @@ class Service:
         created: dict[str, Any] = answer.json()
         return created
 
-    @contextmanager
-    def locked(self, *identity: str) -> Iterator[None]:
-        """While another request with this idempotency key is in flight."""
-        held, let_go = threading.Event(), threading.Event()
-
-        async def hold() -> None:
-            connection = await asyncpg.connect(self.database_url)
-            lock = "\x1f".join(identity)
-            await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", lock)
-            held.set()
-            await asyncio.to_thread(let_go.wait)
-            await connection.close()
-
-        thread = threading.Thread(target=run, args=(hold(),))
-        thread.start()
-        try:
-            assert held.wait(WAIT_SECONDS)
-            yield
-        finally:
-            let_go.set()
-            thread.join()
-
     def readiness(self) -> dict[str, Any]:
         state: dict[str, Any] = self.client.get(f"{self.url}/readyz").json()
         return state

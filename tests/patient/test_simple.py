@@ -5,6 +5,7 @@ import json
 import asyncpg
 import pytest
 
+from tests.idempotency import in_flight
 from tests.patient.running import PERSON, Service, principal, wait_for
 
 pytestmark = pytest.mark.integration
@@ -280,7 +281,7 @@ def test_key_of_yesterday_is_forgotten(service: Service) -> None:
 
 
 def test_request_in_flight_is_a_conflict(service: Service) -> None:
-    with service.locked("client-1", "user-1", "POST", "/api/patients", "in-flight"):
+    with in_flight(service.database_url, "client-1", "user-1", "POST", "/api/patients", "in-flight"):
         answer = service.call("POST", "/api/patients", json=PERSON, headers={"Idempotency-Key": "in-flight"})
     assert answer.status_code == 409
     answer = service.call("POST", "/api/patients", json=PERSON, headers={"Idempotency-Key": "in-flight"})
