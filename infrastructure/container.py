@@ -1,16 +1,48 @@
-"""A task's one container, as the JSON that ECS takes: the same bytes for the same input, so that nothing rolls idly."""
+"""A task on Fargate and its one container, as the JSON that ECS takes: the same bytes for the same input, so that
+nothing rolls idly."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pulumi
+import pulumi_aws as aws
 
 from apps.catalogue import Probe, Service
+from infrastructure.roles import Role
 
 USER = "10001:10001"
 TEMPORARY = "tmp"
 WRITABLE = "/tmp"  # noqa: S108 - the one place that a read-only root leaves to write to
 START_SECONDS = 60
+
+
+def task_definition(
+    name: str,
+    family: str,
+    cpu: int,
+    memory_mib: int,
+    execution: Role,
+    task: Role,
+    container_definitions: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+) -> aws.ecs.TaskDefinition:
+    """`execution`: what ECS may do before it runs, `task`: what it may itself."""
+    return aws.ecs.TaskDefinition(
+        name,
+        family=family,
+        cpu=str(cpu),
+        memory=str(memory_mib),
+        network_mode="awsvpc",
+        requires_compatibilities=["FARGATE"],
+        runtime_platform=aws.ecs.TaskDefinitionRuntimePlatformArgs(
+            cpu_architecture="ARM64", operating_system_family="LINUX"
+        ),
+        execution_role_arn=execution.arn,
+        task_role_arn=task.arn,
+        volumes=[aws.ecs.TaskDefinitionVolumeArgs(name=TEMPORARY)],
+        container_definitions=container_definitions,
+        opts=opts,
+    )
 
 
 def container(

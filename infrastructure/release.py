@@ -12,7 +12,7 @@ from apps.catalogue import DATABASES
 from infrastructure import limits
 from infrastructure.access import Reach, database_statements, execution_statements, repository_arn, unwrap
 from infrastructure.boundary import once
-from infrastructure.container import TEMPORARY, container
+from infrastructure.container import container, task_definition
 from infrastructure.outputs import PlatformOutputs
 from infrastructure.roles import Bounds, Role, role_of_service
 
@@ -70,20 +70,14 @@ class ReleaseTask(pulumi.ComponentResource):
         )
         self.roles = [execution, task]
         self.family = f"{args.stack}-release"
-        self.arn = aws.ecs.TaskDefinition(
+        self.arn = task_definition(
             name,
-            family=self.family,
-            cpu=str(CPU),
-            memory=str(MEMORY_MIB),
-            network_mode="awsvpc",
-            requires_compatibilities=["FARGATE"],
-            runtime_platform=aws.ecs.TaskDefinitionRuntimePlatformArgs(
-                cpu_architecture="ARM64", operating_system_family="LINUX"
-            ),
-            execution_role_arn=execution.arn,
-            task_role_arn=task.arn,
-            volumes=[aws.ecs.TaskDefinitionVolumeArgs(name=TEMPORARY)],
-            container_definitions=container(
+            self.family,
+            CPU,
+            MEMORY_MIB,
+            execution,
+            task,
+            container(
                 "release",
                 args.image,
                 release_environment(args),
@@ -92,7 +86,7 @@ class ReleaseTask(pulumi.ComponentResource):
                 args.reach.region,
                 command=list(args.command),
             ),
-            opts=child,
+            child,
         ).arn
         self.register_outputs({"arn": self.arn})
 

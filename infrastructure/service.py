@@ -11,7 +11,7 @@ from apps.catalogue import Replicas, Service
 from infrastructure import limits
 from infrastructure.access import Reach, execution_statements, repository_arn, task_statements
 from infrastructure.alarms import watch_service
-from infrastructure.container import TEMPORARY, container, health_check, ports
+from infrastructure.container import container, health_check, ports, task_definition
 from infrastructure.outputs import PlatformOutputs
 from infrastructure.roles import Bounds, role_of_service
 from infrastructure.scaling import scale
@@ -143,20 +143,14 @@ class EcsService(pulumi.ComponentResource):
             args.bounds,
         )
         self.policies = [*execution.policies, *task.policies]
-        return aws.ecs.TaskDefinition(
+        return task_definition(
             name,
-            family=f"{args.stack}-{entry.name}",
-            cpu=str(entry.resources.cpu),
-            memory=str(entry.resources.memory),
-            network_mode="awsvpc",
-            requires_compatibilities=["FARGATE"],
-            runtime_platform=aws.ecs.TaskDefinitionRuntimePlatformArgs(
-                cpu_architecture="ARM64", operating_system_family="LINUX"
-            ),
-            execution_role_arn=execution.arn,
-            task_role_arn=task.arn,
-            volumes=[aws.ecs.TaskDefinitionVolumeArgs(name=TEMPORARY)],
-            container_definitions=container(
+            f"{args.stack}-{entry.name}",
+            entry.resources.cpu,
+            entry.resources.memory,
+            execution,
+            task,
+            container(
                 entry.name,
                 args.image,
                 args.environment,
@@ -167,7 +161,7 @@ class EcsService(pulumi.ComponentResource):
                 healthCheck=health_check(entry),
                 stopTimeout=entry.stop_seconds,
             ),
-            opts=self.child,
+            self.child,
         )
 
     def open_door(self, name: str, args: ServiceArgs) -> tuple[aws.lb.TargetGroup | None, list[pulumi.Resource]]:
