@@ -157,9 +157,11 @@ class Monitor(pulumi_mocks.MockMonitor):
                 request.importId,
             )
         )
-        for child in self.cloud.children():
-            child.parent = child.parent or answer.urn
-            self.recording.resources.append(child)
+        # Resources are registered side by side: whoever else comes meanwhile is not their parent.
+        if request.type.startswith(REMOTE):
+            for child in self.cloud.children():
+                child.parent = child.parent or answer.urn
+                self.recording.resources.append(child)
         return answer
 
 

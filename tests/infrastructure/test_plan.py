@@ -1,14 +1,19 @@
 """`scripts/plan` shows a stack without account, credentials or network."""
 
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from apps.catalogue import SERVICES
 from infrastructure.plan.__main__ import main, plan
+from infrastructure.plan.configuration import read_config
 from infrastructure.plan.cost import estimate, total
+from infrastructure.plan.paper import Paper
 from infrastructure.plan.picture import picture
+from infrastructure.plan.record import REMOTE, record
 from infrastructure.source import ROOT
 
 pytestmark = pytest.mark.infrastructure
@@ -29,6 +34,21 @@ def test_a_plan_has_all_its_parts(name: str, capsys: pytest.CaptureFixture[str])
     assert "gateway -> patient:4000" in text
     assert "## Policy findings\n\nnone\n" in text
     assert "USD a month" in text
+
+
+def test_what_a_network_is_made_of_is_its_own_whatever_comes_meanwhile() -> None:
+    class Slow(Paper):
+        def create(self, kind: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+            made = super().create(kind, name, inputs)
+            if kind.startswith(REMOTE):
+                time.sleep(0.3)
+            return made
+
+    recording = record("dev", read_config("dev"), Slow())
+    network = recording.one("awsx:ec2:Vpc", "patient-dev")
+    children = [each for each in recording.resources if each.urn.startswith("urn:pulumi:plan::")]
+    assert len(children) > 10
+    assert {each.parent for each in children} == {network.urn}
 
 
 def test_a_previews_plan_stands_beside_a_full_copys_cost(capsys: pytest.CaptureFixture[str]) -> None:
