@@ -136,7 +136,7 @@ class Producer:
                     linger_ms=0,
                 )
                 try:
-                    await client.start()
+                    await _start(client)
                 except BaseException:
                     await _stop(client)
                     raise
@@ -179,13 +179,26 @@ async def open_consumer(
     consumer.subscribe([topic], listener=listener)
     try:
         try:
-            async with asyncio.timeout(START_TIMEOUT_SECONDS):
-                await consumer.start()
+            await _start(consumer)
         except (KafkaError, OSError, TimeoutError) as error:
             raise Unavailable("broker_unavailable", type(error).__name__) from error
         yield consumer
     finally:
         await _stop(consumer)
+
+
+async def _start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Raises TimeoutError after START_TIMEOUT_SECONDS, and what the client raises."""
+    starting = asyncio.create_task(client.start())
+    try:
+        async with asyncio.timeout(START_TIMEOUT_SECONDS):
+            await asyncio.shield(starting)
+    finally:
+        # Cancelled midway, aiokafka forgets the connection that it asks for the cluster: nobody would close it.
+        try:
+            await asyncio.wait([starting], timeout=STOP_TIMEOUT_SECONDS)
+        finally:
+            starting.cancel()
 
 
 async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

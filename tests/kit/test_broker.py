@@ -134,6 +134,46 @@ async def test_broker_that_comes_late_is_found(kafka: str, topic: str, unused_tc
 
 
 @integration
+async def test_start_that_is_cancelled_leaves_no_connection_open(kafka: str) -> None:
+    asked, released, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    host, _, port = kafka.rpartition(":")
+
+    async def message(reader: asyncio.StreamReader) -> bytes:
+        size = await reader.readexactly(4)
+        return size + await reader.readexactly(int.from_bytes(size, "big"))
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        broker_reader, broker_writer = await asyncio.open_connection(host, int(port))
+        # The versions pass; what the cluster is, waits.
+        for question in range(2):
+            broker_writer.write(await message(reader))
+            answer = await message(broker_reader)
+            if question == 1:
+                asked.set()
+                await released.wait()
+            writer.write(answer)
+        await reader.read()
+        for each in (broker_writer, writer):
+            each.close()
+        closed.set()
+
+    async def consume(at: int) -> None:
+        async with open_consumer(BrokerSettings(f"127.0.0.1:{at}"), "patient"):
+            pass
+
+    async with await asyncio.start_server(connect, "127.0.0.1", 0) as server, asyncio.timeout(20):
+        starting = asyncio.create_task(consume(server.sockets[0].getsockname()[1]))
+        await asked.wait()
+        starting.cancel()
+        await asyncio.sleep(0)
+        released.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        async with asyncio.timeout(2):
+            await closed.wait()
+
+
+@integration
 async def test_reader_commits_nothing(kafka: str, topic: str) -> None:
     settings = BrokerSettings(kafka)
     async with open_producer(settings) as producer:
