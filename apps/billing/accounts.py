@@ -1,16 +1,21 @@
 """A patient's billing account: what it is, and what a request for one must say."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from apps.kit.errors import BadRequest, Fault, NotFound
+from google.protobuf.message import Message
+
+from apps.kit.context import RequestContext
+from apps.kit.errors import BadRequest, Fault, NotFound, Problem
 from protos.billing.v1 import billing_pb2 as pb
 
 # Every account is kept in one currency; charges in another are refused.
 CURRENCY = "USD"
 MAX_REQUEST_ID_CHARACTERS = 255
+MAX_OPENINGS = 100
 
 # A FHIR id: https://hl7.org/fhir/R4/datatypes.html#id
 _FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
@@ -37,13 +42,18 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class AccountRequest:
-    """Opens the account of `patient_id`; `request_id` is the caller's own name for the request."""
+    """Opens the account of `patient_id`; `request_id` is the caller's own name for the request.
+
+    `request_hash`: what two requests have in common that are the same. `context`: of what led to it.
+    """
 
     request_id: str
     patient_id: str
+    request_hash: bytes
+    context: RequestContext
 
 
-def parse_account_request(message: pb.CreateBillingAccountRequest) -> AccountRequest:
+def parse_account_request(message: pb.CreateBillingAccountRequest, context: RequestContext) -> AccountRequest:
     """Raises BadRequest, which names every field that is wrong."""
     faults: list[Fault] = []
     if not _REQUEST_ID.fullmatch(message.request_id):
@@ -53,7 +63,12 @@ def parse_account_request(message: pb.CreateBillingAccountRequest) -> AccountReq
         faults.append(Fault("invalid_patient_id", "1 to 64 letters, digits, dots or hyphens", "patient_id"))
     if faults:
         raise BadRequest("invalid_request", faults=tuple(faults))
-    return AccountRequest(message.request_id, message.patient_id)
+    return AccountRequest(message.request_id, message.patient_id, hash_of(message), context)
+
+
+def hash_of(message: Message) -> bytes:
+    """Of a message's fields, in the order of their numbers."""
+    return hashlib.sha256(message.SerializeToString(deterministic=True)).digest()
 
 
 def parse_account_id(text: str) -> UUID:
@@ -81,3 +96,9 @@ def render_account(account: Account) -> pb.Account:
     message.created_at.FromDatetime(account.created_at)
     message.updated_at.FromDatetime(account.updated_at)
     return message
+
+
+def render_outcome(outcome: Account | Problem) -> pb.BillingAccountOutcome:
+    if isinstance(outcome, Problem):
+        return pb.BillingAccountOutcome(refusal=pb.Refusal(status=outcome.status, code=outcome.code))
+    return pb.BillingAccountOutcome(account=render_account(outcome))

@@ -1,17 +1,17 @@
 """The contract's methods: who may call each, and what it does. One change is one transaction."""
 
-import hashlib
+from collections.abc import Sequence
 from uuid import UUID
 
-from google.protobuf.message import Message
-
 from apps.billing.accounts import (
+    MAX_OPENINGS,
     Account,
     AccountRequest,
     parse_account_id,
     parse_account_request,
     parse_patient_id,
     render_account,
+    render_outcome,
 )
 from apps.billing.storage import (
     Answered,
@@ -23,8 +23,9 @@ from apps.billing.storage import (
     select_account_by_patient,
     select_request,
 )
+from apps.kit.context import current_context, read_context, use_context
 from apps.kit.database import Connection, Database
-from apps.kit.errors import NotFound, Unprocessable
+from apps.kit.errors import BadRequest, NotFound, Problem, Unprocessable
 from apps.kit.rpc import Caller, RpcMethod, RpcPolicy
 from protos.billing.v1 import billing_pb2 as pb
 
@@ -40,16 +41,52 @@ class Billing:
         self._database = database
 
     async def create_billing_account(self, message: pb.CreateBillingAccountRequest, caller: Caller) -> pb.Account:
-        request, request_hash = parse_account_request(message), hash_of(message)
+        request = parse_account_request(message, current_context() or read_context(None, None))
+        (outcome,) = await self._open_accounts([request], caller)
+        if isinstance(outcome, Problem):
+            raise outcome
+        return render_account(outcome)
+
+    async def batch_create_billing_accounts(
+        self, message: pb.BatchCreateBillingAccountsRequest, caller: Caller
+    ) -> pb.BatchCreateBillingAccountsResponse:
+        if len(message.openings) > MAX_OPENINGS:
+            raise BadRequest("too_many_openings", f"at most {MAX_OPENINGS} at once", pointer="openings")
+        outcomes: list[Account | Problem | None] = []
+        requests: list[AccountRequest] = []
+        for opening in message.openings:
+            try:
+                requests.append(
+                    parse_account_request(opening.request, read_context(opening.x_request_id, opening.traceparent))
+                )
+                outcomes.append(None)
+            except Problem as problem:
+                outcomes.append(problem)
+        opened = iter(await self._open_accounts(requests, caller))
+        return pb.BatchCreateBillingAccountsResponse(
+            outcomes=(render_outcome(next(opened) if outcome is None else outcome) for outcome in outcomes)
+        )
+
+    async def _open_accounts(self, requests: Sequence[AccountRequest], caller: Caller) -> list[Account | Problem]:
+        """For each its account, or why it is refused; raises where that cannot be known."""
+        outcomes: list[Account | Problem] = []
         async with self._database.connection() as connection:
-            # Nearly always the first time: one statement, where the general case takes five and a transaction.
-            account = await insert_opened(
-                connection, caller, request.patient_id, request.request_id, OPENING, request_hash
-            )
-            if account is None:
-                async with connection.transaction():
-                    account = await open_account(connection, caller, request, request_hash)
-        return render_account(account)
+            # Nearly always the first time: one statement for all, where the general case takes five and a
+            # transaction for each.
+            first = {request.patient_id: request for request in reversed(requests)}
+            opened = await insert_opened(connection, caller, OPENING, list(first.values()))
+            for request in requests:
+                account = opened.pop(request.patient_id, None)
+                if account is None:
+                    try:
+                        with use_context(request.context):
+                            async with connection.transaction():
+                                account = await open_account(connection, caller, request)
+                    except Unprocessable as problem:
+                        outcomes.append(problem)
+                        continue
+                outcomes.append(account)
+        return outcomes
 
     async def get_account(self, message: pb.GetAccountRequest, caller: Caller) -> pb.Account:
         account_id = parse_account_id(message.account_id)
@@ -62,7 +99,7 @@ class Billing:
             return render_account(_found(await select_account_by_patient(connection, patient_id)))
 
 
-async def open_account(connection: Connection, caller: Caller, request: AccountRequest, request_hash: bytes) -> Account:
+async def open_account(connection: Connection, caller: Caller, request: AccountRequest) -> Account:
     """The patient's one account, opened where there is none; raises Unprocessable for a request id of another use."""
     answered = await select_request(connection, caller, request.request_id)
     if answered is None:
@@ -71,22 +108,17 @@ async def open_account(connection: Connection, caller: Caller, request: AccountR
             await insert_audit(connection, caller, "account.opened", account.account_id)
         else:
             account = _found(await select_account_by_patient(connection, request.patient_id))
-        new = Answered(OPENING, request_hash, account.account_id)
+        new = Answered(OPENING, request.request_hash, account.account_id)
         if await insert_request(connection, caller, request.request_id, new):
             return account
         answered = await select_request(connection, caller, request.request_id)
-    return _found(await select_account(connection, _answer_of(answered, OPENING, request_hash)))
+    return _found(await select_account(connection, _answer_of(answered, OPENING, request.request_hash)))
 
 
 def _answer_of(answered: Answered | None, method: str, request_hash: bytes) -> UUID:
     if answered is None or (answered.method, answered.request_hash) != (method, request_hash):
         raise Unprocessable("request_id_reused", "the request id was used for another request", pointer="request_id")
     return answered.resource_id
-
-
-def hash_of(message: Message) -> bytes:
-    """What two requests have in common that are the same: their fields, in the order of their numbers."""
-    return hashlib.sha256(message.SerializeToString(deterministic=True)).digest()
 
 
 def _found(account: Account | None) -> Account:
@@ -99,6 +131,7 @@ def billing_methods(database: Database) -> tuple[RpcMethod, ...]:
     billing = Billing(database)
     return (
         RpcMethod("CreateBillingAccount", OPEN, billing.create_billing_account),
+        RpcMethod("BatchCreateBillingAccounts", OPEN, billing.batch_create_billing_accounts),
         RpcMethod("GetAccount", READ, billing.get_account),
         RpcMethod("GetAccountByPatient", READ, billing.get_account_by_patient),
         RpcMethod("UpdateAccountStatus", WRITE),

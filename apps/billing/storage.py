@@ -1,12 +1,13 @@
 """Billing's SQL. Every function takes the connection of the transaction that it is part of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from apps.billing.accounts import CURRENCY, Account
+from apps.billing.accounts import CURRENCY, Account, AccountRequest
 from apps.kit.context import current_request_id, new_id
 from apps.kit.database import Connection
 from apps.kit.rpc import Caller
@@ -46,40 +47,49 @@ async def insert_account(connection: Connection, patient_id: str) -> Account | N
 
 
 async def insert_opened(
-    connection: Connection, caller: Caller, patient_id: str, request_id: str, method: str, request_hash: bytes
-) -> Account | None:
-    """Account, audit entry and answered request of a patient who had none, in one statement and so one transaction.
+    connection: Connection, caller: Caller, method: str, requests: Sequence[AccountRequest]
+) -> dict[str, Account]:
+    """The accounts of those patients who had none, by patient: each with its audit entry and its answered request.
 
-    None, and nothing is written, where the patient has an account or the request id was used before.
+    One statement, and so one transaction. `requests`: a patient at most once. Nothing is written where one of the
+    request ids was used before.
     """
     try:
-        row = await connection.fetchrow(
+        rows = await connection.fetch(
             """
-            WITH opened AS (
+            WITH asked AS (
+                SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::bytea[])
+                    AS each (account_id, patient_id, audit_id, correlation_id, request_id, request_hash)),
+            opened AS (
                 INSERT INTO account (account_id, patient_id, status, currency, version)
-                VALUES ($1, $2, 'active', $3, 1) ON CONFLICT (patient_id) DO NOTHING RETURNING *),
+                SELECT account_id, patient_id, 'active', $7, 1 FROM asked
+                -- In one order whoever asks: of two that wait for each other, one would fail.
+                ORDER BY patient_id
+                ON CONFLICT (patient_id) DO NOTHING RETURNING *),
             audited AS (
                 INSERT INTO audit (audit_id, action, account_id, subject, client_id, service_id, correlation_id)
-                SELECT $4::uuid, 'account.opened', account_id, $5::text, $6::text, $7::text, $8::text FROM opened),
+                SELECT audit_id, 'account.opened', account_id, $8::text, $9::text, $10::text, correlation_id
+                FROM asked JOIN opened USING (account_id)),
             answered AS (
                 INSERT INTO request (client_id, subject, request_id, method, request_hash, resource_id)
-                SELECT $6, $5, $9::text, $10::text, $11::bytea, account_id FROM opened)
+                SELECT $9, $8, request_id, $11::text, request_hash, account_id
+                FROM asked JOIN opened USING (account_id))
             SELECT * FROM opened""",
-            new_id(),
-            patient_id,
+            [new_id() for _ in requests],
+            [request.patient_id for request in requests],
+            [new_id() for _ in requests],
+            [request.context.request_id for request in requests],
+            [request.request_id for request in requests],
+            [request.request_hash for request in requests],
             CURRENCY,
-            new_id(),
             caller.actor.subject,
             caller.actor.client_id,
             caller.service.client_id,
-            current_request_id(),
-            request_id,
             method,
-            request_hash,
         )
     except asyncpg.UniqueViolationError:
-        return None
-    return _account(row)
+        return {}
+    return {row["patient_id"]: Account(**row) for row in rows}
 
 
 async def select_request(connection: Connection, caller: Caller, request_id: str) -> Answered | None:

@@ -1,6 +1,5 @@
 """Where the outbox goes: billing by gRPC, the topic `patient` by Kafka."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -8,14 +7,14 @@ from typing import Any, Protocol
 import grpc
 
 from apps.kit.broker import Message
-from apps.kit.context import RequestContext, use_context
 from apps.kit.errors import ContentTooLarge, Problem, Unavailable
 from apps.kit.rpc import call_metadata, problem_of_rpc
 from apps.patient.outbox import Entry
 from protos.billing.v1 import billing_pb2, billing_pb2_grpc
 
 BILLING_TIMEOUT_SECONDS = 2.0
-BILLING_CALLS_AT_ONCE = 8
+# What billing takes at once.
+BILLING_BATCH = 100
 # The row's own fault: sent again it would be refused again.
 _REFUSALS = (400, 404, 409, 410, 412, 413, 422)
 
@@ -37,8 +36,11 @@ class Destination(Protocol):
 
 
 class Billing(Protocol):
-    async def create_account(self, payload: bytes) -> None:
-        """`payload`: a CreateBillingAccountRequest. Raises Problem."""
+    async def create_accounts(self, entries: Sequence[Entry]) -> Sequence[Problem | None]:
+        """`payload`: a CreateBillingAccountRequest. For each, in order, what it is refused with; at most BILLING_BATCH.
+
+        Raises Problem where that is not known: some may have their account, send all of them again.
+        """
         ...
 
 
@@ -60,19 +62,36 @@ class RpcBilling:
         self._stub: Any = billing_pb2_grpc.BillingStub(channel)
         self._credentials = credentials
 
-    async def create_account(self, payload: bytes) -> None:
+    async def create_accounts(self, entries: Sequence[Entry]) -> Sequence[Problem | None]:
         token = await self._credentials.token("billing", "billing.system")
-        request = billing_pb2.CreateBillingAccountRequest.FromString(payload)
+        openings = (
+            billing_pb2.BillingAccountOpening(
+                request=billing_pb2.CreateBillingAccountRequest.FromString(entry.payload),
+                x_request_id=entry.request_id,
+                traceparent=entry.traceparent,
+            )
+            for entry in entries
+        )
+        request = billing_pb2.BatchCreateBillingAccountsRequest(openings=openings)
         try:
-            await self._stub.CreateBillingAccount(
+            answer = await self._stub.BatchCreateBillingAccounts(
                 request, timeout=BILLING_TIMEOUT_SECONDS, metadata=call_metadata(token)
             )
         except grpc.aio.AioRpcError as error:
             raise problem_of_rpc(error) from error
+        return [_refusal(outcome) for outcome in answer.outcomes]
+
+
+def _refusal(outcome: billing_pb2.BillingAccountOutcome) -> Problem | None:
+    if not outcome.HasField("refusal"):
+        return None
+    problem = Problem(outcome.refusal.code)
+    problem.status = outcome.refusal.status
+    return problem
 
 
 class BillingDestination:
-    """Several patients at once; a patient has one account to open, so no order is lost."""
+    """Many patients at once; a patient has one account to open, so no order is lost."""
 
     name = "billing"
 
@@ -81,23 +100,30 @@ class BillingDestination:
 
     async def send(self, entries: Sequence[Entry]) -> Delivery:
         delivery = Delivery()
-        turns = asyncio.Semaphore(BILLING_CALLS_AT_ONCE)
-
-        async def send_one(entry: Entry) -> None:
-            async with turns:
-                # Once it is away the rest need not find it out one by one.
-                if delivery.away:
-                    return
-                try:
-                    with use_context(RequestContext(entry.request_id, entry.traceparent)):
-                        await self._billing.create_account(entry.payload)
-                except Problem as problem:
-                    note_problem(delivery, entry, problem)
-                else:
-                    delivery.sent.append(entry.id)
-
-        await asyncio.gather(*(send_one(entry) for entry in entries))
+        for start in range(0, len(entries), BILLING_BATCH):
+            await self._send_batch(entries[start : start + BILLING_BATCH], delivery)
+            # Once it is away the rest need not find it out.
+            if delivery.away:
+                break
         return delivery
+
+    async def _send_batch(self, entries: Sequence[Entry], delivery: Delivery) -> None:
+        try:
+            outcomes = await self._billing.create_accounts(entries)
+        except Problem as problem:
+            if len(entries) == 1 or blames_nobody(problem):
+                note_problem(delivery, entries[0], problem)
+                return
+            # One of them is at fault: which, shows when they go one by one.
+            for entry in entries:
+                if not delivery.away:
+                    await self._send_batch([entry], delivery)
+            return
+        for entry, refusal in zip(entries, outcomes, strict=True):
+            if refusal is None:
+                delivery.sent.append(entry.id)
+            else:
+                note_problem(delivery, entry, refusal)
 
 
 class KafkaDestination:
@@ -152,9 +178,14 @@ class KafkaDestination:
 def note_problem(delivery: Delivery, entry: Entry, problem: Problem) -> None:
     """Whose fault it is: the entry's for good, the entry's perhaps, or the destination's."""
     reason = f"{problem.status} {problem.code}"
-    if problem.status in _REFUSALS:
-        delivery.refused[entry.id] = reason
-    elif problem.status == 500:
-        delivery.failed[entry.id] = reason
-    else:
+    if blames_nobody(problem):
         delivery.away = reason
+    elif problem.status in _REFUSALS:
+        delivery.refused[entry.id] = reason
+    else:
+        delivery.failed[entry.id] = reason
+
+
+def blames_nobody(problem: Problem) -> bool:
+    """The destination is away: no entry is at fault."""
+    return problem.status not in (*_REFUSALS, 500)

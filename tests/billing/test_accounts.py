@@ -1,9 +1,10 @@
 import pytest
 
-from apps.billing.accounts import parse_account_id, parse_account_request
-from apps.billing.service import billing_methods, hash_of
+from apps.billing.accounts import hash_of, parse_account_id, parse_account_request
+from apps.billing.service import billing_methods
 from apps.billing.settings import Settings
 from apps.catalogue import SERVICES
+from apps.kit.context import RequestContext
 from apps.kit.database import Database
 from apps.kit.errors import BadRequest, NotFound
 from apps.kit.rpc import RpcGuard, RpcMethod, rpc_handler
@@ -11,6 +12,7 @@ from apps.kit.settings import SettingsError
 from protos.billing.v1 import billing_pb2 as pb
 from tests.billing.conftest import ENVIRONMENT, FakeVerifier
 
+CONTEXT = RequestContext("request-1", "")
 CONTRACT = pb.DESCRIPTOR.services_by_name["Billing"]
 GUARD = RpcGuard(FakeVerifier(), "billing", "https://health.example", frozenset())
 
@@ -18,14 +20,14 @@ GUARD = RpcGuard(FakeVerifier(), "billing", "https://health.example", frozenset(
 @pytest.mark.parametrize("patient_id", ["", "a b", "a/b", "a" * 65, "patient\n", "né"])
 def test_patient_id_is_a_fhir_id(patient_id: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        parse_account_request(pb.CreateBillingAccountRequest(request_id="r", patient_id=patient_id))
+        parse_account_request(pb.CreateBillingAccountRequest(request_id="r", patient_id=patient_id), CONTEXT)
     assert [fault.pointer for fault in refused.value.faults] == ["patient_id"]
 
 
 @pytest.mark.parametrize("request_id", ["", "a b", "a" * 256, "tab\t", "é"])
 def test_request_id_is_short_and_printable(request_id: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        parse_account_request(pb.CreateBillingAccountRequest(request_id=request_id, patient_id="p"))
+        parse_account_request(pb.CreateBillingAccountRequest(request_id=request_id, patient_id="p"), CONTEXT)
     assert [fault.pointer for fault in refused.value.faults] == ["request_id"]
 
 
@@ -45,7 +47,10 @@ def test_every_method_of_the_contract_has_a_policy_that_asks_for_a_scope() -> No
     for method in methods:
         assert method.policy.user, method.name
         assert method.policy.user == (("billing.read",) if is_read(method) else ("billing.write",)), method.name
-    assert [method.name for method in methods if method.policy.service] == ["CreateBillingAccount"]
+    assert [method.name for method in methods if method.policy.service] == [
+        "CreateBillingAccount",
+        "BatchCreateBillingAccounts",
+    ]
 
 
 def is_read(method: RpcMethod) -> bool:

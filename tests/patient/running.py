@@ -14,11 +14,12 @@ import httpx
 
 from apps.kit.broker import BrokerSettings, Message
 from apps.kit.database import DatabaseSettings, open_database
-from apps.kit.errors import Problem, Unauthorized, Unavailable
+from apps.kit.errors import Problem, Unauthorized, Unavailable, Unprocessable
 from apps.kit.scopes import Principal
 from apps.kit.tokens import VerifierSettings
 from apps.kit.web import serve_http
 from apps.patient.app import create_app
+from apps.patient.outbox import Entry
 from apps.patient.settings import Settings
 from protos.billing.v1 import billing_pb2
 from protos.patient.v1 import events_pb2
@@ -73,6 +74,17 @@ class FakeBilling:
         self.problem = problem or Unavailable("billing_unavailable")
         self.calls = 0
         self.requests: list[billing_pb2.CreateBillingAccountRequest] = []
+
+    async def create_accounts(self, entries: Sequence[Entry]) -> list[Problem | None]:
+        outcomes: list[Problem | None] = []
+        for entry in entries:
+            try:
+                await self.create_account(entry.payload)
+            except Unprocessable as problem:
+                outcomes.append(problem)
+            else:
+                outcomes.append(None)
+        return outcomes
 
     async def create_account(self, payload: bytes) -> None:
         self.calls += 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -11,7 +11,8 @@ import pytest
 from apps.kit.context import new_id
 from apps.kit.errors import ContentTooLarge, Problem, Unavailable, Unprocessable
 from apps.patient.__main__ import list_parked, retry
-from apps.patient.destinations import BillingDestination, KafkaDestination
+from apps.patient.destinations import BILLING_BATCH, BillingDestination, KafkaDestination
+from apps.patient.outbox import Entry
 from apps.patient.relay import Relay, connect_to, running
 from protos.billing.v1 import billing_pb2
 from tests.patient.running import FakeBilling, FakePublisher, make_settings, open_service, run_sql
@@ -99,20 +100,49 @@ async def test_relay_says_why_its_destination_is_away(database: str, connection:
         await until(lambda: is_empty(connection))
 
 
-async def test_what_arrived_before_the_destination_went_away_is_not_sent_again(database: str, connection: Any) -> None:
+async def test_batches_that_arrived_before_the_destination_went_away_are_not_sent_again(
+    database: str, connection: Any
+) -> None:
     class Leaving(FakeBilling):
-        async def create_account(self, payload: bytes) -> None:
+        async def create_accounts(self, entries: Sequence[Entry]) -> list[Problem | None]:
             if self.requests and self.fails_times > 0:
                 self.fails_times -= 1
                 raise Unavailable("billing_unavailable")
+            return await super().create_accounts(entries)
+
+        async def create_account(self, payload: bytes) -> None:
             self.requests.append(billing_pb2.CreateBillingAccountRequest.FromString(payload))
 
     billing = Leaving(fails_times=1)
-    for patient in ("p1", "p2", "p3"):
-        await put(connection, "billing", patient)
+    patients = [f"p{number}" for number in range(BILLING_BATCH * 2 + 1)]
+    async with connection.transaction():
+        for patient in patients:
+            await put(connection, "billing", patient)
     async with running([relay_to(BillingDestination(billing), database)]):
         await until(lambda: is_empty(connection))
-    assert sorted(billing.patients()) == ["p1", "p2", "p3"]
+    assert billing.patients() == patients
+
+
+async def test_of_a_batch_whose_answer_was_lost_all_are_asked_for_again_under_the_same_ids(
+    database: str, connection: Any
+) -> None:
+    class Mute(FakeBilling):
+        async def create_accounts(self, entries: Sequence[Entry]) -> list[Problem | None]:
+            outcomes = await super().create_accounts(entries)
+            self.calls += 1
+            if self.calls == 1:
+                raise Unavailable("deadline_exceeded")
+            return outcomes
+
+        async def create_account(self, payload: bytes) -> None:
+            self.requests.append(billing_pb2.CreateBillingAccountRequest.FromString(payload))
+
+    billing = Mute()
+    async with connection.transaction():
+        ids = [await put(connection, "billing", patient) for patient in ("p1", "p2")]
+    async with running([relay_to(BillingDestination(billing), database)]):
+        await until(lambda: is_empty(connection))
+    assert [request.request_id for request in billing.requests] == ids * 2
 
 
 async def test_refused_row_is_parked_and_holds_up_its_own_patient_only(

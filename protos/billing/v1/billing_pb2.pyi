@@ -153,6 +153,108 @@ class CreateBillingAccountRequest(google.protobuf.message.Message):
 global___CreateBillingAccountRequest = CreateBillingAccountRequest
 
 @typing.final
+class BatchCreateBillingAccountsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OPENINGS_FIELD_NUMBER: builtins.int
+    @property
+    def openings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BillingAccountOpening]:
+        """At most 100."""
+
+    def __init__(
+        self,
+        *,
+        openings: collections.abc.Iterable[global___BillingAccountOpening] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["openings", b"openings"]) -> None: ...
+
+global___BatchCreateBillingAccountsRequest = BatchCreateBillingAccountsRequest
+
+@typing.final
+class BillingAccountOpening(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: builtins.int
+    X_REQUEST_ID_FIELD_NUMBER: builtins.int
+    TRACEPARENT_FIELD_NUMBER: builtins.int
+    x_request_id: builtins.str
+    """What a call of its own would carry in its metadata."""
+    traceparent: builtins.str
+    @property
+    def request(self) -> global___CreateBillingAccountRequest: ...
+    def __init__(
+        self,
+        *,
+        request: global___CreateBillingAccountRequest | None = ...,
+        x_request_id: builtins.str = ...,
+        traceparent: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["request", b"request"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["request", b"request", "traceparent", b"traceparent", "x_request_id", b"x_request_id"]) -> None: ...
+
+global___BillingAccountOpening = BillingAccountOpening
+
+@typing.final
+class BatchCreateBillingAccountsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    @property
+    def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BillingAccountOutcome]:
+        """One for each opening, in their order."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: collections.abc.Iterable[global___BillingAccountOutcome] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["outcomes", b"outcomes"]) -> None: ...
+
+global___BatchCreateBillingAccountsResponse = BatchCreateBillingAccountsResponse
+
+@typing.final
+class BillingAccountOutcome(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: builtins.int
+    REFUSAL_FIELD_NUMBER: builtins.int
+    @property
+    def account(self) -> global___Account: ...
+    @property
+    def refusal(self) -> global___Refusal: ...
+    def __init__(
+        self,
+        *,
+        account: global___Account | None = ...,
+        refusal: global___Refusal | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["account", b"account", "outcome", b"outcome", "refusal", b"refusal"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["account", b"account", "outcome", b"outcome", "refusal", b"refusal"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["outcome", b"outcome"]) -> typing.Literal["account", "refusal"] | None: ...
+
+global___BillingAccountOutcome = BillingAccountOutcome
+
+@typing.final
+class Refusal(google.protobuf.message.Message):
+    """A problem's status and code (RFC 9457), as a call of its own would be refused with."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
+    status: builtins.int
+    code: builtins.str
+    def __init__(
+        self,
+        *,
+        status: builtins.int = ...,
+        code: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "status", b"status"]) -> None: ...
+
+global___Refusal = Refusal
+
+@typing.final
 class GetAccountRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

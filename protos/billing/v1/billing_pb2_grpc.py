@@ -42,6 +42,11 @@ class BillingStub(object):
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.CreateBillingAccountRequest.SerializeToString,
                 response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.Account.FromString,
                 _registered_method=True)
+        self.BatchCreateBillingAccounts = channel.unary_unary(
+                '/billing.v1.Billing/BatchCreateBillingAccounts',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.BatchCreateBillingAccountsRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.BatchCreateBillingAccountsResponse.FromString,
+                _registered_method=True)
         self.GetAccount = channel.unary_unary(
                 '/billing.v1.Billing/GetAccount',
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetAccountRequest.SerializeToString,
@@ -127,6 +132,13 @@ class BillingServicer(object):
 
     def CreateBillingAccount(self, request, context):
         """Opens a patient's account. Idempotent for a patient: an account that is there is given back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreateBillingAccounts(self, request, context):
+        """Many patients' accounts, for the service that registers them. Each stands by itself: one refused holds up no other.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,6 +243,11 @@ def add_BillingServicer_to_server(servicer, server):
                     servicer.CreateBillingAccount,
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.CreateBillingAccountRequest.FromString,
                     response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.Account.SerializeToString,
+            ),
+            'BatchCreateBillingAccounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateBillingAccounts,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.BatchCreateBillingAccountsRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.BatchCreateBillingAccountsResponse.SerializeToString,
             ),
             'GetAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAccount,
@@ -338,6 +355,33 @@ class Billing(object):
             '/billing.v1.Billing/CreateBillingAccount',
             protos_dot_billing_dot_v1_dot_billing__pb2.CreateBillingAccountRequest.SerializeToString,
             protos_dot_billing_dot_v1_dot_billing__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateBillingAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/BatchCreateBillingAccounts',
+            protos_dot_billing_dot_v1_dot_billing__pb2.BatchCreateBillingAccountsRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.BatchCreateBillingAccountsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,6 +30,12 @@ class BillingStub:
     ]
     """Opens a patient's account. Idempotent for a patient: an account that is there is given back."""
 
+    BatchCreateBillingAccounts: grpc.UnaryUnaryMultiCallable[
+        protos.billing.v1.billing_pb2.BatchCreateBillingAccountsRequest,
+        protos.billing.v1.billing_pb2.BatchCreateBillingAccountsResponse,
+    ]
+    """Many patients' accounts, for the service that registers them. Each stands by itself: one refused holds up no other."""
+
     GetAccount: grpc.UnaryUnaryMultiCallable[
         protos.billing.v1.billing_pb2.GetAccountRequest,
         protos.billing.v1.billing_pb2.Account,
@@ -118,6 +124,12 @@ class BillingAsyncStub:
         protos.billing.v1.billing_pb2.Account,
     ]
     """Opens a patient's account. Idempotent for a patient: an account that is there is given back."""
+
+    BatchCreateBillingAccounts: grpc.aio.UnaryUnaryMultiCallable[
+        protos.billing.v1.billing_pb2.BatchCreateBillingAccountsRequest,
+        protos.billing.v1.billing_pb2.BatchCreateBillingAccountsResponse,
+    ]
+    """Many patients' accounts, for the service that registers them. Each stands by itself: one refused holds up no other."""
 
     GetAccount: grpc.aio.UnaryUnaryMultiCallable[
         protos.billing.v1.billing_pb2.GetAccountRequest,
@@ -209,6 +221,14 @@ class BillingServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[protos.billing.v1.billing_pb2.Account, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Account]]:
         """Opens a patient's account. Idempotent for a patient: an account that is there is given back."""
+
+    @abc.abstractmethod
+    def BatchCreateBillingAccounts(
+        self,
+        request: protos.billing.v1.billing_pb2.BatchCreateBillingAccountsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.BatchCreateBillingAccountsResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.BatchCreateBillingAccountsResponse]]:
+        """Many patients' accounts, for the service that registers them. Each stands by itself: one refused holds up no other."""
 
     @abc.abstractmethod
     def GetAccount(

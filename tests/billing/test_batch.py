@@ -1,0 +1,108 @@
+"""Accounts opened many at once: each request stands by itself."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from apps.billing.accounts import MAX_OPENINGS
+from apps.kit.context import new_id
+from apps.patient.destinations import BILLING_BATCH
+from protos.billing.v1 import billing_pb2 as pb
+from tests.billing.conftest import Client
+
+pytestmark = pytest.mark.integration
+
+
+def opening(patient_id: str, request_id: str = "", x_request_id: str = "") -> pb.BillingAccountOpening:
+    request = pb.CreateBillingAccountRequest(request_id=request_id or new_id(), patient_id=patient_id)
+    return pb.BillingAccountOpening(request=request, x_request_id=x_request_id)
+
+
+async def create(billing: Client, openings: Sequence[pb.BillingAccountOpening]) -> list[pb.BillingAccountOutcome]:
+    request = pb.BatchCreateBillingAccountsRequest(openings=openings)
+    return list((await billing.call("BatchCreateBillingAccounts", request, "relay")).outcomes)
+
+
+async def audited(billing: Client, outcomes: Sequence[pb.BillingAccountOutcome]) -> list[str]:
+    """The requests that the accounts were opened for."""
+    query = "SELECT correlation_id FROM audit WHERE account_id = ANY($1::uuid[]) ORDER BY correlation_id"
+    async with billing.database.connection() as connection:
+        rows = await connection.fetch(query, [outcome.account.account_id for outcome in outcomes])
+    return [row["correlation_id"] for row in rows]
+
+
+async def test_each_patient_gets_an_account_audited_under_its_own_request(billing: Client) -> None:
+    patients = [new_id() for _ in range(MAX_OPENINGS)]
+    names = [f"request-{number:03}" for number in range(MAX_OPENINGS)]
+    outcomes = await create(
+        billing, [opening(patient, "", name) for patient, name in zip(patients, names, strict=True)]
+    )
+    assert [outcome.account.patient_id for outcome in outcomes] == patients
+    assert await audited(billing, outcomes) == names
+    request = pb.GetAccountByPatientRequest(patient_id=patients[7])
+    assert await billing.call("GetAccountByPatient", request, user="reader") == outcomes[7].account
+
+
+async def test_batch_that_is_sent_again_gets_the_first_answers(billing: Client) -> None:
+    openings = [opening(new_id(), x_request_id=name) for name in ("a", "b", "c")]
+    first = await create(billing, openings)
+    assert await create(billing, openings) == first
+    # Part of it, beside what is new.
+    again = await create(billing, [opening(new_id()), *openings])
+    assert again[1:] == first
+    assert again[0].account.account_id not in {outcome.account.account_id for outcome in first}
+    assert await audited(billing, first) == ["a", "b", "c"]
+
+
+async def test_one_that_is_refused_holds_up_no_other(billing: Client) -> None:
+    used, patient, other = new_id(), new_id(), new_id()
+    await billing.create(new_id(), used)
+    outcomes = await create(
+        billing,
+        [opening(patient), opening("no such/id"), opening(new_id(), used), opening(new_id(), " "), opening(other)],
+    )
+    assert [(outcome.refusal.status, outcome.refusal.code) for outcome in outcomes] == [
+        (0, ""),
+        (400, "invalid_request"),
+        (422, "request_id_reused"),
+        (400, "invalid_request"),
+        (0, ""),
+    ]
+    assert [outcomes[0].account.patient_id, outcomes[4].account.patient_id] == [patient, other]
+
+
+async def test_patient_named_twice_has_one_account(billing: Client) -> None:
+    patient, known = new_id(), new_id()
+    there = await billing.create(known, new_id())
+    openings = [opening(patient, x_request_id="first"), opening(patient, x_request_id="second"), opening(known)]
+    outcomes = await create(billing, openings)
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[2].account == there
+    assert await audited(billing, outcomes[:1]) == ["first"]
+    assert await create(billing, openings) == outcomes
+
+
+async def test_batches_at_once_open_one_account_a_patient(billing: Client) -> None:
+    patients = [new_id() for _ in range(30)]
+    batches = [[opening(patient) for patient in order] for order in (patients, patients[::-1]) * 4]
+    answers = await asyncio.gather(*(create(billing, batch) for batch in batches))
+    assert len({outcome.account.account_id for outcomes in answers for outcome in outcomes}) == len(patients)
+    assert len(await audited(billing, answers[0])) == len(patients)
+
+
+async def test_too_many_at_once_are_refused(billing: Client) -> None:
+    request = pb.BatchCreateBillingAccountsRequest(openings=[opening(new_id()) for _ in range(MAX_OPENINGS + 1)])
+    assert await billing.code("BatchCreateBillingAccounts", request, "relay") == "INVALID_ARGUMENT"
+    assert await create(billing, []) == []
+
+
+def test_relay_sends_no_more_than_billing_takes() -> None:
+    assert BILLING_BATCH <= MAX_OPENINGS
+
+
+async def test_nobody_else_opens_accounts_in_batches(billing: Client) -> None:
+    request = pb.BatchCreateBillingAccountsRequest(openings=[opening(new_id())])
+    assert await billing.code("BatchCreateBillingAccounts", request, "gateway") == "PERMISSION_DENIED"
+    assert await billing.code("BatchCreateBillingAccounts", request, "gateway", "reader") == "PERMISSION_DENIED"
+    assert await billing.code("BatchCreateBillingAccounts", request, "stranger") == "PERMISSION_DENIED"
