@@ -11,6 +11,7 @@ import pulumi_aws as aws
 
 from infrastructure.access import PULL, kafka_arn
 from infrastructure.config import STACK_TAG
+from infrastructure.databases import MASTER
 from infrastructure.roles import PREVIEW_PATH, Bounds, Statement, document, environment_path
 
 Text = pulumi.Input[str]
@@ -31,6 +32,12 @@ class Place:
     def arn(self, service: str, *rest: Text) -> pulumi.Output[str]:
         return pulumi.Output.concat(f"arn:aws:{service}:{self.region}:", self.account_id, ":", *rest)
 
+    def users(self, resource_ids: Mapping[str, Text], role: str) -> pulumi.Output[list[str]]:
+        """`role` on each instance, who signs in by IAM."""
+        return pulumi.Output.all(self.account_id, pulumi.Output.all(*resource_ids.values()).apply(once)).apply(
+            lambda both: [f"arn:aws:rds-db:{self.region}:{both[0]}:dbuser:{host}/{role}" for host in both[1]]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AppReach:
@@ -47,12 +54,8 @@ class AppReach:
 
 def preview_boundary(name: str, place: Place, reach: AppReach, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
     """Of the roles of every preview on this environment: what is `pr-*` there."""
-    hosts = pulumi.Output.all(*reach.resource_ids.values()).apply(once)
-    users = pulumi.Output.all(place.account_id, hosts).apply(
-        lambda both: [f"arn:aws:rds-db:{place.region}:{both[0]}:dbuser:{host}/pr_*" for host in both[1]]
-    )
     statements = [
-        allow(["rds-db:connect"], users),
+        allow(["rds-db:connect"], place.users(reach.resource_ids, "pr_*")),
         allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], reach.stream_arn),
         allow(KAFKA, [kafka_arn(reach.stream_arn, "topic", "pr-*"), kafka_arn(reach.stream_arn, "group", "pr-*")]),
         *secrets(place, reach.key_arn, place.arn("secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/*")),
@@ -107,6 +110,8 @@ def app_bounds(name: str, place: Place, environment: str, reach: AppReach, opts:
     paths = [path, *([PREVIEW_PATH] if reach.previews else [])]
     statements = [
         allow(["rds-db:connect"], users),
+        # The release alone gets it.
+        allow(["rds-db:connect"], place.users(reach.resource_ids, MASTER)),
         allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], reach.stream_arn),
         allow(KAFKA, [kafka_arn(reach.stream_arn, "topic", "*"), kafka_arn(reach.stream_arn, "group", "*")]),
         *secrets(place, reach.key_arn, place.arn("secretsmanager", f"secret:patient-management/{environment}/*")),

@@ -113,7 +113,8 @@ class Environment(Struct, frozen=True, kw_only=True):
     # Accounts, by their twelve digits, whose environments promote the images that are built here.
     image_readers: tuple[str, ...] = ()
     github: GithubSettings | None = None
-    rate_limit_requests: int = 2_000
+    # The firewall's, in five minutes from one address: what the gateway gives one client. A clinic may be one address.
+    rate_limit_requests: int = 30_000
     app: dict[str, str] = {}
 
 

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 
+from infrastructure import limits
+
 
 def group(
     name: str, vpc_id: pulumi.Input[str], description: str, opts: pulumi.ResourceOptions
 ) -> aws.ec2.SecurityGroup:
+    limits.check_group_description(description)
     # No rule inline: rules are resources of their own, and the two kinds undo each other.
     return aws.ec2.SecurityGroup(
         name, vpc_id=vpc_id, description=description, revoke_rules_on_delete=True, tags={"Name": name}, opts=opts
@@ -30,6 +33,7 @@ def open_ingress(
     source: pulumi.Input[str] | None = None,
     cidr: str | None = None,
 ) -> pulumi.CustomResource:
+    limits.check_group_description(description)
     return aws.vpc.SecurityGroupIngressRule(
         name,
         security_group_id=group_id,
@@ -54,6 +58,7 @@ def open_egress(
     cidr: str | None = None,
     prefix_list: pulumi.Input[str] | None = None,
 ) -> pulumi.CustomResource:
+    limits.check_group_description(description)
     return aws.vpc.SecurityGroupEgressRule(
         name,
         security_group_id=group_id,

@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
 import pulumi_aws as aws
 import pulumi_docker_build as docker
+import pulumi_random as random
 
 from infrastructure.access import PULL
 from infrastructure.roles import document
@@ -115,12 +116,12 @@ class ImageSet:
 
 @dataclass(frozen=True, slots=True)
 class BuildArgs:
-    """`tag` makes the image's tag from the source's digest. Only main writes the cache; `cache_urls` is read by all."""
+    """`tag_prefix` tells a preview's images. Only main writes the cache; `cache_urls` is read by all."""
 
     urls: pulumi.Output[dict[str, str]]
     cache_urls: pulumi.Output[dict[str, str]]
     writes_cache: bool
-    tag: Callable[[str], str]
+    tag_prefix: str = ""
 
 
 class Images(pulumi.ComponentResource):
@@ -142,6 +143,12 @@ class Images(pulumi.ComponentResource):
         cache = pulumi.Output.concat(args.cache_urls.apply(lambda urls: urls[service]), ":", CACHE_TAG)
         # Relative to where the program and its providers run, so that one checkout's place is no other's change.
         context = os.path.relpath(ROOT / CONTEXTS / service)
+        source = source_digest(service)
+        # A tag is never moved, and two builds of one source are not the same bytes: who goes back to an earlier source,
+        # or builds for repositories of another life, pushes under another tag.
+        build = random.RandomId(
+            f"image-{service}", byte_length=4, keepers={"source": source}, opts=pulumi.ResourceOptions(parent=self)
+        )
         token = aws.ecr.get_authorization_token_output()
         return docker.Image(
             f"image-{service}",
@@ -152,7 +159,7 @@ class Images(pulumi.ComponentResource):
             platforms=[docker.Platform.LINUX_ARM64],
             push=True,
             build_on_preview=False,
-            tags=[pulumi.Output.concat(url, ":", args.tag(source_digest(service)))],
+            tags=[pulumi.Output.concat(url, f":{args.tag_prefix}source-{source[:20]}-", build.hex)],
             cache_from=[docker.CacheFromArgs(registry=docker.CacheFromRegistryArgs(ref=cache))],
             cache_to=[
                 docker.CacheToArgs(
@@ -173,11 +180,6 @@ class Images(pulumi.ComponentResource):
             # Main's stay as their repositories do: the provider would delete them there, while others run them.
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.writes_cache),
         )
-
-
-def source_tag(digest: str, life: int = 1) -> str:
-    """A tag is never moved: images of another life of the repositories have another one."""
-    return f"source-{digest[:20]}" + (f"-{life}" if life > 1 else "")
 
 
 def taken_over(images: pulumi.Output[Mapping[str, Mapping[str, str]]], services: tuple[str, ...]) -> ImageSet:

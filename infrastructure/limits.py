@@ -40,6 +40,8 @@ NAME_CHARACTERS = {
     "aws:servicediscovery/httpNamespace:HttpNamespace": 1024,
 }
 DATABASE_CHARACTERS = 63
+# Of a security group and of its rules: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
+GROUP_DESCRIPTION = re.compile(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}")
 SECURITY_GROUPS_A_TASK = 5
 
 
@@ -74,6 +76,11 @@ def check_port(port: int) -> None:
 def check_retention(days: int) -> None:
     if days not in LOG_RETENTION_DAYS:
         raise LimitError(f"CloudWatch Logs keeps nothing for {days} days; it has {sorted(LOG_RETENTION_DAYS)}")
+
+
+def check_group_description(text: str) -> None:
+    if not GROUP_DESCRIPTION.fullmatch(text):
+        raise LimitError(f"a security group takes no such description: {text}")
 
 
 def check_security_groups(count: int) -> None:

@@ -110,7 +110,7 @@ class Network(pulumi.ComponentResource):
     def allow_apis(self, name: str, args: NetworkArgs) -> pulumi.Output[str]:
         """Without interface endpoints AWS's APIs have no range that a rule could name: HTTPS to anywhere, by NAT."""
         child = pulumi.ResourceOptions(parent=self)
-        callers = group(f"{name}-apis", self.vpc_id, "Carried by what calls AWS's APIs", child)
+        callers = group(f"{name}-apis", self.vpc_id, "Carried by what calls the APIs of AWS", child)
         if not args.interface_endpoints:
             way = open_egress(f"{name}-apis", callers.id, HTTPS, "AWS APIs by NAT", child, cidr="0.0.0.0/0")
             return ready(callers, [way])

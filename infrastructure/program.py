@@ -1,6 +1,5 @@
 """Composes the components into a stack and exports what others need of it. Nothing exported is secret."""
 
-from functools import partial
 from typing import Any
 
 import pulumi
@@ -10,7 +9,7 @@ from infrastructure.app import App, AppArgs
 from infrastructure.config import PROJECT, STACK_TAG, EnvironmentStack, PreviewStack, Stack, parse_stack
 from infrastructure.foundation import Platform, PlatformArgs
 from infrastructure.github import open_to_github
-from infrastructure.images import BuildArgs, Images, ImageSet, source_tag, taken_over
+from infrastructure.images import BuildArgs, Images, ImageSet, taken_over
 from infrastructure.outputs import PlatformRef
 from infrastructure.roles import PREVIEW_PATH, Bounds
 from infrastructure.source import IMAGES, source_digest
@@ -44,8 +43,7 @@ def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) ->
         images = taken_over(building.images, IMAGES)
     else:
         urls = platform.outputs.repository_urls
-        tag = partial(source_tag, life=config.images_life)
-        images = Images("images", IMAGES, BuildArgs(urls, urls, True, tag), opts).set
+        images = Images("images", IMAGES, BuildArgs(urls, urls, True), opts).set
     app = App("app", AppArgs(stack, platform.outputs, images, platform.bounds, platform.masters), opts)
     boundaries = [platform.bounds.boundary_arn, platform.platform_bounds.boundary_arn]
     roles = open_to_github(config.github, stack, platform.outputs, boundaries, opts) if config.github else {}
@@ -70,7 +68,7 @@ async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> d
             base.outputs.preview_repository_urls,
             base.outputs.repository_urls,
             False,
-            lambda digest: f"{stack.name}-{source_tag(digest)}",
+            f"{stack.name}-",
         ),
         opts,
     ).set

@@ -11,8 +11,9 @@ import pulumi_aws as aws
 from apps.catalogue import DATABASES
 from infrastructure import limits
 from infrastructure.access import Reach, database_statements, execution_statements, repository_arn, unwrap
-from infrastructure.boundary import once
+from infrastructure.boundary import Place, once
 from infrastructure.container import container, task_definition
+from infrastructure.databases import MASTER
 from infrastructure.outputs import PlatformOutputs
 from infrastructure.roles import Bounds, Role, role_of_service
 
@@ -126,6 +127,14 @@ def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
                 "Effect": "Allow",
                 "Action": "secretsmanager:GetSecretValue",
                 "Resource": pulumi.Output.all(*args.masters.values()).apply(once),
+            }
+        )
+        statements.append(
+            {
+                "Sid": "AdministerByToken",
+                "Effect": "Allow",
+                "Action": "rds-db:connect",
+                "Resource": Place(args.reach.region, args.reach.account_id).users(args.reach.resource_ids, MASTER),
             }
         )
     return statements

@@ -19,6 +19,8 @@ from infrastructure.scaling import scale
 Text = pulumi.Input[str]
 DRAIN_SECONDS = 30
 GRACE_SECONDS = 90
+# Longer than the gateway waits for any answer.
+CALL_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,10 @@ class EcsService(pulumi.ComponentResource):
                 aws.ecs.ServiceServiceConnectConfigurationServiceClientAliasArgs(dns_name=entry.name, port=entry.port)
             ],
             tls=proxy_tls(args.platform),
+            # By themselves proxies cut a call off after 15 seconds, while the service may still commit it.
+            timeout=aws.ecs.ServiceServiceConnectConfigurationServiceTimeoutArgs(
+                per_request_timeout_seconds=CALL_SECONDS
+            ),
         )
         return aws.ecs.ServiceServiceConnectConfigurationArgs(
             enabled=True,

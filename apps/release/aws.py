@@ -7,15 +7,16 @@ may open. A preview's code never holds a master secret.
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import boto3
+import psycopg
 
 from apps.catalogue import DATABASES
-from apps.release.bootstrap import RUNTIME_CONNECTIONS, DatabaseRoles
+from apps.release.bootstrap import CONNECT_TIMEOUT_SECONDS, RUNTIME_CONNECTIONS, DatabaseRoles
 from apps.release.release import Place
 
 PORT = 5432
@@ -52,29 +53,49 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Instances:
+    """`admits`: whether an URL opens a connection."""
+
     rds: Any
     secrets: Any
     environ: Mapping[str, str]
+    admits: Callable[[str], bool]
+    # By host, for one release's length: RDS rotates the password.
+    found: dict[str, str] = field(default_factory=dict)
 
     def admin_url(self, database: str) -> str:
-        """RDS rotates the password: it is read each time, and kept nowhere."""
-        arn = need(self.environ, f"{database.upper()}_MASTER_SECRET_ARN")
-        master = json.loads(self.secrets.get_secret_value(SecretId=arn)["SecretString"])
-        return url(master["username"], master["password"], self.host(database), MAINTENANCE)
+        """By a token where RDS lets its administrator in so, else by its password (docs/decisions/0110)."""
+        host = self.host(database)
+        if host not in self.found:
+            arn = need(self.environ, f"{database.upper()}_MASTER_SECRET_ARN")
+            master = json.loads(self.secrets.get_secret_value(SecretId=arn)["SecretString"])
+            by_token = self.token_url(master["username"], host, MAINTENANCE)
+            by_password = url(master["username"], master["password"], host, MAINTENANCE)
+            self.found[host] = by_token if self.admits(by_token) else by_password
+        return self.found[host]
 
     def owner_url(self, database: str, roles: DatabaseRoles) -> str:
+        return self.token_url(roles.owner, self.host(database), roles.database)
+
+    def token_url(self, role: str, host: str, database: str) -> str:
         """With a token that is good for fifteen minutes to connect with."""
-        host = self.host(database)
-        token = self.rds.generate_db_auth_token(DBHostname=host, Port=PORT, DBUsername=roles.owner)
-        return url(roles.owner, token, host, roles.database)
+        token = self.rds.generate_db_auth_token(DBHostname=host, Port=PORT, DBUsername=role)
+        return url(role, token, host, database)
 
     def host(self, database: str) -> str:
         return need(self.environ, f"{database.upper()}_DATABASE_HOST")
 
 
-def open_place(environ: Mapping[str, str] = os.environ) -> Place:
+def connects(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_SECONDS).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def open_place(environ: Mapping[str, str] = os.environ, admits: Callable[[str], bool] = connects) -> Place:
     secrets = boto3.client("secretsmanager")
-    instances = Instances(boto3.client("rds"), secrets, environ)
+    instances = Instances(boto3.client("rds"), secrets, environ, admits)
     for database in DATABASES:
         instances.host(database)
     return Place(

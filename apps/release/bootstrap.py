@@ -52,6 +52,7 @@ def bootstrap(
     """Brings the databases `<prefix><name>` and their roles into being."""
     with psycopg.connect(admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
         take_turn(connection)
+        close_own_databases(connection)
         for name in names:
             roles = DatabaseRoles(prefix + name)
             ensure_role(connection, roles.owner, password_of, OWNER_CONNECTIONS)
@@ -63,6 +64,15 @@ def take_turn(connection: Connection) -> None:
     """Waits until no other release makes or drops databases; held until the connection closes."""
     connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(TURN_TIMEOUT_MS)))
     connection.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
+
+
+def close_own_databases(connection: Connection) -> None:
+    """Those that the administrator found here, as `postgres` on RDS: whoever may sign in could otherwise enter them."""
+    found = connection.execute(
+        "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = current_user"
+    ).fetchall()
+    for (name,) in found:
+        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(str(name))))
 
 
 def ensure_role(connection: Connection, role: str, password_of: PasswordOf, connections: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from zlib import crc32
 
 from infrastructure.plan.record import REMOTE, Resource
 from infrastructure.plan.vpc import make_vpc
@@ -53,6 +54,8 @@ def more(kind: str, name: str, label: str, path: str) -> dict[str, Any]:
     """What AWS adds to what it was given, where the program reads it."""
     arn = f"arn:aws:%s:{REGION}:{ACCOUNT}:%s"
     match kind.rpartition(":")[2]:
+        case "RandomId":
+            return {"hex": f"{crc32(name.encode()):08x}"}
         case "Certificate" if "acm/" in kind:
             record = {"resourceRecordName": "_proof", "resourceRecordType": "CNAME", "resourceRecordValue": "_value"}
             return {"domainValidationOptions": [record]}

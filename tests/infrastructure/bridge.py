@@ -33,6 +33,7 @@ ON_PAPER = {
     "aws:sns/topicPolicy:TopicPolicy",
     "aws:sns/topicSubscription:TopicSubscription",
     "docker-build:index:Image",
+    "random:index/randomId:RandomId",
 }
 
 

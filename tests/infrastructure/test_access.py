@@ -78,6 +78,19 @@ def test_only_the_release_reads_the_master_secret(dev: Recording) -> None:
     assert readers == {"app-release-task-work"}
 
 
+def test_only_the_release_of_an_environment_signs_in_as_master(stacks: dict[str, Recording]) -> None:
+    for name, stack in stacks.items():
+        hosts = stack.of("aws:rds/instance:Instance") or stacks["dev"].of("aws:rds/instance:Instance")
+        for host in hosts:
+            user = f"arn:aws:rds-db:us-east-1:123456789012:dbuser:{host.outputs['resourceId']}/master"
+            may = {
+                each.name
+                for each in stack.of("aws:iam/rolePolicy:RolePolicy")
+                if allowed(json.loads(each.inputs["policy"])["Statement"], "rds-db:connect", user)
+            }
+            assert may == (set() if name == "pr-1" else {"app-release-task-work"})
+
+
 def test_no_secret_is_in_plain_text_in_any_resources_inputs(stacks: dict[str, Recording]) -> None:
     # The mocks give a secret in plain text, with this beside it: outside the builder's login none may be.
     marker = "4dabf18193072939515e22adb298388d"

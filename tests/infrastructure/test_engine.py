@@ -103,8 +103,8 @@ def test_preview_comes_changes_and_goes_and_leaves_the_base_as_it_was(workspace:
     invoked = len(workspace.account.invoked)
     said = workspace.preview("up", "--pr", "7", "--empty")
     assert "changed     billing, release" in said
-    # Two images and two definitions; the service, the release, and what their roles may pull.
-    assert all(count in said for count in ("2 create, ", "2 replace, ", "4 update"))
+    # Two images, their builds and two definitions; the service, the release, and what their roles may pull.
+    assert all(count in said for count in ("4 create, ", "2 replace, ", "4 update"))
     # The release ran again, and dropped nothing.
     assert [event["action"] for event in workspace.account.invoked[invoked:]] == ["update"]
     assert "pr_7_patient" in workspace.account.databases

@@ -80,15 +80,26 @@ def test_kept_images_are_kept_from_the_end_of_the_environments_key(dev: Recordin
     assert all(each.retain for each in images)
 
 
-def test_another_life_takes_over_the_repositories_and_moves_no_tag(dev: Recording) -> None:
+def test_another_life_takes_over_the_repositories(dev: Recording) -> None:
     assert not any(each.imported for each in dev.resources)
     config = {**read_config("dev"), f"{PROJECT}:images-life": json.dumps(2)}
     again = record("dev", config, Paper())
     imported = {each.imported for each in again.of(REPOSITORY) if each.imported}
     assert imported == {f"patient-management/{image}" for image in IMAGES}
-    image = "docker-build:index:Image"
-    first, second = ({each.inputs["tags"][0].rpartition(":")[2] for each in run.of(image)} for run in (dev, again))
-    assert second == {f"{tag}-2" for tag in first}
+
+
+def test_each_source_an_image_is_built_of_gets_a_tag_of_its_own_and_one_that_returns_another(dev: Recording) -> None:
+    """ECR moves no tag, and two builds of one source are not the same bytes."""
+    tags = set()
+    for image in dev.of("docker-build:index:Image"):
+        source = dev.outputs["images"][image.name.removeprefix("image-")]["source"]
+        # Replaced whenever its keeper changes, also back to what it was.
+        build = dev.one("random:index/randomId:RandomId", image.name)
+        assert build.inputs["keepers"] == {"source": source}
+        (tag,) = image.inputs["tags"]
+        assert tag.endswith(f":source-{source[:20]}-{build.outputs['hex']}")
+        tags.add(tag)
+    assert len(tags) == len(IMAGES)
 
 
 def test_the_measures_of_containers_have_an_end_and_our_key(stacks: dict[str, Recording]) -> None:

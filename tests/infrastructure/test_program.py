@@ -6,6 +6,7 @@ import json
 import pytest
 
 from apps.catalogue import SERVICES, TOPICS
+from apps.gateway.settings import Bounds
 from infrastructure.plan.record import Recording
 
 pytestmark = pytest.mark.infrastructure
@@ -108,6 +109,13 @@ def test_a_task_definition_is_the_same_bytes_each_time(dev: Recording) -> None:
         assert names == sorted(names)
         assert all(variable["value"] is not None for variable in container["environment"])
         assert all(port["hostPort"] == port["containerPort"] for port in container.get("portMappings", []))
+
+
+def test_no_proxy_cuts_a_call_off_that_the_gateway_still_waits_for(stacks: dict[str, Recording]) -> None:
+    for stack in stacks.values():
+        for each in stack.of("aws:ecs/service:Service"):
+            for offered in each.inputs["serviceConnectConfiguration"].get("services") or []:
+                assert offered["timeout"]["perRequestTimeoutSeconds"] > Bounds().total_seconds, each.name
 
 
 def test_proxies_speak_tls_in_staging_and_production(stacks: dict[str, Recording]) -> None:

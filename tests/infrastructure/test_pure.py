@@ -16,11 +16,14 @@ from apps.auth.pages import AUTHORIZE
 from apps.auth.registration import is_redirect_uri
 from apps.auth.signin_routes import ENROL, SECOND_FACTOR
 from apps.catalogue import SERVICES
+from apps.gateway.settings import RATE_LIMIT_REQUESTS_PER_MINUTE
 from apps.kit.web import KEEP_ALIVE_SECONDS
 from infrastructure import layout, limits
 from infrastructure.balancer import IDLE_SECONDS
+from infrastructure.config import EnvironmentStack, parse_stack
 from infrastructure.container import probe_url
 from infrastructure.firewall import COMMON, EXEMPTIONS, rules
+from infrastructure.plan.configuration import read_config
 from infrastructure.source import IMAGES, RELEASE, ROOT, parts, source_digest, source_files, stage
 
 pytestmark = pytest.mark.infrastructure
@@ -151,6 +154,12 @@ def test_the_balancer_lets_go_of_a_connection_before_the_service_does() -> None:
     assert IDLE_SECONDS < KEEP_ALIVE_SECONDS
 
 
+def test_the_firewall_lets_through_what_the_gateway_gives_a_client() -> None:
+    stack = parse_stack("dev", read_config("dev"))
+    assert isinstance(stack, EnvironmentStack)
+    assert stack.config.rate_limit_requests >= 5 * RATE_LIMIT_REQUESTS_PER_MINUTE
+
+
 @given(cpu=st.sampled_from(sorted(limits.FARGATE_MEMORY_MIB)), memory=st.integers(1, 130_000))
 def test_fargate_has_only_its_own_sizes(cpu: int, memory: int) -> None:
     if memory in limits.FARGATE_MEMORY_MIB[cpu]:
@@ -158,6 +167,13 @@ def test_fargate_has_only_its_own_sizes(cpu: int, memory: int) -> None:
     else:
         with pytest.raises(limits.LimitError):
             limits.check_fargate_size(cpu, memory)
+
+
+@pytest.mark.parametrize("text", ["Carried by what calls AWS's APIs", "ä", "", "x" * 256])
+def test_a_security_groups_description_is_what_ec2_takes(text: str) -> None:
+    limits.check_group_description("Client of patient (5432/tcp) #1 [a+b=c]: {d;e} & !$*")
+    with pytest.raises(limits.LimitError):
+        limits.check_group_description(text)
 
 
 @pytest.mark.parametrize("name", ["pr-1_patient", "1patient", "Patient", "x" * 64, ""])

@@ -190,8 +190,24 @@ def test_a_service_may_open_as_many_connections_as_the_stack_reckons(place_envir
     assert open_place({**place_environment, "RUNTIME_CONNECTIONS": "240"}).runtime_connections == 240
 
 
+def test_the_administrator_signs_in_by_token_where_rds_takes_it(place_environment: dict[str, str]) -> None:
+    tried: list[str] = []
+
+    def admits(url: str) -> bool:
+        tried.append(url)
+        return True
+
+    place = open_place(place_environment, admits)
+    urls = {place.admin_url(database) for database in DATABASES}
+    # One instance, one token: a second's would be another administrator to whoever groups by it.
+    assert urls == set(tried) and len(tried) == 1
+    parts = urlsplit(tried[0])
+    assert (parts.username, parts.path) == ("master", "/postgres")
+    assert "Action=connect&DBUser=master" in unquote(parts.password or "")
+
+
 def test_the_administrator_signs_in_with_rdss_own_secret_over_verified_tls(place_environment: dict[str, str]) -> None:
-    place = open_place(place_environment)
+    place = open_place(place_environment, lambda url: False)
     parts = urlsplit(place.admin_url("patient"))
     assert (parts.username, unquote(parts.password or ""), parts.path) == ("master", "p/w:d@?", "/postgres")
     assert parse_qs(parts.query) == {"sslmode": ["verify-full"], "sslrootcert": ["/etc/ssl/certs/rds.pem"]}

@@ -1,4 +1,4 @@
-"""`pulumi-resource-aws` and `-docker-build` for the real engine: each resource is made in moto as `Moto` makes it.
+"""`pulumi-resource-aws`, `-docker-build` and `-random` for the real engine: each resource is made as `Moto` makes it.
 
 The engine, its state, its graph and its order are Pulumi's own. What only the real provider knows is not here: its own
 checks, and which change replaces a resource (`REPLACED` says it for those that change in a test).
@@ -23,7 +23,8 @@ from infrastructure.plan.record import whole
 from tests.infrastructure.bridge import Made, Moto
 from tests.infrastructure.bridge_end import ENDS, LOOKS
 
-REPLACED = {"aws:ecs/taskDefinition:TaskDefinition"}
+RANDOM = "random:index/randomId:RandomId"
+REPLACED = {"aws:ecs/taskDefinition:TaskDefinition", RANDOM}
 INVOCATION = "aws:lambda/invocation:Invocation"
 TOPIC = "aws:msk/topic:Topic"
 # A marker: it must be nowhere in plain text.
@@ -49,7 +50,8 @@ class Cloud(Moto):
                 PartitionCount=inputs["partitionCount"],
                 ReplicationFactor=inputs["replicationFactor"],
             )
-        return super().create(kind, name, inputs)
+        id_, outputs = super().create(kind, name, inputs)
+        return id_, {**outputs, "hex": secrets.token_hex(4)} if kind == RANDOM else outputs
 
     def invoke(self, inputs: State, action: str) -> None:
         event = {**json.loads(inputs["input"]), "tf": {"action": action}}

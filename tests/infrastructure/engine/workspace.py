@@ -21,7 +21,7 @@ from tests.infrastructure.engine.server import Account, serve
 
 ROOT = Path(__file__).parents[3]
 LIMIT_SECONDS = 300
-PROVIDERS = {"aws": "provider aws", "docker-build": "provider docker-build", "awsx": "vpc"}
+PROVIDERS = {"aws": "provider aws", "docker-build": "provider docker-build", "random": "provider random", "awsx": "vpc"}
 # The command on another folder than the checkout, whose stacks are somebody's own.
 COMMAND = """
 import os, sys

@@ -114,7 +114,7 @@ def delete(cloud: Moto, resource: Resource) -> None:
             cloud.client("logs").delete_log_group(logGroupName=id_)
         case "HttpNamespace":
             cloud.client("servicediscovery").delete_namespace(Id=id_)
-        case "Topic" | "Invocation" | "Image":
+        case "Topic" | "Invocation" | "Image" | "RandomId":
             # On paper: moto has none of these.
             pass
         case unknown:
