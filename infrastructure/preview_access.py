@@ -65,7 +65,8 @@ def things(reach: PreviewReach) -> list[Statement]:
         arn(reach, "ecs", "service/", reach.cluster_name, "/pr-*"),
         arn(reach, "ecs", "task-definition/pr-*"),
         arn(reach, "ecr", "repository/preview/*"),
-        arn(reach, "lambda", "function:", reach.runner_name),
+        # Pulumi calls it by a qualifier, `$LATEST`, which is a name of its own to IAM.
+        *(arn(reach, "lambda", "function:", reach.runner_name, version) for version in ("", ":*")),
         arn(reach, "logs", f"log-group:/{PROJECT}/pr-*"),
         arn(reach, "secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/pr-*"),
         kafka_arn(reach.stream_arn, "topic", "pr-*"),
@@ -115,7 +116,7 @@ def doors(reach: PreviewReach) -> list[Statement]:
         allow(["ec2:CreateSecurityGroup"], arn(reach, "ec2", "vpc/*")),
         allow(["ec2:*SecurityGroup*"], group, OURS),
         # Of a group that is ours: the rule itself has no tag when it is asked for.
-        allow(["ec2:AuthorizeSecurityGroup*", "ec2:RevokeSecurityGroup*"], rule),
+        allow(["ec2:*SecurityGroup*gress"], rule),
         allow(["ec2:CreateTags"], [group, rule], made),
     ]
 

@@ -124,6 +124,8 @@ def test_pull_requests_workflow_can_do_its_work(base: Recording, runs: list[Any]
         ("s3:PutObject", f"{BUCKET}/.pulumi/locks/organization/patient-management/pr-1/x.json", {}),
         ("s3:PutObject", f"{BUCKET}/.pulumi/history/patient-management/pr-1/pr-1-1.history.json", {}),
         ("lambda:InvokeFunction", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{runner}", {}),
+        # As Pulumi does.
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{runner}:$LATEST", {}),
         ("ecs:CreateService", f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/{cluster}/pr-1-gateway-1234567", {}),
         ("elasticloadbalancing:CreateRule", LISTENER, ASKED),
         ("elasticloadbalancing:AddTags", RULE, ASKED),
