@@ -61,15 +61,17 @@ class Driver:
         """Brings the preview up, or up to date; its time starts again. One that was killed midway begins anew."""
         stack, expires = preview.stack, self.now() + wanted.lifetime
         known = self._find(preview)
-        if known and self.stacks.interrupted(stack):
+        if known and (self.stacks.interrupted(stack) or self.stacks.ending(stack)):
             # AWS may hold what the state does not know of, under the names that this run needs.
             self.say(f"{stack}: its last run did not end; it is taken down first")
             self.down(preview)
+            known = None
         self._step(stack, "opened", lambda: self.stacks.open(stack))
         if not known:
             self._take_a_place(stack, wanted.at_once)
         self.stacks.configure(stack, settings(self.base, wanted, expires))
-        operations = self._step(stack, "brought up", lambda: self.stacks.up(stack, self.say))
+        # A sweep or a person may have taken of it what the state still has.
+        operations = self._step(stack, "brought up", lambda: self.stacks.up(stack, self.say, refresh=known is not None))
         return Brought(preview, operations, self.stacks.outputs(stack), expires)
 
     def _take_a_place(self, stack: str, at_once: int) -> None:
@@ -104,11 +106,14 @@ class Driver:
     def _empty(self, found: Listed, preview: Preview) -> None:
         """The state may lag behind AWS, so it is refreshed before anything is deleted by it."""
         stack = found.name
-        if not found.resources and not self.stacks.interrupted(stack):
+        killed = self.stacks.interrupted(stack)
+        if not found.resources and not killed:
             return
         try:
-            self._step(stack, "refreshed", lambda: self.stacks.refresh(stack, self.say))
-            self._destroy(stack)
+            self._refresh(stack)
+            if killed:
+                self._sweep(preview)
+            self._destroy(preview)
         except Missing:
             self.say(f"{stack}: its stack is gone already")
         except Locked:
@@ -117,7 +122,19 @@ class Driver:
             left = [f"{listed.resources} resources in its stack" for listed in [self._find(preview)] if listed]
             raise LeftBehind(stack, (str(fault), *left, *self.traces.find().of(preview).left)) from fault
 
-    def _destroy(self, stack: str) -> None:
+    def _refresh(self, stack: str) -> None:
+        self._step(stack, "refreshed", lambda: self.stacks.refresh(stack, self.say))
+
+    def _sweep(self, preview: Preview) -> None:
+        """A killed run may have made what no state knows of, and what the rest cannot go before: a service, its groups.
+
+        What fails here is asked for again, and told, at the end.
+        """
+        self.traces.remove(preview)
+        self._refresh(preview.stack)
+
+    def _destroy(self, preview: Preview) -> None:
+        stack = preview.stack
         for attempt in range(1, DESTROY_ATTEMPTS + 1):
             try:
                 self._step(stack, "destroyed", lambda: self.stacks.destroy(stack, self.say))
@@ -125,6 +142,7 @@ class Driver:
                 if attempt == DESTROY_ATTEMPTS:
                     raise
                 self.say(f"{stack}: {fault}\n{stack}: trying again in {IN_USE_PAUSE_SECONDS:.0f} s")
+                self._sweep(preview)
                 self.pause(IN_USE_PAUSE_SECONDS)
             else:
                 return

@@ -18,6 +18,8 @@ Say = Callable[[str], None]
 # A lock in a bucket names who made it and when: "... created by root@host (pid 7) at 2026-01-31T12:00:00Z".
 LOCKED_AT = re.compile(r"\(pid \d+\) at (\S+)")
 NO_UPDATE = "no previous deployment"
+# What only `down` asks for.
+ENDING = ("refresh", "destroy")
 ERROR_CHARACTERS = 3_000
 # What went wrong with which resource, until the next heading.
 DIAGNOSTICS = re.compile(r"^ *Diagnostics:\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
@@ -57,8 +59,12 @@ class Stacks(Protocol):
         """Whether an operation began and nobody knows its end."""
         ...
 
-    def up(self, name: str, say: Say) -> Mapping[str, int]:
-        """What was done, counted: `{"create": 61, "same": 4}`."""
+    def ending(self, name: str) -> bool:
+        """Whether its end was begun: what was last done to it was a refresh or a destroy."""
+        ...
+
+    def up(self, name: str, say: Say, *, refresh: bool = False) -> Mapping[str, int]:
+        """What was done, counted: `{"create": 61, "same": 4}`. `refresh`: reads every resource from AWS first."""
         ...
 
     def refresh(self, name: str, say: Say) -> None:
@@ -143,13 +149,18 @@ class PulumiStacks:
         deployment: Mapping[str, Any] = self._workspace.export_stack(name).deployment or {}
         return deployment
 
-    def up(self, name: str, say: Say) -> Mapping[str, int]:
+    def ending(self, name: str) -> bool:
+        with told_apart(f"read the history of {name}"):
+            return any(last.kind in ENDING for last in self._stack(name).history(page_size=1, show_secrets=False))
+
+    def up(self, name: str, say: Say, *, refresh: bool = False) -> Mapping[str, int]:
         with told_apart(f"bring up {name}"):
             result = self._stack(name).up(
                 on_output=say,
                 color="never",
                 suppress_outputs=True,
                 show_secrets=False,
+                refresh=refresh,
                 policy_packs=[str(self._root / POLICY_PACK)],
             )
             return {str(key): count for key, count in (result.summary.resource_changes or {}).items()}

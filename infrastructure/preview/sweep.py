@@ -180,10 +180,15 @@ class Tagged:
         order = list(KINDS)
         arns = {trace.name for trace in of(preview, self.find())}
         unknown = sorted(arn for arn in arns if kind_of(arn) not in KINDS)
+        faults = [f"no way is known to delete {arn}" for arn in unknown]
         for arn in sorted(arns - set(unknown), key=lambda arn: (order.index(kind_of(arn)), arn)):
-            self._ask(f"delete {arn}", KINDS[kind_of(arn)].delete, arn)
-        if unknown:
-            raise Fault(f"no way is known to delete {', '.join(unknown)}")
+            try:
+                self._ask(f"delete {arn}", KINDS[kind_of(arn)].delete, arn)
+            except Fault as fault:
+                # What holds on to another lets go of it later: the rest need not wait.
+                faults.append(str(fault))
+        if faults:
+            raise Fault("\n".join(faults))
 
     def _ask(self, action: str, ask: Callable[[Session, str], object], arn: str) -> object:
         with asked_of_aws(action):

@@ -48,6 +48,8 @@ class State:
     recorded: dict[str, str] = field(default_factory=dict)
     known: list[str] = field(default_factory=list)
     pending: bool = False
+    # What its history says was done last, whether or not it ended well.
+    last: str = ""
     locked_since: datetime | None = None
     updated: datetime | None = None
 
@@ -90,19 +92,24 @@ class FakeStacks:
     def interrupted(self, name: str) -> bool:
         return self._state(name).pending
 
-    def up(self, name: str, say: Say) -> Mapping[str, int]:
+    def ending(self, name: str) -> bool:
+        return self._state(name).last in ("refresh", "destroy")
+
+    def up(self, name: str, say: Say, *, refresh: bool = False) -> Mapping[str, int]:
         state = self._lock("up", name)
+        if refresh:
+            state.known = [kind for kind in state.known if (kind, name) in self.cloud.resources]
         for kind in MADE:
             if kind in state.known:
                 continue
             self._resource_step(state, f"make {kind}", partial(self._make, kind, name))
             state.known.append(kind)
             state.updated = self.clock.now()
-        self._done(state)
+        self._done(state, "up")
         return {"create": len(MADE)}
 
     def _make(self, kind: str, name: str) -> None:
-        if (kind, name) in self.cloud.resources and kind in ("log group", "topic"):
+        if (kind, name) in self.cloud.resources and kind in ("log group", "topic", "service"):
             raise Fault(f"{kind} of {name} already exists")
         self.cloud.resources.add((kind, name))
 
@@ -110,15 +117,21 @@ class FakeStacks:
         state = self._lock("refresh", name)
         state.known = [kind for kind in state.known if (kind, name) in self.cloud.resources]
         state.pending = False
-        self._done(state)
+        self._done(state, "refresh")
 
     def destroy(self, name: str, say: Say) -> None:
         state = self._lock("destroy", name)
         for kind in reversed(list(state.known)):
             if kind not in ("database", "image"):
-                self._resource_step(state, f"unmake {kind}", partial(self.cloud.resources.discard, (kind, name)))
+                self._resource_step(state, f"unmake {kind}", partial(self._unmake, kind, name), "destroy")
             state.known.remove(kind)
-        self._done(state)
+        self._done(state, "destroy")
+
+    def _unmake(self, kind: str, name: str) -> None:
+        # A service holds on to its role and its groups, whether or not a state knows of it.
+        if kind == "role" and ("service", name) in self.cloud.resources:
+            raise IN_USE
+        self.cloud.resources.discard((kind, name))
 
     def remove(self, name: str) -> None:
         self._step("remove", name)
@@ -128,7 +141,7 @@ class FakeStacks:
         del self.states[name]
 
     def unlock(self, name: str) -> None:
-        self.calls.append(("unlock", name))
+        self._step("unlock", name)
         self._state(name).locked_since = None
 
     def _state(self, name: str) -> State:
@@ -152,10 +165,11 @@ class FakeStacks:
         if state.locked_since:
             raise Locked(f"the stack {name} is currently locked", state.locked_since)
 
-    def _done(self, state: State) -> None:
+    def _done(self, state: State, what: str) -> None:
         state.recorded, state.locked_since, state.updated = dict(state.config), None, self.clock.now()
+        state.last = what
 
-    def _resource_step(self, state: State, step: str, act: Callable[[], None]) -> None:
+    def _resource_step(self, state: State, step: str, act: Callable[[], None], what: str = "up") -> None:
         """A process that is killed may have acted already: the checkpoint says only that it was about to."""
         state.pending = True
         try:
@@ -167,7 +181,7 @@ class FakeStacks:
             raise
         except Fault:
             state.pending = False
-            self._done(state)
+            self._done(state, what)
             raise
         state.pending = False
 

@@ -181,9 +181,48 @@ def test_resource_in_use_is_tried_again(world: World) -> None:
 def test_resource_that_stays_in_use_is_named(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.stacks.fail("unmake role", IN_USE, DESTROY_ATTEMPTS)
+    world.kinds["role"].faults += [IN_USE] * (DESTROY_ATTEMPTS - 1)
     with pytest.raises(LeftBehind, match="sg-1 has a dependent object"):
         world.driver.down(PREVIEW)
     assert "pr-12" in world.stacks.states
+
+
+@pytest.mark.parametrize("refreshed", [False, True])
+def test_service_that_a_killed_up_made_and_no_state_knows_of_goes_before_what_it_holds_on_to(
+    world: World, refreshed: bool
+) -> None:
+    world.stacks.fail("make service", Killed("after"))
+    with pytest.raises(Killed):
+        world.driver.up(PREVIEW, WANTED)
+    world.clock.pass_(timedelta(minutes=LOCK_STALE_MINUTES + 1))
+    if refreshed:
+        # Of a first try to take it down that was ended as well: its refresh dropped what was pending.
+        world.stacks.fail("destroy", DENIED)
+        with pytest.raises(LeftBehind):
+            world.driver.down(PREVIEW)
+        assert not world.stacks.interrupted("pr-12")
+    world.driver.down(PREVIEW)
+    assert world.cloud.of_previews() == NOTHING
+    assert world.stacks.states == {}
+
+
+@pytest.mark.parametrize("step", ["destroy", "unmake topic", "unmake role"])
+def test_up_after_a_down_that_failed_midway_begins_anew(world: World, step: str) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.fail(step, DENIED)
+    with pytest.raises(LeftBehind):
+        world.driver.down(PREVIEW)
+    world.stacks.calls.clear()
+    world.driver.up(PREVIEW, WANTED)
+    assert ("remove", "pr-12") in world.stacks.calls
+    assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
+
+
+def test_up_makes_again_what_somebody_took_from_under_it(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.cloud.resources -= {("topic", "pr-12"), ("service", "pr-12")}
+    world.driver.up(PREVIEW, WANTED)
+    assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
 
 
 def test_denied_destroy_is_loud_and_names_what_is_left(world: World) -> None:

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.infrastructure
 LIFETIME = timedelta(days=1)
 # 1 and 12: the one's name begins the other's.
 PREVIEWS = st.sampled_from([Preview(1), Preview(2), Preview(12)])
-MAKING = ["open", *(f"make {kind}" for kind in MADE)]
-UNMAKING = ["refresh", "destroy", "remove", *(f"unmake {kind}" for kind in MADE)]
+MAKING = ["list", "config", "unlock", "open", *(f"make {kind}" for kind in MADE)]
+UNMAKING = ["list", "config", "unlock", "refresh", "destroy", "remove", *(f"unmake {kind}" for kind in MADE)]
 FAULTS = st.sampled_from(
     [Killed("before"), Killed("after"), DENIED, IN_USE, Denied("ExpiredToken"), Fault("throttled")]
 )
@@ -31,6 +31,10 @@ Trouble = tuple[str, BaseException, int]
 
 def trouble_at(steps: list[str]) -> st.SearchStrategy[Trouble | None]:
     return st.none() | st.tuples(st.sampled_from(steps), FAULTS, st.integers(1, 4))
+
+
+def silent(preview: Preview) -> Pull:
+    raise Fault("GitHub does not say")
 
 
 class Previews(RuleBasedStateMachine):
@@ -52,9 +56,10 @@ class Previews(RuleBasedStateMachine):
         if self.survives(lambda: self.world.driver.down(preview), trouble):
             assert preview.stack not in {stack for _, stack in self.world.cloud.resources}
 
-    @rule(trouble=trouble_at(UNMAKING))
-    def reaped(self, trouble: Trouble | None) -> None:
-        self.survives(lambda: reap(self.world.driver, self.pull, dry_run=False), trouble)
+    @rule(trouble=trouble_at(UNMAKING), github_answers=st.booleans())
+    def reaped(self, trouble: Trouble | None, github_answers: bool) -> None:
+        pull = self.pull if github_answers else silent
+        self.survives(lambda: reap(self.world.driver, pull, dry_run=False), trouble)
 
     @rule(preview=PREVIEWS)
     def closed(self, preview: Preview) -> None:

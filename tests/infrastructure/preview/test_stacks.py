@@ -114,6 +114,25 @@ def test_up_counts_what_it_did_and_shows_progress(pulumi: Pulumi, stacks: Pulumi
     assert said == [" +  aws:ecs:Service pr-12-gateway created (41s)"]
 
 
+def test_up_reads_what_is_there_where_it_is_told_to(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+    stacks.up("pr-12", print, refresh=True)
+    stacks.up("pr-12", print)
+    first, second = [line for line in pulumi.asked if line.startswith("up")]
+    assert "--refresh" in first.split()
+    assert "--refresh" not in second.split()
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("update", False), ("refresh", True), ("destroy", True)])
+def test_stack_is_ending_once_it_was_last_taken_down(
+    pulumi: Pulumi, stacks: PulumiStacks, kind: str, ending: bool
+) -> None:
+    done = {"kind": kind, "startTime": "2026-01-31T12:00:00.000Z", "message": "", "environment": {}, "config": {}}
+    pulumi.answer({"stack history": json.dumps([{**done, "result": "failed"}])})
+    assert stacks.ending("pr-12") is ending
+    pulumi.answer({"stack history": "[]"})
+    assert not stacks.ending("pr-12")
+
+
 def test_up_goes_by_the_same_rules_as_an_environment(pulumi: Pulumi, stacks: PulumiStacks, tmp_path: Path) -> None:
     stacks.up("pr-12", print)
     (call,) = [line for line in pulumi.asked if line.startswith("up")]
