@@ -217,6 +217,9 @@ def check_environment(name: str, region: str, config: Environment) -> None:
         faults.append(f"images-from must be another environment that builds, not {config.images_from}")
     elif config.images_from and config.interface_endpoints and region_of(config.images_from) != region:
         faults.append("images-from must lie in this region: interface endpoints reach no other")
+    if config.previews and (others := [each for each in ENVIRONMENTS if each != name and takes_previews(each)]):
+        # Their state, names and tags are a preview's, whatever its base is: two bases would reap each other's.
+        faults.append(f"previews are on {others[0]} already: one environment takes them")
     if config.images_life < 1 or (config.images_life > 1 and config.images != "build"):
         faults.append("images-life must be from 1 up, and is for images: build")
     if config.image_readers and config.images != "build":
@@ -235,6 +238,14 @@ def check_environment(name: str, region: str, config: Environment) -> None:
 
 def builds(environment: str) -> bool:
     return environment in ENVIRONMENTS and read_config(environment)[f"{PROJECT}:images"] == "build"
+
+
+def takes_previews(environment: str) -> bool:
+    try:
+        return read_config(environment).get(f"{PROJECT}:previews") == "true"
+    except FileNotFoundError:
+        # An environment that the team does not have.
+        return False
 
 
 def region_of(environment: str) -> str:

@@ -111,11 +111,20 @@ def ensure_database(connection: Connection, roles: DatabaseRoles, connections: i
     connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(database, owner, runtime))
 
 
-def drop(admin_url: str, names: tuple[str, ...], *, prefix: str) -> None:
-    """Drops the databases and roles of a preview; refuses any prefix but `pr_<n>_`. Safe to repeat."""
+def drop(admin_url: str, *, prefix: str) -> None:
+    """Drops the databases and roles of a preview; refuses any prefix but `pr_<n>_`. Safe to repeat.
+
+    Those that are there, not those that this version would make: the preview's version may have made others.
+    """
     if not PREVIEW.fullmatch(prefix):
         raise ValueError(f"only a preview's databases are dropped: pr_<n>_, not {prefix!r}")
-    drop_databases(admin_url, names, prefix=prefix)
+    with psycopg.connect(admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+        found = connection.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %(prefix)s)"
+            " UNION SELECT regexp_replace(rolname, '_owner$', '') FROM pg_roles WHERE starts_with(rolname, %(prefix)s)",
+            {"prefix": prefix},
+        ).fetchall()
+    drop_databases(admin_url, tuple(sorted(str(name).removeprefix(prefix) for (name,) in found)), prefix=prefix)
 
 
 def preview_databases(admin_url: str) -> list[str]:

@@ -73,8 +73,8 @@ def let_visitors_in(place: Place, auth_url: str) -> dict[str, str]:
 
 def drop_preview(place: Place, *, prefix: str) -> None:
     """Drops a preview's databases and roles; refuses any prefix but `pr_<n>_`."""
-    for admin_url, names in by_instance(place):
-        drop(admin_url, names, prefix=prefix)
+    for admin_url, _ in by_instance(place):
+        drop(admin_url, prefix=prefix)
 
 
 def list_previews(place: Place) -> list[str]:

@@ -57,6 +57,9 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--base", default="dev", help=f"{' or '.join(BASES)} (dev)")
         if name in ("up", "down", "test", "status"):
             command.add_argument("--pr", required=True, metavar="N", help="the pull request's number")
+        if name == "reap":
+            command.add_argument("--pr", metavar="N", help="of all previews this one")
+            command.add_argument("--over", metavar="FILE", help="adds numbers=[N,...], of those that are over, to it")
         if name == "up":
             command.add_argument(
                 "--ttl",
@@ -79,7 +82,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         # Everything that can be refused is refused before anybody is asked for anything.
         base = parse_base(options.base)
-        preview = parse_preview(options.pr) if "pr" in options else None
+        preview = parse_preview(options.pr) if getattr(options, "pr", None) else None
         lifetime = parse_lifetime(options.ttl) if "ttl" in options else DEFAULT_LIFETIME
         settings = Settings.from_environment(environ, lambda region: account_id(open_session(region)))
         session = open_session(settings.region)
@@ -91,7 +94,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         if options.command == "list":
             say(render_rows(list_previews(stacks)))
         elif options.command == "reap":
-            return reap_all(driver, options, environ, dry_run=not choose(options.apply, settings.in_workflow))
+            return reap_all(driver, options, environ, preview, dry_run=not choose(options.apply, settings.in_workflow))
         elif preview is None:
             raise Refusal("--pr is required")
         elif options.command == "status":
@@ -180,13 +183,18 @@ def status(driver: Driver, preview: Preview) -> int:
     return DONE if rows and not found.unseen else FAILED
 
 
-def reap_all(driver: Driver, options: argparse.Namespace, environ: Mapping[str, str], *, dry_run: bool) -> int:
+def reap_all(
+    driver: Driver, options: argparse.Namespace, environ: Mapping[str, str], only: Preview | None, *, dry_run: bool
+) -> int:
     find_pull = pulls_of_github(environ) if options.open_prs is None else pulls_listed(options.open_prs)
-    reaped = reap(driver, find_pull, dry_run=dry_run)
+    reaped = reap(driver, find_pull, dry_run=dry_run, only=only)
     for line in (*reaped.failures, *reaped.unseen):
         print(line, file=sys.stderr)
-    over = sum(verdict.over for verdict in reaped.verdicts)
-    say(f"{over} of {len(reaped.verdicts)} over{': a dry run, nothing was touched (--apply)' if dry_run else ''}")
+    over = [verdict.preview.number for verdict in reaped.verdicts if verdict.over]
+    if options.over:
+        with Path(options.over).open("a", encoding="utf-8") as file:
+            file.write(f"numbers={over}\n")
+    say(f"{len(over)} of {len(reaped.verdicts)} over{': a dry run, nothing was touched (--apply)' if dry_run else ''}")
     return FAILED if reaped.failed else DONE
 
 

@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from infrastructure.preview.faults import Fault
 from infrastructure.preview.names import Preview, Refusal, parse_preview
@@ -29,7 +30,10 @@ def pulls_listed(text: str) -> FindPull:
 
 
 def pulls_of_github(environ: Mapping[str, str]) -> FindPull:
-    """Asks GitHub for one pull request at a time, by number; 404 means that there is none. Raises Refusal, Fault."""
+    """Asks GitHub for one pull request at a time, by number. Raises Refusal, Fault.
+
+    404 means that there is none, but also that the caller may not see any: then nothing is concluded from it.
+    """
     repository = environ.get("GITHUB_REPOSITORY", "")
     token = environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or ""
     if repository.count("/") != 1 or not token:
@@ -37,20 +41,23 @@ def pulls_of_github(environ: Mapping[str, str]) -> FindPull:
             "reap asks GitHub which pull requests are open: set GITHUB_REPOSITORY (owner/name) and"
             " GITHUB_TOKEN, or name the open ones with --open-prs"
         )
-    api = environ.get("GITHUB_API_URL", "https://api.github.com")
+    pulls = f"{environ.get('GITHUB_API_URL', 'https://api.github.com')}/repos/{repository}/pulls"
+
+    def ask(url: str) -> Any:
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"}
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the API's own address
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
+            return json.load(response)
 
     def find(preview: Preview) -> Pull:
-        request = urllib.request.Request(  # noqa: S310 - the API's own address
-            f"{api}/repos/{repository}/pulls/{preview.number}",
-            headers={"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"},
-        )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
-                return parse_pull(json.load(response))
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
+            try:
+                return parse_pull(ask(f"{pulls}/{preview.number}"))
+            except urllib.error.HTTPError as error:
+                if error.code != 404:
+                    raise
+                ask(f"{pulls}?per_page=1")
                 return Pull(open=False)
-            raise Fault(f"GitHub does not say whether #{preview.number} is open: {error}") from error
         except (OSError, ValueError) as error:
             raise Fault(f"GitHub does not say whether #{preview.number} is open: {error}") from error
 

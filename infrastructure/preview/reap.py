@@ -67,14 +67,15 @@ def judge(preview: Preview, listed: Listed, life: Life, pull: Pull | Fault, now:
     return Verdict(preview, over=False, reason=until)
 
 
-def reap(driver: Driver, find_pull: FindPull, *, dry_run: bool) -> Reaped:
+def reap(driver: Driver, find_pull: FindPull, *, dry_run: bool, only: Preview | None = None) -> Reaped:
+    """`only`: of all previews this one."""
     # Traces first: what lies in AWS before the stacks are listed and has no stack then is nobody's. The other way
     # round, a preview that begins in between would be taken for one.
     found = driver.traces.find()
     stacks = {preview: listed for listed in driver.stacks.listed() if (preview := preview_of_stack(listed.name))}
     verdicts: list[Verdict] = []
     failures: list[str] = []
-    for preview, listed in sorted(stacks.items()):
+    for preview, listed in sorted(each for each in stacks.items() if only in (None, each[0])):
         try:
             life = parse_life(driver.stacks.config(listed.name))
             if life.base in (None, driver.base):
@@ -84,7 +85,7 @@ def reap(driver: Driver, find_pull: FindPull, *, dry_run: bool) -> Reaped:
                 verdicts.append(judge(preview, listed, life, pull, driver.now()))
         except Fault as fault:
             failures.append(f"{preview.stack}: {fault}")
-    orphans = sorted({trace.preview for trace in found.traces} - set(stacks))
+    orphans = sorted({trace.preview for trace in found.traces if only in (None, trace.preview)} - set(stacks))
     verdicts += [Verdict(preview, over=True, reason="it has no stack") for preview in orphans]
     for verdict in verdicts:
         driver.say(f"{verdict.preview.stack}: {'goes' if verdict.over else 'stays'}: {verdict.reason}")

@@ -123,8 +123,8 @@ KINDS: dict[str, Kind] = {
     ),
     "iam:role": Kind(lambda session, arn: session.client("iam").get_role(RoleName=last(arn)), delete_role),
 }
-# Found by their names, in places of their own.
-ELSEWHERE = ("logs:log-group", "kafka:topic", "ecr:repository", "ecs:task")
+# Found by their names, in places of their own; or they end with their task.
+ELSEWHERE = ("logs:log-group", "kafka:topic", "ecr:repository", "ecs:task", "ec2:network-interface")
 
 
 def kind_of(arn: str) -> str:

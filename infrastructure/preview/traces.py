@@ -121,7 +121,9 @@ class Topics:
     def remove(self, preview: Preview) -> None:
         for trace in of(preview, self.find()):
             with asked_of_aws(f"delete the topic {trace.name}"):
-                with suppress(self.kafka.exceptions.NotFoundException):
+                with suppress(
+                    self.kafka.exceptions.NotFoundException, self.kafka.exceptions.UnknownTopicOrPartitionException
+                ):
                     self.kafka.delete_topic(ClusterArn=self.cluster_arn, TopicName=trace.name)
 
 

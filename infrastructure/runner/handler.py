@@ -40,7 +40,8 @@ def handler(event: Event, context: object) -> dict[str, Any]:
 
 
 def run(ecs: Any, logs: Any, environment: Mapping[str, str], event: Event) -> dict[str, Any]:
-    tasks = [run_task(ecs, environment, family, command) for family, command in plan(environment, event)]
+    limit = time.monotonic() + LIMIT_SECONDS
+    tasks = [run_task(ecs, environment, family, command, limit) for family, command in plan(environment, event)]
     if event["action"] == "list":
         return {"databases": read_list(logs, environment["LOG_GROUP"], tasks[0])}
     return {"ran": tasks}
@@ -79,7 +80,7 @@ def preview_number(event: Event) -> int:
     return number
 
 
-def run_task(ecs: Any, environment: Mapping[str, str], family: str, command: list[str]) -> str:
+def run_task(ecs: Any, environment: Mapping[str, str], family: str, command: list[str], limit: float) -> str:
     started = ecs.run_task(
         cluster=environment["CLUSTER"],
         taskDefinition=family,
@@ -96,7 +97,7 @@ def run_task(ecs: Any, environment: Mapping[str, str], family: str, command: lis
     )
     if started.get("failures") or not started.get("tasks"):
         raise ReleaseFailed(f"{family} did not start: {started.get('failures')}")
-    return wait(ecs, environment["CLUSTER"], started["tasks"][0]["taskArn"], " ".join(command))
+    return wait(ecs, environment["CLUSTER"], started["tasks"][0]["taskArn"], " ".join(command), limit)
 
 
 def wait(
@@ -104,10 +105,11 @@ def wait(
     cluster: str,
     task_arn: str,
     what: str,
+    limit: float,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
-    limit = clock() + LIMIT_SECONDS
+    """`limit`: the clock's time by which all of an invocation's tasks have ended, one after the other."""
     while clock() < limit:
         found = ecs.describe_tasks(cluster=cluster, tasks=[task_arn])["tasks"]
         if found and found[0]["lastStatus"] == "STOPPED":
@@ -131,8 +133,11 @@ def read_list(logs: Any, group: str, task_arn: str) -> list[str]:
     """The task's last words are a line of JSON: the databases that previews have left."""
     stream = f"release/release/{task_arn.rpartition('/')[2]}"
     for _ in range(LOG_TRIES):
-        found = logs.filter_log_events(logGroupName=group, logStreamNames=[stream], filterPattern="databases")
-        for line in found["events"]:
+        # A page may be empty, and the line on a later one.
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group, logStreamNames=[stream], filterPattern="databases"
+        )
+        for line in (line for page in pages for line in page["events"]):
             if line["message"].startswith('{"databases"'):
                 return [str(name) for name in json.loads(line["message"])["databases"]]
         time.sleep(POLL_SECONDS)

@@ -65,6 +65,7 @@ INVALID = {
     "images-life": changed("dev", images_life=0),
     "image-readers takes accounts": changed("dev", image_readers=["12345"]),
     "image-readers is for images: build": changed("staging", image_readers=["210987654321"]),
+    "previews are on dev already": changed("staging", previews=True),
     "colour": changed("dev", colour="blue"),
     "app.COLOUR": changed("dev", app={"COLOUR": "blue"}),
     "nat": changed("dev", nat="many"),
@@ -87,7 +88,8 @@ def test_endpoints_reach_images_of_their_own_region_only() -> None:
 
 @pytest.mark.parametrize("key", INVALID)
 def test_what_is_invalid_is_refused_by_name(key: str) -> None:
-    stack = "staging" if key in ("images-from", "image-readers is for images: build") else "dev"
+    of_staging = ("images-from", "image-readers is for images: build", "previews are on dev already")
+    stack = "staging" if key in of_staging else "dev"
     with pytest.raises(SettingsError, match=key.replace(".", r"\.")):
         parse_stack(stack, INVALID[key])
 

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -47,9 +48,15 @@ class Ecs:
 
 
 class Logs:
-    def filter_log_events(self, **wanted: Any) -> dict[str, Any]:
+    """Its first page is empty, as CloudWatch's may be."""
+
+    def get_paginator(self, operation: str) -> "Logs":
+        assert operation == "filter_log_events"
+        return self
+
+    def paginate(self, **wanted: Any) -> list[dict[str, Any]]:
         assert wanted["logStreamNames"] == ["release/release/1"]
-        return {"events": [{"message": json.dumps({"databases": ["pr_1_auth"]})}]}
+        return [{"events": []}, {"events": [{"message": json.dumps({"databases": ["pr_1_auth"]})}]}]
 
 
 def run(ecs: Ecs, environment: dict[str, str], event: dict[str, Any]) -> dict[str, Any]:
@@ -150,8 +157,23 @@ def test_a_task_that_takes_too_long_is_stopped() -> None:
     ecs = Ecs()
     ecs.describe_tasks = lambda **wanted: {"tasks": []}  # type: ignore[method-assign]
     with pytest.raises(handler.ReleaseFailed, match="did not end within"):
-        handler.wait(ecs, "c", TASK, "up", clock=lambda: next(times), sleep=lambda seconds: None)
+        handler.wait(ecs, "c", TASK, "up", handler.LIMIT_SECONDS, lambda: next(times), lambda seconds: None)
     assert ecs.stopped == [TASK]
+
+
+def test_an_invocations_tasks_share_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+
+    def wait(ecs: Any, cluster: str, task_arn: str, what: str, limit: float) -> str:
+        limits.append(limit)
+        return task_arn
+
+    monkeypatch.setattr(handler, "wait", wait)
+    began = time.monotonic()
+    run(Ecs(), PREVIEW, {"action": "up", "pr": 7})
+    assert len(limits) == 2
+    assert len(set(limits)) == 1
+    assert began <= limits[0] - handler.LIMIT_SECONDS <= time.monotonic()
 
 
 def test_the_limit_leaves_lambda_time_to_say_so() -> None:

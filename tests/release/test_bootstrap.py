@@ -19,7 +19,7 @@ def test_service_enters_its_own_database_only(postgres: Postgres) -> None:
                 psycopg.connect(f"{at}/{other}")
     finally:
         for prefix in ("pr_1_", "pr_12_"):
-            drop(postgres.admin_url, ("patient", "billing"), prefix=prefix)
+            drop(postgres.admin_url, prefix=prefix)
 
 
 def test_bootstrap_is_repeatable_and_sets_the_new_password(postgres: Postgres) -> None:
@@ -36,7 +36,7 @@ def test_bootstrap_is_repeatable_and_sets_the_new_password(postgres: Postgres) -
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(f"postgresql://pr_2_patient:first@{at}")
     finally:
-        drop(postgres.admin_url, names, prefix="pr_2_")
+        drop(postgres.admin_url, prefix="pr_2_")
 
 
 def test_database_whose_drop_was_cut_off_is_opened_again(postgres: Postgres) -> None:
@@ -48,7 +48,7 @@ def test_database_whose_drop_was_cut_off_is_opened_again(postgres: Postgres) -> 
         bootstrap(postgres.admin_url, names, prefix="pr_7_", password_of=lambda role: "secret")
         psycopg.connect(f"postgresql://pr_7_patient:secret@{at}").close()
     finally:
-        drop(postgres.admin_url, names, prefix="pr_7_")
+        drop(postgres.admin_url, prefix="pr_7_")
 
 
 def test_runtime_role_may_not_make_tables(postgres: Postgres) -> None:
@@ -61,15 +61,15 @@ def test_runtime_role_may_not_make_tables(postgres: Postgres) -> None:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 c.execute("CREATE TEMPORARY TABLE mine (id int)")
     finally:
-        drop(postgres.admin_url, ("patient",), prefix="pr_3_")
+        drop(postgres.admin_url, prefix="pr_3_")
 
 
 def test_drop_takes_a_database_in_use_and_its_roles(postgres: Postgres) -> None:
     roles = DatabaseRoles("pr_4_patient")
     bootstrap(postgres.admin_url, ("patient",), prefix="pr_4_", password_of=lambda role: "secret")
     with psycopg.connect(f"postgresql://pr_4_patient:secret@{postgres.host}:{postgres.port}/pr_4_patient"):
-        drop(postgres.admin_url, ("patient",), prefix="pr_4_")
-    drop(postgres.admin_url, ("patient",), prefix="pr_4_")
+        drop(postgres.admin_url, prefix="pr_4_")
+    drop(postgres.admin_url, prefix="pr_4_")
     with psycopg.connect(postgres.admin_url) as connection:
         left = connection.execute(
             "SELECT rolname FROM pg_roles WHERE rolname IN (%s, %s)", (roles.owner, roles.runtime)
@@ -77,10 +77,25 @@ def test_drop_takes_a_database_in_use_and_its_roles(postgres: Postgres) -> None:
     assert left == []
 
 
+def test_drop_takes_what_a_previews_own_version_made_and_no_other_previews(postgres: Postgres) -> None:
+    for prefix, names in (("pr_5_", ("patient", "pharmacy")), ("pr_55_", ("patient",))):
+        bootstrap(postgres.admin_url, names, prefix=prefix, password_of=lambda role: "secret")
+    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+        # A drop that was cut off had left a database's roles.
+        admin.execute("DROP DATABASE pr_5_patient")
+        drop(postgres.admin_url, prefix="pr_5_")
+        left = admin.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE 'pr\\_5%'"
+            " UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE 'pr\\_5%' ORDER BY 1"
+        ).fetchall()
+        drop(postgres.admin_url, prefix="pr_55_")
+    assert left == [("pr_55_patient",), ("pr_55_patient",), ("pr_55_patient_owner",)]
+
+
 @pytest.mark.parametrize("prefix", ["", "pr_", "pr_1", "pr_0_", "pr_x_", "pr_1_pr_2_", "t_1_", "pr_1_\n"])
 def test_drop_refuses_all_but_a_preview(postgres: Postgres, prefix: str) -> None:
     with pytest.raises(ValueError, match="only a preview"):
-        drop(postgres.admin_url, ("patient",), prefix=prefix)
+        drop(postgres.admin_url, prefix=prefix)
 
 
 def test_drop_of_what_is_not_there_is_no_error(postgres: Postgres) -> None:

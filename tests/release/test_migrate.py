@@ -41,7 +41,7 @@ def owner_url(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "files", lambda package: tmp_path)
     bootstrap(postgres.admin_url, ("sample",), prefix=PREFIX, password_of=lambda role: "secret")
     yield f"postgresql://{PREFIX}sample_owner:secret@{postgres.host}:{postgres.port}/{PREFIX}sample"
-    drop(postgres.admin_url, ("sample",), prefix=PREFIX)
+    drop(postgres.admin_url, prefix=PREFIX)
 
 
 def test_runtime_role_gets_what_the_migration_grants_and_no_more(owner_url: str) -> None:

@@ -14,6 +14,7 @@ from infrastructure.preview.driver import Brought
 from infrastructure.preview.faults import Fault
 from infrastructure.preview.names import Preview, Refusal
 from infrastructure.preview.price import cost_usd_a_day
+from infrastructure.preview.reap import Reaped, Verdict
 from infrastructure.preview.report import Row, render, render_markdown, render_rows
 from infrastructure.preview.settings import AT_ONCE, Settings
 from infrastructure.preview.traces import Traces
@@ -115,6 +116,38 @@ def test_report_is_told_also_where_the_people_could_not_be_loaded(
     assert "address     https://pr-12.dev.example.org" in told.out
     assert "not all loaded" in told.err
     assert "scripts/preview down --pr 12" in told.err
+
+
+def test_numbers_of_those_that_are_over_are_handed_to_a_workflow(
+    on_a_base: Pulumi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    over = [Verdict(Preview(number), over=number != 12, reason="it was a test") for number in (3, 12, 7)]
+
+    def reap(driver: object, find_pull: object, *, dry_run: bool, only: Preview | None) -> Reaped:
+        assert dry_run
+        assert only is None
+        return Reaped(tuple(over), ("pr-9: nobody knows",), ())
+
+    monkeypatch.setattr("infrastructure.preview.__main__.reap", reap)
+    output = tmp_path / "output"
+    output.write_text("before=1\n")
+    # What could not be judged fails, and keeps none of the rest.
+    assert main(["reap", "--open-prs", "", "--dry-run", "--over", str(output)], HERE) == FAILED
+    assert output.read_text() == "before=1\nnumbers=[3, 7]\n"
+    assert "2 of 3 over: a dry run" in capsys.readouterr().out
+
+
+def test_reaper_is_told_of_one_preview_alone(on_a_base: Pulumi, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[bool, Preview | None]] = []
+
+    def reap(driver: object, find_pull: object, *, dry_run: bool, only: Preview | None) -> Reaped:
+        asked.append((dry_run, only))
+        return Reaped((), (), ())
+
+    monkeypatch.setattr("infrastructure.preview.__main__.reap", reap)
+    assert main(["reap", "--open-prs", "", "--pr", "12", "--apply"], HERE) == 0
+    assert main(["reap", "--open-prs", "", "--pr", "x"], HERE) == REFUSED
+    assert asked == [(False, Preview(12))]
 
 
 def test_list_needs_no_more_than_a_region(on_a_base: Pulumi, capsys: pytest.CaptureFixture[str]) -> None:

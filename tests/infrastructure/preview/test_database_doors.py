@@ -25,7 +25,7 @@ def beside(postgres: Postgres) -> Any:
         bootstrap(postgres.admin_url, names, prefix=prefix, password_of=passwords)
     yield postgres
     for prefix in prefixes[1:]:
-        drop(postgres.admin_url, names, prefix=prefix)
+        drop(postgres.admin_url, prefix=prefix)
     with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
         connection.execute("DROP DATABASE door WITH (FORCE)")
         for role in ("door", "door_owner"):
@@ -59,7 +59,7 @@ def test_preview_cannot_take_on_another_role(beside: Postgres) -> None:
 
 
 def test_drop_of_one_preview_leaves_the_one_whose_name_it_begins(beside: Postgres) -> None:
-    drop(beside.admin_url, ("door",), prefix="pr_1_")
+    drop(beside.admin_url, prefix="pr_1_")
     enter(beside, "pr_12_door", "pr_12_door")
     enter(beside, "door", "door")
 
@@ -67,5 +67,5 @@ def test_drop_of_one_preview_leaves_the_one_whose_name_it_begins(beside: Postgre
 @pytest.mark.parametrize("prefix", ["", "pr_1", "pr__", "patient", "pr_0_", "%"])
 def test_drop_refuses_what_is_no_previews_prefix(beside: Postgres, prefix: str) -> None:
     with pytest.raises(ValueError, match="only a preview"):
-        drop(beside.admin_url, ("door",), prefix=prefix)
+        drop(beside.admin_url, prefix=prefix)
     enter(beside, "door", "door")

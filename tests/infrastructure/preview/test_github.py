@@ -63,7 +63,11 @@ def test_who_looks_reads_no_data_and_changes_nothing(open_dev: Recording) -> Non
     assert not allowed(looks, "kafka-cluster:WriteData", stream.replace(":cluster/", ":topic/") + "/patient")
 
 
-def test_preview_hands_over_the_role_of_proxies_certificates_where_its_base_has_them(open_dev: Recording) -> None:
+def test_preview_hands_over_the_role_of_proxies_certificates_where_its_base_has_them(
+    open_dev: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if dev took none.
+    monkeypatch.setattr("infrastructure.config.takes_previews", lambda environment: False)
     settings = {"patient-management:github": json.dumps(GITHUB), "patient-management:previews": "true"}
     # Its sizes leave previews no connections where it has two of everything.
     settings["patient-management:replicas"] = json.dumps({"minimum": 1, "maximum": 1})

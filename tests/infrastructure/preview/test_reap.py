@@ -86,6 +86,15 @@ def test_next_run_takes_what_the_last_one_could_not(world: World) -> None:
     assert alive(world) == set()
 
 
+def test_run_for_one_preview_looks_at_no_other(world: World) -> None:
+    up(world, 1, 12)
+    world.cloud.resources |= {("topic", "pr-7"), ("topic", "pr-8")}
+    for only in (Preview(1), Preview(7)):
+        reaped = reap(world.driver, pulls_listed(""), dry_run=False, only=only)
+        assert [verdict.preview for verdict in reaped.verdicts] == [only]
+    assert alive(world) == {"pr-12", "pr-8"}
+
+
 def test_nobody_is_taken_for_closed_when_github_does_not_answer(world: World) -> None:
     def silent(preview: Preview) -> Pull:
         raise Fault("GitHub does not say")

@@ -5,6 +5,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from infrastructure.preview.faults import Fault
 from infrastructure.preview.names import Preview
 from infrastructure.preview.pulls import pulls_listed
 from infrastructure.preview.reap import reap
-from infrastructure.preview.sweep import KINDS, Tagged
+from infrastructure.preview.sweep import KINDS, Kind, Tagged, kind_of
 from infrastructure.preview.traces import Images, LogGroups, Traces
 from tests.infrastructure.preview.fakes import World
 from tests.infrastructure.preview.leftovers import MAKERS, Ground, tags
@@ -93,6 +94,23 @@ def test_down_repeats_safely_on_all_of_it(ashore: Ashore) -> None:
     ashore.leave("pr-1", set(MAKERS))
     for _ in range(2):
         ashore.driver().down(ONE)
+    assert ashore.all_there_is() == ashore.base
+
+
+def test_what_is_still_held_does_not_keep_the_rest(ashore: Ashore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def held(session: boto3.Session, arn: str) -> None:
+        raise ClientError({"Error": {"Code": "DependencyViolation", "Message": "held"}}, "DeleteSecurityGroup")
+
+    group = KINDS["ec2:security-group"]
+    ashore.leave("pr-1", set(MAKERS))
+    tagged = Tagged(ashore.session)
+    with monkeypatch.context() as patch:
+        patch.setitem(KINDS, "ec2:security-group", Kind(group.there, held))
+        with pytest.raises(Fault, match="security-group/"):
+            tagged.remove(ONE)
+    left = {kind_of(trace.name) for trace in tagged.find() if trace.preview == ONE}
+    assert left == {"ec2:security-group"}
+    ashore.driver().down(ONE)
     assert ashore.all_there_is() == ashore.base
 
 

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.infrastructure
 
 JOBS = yaml.safe_load((Path(__file__).parents[3] / ".github/workflows/preview.yml").read_text())["jobs"]
 REPOSITORY = "example-org/patient-management"
+ROLE = "arn:aws:iam::123456789012:role/github-preview"
 PREVIEW, KEEP, OTHER = "preview", "preview-keep", "documentation"
 
 
@@ -29,7 +30,7 @@ def runs(
         **({"label": {"name": label}} if label else {}),
     }
     github = {"event_name": "pull_request", "repository": REPOSITORY, "event": event}
-    context = {"github": github, "vars": {"PREVIEWS": "all" if all_ else ""}}
+    context = {"github": github, "vars": {"PREVIEWS": "all" if all_ else "", "AWS_PREVIEW_ROLE": ROLE}}
     return {name for name, job in JOBS.items() if "needs" not in job and holds(job["if"], context)}
 
 
@@ -62,6 +63,11 @@ def test_closed_one_goes_unless_it_is_kept() -> None:
     assert runs("closed", PREVIEW, state="closed") == {"down"}
     assert runs("closed", state="closed", all_=True) == {"down"}
     assert runs("closed", PREVIEW, KEEP, state="closed") == set()
+
+
+def test_nothing_goes_where_previews_were_never_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ROLE", "")
+    assert runs("closed", state="closed") == set()
 
 
 def test_nothing_comes_up_for_a_closed_one() -> None:

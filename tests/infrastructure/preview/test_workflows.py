@@ -100,9 +100,11 @@ def test_jobs_on_one_stack_wait_for_each_other_and_none_is_cancelled() -> None:
     preview, deploy = read(GITHUB / "workflows/preview.yml")["jobs"], read(GITHUB / "workflows/deploy.yml")["jobs"]
     groups = [preview["up"]["concurrency"], preview["down"]["concurrency"]]
     assert groups[0]["group"].split("||")[0].strip(" ${}") == groups[1]["group"].strip(" ${}")
-    for job in (preview["up"], preview["down"], deploy["dev"], deploy["prod"]):
+    reap = read(GITHUB / "workflows/reap.yml")["jobs"]
+    assert reap["reap"]["concurrency"]["group"] == "pr-${{ matrix.pr }}"
+    assert groups[1]["group"].startswith("pr-${{ ")
+    for job in (preview["up"], preview["down"], deploy["dev"], deploy["staging"], deploy["prod"], *reap.values()):
         assert job["concurrency"]["cancel-in-progress"] is False
-    assert read(GITHUB / "workflows/reap.yml")["concurrency"]["cancel-in-progress"] is False
 
 
 def test_no_job_on_a_stack_may_run_longer_than_its_lock_is_respected() -> None:
