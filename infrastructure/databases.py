@@ -49,7 +49,8 @@ class Databases(pulumi.ComponentResource):
             name,
             family=FAMILY,
             parameters=[
-                parameter("rds.force_ssl", "1"),
+                # RDS's default since PostgreSQL 15, which it reports as taken on at a start.
+                parameter("rds.force_ssl", "1", reboot=True),
                 # Statements carry people's data: only what was changed and by whom is logged.
                 parameter("log_statement", "ddl"),
                 # A list since PostgreSQL 18.
@@ -127,6 +128,8 @@ class Databases(pulumi.ComponentResource):
             backup_retention_period=args.data.backup_retention_days,
             backup_window="03:00-04:00",
             maintenance_window="sun:04:30-sun:05:30",
+            # Else services would roll at once against a size that comes on Sunday. Production waits for the window.
+            apply_immediately=not args.data.deletion_protection,
             copy_tags_to_snapshot=True,
             delete_automated_backups=not args.data.deletion_protection,
             deletion_protection=args.data.deletion_protection,

@@ -12,7 +12,7 @@ from infrastructure.roles import Bounds, role_of_service
 
 HTTPS = 443
 # What tasks call. S3 has a gateway endpoint of its own, free of charge.
-INTERFACES = ("ecr.api", "ecr.dkr", "kms", "logs", "secretsmanager", "sts")
+INTERFACES = ("ecr.api", "ecr.dkr", "logs", "secretsmanager")
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,10 @@ class Stream(pulumi.ComponentResource):
                     "auto.create.topics.enable=false",
                     f"default.replication.factor={copies}",
                     f"min.insync.replicas={max(1, copies - 1)}",
+                    # Kafka's own default is three: on two brokers the topic of offsets would never be made.
+                    f"offsets.topic.replication.factor={copies}",
+                    f"transaction.state.log.replication.factor={copies}",
+                    f"transaction.state.log.min.isr={max(1, copies - 1)}",
                     "unclean.leader.election.enable=false",
                     "allow.everyone.if.no.acl.found=false",
                 ]

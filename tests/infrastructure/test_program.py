@@ -97,6 +97,24 @@ def test_analytics_scales_by_lag_and_the_gateway_by_requests(prod: Recording) ->
     assert {f"prod-{service}-cpu" for service in SERVICES} <= policies
 
 
+def test_two_brokers_can_hold_every_topic_that_kafka_makes_for_itself(stacks: dict[str, Recording]) -> None:
+    """Kafka's own default of three copies would leave a group without its offsets' topic, for ever."""
+    for stack in stacks.values():
+        for each in stack.of("aws:msk/configuration:Configuration"):
+            (cluster,) = stack.of("aws:msk/cluster:Cluster")
+            settings = dict(line.split("=") for line in each.inputs["serverProperties"].splitlines())
+            brokers = cluster.inputs["numberOfBrokerNodes"]
+            for name in ("default", "offsets.topic", "transaction.state.log"):
+                assert 2 <= int(settings[f"{name}.replication.factor"]) <= brokers
+            assert int(settings["transaction.state.log.min.isr"]) < int(settings["default.replication.factor"])
+
+
+def test_a_databases_changes_come_at_once_where_no_window_guards_it(stacks: dict[str, Recording]) -> None:
+    for name, stack in stacks.items():
+        for each in stack.of("aws:rds/instance:Instance"):
+            assert each.inputs["applyImmediately"] == (name != "prod")
+
+
 def test_the_brokers_make_no_topic_by_themselves(dev: Recording) -> None:
     properties = dev.of("aws:msk/configuration:Configuration")[0].inputs["serverProperties"]
     assert "auto.create.topics.enable=false" in properties
