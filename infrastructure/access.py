@@ -144,7 +144,7 @@ def unwrap(reach: Reach) -> Statement:
 
 
 def repository_arn(ref: pulumi.Input[str]) -> pulumi.Output[str]:
-    """Of the account where the image lies: `<account>.dkr.ecr.<region>.amazonaws.com/<name>@sha256:...`."""
+    """Of the account where the image lies: `<account>.dkr.ecr.<region>.amazonaws.com/<name>:<tag>@sha256:...`."""
     return pulumi.Output.from_input(ref).apply(arn_of_image)
 
 

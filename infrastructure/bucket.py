@@ -44,6 +44,8 @@ def encryption_rule(
             )
         ),
         bucket_key_enabled=True if key_arn is not None else None,
+        # As AWS sets it by itself: no key of a caller's own.
+        blocked_encryption_types=["SSE-C"],
     )
 
 

@@ -105,7 +105,7 @@ def expire(status: str, days: int) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """`refs` by service, each `repository@sha256:...`; `sources` the digests of what they were made of."""
+    """`refs` by service, each `repository:tag@sha256:...`; `sources` the digests of what they were made of."""
 
     refs: Mapping[str, pulumi.Output[str]]
     sources: Mapping[str, pulumi.Output[str]]

@@ -116,7 +116,7 @@ def doors(reach: PreviewReach) -> list[Statement]:
         allow(["ec2:CreateSecurityGroup"], arn(reach, "ec2", "vpc/*")),
         allow(["ec2:*SecurityGroup*"], group, OURS),
         # Of a group that is ours: the rule itself has no tag when it is asked for.
-        allow(["ec2:*SecurityGroup*gress"], rule),
+        allow(["ec2:*SecurityGroup*es*"], rule),
         allow(["ec2:CreateTags"], [group, rule], made),
     ]
 

@@ -21,6 +21,8 @@ DRAIN_SECONDS = 30
 GRACE_SECONDS = 90
 # Longer than the gateway waits for any answer.
 CALL_SECONDS = 60
+# Of a connection between proxies; not less than a call.
+IDLE_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class EcsService(pulumi.ComponentResource):
                     capacity_provider="FARGATE_SPOT" if args.spot else "FARGATE", weight=1
                 )
             ],
+            # The provider changes capacity providers no other way; it makes no deployment by itself.
+            force_new_deployment=True,
             network_configuration=aws.ecs.ServiceNetworkConfigurationArgs(
                 subnets=args.platform.private_subnet_ids, security_groups=list(args.groups), assign_public_ip=False
             ),
@@ -219,7 +223,9 @@ class EcsService(pulumi.ComponentResource):
             tls=proxy_tls(args.platform),
             # By themselves proxies cut a call off after 15 seconds, while the service may still commit it.
             timeout=aws.ecs.ServiceServiceConnectConfigurationServiceTimeoutArgs(
-                per_request_timeout_seconds=CALL_SECONDS
+                per_request_timeout_seconds=CALL_SECONDS,
+                # Unsaid, the provider sends 0: never.
+                idle_timeout_seconds=IDLE_SECONDS,
             ),
         )
         return aws.ecs.ServiceServiceConnectConfigurationArgs(

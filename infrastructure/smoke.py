@@ -74,7 +74,8 @@ def look(service: Mapping[str, Any], wanted: str) -> list[str]:
     if primary is None:
         return [f"{name} has no deployment"]
     if primary["taskDefinition"] != wanted:
-        raise Broken(f"{name} runs {primary['taskDefinition']}, not {wanted}: the deployment was taken back")
+        runs = primary["taskDefinition"]
+        raise Broken(f"{name} runs {runs}, not {wanted}: the deployment was taken back (pulumi up --refresh)")
     if primary["rolloutState"] == "FAILED":
         raise Broken(f"{name}: {primary.get('rolloutStateReason', 'its deployment failed')}")
     if primary["rolloutState"] != "COMPLETED" or service["runningCount"] < service["desiredCount"]:

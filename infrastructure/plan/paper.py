@@ -26,7 +26,7 @@ class Paper:
         outputs |= more(kind, name, label, str(inputs.get("path", "/")))
         if kind.startswith("docker-build:"):
             # By digest, in the repository that it is pushed to.
-            outputs["ref"] = f"{inputs['tags'][0].rpartition(':')[0]}@sha256:{'0' * 64}"
+            outputs["ref"] = f"{inputs['tags'][0]}@sha256:{'0' * 64}"
         return str(outputs.get("id", name)), outputs
 
     def child(self, kind: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:

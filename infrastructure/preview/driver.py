@@ -71,7 +71,8 @@ class Driver:
             self._take_a_place(stack, wanted.at_once)
         self.stacks.configure(stack, settings(self.base, wanted, expires))
         # A sweep or a person may have taken of it what the state still has.
-        operations = self._step(stack, "brought up", lambda: self.stacks.up(stack, self.say, refresh=known is not None))
+        refresh = known is not None and not self.stacks.failed(stack)
+        operations = self._step(stack, "brought up", lambda: self.stacks.up(stack, self.say, refresh=refresh))
         return Brought(preview, operations, self.stacks.outputs(stack), expires)
 
     def _take_a_place(self, stack: str, at_once: int) -> None:

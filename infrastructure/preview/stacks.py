@@ -63,6 +63,10 @@ class Stacks(Protocol):
         """Whether its end was begun: what was last done to it was a refresh or a destroy."""
         ...
 
+    def failed(self, name: str) -> bool:
+        """Whether a resource of it is there and failed at its work: a release. A refresh would take it for done."""
+        ...
+
     def up(self, name: str, say: Say, *, refresh: bool = False) -> Mapping[str, int]:
         """What was done, counted: `{"create": 61, "same": 4}`. `refresh`: reads every resource from AWS first."""
         ...
@@ -144,6 +148,10 @@ class PulumiStacks:
     def interrupted(self, name: str) -> bool:
         with told_apart(f"read the state of {name}"):
             return bool(self._deployment(name).get("pending_operations"))
+
+    def failed(self, name: str) -> bool:
+        with told_apart(f"read the state of {name}"):
+            return any(resource.get("initErrors") for resource in self._deployment(name).get("resources") or ())
 
     def _deployment(self, name: str) -> Mapping[str, Any]:
         deployment: Mapping[str, Any] = self._workspace.export_stack(name).deployment or {}

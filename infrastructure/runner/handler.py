@@ -20,6 +20,7 @@ Step = tuple[str, list[str]]
 
 POLL_SECONDS = 5
 LOG_TRIES = 6
+ROLE_TRIES = 12
 PULUMIS_OWN = {"task", "tf"}
 LIMIT_SECONDS = 840  # Lambda itself stops at 900
 HIGHEST_PREVIEW = 48_999
@@ -81,7 +82,8 @@ def preview_number(event: Event) -> int:
 
 
 def run_task(ecs: Any, environment: Mapping[str, str], family: str, command: list[str], limit: float) -> str:
-    started = ecs.run_task(
+    started = patiently(
+        ecs.run_task,
         cluster=environment["CLUSTER"],
         taskDefinition=family,
         launchType="FARGATE",
@@ -98,6 +100,20 @@ def run_task(ecs: Any, environment: Mapping[str, str], family: str, command: lis
     if started.get("failures") or not started.get("tasks"):
         raise ReleaseFailed(f"{family} did not start: {started.get('failures')}")
     return wait(ecs, environment["CLUSTER"], started["tasks"][0]["taskArn"], " ".join(command), limit)
+
+
+def patiently(call: Callable[..., Any], sleep: Callable[[float], None] = time.sleep, **arguments: Any) -> Any:
+    """Roles that were made a moment ago are not known everywhere yet: AWS then refuses who comes with them."""
+    for _ in range(ROLE_TRIES):
+        try:
+            return call(**arguments)
+        except Exception as error:
+            told = getattr(error, "response", {}).get("Error", {})
+            unknown = told.get("Code") == "AccessDeniedException" or "assume the role" in told.get("Message", "")
+            if not unknown:
+                raise
+        sleep(POLL_SECONDS)
+    return call(**arguments)
 
 
 def wait(

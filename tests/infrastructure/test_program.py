@@ -133,7 +133,8 @@ def test_no_proxy_cuts_a_call_off_that_the_gateway_still_waits_for(stacks: dict[
     for stack in stacks.values():
         for each in stack.of("aws:ecs/service:Service"):
             for offered in each.inputs["serviceConnectConfiguration"].get("services") or []:
-                assert offered["timeout"]["perRequestTimeoutSeconds"] > Bounds().total_seconds, each.name
+                call = offered["timeout"]["perRequestTimeoutSeconds"]
+                assert Bounds().total_seconds < call <= offered["timeout"]["idleTimeoutSeconds"], each.name
 
 
 def test_proxies_speak_tls_in_staging_and_production(stacks: dict[str, Recording]) -> None:

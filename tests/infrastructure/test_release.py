@@ -161,6 +161,46 @@ def test_a_task_that_takes_too_long_is_stopped() -> None:
     assert ecs.stopped == [TASK]
 
 
+class Refusal(Exception):
+    """As botocore's ClientError tells it."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        self.response = {"Error": {"Code": code, "Message": message}}
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal("AccessDeniedException", "not authorized to perform: ecs:RunTask"),
+        Refusal("ClientException", "ECS was unable to assume the role 'arn:aws:iam::1:role/x'"),
+    ],
+)
+def test_roles_that_were_just_made_are_waited_for(refusal: Refusal) -> None:
+    answers: list[Any] = [refusal, refusal, "started"]
+    slept: list[float] = []
+
+    def call(**arguments: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert handler.patiently(call, slept.append, cluster="c") == "started"
+    assert len(slept) == 2
+    answers += [refusal] * (handler.ROLE_TRIES + 1)
+    with pytest.raises(Refusal):
+        handler.patiently(call, slept.append)
+    assert sum(slept) <= 75
+
+
+def test_any_other_refusal_is_told_at_once() -> None:
+    def call(**arguments: Any) -> Any:
+        raise Refusal("ClusterNotFoundException")
+
+    with pytest.raises(Refusal):
+        handler.patiently(call, lambda seconds: pytest.fail("it waited"))
+
+
 def test_an_invocations_tasks_share_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[float] = []
 

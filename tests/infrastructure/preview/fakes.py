@@ -48,6 +48,8 @@ class State:
     recorded: dict[str, str] = field(default_factory=dict)
     known: list[str] = field(default_factory=list)
     pending: bool = False
+    # Of the database, which is there, and whose release failed.
+    failed: bool = False
     # What its history says was done last, whether or not it ended well.
     last: str = ""
     locked_since: datetime | None = None
@@ -95,8 +97,14 @@ class FakeStacks:
     def ending(self, name: str) -> bool:
         return self._state(name).last in ("refresh", "destroy")
 
+    def failed(self, name: str) -> bool:
+        return self._state(name).failed
+
     def up(self, name: str, say: Say, *, refresh: bool = False) -> Mapping[str, int]:
         state = self._lock("up", name)
+        # A refresh takes a release that failed for done: it would not run again.
+        assert not (refresh and state.failed)
+        state.failed = False
         if refresh:
             state.known = [kind for kind in state.known if (kind, name) in self.cloud.resources]
         for kind in MADE:

@@ -218,6 +218,13 @@ def test_up_after_a_down_that_failed_midway_begins_anew(world: World, step: str)
     assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
 
 
+def test_release_that_failed_runs_again_and_is_not_taken_for_done_by_a_refresh(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.states["pr-12"].failed = True
+    world.driver.up(PREVIEW, WANTED)
+    assert not world.stacks.states["pr-12"].failed
+
+
 def test_up_makes_again_what_somebody_took_from_under_it(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.cloud.resources -= {("topic", "pr-12"), ("service", "pr-12")}

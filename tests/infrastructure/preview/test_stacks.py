@@ -133,6 +133,15 @@ def test_stack_is_ending_once_it_was_last_taken_down(
     assert not stacks.ending("pr-12")
 
 
+@pytest.mark.parametrize(("errors", "failed"), [([], False), (["the release failed"], True)])
+def test_resource_that_is_there_and_failed_is_seen(
+    pulumi: Pulumi, stacks: PulumiStacks, errors: list[str], failed: bool
+) -> None:
+    resources = [{"urn": "first"}, {"urn": "second", "initErrors": errors}]
+    pulumi.answer({"stack export": json.dumps({"version": 3, "deployment": {"resources": resources}})})
+    assert stacks.failed("pr-12") is failed
+
+
 def test_up_goes_by_the_same_rules_as_an_environment(pulumi: Pulumi, stacks: PulumiStacks, tmp_path: Path) -> None:
     stacks.up("pr-12", print)
     (call,) = [line for line in pulumi.asked if line.startswith("up")]
