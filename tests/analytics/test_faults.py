@@ -18,8 +18,8 @@ from apps.kit.database import DatabaseSettings, open_database
 from apps.kit.errors import Unavailable
 from infrastructure.local.jars import resolve_jars
 from infrastructure.local.kafka import create_topics, open_kafka
-from infrastructure.local.process import free_port
 from tests.analytics.conftest import Bench, patient_event, until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import secrets
-import socket
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from apps.auth.settings import Settings
 from apps.auth.users import User, create_user
 from apps.kit.database import DatabaseSettings
 from apps.kit.web import serve_http
+from tests.ports import free_port
 
 START_TIMEOUT_SECONDS = 20.0
 PASSWORD = "correct horse battery"
@@ -27,13 +27,6 @@ SERVICE_SECRET = "s" * 43
 
 T = TypeVar("T")
 Client = TypeVar("Client", bound=httpx.Client)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from tests.gateway.running import (
     PUBLIC_URL,
     Answer,
     Gateway,
-    free_port,
     make_settings,
     make_token,
     open_gateway,
     serving,
 )
+from tests.ports import free_port
 
 
 async def test_without_keys_it_lives_is_not_ready_and_lets_nobody_in() -> None:

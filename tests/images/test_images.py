@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from apps.catalogue import SERVICES, Service, Topic, environment
 from infrastructure.container import USER, probe_url
 from infrastructure.source import IMAGES, RELEASE
 from tests.images.conftest import Build, Image
+from tests.ports import free_port
 
 pytestmark = pytest.mark.images
 START_SECONDS = 60
@@ -81,13 +81,6 @@ def command(root: Path, variables: dict[str, str], *arguments: str) -> list[str]
     path = "PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin"
     start = ["/usr/bin/env", "-i", "-C", "/srv", path, *given, *arguments]
     return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SCRIPT, "start", str(root), *start]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("service", SERVICES)

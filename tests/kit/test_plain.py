@@ -15,6 +15,7 @@ from apps.kit.idle import IdleTimer
 from apps.kit.plain import Exchange, parse_request, scope_of
 from apps.kit.web import serve_http
 from tests.gateway.running import LIMIT_SECONDS, serving, until
+from tests.ports import free_port
 
 GET = b"GET /a%20b?c=%20d HTTP/1.1\r\nHost: x\r\nX-One: 1\r\n\r\n"
 POST = b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
@@ -329,8 +330,6 @@ async def test_stop_ends_the_idle_connection_and_lets_the_running_answer_finish(
 
 @asynccontextmanager
 async def stoppable(app: ASGIApp) -> AsyncIterator[tuple[int, Callable[[], None]]]:
-    from tests.gateway.running import free_port
-
     port, stop = free_port(), asyncio.Event()
     task = asyncio.create_task(serve_http(app, "127.0.0.1", port, stop))
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from infrastructure.loader.demo import PEOPLE
-from infrastructure.local.process import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.infrastructure
 UP = Path(__file__).parents[3] / "scripts" / "up"
