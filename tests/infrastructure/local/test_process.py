@@ -52,7 +52,8 @@ def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 def is_gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+    # The second where it ends between the opening and the reading.
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
