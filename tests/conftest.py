@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings
 
 from apps.catalogue import TOPICS
 from infrastructure.local.postgres import Postgres
@@ -21,6 +22,10 @@ ROOT = Path(__file__).parents[1]
 # (runtime_url, owner_url)
 Urls = tuple[str, str]
 MakeDatabase = Callable[[str], contextlib.AbstractContextManager[Urls]]
+
+# An example that takes long tells of the machine. All else stays as Hypothesis has it, here and in CI.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
