@@ -91,11 +91,14 @@ class Auth:
     def token_for(self, client: tuple[str, str], **form: str) -> httpx.Response:
         return httpx.post(f"{self.url}/oauth2/token", auth=client, data={"grant_type": "client_credentials", **form})
 
-    def login(self, email: str, password: str = PASSWORD, address: str | None = None) -> httpx.Response:
+    def login(
+        self, email: str, password: str = PASSWORD, address: str | None = None, client: httpx.Client | None = None
+    ) -> httpx.Response:
         # An address of its own each time, unless a test wants one: or the tests lock each other out.
         headers = {"X-Forwarded-For": address or f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.1"}
         body = {"email": email, "password": password}
-        return httpx.post(f"{self.url}/auth/login", json=body, headers=headers)
+        post = client.post if client else httpx.post
+        return post(f"{self.url}/auth/login", json=body, headers=headers)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
