@@ -84,6 +84,12 @@ def make_database(postgres: Postgres) -> MakeDatabase:
     return make
 
 
+@pytest.fixture
+def unhurried_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For many calls at once: where no connection is open yet, a slow machine takes its time to open them all."""
+    monkeypatch.setattr("apps.kit.database.ACQUIRE_TIMEOUT_SECONDS", 20.0)
+
+
 @pytest.fixture(scope="session")
 def auth_database(make_database: MakeDatabase) -> Iterator[str]:
     with make_database("auth") as (runtime_url, _):

@@ -13,7 +13,7 @@ from apps.auth.lockout import Attempt
 from tests.auth.browser import CALLBACK, App, Browser, parameters
 from tests.auth.conftest import PASSWORD, Auth
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
 
 
 def visitor(auth: Auth, *roles: str) -> Browser:
