@@ -115,8 +115,8 @@ def analytics_database(make_database: MakeDatabase) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def throwaway() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="platform-test-"))
+def throwaway(parent: Path | None = None) -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="platform-test-", dir=parent))
     # PostgreSQL's own user must be able to pass.
     directory.chmod(0o711)
     try:
