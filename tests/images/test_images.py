@@ -108,7 +108,9 @@ def started(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
             # `unshare` passes no signal on, and who changes its user outlives it.
             for stop in (signal.SIGTERM, signal.SIGKILL):
                 if process.poll() is None:
-                    os.kill(inner(process), stop)
+                    # It may end before it is found.
+                    with suppress(IndexError, ProcessLookupError, FileNotFoundError):
+                        os.kill(inner(process), stop)
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(timeout=STOP_SECONDS)
 
