@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings
 
 from apps.catalogue import TOPICS
 from infrastructure.local.postgres import Postgres
@@ -21,6 +22,10 @@ ROOT = Path(__file__).parents[1]
 # (runtime_url, owner_url)
 Urls = tuple[str, str]
 MakeDatabase = Callable[[str], contextlib.AbstractContextManager[Urls]]
+
+# An example that takes long tells of the machine. All else stays as Hypothesis has it, here and in CI.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +84,12 @@ def make_database(postgres: Postgres) -> MakeDatabase:
     return make
 
 
+@pytest.fixture
+def unhurried_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For many calls at once: where no connection is open yet, a slow machine takes its time to open them all."""
+    monkeypatch.setattr("apps.kit.database.ACQUIRE_TIMEOUT_SECONDS", 20.0)
+
+
 @pytest.fixture(scope="session")
 def auth_database(make_database: MakeDatabase) -> Iterator[str]:
     with make_database("auth") as (runtime_url, _):
@@ -104,8 +115,8 @@ def analytics_database(make_database: MakeDatabase) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def throwaway() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="platform-test-"))
+def throwaway(parent: Path | None = None) -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="platform-test-", dir=parent))
     # PostgreSQL's own user must be able to pass.
     directory.chmod(0o711)
     try:

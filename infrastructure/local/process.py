@@ -17,6 +17,8 @@ from pathlib import Path
 GUARD = Path(__file__).with_name("guard.py")
 LAST_LINES = 30
 POLL_SECONDS = 0.05
+# Ports given lately: whoever has one may not listen there yet.
+_given: deque[int] = deque(maxlen=100)
 
 Write = Callable[[str], None]
 
@@ -145,11 +147,12 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: str, aliv
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """A port of the loopback interface that nobody listens on, nor was given lately."""
     # Below the range that outgoing connections draw from: one of those may take it before its server does.
     for _ in range(200):
         port = random.randint(20000, 32000)  # noqa: S311
-        if port_is_free(port):
+        if port not in _given and port_is_free(port):
+            _given.append(port)
             return port
     raise StartError("found no free port between 20000 and 32000")
 

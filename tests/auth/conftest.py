@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import secrets
-import socket
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from apps.auth.settings import Settings
 from apps.auth.users import User, create_user
 from apps.kit.database import DatabaseSettings
 from apps.kit.web import serve_http
+from tests.ports import free_port
 
 START_TIMEOUT_SECONDS = 20.0
 PASSWORD = "correct horse battery"
@@ -27,13 +27,6 @@ SERVICE_SECRET = "s" * 43
 
 T = TypeVar("T")
 Client = TypeVar("Client", bound=httpx.Client)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)
@@ -98,11 +91,14 @@ class Auth:
     def token_for(self, client: tuple[str, str], **form: str) -> httpx.Response:
         return httpx.post(f"{self.url}/oauth2/token", auth=client, data={"grant_type": "client_credentials", **form})
 
-    def login(self, email: str, password: str = PASSWORD, address: str | None = None) -> httpx.Response:
+    def login(
+        self, email: str, password: str = PASSWORD, address: str | None = None, client: httpx.Client | None = None
+    ) -> httpx.Response:
         # An address of its own each time, unless a test wants one: or the tests lock each other out.
         headers = {"X-Forwarded-For": address or f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.1"}
         body = {"email": email, "password": password}
-        return httpx.post(f"{self.url}/auth/login", json=body, headers=headers)
+        post = client.post if client else httpx.post
+        return post(f"{self.url}/auth/login", json=body, headers=headers)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -8,7 +8,8 @@ import pyotp
 import pytest
 
 from tests.auth.browser import App, Browser
-from tests.auth.conftest import PASSWORD, Auth, free_port, make_settings, serve
+from tests.auth.conftest import PASSWORD, Auth, make_settings, serve
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,8 @@ from apps.auth.sealing import digest, seal
 from apps.auth.settings import Settings
 from apps.kit.web import serve_http
 from tests.auth.browser import Browser
-from tests.auth.conftest import Auth, free_port, make_settings, run
+from tests.auth.conftest import Auth, make_settings, run
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -50,6 +50,7 @@ async def test_account_of_a_new_patient_is_opened_at_once(billing: Client, monke
             assert await connection.fetchval(query, account.account_id) == 1
 
 
+@pytest.mark.usefixtures("unhurried_pool")
 async def test_calls_at_once_open_one_account(billing: Client) -> None:
     patient, request_id = new_id(), new_id()
     answers = await asyncio.gather(

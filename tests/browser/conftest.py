@@ -5,13 +5,13 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.world import Callback, World
 
@@ -25,6 +25,7 @@ ARGUMENTS = (
     "--disable-sync",
 )
 PAGE_TIMEOUT_MS = 10_000
+expect.set_options(timeout=PAGE_TIMEOUT_MS)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +74,8 @@ def callback() -> Iterator[Callback]:
         def log_message(self, format: str, *arguments: Any) -> None:
             """Quiet: the address carries a code."""
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+    # Chromium may open a connection that it says nothing on.
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield Callback(f"http://127.0.0.1:{server.server_port}/callback", arrived)

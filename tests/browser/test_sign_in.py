@@ -27,6 +27,8 @@ def sign_in(page: Page, email: str) -> None:
 def test_person_signs_in_with_second_factor_and_consent(world: World, page: Page, callback: Callback) -> None:
     person = world.person("clinician")
     set_password(page, person["passwordLink"])
+    # A new password revokes the tokens of its second and, as clocks differ, of the next.
+    good_from = int(time.time()) + 2
     sign_in(page, person["email"])
     page.get_by_role("link", name="Set up a second factor").click()
     picture = page.get_by_role("img", name="QR code")
@@ -36,8 +38,7 @@ def test_person_signs_in_with_second_factor_and_consent(world: World, page: Page
     device = pyotp.TOTP(page.locator("#secret").inner_text())
     page.get_by_label("Code from your authenticator app").fill(device.now())
     page.get_by_role("button", name="Continue").click()
-    recovery_codes = page.locator(".codes code").all_inner_texts()
-    assert len(recovery_codes) == 10
+    expect(page.locator(".codes code")).to_have_count(10)
     wide = page.viewport_size
     assert wide
     page.set_viewport_size({"width": 320, "height": 720})
@@ -65,6 +66,7 @@ def test_person_signs_in_with_second_factor_and_consent(world: World, page: Page
     page.get_by_role("button", name="Allow", exact=True).click()
     expect(page.get_by_role("heading", name="Back in the application")).to_be_visible()
 
+    time.sleep(max(0.0, good_from - time.time()))
     token = application.finish()
     headers = {"Authorization": f"Bearer {token['access_token']}"}
     claims = httpx.get(f"{world.url}/oauth2/userinfo", headers=headers).json()

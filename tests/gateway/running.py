@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from apps.kit.errors import Problem
 from apps.kit.revocations import Revocations
 from apps.kit.tokens import Verifier
 from apps.kit.web import serve_http
+from tests.ports import free_port
 
 PUBLIC_URL = "https://health.example"
 LIMIT_SECONDS = 5.0
@@ -167,13 +167,6 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(LIMIT_SECONDS):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextlib.asynccontextmanager

@@ -111,13 +111,14 @@ async def test_connection_that_cannot_be_trusted_further_is_not_kept(answer: byt
 
 async def test_what_comes_while_nobody_asked_is_nobodys_answer() -> None:
     script = Script(OK)
+    is_kept = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if script.connections == 0:
             script.connections += 1
             await reader.readuntil(b"\r\n\r\n")
             writer.write(OK)
-            await asyncio.sleep(0.02)
+            await is_kept.wait()
             writer.write(OK.replace(b"ok", b"no"))
             await reader.read()
         else:
@@ -125,7 +126,8 @@ async def test_what_comes_while_nobody_asked_is_nobodys_answer() -> None:
 
     async with wires_to(talk) as wires:
         assert await get(wires) == (200, b"ok")
-        await asyncio.sleep(0.1)
+        is_kept.set()
+        await until(lambda: bool(wires._idle[0].data))
         assert await get(wires) == (200, b"ok")
     assert script.connections == 2
 
@@ -186,23 +188,23 @@ async def test_connection_that_its_service_closed_is_not_taken_up() -> None:
 
 
 async def test_connection_is_kept_for_its_idle_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wires_module, "IDLE_CONNECTION_SECONDS", 0.1)
     script = Script(OK)
     async with wires_to(script) as wires:
         await get(wires)
         await get(wires)
         assert script.connections == 1
+        monkeypatch.setattr(wires_module, "IDLE_CONNECTION_SECONDS", 0.1)
         await asyncio.sleep(0.15)
         await get(wires)
         assert script.connections == 2
 
 
 async def test_connections_needed_no_more_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wires_module, "IDLE_CONNECTION_SECONDS", 0.2)
     script = Script(OK, pause_seconds=0.05)
     async with wires_to(script) as wires:
         await asyncio.gather(*(get(wires) for _ in range(5)))
         assert len(wires._idle) == 5
+        monkeypatch.setattr(wires_module, "IDLE_CONNECTION_SECONDS", 0.2)
 
         async def calm_down() -> None:
             while len(wires._idle) > 1:
@@ -222,7 +224,9 @@ async def test_service_that_stands_still_ends_in_time() -> None:
 
 async def test_answer_that_drips_in_ends_with_the_whole_time() -> None:
     drops = [b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", *[b"a"] * 50]
-    async with wires_to(Script(*drops, pause_seconds=0.1), replace(BOUNDS, total_seconds=1.0)) as wires:
+    async with wires_to(
+        Script(*drops, pause_seconds=0.1), replace(BOUNDS, answer_seconds=5.0, total_seconds=1.0)
+    ) as wires:
         started = asyncio.get_running_loop().time()
         with pytest.raises(TimeoutError):
             await get(wires)
@@ -235,15 +239,17 @@ async def test_nobody_there_is_told_apart() -> None:
 
 
 async def test_caller_who_hangs_up_takes_the_connection_along() -> None:
-    ended = asyncio.Event()
+    asked, ended = asyncio.Event(), asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
         await reader.read()
         ended.set()
 
     async with wires_to(listen, replace(BOUNDS, answer_seconds=30.0)) as wires:
         asking = asyncio.create_task(wires.ask("POST", "/", [], b"abc"))
-        await asyncio.sleep(0.05)
+        await asked.wait()
         asking.cancel()
         await ended.wait()
         assert not wires._idle
@@ -269,7 +275,7 @@ async def test_service_is_held_back_by_a_reader_that_is_slow() -> None:
             await writer.drain()
             sent += 100_000
 
-    async with wires_to(flood) as wires:
+    async with wires_to(flood, replace(BOUNDS, answer_seconds=5.0)) as wires:
         answer: WireAnswer = await wires.ask("GET", "/", [], b"")
         before = -1
         while sent != before:

@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from apps.catalogue import SERVICES, Service, Topic, environment
 from infrastructure.container import USER, probe_url
 from infrastructure.source import IMAGES, RELEASE
 from tests.images.conftest import Build, Image
+from tests.ports import free_port
 
 pytestmark = pytest.mark.images
 START_SECONDS = 60
@@ -83,13 +83,6 @@ def command(root: Path, variables: dict[str, str], *arguments: str) -> list[str]
     return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SCRIPT, "start", str(root), *start]
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_starts_from_its_image(build: Build, service: str) -> None:
     entry = dataclasses.replace(SERVICES[service], port=free_port())
@@ -115,7 +108,9 @@ def started(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
             # `unshare` passes no signal on, and who changes its user outlives it.
             for stop in (signal.SIGTERM, signal.SIGKILL):
                 if process.poll() is None:
-                    os.kill(inner(process), stop)
+                    # It may end before it is found.
+                    with suppress(IndexError, ProcessLookupError, FileNotFoundError):
+                        os.kill(inner(process), stop)
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(timeout=STOP_SECONDS)
 

@@ -57,7 +57,6 @@ async def test_wrong_password_is_unavailable(billing_database: str) -> None:
 async def test_full_pool_is_unavailable_after_a_limited_wait(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ACQUIRE_TIMEOUT_SECONDS", 0.1)
     free, held = asyncio.Event(), asyncio.Semaphore(0)
 
     async def hold() -> None:
@@ -69,8 +68,10 @@ async def test_full_pool_is_unavailable_after_a_limited_wait(
     async with asyncio.timeout(5):
         for _ in holders:
             await held.acquire()
-        with pytest.raises(Unavailable):
-            await count(database, "anyone")
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "ACQUIRE_TIMEOUT_SECONDS", 0.1)
+            with pytest.raises(Unavailable):
+                await count(database, "anyone")
         free.set()
         await asyncio.gather(*holders)
     assert await count(database, "nobody") == 0

@@ -108,8 +108,8 @@ BAD_CLAIMS: dict[str, dict[str, Any]] = {
     "expiry as text": {"exp": "9999999999"},
     "expiry true": {"exp": True},
     "expiry beyond numbers": {"exp": 1e300},
-    "not valid yet": {"nbf": NOW + 60},
-    "issued in the future": {"iat": NOW + 60},
+    "not valid yet": {"nbf": NOW + 3600},
+    "issued in the future": {"iat": NOW + 3600},
     "no subject": {"sub": None},
     "no token id": {"jti": None},
     "no client": {"client_id": None},
@@ -134,7 +134,8 @@ def encode(value: bytes | dict[str, Any]) -> str:
 
 def forge(sign_bytes: Callable[[bytes], bytes], **header: Any) -> str:
     """A token put together by hand, since no library makes these."""
-    claims = {"iss": ISSUER, "aud": ISSUER, "sub": "u", "client_id": "c", "jti": "j", "iat": NOW, "exp": NOW + 600}
+    now = int(time.time())
+    claims = {"iss": ISSUER, "aud": ISSUER, "sub": "u", "client_id": "c", "jti": "j", "iat": now, "exp": now + 600}
     signed = f"{encode({'kid': 'rsa-1', 'typ': 'at+jwt', **header})}.{encode(claims)}"
     return f"{signed}.{encode(sign_bytes(signed.encode()))}"
 

@@ -1,7 +1,6 @@
 """The patient service on a real database and a real socket, its neighbours replaced by fakes."""
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -23,6 +22,7 @@ from apps.patient.outbox import Entry
 from apps.patient.settings import Settings
 from protos.billing.v1 import billing_pb2
 from protos.patient.v1 import events_pb2
+from tests.ports import free_port
 
 PUBLIC_URL = "http://platform.test"
 WAIT_SECONDS = 15.0
@@ -191,13 +191,6 @@ def make_settings(database_url: str, port: int = 4000) -> Settings:
         topic="patient",
         billing_target="127.0.0.1:1",
     )
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from tests.patient.running import PERSON, Service
 from tests.patient.test_bundles import bundle, history
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
 
 AT_ONCE = 8
 

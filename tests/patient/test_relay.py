@@ -79,7 +79,7 @@ async def test_account_is_opened_after_billing_was_away(database: str, connectio
     async with running([relay]):
         await until(lambda: billing.requests)
         await until(lambda: is_empty(connection))
-        assert not relay.away
+        await until(lambda: not relay.away)
     assert [(request.request_id, request.patient_id) for request in billing.requests] == [(event_id, "p1")]
     assert billing.calls == 4
 

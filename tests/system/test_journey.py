@@ -115,7 +115,7 @@ async def test_account_and_figure_are_there_within_a_second(platform: Platform) 
         pytest.skip("how long it takes is measured without a network between")
     token = await platform.client_token()
     seconds = []
-    for way in WAYS:
+    for way in (*WAYS, *WAYS[:2]):
         before = await platform.registrations()
         patient_id = await register(platform, way, token)
 
@@ -124,7 +124,7 @@ async def test_account_and_figure_are_there_within_a_second(platform: Platform) 
             return account.status == 200 and total == before + 1
 
         seconds.append(await until(arrived))
-    assert sorted(seconds)[1] < 1.0, seconds
+    assert sorted(seconds)[2] < 1.0, seconds
 
 
 async def test_repeated_request_makes_one_patient_one_account_one_count(platform: Platform) -> None:

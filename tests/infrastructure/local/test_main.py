@@ -12,7 +12,8 @@ import pytest
 
 from infrastructure.local import __main__ as module
 from infrastructure.local import home
-from infrastructure.local.process import KilledError, free_port
+from infrastructure.local.process import KilledError
+from tests.ports import free_port
 
 STOPPED = """
 import os, sys

@@ -8,6 +8,7 @@ import pytest
 from infrastructure.local import postgres as module
 from infrastructure.local.postgres import Postgres, can_enter, open_postgres, place, remove_place
 from infrastructure.local.process import Identity
+from tests.conftest import throwaway
 
 pytestmark = pytest.mark.integration
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
@@ -55,12 +56,8 @@ def test_binaries_in_a_closed_folder_are_copied(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(
         module, "can_enter", lambda path, identity: "pginstall18" not in str(path) and real(path, identity)
     )
-    directory = Path("/var/tmp") / f"platform-test-{os.getpid()}"
-    try:
-        with open_postgres(directory, durable=False) as opened:
-            psycopg.connect(opened.admin_url).close()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with throwaway(module.OUTSIDE) as directory, open_postgres(directory, durable=False) as opened:
+        psycopg.connect(opened.admin_url).close()
 
 
 def test_folder_that_another_may_not_enter_is_seen(tmp_path: Path) -> None:
@@ -70,8 +67,7 @@ def test_folder_that_another_may_not_enter_is_seen(tmp_path: Path) -> None:
 
 def test_cluster_lasts_and_survives_a_kill(tmp_path: Path) -> None:
     # Under pytest's own folder others may not pass; /var/tmp is open.
-    directory = Path("/var/tmp") / f"platform-test-lasting-{os.getpid()}"
-    try:
+    with throwaway(module.OUTSIDE) as directory:
         with open_postgres(directory) as opened, psycopg.connect(opened.admin_url, autocommit=True) as connection:
             connection.execute("CREATE TABLE kept (id int)")
             assert opened.process is not None
@@ -79,5 +75,3 @@ def test_cluster_lasts_and_survives_a_kill(tmp_path: Path) -> None:
             os.kill(opened.process.pid, 9)
         with open_postgres(directory) as opened, psycopg.connect(opened.admin_url) as connection:
             assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)

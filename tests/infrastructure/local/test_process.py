@@ -3,11 +3,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from infrastructure.local import process as module
 from infrastructure.local.process import KilledError, Process, StartError, free_port, port_is_free, wait_until
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -50,7 +52,8 @@ def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 def is_gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+    # The second where it ends between the opening and the reading.
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
@@ -116,3 +119,11 @@ def test_taken_port_is_seen() -> None:
         taken.listen()
         assert not port_is_free(taken.getsockname()[1])
     assert port_is_free(free_port())
+
+
+def test_port_that_was_given_is_not_given_again_before_its_server_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([20001, 20001, 20002])
+    monkeypatch.setattr(module, "_given", deque())
+    monkeypatch.setattr(module, "port_is_free", lambda port: True)
+    monkeypatch.setattr("random.randint", lambda *bounds: next(drawn))
+    assert [free_port(), free_port()] == [20001, 20002]
