@@ -13,7 +13,7 @@ from infrastructure.local.postgres import Postgres
 pytestmark = pytest.mark.integration
 # Of this worker alone: another runs these tests beside it, on the same server. The one's number begins the other's.
 NAMES = (f"door_{secrets.token_hex(4)}",)
-NUMBER = 100 + secrets.randbelow(4_000)
+NUMBER = 1_000 + secrets.randbelow(3_000)
 PREFIXES = ("", f"pr_{NUMBER}_", f"pr_{NUMBER}2_")
 BASE, ONE, TWELVE = (DatabaseRoles(prefix + NAMES[0]) for prefix in PREFIXES)
 
