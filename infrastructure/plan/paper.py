@@ -10,6 +10,10 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
 
+# A marker: it must be nowhere but in the builder's login.
+LOGIN = "a-token"
+
+
 class Paper:
     def __init__(self) -> None:
         self.made: list[Resource] = []
@@ -45,7 +49,7 @@ class Paper:
         if function == "aws:ec2/getManagedPrefixList:getManagedPrefixList":
             return {"id": arguments["name"], "name": arguments["name"]}
         if function == "aws:ecr/getAuthorizationToken:getAuthorizationToken":
-            return {"userName": "AWS", "password": "a-token", "authorizationToken": "a-token"}
+            return {"userName": "AWS", "password": LOGIN, "authorizationToken": LOGIN}
         raise KeyError(f"nobody answers {function}")
 
 
