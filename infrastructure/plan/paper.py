@@ -24,6 +24,8 @@ class Paper:
         label = str(inputs.get("name") or inputs.get("family") or name)
         if kind == "aws:s3/bucket:Bucket":
             label = str(inputs.get("bucket", name))
+        if kind == "aws:kms/key:Key":
+            label = str(inputs["description"]).lower().replace(" ", "-")
         service = kind.split("/")[0].removeprefix("aws:")
         outputs = {"arn": f"arn:aws:{service}:{REGION}:{ACCOUNT}:{label}", "name": label, **inputs}
         outputs |= more(kind, name, label, str(inputs.get("path", "/")))
@@ -94,6 +96,8 @@ def more(kind: str, name: str, label: str, path: str) -> dict[str, Any]:
             return {"arn": arn % ("ecs", f"task-definition/{label}:1"), "revision": 1}
         case "Invocation":
             return {"result": json.dumps({"ran": []})}
+        case "Key":
+            return {"arn": arn % ("kms", f"key/{label}")}
         case "Listener":
             return {"arn": arn % ("elasticloadbalancing", f"listener/app/{name}")}
         case "Role":
