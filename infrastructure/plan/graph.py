@@ -62,11 +62,11 @@ def reached(stack: Recording, platform: Recording) -> list[Edge]:
     for source, groups in nodes.items():
         for out in ways_out:
             if out["securityGroupId"] in groups and leaves(out, endpoints):
-                ports[source, AWS].add(int(out["fromPort"]))
+                ports[source, AWS].add(port_of(out))
     for target, behind in nodes.items():
         for way in ways_in:
             if way["securityGroupId"] in behind and way.get("cidrIpv4") == ANYWHERE:
-                ports[INTERNET, target].add(int(way["fromPort"]))
+                ports[INTERNET, target].add(port_of(way))
     return sorted(Edge(*pair, port) for pair, found in ports.items() if pair[0] != pair[1] for port in found)
 
 
@@ -79,10 +79,20 @@ def meet(out: Rule, way: Rule, groups: Container[object], behind: Container[obje
     """The port on which both let through; 0 for all."""
     goes = out.get("referencedSecurityGroupId") in behind or bool(out.get("cidrIpv4"))
     comes = way.get("referencedSecurityGroupId") in groups or bool(way.get("cidrIpv4"))
-    ports = {int(rule["fromPort"]) for rule in (out, way) if rule["ipProtocol"] != "-1"}
     # Where neither side names the other, the way leads over the internet.
-    if out.get("cidrIpv4") and way.get("cidrIpv4"):
+    if not (goes and comes) or (out.get("cidrIpv4") and way.get("cidrIpv4")):
         return None
-    if not (goes and comes) or len(ports) > 1:
+    ports = {port_of(out), port_of(way)} - {0}
+    if len(ports) > 1:
         return None
     return ports.pop() if ports else 0
+
+
+def port_of(rule: Rule) -> int:
+    """0 for all. Raises ValueError where it is more than one TCP port: no edge could say so."""
+    if rule["ipProtocol"] == "-1":
+        return 0
+    first, last = int(rule["fromPort"]), int(rule["toPort"])
+    if rule["ipProtocol"] != "tcp" or first != last:
+        raise ValueError(f"a rule of {rule['securityGroupId']} opens {rule['ipProtocol']} {first} to {last}")
+    return first

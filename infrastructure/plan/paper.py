@@ -11,6 +11,10 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
 
+# A marker: it must be nowhere but in the builder's login.
+LOGIN = "a-token"
+
+
 class Paper:
     def __init__(self) -> None:
         self.made: list[Resource] = []
@@ -21,6 +25,8 @@ class Paper:
         label = str(inputs.get("name") or inputs.get("family") or name)
         if kind == "aws:s3/bucket:Bucket":
             label = str(inputs.get("bucket", name))
+        if kind == "aws:kms/key:Key":
+            label = str(inputs["description"]).lower().replace(" ", "-")
         service = kind.split("/")[0].removeprefix("aws:")
         outputs = {"arn": f"arn:aws:{service}:{REGION}:{ACCOUNT}:{label}", "name": label, **inputs}
         outputs |= more(kind, name, label, str(inputs.get("path", "/")))
@@ -46,7 +52,7 @@ class Paper:
         if function == "aws:ec2/getManagedPrefixList:getManagedPrefixList":
             return {"id": arguments["name"], "name": arguments["name"]}
         if function == "aws:ecr/getAuthorizationToken:getAuthorizationToken":
-            return {"userName": "AWS", "password": "a-token", "authorizationToken": "a-token"}
+            return {"userName": "AWS", "password": LOGIN, "authorizationToken": LOGIN}
         raise KeyError(f"nobody answers {function}")
 
 
@@ -93,6 +99,8 @@ def more(kind: str, name: str, label: str, path: str) -> dict[str, Any]:
             return {"arn": arn % ("ecs", f"task-definition/{label}:1"), "revision": 1}
         case "Invocation":
             return {"result": json.dumps({"ran": []})}
+        case "Key":
+            return {"arn": arn % ("kms", f"key/{label}")}
         case "Listener":
             return {"arn": arn % ("elasticloadbalancing", f"listener/app/{name}")}
         case "Role":

@@ -19,6 +19,8 @@ from infrastructure.program import deploy
 ORGANIZATION = "organization"
 REMOTE = "awsx:"
 COMPONENT = "patient:"
+# Pulumi's key of what stands beside a secret's value.
+SIGNATURE = "4dabf18193072939515e22adb298388d"
 
 
 @dataclass(slots=True)
@@ -173,7 +175,10 @@ def record(
     *,
     preview: bool = False,
 ) -> Recording:
-    """Runs the stack `name`. `references`: the outputs of other stacks, by name. Raises what the program raises."""
+    """Runs the stack `name`. `references`: the outputs of other stacks, by name. Raises what the program raises.
+
+    An output that is secret has its signature beside it, as secrets in inputs have.
+    """
     recording = Recording(parse_stack(name, config))
     adapter = Adapter(cloud, references or {})
 
@@ -181,7 +186,9 @@ def record(
         outputs = await deploy(recording.stack)
         for key, value in outputs.items():
             output = pulumi.Output.from_input(value)
-            recording.outputs[key] = await output.future()
+            known = await output.future()
+            secret = await output.is_secret()
+            recording.outputs[key] = pulumi.runtime.rpc.wrap_rpc_secret(known) if secret else known
 
     def work() -> None:
         # A loop and a context of its own: runs do not see each other.

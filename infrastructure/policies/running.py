@@ -11,6 +11,10 @@ from infrastructure.policies.rule import Props, Rule, demand
 TASK = "aws:ecs/taskDefinition:TaskDefinition"
 BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 LISTENER = "aws:lb/listener:Listener"
+WAYS = (
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+)
 POLICIES = ("aws:iam/policy:Policy", "aws:iam/rolePolicy:RolePolicy")
 ROLE = "aws:iam/role:Role"
 OPEN_PORTS = {80, 443}
@@ -41,6 +45,16 @@ def world_open(props: Props) -> Iterator[str]:
     one_port = props.get("fromPort") == props.get("toPort")
     if open_ and not (one_port and props.get("fromPort") in OPEN_PORTS):
         yield f"port {props.get('fromPort', 'any')} is open to the world"
+
+
+def single_port(props: Props) -> Iterator[str]:
+    """Within one group everything may pass: brokers choose the ports among themselves."""
+    first, last = props.get("fromPort"), props.get("toPort")
+    if props.get("ipProtocol") == "tcp":
+        if first is None or first != last:
+            yield f"ports {first} to {last} in one rule"
+    elif props.get("referencedSecurityGroupId") != props.get("securityGroupId"):
+        yield "more than TCP on one port, and not within one group"
 
 
 def inline_rules(props: Props) -> Iterator[str]:
@@ -106,6 +120,7 @@ RUNNING_RULES: tuple[Rule, ...] = (
         "the world reaches 80 and 443 only",
         world_open,
     ),
+    Rule("group-one-port", ("PM.13",), WAYS, "a rule opens one port", single_port),
     Rule(
         "group-without-rules",
         ("EC2.2", "HIPAA.Security-VPCDefaultSecurityGroupClosed"),

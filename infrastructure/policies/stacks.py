@@ -8,6 +8,7 @@ from typing import Any
 
 from apps.catalogue import SECRETS, SERVICES
 from infrastructure import limits
+from infrastructure.policies.running import WAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +21,6 @@ class Thing:
 
 
 Faults = Iterator[tuple[str, str]]
-WAYS = (
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,34 +14,26 @@ from infrastructure import limits
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import REMOTE
 from infrastructure.plan.vpc import make_vpc
+from tests.infrastructure.bridge_words import pascal
 
 REGION = "us-east-1"
 Made = tuple[str, dict[str, Any]]
 Creator = Callable[["Moto", str, dict[str, Any]], Made]
 
-# moto has none of these, or only parts: our own validators and rules look at them.
+# What is none of moto's: our own validators and rules look at them.
 ON_PAPER = {
+    # No call of AWS's but a wait: moto's certificates stay PENDING_VALIDATION.
     "aws:acm/certificateValidation:CertificateValidation",
-    "aws:acmpca/certificate:Certificate",
-    "aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate",
-    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
-    "aws:ec2/routeTableAssociation:RouteTableAssociation",
-    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders",
+    # moto runs functions in Docker, and answers "error running docker" where there is none.
     "aws:lambda/invocation:Invocation",
+    # 404 "Not yet implemented".
     "aws:msk/configuration:Configuration",
+    # NotImplementedError.
     "aws:msk/topic:Topic",
-    "aws:sns/topicPolicy:TopicPolicy",
-    "aws:sns/topicSubscription:TopicSubscription",
+    # A builder's, and no call of AWS's.
     "docker-build:index:Image",
     "random:index/randomId:RandomId",
 }
-
-
-def pascal(value: Any) -> Any:
-    """`fooBar` -> `FooBar` in keys, as most of AWS's APIs write them."""
-    if isinstance(value, dict):
-        return {key[0].upper() + key[1:]: pascal(each) for key, each in value.items() if each is not None}
-    return [pascal(each) for each in value] if isinstance(value, list) else value
 
 
 class Moto(Paper):
@@ -123,51 +115,6 @@ def alias(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     return inputs["name"], {}
 
 
-def log_group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    limits.check_retention(inputs["retentionInDays"])
-    logs = cloud.client("logs")
-    logs.create_log_group(logGroupName=inputs["name"])
-    logs.put_retention_policy(logGroupName=inputs["name"], retentionInDays=inputs["retentionInDays"])
-    found = logs.describe_log_groups(logGroupNamePrefix=inputs["name"])["logGroups"]
-    arn = next(each["arn"] for each in found if each["logGroupName"] == inputs["name"]).removesuffix(":*")
-    return inputs["name"], {"arn": arn, "name": inputs["name"]}
-
-
-def alarm(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    given = pascal({key_: value for key_, value in inputs.items() if key_ not in ("dimensions", "tags")})
-    given["Dimensions"] = [{"Name": key_, "Value": value} for key_, value in inputs["dimensions"].items()]
-    given["OKActions"] = given.pop("OkActions")
-    physical = cloud.unique("", name)
-    cloud.client("cloudwatch").put_metric_alarm(AlarmName=physical, **given)
-    return physical, {}
-
-
-def dashboard(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    cloud.client("cloudwatch").put_dashboard(
-        DashboardName=inputs["dashboardName"], DashboardBody=inputs["dashboardBody"]
-    )
-    return name, {}
-
-
-def topic(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    arn = cloud.client("sns").create_topic(Name=cloud.unique("aws:sns/topic:Topic", name))["TopicArn"]
-    return arn, {"arn": arn}
-
-
-def budget(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    physical = cloud.unique("", name)
-    cloud.client("budgets").create_budget(
-        AccountId="123456789012",
-        Budget={
-            "BudgetName": physical,
-            "BudgetLimit": {"Amount": inputs["limitAmount"], "Unit": inputs["limitUnit"]},
-            "TimeUnit": inputs["timeUnit"],
-            "BudgetType": inputs["budgetType"],
-        },
-    )
-    return physical, {}
-
-
 def bucket(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     physical = cloud.unique("aws:s3/bucket:Bucket", name)
     cloud.client("s3").create_bucket(Bucket=physical)
@@ -232,7 +179,30 @@ def authority(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
         CertificateAuthorityType=inputs["type"],
         UsageMode=inputs["usageMode"],
     )["CertificateAuthorityArn"]
-    return arn, {"arn": arn, "certificateSigningRequest": "request"}
+    request = cloud.client("acm-pca").get_certificate_authority_csr(CertificateAuthorityArn=arn)["Csr"]
+    return arn, {"arn": arn, "certificateSigningRequest": request}
+
+
+def issued(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    issuer = {"CertificateAuthorityArn": inputs["certificateAuthorityArn"]}
+    arn = cloud.client("acm-pca").issue_certificate(
+        **issuer,
+        Csr=inputs["certificateSigningRequest"].encode(),
+        SigningAlgorithm=inputs["signingAlgorithm"],
+        TemplateArn=inputs["templateArn"],
+        Validity={"Type": inputs["validity"]["type"], "Value": int(inputs["validity"]["value"])},
+    )["CertificateArn"]
+    made = cloud.client("acm-pca").get_certificate(**issuer, CertificateArn=arn)
+    chain = made.get("CertificateChain", "")
+    return arn, {"arn": arn, "certificate": made["Certificate"], "certificateChain": chain}
+
+
+def installed(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    chain = {"CertificateChain": inputs["certificateChain"].encode()} if "certificateChain" in inputs else {}
+    cloud.client("acm-pca").import_certificate_authority_certificate(
+        CertificateAuthorityArn=inputs["certificateAuthorityArn"], Certificate=inputs["certificate"].encode(), **chain
+    )
+    return inputs["certificateAuthorityArn"], {}
 
 
 def function(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
@@ -256,15 +226,14 @@ def namespace(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     return made["Id"], {"arn": made["Arn"]}
 
 
-from tests.infrastructure.bridge_network import NETWORK  # noqa: E402 - the other half of the one dict
+from tests.infrastructure.bridge_network import NETWORK  # noqa: E402 - other parts of the one dict
 from tests.infrastructure.bridge_run import RUN  # noqa: E402
+from tests.infrastructure.bridge_watch import WATCH  # noqa: E402
 
 CREATORS: dict[str, Creator] = {
+    "aws:acmpca/certificate:Certificate": issued,
     "aws:acmpca/certificateAuthority:CertificateAuthority": authority,
-    "aws:budgets/budget:Budget": budget,
-    "aws:cloudwatch/dashboard:Dashboard": dashboard,
-    "aws:cloudwatch/logGroup:LogGroup": log_group,
-    "aws:cloudwatch/metricAlarm:MetricAlarm": alarm,
+    "aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate": installed,
     "aws:ecr/lifecyclePolicy:LifecyclePolicy": repository_lifecycle,
     "aws:ecr/repository:Repository": repository,
     "aws:iam/policy:Policy": policy,
@@ -290,7 +259,7 @@ CREATORS: dict[str, Creator] = {
     ),
     "aws:secretsmanager/secret:Secret": secret,
     "aws:servicediscovery/httpNamespace:HttpNamespace": namespace,
-    "aws:sns/topic:Topic": topic,
     **NETWORK,
     **RUN,
+    **WATCH,
 }

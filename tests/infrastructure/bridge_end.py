@@ -74,6 +74,12 @@ def end_secret(cloud: Moto, state: State) -> None:
     )
 
 
+def end_capacity(cloud: Moto, state: State) -> None:
+    cloud.client("ecs").put_cluster_capacity_providers(
+        cluster=state["id"], capacityProviders=[], defaultCapacityProviderStrategy=[]
+    )
+
+
 def with_its_parent(cloud: Moto, state: State) -> None:
     """A part of something whose own end is the end of it."""
 
@@ -82,6 +88,11 @@ SCALED = {"ServiceNamespace": "serviceNamespace", "ResourceId": "resourceId", "S
 ENDS: dict[str, Call] = {
     **dict.fromkeys(ON_PAPER, with_its_parent),
     "aws:acm/certificate:Certificate": call("acm", "delete_certificate", CertificateArn="arn"),
+    "aws:acmpca/certificate:Certificate": with_its_parent,
+    "aws:acmpca/certificateAuthority:CertificateAuthority": call(
+        "acm-pca", "delete_certificate_authority", CertificateAuthorityArn="arn"
+    ),
+    "aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate": with_its_parent,
     "aws:appautoscaling/policy:Policy": call(
         "application-autoscaling", "delete_scaling_policy", PolicyName="id", **SCALED
     ),
@@ -90,6 +101,7 @@ ENDS: dict[str, Call] = {
     "aws:cloudwatch/dashboard:Dashboard": call("cloudwatch", "delete_dashboards", DashboardNames__="dashboardName"),
     "aws:cloudwatch/logGroup:LogGroup": call("logs", "delete_log_group", logGroupName="id"),
     "aws:cloudwatch/metricAlarm:MetricAlarm": call("cloudwatch", "delete_alarms", AlarmNames__="id"),
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": with_its_parent,
     "aws:ec2/eip:Eip": call("ec2", "release_address", AllocationId="id"),
     "aws:ec2/flowLog:FlowLog": call("ec2", "delete_flow_logs", FlowLogIds__="id"),
     "aws:ec2/internetGateway:InternetGateway": end_gateway,
@@ -98,6 +110,7 @@ ENDS: dict[str, Call] = {
         "ec2", "delete_route", RouteTableId="routeTableId", DestinationCidrBlock="destinationCidrBlock"
     ),
     "aws:ec2/routeTable:RouteTable": call("ec2", "delete_route_table", RouteTableId="id"),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": call("ec2", "disassociate_route_table", AssociationId="id"),
     "aws:ec2/securityGroup:SecurityGroup": call("ec2", "delete_security_group", GroupId="id"),
     "aws:ec2/subnet:Subnet": call("ec2", "delete_subnet", SubnetId="id"),
     "aws:ec2/vpc:Vpc": call("ec2", "delete_vpc", VpcId="id"),
@@ -105,6 +118,7 @@ ENDS: dict[str, Call] = {
     "aws:ecr/lifecyclePolicy:LifecyclePolicy": call("ecr", "delete_lifecycle_policy", repositoryName="repository"),
     "aws:ecr/repository:Repository": call("ecr", "delete_repository", repositoryName="name"),
     "aws:ecs/cluster:Cluster": call("ecs", "delete_cluster", cluster="arn"),
+    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders": end_capacity,
     "aws:ecs/service:Service": call("ecs", "delete_service", {"force": True}, cluster="cluster", service="arn"),
     "aws:ecs/taskDefinition:TaskDefinition": call("ecs", "deregister_task_definition", taskDefinition="arn"),
     "aws:iam/policy:Policy": call("iam", "delete_policy", PolicyArn="arn"),
@@ -136,6 +150,8 @@ ENDS: dict[str, Call] = {
     "aws:secretsmanager/secret:Secret": end_secret,
     "aws:servicediscovery/httpNamespace:HttpNamespace": call("servicediscovery", "delete_namespace", Id="id"),
     "aws:sns/topic:Topic": call("sns", "delete_topic", TopicArn="arn"),
+    "aws:sns/topicPolicy:TopicPolicy": with_its_parent,
+    "aws:sns/topicSubscription:TopicSubscription": call("sns", "unsubscribe", SubscriptionArn="id"),
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": group_rule("revoke_security_group_egress"),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": group_rule("revoke_security_group_ingress"),
     "aws:wafv2/webAcl:WebAcl": end_acl,

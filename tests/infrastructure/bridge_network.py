@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from infrastructure import limits
+from tests.infrastructure.bridge_words import pascal
 
 if TYPE_CHECKING:
     from tests.infrastructure.bridge import Creator, Made, Moto
@@ -30,6 +31,11 @@ def subnet(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 def table(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     return cloud.client("ec2").create_route_table(VpcId=inputs["vpcId"])["RouteTable"]["RouteTableId"], {}
+
+
+def association(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    made = cloud.client("ec2").associate_route_table(RouteTableId=inputs["routeTableId"], SubnetId=inputs["subnetId"])
+    return made["AssociationId"], {}
 
 
 def route(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
@@ -85,6 +91,15 @@ def group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
         GroupId=made, IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     )
     return made, {"vpcId": inputs["vpcId"]}
+
+
+def default_group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    """The provider takes over AWS's own, and leaves the rules that are given: none."""
+    ec2 = cloud.client("ec2")
+    own = [{"Name": "vpc-id", "Values": [inputs["vpcId"]]}, {"Name": "group-name", "Values": ["default"]}]
+    (found,) = ec2.describe_security_groups(Filters=own)["SecurityGroups"]
+    ec2.revoke_security_group_egress(GroupId=found["GroupId"], IpPermissions=found["IpPermissionsEgress"])
+    return found["GroupId"], {}
 
 
 def rule(call: str) -> Creator:
@@ -207,11 +222,14 @@ def record(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def acl(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    waf = cloud.client("wafv2")
-    physical = cloud.unique("aws:wafv2/webAcl:WebAcl", name)
-    shown = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": True, "MetricName": "m"}
-    made = waf.create_web_acl(Name=physical, Scope="REGIONAL", DefaultAction={"Allow": {}}, VisibilityConfig=shown)
-    return made["Summary"]["Id"], {"arn": made["Summary"]["ARN"]}
+    made = cloud.client("wafv2").create_web_acl(
+        Name=cloud.unique("aws:wafv2/webAcl:WebAcl", name),
+        Scope=inputs["scope"],
+        DefaultAction=pascal(inputs["defaultAction"]),
+        VisibilityConfig=pascal(inputs["visibilityConfig"]),
+        Rules=pascal(inputs["rules"]),
+    )["Summary"]
+    return made["Id"], {"arn": made["ARN"]}
 
 
 def acl_association(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
@@ -221,12 +239,14 @@ def acl_association(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 NETWORK: dict[str, Creator] = {
     "aws:acm/certificate:Certificate": certificate,
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": default_group,
     "aws:ec2/eip:Eip": address,
     "aws:ec2/flowLog:FlowLog": flow_log,
     "aws:ec2/internetGateway:InternetGateway": gateway,
     "aws:ec2/natGateway:NatGateway": nat,
     "aws:ec2/route:Route": route,
     "aws:ec2/routeTable:RouteTable": table,
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": association,
     "aws:ec2/securityGroup:SecurityGroup": group,
     "aws:ec2/subnet:Subnet": subnet,
     "aws:ec2/vpc:Vpc": vpc,

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from infrastructure import limits
+from tests.infrastructure.bridge_words import pascal
 
 if TYPE_CHECKING:
     from tests.infrastructure.bridge import Creator, Made, Moto
@@ -23,6 +24,13 @@ def parameter_group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     physical = cloud.unique("aws:rds/parameterGroup:ParameterGroup", name)
     cloud.client("rds").create_db_parameter_group(
         DBParameterGroupName=physical, DBParameterGroupFamily=inputs["family"], Description=name
+    )
+    cloud.client("rds").modify_db_parameter_group(
+        DBParameterGroupName=physical,
+        Parameters=[
+            {"ParameterName": each["name"], "ParameterValue": each["value"], "ApplyMethod": each["applyMethod"]}
+            for each in inputs["parameters"]
+        ],
     )
     return physical, {"name": physical}
 
@@ -81,6 +89,15 @@ def cluster(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     physical = cloud.unique("aws:ecs/cluster:Cluster", name)
     arn = cloud.client("ecs").create_cluster(clusterName=physical)["cluster"]["clusterArn"]
     return arn, {"arn": arn, "name": physical}
+
+
+def capacity_providers(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    cloud.client("ecs").put_cluster_capacity_providers(
+        cluster=inputs["clusterName"],
+        capacityProviders=inputs["capacityProviders"],
+        defaultCapacityProviderStrategy=inputs["defaultCapacityProviderStrategies"],
+    )
+    return inputs["clusterName"], {}
 
 
 def task_definition(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
@@ -153,17 +170,13 @@ def scaling_target(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def scaling_policy(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    wanted = inputs["targetTrackingScalingPolicyConfiguration"]
     cloud.client("application-autoscaling").put_scaling_policy(
         PolicyName=name,
         PolicyType=inputs["policyType"],
         ServiceNamespace=inputs["serviceNamespace"],
         ResourceId=inputs["resourceId"],
         ScalableDimension=inputs["scalableDimension"],
-        TargetTrackingScalingPolicyConfiguration={
-            "TargetValue": wanted["targetValue"],
-            "PredefinedMetricSpecification": {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"},
-        },
+        TargetTrackingScalingPolicyConfiguration=pascal(inputs["targetTrackingScalingPolicyConfiguration"]),
     )
     return name, {}
 
@@ -172,6 +185,7 @@ RUN: dict[str, Creator] = {
     "aws:appautoscaling/policy:Policy": scaling_policy,
     "aws:appautoscaling/target:Target": scaling_target,
     "aws:ecs/cluster:Cluster": cluster,
+    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders": capacity_providers,
     "aws:ecs/service:Service": service,
     "aws:ecs/taskDefinition:TaskDefinition": task_definition,
     "aws:msk/cluster:Cluster": stream,

@@ -11,6 +11,7 @@ from apps.analytics.settings import Settings
 from infrastructure.images import PREVIEW_DAYS
 from infrastructure.plan.record import Recording, Resource
 from infrastructure.policies.stacks import log_patterns
+from tests.infrastructure.tasks import environment_of
 
 pytestmark = pytest.mark.infrastructure
 
@@ -23,11 +24,6 @@ def keys(value: Any) -> set[str]:
 
 def waits_for(resource: Resource) -> set[str]:
     return {urn.rpartition("::")[2] for urn in resource.dependencies}
-
-
-def environment_of(definition: Resource) -> dict[str, str]:
-    (container,) = json.loads(definition.inputs["containerDefinitions"])
-    return {variable["name"]: variable["value"] for variable in container["environment"]}
 
 
 def test_the_firewall_reaches_the_provider_in_its_own_words(dev: Recording) -> None:

@@ -10,7 +10,7 @@ from infrastructure.plan.configuration import read_config
 from infrastructure.plan.paper import ACCOUNT, REGION, Paper
 from infrastructure.plan.record import Recording, Resource, record
 from tests.infrastructure.calls import TAG, Call, arn, calls
-from tests.infrastructure.doors import DOORS, KEY, ROLE, STATES
+from tests.infrastructure.doors import DOORS, KEY, OTHERS, ROLE, STATES
 from tests.infrastructure.preview.policies import allowed, listed, matches
 
 pytestmark = pytest.mark.infrastructure
@@ -133,6 +133,14 @@ def test_the_doors_are_shut_by_what_they_say_and_open_to_its_own(open_dev: Recor
         ("s3:PutObject", f"{PREVIEWS}/.pulumi/stacks/patient-management/dev.json", {}),
     ]
     assert [call for call in opened if not allowed(deploys, *call)] == []
+
+
+def test_what_is_anothers_by_name_or_tag_opens_to_the_other(open_prod: Recording) -> None:
+    anothers = [door for door in DOORS if door[2] == OTHERS or ("prod" in door[1] and door[2] != "bounded")]
+    deploys = policies(open_prod, "deploy")
+    shut = {action for action, resource, context in anothers if not allowed(deploys, action, resource, context)}
+    assert len(anothers) > 30
+    assert shut == KEPT
 
 
 def test_production_reads_which_images_to_run_and_touches_none(open_prod: Recording) -> None:

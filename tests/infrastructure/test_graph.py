@@ -72,10 +72,17 @@ def test_data_lies_in_subnets_without_a_way_out(stacks: dict[str, Recording]) ->
 
 
 def test_blocks_of_subnets_do_not_overlap_and_lie_in_the_vpc(stacks: dict[str, Recording]) -> None:
-    for stack in stacks.values():
-        blocks = [ipaddress.ip_network(each.inputs["cidrBlock"]) for each in stack.of("aws:ec2/subnet:Subnet")]
-        for index, block in enumerate(blocks):
-            assert not any(block.overlaps(other) for other in blocks[index + 1 :])
+    for name in ("dev", "staging", "prod"):
+        (vpc,) = blocks(stacks[name], "aws:ec2/vpc:Vpc")
+        subnets = blocks(stacks[name], "aws:ec2/subnet:Subnet")
+        assert len(subnets) >= 6
+        for index, block in enumerate(subnets):
+            assert block.subnet_of(vpc)
+            assert not any(block.overlaps(other) for other in subnets[index + 1 :])
+
+
+def blocks(stack: Recording, kind: str) -> list[ipaddress.IPv4Network]:
+    return [ipaddress.IPv4Network(each.inputs["cidrBlock"]) for each in stack.of(kind)]
 
 
 def rules(stack: Recording) -> Iterator[dict[str, str]]:

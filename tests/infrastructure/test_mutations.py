@@ -7,19 +7,24 @@ from collections.abc import Callable
 from typing import Any
 
 import boto3
+import pulumi_aws as aws
 import pytest
 from botocore.exceptions import ClientError
 
 from apps import catalogue
 from apps.catalogue import SERVICES, Resources
 from infrastructure import app, groups, network, service
+from infrastructure.databases import PORT as DATABASE_PORT
+from infrastructure.edges import Edge, calls, edges
 from infrastructure.images import ImageSet
 from infrastructure.layout import Spec
 from infrastructure.limits import LimitError
 from infrastructure.plan.configuration import preview_config, read_config
+from infrastructure.plan.graph import reached
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import Recording, record
 from infrastructure.policies.pack import examine
+from infrastructure.stream import PORT as BROKER_PORT
 from tests.infrastructure.bridge import Moto
 from tests.infrastructure.conftest import Account
 
@@ -60,6 +65,30 @@ def test_a_group_open_to_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "group-closed" in findings()
 
 
+@pytest.mark.parametrize(
+    ("kind", "port"),
+    [
+        ("SecurityGroupIngressRule", DATABASE_PORT),
+        ("SecurityGroupEgressRule", DATABASE_PORT),
+        # Towards AWS's APIs, and in from the internet.
+        ("SecurityGroupEgressRule", 443),
+        ("SecurityGroupIngressRule", 443),
+    ],
+)
+def test_a_rule_for_all_ports_from_its_own_on(monkeypatch: pytest.MonkeyPatch, kind: str, port: int) -> None:
+    original = getattr(aws.vpc, kind)
+
+    def wide(*given: Any, from_port: int, to_port: int, **named: Any) -> Any:
+        return original(*given, from_port=from_port, to_port=65535 if from_port == port else to_port, **named)
+
+    monkeypatch.setattr(aws.vpc, kind, wide)
+    # With endpoints: a rule towards all addresses would meet the services' own.
+    stack = record("dev", read_config("dev") | {"patient-management:interface-endpoints": "true"}, Paper())
+    assert "group-one-port" in {finding.rule for finding in examine(stack)}
+    with pytest.raises(ValueError, match=f"opens tcp {port} to 65535"):
+        reached(stack, stack)
+
+
 def test_a_service_that_may_read_anothers_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     original = app.App.service_args
 
@@ -71,8 +100,6 @@ def test_a_service_that_may_read_anothers_secret(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_unencrypted_volume(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pulumi_aws as aws
-
     monkeypatch.setattr(aws.rds, "Instance", with_arguments(aws.rds.Instance, storage_encrypted=False))
     assert "database-encrypted" in findings()
 
@@ -154,11 +181,6 @@ def test_a_name_over_awss_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_edge_that_the_catalogue_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    from infrastructure.databases import PORT as DATABASE_PORT
-    from infrastructure.edges import Edge, calls, edges
-    from infrastructure.plan.graph import reached
-    from infrastructure.stream import PORT as BROKER_PORT
-
     monkeypatch.setattr(app, "calls", lambda: (*calls(), Edge("billing", "patient", 4000)))
     stack = dev()
     found = {edge for edge in reached(stack, stack) if edge.source != "release"}

@@ -71,7 +71,7 @@ def test_a_plan_tells_upper_bounds_and_conditions(capsys: pytest.CaptureFixture[
     roles = capsys.readouterr().out.partition("## What each role may do")[2].partition("## Policy findings")[0]
     assert "- patient-dev-app: the most that the roles within it may\n" in roles
     assert "- patient-dev-preview: the most that the roles within it may\n" in roles
-    assert "  - kms:Decrypt; kms:GenerateDataKey on data, by kms:ViaService\n" in roles
+    assert "  - kms:Decrypt; kms:GenerateDataKey on key/data-of-dev, by kms:ViaService\n" in roles
 
 
 def test_an_unknown_stack_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:

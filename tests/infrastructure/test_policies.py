@@ -56,6 +56,7 @@ BROKEN: dict[str, Break] = {
     "brokers-authenticated": lambda inputs: inputs["clientAuthentication"].update(unauthenticated=True),
     "brokers-encrypted": lambda inputs: inputs["encryptionInfo"].pop("encryptionAtRestKmsKeyArn"),
     "group-closed": put(cidrIpv4="0.0.0.0/0", fromPort=5432, toPort=5432),
+    "group-one-port": put(toPort=65535),
     "group-without-rules": put(ingress=[{"fromPort": 0}]),
     "group-inline": put(ingress=[{"fromPort": 22, "cidrBlocks": ["0.0.0.0/0"]}]),
     "balancer-headers": put(dropInvalidHeaderFields=False),
@@ -101,6 +102,24 @@ def test_on_every_resource_stands_only_what_names_none(dev: Recording, action: s
     assert [finding.message for finding in examine_resources([given])] == [
         f"[IAM.1, IAM.21, HIPAA.Security-IAMPolicyNoStatementsWithAdminAccess] {action} on every resource"
     ]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        put(fromPort=443, toPort=444),
+        put(ipProtocol="udp"),
+        put(ipProtocol="-1"),
+        put(ipProtocol="-1", fromPort=None, toPort=None),
+        put(fromPort=None, toPort=None),
+    ],
+)
+@pytest.mark.parametrize("side", ["Ingress", "Egress"])
+def test_everything_passes_within_a_group_only(dev: Recording, side: str, broken: Break) -> None:
+    kind = f"aws:vpc/securityGroup{side}Rule:SecurityGroup{side}Rule"
+    assert dev.one(kind, "patient-dev-among").inputs["ipProtocol"] == "-1"
+    found = examine_resources([changed(dev.one(kind, "patient-dev"), broken)])
+    assert rules_of(found) == {"group-one-port"}
 
 
 def test_every_rule_has_its_broken_resource() -> None:

@@ -16,6 +16,12 @@ def allowed(documents: Iterable[Any], action: str, resource: str, context: Conte
     return any(hit["Effect"] == "Allow" for hit in hits) and not any(hit["Effect"] == "Deny" for hit in hits)
 
 
+def widened(document: Any) -> Any:
+    """What a policy would open, if it held on everything and whatever the circumstances."""
+    statements = [each for each in listed(document["Statement"]) if each["Effect"] == "Allow"]
+    return {"Statement": [{"Effect": "Allow", "Action": each["Action"], "Resource": "*"} for each in statements]}
+
+
 def applies(statement: Any, action: str, resource: str, context: Context) -> bool:
     if "NotAction" in statement:
         named = not any(matches(pattern.lower(), action.lower()) for pattern in listed(statement["NotAction"]))

@@ -1,0 +1,165 @@
+"""What alarms, autoscaling and the budget measure: each by its metric, and of the very resources of its stack."""
+
+import json
+from typing import Any
+
+import pytest
+
+from apps.analytics.lag import METRIC_NAMESPACE
+from apps.catalogue import SERVICES
+from infrastructure.config import EnvironmentStack
+from infrastructure.connections import capacity
+from infrastructure.plan.record import Recording
+from infrastructure.program import tags
+from tests.infrastructure.tasks import TASK, environment_of
+
+pytestmark = pytest.mark.infrastructure
+# Namespace, metric, statistic, side of the threshold, dimensions.
+Measure = tuple[str, str, str, str, dict[str, str]]
+SIDES = {"GreaterThanThreshold": ">", "LessThanThreshold": "<"}
+INSTANCE = "aws:rds/instance:Instance"
+
+
+@pytest.fixture(params=["dev", "staging", "prod"])
+def stack(request: pytest.FixtureRequest, stacks: dict[str, Recording]) -> Recording:
+    return stacks[request.param]
+
+
+def settings(stack: Recording) -> Any:
+    assert isinstance(stack.stack, EnvironmentStack)
+    return stack.stack.config
+
+
+def suffix(stack: Recording, kind: str) -> str:
+    """As CloudWatch names it."""
+    (found,) = stack.of(f"aws:lb/{kind}")
+    return str(found.outputs["arnSuffix"])
+
+
+def lag(stack: Recording) -> dict[str, str]:
+    """Of the group and the topic that the service is told, on the cluster that has the topic."""
+    variables = environment_of(stack.one(TASK, f"{stack.stack.name}-analytics"))
+    (cluster,) = stack.of("aws:msk/cluster:Cluster")
+    topic = stack.one("aws:msk/topic:Topic", variables["TOPIC_PATIENT"]).inputs
+    assert topic["clusterArn"] == cluster.outputs["arn"]
+    return {
+        "Cluster Name": cluster.inputs["clusterName"],
+        "Consumer Group": variables["KAFKA_CONSUMER_GROUP"],
+        "Topic": topic["name"],
+    }
+
+
+def watched(stack: Recording) -> dict[str, Measure]:
+    found: dict[str, Measure] = {}
+    name = stack.stack.name
+    (cluster,) = stack.of("aws:ecs/cluster:Cluster")
+    for service in SERVICES:
+        made = stack.one("aws:ecs/service:Service", f"{name}-{service}").outputs["name"]
+        own = {"ClusterName": cluster.outputs["name"], "ServiceName": made}
+        found[f"{name}-{service}-cpu"] = ("AWS/ECS", "CPUUtilization", "Average", ">", own)
+        if settings(stack).insights:
+            found[f"{name}-{service}-running"] = ("ECS/ContainerInsights", "RunningTaskCount", "Minimum", "<", own)
+    door = {"LoadBalancer": suffix(stack, "loadBalancer:LoadBalancer")}
+    behind = door | {"TargetGroup": suffix(stack, "targetGroup:TargetGroup")}
+    balancing = "AWS/ApplicationELB"
+    dead = {"Environment": name, "ConsumerGroup": lag(stack)["Consumer Group"]}
+    (brokers,) = stack.of("aws:msk/cluster:Cluster")
+    stream = {"Cluster Name": brokers.inputs["clusterName"]}
+    found |= {
+        f"{name}-gateway-5xx": (balancing, "HTTPCode_Target_5XX_Count", "Sum", ">", behind),
+        f"{name}-gateway-unreached": (balancing, "HTTPCode_ELB_5XX_Count", "Sum", ">", door),
+        f"{name}-gateway-latency": (balancing, "TargetResponseTime", "p99", ">", behind),
+        f"{name}-analytics-lag": ("AWS/Kafka", "SumOffsetLag", "Maximum", ">", lag(stack)),
+        f"{name}-analytics-dead-letters": (METRIC_NAMESPACE, "NewDeadLetters", "Maximum", ">", dead),
+        "stream-controller": ("AWS/Kafka", "ActiveControllerCount", "Maximum", "<", stream),
+    }
+    for number in range(1, brokers.inputs["numberOfBrokerNodes"] + 1):
+        disk = {**stream, "Broker ID": str(number)}
+        found[f"stream-storage-{number}"] = ("AWS/Kafka", "KafkaDataLogsDiskUsed", "Maximum", ">", disk)
+    for instance in stack.of(INSTANCE):
+        own = {"DBInstanceIdentifier": instance.outputs["identifier"]}
+        label = f"database-{own['DBInstanceIdentifier'].removeprefix(f'patient-{name}-')}"
+        found[f"{label}-cpu"] = ("AWS/RDS", "CPUUtilization", "Average", ">", own)
+        found[f"{label}-storage"] = ("AWS/RDS", "FreeStorageSpace", "Minimum", "<", own)
+        found[f"{label}-connections"] = ("AWS/RDS", "DatabaseConnections", "Maximum", ">", own)
+    return found
+
+
+def alarms(stack: Recording) -> dict[str, Any]:
+    return {each.name: each.inputs for each in stack.of("aws:cloudwatch/metricAlarm:MetricAlarm")}
+
+
+def test_each_alarm_measures_what_this_stack_runs(stack: Recording) -> None:
+    found = {
+        name: (
+            given["namespace"],
+            given["metricName"],
+            given.get("statistic") or given.get("extendedStatistic"),
+            SIDES[given["comparisonOperator"]],
+            given["dimensions"],
+        )
+        for name, given in alarms(stack).items()
+    }
+    assert found == watched(stack)
+
+
+def test_each_alarm_tells_of_its_end_too(stack: Recording) -> None:
+    (topic,) = stack.of("aws:sns/topic:Topic")
+    for given in alarms(stack).values():
+        assert given["alarmActions"] == given["okActions"] == [topic.outputs["arn"]]
+
+
+def test_a_databases_alarms_ring_before_it_is_full(stack: Recording) -> None:
+    rings = {
+        (given["metricName"], given["dimensions"]["DBInstanceIdentifier"]): given["threshold"]
+        for given in alarms(stack).values()
+        if given["namespace"] == "AWS/RDS"
+    }
+    for instance in stack.of(INSTANCE):
+        identifier = instance.outputs["identifier"]
+        assert 1024**3 <= rings["FreeStorageSpace", identifier] < instance.inputs["allocatedStorage"] * 1024**3
+        assert 0 < rings["DatabaseConnections", identifier] < capacity(instance.inputs["instanceClass"])
+
+
+def test_each_service_is_scaled_by_a_metric_of_its_own(stack: Recording) -> None:
+    name = stack.stack.name
+    (cluster,) = stack.of("aws:ecs/cluster:Cluster")
+    balanced = f"{suffix(stack, 'loadBalancer:LoadBalancer')}/{suffix(stack, 'targetGroup:TargetGroup')}"
+    metrics: dict[str, dict[str, Any]] = {
+        f"{name}-{service}-cpu": {"predefinedMetricType": "ECSServiceAverageCPUUtilization"} for service in SERVICES
+    }
+    metrics |= {
+        f"{name}-gateway-requests": {"predefinedMetricType": "ALBRequestCountPerTarget", "resourceLabel": balanced},
+        f"{name}-analytics-lag": {
+            "namespace": "AWS/Kafka",
+            "metricName": "SumOffsetLag",
+            "statistic": "Maximum",
+            "dimensions": [{"name": key, "value": value} for key, value in lag(stack).items()],
+        },
+    }
+    policies = stack.of("aws:appautoscaling/policy:Policy")
+    assert {each.name for each in policies} == set(metrics)
+    targets = {each.inputs["resourceId"] for each in stack.of("aws:appautoscaling/target:Target")}
+    for each in policies:
+        service = stack.one("aws:ecs/service:Service", each.name.rpartition("-")[0]).outputs["name"]
+        tracked = each.inputs["targetTrackingScalingPolicyConfiguration"]
+        (specified,) = [value for key, value in tracked.items() if key.endswith("MetricSpecification")]
+        assert specified == metrics[each.name]
+        assert each.inputs["resourceId"] == f"service/{cluster.outputs['name']}/{service}"
+        assert each.inputs["resourceId"] in targets
+
+
+def test_the_budget_counts_what_bears_the_stacks_tag_and_tells_it_to_the_topic(stack: Recording) -> None:
+    (budget,) = stack.of("aws:budgets/budget:Budget")
+    (topic,) = stack.of("aws:sns/topic:Topic")
+    (policy,) = stack.of("aws:sns/topicPolicy:TopicPolicy")
+    tagged = f"user:Environment${tags(stack.stack)['Environment']}"
+    assert budget.inputs["costFilters"] == [{"name": "TagKeyValue", "values": [tagged]}]
+    assert budget.inputs["limitAmount"] == str(settings(stack).budget_usd)
+    notices = budget.inputs["notifications"]
+    assert {(each["notificationType"], each["threshold"]) for each in notices} == {("ACTUAL", 80), ("FORECASTED", 100)}
+    for each in notices:
+        assert each["subscriberSnsTopicArns"] == [topic.outputs["arn"]]
+    (grant,) = json.loads(policy.inputs["policy"])["Statement"]
+    assert policy.inputs["arn"] == grant["Resource"] == topic.outputs["arn"]
+    assert {"budgets.amazonaws.com", "cloudwatch.amazonaws.com"} == set(grant["Principal"]["Service"])
