@@ -113,10 +113,9 @@ def doors(reach: PreviewReach) -> list[Statement]:
         allow(["elasticloadbalancing:AddTags"], [entries, targets], TAGGED),
         allow(["elasticloadbalancing:Delete*", "elasticloadbalancing:Modify*"], [entries, targets], OURS),
         allow(["ec2:CreateSecurityGroup"], group, ASKED),
-        allow(["ec2:CreateSecurityGroup"], arn(reach, "ec2", "vpc/*")),
         allow(["ec2:*SecurityGroup*"], group, OURS),
-        # Of a group that is ours: the rule itself has no tag when it is asked for.
-        allow(["ec2:*SecurityGroup*es*"], rule),
+        # In whatever network; of a group that is ours: the rule itself has no tag when it is asked for.
+        allow(["ec2:CreateSecurityGroup", "ec2:*SecurityGroup*es*"], [arn(reach, "ec2", "vpc/*"), rule]),
         allow(["ec2:CreateTags"], [group, rule], made),
     ]
 

@@ -39,7 +39,8 @@ def test_staging_takes_devs_tested_images_where_it_is_switched_on() -> None:
     commands = runs(job)
     check = commands.index('.github/scripts/images dev "$TESTED"')
     assert not any(command.startswith("pulumi ") for command in commands[:check])
-    assert job["steps"][-3]["env"] == {"TESTED": "${{ needs.dev.outputs.images }}"}
+    (checked,) = [step for step in job["steps"] if step.get("run") == commands[check]]
+    assert checked["env"] == {"TESTED": "${{ needs.dev.outputs.images }}"}
 
 
 def value(expression: str, results: dict[str, str]) -> bool:
