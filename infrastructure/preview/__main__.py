@@ -82,7 +82,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         # Everything that can be refused is refused before anybody is asked for anything.
         base = parse_base(options.base)
-        preview = parse_preview(options.pr) if getattr(options, "pr", None) else None
+        number: str | None = getattr(options, "pr", None)
+        preview = parse_preview(number) if number is not None else None
         lifetime = parse_lifetime(options.ttl) if "ttl" in options else DEFAULT_LIFETIME
         settings = Settings.from_environment(environ, lambda region: account_id(open_session(region)))
         session = open_session(settings.region)

@@ -146,7 +146,8 @@ def test_reaper_is_told_of_one_preview_alone(on_a_base: Pulumi, monkeypatch: pyt
 
     monkeypatch.setattr("infrastructure.preview.__main__.reap", reap)
     assert main(["reap", "--open-prs", "", "--pr", "12", "--apply"], HERE) == 0
-    assert main(["reap", "--open-prs", "", "--pr", "x"], HERE) == REFUSED
+    for nobody in ("x", ""):
+        assert main(["reap", "--open-prs", "", "--pr", nobody, "--apply"], HERE) == REFUSED
     assert asked == [(False, Preview(12))]
 
 
