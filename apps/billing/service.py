@@ -21,6 +21,7 @@ from apps.billing.storage import (
     insert_request,
     select_account,
     select_account_by_patient,
+    select_answered,
     select_request,
 )
 from apps.kit.context import current_context, read_context, use_context
@@ -33,6 +34,7 @@ READ = RpcPolicy(user=("billing.read",))
 WRITE = RpcPolicy(user=("billing.write",))
 # The relay of the patient service has nobody behind it.
 OPEN = RpcPolicy(user=("billing.write",), service=("billing.system",))
+OPEN_MANY = RpcPolicy(user=(), service=("billing.system",))
 OPENING = "CreateBillingAccount"
 
 
@@ -73,19 +75,28 @@ class Billing:
         async with self._database.connection() as connection:
             # Nearly always the first time: one statement for all, where the general case takes five and a
             # transaction for each.
-            first = {request.patient_id: request for request in reversed(requests)}
-            opened = await insert_opened(connection, caller, OPENING, list(first.values()))
+            opened = await insert_opened(connection, caller, OPENING, once_a_patient(requests))
+            answered: dict[str, tuple[Answered, Account]] = {}
+            if opened is None or len(opened) < len(requests):
+                # Some were asked for before, as all are whose answer was lost: one statement for those, too.
+                answered = await select_answered(connection, caller, [request.request_id for request in requests])
+            if opened is None:
+                new = [request for request in requests if request.request_id not in answered]
+                opened = await insert_opened(connection, caller, OPENING, once_a_patient(new)) or {}
             for request in requests:
                 account = opened.pop(request.patient_id, None)
-                if account is None:
-                    try:
+                try:
+                    if account is None and request.request_id in answered:
+                        first, account = answered[request.request_id]
+                        _answer_of(first, OPENING, request.request_hash)
+                    elif account is None:
                         with use_context(request.context):
                             async with connection.transaction():
                                 account = await open_account(connection, caller, request)
-                    except Unprocessable as problem:
-                        outcomes.append(problem)
-                        continue
-                outcomes.append(account)
+                except Unprocessable as problem:
+                    outcomes.append(problem)
+                else:
+                    outcomes.append(account)
         return outcomes
 
     async def get_account(self, message: pb.GetAccountRequest, caller: Caller) -> pb.Account:
@@ -97,6 +108,11 @@ class Billing:
         patient_id = parse_patient_id(message.patient_id)
         async with self._database.connection() as connection:
             return render_account(_found(await select_account_by_patient(connection, patient_id)))
+
+
+def once_a_patient(requests: Sequence[AccountRequest]) -> list[AccountRequest]:
+    """The first of each patient."""
+    return list({request.patient_id: request for request in reversed(requests)}.values())
 
 
 async def open_account(connection: Connection, caller: Caller, request: AccountRequest) -> Account:
@@ -131,7 +147,7 @@ def billing_methods(database: Database) -> tuple[RpcMethod, ...]:
     billing = Billing(database)
     return (
         RpcMethod("CreateBillingAccount", OPEN, billing.create_billing_account),
-        RpcMethod("BatchCreateBillingAccounts", OPEN, billing.batch_create_billing_accounts),
+        RpcMethod("BatchCreateBillingAccounts", OPEN_MANY, billing.batch_create_billing_accounts),
         RpcMethod("GetAccount", READ, billing.get_account),
         RpcMethod("GetAccountByPatient", READ, billing.get_account_by_patient),
         RpcMethod("UpdateAccountStatus", WRITE),

@@ -48,11 +48,11 @@ async def insert_account(connection: Connection, patient_id: str) -> Account | N
 
 async def insert_opened(
     connection: Connection, caller: Caller, method: str, requests: Sequence[AccountRequest]
-) -> dict[str, Account]:
+) -> dict[str, Account] | None:
     """The accounts of those patients who had none, by patient: each with its audit entry and its answered request.
 
-    One statement, and so one transaction. `requests`: a patient at most once. Nothing is written where one of the
-    request ids was used before.
+    One statement, and so one transaction. `requests`: a patient at most once. None, and nothing is written, where a
+    new patient's request id was used before.
     """
     try:
         rows = await connection.fetch(
@@ -88,7 +88,7 @@ async def insert_opened(
             method,
         )
     except asyncpg.UniqueViolationError:
-        return {}
+        return None
     return {row["patient_id"]: Account(**row) for row in rows}
 
 
@@ -103,6 +103,25 @@ async def select_request(connection: Connection, caller: Caller, request_id: str
         request_id,
     )
     return Answered(**row) if row else None
+
+
+async def select_answered(
+    connection: Connection, caller: Caller, request_ids: Sequence[str]
+) -> dict[str, tuple[Answered, Account]]:
+    """Those of the request ids that were used before, each with the account that it was answered with."""
+    rows = await connection.fetch(
+        """
+        SELECT request_id, method, request_hash, account.* FROM request JOIN account ON account_id = resource_id
+        WHERE client_id = $1 AND subject = $2 AND request_id = ANY($3::text[])
+        """,
+        caller.actor.client_id,
+        caller.actor.subject,
+        request_ids,
+    )
+    return {
+        request_id: (Answered(method, request_hash, account[0]), Account(*account))
+        for request_id, method, request_hash, *account in rows
+    }
 
 
 async def insert_request(connection: Connection, caller: Caller, request_id: str, answered: Answered) -> bool:

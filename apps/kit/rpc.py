@@ -140,7 +140,8 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
     async def answer(request: Any, metadata: Mapping[str, Any]) -> Any:
         caller = await guard.caller(metadata)
         if not method.policy.allows(caller):
-            raise errors.Forbidden("insufficient_scope", f"this needs {' or '.join(method.policy.user)}")
+            needed = method.policy.user or method.policy.service
+            raise errors.Forbidden("insufficient_scope", f"this needs {' or '.join(needed)}")
         if method.handler is None:
             raise errors.NotImplementedYet("not_implemented")
         return await method.handler(request, caller)

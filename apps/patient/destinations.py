@@ -79,14 +79,14 @@ class RpcBilling:
             )
         except grpc.aio.AioRpcError as error:
             raise problem_of_rpc(error) from error
-        return [_refusal(outcome) for outcome in answer.outcomes]
+        return [refusal_of(outcome) for outcome in answer.outcomes]
 
 
-def _refusal(outcome: billing_pb2.BillingAccountOutcome) -> Problem | None:
-    if not outcome.HasField("refusal"):
+def refusal_of(outcome: billing_pb2.BillingAccountOutcome) -> Problem | None:
+    if outcome.HasField("account"):
         return None
-    problem = Problem(outcome.refusal.code)
-    problem.status = outcome.refusal.status
+    problem = Problem(outcome.refusal.code or "no_outcome")
+    problem.status = outcome.refusal.status or Problem.status
     return problem
 
 

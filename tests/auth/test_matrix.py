@@ -173,7 +173,7 @@ async def test_each_billing_method_answers_each_role_as_the_matrix_says(
                 status = await call(channel, name, call_metadata(through, tokens[principal]))
                 if principal == "service":
                     assert status == "UNAUTHENTICATED", (name, principal, status)
-                elif principal in BILLING:
+                elif principal in BILLING and not name.startswith("Batch"):
                     assert status not in refused, (name, principal, status)
                 else:
                     assert status == "PERMISSION_DENIED", (name, principal, status)

@@ -45,8 +45,9 @@ def test_every_method_of_the_contract_has_a_policy_that_asks_for_a_scope() -> No
     methods = billing_methods(Database(None))  # type: ignore[arg-type]
     assert rpc_handler(CONTRACT, methods, GUARD)
     for method in methods:
-        assert method.policy.user, method.name
-        assert method.policy.user == (("billing.read",) if is_read(method) else ("billing.write",)), method.name
+        # Accounts in batches are the relay's alone to open.
+        people = () if method.name.startswith("Batch") else ("billing.read" if is_read(method) else "billing.write",)
+        assert method.policy.user == people, method.name
     assert [method.name for method in methods if method.policy.service] == [
         "CreateBillingAccount",
         "BatchCreateBillingAccounts",

@@ -7,7 +7,8 @@ import pytest
 
 from apps.billing.accounts import MAX_OPENINGS
 from apps.kit.context import new_id
-from apps.patient.destinations import BILLING_BATCH
+from apps.patient.destinations import BILLING_BATCH, RpcBilling, refusal_of
+from apps.patient.outbox import Entry
 from protos.billing.v1 import billing_pb2 as pb
 from tests.billing.conftest import Client
 
@@ -53,6 +54,51 @@ async def test_batch_that_is_sent_again_gets_the_first_answers(billing: Client) 
     assert again[1:] == first
     assert again[0].account.account_id not in {outcome.account.account_id for outcome in first}
     assert await audited(billing, first) == ["a", "b", "c"]
+
+
+async def test_what_was_answered_before_is_looked_up_together(billing: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that would go one by one could take longer than its caller waits, and so for ever."""
+    openings = [opening(new_id()) for _ in range(3)]
+    first = await create(billing, openings)
+
+    async def one_by_one(*_: object) -> None:
+        raise AssertionError("five statements and a transaction for each")
+
+    monkeypatch.setattr("apps.billing.service.open_account", one_by_one)
+    assert await create(billing, openings) == first
+    used = openings[0].request.request_id
+    mixed = await create(billing, [opening(new_id()), openings[1], opening(new_id(), used), opening(new_id())])
+    assert mixed[1] == first[1]
+    assert (mixed[2].refusal.status, mixed[2].refusal.code) == (422, "request_id_reused")
+    assert mixed[0].account.account_id != mixed[3].account.account_id != ""
+
+
+async def test_relay_is_told_of_each_what_became_of_it(billing: Client) -> None:
+    class Tokens:
+        async def token(self, audience: str, scope: str = "") -> str:
+            assert (audience, scope) == ("billing", "billing.system")
+            return "relay"
+
+    used = new_id()
+    await billing.create(new_id(), used)
+    requests = [(new_id(), new_id(), "request-7"), (new_id(), used, "request-8")]
+    entries = [
+        Entry(number, patient, "", opening(patient, request).request.SerializeToString(), name, "", 0)
+        for number, (patient, request, name) in enumerate(requests)
+    ]
+    opened, refused = await RpcBilling(billing.channel, Tokens()).create_accounts(entries)
+    assert opened is None
+    assert refused is not None
+    assert (refused.status, refused.code) == (422, "request_id_reused")
+    found = pb.GetAccountByPatientRequest(patient_id=requests[0][0])
+    account = await billing.call("GetAccountByPatient", found, user="reader")
+    assert await audited(billing, [pb.BillingAccountOutcome(account=account)]) == ["request-7"]
+
+
+def test_outcome_that_is_none_is_nobodys_success() -> None:
+    problem = refusal_of(pb.BillingAccountOutcome())
+    assert problem is not None
+    assert (problem.status, problem.code) == (500, "no_outcome")
 
 
 async def test_one_that_is_refused_holds_up_no_other(billing: Client) -> None:
@@ -105,4 +151,5 @@ async def test_nobody_else_opens_accounts_in_batches(billing: Client) -> None:
     request = pb.BatchCreateBillingAccountsRequest(openings=[opening(new_id())])
     assert await billing.code("BatchCreateBillingAccounts", request, "gateway") == "PERMISSION_DENIED"
     assert await billing.code("BatchCreateBillingAccounts", request, "gateway", "reader") == "PERMISSION_DENIED"
+    assert await billing.code("BatchCreateBillingAccounts", request, "gateway", "writer") == "PERMISSION_DENIED"
     assert await billing.code("BatchCreateBillingAccounts", request, "stranger") == "PERMISSION_DENIED"
