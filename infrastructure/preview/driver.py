@@ -107,10 +107,10 @@ class Driver:
     def _empty(self, found: Listed, preview: Preview) -> None:
         """The state may lag behind AWS, so it is refreshed before anything is deleted by it."""
         stack = found.name
-        killed = self.stacks.interrupted(stack)
-        if not found.resources and not killed:
-            return
         try:
+            killed = self.stacks.interrupted(stack)
+            if not found.resources and not killed:
+                return
             self._refresh(stack)
             if killed:
                 self._sweep(preview)

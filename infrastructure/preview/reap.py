@@ -78,7 +78,12 @@ def reap(driver: Driver, find_pull: FindPull, *, dry_run: bool, only: Preview | 
     for preview, listed in sorted(each for each in stacks.items() if only in (None, each[0])):
         try:
             life = parse_life(driver.stacks.config(listed.name))
-            if life.base in (None, driver.base):
+            if life.base not in (None, driver.base):
+                # One environment takes previews, and was another once: nobody else would look after this one.
+                failures.append(
+                    f"{preview.stack} is on {life.base}, which takes no previews any more: take it down there"
+                )
+            else:
                 pull = asked(find_pull, preview)
                 if isinstance(pull, Fault):
                     failures.append(f"{preview.stack}: {pull}")

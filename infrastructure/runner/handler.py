@@ -84,6 +84,7 @@ def preview_number(event: Event) -> int:
 def run_task(ecs: Any, environment: Mapping[str, str], family: str, command: list[str], limit: float) -> str:
     started = patiently(
         ecs.run_task,
+        limit,
         cluster=environment["CLUSTER"],
         taskDefinition=family,
         launchType="FARGATE",
@@ -102,18 +103,20 @@ def run_task(ecs: Any, environment: Mapping[str, str], family: str, command: lis
     return wait(ecs, environment["CLUSTER"], started["tasks"][0]["taskArn"], " ".join(command), limit)
 
 
-def patiently(call: Callable[..., Any], sleep: Callable[[float], None] = time.sleep, **arguments: Any) -> Any:
+def patiently(
+    call: Callable[..., Any], limit: float, sleep: Callable[[float], None] = time.sleep, **arguments: Any
+) -> Any:
     """Roles that were made a moment ago are not known everywhere yet: AWS then refuses who comes with them."""
-    for _ in range(ROLE_TRIES):
+    for tries_left in reversed(range(ROLE_TRIES)):
         try:
             return call(**arguments)
         except Exception as error:
             told = getattr(error, "response", {}).get("Error", {})
             unknown = told.get("Code") == "AccessDeniedException" or "assume the role" in told.get("Message", "")
-            if not unknown:
+            if not unknown or not tries_left or time.monotonic() > limit:
                 raise
         sleep(POLL_SECONDS)
-    return call(**arguments)
+    raise AssertionError("the last try returns or raises")
 
 
 def wait(

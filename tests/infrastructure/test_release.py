@@ -185,12 +185,18 @@ def test_roles_that_were_just_made_are_waited_for(refusal: Refusal) -> None:
             raise answer
         return answer
 
-    assert handler.patiently(call, slept.append, cluster="c") == "started"
+    limit = time.monotonic() + 60
+    assert handler.patiently(call, limit, slept.append, cluster="c") == "started"
     assert len(slept) == 2
-    answers += [refusal] * (handler.ROLE_TRIES + 1)
+    answers += [refusal] * handler.ROLE_TRIES
     with pytest.raises(Refusal):
-        handler.patiently(call, slept.append)
+        handler.patiently(call, limit, slept.append)
+    assert not answers
     assert sum(slept) <= 75
+    # Never beyond the invocation's own limit.
+    answers.append(refusal)
+    with pytest.raises(Refusal):
+        handler.patiently(call, time.monotonic() - 1, lambda seconds: pytest.fail("it waited"))
 
 
 def test_any_other_refusal_is_told_at_once() -> None:
@@ -198,7 +204,7 @@ def test_any_other_refusal_is_told_at_once() -> None:
         raise Refusal("ClusterNotFoundException")
 
     with pytest.raises(Refusal):
-        handler.patiently(call, lambda seconds: pytest.fail("it waited"))
+        handler.patiently(call, time.monotonic() + 60, lambda seconds: pytest.fail("it waited"))
 
 
 def test_an_invocations_tasks_share_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:

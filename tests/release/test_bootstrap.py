@@ -78,17 +78,22 @@ def test_drop_takes_a_database_in_use_and_its_roles(postgres: Postgres) -> None:
 
 
 def test_drop_takes_what_a_previews_own_version_made_and_no_other_previews(postgres: Postgres) -> None:
-    for prefix, names in (("pr_5_", ("patient", "pharmacy")), ("pr_55_", ("patient",))):
-        bootstrap(postgres.admin_url, names, prefix=prefix, password_of=lambda role: "secret")
-    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
-        # A drop that was cut off had left a database's roles.
-        admin.execute("DROP DATABASE pr_5_patient")
-        drop(postgres.admin_url, prefix="pr_5_")
-        left = admin.execute(
-            "SELECT datname FROM pg_database WHERE datname LIKE 'pr\\_5%'"
-            " UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE 'pr\\_5%' ORDER BY 1"
-        ).fetchall()
-        drop(postgres.admin_url, prefix="pr_55_")
+    made = (("pr_5_", ("patient", "pharmacy")), ("pr_55_", ("patient",)))
+    there = (
+        "SELECT datname FROM pg_database WHERE datname LIKE 'pr\\_5%'"
+        " UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE 'pr\\_5%' ORDER BY 1"
+    )
+    try:
+        for prefix, names in made:
+            bootstrap(postgres.admin_url, names, prefix=prefix, password_of=lambda role: "secret")
+        with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+            # A drop that was cut off had left a database's roles.
+            admin.execute("DROP DATABASE pr_5_patient")
+            drop(postgres.admin_url, prefix="pr_5_")
+            left = admin.execute(there).fetchall()
+    finally:
+        for prefix, names in made:
+            drop_databases(postgres.admin_url, names, prefix=prefix)
     assert left == [("pr_55_patient",), ("pr_55_patient",), ("pr_55_patient_owner",)]
 
 

@@ -92,12 +92,15 @@ class FakeStacks:
         return {"url": f"https://{name}.dev.example.org"} if self._state(name).known else {}
 
     def interrupted(self, name: str) -> bool:
+        self._step("look", name)
         return self._state(name).pending
 
     def ending(self, name: str) -> bool:
+        self._step("look", name)
         return self._state(name).last in ("refresh", "destroy")
 
     def failed(self, name: str) -> bool:
+        self._step("look", name)
         return self._state(name).failed
 
     def up(self, name: str, say: Say, *, refresh: bool = False) -> Mapping[str, int]:

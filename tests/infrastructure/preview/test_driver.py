@@ -276,6 +276,22 @@ def test_credentials_gone_at_the_start_stop_it(world: World) -> None:
     assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
 
 
+def test_state_that_cannot_be_read_is_loud_and_names_what_is_left(world: World) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    world.stacks.fail("look", DENIED)
+    with pytest.raises(LeftBehind, match="database of pr-12"):
+        world.driver.down(PREVIEW)
+
+
+@pytest.mark.parametrize("step", ["look", "refresh"])
+def test_stack_that_somebody_removed_at_that_moment_is_no_failure(world: World, step: str) -> None:
+    world.driver.up(PREVIEW, WANTED)
+    for gone in (step, "remove"):
+        world.stacks.fail(gone, Missing("no stack named 'pr-12' found"))
+    world.driver.down(PREVIEW)
+    assert world.cloud.of_previews() == NOTHING
+
+
 def test_stack_that_somebody_removed_meanwhile_is_no_failure(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.stacks.fail("destroy", Missing("no stack named 'pr-12' found"))

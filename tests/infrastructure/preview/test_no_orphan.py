@@ -20,8 +20,8 @@ pytestmark = pytest.mark.infrastructure
 LIFETIME = timedelta(days=1)
 # 1 and 12: the one's name begins the other's.
 PREVIEWS = st.sampled_from([Preview(1), Preview(2), Preview(12)])
-MAKING = ["list", "config", "unlock", "open", *(f"make {kind}" for kind in MADE)]
-UNMAKING = ["list", "config", "unlock", "refresh", "destroy", "remove", *(f"unmake {kind}" for kind in MADE)]
+MAKING = ["list", "config", "look", "unlock", "open", *(f"make {kind}" for kind in MADE)]
+UNMAKING = ["list", "config", "look", "unlock", "refresh", "destroy", "remove", *(f"unmake {kind}" for kind in MADE)]
 FAULTS = st.sampled_from(
     [Killed("before"), Killed("after"), DENIED, IN_USE, Denied("ExpiredToken"), Fault("throttled")]
 )

@@ -149,7 +149,10 @@ def test_place_that_could_not_be_looked_at_makes_it_fail(world: World) -> None:
     assert reap_with(world, "").unseen
 
 
-def test_previews_of_another_base_are_left_to_their_own(world: World) -> None:
+def test_preview_of_another_base_is_left_alone_and_makes_it_fail(world: World) -> None:
     world.driver_of("staging").up(Preview(1), WANTED)
-    assert reap_with(world, "").verdicts == ()
+    up(world, 2)
+    reaped = reap_with(world, "")
+    assert [verdict.preview for verdict in reaped.verdicts] == [Preview(2)]
     assert alive(world) == {"pr-1"}
+    assert any("pr-1 is on staging" in failure for failure in reaped.failures)
