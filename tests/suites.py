@@ -31,6 +31,7 @@ SUITES = {
     for suite in (
         Suite("unit", workers=2),
         Suite("infrastructure", workers=2),
+        Suite("up"),
         Suite("engine", tools=("pulumi",), in_ci=False),
         Suite("images", tools=("buildah",)),
         # Journeys first: they count what travels, and the others make more of it.

@@ -17,7 +17,7 @@ import pytest
 from infrastructure.loader.demo import PEOPLE
 from tests.ports import free_port
 
-pytestmark = pytest.mark.infrastructure
+pytestmark = pytest.mark.up
 UP = Path(__file__).parents[3] / "scripts" / "up"
 PERSON = PEOPLE / "person-1.json"
 START_SECONDS = 240.0
