@@ -116,6 +116,20 @@ def test_a_databases_changes_come_at_once_where_no_window_guards_it(stacks: dict
             assert each.inputs["applyImmediately"] == (name != "prod")
 
 
+def test_tls_is_forced_by_the_method_that_rds_reports(dev: Recording) -> None:
+    (group,) = dev.of("aws:rds/parameterGroup:ParameterGroup")
+    (forced,) = [each for each in group.inputs["parameters"] if each["name"] == "rds.force_ssl"]
+    assert (forced["value"], forced["applyMethod"]) == ("1", "pending-reboot")
+
+
+def test_a_services_capacity_can_be_changed(stacks: dict[str, Recording]) -> None:
+    """The provider refuses another capacity provider where a new deployment is not asked for."""
+    for stack in stacks.values():
+        for each in stack.of("aws:ecs/service:Service"):
+            assert each.inputs["capacityProviderStrategies"]
+            assert each.inputs["forceNewDeployment"] is True, each.name
+
+
 def test_the_brokers_make_no_topic_by_themselves(dev: Recording) -> None:
     properties = dev.of("aws:msk/configuration:Configuration")[0].inputs["serverProperties"]
     assert "auto.create.topics.enable=false" in properties
