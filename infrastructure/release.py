@@ -121,22 +121,20 @@ def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
         unwrap(args.reach),
     ]
     if args.masters:
-        statements.append(
+        statements += [
             {
                 "Sid": "Administer",
                 "Effect": "Allow",
                 "Action": "secretsmanager:GetSecretValue",
                 "Resource": pulumi.Output.all(*args.masters.values()).apply(once),
-            }
-        )
-        statements.append(
+            },
             {
                 "Sid": "AdministerByToken",
                 "Effect": "Allow",
                 "Action": "rds-db:connect",
                 "Resource": Place(args.reach.region, args.reach.account_id).users(args.reach.resource_ids, MASTER),
-            }
-        )
+            },
+        ]
     return statements
 
 

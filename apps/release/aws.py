@@ -13,10 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 import boto3
-import psycopg
 
 from apps.catalogue import DATABASES
-from apps.release.bootstrap import CONNECT_TIMEOUT_SECONDS, RUNTIME_CONNECTIONS, DatabaseRoles
+from apps.release.bootstrap import RUNTIME_CONNECTIONS, DatabaseRoles, connects
 from apps.release.release import Place
 
 PORT = 5432
@@ -83,14 +82,6 @@ class Instances:
 
     def host(self, database: str) -> str:
         return need(self.environ, f"{database.upper()}_DATABASE_HOST")
-
-
-def connects(url: str) -> bool:
-    try:
-        psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_SECONDS).close()
-    except psycopg.OperationalError:
-        return False
-    return True
 
 
 def open_place(environ: Mapping[str, str] = os.environ, admits: Callable[[str], bool] = connects) -> Place:

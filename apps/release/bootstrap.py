@@ -41,6 +41,15 @@ class DatabaseRoles:
 PasswordOf = Callable[[str], str] | None
 
 
+def connects(url: str, seconds: int = CONNECT_TIMEOUT_SECONDS) -> bool:
+    """Whether a server is there that lets this one in."""
+    try:
+        psycopg.connect(url, connect_timeout=seconds).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def bootstrap(
     admin_url: str,
     names: tuple[str, ...],

@@ -23,6 +23,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from apps.release.bootstrap import connects
 from infrastructure.local.process import Identity, Process, StartError, Write, free_port, wait_until
 
 MAJOR = "18"
@@ -104,7 +105,7 @@ def open_postgres(
     )
     try:
         superuser_url = url("postgres", passwords["superuser"], port, "postgres")
-        wait_until(lambda: answers(superuser_url), seconds=START_SECONDS, what="PostgreSQL", alive=process.check)
+        wait_until(lambda: connects(superuser_url, 2), seconds=START_SECONDS, what="PostgreSQL", alive=process.check)
         make_administrator(superuser_url, passwords["admin"])
         yield Postgres("127.0.0.1", port, url(ADMIN, passwords["admin"], port, MAINTENANCE_DATABASE), process)
     finally:
@@ -265,14 +266,6 @@ def wait_for_previous(cluster: Path, seconds: float = 15.0) -> None:
         if time.monotonic() > deadline:
             raise StartError(f"another PostgreSQL (pid {pid}) still runs on {cluster}: stop it and try again")
         time.sleep(0.1)
-
-
-def answers(superuser_url: str) -> bool:
-    try:
-        psycopg.connect(superuser_url, connect_timeout=2).close()
-    except psycopg.OperationalError:
-        return False
-    return True
 
 
 def make_administrator(superuser_url: str, password: str) -> None:

@@ -57,9 +57,6 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--base", default="dev", help=f"{' or '.join(BASES)} (dev)")
         if name in ("up", "down", "test", "status"):
             command.add_argument("--pr", required=True, metavar="N", help="the pull request's number")
-        if name == "reap":
-            command.add_argument("--pr", metavar="N", help="of all previews this one")
-            command.add_argument("--over", metavar="FILE", help="adds numbers=[N,...], of those that are over, to it")
         if name == "up":
             command.add_argument(
                 "--ttl",
@@ -70,6 +67,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
             command.add_argument("--empty", action="store_true", help="without the synthetic people")
             command.add_argument("--markdown", metavar="FILE", help="writes the report for a comment here too")
         if name == "reap":
+            command.add_argument("--pr", metavar="N", help="of all previews this one")
+            command.add_argument("--over", metavar="FILE", help="adds numbers=[N,...], of those that are over, to it")
             command.add_argument("--open-prs", metavar="N,N", help="instead of asking GitHub")
             choice = command.add_mutually_exclusive_group()
             choice.add_argument("--apply", action="store_true", default=None, help="the default in a workflow")

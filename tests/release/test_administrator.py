@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from apps.release import aws
-from apps.release.bootstrap import bootstrap
+from apps.release.bootstrap import bootstrap, connects
 from infrastructure.local.postgres import open_postgres, place, read_passwords, unprivileged
 
 pytestmark = pytest.mark.integration
@@ -66,7 +66,7 @@ class Server:
 
     def instances(self) -> aws.Instances:
         environ = {"PATIENT_DATABASE_HOST": "127.0.0.1", "PATIENT_MASTER_SECRET_ARN": "arn"}
-        return aws.Instances(self, self, environ, aws.connects)
+        return aws.Instances(self, self, environ, connects)
 
 
 @pytest.fixture
