@@ -189,7 +189,9 @@ SERVICES: Mapping[str, Service] = {
     )
 }
 
-DATABASES: tuple[str, ...] = tuple(sorted({name for service in SERVICES.values() for name in service.databases}))
+DATABASES: tuple[str, ...] = tuple(
+    sorted({name for service in SERVICES.values() for name in service.databases})
+)
 
 
 class Locate(Protocol[Value]):
@@ -231,7 +233,9 @@ def environment(entry: Service, locate: Locate[V]) -> dict[str, V]:
         values["KAFKA_CONSUMER_GROUP"] = locate.consumer_group(entry)
     for name in entry.calls:
         called = SERVICES[name]
-        values[f"{name.upper()}_{'URL' if called.protocol == 'http' else 'TARGET'}"] = locate.service(called)
+        values[f"{name.upper()}_{'URL' if called.protocol == 'http' else 'TARGET'}"] = (
+            locate.service(called)
+        )
     for name in entry.settings:
         value = locate.setting(entry, name)
         if value is not None:

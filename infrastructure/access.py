@@ -35,7 +35,9 @@ def task_statements(entry: Service, reach: Reach) -> list[Statement]:
     return [*database_statements(entry.databases, reach), *stream_statements(entry, reach)]
 
 
-def database_statements(databases: Sequence[str], reach: Reach, *, suffix: str = "") -> list[Statement]:
+def database_statements(
+    databases: Sequence[str], reach: Reach, *, suffix: str = ""
+) -> list[Statement]:
     """IAM database authentication: one instance, one role; no pattern."""
     if not databases:
         return []
@@ -66,7 +68,8 @@ def stream_statements(entry: Service, reach: Reach) -> list[Statement]:
                 "Effect": "Allow",
                 "Action": ["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"],
                 "Resource": [
-                    kafka_arn(reach.stream_arn, "topic", reach.topic(TOPICS[name].name)) for name in entry.produces
+                    kafka_arn(reach.stream_arn, "topic", reach.topic(TOPICS[name].name))
+                    for name in entry.produces
                 ],
             }
         )
@@ -77,7 +80,8 @@ def stream_statements(entry: Service, reach: Reach) -> list[Statement]:
                 "Effect": "Allow",
                 "Action": ["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"],
                 "Resource": [
-                    kafka_arn(reach.stream_arn, "topic", reach.topic(TOPICS[name].name)) for name in entry.consumes
+                    kafka_arn(reach.stream_arn, "topic", reach.topic(TOPICS[name].name))
+                    for name in entry.consumes
                 ],
             },
             {
@@ -87,7 +91,10 @@ def stream_statements(entry: Service, reach: Reach) -> list[Statement]:
                 "Resource": [kafka_arn(reach.stream_arn, "group", reach.group(entry.name))],
             },
         ]
-    return [{"Sid": "Stream", "Effect": "Allow", "Action": connect, "Resource": [reach.stream_arn]}, *statements]
+    return [
+        {"Sid": "Stream", "Effect": "Allow", "Action": connect, "Resource": [reach.stream_arn]},
+        *statements,
+    ]
 
 
 def topic_arns(reach: Reach, names: Sequence[str]) -> list[pulumi.Output[str]]:
@@ -96,7 +103,9 @@ def topic_arns(reach: Reach, names: Sequence[str]) -> list[pulumi.Output[str]]:
 
 def kafka_arn(stream_arn: Text, kind: str, name: str) -> pulumi.Output[str]:
     """`arn:aws:kafka:...:cluster/<name>/<uuid>` -> `...:topic/<name>/<uuid>/<topic>`."""
-    return pulumi.Output.from_input(stream_arn).apply(lambda arn: f"{arn.replace(':cluster/', f':{kind}/', 1)}/{name}")
+    return pulumi.Output.from_input(stream_arn).apply(
+        lambda arn: f"{arn.replace(':cluster/', f':{kind}/', 1)}/{name}"
+    )
 
 
 def execution_statements(
@@ -105,7 +114,12 @@ def execution_statements(
     """What ECS does before the service runs: pull this image, open this log, read these secrets."""
     statements: list[Statement] = [
         # It names no resource by its nature.
-        {"Sid": "Registry", "Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+        {
+            "Sid": "Registry",
+            "Effect": "Allow",
+            "Action": "ecr:GetAuthorizationToken",
+            "Resource": "*",
+        },
         {
             "Sid": "Image",
             "Effect": "Allow",
@@ -139,7 +153,9 @@ def unwrap(reach: Reach) -> Statement:
         "Effect": "Allow",
         "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
         "Resource": [reach.key_arn],
-        "Condition": {"StringEquals": {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}},
+        "Condition": {
+            "StringEquals": {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}
+        },
     }
 
 

@@ -41,7 +41,9 @@ class Metric:
     missing: str = "notBreaching"
 
 
-def alarm(name: str, reason: str, metric: Metric, notices_arn: Text, opts: pulumi.ResourceOptions) -> None:
+def alarm(
+    name: str, reason: str, metric: Metric, notices_arn: Text, opts: pulumi.ResourceOptions
+) -> None:
     percentile = metric.statistic.startswith("p")
     aws.cloudwatch.MetricAlarm(
         name,
@@ -76,12 +78,23 @@ def watch_service(
     alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, notices, opts)
     if args.insights:
         running = Metric(
-            "ECS/ContainerInsights", "RunningTaskCount", own, "Minimum", 1, above=False, missing="breaching"
+            "ECS/ContainerInsights",
+            "RunningTaskCount",
+            own,
+            "Minimum",
+            1,
+            above=False,
+            missing="breaching",
         )
         alarm(f"{name}-running", f"no task of {name} runs", running, notices, opts)
     if target_suffix is not None:
-        behind: dict[str, Text] = {"LoadBalancer": args.platform.balancer_suffix, "TargetGroup": target_suffix}
-        errors = Metric("AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", behind, "Sum", ERRORS_A_MINUTE)
+        behind: dict[str, Text] = {
+            "LoadBalancer": args.platform.balancer_suffix,
+            "TargetGroup": target_suffix,
+        }
+        errors = Metric(
+            "AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", behind, "Sum", ERRORS_A_MINUTE
+        )
         alarm(f"{name}-5xx", f"{name} answers with errors", errors, notices, opts)
         # What the balancer itself answers with where nobody is behind it: no target counts that.
         lost = Metric(
@@ -93,9 +106,13 @@ def watch_service(
         )
         alarm(f"{name}-unreached", f"requests do not reach {name}", lost, notices, opts)
         slow = Metric("AWS/ApplicationELB", "TargetResponseTime", behind, "p99", LATENCY_SECONDS)
-        alarm(f"{name}-latency", f"one request in a hundred to {name} takes long", slow, notices, opts)
+        alarm(
+            f"{name}-latency", f"one request in a hundred to {name} takes long", slow, notices, opts
+        )
     for topic in args.entry.consumes:
-        lag = Metric("AWS/Kafka", "SumOffsetLag", lag_dimensions(args, topic), "Maximum", LAG_EVENTS)
+        lag = Metric(
+            "AWS/Kafka", "SumOffsetLag", lag_dimensions(args, topic), "Maximum", LAG_EVENTS
+        )
         alarm(f"{name}-lag", f"{name} is behind its topic", lag, notices, opts)
     for topic in args.entry.produces:
         if topic.endswith(".dlq"):
@@ -107,24 +124,44 @@ def watch_service(
                 0,
                 minutes=1,
             )
-            alarm(f"{name}-dead-letters", f"{name} set an event aside that it could not read", dead, notices, opts)
+            alarm(
+                f"{name}-dead-letters",
+                f"{name} set an event aside that it could not read",
+                dead,
+                notices,
+                opts,
+            )
 
 
-def watch_database(name: str, identifier: Text, capacity: int, notices_arn: Text, opts: pulumi.ResourceOptions) -> None:
+def watch_database(
+    name: str, identifier: Text, capacity: int, notices_arn: Text, opts: pulumi.ResourceOptions
+) -> None:
     """`capacity`: connections that the instance takes."""
     own = {"DBInstanceIdentifier": identifier}
     storage = Metric("AWS/RDS", "FreeStorageSpace", own, "Minimum", STORAGE_FREE_BYTES, above=False)
     alarm(f"{name}-storage", f"{name} is running out of storage", storage, notices_arn, opts)
     cpu = Metric("AWS/RDS", "CPUUtilization", own, "Average", CPU_PERCENT)
     alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, notices_arn, opts)
-    connections = Metric("AWS/RDS", "DatabaseConnections", own, "Maximum", capacity * CONNECTIONS_PERCENT // 100)
-    alarm(f"{name}-connections", f"{name} is running out of connections", connections, notices_arn, opts)
+    connections = Metric(
+        "AWS/RDS", "DatabaseConnections", own, "Maximum", capacity * CONNECTIONS_PERCENT // 100
+    )
+    alarm(
+        f"{name}-connections",
+        f"{name} is running out of connections",
+        connections,
+        notices_arn,
+        opts,
+    )
 
 
-def watch_stream(name: str, cluster_name: Text, brokers: int, notices_arn: Text, opts: pulumi.ResourceOptions) -> None:
+def watch_stream(
+    name: str, cluster_name: Text, brokers: int, notices_arn: Text, opts: pulumi.ResourceOptions
+) -> None:
     # Brokers that are all gone say nothing at all.
     own: dict[str, Text] = {"Cluster Name": cluster_name}
-    controller = Metric("AWS/Kafka", "ActiveControllerCount", own, "Maximum", 1, above=False, missing="breaching")
+    controller = Metric(
+        "AWS/Kafka", "ActiveControllerCount", own, "Maximum", 1, above=False, missing="breaching"
+    )
     alarm(f"{name}-controller", "the brokers have no leader", controller, notices_arn, opts)
     for broker in range(1, brokers + 1):
         disk = Metric(
@@ -134,4 +171,10 @@ def watch_stream(name: str, cluster_name: Text, brokers: int, notices_arn: Text,
             "Maximum",
             BROKER_DISK_PERCENT,
         )
-        alarm(f"{name}-storage-{broker}", f"broker {broker} is running out of storage", disk, notices_arn, opts)
+        alarm(
+            f"{name}-storage-{broker}",
+            f"broker {broker} is running out of storage",
+            disk,
+            notices_arn,
+            opts,
+        )

@@ -46,7 +46,9 @@ class AppArgs:
 class App(pulumi.ComponentResource):
     """Outputs: `url`."""
 
-    def __init__(self, name: str, args: AppArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: AppArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:App", name, None, opts)
         self.child = pulumi.ResourceOptions(parent=self)
         self.args, self.stack, self.platform = args, args.stack, args.platform
@@ -80,7 +82,11 @@ class App(pulumi.ComponentResource):
         return self.stack.config.domain
 
     def secret_names(self) -> list[str]:
-        own = [secret.name for secret in visitors.SECRETS] if isinstance(self.stack, PreviewStack) else []
+        own = (
+            [secret.name for secret in visitors.SECRETS]
+            if isinstance(self.stack, PreviewStack)
+            else []
+        )
         return sorted([*SECRETS, *own])
 
     @property
@@ -97,7 +103,8 @@ class App(pulumi.ComponentResource):
     def running(self) -> dict[str, dict[str, pulumi.Output[str]]]:
         """What ECS runs, if it runs what was declared."""
         return {
-            name: {"name": each.service_name, "definition": each.definition} for name, each in self.services.items()
+            name: {"name": each.service_name, "definition": each.definition}
+            for name, each in self.services.items()
         }
 
     def make_secret(self, variable: str) -> pulumi.Output[str]:
@@ -160,7 +167,10 @@ class App(pulumi.ComponentResource):
             self.child,
         )
         waits = pulumi.ResourceOptions.merge(
-            self.child, pulumi.ResourceOptions(depends_on=[policy for role in task.roles for policy in role.policies])
+            self.child,
+            pulumi.ResourceOptions(
+                depends_on=[policy for role in task.roles for policy in role.policies]
+            ),
         )
         if isinstance(stack, PreviewStack):
             payload = {"action": "up", "pr": stack.number}
@@ -186,7 +196,9 @@ class App(pulumi.ComponentResource):
         return invoke(f"{name}-release", runner.function_name, {"action": "up"}, task.arn, waits)
 
     def open_to_previews(self, name: str, stack: EnvironmentStack, task: ReleaseTask) -> None:
-        handed = pulumi.Output.concat("arn:aws:iam::", self.platform.account_id, f":role{PREVIEW_PATH}*")
+        handed = pulumi.Output.concat(
+            "arn:aws:iam::", self.platform.account_id, f":role{PREVIEW_PATH}*"
+        )
         Runner(
             f"{name}-preview-runner",
             RunnerArgs(
@@ -206,11 +218,20 @@ class App(pulumi.ComponentResource):
 
     @property
     def log_days(self) -> int:
-        return self.stack.config.log_retention_days if isinstance(self.stack, EnvironmentStack) else PREVIEW_LOG_DAYS
+        return (
+            self.stack.config.log_retention_days
+            if isinstance(self.stack, EnvironmentStack)
+            else PREVIEW_LOG_DAYS
+        )
 
     def start_services(self, after: list[pulumi.Resource]) -> dict[str, EcsService]:
         own = {
-            entry: group(f"{self.names.stack}-{entry}", self.platform.vpc_id, f"The service {entry}", self.child).id
+            entry: group(
+                f"{self.names.stack}-{entry}",
+                self.platform.vpc_id,
+                f"The service {entry}",
+                self.child,
+            ).id
             for entry in SERVICES
         }
         rules = []
@@ -224,7 +245,11 @@ class App(pulumi.ComponentResource):
                 self.child,
             )
         stack = self.stack
-        size = stack.config.data.pool_size if isinstance(stack, EnvironmentStack) else connections.PREVIEW_POOL_SIZE
+        size = (
+            stack.config.data.pool_size
+            if isinstance(stack, EnvironmentStack)
+            else connections.PREVIEW_POOL_SIZE
+        )
         locate = AwsLocate(stack.kind, self.url, self.platform, self.reach, stack.config.app, size)
         started: dict[str, EcsService] = {}
         for entry in in_order(SERVICES):

@@ -36,19 +36,30 @@ class BalancerArgs:
 class Balancer(pulumi.ComponentResource):
     """Outputs: `listener_arn`, `arn_suffix`, and `target_group_id`: the security group that a target carries."""
 
-    def __init__(self, name: str, args: BalancerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: BalancerArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Balancer", name, None, opts)
         self.child = pulumi.ResourceOptions(parent=self)
         door = group(f"{name}-door", args.vpc_id, "The balancer", self.child)
         for port in (80, 443):
-            open_ingress(f"{name}-{port}", door.id, port, "The internet", self.child, cidr="0.0.0.0/0")
-        targets = group(f"{name}-target", args.vpc_id, "Carried by what the balancer reaches", self.child)
+            open_ingress(
+                f"{name}-{port}", door.id, port, "The internet", self.child, cidr="0.0.0.0/0"
+            )
+        targets = group(
+            f"{name}-target", args.vpc_id, "Carried by what the balancer reaches", self.child
+        )
         ways = [
             way
             for service in SERVICES.values()
             if service.public
             for way in connect(
-                f"{name}-{service.name}", door.id, targets.id, service.port, "Balancer to target", self.child
+                f"{name}-{service.name}",
+                door.id,
+                targets.id,
+                service.port,
+                "Balancer to target",
+                self.child,
             )
         ]
         log = logbook(name, ACCESS_LOG_DAYS, self.child, keep=args.deletion_protection)
@@ -65,13 +76,17 @@ class Balancer(pulumi.ComponentResource):
             xff_header_processing_mode="append",
             enable_deletion_protection=args.deletion_protection,
             access_logs=aws.lb.LoadBalancerAccessLogsArgs(bucket=log.bucket.bucket, enabled=True),
-            opts=pulumi.ResourceOptions.merge(self.child, pulumi.ResourceOptions(depends_on=[log.policy])),
+            opts=pulumi.ResourceOptions.merge(
+                self.child, pulumi.ResourceOptions(depends_on=[log.policy])
+            ),
         )
         certificate_arn = self.certify(name, args)
         self.listener_arn = self.listen(name, made, certificate_arn)
         if args.waf:
             acl = firewall(name, args.rate_limit_requests, self.child)
-            aws.wafv2.WebAclAssociation(name, resource_arn=made.arn, web_acl_arn=acl.arn, opts=self.child)
+            aws.wafv2.WebAclAssociation(
+                name, resource_arn=made.arn, web_acl_arn=acl.arn, opts=self.child
+            )
         self.point(name, args, made)
         self.arn_suffix = made.arn_suffix
         self.target_group_id = ready(targets, ways)
@@ -101,7 +116,10 @@ class Balancer(pulumi.ComponentResource):
             opts=self.child,
         )
         return aws.acm.CertificateValidation(
-            name, certificate_arn=certificate.arn, validation_record_fqdns=[record.fqdn], opts=self.child
+            name,
+            certificate_arn=certificate.arn,
+            validation_record_fqdns=[record.fqdn],
+            opts=self.child,
         ).certificate_arn
 
     def listen(
@@ -151,7 +169,9 @@ class Balancer(pulumi.ComponentResource):
                     type="A",
                     aliases=[
                         aws.route53.RecordAliasArgs(
-                            name=balancer.dns_name, zone_id=balancer.zone_id, evaluate_target_health=True
+                            name=balancer.dns_name,
+                            zone_id=balancer.zone_id,
+                            evaluate_target_health=True,
                         )
                     ],
                     opts=self.child,

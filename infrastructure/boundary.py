@@ -30,12 +30,18 @@ class Place:
     account_id: Text
 
     def arn(self, service: str, *rest: Text) -> pulumi.Output[str]:
-        return pulumi.Output.concat(f"arn:aws:{service}:{self.region}:", self.account_id, ":", *rest)
+        return pulumi.Output.concat(
+            f"arn:aws:{service}:{self.region}:", self.account_id, ":", *rest
+        )
 
     def users(self, resource_ids: Mapping[str, Text], role: str) -> pulumi.Output[list[str]]:
         """`role` on each instance, who signs in by IAM."""
-        return pulumi.Output.all(self.account_id, pulumi.Output.all(*resource_ids.values()).apply(once)).apply(
-            lambda both: [f"arn:aws:rds-db:{self.region}:{both[0]}:dbuser:{host}/{role}" for host in both[1]]
+        return pulumi.Output.all(
+            self.account_id, pulumi.Output.all(*resource_ids.values()).apply(once)
+        ).apply(
+            lambda both: [
+                f"arn:aws:rds-db:{self.region}:{both[0]}:dbuser:{host}/{role}" for host in both[1]
+            ]
         )
 
 
@@ -52,21 +58,40 @@ class AppReach:
     previews: bool
 
 
-def preview_boundary(name: str, place: Place, reach: AppReach, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+def preview_boundary(
+    name: str, place: Place, reach: AppReach, opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
     """Of the roles of every preview on this environment: what is `pr-*` there."""
     statements = [
         allow(["rds-db:connect"], place.users(reach.resource_ids, "pr_*")),
         allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], reach.stream_arn),
-        allow(KAFKA, [kafka_arn(reach.stream_arn, "topic", "pr-*"), kafka_arn(reach.stream_arn, "group", "pr-*")]),
-        *secrets(place, reach.key_arn, place.arn("secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/*")),
-        allow(["logs:CreateLogStream", "logs:PutLogEvents"], place.arn("logs", "log-group:/patient-management/pr-*")),
+        allow(
+            KAFKA,
+            [
+                kafka_arn(reach.stream_arn, "topic", "pr-*"),
+                kafka_arn(reach.stream_arn, "group", "pr-*"),
+            ],
+        ),
+        *secrets(
+            place, reach.key_arn, place.arn("secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/*")
+        ),
+        allow(
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            place.arn("logs", "log-group:/patient-management/pr-*"),
+        ),
         *images(place, "patient-management", "preview"),
     ]
     return aws.iam.Policy(name, path=PREVIEW_PATH, policy=document(statements), opts=opts).arn
 
 
 def platform_bounds(
-    name: str, place: Place, environment: str, key_arn: Text, *, proxies_tls: bool, opts: pulumi.ResourceOptions
+    name: str,
+    place: Place,
+    environment: str,
+    key_arn: Text,
+    *,
+    proxies_tls: bool,
+    opts: pulumi.ResourceOptions,
 ) -> Bounds:
     """Of the roles that AWS's own services take on: flow logs, RDS's monitoring, certificates of proxies."""
     flows = f"log-group:/patient-management/{environment}/flows"
@@ -82,13 +107,19 @@ def platform_bounds(
     if proxies_tls:
         own = {"StringEquals": {f"aws:ResourceTag/{STACK_TAG}": environment}}
         statements += [
-            allow(["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*"], key_arn),
+            allow(
+                ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*"], key_arn
+            ),
             allow(
                 ["secretsmanager:*Secret*", "secretsmanager:TagResource"],
                 place.arn("secretsmanager", "secret:ecs-sc!*"),
             ),
             allow(
-                ["acm-pca:DescribeCertificateAuthority", "acm-pca:GetCertificate*", "acm-pca:IssueCertificate"],
+                [
+                    "acm-pca:DescribeCertificateAuthority",
+                    "acm-pca:GetCertificate*",
+                    "acm-pca:IssueCertificate",
+                ],
                 place.arn("acm-pca", "certificate-authority/*"),
                 own,
             ),
@@ -96,7 +127,9 @@ def platform_bounds(
     return bounds(name, environment, statements, None, opts)
 
 
-def app_bounds(name: str, place: Place, environment: str, reach: AppReach, opts: pulumi.ResourceOptions) -> Bounds:
+def app_bounds(
+    name: str, place: Place, environment: str, reach: AppReach, opts: pulumi.ResourceOptions
+) -> Bounds:
     """Of the services' roles, the release's and the runners': this environment's data, and no other's."""
     users = [
         place.arn("rds-db", "dbuser:", resource_id, f"/{role}")

@@ -23,11 +23,15 @@ def close_bucket(
         restrict_public_buckets=True,
         opts=opts,
     )
-    aws.s3.BucketServerSideEncryptionConfiguration(name, bucket=bucket.id, rules=[encryption], opts=opts)
+    aws.s3.BucketServerSideEncryptionConfiguration(
+        name, bucket=bucket.id, rules=[encryption], opts=opts
+    )
     aws.s3.BucketVersioning(
         name,
         bucket=bucket.id,
-        versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(status="Enabled"),
+        versioning_configuration=aws.s3.BucketVersioningVersioningConfigurationArgs(
+            status="Enabled"
+        ),
         opts=opts,
     )
     aws.s3.BucketLifecycleConfiguration(name, bucket=bucket.id, rules=[lifecycle], opts=opts)

@@ -68,12 +68,20 @@ class Certificates(pulumi.ComponentResource):
             f"{name}-connect",
             "ecs.amazonaws.com",
             # AWS's own policy names no key: certificates' private keys are kept under ours.
-            {"keep": [{"Sid": "Key", "Effect": "Allow", "Action": KEY_ACTIONS, "Resource": key_arn}]},
+            {
+                "keep": [
+                    {"Sid": "Key", "Effect": "Allow", "Action": KEY_ACTIONS, "Resource": key_arn}
+                ]
+            },
             child,
             bounds,
-            managed=["service-role/AmazonECSInfrastructureRolePolicyForServiceConnectTransportLayerSecurity"],
+            managed=[
+                "service-role/AmazonECSInfrastructureRolePolicyForServiceConnectTransportLayerSecurity"
+            ],
         )
         # An authority without its own certificate signs nothing: what uses it waits.
-        self.authority_arn = pulumi.Output.all(authority.arn, active.id).apply(lambda made: str(made[0]))
+        self.authority_arn = pulumi.Output.all(authority.arn, active.id).apply(
+            lambda made: str(made[0])
+        )
         self.role_arn = role.ready_arn
         self.register_outputs({"authority_arn": self.authority_arn})

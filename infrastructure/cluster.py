@@ -17,13 +17,17 @@ class ClusterArgs:
 class Cluster(pulumi.ComponentResource):
     """Outputs: `arn`, known once services can be made in it, and `name`."""
 
-    def __init__(self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Cluster", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         cluster = aws.ecs.Cluster(
             name,
             settings=[
-                aws.ecs.ClusterSettingArgs(name="containerInsights", value="enabled" if args.insights else "disabled")
+                aws.ecs.ClusterSettingArgs(
+                    name="containerInsights", value="enabled" if args.insights else "disabled"
+                )
             ],
             opts=child,
         )
@@ -43,13 +47,17 @@ class Cluster(pulumi.ComponentResource):
             # Container Insights would make it itself, without our key and never to expire.
             measures = aws.cloudwatch.LogGroup(
                 f"{name}-insights",
-                name=pulumi.Output.concat("/aws/ecs/containerinsights/", cluster.name, "/performance"),
+                name=pulumi.Output.concat(
+                    "/aws/ecs/containerinsights/", cluster.name, "/performance"
+                ),
                 retention_in_days=args.log_retention_days,
                 kms_key_id=args.key_arn,
                 opts=child,
             )
             waits.append(measures)
         # A service that names a provider which the cluster does not have yet is refused: it waits.
-        self.arn = pulumi.Output.all(cluster.arn, *(each.id for each in waits)).apply(lambda made: str(made[0]))
+        self.arn = pulumi.Output.all(cluster.arn, *(each.id for each in waits)).apply(
+            lambda made: str(made[0])
+        )
         self.name = cluster.name
         self.register_outputs({"arn": self.arn})

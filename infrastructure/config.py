@@ -172,18 +172,26 @@ def parse_stack(name: str, config: Mapping[str, str]) -> Stack:
     if not region:
         raise SettingsError("aws:region is required")
     prefix = f"{PROJECT}:"
-    values = {key.removeprefix(prefix): read(value) for key, value in config.items() if key.startswith(prefix)}
+    values = {
+        key.removeprefix(prefix): read(value)
+        for key, value in config.items()
+        if key.startswith(prefix)
+    }
     if preview := PREVIEW.match(name):
         number = int(preview[1])
         if number > HIGHEST_PREVIEW:
             raise SettingsError(f"the stack {name}: a preview's number ends at {HIGHEST_PREVIEW}")
         settings = convert(values, Preview)
         if settings.base not in ENVIRONMENTS or settings.base == "prod":
-            raise SettingsError(f"base must be dev or staging, never {settings.base}: previews hold no real data")
+            raise SettingsError(
+                f"base must be dev or staging, never {settings.base}: previews hold no real data"
+            )
         check_app(settings.app, "preview")
         return PreviewStack(name, region, number, settings)
     if name not in ENVIRONMENTS:
-        raise SettingsError(f"a stack is one of {', '.join(ENVIRONMENTS)} or pr-<number>, not {name}")
+        raise SettingsError(
+            f"a stack is one of {', '.join(ENVIRONMENTS)} or pr-<number>, not {name}"
+        )
     environment = convert(values, Environment)
     check_environment(name, region, environment)
     return EnvironmentStack(name, region, environment)
@@ -210,14 +218,24 @@ def check_environment(name: str, region: str, config: Environment) -> None:
     if name == "prod":
         faults += production_faults(config)
     if f"# {region}, " not in AUTHORITIES.read_text():
-        faults.append(f"aws:region: {AUTHORITIES.relative_to(ROOT)} has no authority of RDS in {region}")
+        faults.append(
+            f"aws:region: {AUTHORITIES.relative_to(ROOT)} has no authority of RDS in {region}"
+        )
     if config.images == "promote" and not config.images_from:
         faults.append("images-from is required to promote: the environment whose images are taken")
     if config.images_from and not (config.images_from != name and builds(config.images_from)):
-        faults.append(f"images-from must be another environment that builds, not {config.images_from}")
-    elif config.images_from and config.interface_endpoints and region_of(config.images_from) != region:
+        faults.append(
+            f"images-from must be another environment that builds, not {config.images_from}"
+        )
+    elif (
+        config.images_from
+        and config.interface_endpoints
+        and region_of(config.images_from) != region
+    ):
         faults.append("images-from must lie in this region: interface endpoints reach no other")
-    if config.previews and (others := [each for each in ENVIRONMENTS if each != name and takes_previews(each)]):
+    if config.previews and (
+        others := [each for each in ENVIRONMENTS if each != name and takes_previews(each)]
+    ):
         # Their state, names and tags are a preview's, whatever its base is: two bases would reap each other's.
         faults.append(f"previews are on {others[0]} already: one environment takes them")
     if config.images_life < 1 or (config.images_life > 1 and config.images != "build"):
@@ -274,14 +292,20 @@ def layout_faults(region: str, config: Environment) -> list[str]:
 
 def size_faults(config: Environment) -> list[str]:
     faults: list[str] = []
-    placed = [database for instance in config.data.instances.values() for database in instance.databases]
+    placed = [
+        database for instance in config.data.instances.values() for database in instance.databases
+    ]
     if sorted(placed) != sorted(DATABASES):
         faults.append(f"data.instances must hold each of {', '.join(DATABASES)} once")
     for name, instance in config.data.instances.items():
         if not 20 <= instance.storage_gib < instance.storage_limit_gib:
-            faults.append(f"data.instances.{name}.storage-gib must be from 20 up, below storage-limit-gib")
+            faults.append(
+                f"data.instances.{name}.storage-gib must be from 20 up, below storage-limit-gib"
+            )
         if not re.fullmatch(r"db\.[a-z0-9]+\.[a-z0-9]+", instance.instance_class):
-            faults.append(f"data.instances.{name}.instance-class is no RDS class: {instance.instance_class}")
+            faults.append(
+                f"data.instances.{name}.instance-class is no RDS class: {instance.instance_class}"
+            )
     if not 1 <= config.data.backup_retention_days <= 35:
         faults.append("data.backup-retention-days must be from 1 to 35")
     if not re.fullmatch(r"(kafka|express)\.[a-z0-9]+\.[a-z0-9]+", config.stream.broker_class):
@@ -292,7 +316,9 @@ def size_faults(config: Environment) -> list[str]:
         faults.append("rate-limit-requests must be from 10 up, in five minutes and by address")
     if config.github and not re.fullmatch(r"[\w.-]+/[\w.-]+", config.github.repository):
         faults.append("github.repository must be owner/name")
-    if config.github and not re.fullmatch(r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?", config.github.state_bucket):
+    if config.github and not re.fullmatch(
+        r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?", config.github.state_bucket
+    ):
         faults.append("github.state-bucket must be the name of a bucket, without s3:// and path")
     if config.budget_usd < 1:
         faults.append("budget-usd must be from 1 up")
@@ -302,7 +328,9 @@ def size_faults(config: Environment) -> list[str]:
 
 
 def check_app(app: Mapping[str, str], kind: str) -> None:
-    known = {setting for service in SERVICES.values() for setting in service.settings} - {"TLS_SELF_SIGNED"}
+    known = {setting for service in SERVICES.values() for setting in service.settings} - {
+        "TLS_SELF_SIGNED"
+    }
     if unknown := sorted(set(app) - known):
         raise SettingsError(f"app.{unknown[0]} is no setting of any service")
     if kind == "prod" and app.get("AUTH_PASSWORD_LOGIN_ENABLED", "false") == "true":

@@ -36,19 +36,25 @@ def replicas(entry: Service, config: Environment, *, production: bool) -> Replic
         # Production never runs one of anything: a replica is lost with its zone.
         least = max(2, entry.replicas.minimum) if production else entry.replicas.minimum
         return Replicas(least, max(least, entry.replicas.maximum))
-    return Replicas(narrowed.minimum, max(narrowed.minimum, min(entry.replicas.maximum, narrowed.maximum)))
+    return Replicas(
+        narrowed.minimum, max(narrowed.minimum, min(entry.replicas.maximum, narrowed.maximum))
+    )
 
 
 def capacity(instance_class: str) -> int:
     """For services. Raises ValueError where the class's memory is not known."""
     found = re.fullmatch(r"db\.([tmr])\d[a-z]*\.(\d*)([a-z]+)", instance_class)
     if not found or found[3] not in MEMORY_GIB:
-        raise ValueError(f"how much memory {instance_class} has is not known: infrastructure/connections.py")
+        raise ValueError(
+            f"how much memory {instance_class} has is not known: infrastructure/connections.py"
+        )
     # `r` has twice the memory of its size.
     gib = MEMORY_GIB[found[3]] * int(found[2] or 1) * (2 if found[1] == "r" else 1)
     mib = gib * 1024
     usable = mib - max(KEPT_MIB, mib * KEPT_SHARE)
-    return min(int(usable * 1024**2 / BYTES_A_CONNECTION), HIGHEST_CONNECTIONS) - RESERVED_CONNECTIONS
+    return (
+        min(int(usable * 1024**2 / BYTES_A_CONNECTION), HIGHEST_CONNECTIONS) - RESERVED_CONNECTIONS
+    )
 
 
 def opened(entry: Service, count: int, pool_size: int) -> int:
@@ -60,22 +66,30 @@ def of_environment(config: Environment, databases: Iterable[str], *, production:
     """On an instance that holds `databases`, scaled out as far as it goes, while all of it rolls."""
     on_it = [entry for entry in SERVICES.values() if set(entry.databases) & set(databases)]
     return ROLLING * sum(
-        opened(entry, replicas(entry, config, production=production).maximum, config.data.pool_size) for entry in on_it
+        opened(entry, replicas(entry, config, production=production).maximum, config.data.pool_size)
+        for entry in on_it
     )
 
 
 def of_role(config: Environment, *, production: bool) -> int:
     """The most that any service's role needs: what the release lets a role open."""
-    return max(of_environment(config, entry.databases, production=production) for entry in SERVICES.values())
+    return max(
+        of_environment(config, entry.databases, production=production)
+        for entry in SERVICES.values()
+    )
 
 
 def previews_that_fit(config: Environment) -> int:
     """Beside the environment while it rolls, each preview at its fullest; as many as its fullest instance takes."""
     free = []
     for instance in config.data.instances.values():
-        on_it = [entry for entry in SERVICES.values() if set(entry.databases) & set(instance.databases)]
+        on_it = [
+            entry for entry in SERVICES.values() if set(entry.databases) & set(instance.databases)
+        ]
         each = sum(opened(entry, 1, PREVIEW_POOL_SIZE) for entry in on_it)
-        room = capacity(instance.instance_class) - of_environment(config, instance.databases, production=False)
+        room = capacity(instance.instance_class) - of_environment(
+            config, instance.databases, production=False
+        )
         free.append(max(0, room // each))
     return min(free)
 
@@ -87,11 +101,15 @@ def connection_faults(config: Environment, *, production: bool) -> list[str]:
     for name, instance in config.data.instances.items():
         faults += instance_faults(name, instance, config, production)
     if config.previews and not faults and previews_that_fit(config) < 1:
-        faults.append("previews: the databases' instances take no preview's connections beside the environment's own")
+        faults.append(
+            "previews: the databases' instances take no preview's connections beside the environment's own"
+        )
     return faults
 
 
-def instance_faults(name: str, instance: Instance, config: Environment, production: bool) -> list[str]:
+def instance_faults(
+    name: str, instance: Instance, config: Environment, production: bool
+) -> list[str]:
     try:
         taken = capacity(instance.instance_class)
     except ValueError as error:

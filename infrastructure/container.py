@@ -79,7 +79,9 @@ def container(
         **more,
     }
     # ECS gives back no list that is empty.
-    return pulumi.Output.json_dumps([{key: value for key, value in definition.items() if value != []}], sort_keys=True)
+    return pulumi.Output.json_dumps(
+        [{key: value for key, value in definition.items() if value != []}], sort_keys=True
+    )
 
 
 def ports(entry: Service) -> list[dict[str, Any]]:

@@ -40,7 +40,9 @@ class Host:
 class Databases(pulumi.ComponentResource):
     """Outputs: `hosts` by database, `identifiers` by instance, `admin_group_id`: what carries it reaches them all."""
 
-    def __init__(self, name: str, args: DatabasesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: DatabasesArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Databases", name, None, opts)
         self.child = pulumi.ResourceOptions(parent=self)
         self.args = args
@@ -71,7 +73,10 @@ class Databases(pulumi.ComponentResource):
             managed=["service-role/AmazonRDSEnhancedMonitoringRole"],
         )
         self.admin = group(
-            f"{name}-admin", args.vpc_id, "Carried by the release: it reaches every instance", self.child
+            f"{name}-admin",
+            args.vpc_id,
+            "Carried by the release: it reaches every instance",
+            self.child,
         )
         self.admin_ways: list[pulumi.CustomResource] = []
         self.identifiers: dict[str, pulumi.Output[str]] = {}
@@ -142,29 +147,43 @@ class Databases(pulumi.ComponentResource):
             monitoring_interval=60,
             monitoring_role_arn=self.monitoring.arn,
             performance_insights_enabled=args.data.performance_insights,
-            performance_insights_kms_key_id=args.key_arn if args.data.performance_insights else None,
+            performance_insights_kms_key_id=args.key_arn
+            if args.data.performance_insights
+            else None,
             opts=pulumi.ResourceOptions.merge(
                 child,
                 pulumi.ResourceOptions(
-                    protect=args.data.deletion_protection, depends_on=[*logs, *self.monitoring.policies]
+                    protect=args.data.deletion_protection,
+                    depends_on=[*logs, *self.monitoring.policies],
                 ),
             ),
         )
         self.identifiers[label] = made.identifier
         hosts = {}
         for database in sorted(instance.databases):
-            client = group(f"{name}-{database}-client", args.vpc_id, f"Carried by who reaches {database}", child)
-            ways = connect(f"{name}-{database}", client.id, reached.id, PORT, f"Client of {database}", child)
+            client = group(
+                f"{name}-{database}-client",
+                args.vpc_id,
+                f"Carried by who reaches {database}",
+                child,
+            )
+            ways = connect(
+                f"{name}-{database}", client.id, reached.id, PORT, f"Client of {database}", child
+            )
             hosts[database] = Host(
                 address=made.address,
                 resource_id=made.resource_id,
-                master_secret_arn=made.master_user_secrets.apply(lambda secrets: str(secrets[0].secret_arn)),
+                master_secret_arn=made.master_user_secrets.apply(
+                    lambda secrets: str(secrets[0].secret_arn)
+                ),
                 client_group_id=ready(client, ways),
             )
         return hosts
 
 
-def parameter(name: str, value: str, *, reboot: bool = False) -> aws.rds.ParameterGroupParameterArgs:
+def parameter(
+    name: str, value: str, *, reboot: bool = False
+) -> aws.rds.ParameterGroupParameterArgs:
     return aws.rds.ParameterGroupParameterArgs(
         name=name, value=value, apply_method="pending-reboot" if reboot else "immediate"
     )

@@ -39,7 +39,14 @@ def data(reach: DeployReach) -> list[Statement]:
     stream = [f"{kind}/{label}/*" for kind in ("cluster", "topic")]
     return [
         allow(
-            of("rds", "*DBInstance", "*DBParameterGroup", "*DBSubnetGroup", "*Tags*", "CreateDBSnapshot"),
+            of(
+                "rds",
+                "*DBInstance",
+                "*DBParameterGroup",
+                "*DBSubnetGroup",
+                "*Tags*",
+                "CreateDBSnapshot",
+            ),
             arn("rds", f"*:{label}-*", "og:default*"),
         ),
         allow(
@@ -56,7 +63,10 @@ def data(reach: DeployReach) -> list[Statement]:
             arn("secretsmanager", f"secret:{PROJECT}/{reach.environment}/*"),
         ),
         # The master's, which RDS makes in its caller's name.
-        allow(of("secretsmanager", "CreateSecret", "TagResource"), arn("secretsmanager", "secret:rds!*")),
+        allow(
+            of("secretsmanager", "CreateSecret", "TagResource"),
+            arn("secretsmanager", "secret:rds!*"),
+        ),
     ]
 
 
@@ -78,7 +88,11 @@ def images(reach: DeployReach) -> list[Statement]:
 
 def running(reach: DeployReach) -> list[Statement]:
     name, label, arn = reach.environment, reach.label, reach.arn
-    cluster, definitions, services = f"cluster/{label}-*", f"task-definition/{name}-*", f"service/{label}-*/{name}-*"
+    cluster, definitions, services = (
+        f"cluster/{label}-*",
+        f"task-definition/{name}-*",
+        f"service/{label}-*/{name}-*",
+    )
     groups = (
         f"/{PROJECT}/{name}/",
         f"/aws/lambda/{PROJECT}-{name}-",
@@ -86,14 +100,28 @@ def running(reach: DeployReach) -> list[Statement]:
         f"/aws/ecs/containerinsights/{label}",
     )
     return [
-        allow(of("ecs", "DeleteCluster", "PutClusterCapacityProviders", "UpdateCluster*"), arn("ecs", cluster)),
+        allow(
+            of("ecs", "DeleteCluster", "PutClusterCapacityProviders", "UpdateCluster*"),
+            arn("ecs", cluster),
+        ),
         allow(of("ecs", "*eService"), arn("ecs", services)),
         allow(of("ecs", "*agResource"), arn("ecs", cluster, services, definitions)),
-        allow(of("servicediscovery", "*eNamespace", "*eHttpNamespace"), arn("servicediscovery", "namespace/*")),
-        allow(of("servicediscovery", "TagResource"), "*", {"StringEquals": {f"aws:RequestTag/{STACK_TAG}": name}}),
-        allow(of("application-autoscaling", "*Scal*", "*agResource", "ListTagsForResource"), scaling(reach)),
         allow(
-            of("lambda", "*eFunction*", "Get*", "List*", "*agResource"), arn("lambda", f"function:{PROJECT}-{name}-*")
+            of("servicediscovery", "*eNamespace", "*eHttpNamespace"),
+            arn("servicediscovery", "namespace/*"),
+        ),
+        allow(
+            of("servicediscovery", "TagResource"),
+            "*",
+            {"StringEquals": {f"aws:RequestTag/{STACK_TAG}": name}},
+        ),
+        allow(
+            of("application-autoscaling", "*Scal*", "*agResource", "ListTagsForResource"),
+            scaling(reach),
+        ),
+        allow(
+            of("lambda", "*eFunction*", "Get*", "List*", "*agResource"),
+            arn("lambda", f"function:{PROJECT}-{name}-*"),
         ),
         allow(
             of("logs", "*KmsKey", "*eLogGroup", "*RetentionPolicy", "*agResource", "ListTags*"),
@@ -111,7 +139,9 @@ def doors(reach: DeployReach) -> list[Statement]:
     label, arn = reach.label, reach.arn
     balancers = [f"{kind}/app/{label}-*" for kind in ("loadbalancer", "listener", "listener-rule")]
     zone = f"arn:aws:route53:::hostedzone/{reach.zone_id}"
-    own = {"route53:ChangeResourceRecordSetsNormalizedRecordNames": [reach.domain, f"*.{reach.domain}"]}
+    own = {
+        "route53:ChangeResourceRecordSetsNormalizedRecordNames": [reach.domain, f"*.{reach.domain}"]
+    }
     statements = [
         allow(of("ec2", *NETWORK), arn("ec2", "*")),
         allow(
@@ -122,12 +152,17 @@ def doors(reach: DeployReach) -> list[Statement]:
             of("wafv2", "*WebACL*", "*agResource", "ListTagsForResource"),
             [*arn("wafv2", "regional/*"), *arn("elasticloadbalancing", balancers[0])],
         ),
-        allow(of("acm", "DeleteCertificate", "DescribeCertificate", "*Tags*"), arn("acm", "certificate/*")),
+        allow(
+            of("acm", "DeleteCertificate", "DescribeCertificate", "*Tags*"),
+            arn("acm", "certificate/*"),
+        ),
         allow(of("route53", "ChangeResourceRecordSets"), zone, {"ForAllValues:StringLike": own}),
         allow(of("route53", "Get*", "List*"), [zone, "arn:aws:route53:::change/*"]),
     ]
     if reach.proxies_tls:
-        actions = of("acm-pca", "*CertificateAuthority*", "GetCertificate", "IssueCertificate", "ListTags")
+        actions = of(
+            "acm-pca", "*CertificateAuthority*", "GetCertificate", "IssueCertificate", "ListTags"
+        )
         statements.append(allow(actions, arn("acm-pca", "certificate-authority/*")))
     return statements
 
@@ -136,7 +171,14 @@ def watching(reach: DeployReach) -> list[Statement]:
     label = reach.label
     return [
         allow(
-            of("cloudwatch", "DeleteAlarms", "DescribeAlarms", "ListTagsForResource", "PutMetricAlarm", "*agResource"),
+            of(
+                "cloudwatch",
+                "DeleteAlarms",
+                "DescribeAlarms",
+                "ListTagsForResource",
+                "PutMetricAlarm",
+                "*agResource",
+            ),
             reach.arn("cloudwatch", "alarm:*"),
         ),
         allow(
@@ -144,7 +186,16 @@ def watching(reach: DeployReach) -> list[Statement]:
             reach.everywhere("cloudwatch", f"dashboard/{label}"),
         ),
         allow(
-            of("sns", "CreateTopic", "DeleteTopic", "Get*", "List*", "Set*", "*ubscribe", "*agResource"),
+            of(
+                "sns",
+                "CreateTopic",
+                "DeleteTopic",
+                "Get*",
+                "List*",
+                "Set*",
+                "*ubscribe",
+                "*agResource",
+            ),
             reach.arn("sns", f"{label}-*"),
         ),
         allow(
@@ -159,10 +210,15 @@ def buckets(reach: DeployReach) -> list[Statement]:
     # As long as Pulumi's own suffix is: a pattern with a star would reach into the bucket.
     own = [f"arn:aws:s3:::{reach.label}-log-{'?' * 7}", *reach.preview_state[:1]]
     statements = [allow(of("s3", "CreateBucket", "Get*", "List*", "Put*", "TagResource"), own)]
-    backends = [*reach.preview_state[:1], *([f"arn:aws:s3:::{reach.state_bucket}"] if reach.state_bucket else [])]
+    backends = [
+        *reach.preview_state[:1],
+        *([f"arn:aws:s3:::{reach.state_bucket}"] if reach.state_bucket else []),
+    ]
     for bucket in backends:
         mine = [f"{bucket}/.pulumi/*/{PROJECT}/{reach.environment}{end}" for end in (".*", "/*")]
-        others = [f"{bucket}/.pulumi/stacks/{PROJECT}/{reach.takes_from}.*"] if reach.takes_from else []
+        others = (
+            [f"{bucket}/.pulumi/stacks/{PROJECT}/{reach.takes_from}.*"] if reach.takes_from else []
+        )
         statements += [
             allow(of("s3", "GetBucketLocation", "ListBucket"), bucket),
             allow(of("s3", "DeleteObject", "PutObject"), mine),

@@ -70,7 +70,10 @@ def of(service: str, *names: str) -> list[str]:
 
 def keys(reach: DeployReach) -> list[Statement]:
     """Makes keys and lets AWS's services use them; opens none but the state's. Whom a key trusts, a person says."""
-    aliases = [f"alias/{PROJECT}/{reach.environment}", *([KEY_ALIAS] if reach.preview_state else [])]
+    aliases = [
+        f"alias/{PROJECT}/{reach.environment}",
+        *([KEY_ALIAS] if reach.preview_state else []),
+    ]
     through = {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}
     states = state_aliases(reach.environment, reach.takes_from)
     crypt = of("kms", "Decrypt", "Encrypt", "GenerateDataKey")

@@ -26,11 +26,15 @@ def database(name: str) -> str:
 def calls(services: Mapping[str, Service] = SERVICES) -> tuple[Edge, ...]:
     """Between services only."""
     return tuple(
-        Edge(entry.name, called, services[called].port) for entry in services.values() for called in sorted(entry.calls)
+        Edge(entry.name, called, services[called].port)
+        for entry in services.values()
+        for called in sorted(entry.calls)
     )
 
 
-def edges(services: Mapping[str, Service] = SERVICES, *, database_port: int, broker_port: int) -> tuple[Edge, ...]:
+def edges(
+    services: Mapping[str, Service] = SERVICES, *, database_port: int, broker_port: int
+) -> tuple[Edge, ...]:
     found = [Edge(INTERNET, BALANCER, 443), Edge(INTERNET, BALANCER, 80), *calls(services)]
     for entry in services.values():
         if entry.public:

@@ -74,7 +74,11 @@ def firewall(name: str, rate_limit_requests: int, opts: pulumi.ResourceOptions) 
 
 
 def rules(rate_limit_requests: int) -> list[Any]:
-    counted = [{"name": rule, "action_to_use": {"count": {}}} for each in EXEMPTIONS for rule in each.counted]
+    counted = [
+        {"name": rule, "action_to_use": {"count": {}}}
+        for each in EXEMPTIONS
+        for rule in each.counted
+    ]
     return [
         {
             "name": "rate",
@@ -91,19 +95,27 @@ def rules(rate_limit_requests: int) -> list[Any]:
         },
         managed(COMMON, 1, counted),
         *(elsewhere(exemption, priority) for priority, exemption in enumerate(EXEMPTIONS, start=2)),
-        *(managed(group, priority, []) for priority, group in enumerate(OTHERS, start=2 + len(EXEMPTIONS))),
+        *(
+            managed(group, priority, [])
+            for priority, group in enumerate(OTHERS, start=2 + len(EXEMPTIONS))
+        ),
     ]
 
 
 def elsewhere(exemption: Exemption, priority: int) -> dict[str, Any]:
-    labels = [{"label_match_statement": {"scope": "LABEL", "key": LABEL + key}} for key in exemption.counted.values()]
+    labels = [
+        {"label_match_statement": {"scope": "LABEL", "key": LABEL + key}}
+        for key in exemption.counted.values()
+    ]
     paths = [under(path) for path in exemption.paths]
     return {
         "name": exemption.name,
         "priority": priority,
         "action": {"block": {}},
         "statement": {
-            "and_statement": {"statements": [either(labels), {"not_statement": {"statement": either(paths)}}]}
+            "and_statement": {
+                "statements": [either(labels), {"not_statement": {"statement": either(paths)}}]
+            }
         },
         "visibility_config": visibility(exemption.name),
     }
@@ -134,9 +146,17 @@ def under(path: str) -> dict[str, Any]:
 
 def either(statements: Sequence[Any]) -> dict[str, Any]:
     """AWS refuses an `or` of one."""
-    return {"or_statement": {"statements": list(statements)}} if len(statements) > 1 else dict(statements[0])
+    return (
+        {"or_statement": {"statements": list(statements)}}
+        if len(statements) > 1
+        else dict(statements[0])
+    )
 
 
 def visibility(metric: str) -> Any:
     # Sampled requests would hold what people send.
-    return {"cloudwatch_metrics_enabled": True, "sampled_requests_enabled": False, "metric_name": metric}
+    return {
+        "cloudwatch_metrics_enabled": True,
+        "sampled_requests_enabled": False,
+        "metric_name": metric,
+    }

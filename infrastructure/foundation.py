@@ -32,7 +32,9 @@ class PlatformArgs:
 class Platform(pulumi.ComponentResource):
     """Outputs: `outputs`; what no other stack is told: `masters`, the master secrets' ARNs, and the app's `bounds`."""
 
-    def __init__(self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Platform", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         stack, config = args.stack, args.stack.config
@@ -46,11 +48,20 @@ class Platform(pulumi.ComponentResource):
             *((f"{LOGS}/pr-",) if config.previews else ()),
         )
         keys = Keys(
-            "data", KeysArgs(stack.name, stack.region, account_id, prefixes, config.data.deletion_protection), child
+            "data",
+            KeysArgs(
+                stack.name, stack.region, account_id, prefixes, config.data.deletion_protection
+            ),
+            child,
         )
         place = Place(stack.region, account_id)
         bounds = platform_bounds(
-            f"{label}-platform", place, stack.name, keys.arn, proxies_tls=config.service_tls, opts=child
+            f"{label}-platform",
+            place,
+            stack.name,
+            keys.arn,
+            proxies_tls=config.service_tls,
+            opts=child,
         )
         network = Network(
             label,
@@ -84,7 +95,12 @@ class Platform(pulumi.ComponentResource):
         databases = Databases(
             label,
             DatabasesArgs(
-                network.vpc_id, network.isolated_subnet_ids, keys.arn, config.data, config.log_retention_days, bounds
+                network.vpc_id,
+                network.isolated_subnet_ids,
+                keys.arn,
+                config.data,
+                config.log_retention_days,
+                bounds,
             ),
             child,
         )
@@ -101,8 +117,14 @@ class Platform(pulumi.ComponentResource):
             ),
             child,
         )
-        cluster = Cluster(label, ClusterArgs(config.spot, config.insights, config.log_retention_days, keys.arn), child)
-        certificates = Certificates(label, stack.name, keys.arn, bounds, child) if config.service_tls else None
+        cluster = Cluster(
+            label,
+            ClusterArgs(config.spot, config.insights, config.log_retention_days, keys.arn),
+            child,
+        )
+        certificates = (
+            Certificates(label, stack.name, keys.arn, bounds, child) if config.service_tls else None
+        )
         operations = Operations(
             label,
             OperationsArgs(
@@ -157,7 +179,9 @@ class Platform(pulumi.ComponentResource):
             authority_arn=certificates.authority_arn if certificates else empty,
             connect_role_arn=certificates.role_arn if certificates else empty,
             notices_arn=operations.notices_arn,
-            preview_runner_name=pulumi.Output.from_input(preview_runner_name(stack.name) if config.previews else ""),
+            preview_runner_name=pulumi.Output.from_input(
+                preview_runner_name(stack.name) if config.previews else ""
+            ),
             preview_boundary_arn=preview_boundary(f"{label}-preview", place, reach, child)
             if config.previews
             else empty,
@@ -176,14 +200,18 @@ class Platform(pulumi.ComponentResource):
                 args.promoted.apply(lambda platform: platform["preview_repository_urls"]),
             )
         config = args.stack.config
-        made = Repositories("repositories", key_arn, config.images_life, config.image_readers, opts=child)
+        made = Repositories(
+            "repositories", key_arn, config.images_life, config.image_readers, opts=child
+        )
         return pulumi.Output.all(**made.urls), pulumi.Output.all(**made.preview_urls)
 
 
 def public_blocks(config: Environment) -> tuple[str, ...]:
     """Where the balancer's own addresses lie: whose forwarded headers are believed."""
     return next(
-        spec.blocks for spec in layout.cut(config.vpc_cidr, len(config.availability_zones)) if spec.type == "Public"
+        spec.blocks
+        for spec in layout.cut(config.vpc_cidr, len(config.availability_zones))
+        if spec.type == "Public"
     )
 
 

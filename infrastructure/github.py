@@ -50,7 +50,9 @@ class GithubArgs:
 class Github(pulumi.ComponentResource):
     """Outputs: `role_arns` by the environment in GitHub whose variable AWS_ROLE or AWS_PREVIEW_ROLE each one is."""
 
-    def __init__(self, name: str, args: GithubArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: GithubArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Github", name, None, opts)
         self.child = pulumi.ResourceOptions(parent=self)
         self.args = args
@@ -63,13 +65,17 @@ class Github(pulumi.ComponentResource):
         if args.preview is not None:
             # Its policy is its boundary too: whatever else is attached one day opens nothing.
             own = {"all": preview_statements(args.preview)}
-            role_arns["preview"] = self.role(name, "preview", PREVIEW_ENVIRONMENTS, own, bounded=True)
+            role_arns["preview"] = self.role(
+                name, "preview", PREVIEW_ENVIRONMENTS, own, bounded=True
+            )
         self.role_arns: Mapping[str, pulumi.Output[str]] = role_arns
         self.register_outputs({"role_arns": self.role_arns})
 
     def find_provider(self, name: str) -> pulumi.Output[str]:
         if not self.args.makes_provider:
-            return pulumi.Output.concat("arn:aws:iam::", self.args.account_id, f":oidc-provider/{ISSUER}")
+            return pulumi.Output.concat(
+                "arn:aws:iam::", self.args.account_id, f":oidc-provider/{ISSUER}"
+            )
         return aws.iam.OpenIdConnectProvider(
             name, url=f"https://{ISSUER}", client_id_lists=[AUDIENCE], opts=self.child
         ).arn
@@ -86,12 +92,16 @@ class Github(pulumi.ComponentResource):
     ) -> pulumi.Output[str]:
         """Its policies' names begin as its own: no deployment changes them. `bounded` by the one that it has."""
         made = [
-            aws.iam.Policy(f"{name}-{part}-{label}", policy=document(statements), opts=self.child).arn
+            aws.iam.Policy(
+                f"{name}-{part}-{label}", policy=document(statements), opts=self.child
+            ).arn
             for label, statements in policies.items()
         ]
         role = aws.iam.Role(
             f"{name}-{part}",
-            assume_role_policy=document([trust(self.provider_arn, self.args.repository, environments)]),
+            assume_role_policy=document(
+                [trust(self.provider_arn, self.args.repository, environments)]
+            ),
             max_session_duration=SESSION_SECONDS,
             permissions_boundary=made[0] if bounded else None,
             opts=self.child,
@@ -99,7 +109,9 @@ class Github(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=role)
         attached: list[Text] = [*managed, *made]
         for index, arn in enumerate(attached):
-            aws.iam.RolePolicyAttachment(f"{name}-{part}-{index}", role=role.name, policy_arn=arn, opts=child)
+            aws.iam.RolePolicyAttachment(
+                f"{name}-{part}-{index}", role=role.name, policy_arn=arn, opts=child
+            )
         return role.arn
 
 
@@ -123,7 +135,9 @@ def open_to_github(
         settings.makes_provider,
         {part: reach.apply(partial(deploy_statements, part=part)) for part in DEPLOY_PARTS},
         look_statements(
-            settings.state_bucket, state_aliases(stack.name, stack.config.images_from), platform.stream_arn
+            settings.state_bucket,
+            state_aliases(stack.name, stack.config.images_from),
+            platform.stream_arn,
         ),
         reach_of_previews(stack, platform, state) if state else None,
     )
@@ -159,7 +173,9 @@ def reach_of_deployment(
     )
 
 
-def reach_of_previews(stack: EnvironmentStack, platform: PlatformOutputs, state: PreviewState) -> PreviewReach:
+def reach_of_previews(
+    stack: EnvironmentStack, platform: PlatformOutputs, state: PreviewState
+) -> PreviewReach:
     return PreviewReach(
         region=stack.region,
         account_id=platform.account_id,
@@ -184,7 +200,9 @@ def trust(provider_arn: Text, repository: str, environments: Sequence[str]) -> S
         "Condition": {
             "StringEquals": {
                 f"{ISSUER}:aud": AUDIENCE,
-                f"{ISSUER}:sub": [f"repo:{repository}:environment:{environment}" for environment in environments],
+                f"{ISSUER}:sub": [
+                    f"repo:{repository}:environment:{environment}" for environment in environments
+                ],
             }
         },
     }

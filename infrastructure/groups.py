@@ -14,7 +14,12 @@ def group(
     limits.check_group_description(description)
     # No rule inline: rules are resources of their own, and the two kinds undo each other.
     return aws.ec2.SecurityGroup(
-        name, vpc_id=vpc_id, description=description, revoke_rules_on_delete=True, tags={"Name": name}, opts=opts
+        name,
+        vpc_id=vpc_id,
+        description=description,
+        revoke_rules_on_delete=True,
+        tags={"Name": name},
+        opts=opts,
     )
 
 

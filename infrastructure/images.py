@@ -41,7 +41,8 @@ class Repositories(pulumi.ComponentResource):
         self.life = life
         self.readers = readers
         self.urls: Mapping[str, pulumi.Output[str]] = {
-            service: self.repository(f"patient-management/{service}", keep=True) for service in IMAGES
+            service: self.repository(f"patient-management/{service}", keep=True)
+            for service in IMAGES
         }
         self.preview_urls: Mapping[str, pulumi.Output[str]] = {
             service: self.repository(f"preview/{service}", keep=False) for service in IMAGES
@@ -54,14 +55,20 @@ class Repositories(pulumi.ComponentResource):
             name=name,
             image_tag_mutability="IMMUTABLE_WITH_EXCLUSION",
             image_tag_mutability_exclusion_filters=[
-                aws.ecr.RepositoryImageTagMutabilityExclusionFilterArgs(filter="cache-*", filter_type="WILDCARD")
+                aws.ecr.RepositoryImageTagMutabilityExclusionFilterArgs(
+                    filter="cache-*", filter_type="WILDCARD"
+                )
             ],
-            image_scanning_configuration=aws.ecr.RepositoryImageScanningConfigurationArgs(scan_on_push=True),
+            image_scanning_configuration=aws.ecr.RepositoryImageScanningConfigurationArgs(
+                scan_on_push=True
+            ),
             # Images that are kept must not go with the environment's key, and hold nothing that is secret.
             encryption_configurations=[
                 aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="AES256")
                 if keep
-                else aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="KMS", kms_key=self.key_arn)
+                else aws.ecr.RepositoryEncryptionConfigurationArgs(
+                    encryption_type="KMS", kms_key=self.key_arn
+                )
             ],
             # Only said where it is so: AWS does not know it, and what is taken over must be what is declared.
             force_delete=None if keep else True,
@@ -73,14 +80,23 @@ class Repositories(pulumi.ComponentResource):
             name.replace("/", "-"),
             repository=made.name,
             policy=json.dumps(
-                {"rules": [expire("untagged", UNTAGGED_DAYS)] if keep else [expire("any", PREVIEW_DAYS)]},
+                {
+                    "rules": [expire("untagged", UNTAGGED_DAYS)]
+                    if keep
+                    else [expire("any", PREVIEW_DAYS)]
+                },
                 sort_keys=True,
             ),
             opts=pulumi.ResourceOptions(parent=made),
         )
         if keep and self.readers:
             principals = [f"arn:aws:iam::{account}:root" for account in sorted(self.readers)]
-            pull = {"Sid": "Pull", "Effect": "Allow", "Principal": {"AWS": principals}, "Action": PULL}
+            pull = {
+                "Sid": "Pull",
+                "Effect": "Allow",
+                "Principal": {"AWS": principals},
+                "Action": PULL,
+            }
             aws.ecr.RepositoryPolicy(
                 name.replace("/", "-"),
                 repository=made.name,
@@ -111,7 +127,10 @@ class ImageSet:
     sources: Mapping[str, pulumi.Output[str]]
 
     def exported(self) -> dict[str, dict[str, pulumi.Output[str]]]:
-        return {service: {"ref": self.refs[service], "source": self.sources[service]} for service in sorted(self.refs)}
+        return {
+            service: {"ref": self.refs[service], "source": self.sources[service]}
+            for service in sorted(self.refs)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,26 +147,37 @@ class Images(pulumi.ComponentResource):
     """Builds and pushes the images of `services`. Output: `set`."""
 
     def __init__(
-        self, name: str, services: tuple[str, ...], args: BuildArgs, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        services: tuple[str, ...],
+        args: BuildArgs,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("patient:infrastructure:Images", name, None, opts)
         refs = {service: self.build(service, args).ref for service in services}
         self.set = ImageSet(
             refs={service: refs[service] for service in services},
-            sources={service: pulumi.Output.from_input(source_digest(service)) for service in services},
+            sources={
+                service: pulumi.Output.from_input(source_digest(service)) for service in services
+            },
         )
         self.register_outputs({})
 
     def build(self, service: str, args: BuildArgs) -> docker.Image:
         url = args.urls.apply(lambda urls: urls[service])
-        cache = pulumi.Output.concat(args.cache_urls.apply(lambda urls: urls[service]), ":", CACHE_TAG)
+        cache = pulumi.Output.concat(
+            args.cache_urls.apply(lambda urls: urls[service]), ":", CACHE_TAG
+        )
         # Relative to where the program and its providers run, so that one checkout's place is no other's change.
         context = os.path.relpath(ROOT / CONTEXTS / service)
         source = source_digest(service)
         # A tag is never moved, and two builds of one source are not the same bytes: who goes back to an earlier source,
         # or builds for repositories of another life, pushes under another tag.
         build = random.RandomId(
-            f"image-{service}", byte_length=4, keepers={"source": source}, opts=pulumi.ResourceOptions(parent=self)
+            f"image-{service}",
+            byte_length=4,
+            keepers={"source": source},
+            opts=pulumi.ResourceOptions(parent=self),
         )
         token = aws.ecr.get_authorization_token_output()
         return docker.Image(
@@ -164,7 +194,10 @@ class Images(pulumi.ComponentResource):
             cache_to=[
                 docker.CacheToArgs(
                     registry=docker.CacheToRegistryArgs(
-                        ref=cache, mode=docker.CacheMode.MAX, image_manifest=True, oci_media_types=True
+                        ref=cache,
+                        mode=docker.CacheMode.MAX,
+                        image_manifest=True,
+                        oci_media_types=True,
                     )
                 )
             ]
@@ -182,7 +215,9 @@ class Images(pulumi.ComponentResource):
         )
 
 
-def taken_over(images: pulumi.Output[Mapping[str, Mapping[str, str]]], services: tuple[str, ...]) -> ImageSet:
+def taken_over(
+    images: pulumi.Output[Mapping[str, Mapping[str, str]]], services: tuple[str, ...]
+) -> ImageSet:
     """Images that another stack built, by digest, from its exported `images`."""
 
     def pick(service: str, key: str) -> pulumi.Output[str]:

@@ -23,7 +23,9 @@ class KeysArgs:
 
 
 class Keys(pulumi.ComponentResource):
-    def __init__(self, name: str, args: KeysArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: KeysArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Keys", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         key = aws.kms.Key(
@@ -37,7 +39,12 @@ class Keys(pulumi.ComponentResource):
                 child, pulumi.ResourceOptions(protect=args.keep, retain_on_delete=args.keep)
             ),
         )
-        aws.kms.Alias(name, name=f"alias/patient-management/{args.environment}", target_key_id=key.id, opts=child)
+        aws.kms.Alias(
+            name,
+            name=f"alias/patient-management/{args.environment}",
+            target_key_id=key.id,
+            opts=child,
+        )
         self.arn = key.arn
         self.register_outputs({"arn": self.arn})
 
@@ -61,7 +68,13 @@ def statements(args: KeysArgs) -> list[dict[str, Any]]:
             "Sid": "Logs",
             "Effect": "Allow",
             "Principal": {"Service": f"logs.{args.region}.amazonaws.com"},
-            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
+            "Action": [
+                "kms:Encrypt",
+                "kms:Decrypt",
+                "kms:ReEncrypt*",
+                "kms:GenerateDataKey*",
+                "kms:DescribeKey",
+            ],
             "Resource": "*",
             "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs}},
         },

@@ -13,7 +13,30 @@ FARGATE_MEMORY_MIB = {
     16384: range(32768, 122880 + 1, 8192),
 }
 LOG_RETENTION_DAYS = frozenset(
-    (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+    (
+        1,
+        3,
+        5,
+        7,
+        14,
+        30,
+        60,
+        90,
+        120,
+        150,
+        180,
+        365,
+        400,
+        545,
+        731,
+        1096,
+        1827,
+        2192,
+        2557,
+        2922,
+        3288,
+        3653,
+    )
 )
 # Pulumi's own suffix on a name that it makes: a hyphen and seven hexadecimal digits.
 SUFFIX_CHARACTERS = 8
@@ -64,7 +87,9 @@ def check_name(kind: str, name: str, *, suffixed: bool = False) -> None:
 
 def check_database_name(name: str) -> None:
     if len(name) > DATABASE_CHARACTERS or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise LimitError(f"{name} is no name of a database or role: lower case, digits, underscores, {63} at most")
+        raise LimitError(
+            f"{name} is no name of a database or role: lower case, digits, underscores, {63} at most"
+        )
 
 
 def check_port(port: int) -> None:
@@ -75,7 +100,9 @@ def check_port(port: int) -> None:
 
 def check_retention(days: int) -> None:
     if days not in LOG_RETENTION_DAYS:
-        raise LimitError(f"CloudWatch Logs keeps nothing for {days} days; it has {sorted(LOG_RETENTION_DAYS)}")
+        raise LimitError(
+            f"CloudWatch Logs keeps nothing for {days} days; it has {sorted(LOG_RETENTION_DAYS)}"
+        )
 
 
 def check_group_description(text: str) -> None:

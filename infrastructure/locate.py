@@ -56,7 +56,11 @@ class AwsLocate:
 
     def service(self, entry: Service) -> Text:
         """The name that Service Connect gives it inside every task of the namespace."""
-        return f"{entry.name}:{entry.port}" if entry.protocol == "grpc" else f"http://{entry.name}:{entry.port}"
+        return (
+            f"{entry.name}:{entry.port}"
+            if entry.protocol == "grpc"
+            else f"http://{entry.name}:{entry.port}"
+        )
 
     def setting(self, entry: Service, name: str) -> Text | None:
         if name == "TLS_SELF_SIGNED":

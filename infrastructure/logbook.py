@@ -27,7 +27,9 @@ def logbook(name: str, days: int, opts: pulumi.ResourceOptions, *, keep: bool) -
     lifecycle = expiry_rule("expire", expiration, NONCURRENT_DAYS)
     close_bucket(f"{name}-log", bucket, encryption_rule("AES256"), lifecycle, child)
     # Where balancers of this account write: another account's cannot fill it.
-    own = pulumi.Output.concat(bucket.arn, "/AWSLogs/", aws.get_caller_identity_output().account_id, "/*")
+    own = pulumi.Output.concat(
+        bucket.arn, "/AWSLogs/", aws.get_caller_identity_output().account_id, "/*"
+    )
     policy = aws.s3.BucketPolicy(
         f"{name}-log",
         bucket=bucket.id,

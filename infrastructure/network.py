@@ -31,7 +31,9 @@ class NetworkArgs:
 class Network(pulumi.ComponentResource):
     """Outputs: `vpc_id`, subnets by kind, and `apis_group_id`: what carries it may call AWS's APIs."""
 
-    def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Network", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         vpc = awsx.ec2.Vpc(
@@ -42,7 +44,9 @@ class Network(pulumi.ComponentResource):
                 subnet_strategy=awsx.ec2.SubnetAllocationStrategy.EXACT,
                 subnet_specs=[
                     awsx.ec2.SubnetSpecArgs(
-                        type=awsx.ec2.SubnetType(spec.type), name=spec.name, cidr_blocks=list(spec.blocks)
+                        type=awsx.ec2.SubnetType(spec.type),
+                        name=spec.name,
+                        cidr_blocks=list(spec.blocks),
                     )
                     for spec in layout.cut(args.cidr, len(args.zones))
                 ],
@@ -68,7 +72,9 @@ class Network(pulumi.ComponentResource):
         self.isolated_subnet_ids = vpc.isolated_subnet_ids
 
         # EC2.2: the group that a resource gets when nobody named one lets nothing through.
-        aws.ec2.DefaultSecurityGroup(f"{name}-default", vpc_id=vpc.vpc_id, ingress=[], egress=[], opts=child)
+        aws.ec2.DefaultSecurityGroup(
+            f"{name}-default", vpc_id=vpc.vpc_id, ingress=[], egress=[], opts=child
+        )
         self.record_flows(name, args)
         self.apis_group_id = self.allow_apis(name, args)
         self.register_outputs({"vpc_id": self.vpc_id})
@@ -89,7 +95,11 @@ class Network(pulumi.ComponentResource):
                 "write": [
                     {
                         "Effect": "Allow",
-                        "Action": ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+                        "Action": [
+                            "logs:CreateLogStream",
+                            "logs:DescribeLogStreams",
+                            "logs:PutLogEvents",
+                        ],
                         "Resource": [logs.arn, pulumi.Output.concat(logs.arn, ":*")],
                     }
                 ]
@@ -104,7 +114,9 @@ class Network(pulumi.ComponentResource):
             log_destination=logs.arn,
             log_destination_type="cloud-watch-logs",
             iam_role_arn=role.arn,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=list(role.policies))),
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(depends_on=list(role.policies))
+            ),
         )
 
     def allow_apis(self, name: str, args: NetworkArgs) -> pulumi.Output[str]:
@@ -112,14 +124,27 @@ class Network(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         callers = group(f"{name}-apis", self.vpc_id, "Carried by what calls the APIs of AWS", child)
         if not args.interface_endpoints:
-            way = open_egress(f"{name}-apis", callers.id, HTTPS, "AWS APIs by NAT", child, cidr="0.0.0.0/0")
+            way = open_egress(
+                f"{name}-apis", callers.id, HTTPS, "AWS APIs by NAT", child, cidr="0.0.0.0/0"
+            )
             return ready(callers, [way])
         endpoints = group(f"{name}-endpoints", self.vpc_id, "The interface endpoints", child)
         buckets = aws.ec2.get_managed_prefix_list_output(name=f"com.amazonaws.{args.region}.s3")
         rules = [
-            open_ingress(f"{name}-endpoints", endpoints.id, HTTPS, "Tasks", child, source=callers.id),
-            open_egress(f"{name}-apis", callers.id, HTTPS, "AWS APIs by endpoint", child, target=endpoints.id),
-            open_egress(f"{name}-s3", callers.id, HTTPS, "Image layers in S3", child, prefix_list=buckets.id),
+            open_ingress(
+                f"{name}-endpoints", endpoints.id, HTTPS, "Tasks", child, source=callers.id
+            ),
+            open_egress(
+                f"{name}-apis",
+                callers.id,
+                HTTPS,
+                "AWS APIs by endpoint",
+                child,
+                target=endpoints.id,
+            ),
+            open_egress(
+                f"{name}-s3", callers.id, HTTPS, "Image layers in S3", child, prefix_list=buckets.id
+            ),
         ]
         made = [
             aws.ec2.VpcEndpoint(

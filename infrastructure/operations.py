@@ -33,7 +33,9 @@ class OperationsArgs:
 class Operations(pulumi.ComponentResource):
     """Output: `notices_arn`, the topic that every alarm and the budget write to."""
 
-    def __init__(self, name: str, args: OperationsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: OperationsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Operations", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         topic = aws.sns.Topic(name, kms_master_key_id=args.key_arn, opts=child)
@@ -45,7 +47,9 @@ class Operations(pulumi.ComponentResource):
                     {
                         "Sid": "Write",
                         "Effect": "Allow",
-                        "Principal": {"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]},
+                        "Principal": {
+                            "Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]
+                        },
                         "Action": "sns:Publish",
                         "Resource": topic.arn,
                         "Condition": {"StringEquals": {"aws:SourceAccount": args.account_id}},
@@ -55,7 +59,9 @@ class Operations(pulumi.ComponentResource):
             opts=child,
         )
         if args.notices_email:
-            aws.sns.TopicSubscription(name, topic=topic.arn, protocol="email", endpoint=args.notices_email, opts=child)
+            aws.sns.TopicSubscription(
+                name, topic=topic.arn, protocol="email", endpoint=args.notices_email, opts=child
+            )
         aws.budgets.Budget(
             name,
             budget_type="COST",
@@ -63,7 +69,9 @@ class Operations(pulumi.ComponentResource):
             limit_amount=str(args.budget_usd),
             limit_unit="USD",
             cost_filters=[
-                aws.budgets.BudgetCostFilterArgs(name="TagKeyValue", values=[f"user:Environment${args.environment}"])
+                aws.budgets.BudgetCostFilterArgs(
+                    name="TagKeyValue", values=[f"user:Environment${args.environment}"]
+                )
             ],
             notifications=[
                 aws.budgets.BudgetNotificationArgs(
@@ -104,7 +112,12 @@ def dashboard(
             for label, service in by_service
         ]
         widgets = [
-            widget("Requests", [["AWS/ApplicationELB", "RequestCount", "LoadBalancer", balancer]], region, "Sum"),
+            widget(
+                "Requests",
+                [["AWS/ApplicationELB", "RequestCount", "LoadBalancer", balancer]],
+                region,
+                "Sum",
+            ),
             widget(
                 "Errors",
                 [
@@ -115,14 +128,33 @@ def dashboard(
                 "Sum",
             ),
             widget(
-                "Latency, p99", [["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", balancer]], region, "p99"
+                "Latency, p99",
+                [["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", balancer]],
+                region,
+                "p99",
             ),
-            widget("CPU", [[line[0], "CPUUtilization", *line[1:]] for line in use], region, "Average"),
-            widget("Memory", [[line[0], "MemoryUtilization", *line[1:]] for line in use], region, "Average"),
+            widget(
+                "CPU", [[line[0], "CPUUtilization", *line[1:]] for line in use], region, "Average"
+            ),
+            widget(
+                "Memory",
+                [[line[0], "MemoryUtilization", *line[1:]] for line in use],
+                region,
+                "Average",
+            ),
             widget(
                 "Consumer lag",
                 [
-                    ["AWS/Kafka", "SumOffsetLag", "Cluster Name", stream, "Consumer Group", group, "Topic", topic]
+                    [
+                        "AWS/Kafka",
+                        "SumOffsetLag",
+                        "Cluster Name",
+                        stream,
+                        "Consumer Group",
+                        group,
+                        "Topic",
+                        topic,
+                    ]
                     for group, topic in consumers
                 ],
                 region,
@@ -133,10 +165,23 @@ def dashboard(
             each |= {"x": 12 * (index % 2), "y": 6 * (index // 2), "width": 12, "height": 6}
         return json.dumps({"widgets": widgets}, sort_keys=True)
 
-    parts = [platform.cluster_name, platform.stream_name, platform.balancer_suffix, *(services[each] for each in names)]
-    aws.cloudwatch.Dashboard(name, dashboard_name=name, dashboard_body=pulumi.Output.all(*parts).apply(body), opts=opts)
+    parts = [
+        platform.cluster_name,
+        platform.stream_name,
+        platform.balancer_suffix,
+        *(services[each] for each in names),
+    ]
+    aws.cloudwatch.Dashboard(
+        name, dashboard_name=name, dashboard_body=pulumi.Output.all(*parts).apply(body), opts=opts
+    )
 
 
 def widget(title: str, metrics: list[Any], region: str, statistic: str) -> dict[str, Any]:
-    properties = {"title": title, "metrics": metrics, "region": region, "stat": statistic, "period": 60}
+    properties = {
+        "title": title,
+        "metrics": metrics,
+        "region": region,
+        "stat": statistic,
+        "period": 60,
+    }
     return {"type": "metric", "properties": {**properties, "view": "timeSeries"}}

@@ -68,7 +68,9 @@ class PlatformRef:
 
     def __init__(self, base: str) -> None:
         # In the same organization and project, whoever runs it.
-        reference = pulumi.StackReference(f"{pulumi.get_organization()}/{pulumi.get_project()}/{base}")
+        reference = pulumi.StackReference(
+            f"{pulumi.get_organization()}/{pulumi.get_project()}/{base}"
+        )
         self.reference = reference
         platform = reference.require_output("platform")
 
@@ -77,7 +79,9 @@ class PlatformRef:
                 return {database: platform.apply(pick(name, database)) for database in DATABASES}
             return platform.apply(pick(name))
 
-        self.outputs = PlatformOutputs(**{field.name: read(field.name) for field in fields(PlatformOutputs)})
+        self.outputs = PlatformOutputs(
+            **{field.name: read(field.name) for field in fields(PlatformOutputs)}
+        )
         self.images: pulumi.Output[dict[str, dict[str, str]]] = reference.require_output("images")
 
     async def sources(self) -> dict[str, str]:

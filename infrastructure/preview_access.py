@@ -54,8 +54,14 @@ def state(reach: PreviewReach) -> list[Statement]:
     return [
         allow(["s3:ListBucket", "s3:GetBucketLocation"], bucket),
         allow(["s3:GetObject"], pulumi.Output.concat(bucket, "/.pulumi/*")),
-        allow(["s3:PutObject", "s3:DeleteObject"], pulumi.Output.concat(bucket, f"/.pulumi/*/{PROJECT}/pr-*")),
-        allow(["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"], reach.state_key_arn),
+        allow(
+            ["s3:PutObject", "s3:DeleteObject"],
+            pulumi.Output.concat(bucket, f"/.pulumi/*/{PROJECT}/pr-*"),
+        ),
+        allow(
+            ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
+            reach.state_key_arn,
+        ),
     ]
 
 
@@ -88,13 +94,17 @@ def things(reach: PreviewReach) -> list[Statement]:
         "secretsmanager:GetResourcePolicy",
         "secretsmanager:TagResource",
     ]
-    through_secrets = {"StringEquals": {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}}
+    through_secrets = {
+        "StringEquals": {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}
+    }
     return [
         allow(actions, own),
         allow(PULL, arn(reach, "ecr", f"repository/{PROJECT}/*")),
         allow(["kms:Decrypt", "kms:GenerateDataKey"], reach.data_key_arn, through_secrets),
         allow(["kafka:ListTopics", "kafka:Describe*", "kafka-cluster:Connect"], reach.stream_arn),
-        allow(["servicediscovery:CreateHttpNamespace", "servicediscovery:TagResource"], "*", TAGGED),
+        allow(
+            ["servicediscovery:CreateHttpNamespace", "servicediscovery:TagResource"], "*", TAGGED
+        ),
         allow(["servicediscovery:DeleteNamespace"], "*", OURS),
     ]
 
@@ -111,11 +121,18 @@ def doors(reach: PreviewReach) -> list[Statement]:
         allow(["elasticloadbalancing:CreateRule"], listener, ASKED),
         allow(["elasticloadbalancing:CreateTargetGroup"], targets, ASKED),
         allow(["elasticloadbalancing:AddTags"], [entries, targets], TAGGED),
-        allow(["elasticloadbalancing:Delete*", "elasticloadbalancing:Modify*"], [entries, targets], OURS),
+        allow(
+            ["elasticloadbalancing:Delete*", "elasticloadbalancing:Modify*"],
+            [entries, targets],
+            OURS,
+        ),
         allow(["ec2:CreateSecurityGroup"], group, ASKED),
         allow(["ec2:*SecurityGroup*"], group, OURS),
         # In whatever network; of a group that is ours: the rule itself has no tag when it is asked for.
-        allow(["ec2:CreateSecurityGroup", "ec2:*SecurityGroup*es*"], [arn(reach, "ec2", "vpc/*"), rule]),
+        allow(
+            ["ec2:CreateSecurityGroup", "ec2:*SecurityGroup*es*"],
+            [arn(reach, "ec2", "vpc/*"), rule],
+        ),
         allow(["ec2:CreateTags"], [group, rule], made),
     ]
 
@@ -128,7 +145,11 @@ def roles(reach: PreviewReach) -> list[Statement]:
         allow(["iam:CreateRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"], path, bounded),
         allow(["iam:DeleteRole", "iam:Get*", "iam:List*", "iam:TagRole"], path),
         passed(path, "ecs-tasks.amazonaws.com"),
-        *([passed(reach.connect_role_arn, "ecs.amazonaws.com")] if reach.connect_role_arn is not None else []),
+        *(
+            [passed(reach.connect_role_arn, "ecs.amazonaws.com")]
+            if reach.connect_role_arn is not None
+            else []
+        ),
     ]
 
 

@@ -17,7 +17,11 @@ class PreviewState(pulumi.ComponentResource):
     """Outputs: `bucket_arn`, `key_arn`. The names are what `infrastructure.preview.settings` expects by default."""
 
     def __init__(
-        self, name: str, bucket_name: pulumi.Input[str], key_alias: str, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        bucket_name: pulumi.Input[str],
+        key_alias: str,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("patient:infrastructure:PreviewState", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
@@ -32,7 +36,9 @@ class PreviewState(pulumi.ComponentResource):
         bucket = aws.s3.Bucket(name, bucket=bucket_name, force_destroy=True, opts=child)
         inner = pulumi.ResourceOptions(parent=bucket)
         # The current ones stay, however old.
-        expiration = aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(expired_object_delete_marker=True)
+        expiration = aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(
+            expired_object_delete_marker=True
+        )
         lifecycle = expiry_rule("forget", expiration, NONCURRENT_DAYS)
         close_bucket(name, bucket, encryption_rule("aws:kms", key.arn), lifecycle, inner)
         aws.s3.BucketPolicy(

@@ -6,7 +6,14 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.app import App, AppArgs
-from infrastructure.config import PROJECT, STACK_TAG, EnvironmentStack, PreviewStack, Stack, parse_stack
+from infrastructure.config import (
+    PROJECT,
+    STACK_TAG,
+    EnvironmentStack,
+    PreviewStack,
+    Stack,
+    parse_stack,
+)
 from infrastructure.foundation import Platform, PlatformArgs
 from infrastructure.github import open_to_github
 from infrastructure.images import BuildArgs, Images, ImageSet, taken_over
@@ -44,9 +51,15 @@ def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) ->
     else:
         urls = platform.outputs.repository_urls
         images = Images("images", IMAGES, BuildArgs(urls, urls, True), opts).set
-    app = App("app", AppArgs(stack, platform.outputs, images, platform.bounds, platform.masters), opts)
+    app = App(
+        "app", AppArgs(stack, platform.outputs, images, platform.bounds, platform.masters), opts
+    )
     boundaries = [platform.bounds.boundary_arn, platform.platform_bounds.boundary_arn]
-    roles = open_to_github(config.github, stack, platform.outputs, boundaries, opts) if config.github else {}
+    roles = (
+        open_to_github(config.github, stack, platform.outputs, boundaries, opts)
+        if config.github
+        else {}
+    )
     return {
         "url": app.url,
         "services": app.running,
@@ -90,4 +103,9 @@ async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> d
 
 def tags(stack: Stack) -> dict[str, str]:
     """On every resource: what a budget, a bill and a sweep go by."""
-    return {"Project": PROJECT, "Environment": stack.name, "Kind": stack.kind, STACK_TAG: stack.name}
+    return {
+        "Project": PROJECT,
+        "Environment": stack.name,
+        "Kind": stack.kind,
+        STACK_TAG: stack.name,
+    }

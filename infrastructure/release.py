@@ -10,7 +10,13 @@ import pulumi_aws as aws
 
 from apps.catalogue import DATABASES
 from infrastructure import limits
-from infrastructure.access import Reach, database_statements, execution_statements, repository_arn, unwrap
+from infrastructure.access import (
+    Reach,
+    database_statements,
+    execution_statements,
+    repository_arn,
+    unwrap,
+)
 from infrastructure.boundary import Place, once
 from infrastructure.container import container, task_definition
 from infrastructure.databases import MASTER
@@ -47,7 +53,9 @@ class TaskArgs:
 class ReleaseTask(pulumi.ComponentResource):
     """Outputs: `arn` of the definition, `family`, `roles` that the runner hands over."""
 
-    def __init__(self, name: str, args: TaskArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: TaskArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:ReleaseTask", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         limits.check_fargate_size(CPU, MEMORY_MIB)
@@ -67,7 +75,11 @@ class ReleaseTask(pulumi.ComponentResource):
             args.bounds,
         )
         task = role_of_service(
-            f"{name}-task", "ecs-tasks.amazonaws.com", {"work": release_statements(args)}, child, args.bounds
+            f"{name}-task",
+            "ecs-tasks.amazonaws.com",
+            {"work": release_statements(args)},
+            child,
+            args.bounds,
         )
         self.roles = [execution, task]
         self.family = f"{args.stack}-release"
@@ -103,7 +115,9 @@ def release_environment(args: TaskArgs) -> dict[str, Text]:
         values["RUNTIME_CONNECTIONS"] = str(args.connections)
     for database in DATABASES:
         values[f"{database.upper()}_DATABASE_HOST"] = args.platform.database_addresses[database]
-    values |= {f"{database.upper()}_MASTER_SECRET_ARN": arn for database, arn in args.masters.items()}
+    values |= {
+        f"{database.upper()}_MASTER_SECRET_ARN": arn for database, arn in args.masters.items()
+    }
     values |= {f"{secret}_ARN": arn for secret, arn in args.secrets.items()}
     return values
 
@@ -132,7 +146,9 @@ def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
                 "Sid": "AdministerByToken",
                 "Effect": "Allow",
                 "Action": "rds-db:connect",
-                "Resource": Place(args.reach.region, args.reach.account_id).users(args.reach.resource_ids, MASTER),
+                "Resource": Place(args.reach.region, args.reach.account_id).users(
+                    args.reach.resource_ids, MASTER
+                ),
             },
         ]
     return statements
@@ -157,7 +173,9 @@ class RunnerArgs:
 class Runner(pulumi.ComponentResource):
     """Output: `function_name`, known once everything that the function needs is there."""
 
-    def __init__(self, name: str, args: RunnerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: RunnerArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Runner", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         log = aws.cloudwatch.LogGroup(
@@ -169,7 +187,9 @@ class Runner(pulumi.ComponentResource):
         )
         # Lambda names no account when it takes a role on.
         bounds = replace(args.bounds, account_id=None)
-        role = role_of_service(name, "lambda.amazonaws.com", {"run": runner_statements(args, log.arn)}, child, bounds)
+        role = role_of_service(
+            name, "lambda.amazonaws.com", {"run": runner_statements(args, log.arn)}, child, bounds
+        )
         platform = args.platform
         self.function = aws.lambda_.Function(
             name,
@@ -186,12 +206,16 @@ class Runner(pulumi.ComponentResource):
                     "CLUSTER": platform.cluster_arn,
                     "DEFINITION": args.definition_arn,
                     "LOG_GROUP": args.release_log_name,
-                    "GROUPS": pulumi.Output.concat(platform.database_admin_group_id, ",", platform.apis_group_id),
+                    "GROUPS": pulumi.Output.concat(
+                        platform.database_admin_group_id, ",", platform.apis_group_id
+                    ),
                     "MODE": args.mode,
                     "SUBNETS": platform.private_subnet_ids.apply(",".join),
                 }
             ),
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[log, *role.policies])),
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(depends_on=[log, *role.policies])
+            ),
         )
         self.function_name = self.function.name
         self.register_outputs({"function_name": self.function_name})
@@ -202,7 +226,9 @@ def runner_statements(args: RunnerArgs, log_arn: Text) -> list[dict[str, Any]]:
     in_cluster = {"ArnEquals": {"ecs:cluster": platform.cluster_arn}}
 
     def ours(kind: str, rest: Text) -> pulumi.Output[str]:
-        return pulumi.Output.concat(f"arn:aws:ecs:{args.region}:", platform.account_id, f":{kind}/", rest)
+        return pulumi.Output.concat(
+            f"arn:aws:ecs:{args.region}:", platform.account_id, f":{kind}/", rest
+        )
 
     return [
         {
@@ -237,7 +263,9 @@ def runner_statements(args: RunnerArgs, log_arn: Text) -> list[dict[str, Any]]:
             "Effect": "Allow",
             "Action": "logs:FilterLogEvents",
             "Resource": pulumi.Output.concat(
-                f"arn:aws:logs:{args.region}:", platform.account_id, f":log-group:{args.release_log_name}:*"
+                f"arn:aws:logs:{args.region}:",
+                platform.account_id,
+                f":log-group:{args.release_log_name}:*",
             ),
         },
     ]

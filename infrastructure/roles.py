@@ -27,7 +27,9 @@ class Role:
     @property
     def ready_arn(self) -> pulumi.Output[str]:
         """Known once the policies stand: for what cannot be told to wait, as another stack's reader."""
-        return pulumi.Output.all(self.arn, *(policy.id for policy in self.policies)).apply(lambda made: str(made[0]))
+        return pulumi.Output.all(self.arn, *(policy.id for policy in self.policies)).apply(
+            lambda made: str(made[0])
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ class Bounds:
 
 def document(statements: pulumi.Input[Sequence[Statement]]) -> pulumi.Output[str]:
     """A policy's JSON. What the statements name may be outputs."""
-    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True)
+    return pulumi.Output.json_dumps(
+        {"Version": "2012-10-17", "Statement": statements}, sort_keys=True
+    )
 
 
 def role_of_service(
@@ -57,7 +61,11 @@ def role_of_service(
     managed: Sequence[str] = (),
 ) -> Role:
     """`managed`: names of AWS's own policies, below `arn:aws:iam::aws:policy/`."""
-    trust: dict[str, Any] = {"Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole"}
+    trust: dict[str, Any] = {
+        "Effect": "Allow",
+        "Principal": {"Service": principal},
+        "Action": "sts:AssumeRole",
+    }
     if bounds.account_id is not None:
         trust["Condition"] = {"StringEquals": {"aws:SourceAccount": bounds.account_id}}
     role = aws.iam.Role(

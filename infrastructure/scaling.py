@@ -50,7 +50,9 @@ def scale(
                 "namespace": "AWS/Kafka",
                 "metric_name": "SumOffsetLag",
                 "statistic": "Maximum",
-                "dimensions": [{"name": key, "value": value} for key, value in sorted(dimensions.items())],
+                "dimensions": [
+                    {"name": key, "value": value} for key, value in sorted(dimensions.items())
+                ],
             }
         }
         track(f"{name}-lag", target, LAG_EVENTS, opts, lag)
@@ -73,7 +75,11 @@ def predefined(metric: str, label: pulumi.Output[str] | None = None) -> dict[str
 
 
 def track(
-    name: str, target: aws.appautoscaling.Target, value: float, opts: pulumi.ResourceOptions, metric: dict[str, Any]
+    name: str,
+    target: aws.appautoscaling.Target,
+    value: float,
+    opts: pulumi.ResourceOptions,
+    metric: dict[str, Any],
 ) -> None:
     configuration: Any = {
         "target_value": value,

@@ -97,18 +97,24 @@ class EcsService(pulumi.ComponentResource):
             # The provider changes capacity providers no other way; it makes no deployment by itself.
             force_new_deployment=True,
             network_configuration=aws.ecs.ServiceNetworkConfigurationArgs(
-                subnets=args.platform.private_subnet_ids, security_groups=list(args.groups), assign_public_ip=False
+                subnets=args.platform.private_subnet_ids,
+                security_groups=list(args.groups),
+                assign_public_ip=False,
             ),
             load_balancers=[
                 aws.ecs.ServiceLoadBalancerArgs(
-                    target_group_arn=target.arn, container_name=entry.name, container_port=entry.port
+                    target_group_arn=target.arn,
+                    container_name=entry.name,
+                    container_port=entry.port,
                 )
             ]
             if target
             else None,
             health_check_grace_period_seconds=GRACE_SECONDS if target else None,
             service_connect_configuration=self.connect(args, log),
-            deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=True),
+            deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(
+                enable=True, rollback=True
+            ),
             deployment_minimum_healthy_percent=100,
             deployment_maximum_percent=200,
             availability_zone_rebalancing="ENABLED",
@@ -120,7 +126,9 @@ class EcsService(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 self.child,
                 # How many run is autoscaling's to say.
-                pulumi.ResourceOptions(ignore_changes=["desiredCount"], depends_on=[*after, *doors, *self.policies]),
+                pulumi.ResourceOptions(
+                    ignore_changes=["desiredCount"], depends_on=[*after, *doors, *self.policies]
+                ),
             ),
         )
         self.service_name = service.name
@@ -131,13 +139,19 @@ class EcsService(pulumi.ComponentResource):
             watch_service(name, args, service, suffix, self.child)
         self.register_outputs({"service_name": self.service_name, "definition": self.definition})
 
-    def define(self, name: str, args: ServiceArgs, log: aws.cloudwatch.LogGroup) -> aws.ecs.TaskDefinition:
+    def define(
+        self, name: str, args: ServiceArgs, log: aws.cloudwatch.LogGroup
+    ) -> aws.ecs.TaskDefinition:
         entry = args.entry
         repository = repository_arn(args.image)
         execution = role_of_service(
             f"{name}-execution",
             "ecs-tasks.amazonaws.com",
-            {"start": execution_statements(args.reach, repository, log.arn, list(args.secrets.values()))},
+            {
+                "start": execution_statements(
+                    args.reach, repository, log.arn, list(args.secrets.values())
+                )
+            },
             self.child,
             args.bounds,
         )
@@ -170,7 +184,9 @@ class EcsService(pulumi.ComponentResource):
             self.child,
         )
 
-    def open_door(self, name: str, args: ServiceArgs) -> tuple[aws.lb.TargetGroup | None, list[pulumi.Resource]]:
+    def open_door(
+        self, name: str, args: ServiceArgs
+    ) -> tuple[aws.lb.TargetGroup | None, list[pulumi.Resource]]:
         if args.door is None:
             return None, []
         limits.check_priority(args.door.priority)
@@ -218,7 +234,9 @@ class EcsService(pulumi.ComponentResource):
             port_name=entry.name,
             discovery_name=entry.name,
             client_alias=[
-                aws.ecs.ServiceServiceConnectConfigurationServiceClientAliasArgs(dns_name=entry.name, port=entry.port)
+                aws.ecs.ServiceServiceConnectConfigurationServiceClientAliasArgs(
+                    dns_name=entry.name, port=entry.port
+                )
             ],
             tls=proxy_tls(args.platform),
             # By themselves proxies cut a call off after 15 seconds, while the service may still commit it.
@@ -257,4 +275,6 @@ def proxy_tls(platform: PlatformOutputs) -> Any:
             "role_arn": role,
         }
 
-    return pulumi.Output.all(platform.authority_arn, platform.key_arn, platform.connect_role_arn).apply(choose)
+    return pulumi.Output.all(
+        platform.authority_arn, platform.key_arn, platform.connect_role_arn
+    ).apply(choose)

@@ -55,7 +55,9 @@ def read_running(outputs: Mapping[str, Any]) -> Running:
         definitions = {each["name"]: each["definition"] for each in services}
         return Running(outputs["url"], arn, arn.split(":")[3], definitions)
     except (KeyError, IndexError, AttributeError) as error:
-        raise Broken(f"the stack's outputs lack {error}: bring it up with this version first") from error
+        raise Broken(
+            f"the stack's outputs lack {error}: bring it up with this version first"
+        ) from error
 
 
 def check_services(ecs: Any, running: Running) -> None:
@@ -63,7 +65,11 @@ def check_services(ecs: Any, running: Running) -> None:
     found = ecs.describe_services(cluster=running.cluster, services=sorted(running.definitions))
     if found["failures"]:
         raise Broken(f"not there: {', '.join(each['arn'] for each in found['failures'])}")
-    waits = [wait for each in found["services"] for wait in look(each, running.definitions[each["serviceName"]])]
+    waits = [
+        wait
+        for each in found["services"]
+        for wait in look(each, running.definitions[each["serviceName"]])
+    ]
     if waits:
         raise NotYet("; ".join(waits))
 
@@ -75,11 +81,15 @@ def look(service: Mapping[str, Any], wanted: str) -> list[str]:
         return [f"{name} has no deployment"]
     if primary["taskDefinition"] != wanted:
         runs = primary["taskDefinition"]
-        raise Broken(f"{name} runs {runs}, not {wanted}: the deployment was taken back (pulumi up --refresh)")
+        raise Broken(
+            f"{name} runs {runs}, not {wanted}: the deployment was taken back (pulumi up --refresh)"
+        )
     if primary["rolloutState"] == "FAILED":
         raise Broken(f"{name}: {primary.get('rolloutStateReason', 'its deployment failed')}")
     if primary["rolloutState"] != "COMPLETED" or service["runningCount"] < service["desiredCount"]:
-        return [f"{name}: {primary['rolloutState']}, {service['runningCount']} of {service['desiredCount']} run"]
+        return [
+            f"{name}: {primary['rolloutState']}, {service['runningCount']} of {service['desiredCount']} run"
+        ]
     return []
 
 
@@ -113,7 +123,9 @@ def read_issuer(body: bytes) -> str:
 
 
 def wait_for(
-    check: Callable[[], None], limit_seconds: float = LIMIT_SECONDS, pause_seconds: float = PAUSE_SECONDS
+    check: Callable[[], None],
+    limit_seconds: float = LIMIT_SECONDS,
+    pause_seconds: float = PAUSE_SECONDS,
 ) -> None:
     """Until it holds. Raises Broken, at the end of the time too, with what was last seen."""
     end = time.monotonic() + limit_seconds

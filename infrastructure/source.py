@@ -22,7 +22,14 @@ def parts(service: str) -> tuple[str, ...]:
     """The paths, relative to the repository, that make the image of `service`."""
     if service not in IMAGES:
         raise ValueError(f"{service} has no image")
-    own = ("apps/Dockerfile", "apps/__init__.py", "apps/catalogue.py", "apps/kit", f"apps/{service}", "protos")
+    own = (
+        "apps/Dockerfile",
+        "apps/__init__.py",
+        "apps/catalogue.py",
+        "apps/kit",
+        f"apps/{service}",
+        "protos",
+    )
     return (*own, *RELEASE_FOLDERS) if service == RELEASE else own
 
 

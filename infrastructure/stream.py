@@ -32,15 +32,21 @@ class StreamArgs:
 class Stream(pulumi.ComponentResource):
     """Outputs: `bootstrap_brokers`, `cluster_arn`, and `client_group_id`: what carries it reaches the brokers."""
 
-    def __init__(self, name: str, args: StreamArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: StreamArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("patient:infrastructure:Stream", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         brokers = group(f"{name}-brokers", args.vpc_id, "The brokers", child)
         clients = group(f"{name}-client", args.vpc_id, "Carried by who produces or consumes", child)
         ways = connect(name, clients.id, brokers.id, PORT, "Kafka by IAM over TLS", child)
         # The brokers replicate among themselves over every port that MSK chooses.
-        open_ingress(f"{name}-among", brokers.id, None, "Brokers among themselves", child, source=brokers.id)
-        open_egress(f"{name}-among", brokers.id, None, "Brokers among themselves", child, target=brokers.id)
+        open_ingress(
+            f"{name}-among", brokers.id, None, "Brokers among themselves", child, source=brokers.id
+        )
+        open_egress(
+            f"{name}-among", brokers.id, None, "Brokers among themselves", child, target=brokers.id
+        )
         logs = aws.cloudwatch.LogGroup(
             name,
             name=args.log_group_name,

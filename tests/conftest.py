@@ -53,7 +53,10 @@ def kafka() -> Iterator[str]:
     from infrastructure.local.jars import resolve_jars
     from infrastructure.local.kafka import create_topics, open_kafka
 
-    with throwaway() as directory, open_kafka(directory, resolve_jars(ROOT / ".local" / "maven")) as opened:
+    with (
+        throwaway() as directory,
+        open_kafka(directory, resolve_jars(ROOT / ".local" / "maven")) as opened,
+    ):
         opened.wait()
         create_topics(opened.bootstrap_servers, TOPICS.values())
         yield opened.bootstrap_servers

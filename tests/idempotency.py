@@ -17,7 +17,9 @@ def in_flight(database_url: str, *identity: str) -> Iterator[None]:
 
     async def hold() -> None:
         connection = await asyncpg.connect(database_url)
-        await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", "\x1f".join(identity))
+        await connection.execute(
+            "SELECT pg_advisory_lock(hashtextextended($1, 0))", "\x1f".join(identity)
+        )
         held.set()
         await asyncio.to_thread(let_go.wait)
         await connection.close()

@@ -36,7 +36,9 @@ SUITES = {
         Suite("images", tools=("buildah",)),
         # Journeys first: they count what travels, and the others make more of it.
         Suite("system", needs_platform=True),
-        Suite("browser", needs_platform=True, tools=("chromium", "chromium-browser", "google-chrome")),
+        Suite(
+            "browser", needs_platform=True, tools=("chromium", "chromium-browser", "google-chrome")
+        ),
         Suite("integration", needs_platform=True, workers=2),
     )
 }
@@ -49,20 +51,28 @@ def main(arguments: list[str]) -> int:
     one_run = bool(named) and all(name in SUITES for name in named)
     chosen = [SUITES[name] for name in named] if one_run else list(SUITES.values())
     arguments = arguments[1:] if one_run else arguments
-    left_out = [suite for suite in chosen if suite.tools and not any(map(shutil.which, suite.tools))]
-    told = "left out " + ", ".join(f"{suite.name} (there is no {suite.tools[0]})" for suite in left_out)
+    left_out = [
+        suite for suite in chosen if suite.tools and not any(map(shutil.which, suite.tools))
+    ]
+    told = "left out " + ", ".join(
+        f"{suite.name} (there is no {suite.tools[0]})" for suite in left_out
+    )
     if any(suite.in_ci for suite in left_out) and os.environ.get("CI") == "true":
         print(f"scripts/test: {told}: install it, as .ci/run does", file=sys.stderr)
         return 1
     suites = [suite for suite in chosen if suite not in left_out]
     if arguments and not one_run:
         # A platform is not started for nothing.
-        suites = [suite for suite in suites if not suite.needs_platform or has_tests(suite, arguments)]
+        suites = [
+            suite for suite in suites if not suite.needs_platform or has_tests(suite, arguments)
+        ]
     inside = "PLATFORM_URL" in os.environ
     outer = [suite for suite in suites if inside or not suite.needs_platform]
     failed = [suite.name for suite in outer if not passes(suite, arguments)]
     inner = ",".join(suite.name for suite in suites if suite not in outer)
-    if inner and run([str(ROOT / "scripts/up"), "--run", sys.executable, __file__, inner, *arguments]):
+    if inner and run(
+        [str(ROOT / "scripts/up"), "--run", sys.executable, __file__, inner, *arguments]
+    ):
         failed.append(inner)
     if left_out:
         print(f"scripts/test: {told}")
@@ -78,7 +88,10 @@ def passes(suite: Suite, arguments: list[str]) -> bool:
 
 
 def has_tests(suite: Suite, arguments: list[str]) -> bool:
-    return run([*pytest(suite), "--collect-only", "-q", *arguments], stdout=subprocess.DEVNULL) != NO_TESTS
+    return (
+        run([*pytest(suite), "--collect-only", "-q", *arguments], stdout=subprocess.DEVNULL)
+        != NO_TESTS
+    )
 
 
 def pytest(suite: Suite) -> list[str]:

@@ -19,7 +19,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def rebuild_figures(settings: Settings) -> None:
-    async with open_database(settings.database) as database, open_producer(settings.broker) as producer:
+    async with (
+        open_database(settings.database) as database,
+        open_producer(settings.broker) as producer,
+    ):
         count = await rebuild(settings, database, producer)
     print(f"read {count} events; the figures are new")
 

@@ -15,7 +15,7 @@ from apps.analytics.routes import analytics_routes
 from apps.analytics.settings import Settings
 from apps.kit.broker import Producer, open_producer
 from apps.kit.database import Database, open_database
-from apps.kit.tokens import open_verifier
+from apps.kit.token_verifier import open_verifier
 from apps.kit.web import Readiness, create_web_app, health_routes
 
 

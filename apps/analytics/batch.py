@@ -56,7 +56,9 @@ class Batch:
     unreadable: Sequence[tuple[Record, DeadLetter]]
 
 
-def read_batch(topic: str, begins: Mapping[int, int], records: Sequence[Record], refused: str = "") -> Batch:
+def read_batch(
+    topic: str, begins: Mapping[int, int], records: Sequence[Record], refused: str = ""
+) -> Batch:
     """`records`: of one partition in their order. With `refused`, a reason, none of them is read."""
     ends = dict(begins)
     events: list[Event] = []
@@ -68,11 +70,15 @@ def read_batch(topic: str, begins: Mapping[int, int], records: Sequence[Record],
                 raise Unreadable(refused)
             events.append(parse_event(record.value))
         except Unreadable as error:
-            unreadable.append((record, DeadLetter(topic, record.partition, record.offset, error.reason)))
+            unreadable.append(
+                (record, DeadLetter(topic, record.partition, record.offset, error.reason))
+            )
     return Batch(topic, begins, ends, events, unreadable)
 
 
-async def apply_batch(connection: Connection, batch: Batch, publisher: Publisher, dead_letter_topic: str) -> None:
+async def apply_batch(
+    connection: Connection, batch: Batch, publisher: Publisher, dead_letter_topic: str
+) -> None:
     """Inside one transaction; raises Overtaken, and Unavailable where a dead letter cannot be sent."""
     # First, so that of two with the same partition the second waits here, and then goes without effect.
     for partition in sorted(batch.ends):
@@ -84,26 +90,38 @@ async def apply_batch(connection: Connection, batch: Batch, publisher: Publisher
         events.setdefault(event.event_id, event)
     if events:
         fresh = await insert_events(connection, list(events))
-        await apply_changes(connection, changes_of(event for event in events.values() if event.event_id in fresh))
+        await apply_changes(
+            connection, changes_of(event for event in events.values() if event.event_id in fresh)
+        )
     if batch.unreadable:
         await _bury(connection, batch, publisher, dead_letter_topic)
 
 
-async def _bury(connection: Connection, batch: Batch, publisher: Publisher, dead_letter_topic: str) -> None:
+async def _bury(
+    connection: Connection, batch: Batch, publisher: Publisher, dead_letter_topic: str
+) -> None:
     letters = [letter for _, letter in batch.unreadable]
     # Those of an earlier reading, before a rebuild, lie there already.
     known = await select_known_dead_letters(connection, letters)
     new = [
-        (record, letter) for record, letter in batch.unreadable if (letter.partition, letter.record_offset) not in known
+        (record, letter)
+        for record, letter in batch.unreadable
+        if (letter.partition, letter.record_offset) not in known
     ]
     if not new:
         return
-    await publisher.publish([dead_letter_message(record, letter, dead_letter_topic) for record, letter in new])
+    await publisher.publish(
+        [dead_letter_message(record, letter, dead_letter_topic) for record, letter in new]
+    )
     await insert_dead_letters(connection, [letter for _, letter in new])
     for _, letter in new:
         log.warning(
             "event sent to the dead letters",
-            extra={"partition": letter.partition, "offset": letter.record_offset, "reason": letter.reason},
+            extra={
+                "partition": letter.partition,
+                "offset": letter.record_offset,
+                "reason": letter.reason,
+            },
         )
 
 

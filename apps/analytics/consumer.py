@@ -17,7 +17,12 @@ from aiokafka.errors import KafkaError
 
 from apps.analytics.batch import Overtaken, Publisher, Record, apply_batch, read_batch
 from apps.analytics.settings import Settings
-from apps.analytics.storage import CLEAN_BATCH_ROWS, delete_old_events, ensure_offsets, select_offsets
+from apps.analytics.storage import (
+    CLEAN_BATCH_ROWS,
+    delete_old_events,
+    ensure_offsets,
+    select_offsets,
+)
 from apps.kit.broker import open_consumer
 from apps.kit.database import Database
 from apps.kit.errors import Unavailable
@@ -68,13 +73,17 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def _read(self) -> None:
         settings = self._settings
-        async with open_consumer(settings.broker, settings.topic, settings.consumer_group, self) as client:
+        async with open_consumer(
+            settings.broker, settings.topic, settings.consumer_group, self
+        ) as client:
             self._client = client
             try:
                 told_at = time.monotonic()
                 while True:
                     await self._place(client, client.assignment())
-                    found = await client.getmany(timeout_ms=POLL_MILLISECONDS, max_records=MAX_BATCH_RECORDS)
+                    found = await client.getmany(
+                        timeout_ms=POLL_MILLISECONDS, max_records=MAX_BATCH_RECORDS
+                    )
                     await self._take([record for records in found.values() for record in records])
                     if time.monotonic() - told_at >= TELL_PERIOD_SECONDS:
                         await self._tell(client)
@@ -98,7 +107,9 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         if not new:
             return
         async with self._database.transaction() as connection:
-            await ensure_offsets(connection, self._settings.topic, [partition.partition for partition in new])
+            await ensure_offsets(
+                connection, self._settings.topic, [partition.partition for partition in new]
+            )
             offsets = await select_offsets(connection, self._settings.topic)
         for partition in new:
             with suppress(KafkaError):  # taken away meanwhile
@@ -107,7 +118,11 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def _tell(self, client: AIOKafkaConsumer) -> None:
         """Commits to Kafka how far it read: for its tools and MSK's lag metric, and read by nobody here."""
-        offsets = {at: self._positions[at.partition] for at in client.assignment() if at.partition in self._positions}
+        offsets = {
+            at: self._positions[at.partition]
+            for at in client.assignment()
+            if at.partition in self._positions
+        }
         if offsets:
             with suppress(KafkaError, TimeoutError):
                 async with asyncio.timeout(TELL_TIMEOUT_SECONDS):
@@ -133,7 +148,9 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         batch = read_batch(self._settings.topic, begins, records, refused)
         try:
             async with self._database.transaction() as connection:
-                await apply_batch(connection, batch, self._publisher, self._settings.dead_letter_topic)
+                await apply_batch(
+                    connection, batch, self._publisher, self._settings.dead_letter_topic
+                )
         except Overtaken:
             log.info("another reader went on; going to its offsets")
             self._positions.clear()
@@ -141,7 +158,10 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             self._positions.update(batch.ends)
 
     def _is_next(self, record: Record) -> bool:
-        return record.partition in self._positions and record.offset >= self._positions[record.partition]
+        return (
+            record.partition in self._positions
+            and record.offset >= self._positions[record.partition]
+        )
 
     async def end_offsets(self) -> Mapping[int, int]:
         """Where each partition ends; raises Unavailable where no broker answers."""
@@ -156,7 +176,9 @@ async def read_end_offsets(client: AIOKafkaConsumer, topic: str) -> dict[int, in
         raise Unavailable("topic_unavailable")
     try:
         async with asyncio.timeout(END_OFFSETS_TIMEOUT_SECONDS):
-            ends = await client.end_offsets([TopicPartition(topic, number) for number in partitions])
+            ends = await client.end_offsets(
+                [TopicPartition(topic, number) for number in partitions]
+            )
     except (KafkaError, OSError, TimeoutError) as error:
         raise Unavailable("broker_unavailable", type(error).__name__) from error
     return {partition.partition: end for partition, end in ends.items()}

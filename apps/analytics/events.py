@@ -92,7 +92,9 @@ def parse_event(value: bytes | None) -> Event:
         system=_text("system", fact.code.system),
         code=_text("code", fact.code.code),
         category=_text("category", fact.category),
-        effective_at=_time("effective_at", fact.effective_at) if fact.HasField("effective_at") else None,
+        effective_at=_time("effective_at", fact.effective_at)
+        if fact.HasField("effective_at")
+        else None,
     )
 
 

@@ -66,7 +66,9 @@ def break_down(groups: Iterable[Group], smallest: int) -> Breakdown:
     ordered = sorted(groups, key=lambda group: (group.count, group.name))
     hidden = sum(group.count < smallest for group in ordered)
     if hidden:
-        while hidden < len(ordered) and (hidden == 1 or sum(group.count for group in ordered[:hidden]) < smallest):
+        while hidden < len(ordered) and (
+            hidden == 1 or sum(group.count for group in ordered[:hidden]) < smallest
+        ):
             hidden += 1
     shown = sorted(ordered[hidden:], key=lambda group: (-group.count, group.name))
     return Breakdown(tuple(shown), hidden)

@@ -55,7 +55,9 @@ async def measure_lag(database: Database, source: EndOffsets, topic: str) -> Lag
     async with database.connection() as connection:
         offsets = await select_offsets(connection, topic)
         dead_letters, new = await count_dead_letters(connection, NEW_SECONDS)
-    partitions = (PartitionLag(number, offsets.get(number, 0), end) for number, end in sorted(ends.items()))
+    partitions = (
+        PartitionLag(number, offsets.get(number, 0), end) for number, end in sorted(ends.items())
+    )
     return Lag(tuple(partitions), dead_letters, new)
 
 
@@ -92,7 +94,11 @@ def metric_line(lag: Lag, settings: Settings, timestamp_ms: int) -> dict[str, ob
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
     metrics = [{"Name": name, "Unit": "Count"} for name in ("Lag", "DeadLetters", "NewDeadLetters")]
-    directive = {"Namespace": METRIC_NAMESPACE, "Dimensions": [["Environment", "ConsumerGroup"]], "Metrics": metrics}
+    directive = {
+        "Namespace": METRIC_NAMESPACE,
+        "Dimensions": [["Environment", "ConsumerGroup"]],
+        "Metrics": metrics,
+    }
     return {
         "_aws": {"Timestamp": timestamp_ms, "CloudWatchMetrics": [directive]},
         "Environment": settings.environment,

@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 
 from starlette.datastructures import QueryParams
 
-from apps.kit.errors import BadRequest, Fault, Unprocessable
+from apps.kit.errors import BadRequest, FieldError, Unprocessable
 
 Interval = Literal["hour", "day", "week", "month"]
 INTERVALS: tuple[str, ...] = get_args(Interval)
@@ -36,17 +36,21 @@ def parse_period(query: QueryParams) -> Period:
     Raises BadRequest for what cannot be read and Unprocessable for a period that ends before it begins.
     """
     values = _single(query, ("interval", "from", "to"))
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
     interval = values.get("interval", "day")
     if interval not in INTERVALS:
-        faults.append(Fault("invalid_interval", f"one of {', '.join(INTERVALS)}", "interval"))
+        faults.append(FieldError("invalid_interval", f"one of {', '.join(INTERVALS)}", "interval"))
     times: dict[str, datetime] = {}
     for name in ("from", "to"):
         if name in values:
             try:
                 times[name] = _time(values[name], is_end=name == "to")
             except (ValueError, OverflowError):
-                faults.append(Fault("invalid_time", "a date, or a date-time with its offset from UTC", name))
+                faults.append(
+                    FieldError(
+                        "invalid_time", "a date, or a date-time with its offset from UTC", name
+                    )
+                )
     if faults:
         raise BadRequest("invalid_parameter", faults=tuple(faults))
     start, end = times.get("from"), times.get("to")
@@ -59,7 +63,10 @@ def parse_top(query: QueryParams) -> int:
     """`limit`, from 1 to MAX_TOP."""
     text = _single(query, ("limit",)).get("limit", str(DEFAULT_TOP))
     if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_TOP):
-        raise BadRequest("invalid_parameter", faults=(Fault("invalid_limit", f"from 1 to {MAX_TOP}", "limit"),))
+        raise BadRequest(
+            "invalid_parameter",
+            faults=(FieldError("invalid_limit", f"from 1 to {MAX_TOP}", "limit"),),
+        )
     return int(text)
 
 
@@ -69,10 +76,14 @@ def parse_nothing(query: QueryParams) -> None:
 
 def _single(query: QueryParams, names: tuple[str, ...]) -> Mapping[str, str]:
     """Each parameter's one value; a misspelt one is told rather than passed over."""
-    faults = [Fault("unknown_parameter", "there is no such parameter", name) for name in query if name not in names]
+    faults = [
+        FieldError("unknown_parameter", "there is no such parameter", name)
+        for name in query
+        if name not in names
+    ]
     for name in query:
         if len(query.getlist(name)) > 1:
-            faults.append(Fault("repeated_parameter", "given more than once", name))
+            faults.append(FieldError("repeated_parameter", "given more than once", name))
     if faults:
         raise BadRequest("invalid_parameter", faults=tuple(faults[:10]))
     return dict(query)

@@ -29,9 +29,14 @@ async def rebuild(settings: Settings, database: Database, publisher: Publisher) 
             await ensure_offsets(connection, settings.topic, sorted(ends))
             await delete_figures(connection, settings.topic)
             while any([await client.position(at) < ends[at.partition] for at in partitions]):
-                found = await client.getmany(timeout_ms=POLL_MILLISECONDS, max_records=MAX_BATCH_RECORDS)
+                found = await client.getmany(
+                    timeout_ms=POLL_MILLISECONDS, max_records=MAX_BATCH_RECORDS
+                )
                 records = [
-                    record for each in found.values() for record in each if record.offset < ends[record.partition]
+                    record
+                    for each in found.values()
+                    for record in each
+                    if record.offset < ends[record.partition]
                 ]
                 if records:
                     begins = {record.partition: positions[record.partition] for record in records}

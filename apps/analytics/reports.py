@@ -88,7 +88,9 @@ async def select_encounter_classes(connection: Connection, period: Period) -> li
     return [Group(row["name"], row["count"]) for row in rows]
 
 
-async def select_top_conditions(connection: Connection, smallest: int, limit: int) -> list[Condition]:
+async def select_top_conditions(
+    connection: Connection, smallest: int, limit: int
+) -> list[Condition]:
     """The codes that most patients have, each with at least `smallest` patients."""
     rows = await connection.fetch(
         """
@@ -141,6 +143,8 @@ def age_group(decade: int | None) -> str:
 def _points(points: list[Point]) -> list[Point]:
     if len(points) > MAX_POINTS:
         raise Unprocessable(
-            "too_many_points", f"over {MAX_POINTS}: ask for a shorter period or a longer interval", pointer="interval"
+            "too_many_points",
+            f"over {MAX_POINTS}: ask for a shorter period or a longer interval",
+            pointer="interval",
         )
     return points

@@ -36,7 +36,9 @@ async def encounters(request: Request) -> Response:
     async with request.state.database.connection() as connection:
         points = await select_encounters(connection, period)
         classes = await select_encounter_classes(connection, period)
-    classes_shown = render_breakdown("class", break_down(classes, request.state.settings.smallest_group))
+    classes_shown = render_breakdown(
+        "class", break_down(classes, request.state.settings.smallest_group)
+    )
     return JSONResponse({**render_points(period, points), "classes": classes_shown})
 
 
@@ -72,10 +74,17 @@ async def lag(request: Request) -> Response:
     state = request.state
     measured = await measure_lag(state.database, state.consumer, state.settings.topic)
     partitions = [
-        {"partition": each.partition, "nextOffset": each.next_offset, "endOffset": each.end_offset, "lag": each.lag}
+        {
+            "partition": each.partition,
+            "nextOffset": each.next_offset,
+            "endOffset": each.end_offset,
+            "lag": each.lag,
+        }
         for each in measured.partitions
     ]
-    return JSONResponse({"lag": measured.total, "deadLetters": measured.dead_letters, "partitions": partitions})
+    return JSONResponse(
+        {"lag": measured.total, "deadLetters": measured.dead_letters, "partitions": partitions}
+    )
 
 
 def render_points(period: Period, points: list[Point]) -> dict[str, Any]:

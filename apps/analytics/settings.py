@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from apps.kit.broker import BrokerSettings, read_broker_settings
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.settings import ENVIRONMENTS, Environment
-from apps.kit.tokens import VerifierSettings, read_verifier_settings
+from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 
 SERVICE = "analytics"
 SMALLEST_GROUP = 11
@@ -47,7 +47,9 @@ class Settings:
             topic=env.require("TOPIC_PATIENT"),
             dead_letter_topic=env.require("TOPIC_PATIENT_DLQ"),
             consumer_group=env.require("KAFKA_CONSUMER_GROUP"),
-            smallest_group=env.integer("ANALYTICS_SMALLEST_GROUP", minimum=1, maximum=1000, default=SMALLEST_GROUP),
+            smallest_group=env.integer(
+                "ANALYTICS_SMALLEST_GROUP", minimum=1, maximum=1000, default=SMALLEST_GROUP
+            ),
         )
         env.check()
         return settings

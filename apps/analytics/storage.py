@@ -35,11 +35,15 @@ async def ensure_offsets(connection: Connection, topic: str, partitions: Sequenc
 
 async def select_offsets(connection: Connection, topic: str) -> dict[int, int]:
     """The next offset to read, by partition."""
-    rows = await connection.fetch("SELECT partition, next_offset FROM consumed WHERE topic = $1", topic)
+    rows = await connection.fetch(
+        "SELECT partition, next_offset FROM consumed WHERE topic = $1", topic
+    )
     return {row["partition"]: row["next_offset"] for row in rows}
 
 
-async def update_offset(connection: Connection, topic: str, partition: int, expected: int, next_offset: int) -> bool:
+async def update_offset(
+    connection: Connection, topic: str, partition: int, expected: int, next_offset: int
+) -> bool:
     """False where the partition is not at `expected` any more: somebody else has read on."""
     row = await connection.fetchrow(
         """
@@ -140,7 +144,9 @@ async def upsert_facts(connection: Connection, events: Sequence[ClinicalEvent]) 
     )
 
 
-async def select_known_dead_letters(connection: Connection, letters: Sequence[DeadLetter]) -> set[tuple[int, int]]:
+async def select_known_dead_letters(
+    connection: Connection, letters: Sequence[DeadLetter]
+) -> set[tuple[int, int]]:
     """(partition, offset) of those that were sent before; all of `letters` are of one topic."""
     rows = await connection.fetch(
         """

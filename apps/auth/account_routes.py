@@ -62,9 +62,13 @@ async def change_password(request: Request) -> Response:
             client_id=PAGES_CLIENT,
         )  # fmt: skip
     except Unprocessable as error:
-        return page(request, "password.html", 422, error=f"The new password must have {error.detail}.")
+        return page(
+            request, "password.html", 422, error=f"The new password must have {error.detail}."
+        )
     except TooManyRequests as error:
-        return page(request, "password.html", 429, error=too_many(int(error.headers["Retry-After"])))
+        return page(
+            request, "password.html", 429, error=too_many(int(error.headers["Retry-After"]))
+        )
     if right is None:
         return page(request, "password.html", 400, error="The present password is not right.")
     password_hash = await room.hashing.hash(new_password)
@@ -75,9 +79,12 @@ async def change_password(request: Request) -> Response:
         await update_password(connection, user.id, password_hash)
         await revoke_subject(connection, user.id)
         secure = room.settings.secure
-        await begin_session(connection, response, user, session.methods, pending=False, secure=secure)
+        await begin_session(
+            connection, response, user, session.methods, pending=False, secure=secure
+        )
         await insert_audit(
-            connection, Event("password_changed", "success", "", user.id, PAGES_CLIENT, user.id, address)
+            connection,
+            Event("password_changed", "success", "", user.id, PAGES_CLIENT, user.id, address),
         )
     return response
 
@@ -94,7 +101,9 @@ async def show_reset(request: Request) -> Response:
 async def no_such_link(request: Request) -> Response:
     await record_refusal(request, "password_reset", "invalid_link")
     message = "It was used before, or it is too old. Ask your administrator for a new one."
-    return page(request, "error.html", 404, title="This link is not valid", message=message, request_id="")
+    return page(
+        request, "error.html", 404, title="This link is not valid", message=message, request_id=""
+    )
 
 
 async def reset_password(request: Request) -> Response:
@@ -103,7 +112,9 @@ async def reset_password(request: Request) -> Response:
     try:
         new_password = check_new_password(fields.get("new_password", ""))
     except Unprocessable as error:
-        return page(request, "reset.html", 422, token=token, error=f"The password must have {error.detail}.")
+        return page(
+            request, "reset.html", 422, token=token, error=f"The password must have {error.detail}."
+        )
     async with room.database.connection() as connection:
         # Hashing is dear: not for whoever comes without a link.
         known = await is_reset_token(connection, token)
@@ -115,7 +126,9 @@ async def reset_password(request: Request) -> Response:
         if user_id:
             await update_password(connection, user_id, password_hash)
             await revoke_subject(connection, user_id)
-            event = Event("password_reset", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request))
+            event = Event(
+                "password_reset", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request)
+            )
             await insert_audit(connection, event)
     return go_to(SIGN_IN) if user_id else await no_such_link(request)
 
@@ -149,9 +162,13 @@ async def logout(request: Request, *, confirmed: bool) -> Response:
             if session:
                 await end_session(connection, request, secure=secure)
                 user_id = session.user.id
-                event = Event("sign_out", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request))
+                event = Event(
+                    "sign_out", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request)
+                )
                 await insert_audit(connection, event)
-            leaving: Response | None = await server.run(server.create_endpoint_response, "end_session", wish)
+            leaving: Response | None = await server.run(
+                server.create_endpoint_response, "end_session", wish
+            )
     except OAuth2Error as error:
         return await refuse(request, error, "sign_out")
     response = leaving if leaving is not None else page(request, "signed_out.html")

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from apps.auth.audit import Event, insert_audit
 from apps.auth.room import address_of
 from apps.kit.database import Connection
-from apps.kit.errors import BadRequest, Conflict, Fault, PreconditionFailed, Unprocessable
+from apps.kit.errors import BadRequest, Conflict, FieldError, PreconditionFailed, Unprocessable
 from apps.kit.idempotency import Claim, claim_key
 from apps.kit.web import JSONResponse, principal_of, read_json, scopes
 
@@ -24,7 +24,9 @@ PAGE_SIZE = re.compile(r"[0-9]{1,3}")
 
 async def record(connection: Connection, request: Request, event: str, subject: str) -> None:
     principal = principal_of(request)
-    known = Event(event, "success", "", principal.subject, principal.client_id, subject, address_of(request))
+    known = Event(
+        event, "success", "", principal.subject, principal.client_id, subject, address_of(request)
+    )
     await insert_audit(connection, known)
 
 
@@ -33,7 +35,11 @@ async def read_object(request: Request, *allowed: str) -> dict[str, Any]:
     body = await read_json(request)
     if not isinstance(body, dict):
         raise BadRequest("invalid_body", "expected an object")
-    unknown = tuple(Fault("unknown_field", "no such field", f"/{name}") for name in body if name not in allowed)
+    unknown = tuple(
+        FieldError("unknown_field", "no such field", f"/{name}")
+        for name in body
+        if name not in allowed
+    )
     if unknown:
         raise Unprocessable("unknown_field", faults=unknown)
     return body
@@ -80,7 +86,10 @@ async def claim_secret(connection: Connection, claim: Claim | None) -> None:
     Raises Conflict where it was told before.
     """
     if await claim_key(connection, claim) is not None:
-        raise Conflict("secret_already_told", "it was told once, to the first request with this Idempotency-Key")
+        raise Conflict(
+            "secret_already_told",
+            "it was told once, to the first request with this Idempotency-Key",
+        )
 
 
 def no_store(response: Response) -> Response:
@@ -88,11 +97,15 @@ def no_store(response: Response) -> Response:
     return response
 
 
-def created(item: dict[str, Any], version: int, location: str, *, replayed: bool = False) -> Response:
+def created(
+    item: dict[str, Any], version: int, location: str, *, replayed: bool = False
+) -> Response:
     """`replayed`: for the second time, and then without the secret that the first answer told."""
     headers = {"Location": location, **({"Idempotency-Replayed": "true"} if replayed else {})}
     return one(item, version, 201, headers)
 
 
-def one(item: dict[str, Any], version: int, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def one(
+    item: dict[str, Any], version: int, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     return no_store(JSONResponse(item, status, headers={"ETag": etag(version), **(headers or {})}))

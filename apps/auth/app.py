@@ -25,7 +25,7 @@ from apps.auth.revocations import OwnSource
 from apps.auth.room import Room, room_of
 from apps.auth.settings import Settings
 from apps.kit.database import open_database
-from apps.kit.tokens import Verifier, keep_fresh
+from apps.kit.token_verifier import Verifier, keep_fresh
 from apps.kit.web import Readiness, create_web_app, health_routes
 
 ROUTED = (
@@ -46,11 +46,21 @@ def create_app(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with open_database(settings.database) as database:
             room = Room(settings, database, Hashing())
-            verifier = Verifier(settings.issuer, (settings.issuer, "auth"), OwnSource(database, room.load_ring))
-            tasks = [asyncio.create_task(room.keep_ring()), asyncio.create_task(keep_clean(database))]
+            verifier = Verifier(
+                settings.issuer, (settings.issuer, "auth"), OwnSource(database, room.load_ring)
+            )
+            tasks = [
+                asyncio.create_task(room.keep_ring()),
+                asyncio.create_task(keep_clean(database)),
+            ]
             try:
                 async with keep_fresh(verifier):
-                    yield {"settings": settings, "database": database, "room": room, "verifier": verifier}
+                    yield {
+                        "settings": settings,
+                        "database": database,
+                        "room": room,
+                        "verifier": verifier,
+                    }
             finally:
                 for task in tasks:
                     task.cancel()
@@ -58,7 +68,9 @@ def create_app(settings: Settings) -> Starlette:
                 room.hashing.close()
 
     routes = [route for room in ROUTED for route in room.routes()]
-    return create_web_app([*health_routes(readiness), *routes], lifespan=lifespan, render=pages.render)
+    return create_web_app(
+        [*health_routes(readiness), *routes], lifespan=lifespan, render=pages.render
+    )
 
 
 async def readiness(request: Request) -> Readiness:

@@ -43,7 +43,10 @@ class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]
         except (JoseError, ValueError, TypeError):
             raise InvalidClientError("The assertion's signature is wrong.") from None
         expires_at = token.claims.get("exp")
-        if not isinstance(expires_at, (int, float)) or expires_at > time.time() + MAX_LIFE_SECONDS + LEEWAY_SECONDS:
+        if (
+            not isinstance(expires_at, (int, float))
+            or expires_at > time.time() + MAX_LIFE_SECONDS + LEEWAY_SECONDS
+        ):
             raise InvalidClientError("The assertion lives too long.")
         self.verify_claims(token.claims)
         return dict(token.claims)

@@ -22,7 +22,15 @@ class Event:
 
 
 async def insert_audit(connection: Connection, event: Event) -> None:
-    fields = (event.name, event.outcome, event.reason, event.actor_id, event.client_id, event.subject, event.address)
+    fields = (
+        event.name,
+        event.outcome,
+        event.reason,
+        event.actor_id,
+        event.client_id,
+        event.subject,
+        event.address,
+    )
     await connection.execute(
         "INSERT INTO audit (id, event, outcome, reason, actor_id, client_id, subject, address, request_id) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",

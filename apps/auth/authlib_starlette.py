@@ -18,7 +18,12 @@ import anyio.from_thread
 import anyio.to_thread
 import msgspec
 from anyio.lowlevel import RunVar
-from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidRequestError, OAuth2Payload, OAuth2Request
+from authlib.oauth2.rfc6749 import (
+    AuthorizationServer,
+    InvalidRequestError,
+    OAuth2Payload,
+    OAuth2Request,
+)
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -109,7 +114,9 @@ class Headers(dict[str, str]):
 
 def read_pairs(text: str) -> list[tuple[str, str]]:
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict")
+        pairs = parse_qsl(
+            text, keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict"
+        )
     except ValueError:
         raise InvalidRequestError("the parameters are malformed") from None
     if not all(value.isascii() and value.isprintable() for pair in pairs for value in pair):
@@ -146,7 +153,9 @@ class StarletteAuthorizationServer(AuthorizationServer):  # type: ignore[misc]
 
     async def run(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Runs Authlib's code, as in `await server.run(server.create_token_response, request)`."""
-        return await anyio.to_thread.run_sync(functools.partial(function, *arguments, **named), limiter=_limiter())
+        return await anyio.to_thread.run_sync(
+            functools.partial(function, *arguments, **named), limiter=_limiter()
+        )
 
 
 _limiter_of_loop: RunVar[anyio.CapacityLimiter] = RunVar("authlib_workers")

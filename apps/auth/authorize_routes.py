@@ -66,7 +66,11 @@ async def decide(request: Request, decision: str) -> Response:
 
 
 async def respond(
-    request: Request, server: IdentityServer, asked: StarletteOAuth2Request, session: Session | None, decision: str
+    request: Request,
+    server: IdentityServer,
+    asked: StarletteOAuth2Request,
+    session: Session | None,
+    decision: str,
 ) -> Response:
     user = session.user if session else None
     grant = await server.run(server.get_consent_grant, asked, user)
@@ -76,7 +80,11 @@ async def respond(
         check_supported(server, asked, client)
         prompts = read_prompts(asked)
         # Whoever has just answered the consent page has also signed in again, where that was asked for.
-        if session is None or user is None or (not decision and must_sign_in(asked, session, prompts)):
+        if (
+            session is None
+            or user is None
+            or (not decision and must_sign_in(asked, session, prompts))
+        ):
             if "none" in prompts:
                 raise LoginRequiredError()
             return go_to(f"{SIGN_IN}?{urlencode({'next': request.url.query})}")
@@ -100,7 +108,9 @@ async def respond(
         elif decision == "allow":
             await save_consent(server.connection, user.id, client.id, scopes)
         if decision == "deny":
-            event = Event("authorization", "failure", "denied", user.id, client.id, user.id, server.address)
+            event = Event(
+                "authorization", "failure", "denied", user.id, client.id, user.id, server.address
+            )
             await insert_audit(server.connection, event)
         granting = user if decision == "allow" else None
         response: Response = await server.run(
@@ -138,7 +148,9 @@ def read_prompts(asked: StarletteOAuth2Request) -> set[str]:
 
 def must_sign_in(asked: StarletteOAuth2Request, session: Session, prompts: set[str]) -> bool:
     max_age = asked.payload.data.get("max_age")
-    too_old = max_age is not None and time.time() - session.authenticated_at.timestamp() > int(max_age)
+    too_old = max_age is not None and time.time() - session.authenticated_at.timestamp() > int(
+        max_age
+    )
     return too_old or bool(prompts & {"login", "select_account"})
 
 
@@ -146,7 +158,9 @@ def after_sign_in(query: str) -> str:
     """The authorization request that led to the sign-in, on this service and nowhere else, its wish for it met."""
     pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=50)
     kept = [(name, value) for name, value in pairs if name not in ("prompt", "max_age")]
-    prompts = " ".join(value for name, value in pairs if name == "prompt" and "consent" in value.split())
+    prompts = " ".join(
+        value for name, value in pairs if name == "prompt" and "consent" in value.split()
+    )
     return f"{AUTHORIZE}?{urlencode([*kept, ('prompt', 'consent')] if prompts else kept)}"
 
 
@@ -162,7 +176,9 @@ async def refuse(request: Request, error: OAuth2Error, event: str = "authorizati
     """To the client, where its address is known to be its own; else a page: an open redirector would be of use to
     whoever phishes."""
     if error.error not in ROUTINE:
-        await record_refusal(request, event, error.error, client_id=request.query_params.get("client_id", ""))
+        await record_refusal(
+            request, event, error.error, client_id=request.query_params.get("client_id", "")
+        )
     if error.redirect_uri:
         response = go_to_client(error)
         return with_issuer(response, room_of(request).settings.issuer)
@@ -180,7 +196,9 @@ def go_to_client(error: OAuth2Error) -> Response:
 def with_issuer(response: Response, issuer: str) -> Response:
     """RFC 9207: a client of several servers knows which one answered."""
     if "location" in response.headers:
-        response.headers["location"] = add_params_to_uri(response.headers["location"], [("iss", issuer)])
+        response.headers["location"] = add_params_to_uri(
+            response.headers["location"], [("iss", issuer)]
+        )
     return response
 
 

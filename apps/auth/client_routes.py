@@ -106,7 +106,12 @@ async def update(request: Request) -> Response:
         changed = await set_client_disabled(connection, client.id, body["disabled"])
         if body["disabled"]:
             await revoke_client(connection, client.id)
-        await record(connection, request, "client_disabled" if body["disabled"] else "client_enabled", client.id)
+        await record(
+            connection,
+            request,
+            "client_disabled" if body["disabled"] else "client_enabled",
+            client.id,
+        )
     assert changed is not None
     return one(as_json(changed), changed.version)
 
@@ -127,6 +132,8 @@ async def rotate_secret(request: Request) -> Response:
 def routes() -> list[BaseRoute]:
     return [
         PolicedRoute(CLIENTS, Operation("GET", list_all, ADMIN), Operation("POST", create, ADMIN)),
-        PolicedRoute(CLIENTS + "/{id}", Operation("GET", read, ADMIN), Operation("PATCH", update, ADMIN)),
+        PolicedRoute(
+            CLIENTS + "/{id}", Operation("GET", read, ADMIN), Operation("PATCH", update, ADMIN)
+        ),
         PolicedRoute(CLIENTS + "/{id}/secret", Operation("POST", rotate_secret, ADMIN)),
     ]

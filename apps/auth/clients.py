@@ -60,7 +60,9 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
         return redirect_uri in self.redirect_uris
 
     def check_client_secret(self, client_secret: str) -> bool:
-        return self.secret_hash is not None and hmac.compare_digest(self.secret_hash, digest(client_secret))
+        return self.secret_hash is not None and hmac.compare_digest(
+            self.secret_hash, digest(client_secret)
+        )
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         return method == self.auth_method
@@ -98,7 +100,9 @@ async def hold_active_client(connection: Connection, client_id: str) -> Client |
     """Held against change until the end of the transaction, beside others who hold it: a revocation waits for them."""
     if not client_id.isprintable():
         return None
-    row = await connection.fetchrow("SELECT * FROM clients WHERE id = $1 AND disabled_at IS NULL FOR SHARE", client_id)
+    row = await connection.fetchrow(
+        "SELECT * FROM clients WHERE id = $1 AND disabled_at IS NULL FOR SHARE", client_id
+    )
     return _client(row) if row else None
 
 
@@ -111,7 +115,9 @@ async def lock_client(connection: Connection, client_id: str) -> Client | None:
 
 
 async def select_clients(connection: Connection, after: str, limit: int) -> list[Client]:
-    rows = await connection.fetch("SELECT * FROM clients WHERE id > $1 ORDER BY id LIMIT $2", after, limit)
+    rows = await connection.fetch(
+        "SELECT * FROM clients WHERE id > $1 ORDER BY id LIMIT $2", after, limit
+    )
     return [_client(row) for row in rows]
 
 
@@ -166,7 +172,9 @@ async def rotate_client_secret(connection: Connection, client_id: str) -> str | 
     return secret if row else None
 
 
-async def set_client_disabled(connection: Connection, client_id: str, disabled: bool) -> Client | None:
+async def set_client_disabled(
+    connection: Connection, client_id: str, disabled: bool
+) -> Client | None:
     row = await connection.fetchrow(
         "UPDATE clients SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END, updated_at = now(), "
         "version = version + 1 WHERE id = $1 RETURNING *",

@@ -27,7 +27,11 @@ def describe(scope: str) -> str:
     if smart is None:
         return DESCRIPTIONS.get(scope, scope)
     verbs = [VERBS[letter] for letter in smart.interactions]
-    what = "health records" if smart.resource_type == "*" else f"records of the kind {smart.resource_type}"
+    what = (
+        "health records"
+        if smart.resource_type == "*"
+        else f"records of the kind {smart.resource_type}"
+    )
     verb = verbs[0] if len(verbs) == 1 else f"{', '.join(verbs[:-1])} and {verbs[-1]}"
     return f"{verb.capitalize()} {CONTEXTS[smart.context]} {what}"
 
@@ -46,7 +50,9 @@ async def has_consented(
     return granted is not None and scopes <= set(granted)
 
 
-async def save_consent(connection: Connection, user_id: str, client_id: str, scopes: frozenset[str]) -> None:
+async def save_consent(
+    connection: Connection, user_id: str, client_id: str, scopes: frozenset[str]
+) -> None:
     await connection.execute(
         "INSERT INTO consents (user_id, client_id, scopes) VALUES ($1, $2, $3) "
         "ON CONFLICT (user_id, client_id) DO UPDATE SET scopes = excluded.scopes, granted_at = now()",

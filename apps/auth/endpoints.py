@@ -49,7 +49,9 @@ def find_token(server: IdentityServer, secret: str) -> AccessToken | RefreshToke
             return None
         issuer = server.settings.issuer
         # Services' own tokens too, whoever they are for.
-        principal = read_principal(secret, key, issuer=issuer, audiences=(issuer, *SERVICES), now=time.time())
+        principal = read_principal(
+            secret, key, issuer=issuer, audiences=(issuer, *SERVICES), now=time.time()
+        )
     except Unauthorized:
         return None
     return AccessToken(principal, wait_for(select_revocations, server.connection).covers(principal))
@@ -70,7 +72,9 @@ class RevocationEndpoint(AuthlibRevocationEndpoint):  # type: ignore[misc]
         else:
             wait_for(insert_revocation, self.server.connection, "token", token.principal.token_id)
             subject = token.principal.subject
-        self.server.record(Event("token_revoked", actor_id=request.client.id, subject=subject), request.client)
+        self.server.record(
+            Event("token_revoked", actor_id=request.client.id, subject=subject), request.client
+        )
 
 
 class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):  # type: ignore[misc]
@@ -80,7 +84,9 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):  # type: ignore[misc]
     def query_token(self, secret: str, hint: str | None) -> AccessToken | RefreshToken | None:
         return find_token(self.server, secret)
 
-    def check_permission(self, token: AccessToken | RefreshToken, client: Client, request: OAuth2Request) -> bool:
+    def check_permission(
+        self, token: AccessToken | RefreshToken, client: Client, request: OAuth2Request
+    ) -> bool:
         """A client's own tokens; our services (which alone have audiences) may ask about any."""
         return token.check_client(client) or bool(client.audiences)
 
@@ -110,7 +116,9 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):  # type: ignore[misc]
             "exp": principal.expires_at,
         }
 
-    def create_introspection_payload(self, token: AccessToken | RefreshToken | None) -> dict[str, Any]:
+    def create_introspection_payload(
+        self, token: AccessToken | RefreshToken | None
+    ) -> dict[str, Any]:
         payload: dict[str, Any] = super().create_introspection_payload(token)
         # RFC 7662, 2.2: nothing else is told about a token that is not active.
         return payload if payload["active"] else {"active": False}

@@ -5,7 +5,9 @@ from apps.kit.database import Connection
 
 async def lock_family(connection: Connection, family_id: str) -> None:
     """Until the end of the transaction. Row locks would not do: a renewal's new row is not to be seen yet."""
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('family:' || $1, 0))", family_id)
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('family:' || $1, 0))", family_id
+    )
 
 
 async def hold_origin(connection: Connection, table: str, column: str, value: bytes) -> None:

@@ -57,7 +57,9 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
             methods=session.methods,
         )
         wait_for(insert_code, self.server.connection, secret, code)
-        self.server.record(Event("authorization", actor_id=user.id, subject=user.id), request.client)
+        self.server.record(
+            Event("authorization", actor_id=user.id, subject=user.id), request.client
+        )
 
     def query_authorization_code(self, secret: str, client: Client) -> AuthorizationCode | None:
         code = wait_for(select_code, self.server.connection, secret, client.id)
@@ -86,7 +88,9 @@ class RequiredS256(CodeChallenge):  # type: ignore[misc]
 
     def validate_code_challenge(self, grant: Any, redirect_uri: str) -> None:
         data = grant.request.payload.data
-        if data.get("code_challenge_method") != "S256" or not CHALLENGE.fullmatch(data.get("code_challenge", "")):
+        if data.get("code_challenge_method") != "S256" or not CHALLENGE.fullmatch(
+            data.get("code_challenge", "")
+        ):
             raise InvalidRequestError("PKCE is required: a 'code_challenge' of the method S256")
         super().validate_code_challenge(grant, redirect_uri)
 
@@ -130,7 +134,9 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
             return None
         if token.stale:
             wait_for(revoke_family, self.server.connection, token.family_id)
-            event = Event("refresh_token_reused", "failure", actor_id=token.client_id, subject=token.user_id)
+            event = Event(
+                "refresh_token_reused", "failure", actor_id=token.client_id, subject=token.user_id
+            )
             self.server.record(event, self.request.client)
             return None
         self.server.origin = replace(Origin.of(token), expires_at=token.expires_at)

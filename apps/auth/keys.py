@@ -51,7 +51,9 @@ def generate_key(algorithm: str) -> SigningKey:
     kid = secrets.token_urlsafe(12)
     parameters: KeyParameters = {"kid": kid, "alg": algorithm, "use": "sig"}
     key: Key = (
-        ECKey.generate_key("P-256", parameters) if algorithm == "ES256" else RSAKey.generate_key(RSA_BITS, parameters)
+        ECKey.generate_key("P-256", parameters)
+        if algorithm == "ES256"
+        else RSAKey.generate_key(RSA_BITS, parameters)
     )
     return SigningKey(kid, algorithm, key)
 
@@ -74,7 +76,9 @@ async def insert_key(connection: Connection, secret: bytes, algorithm: str, stat
     return made.id
 
 
-async def advance_keys(connection: Connection, secret: bytes, algorithm: str, *, rotate: bool = False) -> None:
+async def advance_keys(
+    connection: Connection, secret: bytes, algorithm: str, *, rotate: bool = False
+) -> None:
     """Whatever is due, in one transaction: the first key; a next one by age, by algorithm or by `rotate`; its turn."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
@@ -104,8 +108,12 @@ async def advance_keys(connection: Connection, secret: bytes, algorithm: str, *,
 
 async def activate_key(connection: Connection, kid: str) -> None:
     """`kid` signs from now on, the active key retires; inside the caller's transaction."""
-    await connection.execute("UPDATE signing_keys SET state = 'retired', retired_at = now() WHERE state = 'active'")
-    await connection.execute("UPDATE signing_keys SET state = 'active', activated_at = now() WHERE id = $1", kid)
+    await connection.execute(
+        "UPDATE signing_keys SET state = 'retired', retired_at = now() WHERE state = 'active'"
+    )
+    await connection.execute(
+        "UPDATE signing_keys SET state = 'active', activated_at = now() WHERE id = $1", kid
+    )
     log.info("signing key active", extra={"kid": kid})
 
 

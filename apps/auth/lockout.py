@@ -31,7 +31,11 @@ class Attempt:
     def counters(self) -> list[tuple[str, bytes]]:
         # Only hashes are kept: what people type into the field of an address may be their password.
         keys = [("user", digest(f"{self.what}:{self.account.strip().lower()}"))]
-        return [*keys, ("address", digest(f"address:{line_of(self.address)}"))] if self.address else keys
+        return (
+            [*keys, ("address", digest(f"address:{line_of(self.address)}"))]
+            if self.address
+            else keys
+        )
 
 
 def line_of(address: str) -> str:
@@ -65,7 +69,9 @@ async def settle_attempt(connection: Connection, attempt: Attempt, right: bool) 
     if wait_seconds:
         return wait_seconds
     if right:
-        await connection.execute("DELETE FROM attempts WHERE kind = $1 AND key = $2", *attempt.counters()[0])
+        await connection.execute(
+            "DELETE FROM attempts WHERE kind = $1 AND key = $2", *attempt.counters()[0]
+        )
         return 0
     for kind, key in attempt.counters():
         counted = await connection.fetchval(

@@ -25,7 +25,12 @@ async def login(request: Request) -> Response:
     address = address_of(request)
     ring = room.ring()
     user = await check_password(
-        room.database, room.hashing, email=email, password=password, address=address, client_id=PASSWORD_LOGIN
+        room.database,
+        room.hashing,
+        email=email,
+        password=password,
+        address=address,
+        client_id=PASSWORD_LOGIN,
     )
     if user is None:
         raise Unauthorized("invalid_credentials")

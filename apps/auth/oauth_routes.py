@@ -36,7 +36,9 @@ def is_service(principal: Principal, request: Request) -> bool:
 SERVICE = Policy("a service's own token", is_service)
 
 
-def make_server(room: Room, connection: Connection, address: str, session: Session | None = None) -> IdentityServer:
+def make_server(
+    room: Room, connection: Connection, address: str, session: Session | None = None
+) -> IdentityServer:
     server = IdentityServer(room.settings, connection, room.ring(), address, session)
     server.register_client_auth_method("private_key_jwt", ClientAssertion(server))
     register_grants(server)
@@ -51,7 +53,9 @@ def error_response(error: OAuth2Error) -> Response:
     return response
 
 
-async def answer(request: Request, call: Callable[[IdentityServer, OAuth2Request], Any], event: str) -> Response:
+async def answer(
+    request: Request, call: Callable[[IdentityServer, OAuth2Request], Any], event: str
+) -> Response:
     """Authlib's answer, on a transaction that is committed for an error too: a replay found stays found."""
     room, address = room_of(request), address_of(request)
     try:
@@ -75,13 +79,17 @@ async def token(request: Request) -> Response:
 
 async def revoke(request: Request) -> Response:
     return await answer(
-        request, lambda server, asked: server.create_endpoint_response("revocation", asked), "revocation"
+        request,
+        lambda server, asked: server.create_endpoint_response("revocation", asked),
+        "revocation",
     )
 
 
 async def introspect(request: Request) -> Response:
     return await answer(
-        request, lambda server, asked: server.create_endpoint_response("introspection", asked), "introspection"
+        request,
+        lambda server, asked: server.create_endpoint_response("introspection", asked),
+        "introspection",
     )
 
 
@@ -100,7 +108,9 @@ async def record_refusal(
 ) -> None:
     reason = msgspec.json.decode(bytes(response.body)).get("error", "")
     client_id = asked.client.id if asked.client else asked.payload.client_id or ""
-    await insert_audit(connection, Event(event, "failure", reason, client_id=client_id, address=address))
+    await insert_audit(
+        connection, Event(event, "failure", reason, client_id=client_id, address=address)
+    )
 
 
 async def revocations(request: Request) -> Response:
@@ -116,9 +126,17 @@ async def revocations(request: Request) -> Response:
 
 def routes() -> list[BaseRoute]:
     return [
-        PolicedRoute("/oauth2/token", Operation("POST", token, PUBLIC), max_body_bytes=MAX_FORM_BYTES),
-        PolicedRoute("/oauth2/revoke", Operation("POST", revoke, PUBLIC), max_body_bytes=MAX_FORM_BYTES),
-        PolicedRoute("/oauth2/introspect", Operation("POST", introspect, PUBLIC), max_body_bytes=MAX_FORM_BYTES),
+        PolicedRoute(
+            "/oauth2/token", Operation("POST", token, PUBLIC), max_body_bytes=MAX_FORM_BYTES
+        ),
+        PolicedRoute(
+            "/oauth2/revoke", Operation("POST", revoke, PUBLIC), max_body_bytes=MAX_FORM_BYTES
+        ),
+        PolicedRoute(
+            "/oauth2/introspect",
+            Operation("POST", introspect, PUBLIC),
+            max_body_bytes=MAX_FORM_BYTES,
+        ),
         PolicedRoute(
             "/oauth2/userinfo",
             Operation("GET", userinfo, scopes("openid")),

@@ -26,7 +26,10 @@ PREFIX = "/oauth2/"
 AUTHORIZE = "/oauth2/authorize"
 
 environment = jinja2.Environment(
-    loader=jinja2.PackageLoader("apps.auth"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    loader=jinja2.PackageLoader("apps.auth"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
 )
 
 
@@ -41,10 +44,16 @@ def content_security_policy(form_target: str = "") -> str:
 def origin_of(uri: str) -> str:
     """As a source of a content security policy: `https://host:port`, or `scheme:` of an application's own scheme."""
     parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") else f"{parts.scheme}:"
+    return (
+        f"{parts.scheme}://{parts.netloc}"
+        if parts.scheme in ("http", "https")
+        else f"{parts.scheme}:"
+    )
 
 
-def page(request: Request, template: str, status: int = 200, *, form_target: str = "", **values: Any) -> Response:
+def page(
+    request: Request, template: str, status: int = 200, *, form_target: str = "", **values: Any
+) -> Response:
     secure = room_of(request).settings.secure
     browser = request.cookies.get(browser_cookie(secure))
     secret = browser or new_token()
@@ -80,14 +89,18 @@ async def read_form(request: Request) -> dict[str, str]:
         raise UnsupportedMediaType("unsupported_media_type", f"expected {FORM}")
     try:
         text = (await request.body()).decode("ascii")
-        fields = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"))
+        fields = dict(
+            parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+        )
     except ValueError:
         raise BadRequest("malformed_form") from None
     secure = room_of(request).settings.secure
     browser = request.cookies.get(browser_cookie(secure), "")
     expected = csrf_token(browser, request.cookies.get(session_cookie(secure), ""))
     if not browser or not hmac.compare_digest(expected.encode(), fields.get("csrf", "").encode()):
-        raise Forbidden("form_expired", "This form is too old, or not from our page. Please go back and retry.")
+        raise Forbidden(
+            "form_expired", "This form is too old, or not from our page. Please go back and retry."
+        )
     return fields
 
 
@@ -108,10 +121,14 @@ def render(request: Request, problem: Problem) -> Response:
 
 
 def render_page(request: Request, problem: Problem) -> Response:
-    if not (request.url.path.startswith(PREFIX) and "text/html" in request.headers.get("accept", "")):
+    if not (
+        request.url.path.startswith(PREFIX) and "text/html" in request.headers.get("accept", "")
+    ):
         return render_problem(request, problem)
     content = environment.get_template("error.html").render(
-        title="That did not work", message=problem.detail or problem.code, request_id=current_request_id()
+        title="That did not work",
+        message=problem.detail or problem.code,
+        request_id=current_request_id(),
     )
     response = Response(content, problem.status, headers=problem.headers, media_type="text/html")
     if "www-authenticate" in response.headers:
@@ -123,7 +140,10 @@ def render_page(request: Request, problem: Problem) -> Response:
 def form_route(path: str, show: Endpoint, send: Endpoint) -> PolicedRoute:
     """A page and its form."""
     return PolicedRoute(
-        path, Operation("GET", show, PUBLIC), Operation("POST", send, PUBLIC), max_body_bytes=MAX_FORM_BYTES
+        path,
+        Operation("GET", show, PUBLIC),
+        Operation("POST", send, PUBLIC),
+        max_body_bytes=MAX_FORM_BYTES,
     )
 
 

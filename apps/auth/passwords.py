@@ -14,7 +14,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from apps.kit.errors import Fault, Unavailable, Unprocessable
+from apps.kit.errors import FieldError, Unavailable, Unprocessable
 
 MEMORY_KIB = 19 * 1024
 PASSES = 2
@@ -36,9 +36,14 @@ _NOBODY = _hasher.hash(os.urandom(16).hex())
 
 def check_new_password(password: object, pointer: str = "/password") -> str:
     """NIST SP 800-63B: length, no composition rules; raises Unprocessable."""
-    if not isinstance(password, str) or not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
+    if (
+        not isinstance(password, str)
+        or not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS
+    ):
         message = f"from {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters"
-        raise Unprocessable("invalid_password", message, faults=(Fault("invalid_password", message, pointer),))
+        raise Unprocessable(
+            "invalid_password", message, faults=(FieldError("invalid_password", message, pointer),)
+        )
     return password
 
 

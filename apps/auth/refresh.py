@@ -94,5 +94,6 @@ async def select_refresh_token(connection: Connection, secret: str) -> RefreshTo
 
 async def rotate_refresh_token(connection: Connection, token: RefreshToken) -> None:
     await connection.execute(
-        "UPDATE refresh_tokens SET rotated_at = coalesce(rotated_at, now()) WHERE token_hash = $1", token.token_hash
+        "UPDATE refresh_tokens SET rotated_at = coalesce(rotated_at, now()) WHERE token_hash = $1",
+        token.token_hash,
     )

@@ -21,18 +21,32 @@ log = logging.getLogger(__name__)
 
 
 async def record_refusal(
-    request: Request, name: str, reason: str, *, actor_id: str = "", client_id: str = "", subject: str = ""
+    request: Request,
+    name: str,
+    reason: str,
+    *,
+    actor_id: str = "",
+    client_id: str = "",
+    subject: str = "",
 ) -> None:
     """Never raises: what was refused stays refused. A client that we do not know is not named: it may be anything."""
     room = room_of(request)
     try:
-        async with asyncio.timeout(RECORD_TIMEOUT_SECONDS), room.refusals, room.database.connection() as connection:
+        async with (
+            asyncio.timeout(RECORD_TIMEOUT_SECONDS),
+            room.refusals,
+            room.database.connection() as connection,
+        ):
             known = await select_client(connection, client_id) if client_id else None
             client_id = known.id if known else ""
-            event = Event(name, "failure", reason, actor_id, client_id, subject, address_of(request))
+            event = Event(
+                name, "failure", reason, actor_id, client_id, subject, address_of(request)
+            )
             await insert_audit(connection, event)
     except (Problem, TimeoutError, asyncpg.PostgresError) as error:
-        log.warning("a refusal was not recorded", extra={"event": name, "error": type(error).__name__})
+        log.warning(
+            "a refusal was not recorded", extra={"event": name, "error": type(error).__name__}
+        )
 
 
 async def record_problem(request: Request, problem: Problem) -> None:
@@ -41,4 +55,6 @@ async def record_problem(request: Request, problem: Problem) -> None:
     subject = route.path if isinstance(route, PolicedRoute) else ""
     principal = getattr(request.state, "principal", None)
     actor_id, client_id = (principal.subject, principal.client_id) if principal else ("", "")
-    await record_refusal(request, "request", problem.code, actor_id=actor_id, client_id=client_id, subject=subject)
+    await record_refusal(
+        request, "request", problem.code, actor_id=actor_id, client_id=client_id, subject=subject
+    )

@@ -6,9 +6,18 @@ from urllib.parse import urlsplit
 
 from apps.auth.roles import is_scope
 from apps.kit.claims import parse_keys
-from apps.kit.errors import Fault, Unprocessable
+from apps.kit.errors import FieldError, Unprocessable
 
-FIELDS = ("name", "authMethod", "grantTypes", "scopes", "redirectUris", "postLogoutRedirectUris", "jwks", "trusted")
+FIELDS = (
+    "name",
+    "authMethod",
+    "grantTypes",
+    "scopes",
+    "redirectUris",
+    "postLogoutRedirectUris",
+    "jwks",
+    "trusted",
+)
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 AUTH_METHODS = ("client_secret_basic", "private_key_jwt", "none")
 # What speaks for the services themselves is given by the release alone.
@@ -19,11 +28,11 @@ MAX_URI_CHARS = 500
 
 def parse_registration(body: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `create_client`; raises Unprocessable."""
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
 
     def expect(right: bool, field: str, message: str) -> None:
         if not right:
-            faults.append(Fault("invalid_field", message, f"/{field}"))
+            faults.append(FieldError("invalid_field", message, f"/{field}"))
 
     def texts(field: str, check: Callable[[str], bool], message: str) -> tuple[str, ...]:
         value = body.get(field, [])
@@ -36,25 +45,47 @@ def parse_registration(body: dict[str, Any]) -> dict[str, Any]:
 
     name, auth_method = body.get("name"), body.get("authMethod", "client_secret_basic")
     expect(
-        isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable(), "name", "1 to 200 printable characters"
+        isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable(),
+        "name",
+        "1 to 200 printable characters",
     )
     expect(auth_method in AUTH_METHODS, "authMethod", f"one of {', '.join(AUTH_METHODS)}")
-    grant_types = texts("grantTypes", lambda value: value in GRANT_TYPES, f"one of {', '.join(GRANT_TYPES)}")
-    scopes = texts("scopes", lambda value: is_scope(value) and value not in RESERVED_SCOPES, "not a scope to be had")
-    uri = "https, http on the loopback, or an application's own scheme with a dot in it; no fragment"
+    grant_types = texts(
+        "grantTypes", lambda value: value in GRANT_TYPES, f"one of {', '.join(GRANT_TYPES)}"
+    )
+    scopes = texts(
+        "scopes",
+        lambda value: is_scope(value) and value not in RESERVED_SCOPES,
+        "not a scope to be had",
+    )
+    uri = (
+        "https, http on the loopback, or an application's own scheme with a dot in it; no fragment"
+    )
     redirect_uris = texts("redirectUris", is_redirect_uri, uri)
     post_logout_redirect_uris = texts("postLogoutRedirectUris", is_redirect_uri, uri)
     expect(bool(grant_types), "grantTypes", "at least one")
     expect(bool(scopes), "scopes", "at least one")
     interactive = "authorization_code" in grant_types
-    expect(bool(redirect_uris) == interactive, "redirectUris", "with authorization_code, and only then")
-    expect(interactive or "refresh_token" not in grant_types, "grantTypes", "refresh_token needs authorization_code")
+    expect(
+        bool(redirect_uris) == interactive, "redirectUris", "with authorization_code, and only then"
+    )
+    expect(
+        interactive or "refresh_token" not in grant_types,
+        "grantTypes",
+        "refresh_token needs authorization_code",
+    )
     anonymous = auth_method == "none" and "client_credentials" in grant_types
     expect(not anonymous, "grantTypes", "a public client has no credentials")
     jwks = body.get("jwks")
-    expect((jwks is not None) == (auth_method == "private_key_jwt"), "jwks", "with private_key_jwt, and only then")
     expect(
-        jwks is None or is_public_key_set(jwks), "jwks", "a set of public RS256 or ES256 keys, each with kid and alg"
+        (jwks is not None) == (auth_method == "private_key_jwt"),
+        "jwks",
+        "with private_key_jwt, and only then",
+    )
+    expect(
+        jwks is None or is_public_key_set(jwks),
+        "jwks",
+        "a set of public RS256 or ES256 keys, each with kid and alg",
     )
     expect(isinstance(body.get("trusted", False), bool), "trusted", "true or false")
     if faults:
@@ -73,7 +104,12 @@ def parse_registration(body: dict[str, Any]) -> dict[str, Any]:
 
 def is_redirect_uri(uri: str) -> bool:
     """RFC 8252 and RFC 9700: nobody else on the way, no wildcard, no fragment, nothing that runs a script."""
-    if len(uri) > MAX_URI_CHARS or not uri.isascii() or not uri.isprintable() or set(uri) & set(' "\\<>#*'):
+    if (
+        len(uri) > MAX_URI_CHARS
+        or not uri.isascii()
+        or not uri.isprintable()
+        or set(uri) & set(' "\\<>#*')
+    ):
         return False
     try:
         parts = urlsplit(uri)
@@ -94,7 +130,8 @@ def is_public_key_set(jwks: Any) -> bool:
     try:
         entries = jwks["keys"]
         return (
-            not any(private & entry.keys() for entry in entries) and len(parse_keys(jwks)) == len(entries) <= MAX_ITEMS
+            not any(private & entry.keys() for entry in entries)
+            and len(parse_keys(jwks)) == len(entries) <= MAX_ITEMS
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return False

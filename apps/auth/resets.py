@@ -25,7 +25,8 @@ async def is_reset_token(connection: Connection, token: str) -> bool:
     """Looked at, not used up: mail scanners follow links."""
     return bool(
         await connection.fetchval(
-            "SELECT true FROM password_resets WHERE token_hash = $1 AND expires_at > now()", digest(token)
+            "SELECT true FROM password_resets WHERE token_hash = $1 AND expires_at > now()",
+            digest(token),
         )
     )
 
@@ -33,6 +34,7 @@ async def is_reset_token(connection: Connection, token: str) -> bool:
 async def use_reset_token(connection: Connection, token: str) -> str | None:
     """The id of the user whose it is; None for one that is unknown, used or too old."""
     user_id = await connection.fetchval(
-        "DELETE FROM password_resets WHERE token_hash = $1 AND expires_at > now() RETURNING user_id", digest(token)
+        "DELETE FROM password_resets WHERE token_hash = $1 AND expires_at > now() RETURNING user_id",
+        digest(token),
     )
     return str(user_id) if user_id else None

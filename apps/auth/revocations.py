@@ -10,7 +10,7 @@ from apps.kit.claims import CLOCK_LEEWAY_SECONDS
 from apps.kit.database import Connection, Database
 from apps.kit.errors import Unavailable
 from apps.kit.revocations import Revocations
-from apps.kit.tokens import TOKEN_LIFE_SECONDS
+from apps.kit.token_verifier import TOKEN_LIFE_SECONDS
 
 KINDS = {"subject": "subjects", "client": "clients", "family": "families"}
 # A token has its time from a replica's clock, a revocation from the database's.
@@ -38,7 +38,8 @@ async def revoke_family(connection: Connection, family_id: str) -> None:
     """The refresh tokens of the family and all access tokens that came of it."""
     await lock_family(connection, family_id)
     await connection.execute(
-        "UPDATE refresh_tokens SET revoked_at = now() WHERE family_id = $1 AND revoked_at IS NULL", family_id
+        "UPDATE refresh_tokens SET revoked_at = now() WHERE family_id = $1 AND revoked_at IS NULL",
+        family_id,
     )
     await insert_revocation(connection, "family", family_id)
 
@@ -47,21 +48,28 @@ async def revoke_subject(connection: Connection, user_id: str) -> None:
     """Everything that the user holds: sessions, codes, refresh and access tokens, a second factor not yet confirmed."""
     # Locks the user's row too. Who saw a second factor's secret that was never confirmed shall not be there to use it.
     await connection.execute(
-        "UPDATE users SET totp_secret = CASE WHEN totp_enabled THEN totp_secret END WHERE id = $1", user_id
+        "UPDATE users SET totp_secret = CASE WHEN totp_enabled THEN totp_secret END WHERE id = $1",
+        user_id,
     )
     await connection.execute("DELETE FROM sessions WHERE user_id = $1", user_id)
-    await connection.execute("DELETE FROM authorization_codes WHERE user_id = $1 AND used_at IS NULL", user_id)
     await connection.execute(
-        "UPDATE refresh_tokens SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL", user_id
+        "DELETE FROM authorization_codes WHERE user_id = $1 AND used_at IS NULL", user_id
+    )
+    await connection.execute(
+        "UPDATE refresh_tokens SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL",
+        user_id,
     )
     await insert_revocation(connection, "subject", user_id)
 
 
 async def revoke_client(connection: Connection, client_id: str) -> None:
     await connection.execute("SELECT id FROM clients WHERE id = $1 FOR NO KEY UPDATE", client_id)
-    await connection.execute("DELETE FROM authorization_codes WHERE client_id = $1 AND used_at IS NULL", client_id)
     await connection.execute(
-        "UPDATE refresh_tokens SET revoked_at = now() WHERE client_id = $1 AND revoked_at IS NULL", client_id
+        "DELETE FROM authorization_codes WHERE client_id = $1 AND used_at IS NULL", client_id
+    )
+    await connection.execute(
+        "UPDATE refresh_tokens SET revoked_at = now() WHERE client_id = $1 AND revoked_at IS NULL",
+        client_id,
     )
     await insert_revocation(connection, "client", client_id)
 
@@ -69,7 +77,9 @@ async def revoke_client(connection: Connection, client_id: str) -> None:
 async def select_revocations(connection: Connection) -> Revocations:
     tokens: set[str] = set()
     times: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
-    for row in await connection.fetch("SELECT kind, id, not_before FROM revocations WHERE expires_at > now()"):
+    for row in await connection.fetch(
+        "SELECT kind, id, not_before FROM revocations WHERE expires_at > now()"
+    ):
         if row["kind"] == "token":
             tokens.add(row["id"])
         else:

@@ -8,7 +8,9 @@ from apps.kit.scopes import SmartScope, parse_smart_scope
 IDENTITY_SCOPES = frozenset({"openid", "profile", "fhirUser", "offline_access"})
 
 ROLES: Mapping[str, frozenset[str]] = {
-    "admin": frozenset({"admin", "user/*.cruds", "billing.read", "billing.write", "analytics.read"}),
+    "admin": frozenset(
+        {"admin", "user/*.cruds", "billing.read", "billing.write", "analytics.read"}
+    ),
     "clinician": frozenset({"user/*.cruds"}),
     "registrar": frozenset({"user/Patient.crus"}),
     "billing": frozenset({"billing.read", "billing.write", "user/Patient.rs"}),
@@ -40,7 +42,9 @@ def scopes_of_client(scopes: Iterable[str]) -> frozenset[str]:
     return frozenset(
         scope
         for scope in scopes
-        if scope not in IDENTITY_SCOPES and scope != "launch/patient" and not scope.startswith(("user/", "patient/"))
+        if scope not in IDENTITY_SCOPES
+        and scope != "launch/patient"
+        and not scope.startswith(("user/", "patient/"))
     )
 
 
@@ -50,7 +54,9 @@ def intersect(one: Iterable[str], other: Iterable[str]) -> frozenset[str]:
     shared = {scope for mine in one for theirs in others if (scope := _narrow(mine, theirs))}
     # `user/Patient.r` says nothing where `user/*.rs` is granted as well.
     return frozenset(
-        scope for scope in shared if not any(scope != wide and _narrow(scope, wide) == scope for wide in shared)
+        scope
+        for scope in shared
+        if not any(scope != wide and _narrow(scope, wide) == scope for wide in shared)
     )
 
 

@@ -74,7 +74,9 @@ class Room:
             # The next key would be sealed under the wrong one, for every replica.
             return
         async with self.database.connection() as connection:
-            await advance_keys(connection, self.settings.key_encryption_key, self.settings.signing_algorithm)
+            await advance_keys(
+                connection, self.settings.key_encryption_key, self.settings.signing_algorithm
+            )
         await self.load_ring()
 
 

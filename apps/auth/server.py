@@ -6,7 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from authlib.oauth2 import OAuth2Request
-from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, InvalidScopeError, OAuth2Error
+from authlib.oauth2.rfc6749 import (
+    InvalidClientError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Error,
+)
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.authlib_starlette import StarletteAuthorizationServer, wait_for
@@ -21,7 +26,7 @@ from apps.auth.settings import Settings
 from apps.auth.tokens import Grant, sign_access_token
 from apps.auth.users import User
 from apps.kit.database import Connection
-from apps.kit.tokens import TOKEN_LIFE_SECONDS
+from apps.kit.token_verifier import TOKEN_LIFE_SECONDS
 
 
 class InvalidTargetError(OAuth2Error):  # type: ignore[misc]
@@ -43,12 +48,19 @@ class Origin:
 
     @classmethod
     def of(cls, credential: AuthorizationCode | RefreshToken) -> "Origin":
-        return cls(credential.family_id, credential.scope, credential.authenticated_at, credential.methods)
+        return cls(
+            credential.family_id, credential.scope, credential.authenticated_at, credential.methods
+        )
 
 
 class IdentityServer(StarletteAuthorizationServer):
     def __init__(
-        self, settings: Settings, connection: Connection, ring: KeyRing, address: str, session: Session | None = None
+        self,
+        settings: Settings,
+        connection: Connection,
+        ring: KeyRing,
+        address: str,
+        session: Session | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -68,7 +80,9 @@ class IdentityServer(StarletteAuthorizationServer):
     def query_client(self, client_id: str) -> Client | None:
         return wait_for(hold_active_client, self.connection, client_id)
 
-    def authenticate_client(self, request: OAuth2Request, methods: list[str], endpoint: str = "token") -> Client:
+    def authenticate_client(
+        self, request: OAuth2Request, methods: list[str], endpoint: str = "token"
+    ) -> Client:
         """By one method, and as nobody else than `client_id` says (RFC 6749, 2.3; RFC 7521, 4.2)."""
         form = request.form
         used = (
@@ -88,9 +102,15 @@ class IdentityServer(StarletteAuthorizationServer):
     def validate_requested_scope(self, scope: str | None) -> None:
         """No scope is right or wrong in itself: what is granted is what client and role may have."""
 
-    def allowed_scopes(self, client: Client, user: User | None, asked: str | None) -> frozenset[str]:
+    def allowed_scopes(
+        self, client: Client, user: User | None, asked: str | None
+    ) -> frozenset[str]:
         """Raises InvalidScopeError where something is asked for and nothing of it may be had."""
-        may_have = intersect(client.scopes, scopes_of_roles(user.roles)) if user else scopes_of_client(client.scopes)
+        may_have = (
+            intersect(client.scopes, scopes_of_roles(user.roles))
+            if user
+            else scopes_of_client(client.scopes)
+        )
         if not asked:
             return may_have
         granted = intersect(asked.split(), may_have)
@@ -167,9 +187,12 @@ class IdentityServer(StarletteAuthorizationServer):
             )
         actor_id = user_id or request.client.id
         self.record(
-            Event("token", reason=request.payload.grant_type, actor_id=actor_id, subject=user_id), request.client
+            Event("token", reason=request.payload.grant_type, actor_id=actor_id, subject=user_id),
+            request.client,
         )
 
     def record(self, event: Event, client: Client | None = None) -> None:
-        known = replace(event, client_id=client.id if client else event.client_id, address=self.address)
+        known = replace(
+            event, client_id=client.id if client else event.client_id, address=self.address
+        )
         wait_for(insert_audit, self.connection, known)

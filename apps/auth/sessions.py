@@ -36,9 +36,13 @@ def browser_cookie(secure: bool) -> str:
     return "__Host-browser" if secure else "browser"
 
 
-def set_cookie(response: Response, name: str, value: str, *, secure: bool, max_age: int | None = None) -> None:
+def set_cookie(
+    response: Response, name: str, value: str, *, secure: bool, max_age: int | None = None
+) -> None:
     # Lax, not Strict: the way to /oauth2/authorize leads from another site.
-    response.set_cookie(name, value, max_age=max_age, path="/", secure=secure, httponly=True, samesite="lax")
+    response.set_cookie(
+        name, value, max_age=max_age, path="/", secure=secure, httponly=True, samesite="lax"
+    )
 
 
 def clear_cookie(response: Response, name: str, *, secure: bool) -> None:
@@ -46,7 +50,13 @@ def clear_cookie(response: Response, name: str, *, secure: bool) -> None:
 
 
 async def begin_session(
-    connection: Connection, response: Response, user: User, methods: tuple[str, ...], *, pending: bool, secure: bool
+    connection: Connection,
+    response: Response,
+    user: User,
+    methods: tuple[str, ...],
+    *,
+    pending: bool,
+    secure: bool,
 ) -> None:
     secret = new_token()
     life_seconds = PENDING_LIFE_SECONDS if pending else SESSION_LIFE_SECONDS
@@ -68,7 +78,9 @@ async def end_session(connection: Connection, request: Request, *, secure: bool)
         await connection.execute("DELETE FROM sessions WHERE token_hash = $1", digest(secret))
 
 
-async def select_session(connection: Connection, request: Request, *, secure: bool) -> Session | None:
+async def select_session(
+    connection: Connection, request: Request, *, secure: bool
+) -> Session | None:
     secret = request.cookies.get(session_cookie(secure))
     if not secret:
         return None
@@ -79,7 +91,9 @@ async def select_session(connection: Connection, request: Request, *, secure: bo
     user = await select_active_user(connection, str(row["user_id"])) if row else None
     if row is None or user is None:
         return None
-    return Session(digest(secret).hex(), user, row["authenticated_at"], tuple(row["methods"]), row["pending"])
+    return Session(
+        digest(secret).hex(), user, row["authenticated_at"], tuple(row["methods"]), row["pending"]
+    )
 
 
 async def hold_session(connection: Connection, request: Request, *, secure: bool) -> Session | None:
@@ -92,7 +106,9 @@ async def hold_session(connection: Connection, request: Request, *, secure: bool
     return await select_session(connection, request, secure=secure)
 
 
-async def lock_session(connection: Connection, request: Request, session: Session, *, secure: bool) -> Session | None:
+async def lock_session(
+    connection: Connection, request: Request, session: Session, *, secure: bool
+) -> Session | None:
     """The same session, its user held until the end of the transaction; None where it ended since, or they changed."""
     if await lock_unchanged(connection, session.user) is None:
         return None

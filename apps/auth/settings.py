@@ -46,7 +46,9 @@ class Settings:
         # Where nobody is real one password lets all who try it out in; else whoever sees many records proves more.
         mfa_default = "" if environment in ("local", "preview") else "admin,clinician"
         mfa_required_roles = frozenset(
-            role.strip() for role in env.optional("AUTH_MFA_REQUIRED_ROLES", mfa_default).split(",") if role.strip()
+            role.strip()
+            for role in env.optional("AUTH_MFA_REQUIRED_ROLES", mfa_default).split(",")
+            if role.strip()
         )
         for role in sorted(mfa_required_roles - ROLES.keys()):
             env.fault(f"AUTH_MFA_REQUIRED_ROLES names no role: {role!r}")

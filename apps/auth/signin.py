@@ -19,17 +19,28 @@ async def check_password(
         if wait_seconds:
             await insert_audit(connection, refused)
             raise TooManyRequests("too_many_attempts", wait_seconds)
-        user = await select_user_by_email(connection, email) if EMAIL.fullmatch(email.strip()) else None
+        user = (
+            await select_user_by_email(connection, email)
+            if EMAIL.fullmatch(email.strip())
+            else None
+        )
     acceptable = len(password) <= MAX_PASSWORD_CHARS
     # Without a connection in hand: hashing may have to wait for its turn.
-    right = await hashing.verify(user.password_hash if user else None, password if acceptable else "")
+    right = await hashing.verify(
+        user.password_hash if user else None, password if acceptable else ""
+    )
     welcome = user is not None and right and user.disabled_at is None
     async with database.transaction() as connection:
         wait_seconds = await settle_attempt(connection, attempt, welcome)
         if not wait_seconds and not welcome:
             reason = "disabled" if user and right else "wrong_password" if user else "unknown_user"
             refused = Event(
-                "sign_in", "failure", reason, client_id=client_id, subject=user.id if user else "", address=address
+                "sign_in",
+                "failure",
+                reason,
+                client_id=client_id,
+                subject=user.id if user else "",
+                address=address,
             )
         if wait_seconds or not welcome:
             await insert_audit(connection, refused)

@@ -16,7 +16,14 @@ from apps.auth.room import address_of, room_of
 from apps.auth.sealing import SealBroken
 from apps.auth.sessions import Session, begin_session, end_session, lock_session, select_session
 from apps.auth.signin import check_password
-from apps.auth.totp import begin_enrolment, confirm_enrolment, provisioning_uri, qr_code, use_code, use_recovery_code
+from apps.auth.totp import (
+    begin_enrolment,
+    confirm_enrolment,
+    provisioning_uri,
+    qr_code,
+    use_code,
+    use_recovery_code,
+)
 from apps.auth.users import User, lock_unchanged
 from apps.kit.database import Connection
 from apps.kit.errors import TooManyRequests
@@ -44,14 +51,25 @@ def continue_to(query: str) -> str:
     return after_sign_in(query) if query else ACCOUNT
 
 
-async def show_page(request: Request, template: str, status: int = 200, *, error: str = "", **values: str) -> Response:
+async def show_page(
+    request: Request, template: str, status: int = 200, *, error: str = "", **values: str
+) -> Response:
     query = values.get("next", "")
     async with room_of(request).database.connection() as connection:
         target = await form_target(connection, query) if query else ""
-    return page(request, template, status, form_target=target, error=error, **{"next": query, "email": "", **values})
+    return page(
+        request,
+        template,
+        status,
+        form_target=target,
+        error=error,
+        **{"next": query, "email": "", **values},
+    )
 
 
-async def show_locked(request: Request, template: str, wait_seconds: int, **values: str) -> Response:
+async def show_locked(
+    request: Request, template: str, wait_seconds: int, **values: str
+) -> Response:
     response = await show_page(request, template, 429, error=too_many(wait_seconds), **values)
     response.headers["retry-after"] = str(wait_seconds)
     return response
@@ -72,10 +90,17 @@ async def sign_in(request: Request) -> Response:
     again = {"next": query, "email": email}
     try:
         user = await check_password(
-            room.database, room.hashing, email=email, password=password, address=address, client_id=PAGES_CLIENT
+            room.database,
+            room.hashing,
+            email=email,
+            password=password,
+            address=address,
+            client_id=PAGES_CLIENT,
         )
     except TooManyRequests as error:
-        return await show_locked(request, "sign_in.html", int(error.headers["Retry-After"]), **again)
+        return await show_locked(
+            request, "sign_in.html", int(error.headers["Retry-After"]), **again
+        )
     if user is None:
         return await show_page(request, "sign_in.html", 400, error=WRONG, **again)
     pending = user.must_prove_more(room.settings.mfa_required_roles)
@@ -88,7 +113,9 @@ async def sign_in(request: Request) -> Response:
         unchanged = await lock_unchanged(connection, user)
         if unchanged:
             await end_session(connection, request, secure=room.settings.secure)
-            await begin_session(connection, response, user, ("pwd",), pending=pending, secure=room.settings.secure)
+            await begin_session(
+                connection, response, user, ("pwd",), pending=pending, secure=room.settings.secure
+            )
         event = Event(
             "password_accepted" if pending and unchanged else "sign_in",
             "success" if unchanged else "failure",
@@ -99,7 +126,11 @@ async def sign_in(request: Request) -> Response:
             address,
         )
         await insert_audit(connection, event)
-    return response if unchanged else await show_page(request, "sign_in.html", 400, error=WRONG, **again)
+    return (
+        response
+        if unchanged
+        else await show_page(request, "sign_in.html", 400, error=WRONG, **again)
+    )
 
 
 def with_next(path: str, query: str) -> str:
@@ -133,21 +164,31 @@ async def second_factor(request: Request) -> Response:
         if await lock_session(connection, request, session, secure=room.settings.secure) is None:
             return go_to(continue_to(query))
         wait_seconds = await waiting_seconds(connection, attempt)
-        reason = "locked_out" if wait_seconds else await prove(connection, room.settings.key_encryption_key, user, code)
+        reason = (
+            "locked_out"
+            if wait_seconds
+            else await prove(connection, room.settings.key_encryption_key, user, code)
+        )
         right = reason in PROOFS
         wait_seconds = wait_seconds or await settle_attempt(connection, attempt, right)
         signed_in = right and not wait_seconds
         outcome = "success" if signed_in else "failure"
-        await insert_audit(connection, Event("sign_in", outcome, reason, user.id, PAGES_CLIENT, user.id, address))
+        await insert_audit(
+            connection, Event("sign_in", outcome, reason, user.id, PAGES_CLIENT, user.id, address)
+        )
         if signed_in:
             response = go_to(continue_to(query))
             await end_session(connection, request, secure=room.settings.secure)
             methods = ("pwd", "otp", "mfa")
-            await begin_session(connection, response, user, methods, pending=False, secure=room.settings.secure)
+            await begin_session(
+                connection, response, user, methods, pending=False, secure=room.settings.secure
+            )
             return response
     if wait_seconds:
         return await show_locked(request, "second_factor.html", wait_seconds, next=query)
-    return await show_page(request, "second_factor.html", 400, error="The code is not right.", next=query)
+    return await show_page(
+        request, "second_factor.html", 400, error="The code is not right.", next=query
+    )
 
 
 async def prove(connection: Connection, key: bytes, user: User, code: str) -> str:
@@ -166,12 +207,16 @@ async def show_enrolment(request: Request) -> Response:
     return await enrolment_page(request, next_of(dict(request.query_params)))
 
 
-async def enrolment_page(request: Request, query: str, status: int = 200, error: str = "") -> Response:
+async def enrolment_page(
+    request: Request, query: str, status: int = 200, error: str = ""
+) -> Response:
     room = room_of(request)
     session = await session_of(request)
     # Whoever has a second factor proves it first; a new one in its place would be a way around it.
     if session is None or session.user.totp_enabled:
-        return go_to(with_next(SECOND_FACTOR, query) if session and session.pending else continue_to(query))
+        return go_to(
+            with_next(SECOND_FACTOR, query) if session and session.pending else continue_to(query)
+        )
     async with room.database.transaction() as connection:
         session = await lock_session(connection, request, session, secure=room.settings.secure)
         if session is None:
@@ -195,18 +240,29 @@ async def enrol(request: Request) -> Response:
         session = await lock_session(connection, request, session, secure=room.settings.secure)
         if session is None:
             return go_to(continue_to(query))
-        codes = await confirm_enrolment(connection, room.settings.key_encryption_key, session, fields.get("code", ""))
+        codes = await confirm_enrolment(
+            connection, room.settings.key_encryption_key, session, fields.get("code", "")
+        )
         if codes:
             response = page(request, "recovery_codes.html", codes=codes, target=continue_to(query))
             await end_session(connection, request, secure=room.settings.secure)
             methods = ("pwd", "otp", "mfa")
-            await begin_session(connection, response, user, methods, pending=False, secure=room.settings.secure)
+            await begin_session(
+                connection, response, user, methods, pending=False, secure=room.settings.secure
+            )
             await insert_audit(
-                connection, Event("second_factor_enrolled", "success", "", user.id, PAGES_CLIENT, user.id, address)
+                connection,
+                Event(
+                    "second_factor_enrolled", "success", "", user.id, PAGES_CLIENT, user.id, address
+                ),
             )
             return response
-    await record_refusal(request, "second_factor_enrolled", "wrong_code", actor_id=user.id, subject=user.id)
-    return await enrolment_page(request, query, 400, "The code is not right. Is the clock of your device?")
+    await record_refusal(
+        request, "second_factor_enrolled", "wrong_code", actor_id=user.id, subject=user.id
+    )
+    return await enrolment_page(
+        request, query, 400, "The code is not right. Is the clock of your device?"
+    )
 
 
 def routes() -> list[BaseRoute]:

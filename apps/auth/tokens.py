@@ -12,7 +12,7 @@ from apps.auth.clients import Client
 from apps.auth.keys import SigningKey
 from apps.auth.users import User
 from apps.kit.context import new_id
-from apps.kit.tokens import TOKEN_LIFE_SECONDS
+from apps.kit.token_verifier import TOKEN_LIFE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,11 @@ def user_info(user: User, scopes: Iterable[str], issuer: str) -> dict[str, Any]:
     """The claims about a person that these scopes show."""
     claims: dict[str, Any] = {"sub": user.id}
     if "profile" in scopes:
-        claims |= {"name": user.name or user.email, "email": user.email, "updated_at": int(user.created_at.timestamp())}
+        claims |= {
+            "name": user.name or user.email,
+            "email": user.email,
+            "updated_at": int(user.created_at.timestamp()),
+        }
     if "fhirUser" in scopes and user.patient_id:
         claims["fhirUser"] = f"{issuer}/fhir/R4/Patient/{user.patient_id}"
     return claims

@@ -60,7 +60,9 @@ def qr_code(uri: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-async def confirm_enrolment(connection: Connection, key: bytes, session: Session, code: str) -> list[str] | None:
+async def confirm_enrolment(
+    connection: Connection, key: bytes, session: Session, code: str
+) -> list[str] | None:
     """Turns the second factor on and gives the recovery codes, which are told here only; None for a wrong code."""
     user = session.user
     if not user.totp_secret:
@@ -92,7 +94,9 @@ async def use_code(connection: Connection, key: bytes, user: User, code: str) ->
     """
     if not user.totp_secret:
         return False
-    return await _use_step(connection, user, unseal(key, user.totp_secret, _purpose(user.id)).decode(), code)
+    return await _use_step(
+        connection, user, unseal(key, user.totp_secret, _purpose(user.id)).decode(), code
+    )
 
 
 async def _use_step(connection: Connection, user: User, secret: str, code: str) -> bool:

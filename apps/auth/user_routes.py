@@ -22,7 +22,15 @@ from apps.auth.resets import create_reset_link
 from apps.auth.revocations import revoke_subject
 from apps.auth.room import room_of
 from apps.auth.totp import remove_second_factor
-from apps.auth.users import User, check_user, create_user, lock_user, select_user, select_users, update_user
+from apps.auth.users import (
+    User,
+    check_user,
+    create_user,
+    lock_user,
+    select_user,
+    select_users,
+    update_user,
+)
 from apps.kit.errors import BadRequest, NotFound, Unprocessable
 from apps.kit.idempotency import claim_key, insert_key, read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute, principal_of
@@ -101,12 +109,20 @@ async def update(request: Request) -> Response:
         check_user(email=user.email, **wish)
         disabled = body.get("disabled", user.disabled_at is not None)
         if user.id == principal_of(request).subject and (disabled or "admin" not in wish["roles"]):
-            raise Unprocessable("own_account", "you would lock yourself out; ask another administrator")
+            raise Unprocessable(
+                "own_account", "you would lock yourself out; ask another administrator"
+            )
         changed = await update_user(connection, user.id, disabled=disabled, **wish)
         if disabled or changed.roles != user.roles or changed.patient_id != user.patient_id:
             await revoke_subject(connection, user.id)
         was_disabled = user.disabled_at is not None
-        event = "user_updated" if disabled == was_disabled else "user_disabled" if disabled else "user_enabled"
+        event = (
+            "user_updated"
+            if disabled == was_disabled
+            else "user_disabled"
+            if disabled
+            else "user_enabled"
+        )
         await record(connection, request, event, user.id)
     return one(as_json(changed), changed.version)
 
@@ -139,7 +155,9 @@ async def drop_second_factor(request: Request) -> Response:
 def routes() -> list[BaseRoute]:
     return [
         PolicedRoute(USERS, Operation("GET", list_all, ADMIN), Operation("POST", create, ADMIN)),
-        PolicedRoute(USERS + "/{id}", Operation("GET", read, ADMIN), Operation("PATCH", update, ADMIN)),
+        PolicedRoute(
+            USERS + "/{id}", Operation("GET", read, ADMIN), Operation("PATCH", update, ADMIN)
+        ),
         PolicedRoute(USERS + "/{id}/password-link", Operation("POST", issue_link, ADMIN)),
         PolicedRoute(USERS + "/{id}/second-factor", Operation("DELETE", drop_second_factor, ADMIN)),
     ]

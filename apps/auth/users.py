@@ -14,7 +14,7 @@ from apps.auth.passwords import check_new_password, hash_password
 from apps.auth.roles import ROLES
 from apps.kit.context import new_id
 from apps.kit.database import Connection
-from apps.kit.errors import Conflict, Fault, Unprocessable
+from apps.kit.errors import Conflict, FieldError, Unprocessable
 
 EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")
 PATIENT_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
@@ -58,19 +58,31 @@ def normalize_email(email: str) -> str:
 
 def check_user(*, email: object, name: object, roles: object, patient_id: object) -> None:
     """Raises Unprocessable, naming every field that is amiss."""
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
     if not isinstance(email, str) or not EMAIL.fullmatch(email):
-        faults.append(Fault("invalid_email", "not an e-mail address", "/email"))
+        faults.append(FieldError("invalid_email", "not an e-mail address", "/email"))
     if not isinstance(name, str) or len(name) > MAX_NAME_CHARS or not name.isprintable():
-        faults.append(Fault("invalid_name", f"at most {MAX_NAME_CHARS} printable characters", "/name"))
-    if not isinstance(roles, (list, tuple)) or not roles or not ROLES.keys() >= {str(role) for role in roles}:
-        faults.append(Fault("invalid_roles", f"one or more of {', '.join(ROLES)}", "/roles"))
+        faults.append(
+            FieldError("invalid_name", f"at most {MAX_NAME_CHARS} printable characters", "/name")
+        )
+    if (
+        not isinstance(roles, (list, tuple))
+        or not roles
+        or not ROLES.keys() >= {str(role) for role in roles}
+    ):
+        faults.append(FieldError("invalid_roles", f"one or more of {', '.join(ROLES)}", "/roles"))
         roles = ()
-    if patient_id is not None and not (isinstance(patient_id, str) and PATIENT_ID.fullmatch(patient_id)):
-        faults.append(Fault("invalid_patient_id", "not the id of a record", "/patientId"))
+    if patient_id is not None and not (
+        isinstance(patient_id, str) and PATIENT_ID.fullmatch(patient_id)
+    ):
+        faults.append(FieldError("invalid_patient_id", "not the id of a record", "/patientId"))
     elif (patient_id is not None) != ("patient" in roles):
         faults.append(
-            Fault("invalid_patient_id", "the role patient, and no other, has a record of its own", "/patientId")
+            FieldError(
+                "invalid_patient_id",
+                "the role patient, and no other, has a record of its own",
+                "/patientId",
+            )
         )
     if faults:
         raise Unprocessable("invalid_user", faults=tuple(faults))
@@ -88,7 +100,9 @@ async def create_user(
     """Raises Unprocessable, and Conflict where the address is taken. Without a password a reset link gives one."""
     email, roles = email.strip(), tuple(dict.fromkeys(roles))
     check_user(email=email, name=name, roles=roles, patient_id=patient_id)
-    password_hash = await asyncio.to_thread(hash_password, check_new_password(password)) if password else None
+    password_hash = (
+        await asyncio.to_thread(hash_password, check_new_password(password)) if password else None
+    )
     try:
         row = await connection.fetchrow(
             "INSERT INTO users (id, email, name, password_hash, roles, patient_id) VALUES ($1, $2, $3, $4, $5, $6) "
@@ -101,7 +115,9 @@ async def create_user(
             patient_id,
         )
     except asyncpg.UniqueViolationError:
-        raise Conflict("email_taken", "there is a user of this e-mail address", pointer="/email") from None
+        raise Conflict(
+            "email_taken", "there is a user of this e-mail address", pointer="/email"
+        ) from None
     return _user(row)
 
 
@@ -120,13 +136,17 @@ async def select_active_user(connection: Connection, user_id: str) -> User | Non
 
 
 async def select_user_by_email(connection: Connection, email: str) -> User | None:
-    row = await connection.fetchrow("SELECT * FROM users WHERE lower(email) = $1", normalize_email(email))
+    row = await connection.fetchrow(
+        "SELECT * FROM users WHERE lower(email) = $1", normalize_email(email)
+    )
     return _user(row) if row else None
 
 
 async def select_users(connection: Connection, after: str, limit: int) -> list[User]:
     """In the order of their making: the ids sort by time."""
-    rows = await connection.fetch("SELECT * FROM users WHERE id > $1 ORDER BY id LIMIT $2", after, limit)
+    rows = await connection.fetch(
+        "SELECT * FROM users WHERE id > $1 ORDER BY id LIMIT $2", after, limit
+    )
     return [_user(row) for row in rows]
 
 
@@ -159,7 +179,13 @@ async def lock_unchanged(connection: Connection, user: User) -> User | None:
 
 
 async def update_user(
-    connection: Connection, user_id: str, *, name: str, roles: Iterable[str], patient_id: str | None, disabled: bool
+    connection: Connection,
+    user_id: str,
+    *,
+    name: str,
+    roles: Iterable[str],
+    patient_id: str | None,
+    disabled: bool,
 ) -> User:
     row = await connection.fetchrow(
         "UPDATE users SET name = $2, roles = $3, patient_id = $4, "

@@ -37,7 +37,9 @@ def oauth_metadata(issuer: str) -> dict[str, Any]:
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
         "revocation_endpoint": f"{issuer}/oauth2/revoke",
         "introspection_endpoint": f"{issuer}/oauth2/introspect",
-        "scopes_supported": sorted((PLAIN_SCOPES - {"billing.system"}) | SYSTEM_SCOPES | set().union(*ROLES.values())),
+        "scopes_supported": sorted(
+            (PLAIN_SCOPES - {"billing.system"}) | SYSTEM_SCOPES | set().union(*ROLES.values())
+        ),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
@@ -57,7 +59,16 @@ def openid_configuration(issuer: str, algorithms: set[str]) -> dict[str, Any]:
         "end_session_endpoint": f"{issuer}/oauth2/logout",
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted(algorithms),
-        "claims_supported": ["sub", "name", "email", "updated_at", "fhirUser", "auth_time", "amr", "nonce"],
+        "claims_supported": [
+            "sub",
+            "name",
+            "email",
+            "updated_at",
+            "fhirUser",
+            "auth_time",
+            "amr",
+            "nonce",
+        ],
         "prompt_values_supported": sorted(PROMPTS),
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
@@ -70,14 +81,20 @@ def smart_configuration(issuer: str) -> dict[str, Any]:
 
 def document(content: dict[str, Any]) -> Response:
     # Public and the same for all: browser applications of any origin may read it.
-    headers = {"Cache-Control": f"public, max-age={CACHE_SECONDS}", "Access-Control-Allow-Origin": "*"}
+    headers = {
+        "Cache-Control": f"public, max-age={CACHE_SECONDS}",
+        "Access-Control-Allow-Origin": "*",
+    }
     return JSONResponse(content, headers=headers)
 
 
 async def openid(request: Request) -> Response:
     room = room_of(request)
     # RS256 whatever the keys: OpenID Connect Discovery, 3, does not let it be left out.
-    algorithms = {"RS256", *(key["alg"] for key in (room.ring().public_keys() if room.has_ring else ()))}
+    algorithms = {
+        "RS256",
+        *(key["alg"] for key in (room.ring().public_keys() if room.has_ring else ())),
+    }
     return document(openid_configuration(room.settings.issuer, algorithms))
 
 

@@ -10,7 +10,7 @@ from apps.billing.settings import Settings
 from apps.kit.database import open_database
 from apps.kit.rpc import serve_rpc
 from apps.kit.start import read_settings, run_service
-from apps.kit.tokens import open_verifier
+from apps.kit.token_verifier import open_verifier
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from apps.kit.context import RequestContext
-from apps.kit.errors import BadRequest, Fault, NotFound, Problem
+from apps.kit.errors import BadRequest, FieldError, NotFound, Problem
 from protos.billing.v1 import billing_pb2 as pb
 
 # Every account is kept in one currency; charges in another are refused.
@@ -53,14 +53,20 @@ class AccountRequest:
     context: RequestContext
 
 
-def parse_account_request(message: pb.CreateBillingAccountRequest, context: RequestContext) -> AccountRequest:
+def parse_account_request(
+    message: pb.CreateBillingAccountRequest, context: RequestContext
+) -> AccountRequest:
     """Raises BadRequest, which names every field that is wrong."""
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
     if not _REQUEST_ID.fullmatch(message.request_id):
         limit = f"1 to {MAX_REQUEST_ID_CHARACTERS} printable ASCII characters without a space"
-        faults.append(Fault("invalid_request_id", limit, "request_id"))
+        faults.append(FieldError("invalid_request_id", limit, "request_id"))
     if not _FHIR_ID.fullmatch(message.patient_id):
-        faults.append(Fault("invalid_patient_id", "1 to 64 letters, digits, dots or hyphens", "patient_id"))
+        faults.append(
+            FieldError(
+                "invalid_patient_id", "1 to 64 letters, digits, dots or hyphens", "patient_id"
+            )
+        )
     if faults:
         raise BadRequest("invalid_request", faults=tuple(faults))
     return AccountRequest(message.request_id, message.patient_id, hash_of(message), context)
@@ -81,7 +87,9 @@ def parse_account_id(text: str) -> UUID:
 
 def parse_patient_id(text: str) -> str:
     if not _FHIR_ID.fullmatch(text):
-        raise BadRequest("invalid_patient_id", "1 to 64 letters, digits, dots or hyphens", pointer="patient_id")
+        raise BadRequest(
+            "invalid_patient_id", "1 to 64 letters, digits, dots or hyphens", pointer="patient_id"
+        )
     return text
 
 
@@ -100,5 +108,7 @@ def render_account(account: Account) -> pb.Account:
 
 def render_outcome(outcome: Account | Problem) -> pb.BillingAccountOutcome:
     if isinstance(outcome, Problem):
-        return pb.BillingAccountOutcome(refusal=pb.Refusal(status=outcome.status, code=outcome.code))
+        return pb.BillingAccountOutcome(
+            refusal=pb.Refusal(status=outcome.status, code=outcome.code)
+        )
     return pb.BillingAccountOutcome(account=render_account(outcome))

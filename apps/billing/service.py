@@ -42,7 +42,9 @@ class Billing:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create_billing_account(self, message: pb.CreateBillingAccountRequest, caller: Caller) -> pb.Account:
+    async def create_billing_account(
+        self, message: pb.CreateBillingAccountRequest, caller: Caller
+    ) -> pb.Account:
         request = parse_account_request(message, current_context() or read_context(None, None))
         (outcome,) = await self._open_accounts([request], caller)
         if isinstance(outcome, Problem):
@@ -53,23 +55,31 @@ class Billing:
         self, message: pb.BatchCreateBillingAccountsRequest, caller: Caller
     ) -> pb.BatchCreateBillingAccountsResponse:
         if len(message.openings) > MAX_OPENINGS:
-            raise BadRequest("too_many_openings", f"at most {MAX_OPENINGS} at once", pointer="openings")
+            raise BadRequest(
+                "too_many_openings", f"at most {MAX_OPENINGS} at once", pointer="openings"
+            )
         outcomes: list[Account | Problem | None] = []
         requests: list[AccountRequest] = []
         for opening in message.openings:
             try:
                 requests.append(
-                    parse_account_request(opening.request, read_context(opening.x_request_id, opening.traceparent))
+                    parse_account_request(
+                        opening.request, read_context(opening.x_request_id, opening.traceparent)
+                    )
                 )
                 outcomes.append(None)
             except Problem as problem:
                 outcomes.append(problem)
         opened = iter(await self._open_accounts(requests, caller))
         return pb.BatchCreateBillingAccountsResponse(
-            outcomes=(render_outcome(next(opened) if outcome is None else outcome) for outcome in outcomes)
+            outcomes=(
+                render_outcome(next(opened) if outcome is None else outcome) for outcome in outcomes
+            )
         )
 
-    async def _open_accounts(self, requests: Sequence[AccountRequest], caller: Caller) -> list[Account | Problem]:
+    async def _open_accounts(
+        self, requests: Sequence[AccountRequest], caller: Caller
+    ) -> list[Account | Problem]:
         """For each its account, or why it is refused; raises where that cannot be known."""
         outcomes: list[Account | Problem] = []
         async with self._database.connection() as connection:
@@ -79,7 +89,9 @@ class Billing:
             answered: dict[str, tuple[Answered, Account]] = {}
             if opened is None or len(opened) < len(requests):
                 # Some were asked for before, as all are whose answer was lost: one statement for those, too.
-                answered = await select_answered(connection, caller, [request.request_id for request in requests])
+                answered = await select_answered(
+                    connection, caller, [request.request_id for request in requests]
+                )
             if opened is None:
                 new = [request for request in requests if request.request_id not in answered]
                 opened = await insert_opened(connection, caller, OPENING, once_a_patient(new)) or {}
@@ -104,7 +116,9 @@ class Billing:
         async with self._database.connection() as connection:
             return render_account(_found(await select_account(connection, account_id)))
 
-    async def get_account_by_patient(self, message: pb.GetAccountByPatientRequest, caller: Caller) -> pb.Account:
+    async def get_account_by_patient(
+        self, message: pb.GetAccountByPatientRequest, caller: Caller
+    ) -> pb.Account:
         patient_id = parse_patient_id(message.patient_id)
         async with self._database.connection() as connection:
             return render_account(_found(await select_account_by_patient(connection, patient_id)))
@@ -128,12 +142,16 @@ async def open_account(connection: Connection, caller: Caller, request: AccountR
         if await insert_request(connection, caller, request.request_id, new):
             return account
         answered = await select_request(connection, caller, request.request_id)
-    return _found(await select_account(connection, _answer_of(answered, OPENING, request.request_hash)))
+    return _found(
+        await select_account(connection, _answer_of(answered, OPENING, request.request_hash))
+    )
 
 
 def _answer_of(answered: Answered | None, method: str, request_hash: bytes) -> UUID:
     if answered is None or (answered.method, answered.request_hash) != (method, request_hash):
-        raise Unprocessable("request_id_reused", "the request id was used for another request", pointer="request_id")
+        raise Unprocessable(
+            "request_id_reused", "the request id was used for another request", pointer="request_id"
+        )
     return answered.resource_id
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.settings import ENVIRONMENTS, Environment
-from apps.kit.tokens import VerifierSettings, read_verifier_settings
+from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 
 SERVICE = "billing"
 

@@ -23,11 +23,15 @@ class Answered:
 
 
 async def select_account(connection: Connection, account_id: UUID) -> Account | None:
-    return _account(await connection.fetchrow("SELECT * FROM account WHERE account_id = $1", account_id))
+    return _account(
+        await connection.fetchrow("SELECT * FROM account WHERE account_id = $1", account_id)
+    )
 
 
 async def select_account_by_patient(connection: Connection, patient_id: str) -> Account | None:
-    return _account(await connection.fetchrow("SELECT * FROM account WHERE patient_id = $1", patient_id))
+    return _account(
+        await connection.fetchrow("SELECT * FROM account WHERE patient_id = $1", patient_id)
+    )
 
 
 async def insert_account(connection: Connection, patient_id: str) -> Account | None:
@@ -92,7 +96,9 @@ async def insert_opened(
     return {row["patient_id"]: Account(**row) for row in rows}
 
 
-async def select_request(connection: Connection, caller: Caller, request_id: str) -> Answered | None:
+async def select_request(
+    connection: Connection, caller: Caller, request_id: str
+) -> Answered | None:
     row = await connection.fetchrow(
         """
         SELECT method, request_hash, resource_id FROM request
@@ -124,7 +130,9 @@ async def select_answered(
     }
 
 
-async def insert_request(connection: Connection, caller: Caller, request_id: str, answered: Answered) -> bool:
+async def insert_request(
+    connection: Connection, caller: Caller, request_id: str, answered: Answered
+) -> bool:
     """False where the request id was used before; it then waited for the transaction that uses it."""
     row = await connection.fetchrow(
         """
@@ -143,7 +151,9 @@ async def insert_request(connection: Connection, caller: Caller, request_id: str
     return row is not None
 
 
-async def insert_audit(connection: Connection, caller: Caller, action: str, account_id: UUID) -> None:
+async def insert_audit(
+    connection: Connection, caller: Caller, action: str, account_id: UUID
+) -> None:
     await connection.execute(
         """
         INSERT INTO audit (audit_id, action, account_id, subject, client_id, service_id, correlation_id)

@@ -19,9 +19,9 @@ from apps.gateway.proxy import Proxy, open_session
 from apps.gateway.routes import public_routes
 from apps.gateway.settings import Settings
 from apps.kit.credentials import ServiceCredentials
-from apps.kit.outcomes import render_error
+from apps.kit.operation_outcomes import render_error
 from apps.kit.rpc import open_channel
-from apps.kit.tokens import Verifier, VerifierSettings, open_verifier
+from apps.kit.token_verifier import Verifier, VerifierSettings, open_verifier
 from apps.kit.web import Readiness, create_web_app, health_routes
 
 CLIENT_ID = "service-gateway"
@@ -77,7 +77,9 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
         lifespan=lifespan,
         middleware=(
             *cors_middleware(settings.cors_allowed_origins),
-            Middleware(Edge, settings=settings, limiter=RateLimiter(settings.bounds.requests_per_minute)),
+            Middleware(
+                Edge, settings=settings, limiter=RateLimiter(settings.bounds.requests_per_minute)
+            ),
         ),
         render=render_error,
     )
@@ -91,4 +93,6 @@ async def readiness(request: Request) -> Readiness:
         *(upstream.name for upstream in state.proxy.upstreams.values() if not upstream.reachable),
         *(() if state.billing.is_reachable else ("billing",)),
     }
-    return Readiness(failed=() if state.verifier.has_keys else ("keys",), degraded=tuple(sorted(degraded)))
+    return Readiness(
+        failed=() if state.verifier.has_keys else ("keys",), degraded=tuple(sorted(degraded))
+    )

@@ -16,7 +16,15 @@ from apps.gateway.settings import Bounds
 from apps.kit.context import new_id
 from apps.kit.errors import BadRequest, Unprocessable
 from apps.kit.rpc import call_metadata, problem_of_rpc
-from apps.kit.web import JSONResponse, Operation, PolicedRoute, bearer_token, principal_of, read_json, scopes
+from apps.kit.web import (
+    JSONResponse,
+    Operation,
+    PolicedRoute,
+    bearer_token,
+    principal_of,
+    read_json,
+    scopes,
+)
 from protos.billing.v1 import billing_pb2 as pb
 from protos.billing.v1.billing_pb2_grpc import BillingStub
 
@@ -50,7 +58,9 @@ class Billing:
         """Raises the Problem that billing answered, or Unavailable."""
         metadata = call_metadata(await self._tokens.token("billing"), user_token)
         try:
-            answer: Message = await getattr(self._stub, rpc)(request, metadata=metadata, timeout=self._timeout_seconds)
+            answer: Message = await getattr(self._stub, rpc)(
+                request, metadata=metadata, timeout=self._timeout_seconds
+            )
         except grpc.aio.AioRpcError as error:
             raise problem_of_rpc(error) from None
         return answer
@@ -81,13 +91,29 @@ CALLS = (
         ("patient",),
     ),
     Call(
-        "POST", "/accounts", "CreateBillingAccount", pb.CreateBillingAccountRequest, location="/accounts/{account_id}"
+        "POST",
+        "/accounts",
+        "CreateBillingAccount",
+        pb.CreateBillingAccountRequest,
+        location="/accounts/{account_id}",
     ),
     Call("GET", "/accounts/{account_id}", "GetAccount", pb.GetAccountRequest),
     Call("PATCH", "/accounts/{account_id}", "UpdateAccountStatus", pb.UpdateAccountStatusRequest),
     Call("GET", "/accounts/{account_id}/balance", "GetBalance", pb.GetBalanceRequest),
-    Call("GET", "/accounts/{account_id}/ledger-entries", "ListLedgerEntries", pb.ListLedgerEntriesRequest, PAGE),
-    Call("GET", "/accounts/{account_id}/charge-items", "ListChargeItems", pb.ListChargeItemsRequest, PAGE),
+    Call(
+        "GET",
+        "/accounts/{account_id}/ledger-entries",
+        "ListLedgerEntries",
+        pb.ListLedgerEntriesRequest,
+        PAGE,
+    ),
+    Call(
+        "GET",
+        "/accounts/{account_id}/charge-items",
+        "ListChargeItems",
+        pb.ListChargeItemsRequest,
+        PAGE,
+    ),
     Call("POST", "/accounts/{account_id}/charge-items", "AddChargeItem", pb.AddChargeItemRequest),
     Call("POST", "/charge-items/{charge_item_id}/void", "VoidChargeItem", pb.VoidChargeItemRequest),
     Call("GET", "/accounts/{account_id}/invoices", "ListInvoices", pb.ListInvoicesRequest, PAGE),
@@ -110,8 +136,13 @@ def billing_routes(max_body_bytes: int) -> list[PolicedRoute]:
     paths: dict[str, list[Operation]] = {}
     for call in CALLS:
         policy = READ if call.method == "GET" else WRITE
-        paths.setdefault(BASE + call.path, []).append(Operation(call.method, _endpoint(call), policy))
-    return [PolicedRoute(path, *operations, max_body_bytes=max_body_bytes) for path, operations in paths.items()]
+        paths.setdefault(BASE + call.path, []).append(
+            Operation(call.method, _endpoint(call), policy)
+        )
+    return [
+        PolicedRoute(path, *operations, max_body_bytes=max_body_bytes)
+        for path, operations in paths.items()
+    ]
 
 
 def _endpoint(call: Call) -> Any:
@@ -184,5 +215,7 @@ def _render(call: Call, answer: Message) -> Response:
     if "version" in fields:
         headers["ETag"] = f'W/"{answer.version}"'  # type: ignore[attr-defined]
     if call.location:
-        headers["Location"] = BASE + call.location.format_map({name: getattr(answer, name, "") for name in fields})
+        headers["Location"] = BASE + call.location.format_map(
+            {name: getattr(answer, name, "") for name in fields}
+        )
     return JSONResponse(body, 201 if call.location else 200, headers=headers)

@@ -42,7 +42,9 @@ class Cors(CORSMiddleware):
             return response
         problem = Forbidden("cors_refused", bytes(response.body).decode())
         body = msgspec.json.encode(problem.as_problem(instance="", request_id=current_request_id()))
-        return Response(body, problem.status, headers={"Vary": "Origin"}, media_type="application/problem+json")
+        return Response(
+            body, problem.status, headers={"Vary": "Origin"}, media_type="application/problem+json"
+        )
 
 
 def cors_middleware(origins: tuple[str, ...]) -> tuple[Middleware, ...]:

@@ -12,7 +12,7 @@ from apps.gateway.addresses import client_address, limit_key
 from apps.gateway.limits import Decision, RateLimiter, rate_limit_header
 from apps.gateway.settings import Settings
 from apps.kit.errors import NotFound, Problem, TooManyRequests, Unavailable
-from apps.kit.outcomes import render_error
+from apps.kit.operation_outcomes import render_error
 from apps.kit.scopes import Principal
 
 HEALTH_PATHS = frozenset({b"/livez", b"/readyz"})
@@ -40,7 +40,9 @@ class Edge:
             (b"ratelimit-policy", limiter.policy),
         ]
         if settings.public_url.startswith("https:"):
-            self._fixed_headers.append((b"strict-transport-security", b"max-age=63072000; includeSubDomains"))
+            self._fixed_headers.append(
+                (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,7 +62,9 @@ class Edge:
             return
         await self._guard(scope, receive, send, token, forwarded_for)
 
-    async def _guard(self, scope: Scope, receive: Receive, send: Send, token: str, forwarded_for: list[str]) -> None:
+    async def _guard(
+        self, scope: Scope, receive: Receive, send: Send, token: str, forwarded_for: list[str]
+    ) -> None:
         started_at = time.perf_counter()
         state = scope["state"]
         peer = scope["client"][0] if scope["client"] else "unknown"
@@ -69,7 +73,9 @@ class Edge:
         if token:
             with suppress(Problem):
                 principal = await state["verifier"].verify(token)
-        decision = self._limiter.take(f"c:{principal.client_id}" if principal else f"a:{limit_key(state['address'])}")
+        decision = self._limiter.take(
+            f"c:{principal.client_id}" if principal else f"a:{limit_key(state['address'])}"
+        )
         fixed_headers = [*self._fixed_headers, (b"ratelimit", rate_limit_header(decision))]
         status = 0
 
@@ -107,6 +113,10 @@ class Edge:
         if self._running > self._max_running:
             return Unavailable("overloaded")
         raw_path = scope["raw_path"]
-        if len(raw_path) > MAX_PATH_BYTES or raw_path in HEALTH_PATHS or not _PLAIN_PATH.fullmatch(raw_path):
+        if (
+            len(raw_path) > MAX_PATH_BYTES
+            or raw_path in HEALTH_PATHS
+            or not _PLAIN_PATH.fullmatch(raw_path)
+        ):
             return NotFound("not_found")
         return None

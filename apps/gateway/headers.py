@@ -47,7 +47,10 @@ def _passes_to_service(name: bytes) -> bool:
     # An underscore is read as a dash by some servers: `x_user_id` would come out as the header that was refused.
     plain = name.replace(b"_", b"-")
     return not (
-        plain in _HOP_BY_HOP or plain in _IDENTITY or plain in _REWRITTEN or plain.startswith(_IDENTITY_PREFIXES)
+        plain in _HOP_BY_HOP
+        or plain in _IDENTITY
+        or plain in _REWRITTEN
+        or plain.startswith(_IDENTITY_PREFIXES)
     )
 
 
@@ -84,7 +87,9 @@ def response_headers(headers: tuple[Pair, ...], *, cookies: bool) -> list[Pair]:
     passed = [
         pair
         for pair in lowered
-        if _passes_to_client(pair[0]) and pair[0] not in dropped and (cookies or pair[0] != _SET_COOKIE)
+        if _passes_to_client(pair[0])
+        and pair[0] not in dropped
+        and (cookies or pair[0] != _SET_COOKIE)
     ]
     if not any(name == b"cache-control" for name, _ in passed):
         # Patients' data is kept by nobody on the way, unless the service says otherwise.

@@ -32,7 +32,12 @@ class Decision:
 class RateLimiter:
     """`requests` a minute for every key, per replica; a key at rest may spend a whole minute's at once."""
 
-    def __init__(self, requests: int, clock: Callable[[], float] = time.monotonic, max_clients: int = MAX_CLIENTS):
+    def __init__(
+        self,
+        requests: int,
+        clock: Callable[[], float] = time.monotonic,
+        max_clients: int = MAX_CLIENTS,
+    ):
         self._capacity = float(requests)
         self._per_second = requests / WINDOW_SECONDS
         self._clock = clock
@@ -50,7 +55,9 @@ class RateLimiter:
             bucket = self._buckets[key] = Bucket(self._capacity, now)
         else:
             self._buckets.move_to_end(key)
-            bucket.tokens = min(self._capacity, bucket.tokens + (now - bucket.filled_at) * self._per_second)
+            bucket.tokens = min(
+                self._capacity, bucket.tokens + (now - bucket.filled_at) * self._per_second
+            )
             bucket.filled_at = now
         allowed = bucket.tokens >= 1.0
         if allowed:

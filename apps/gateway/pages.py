@@ -40,9 +40,7 @@ def document_routes(settings: Settings) -> list[PolicedRoute]:
     style = STYLE.read_text()
     page = render_page(document, style)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
     async def openapi(request: Request) -> Response:
         return Response(json, media_type="application/json", headers=CACHE)
@@ -89,7 +87,10 @@ def render_page(document: dict[str, Any], style: str) -> str:
 
 def _operation(method: str, path: str, operation: dict[str, Any], document: dict[str, Any]) -> str:
     item = document["paths"][path]
-    parameters = [_resolve(one, document) for one in (*item.get("parameters", ()), *operation.get("parameters", ()))]
+    parameters = [
+        _resolve(one, document)
+        for one in (*item.get("parameters", ()), *operation.get("parameters", ()))
+    ]
     rows = "".join(
         f"<tr><td><code>{escape(one['name'])}</code></td><td>{escape(one['in'])}"
         f"{', required' if one.get('required') else ''}</td><td>{escape(one.get('description', ''))}</td></tr>"
@@ -113,7 +114,9 @@ def _operation(method: str, path: str, operation: dict[str, Any], document: dict
 
 def _needs(operation: dict[str, Any]) -> str:
     alternatives = [
-        " and ".join(scopes) or "a token" for security in operation["security"] for scopes in security.values()
+        " and ".join(scopes) or "a token"
+        for security in operation["security"]
+        for scopes in security.values()
     ]
     return " or ".join(alternatives) or "nothing"
 

@@ -15,7 +15,14 @@ from yarl import URL
 from apps.gateway.body import SMALL_BODY_BYTES, ClientGone, RequestBody
 from apps.gateway.headers import request_headers, response_headers
 from apps.gateway.settings import Bounds, Settings
-from apps.gateway.wire import IDLE_CONNECTION_SECONDS, BadAnswer, ConnectFailed, HungUp, WireAnswer, Wires
+from apps.gateway.wire import (
+    IDLE_CONNECTION_SECONDS,
+    BadAnswer,
+    ConnectFailed,
+    HungUp,
+    WireAnswer,
+    Wires,
+)
 from apps.kit.context import current_context
 from apps.kit.errors import BadGateway, BadRequest, Problem, Unavailable
 
@@ -53,7 +60,10 @@ class Proxy:
         self._session = session
         self._bounds = settings.bounds
         public = urlsplit(settings.public_url)
-        self._forwarded = (("x-forwarded-proto", public.scheme), ("x-forwarded-host", public.netloc))
+        self._forwarded = (
+            ("x-forwarded-proto", public.scheme),
+            ("x-forwarded-host", public.netloc),
+        )
         self.upstreams: Mapping[str, Upstream] = {
             name: Upstream(name, url, Wires(url, settings.bounds), cookies=name == "auth")
             for name, url in settings.upstreams.items()
@@ -63,7 +73,9 @@ class Proxy:
         for upstream in self.upstreams.values():
             upstream.wires.close()
 
-    async def forward(self, scope: Scope, receive: Receive, send: Send, name: str, max_body_bytes: int) -> None:
+    async def forward(
+        self, scope: Scope, receive: Receive, send: Send, name: str, max_body_bytes: int
+    ) -> None:
         """Raises Problem as long as no answer has begun; afterwards it breaks the answer off."""
         upstream = self.upstreams[name]
         body = RequestBody(scope, receive, max_bytes=max_body_bytes, bounds=self._bounds)
@@ -77,7 +89,9 @@ class Proxy:
         finally:
             upstream.running -= 1
 
-    async def _exchange(self, scope: Scope, body: RequestBody, send: Send, upstream: Upstream) -> None:
+    async def _exchange(
+        self, scope: Scope, body: RequestBody, send: Send, upstream: Upstream
+    ) -> None:
         headers = request_headers(scope["headers"], cookies=upstream.cookies)
         headers.append(("x-forwarded-for", scope["state"]["address"]))
         headers.extend(self._forwarded)
@@ -121,7 +135,11 @@ class StreamedAnswer:
     """aiohttp's answer, with the face of a WireAnswer."""
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self.status, self.raw_headers, self.content_length = answer.status, answer.raw_headers, answer.content_length
+        self.status, self.raw_headers, self.content_length = (
+            answer.status,
+            answer.raw_headers,
+            answer.content_length,
+        )
         self.read, self.chunks, self.release = answer.read, answer.content.iter_any, answer.release
 
 
@@ -149,7 +167,9 @@ async def _pass_back(answer: WireAnswer | StreamedAnswer, send: Send, upstream: 
         if not started:
             raise _problem_of(error, upstream) from error
         # Without its last piece: the server then closes the connection, and the client sees that it was cut short.
-        log.warning("answer broken off", extra={"service": upstream.name, "error": type(error).__name__})
+        log.warning(
+            "answer broken off", extra={"service": upstream.name, "error": type(error).__name__}
+        )
 
 
 def _target(scope: Scope) -> str:
@@ -194,7 +214,9 @@ async def open_session(bounds: Bounds) -> AsyncIterator[aiohttp.ClientSession]:
         ttl_dns_cache=DNS_CACHE_SECONDS,
     )
     timeout = aiohttp.ClientTimeout(
-        total=bounds.total_seconds, sock_connect=bounds.connect_seconds, sock_read=bounds.answer_seconds
+        total=bounds.total_seconds,
+        sock_connect=bounds.connect_seconds,
+        sock_read=bounds.answer_seconds,
     )
     async with aiohttp.ClientSession(
         connector=connector,

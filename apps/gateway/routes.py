@@ -10,7 +10,16 @@ from apps.gateway.billing import billing_routes
 from apps.gateway.proxy import Forwarded
 from apps.gateway.settings import Settings
 from apps.kit.scopes import parse_smart_scope
-from apps.kit.web import AUTHENTICATED, PUBLIC, Endpoint, Operation, PolicedRoute, Policy, scopes, smart
+from apps.kit.web import (
+    AUTHENTICATED,
+    PUBLIC,
+    Endpoint,
+    Operation,
+    PolicedRoute,
+    Policy,
+    scopes,
+    smart,
+)
 
 
 def _may_create(scope: str) -> bool:
@@ -53,7 +62,11 @@ PATIENT: Mapping[str, Mapping[str, Policy]] = {
     "/fhir/R4/{type:fhirtype}": {"GET": smart("s"), "POST": smart("c")},
     "/fhir/R4/{type:fhirtype}/_search": {"POST": smart("s")},
     "/fhir/R4/Patient/{id:fhirid}/$everything": {"GET": smart("r", "Patient")},
-    "/fhir/R4/{type:fhirtype}/{id:fhirid}": {"GET": smart("r"), "PUT": smart("u"), "DELETE": smart("d")},
+    "/fhir/R4/{type:fhirtype}/{id:fhirid}": {
+        "GET": smart("r"),
+        "PUT": smart("u"),
+        "DELETE": smart("d"),
+    },
     "/fhir/R4/{type:fhirtype}/{id:fhirid}/_history": {"GET": smart("r")},
     "/fhir/R4/{type:fhirtype}/{id:fhirid}/_history/{vid:fhirid}": {"GET": smart("r")},
 }
@@ -82,7 +95,15 @@ AUTH: Mapping[str, Mapping[str, Policy]] = {
 PAGES: Mapping[str, Mapping[str, Policy]] = {
     **{
         f"/oauth2/{name}": {"GET": PUBLIC, "POST": PUBLIC}
-        for name in ("authorize", "logout", "sign-in", "second-factor", "enrol", "password", "reset")
+        for name in (
+            "authorize",
+            "logout",
+            "sign-in",
+            "second-factor",
+            "enrol",
+            "password",
+            "reset",
+        )
     },
     "/oauth2/account": {"GET": PUBLIC},
     "/oauth2/style.css": {"GET": PUBLIC},
@@ -112,7 +133,9 @@ def public_routes(settings: Settings) -> list[PolicedRoute]:
     ]
 
 
-def _forwarded(name: str, table: Mapping[str, Mapping[str, Policy]], max_body_bytes: int) -> list[PolicedRoute]:
+def _forwarded(
+    name: str, table: Mapping[str, Mapping[str, Policy]], max_body_bytes: int
+) -> list[PolicedRoute]:
     async def forward(request: Request) -> Response:
         return Forwarded(request.state.proxy, name, max_body_bytes)
 

@@ -65,7 +65,9 @@ class Settings:
             port=env.integer("PORT", minimum=1, maximum=65535),
             public_url=env.url("PUBLIC_URL"),
             log_format=env.choice("LOG_FORMAT", ("text", "json")),
-            upstreams={name: env.url(f"{name.upper()}_URL") for name in ("auth", "patient", "analytics")},
+            upstreams={
+                name: env.url(f"{name.upper()}_URL") for name in ("auth", "patient", "analytics")
+            },
             billing_target=env.require("BILLING_TARGET"),
             client_secret=env.require("GATEWAY_CLIENT_SECRET"),
             password_login_enabled=password_login,
@@ -73,8 +75,12 @@ class Settings:
             tls_self_signed=env.flag("TLS_SELF_SIGNED"),
             trusted_proxies=_networks(env),
             bounds=Bounds(
-                body_bytes=env.integer("MAX_BODY_BYTES", minimum=1024, maximum=2**30, default=MAX_BODY_BYTES),
-                bundle_bytes=env.integer("MAX_BUNDLE_BYTES", minimum=1024, maximum=2**30, default=MAX_BUNDLE_BYTES),
+                body_bytes=env.integer(
+                    "MAX_BODY_BYTES", minimum=1024, maximum=2**30, default=MAX_BODY_BYTES
+                ),
+                bundle_bytes=env.integer(
+                    "MAX_BUNDLE_BYTES", minimum=1024, maximum=2**30, default=MAX_BUNDLE_BYTES
+                ),
                 requests_per_minute=env.integer(
                     "RATE_LIMIT_REQUESTS_PER_MINUTE",
                     minimum=1,
@@ -91,8 +97,14 @@ def _origins(env: Environment) -> tuple[str, ...]:
     origins = env.items("CORS_ALLOWED_ORIGINS")
     for origin in origins:
         parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.hostname or f"{parts.scheme}://{parts.netloc}" != origin:
-            env.fault(f"CORS_ALLOWED_ORIGINS must list exact origins (scheme://host[:port]), not {origin!r}")
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or f"{parts.scheme}://{parts.netloc}" != origin
+        ):
+            env.fault(
+                f"CORS_ALLOWED_ORIGINS must list exact origins (scheme://host[:port]), not {origin!r}"
+            )
     return origins
 
 

@@ -32,8 +32,13 @@ def self_signed_certificate(host: str) -> Iterator[tuple[str, str]]:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    with _in_memory(certificate.public_bytes(serialization.Encoding.PEM)) as chain, _in_memory(pem) as private:
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with (
+        _in_memory(certificate.public_bytes(serialization.Encoding.PEM)) as chain,
+        _in_memory(pem) as private,
+    ):
         yield chain, private
 
 

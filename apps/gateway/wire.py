@@ -143,7 +143,12 @@ class WireAnswer:
         has_body = self._method != "HEAD" and status not in (204, 304)
         if has_body and length is None:
             return False
-        self.status, self.raw_headers, self.content_length, self._keep = status, tuple(headers), length, keep
+        self.status, self.raw_headers, self.content_length, self._keep = (
+            status,
+            tuple(headers),
+            length,
+            keep,
+        )
         self._left = length or 0 if has_body else 0
         del self._wire.data[: match.end()]
         return True
@@ -151,7 +156,9 @@ class WireAnswer:
     async def _read_odd_head(self) -> None:
         self._parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         # What it needs to know of the question to read the answer.
-        self._parser.send(h11.Request(method=self._method, target="/", headers=[("host", "service")]))
+        self._parser.send(
+            h11.Request(method=self._method, target="/", headers=[("host", "service")])
+        )
         self._parser.send(h11.EndOfMessage())
         while True:
             event = await self._next_event()
@@ -207,7 +214,9 @@ class WireAnswer:
             wire.close()
 
     def _deadline(self) -> float:
-        return min(asyncio.get_running_loop().time() + self._wires.bounds.answer_seconds, self._ends_at)
+        return min(
+            asyncio.get_running_loop().time() + self._wires.bounds.answer_seconds, self._ends_at
+        )
 
 
 class Wires:
@@ -221,7 +230,9 @@ class Wires:
         self.bounds = bounds
         self._idle: list[Wire] = []
 
-    async def ask(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> WireAnswer:
+    async def ask(
+        self, method: str, target: str, headers: list[tuple[str, str]], body: bytes
+    ) -> WireAnswer:
         """An answer whose head has come; an idempotent request is sent once more where a connection ended before.
 
         Raises ConnectFailed, HungUp, BadAnswer, TimeoutError, and ValueError for what cannot be sent.
@@ -276,7 +287,9 @@ class Wires:
             self._idle.pop().close()
 
 
-def _request(method: str, target: str, authority: str, headers: list[tuple[str, str]], body: bytes) -> bytes:
+def _request(
+    method: str, target: str, authority: str, headers: list[tuple[str, str]], body: bytes
+) -> bytes:
     if not _TARGET.fullmatch(target):
         raise ValueError("target")
     lines = [f"{method} {target} HTTP/1.1", f"host: {authority}"]

@@ -107,7 +107,9 @@ class Producer:
                 client = await self._started()
                 # Enqueued one after the other, for their order; awaited together, for their speed.
                 sent = [
-                    await client.send(message.topic, message.value, message.key, headers=list(message.headers))
+                    await client.send(
+                        message.topic, message.value, message.key, headers=list(message.headers)
+                    )
                     for message in messages
                 ]
                 await asyncio.gather(*sent)
@@ -156,7 +158,10 @@ async def open_producer(settings: BrokerSettings) -> AsyncIterator[Producer]:
 
 @asynccontextmanager
 async def open_consumer(
-    settings: BrokerSettings, topic: str, group: str | None = None, listener: ConsumerRebalanceListener | None = None
+    settings: BrokerSettings,
+    topic: str,
+    group: str | None = None,
+    listener: ConsumerRebalanceListener | None = None,
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A started reader of `topic`: a member of `group` or, without one, of all its partitions.
 
@@ -212,7 +217,11 @@ async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
 def context_headers() -> tuple[tuple[str, bytes], ...]:
     """The request's id and trace, for a message that it causes; nothing outside a request."""
     context = current_context()
-    return tuple((name, value.encode()) for name, value in context.headers().items()) if context else ()
+    return (
+        tuple((name, value.encode()) for name, value in context.headers().items())
+        if context
+        else ()
+    )
 
 
 def read_message_context(headers: Sequence[tuple[str, bytes]]) -> RequestContext:

@@ -22,7 +22,11 @@ def parse_keys(document: Any) -> dict[str, Key]:
     keys: dict[str, Key] = {}
     for entry in document["keys"]:
         kid, algorithm = entry.get("kid"), entry.get("alg")
-        if not isinstance(kid, str) or entry.get("use", "sig") != "sig" or algorithm not in ALGORITHMS:
+        if (
+            not isinstance(kid, str)
+            or entry.get("use", "sig") != "sig"
+            or algorithm not in ALGORITHMS
+        ):
             continue
         with suppress(JoseError, ValueError):
             kind: type[Key] = RSAKey if algorithm == "RS256" else ECKey
@@ -47,7 +51,9 @@ def read_key_id(token: str) -> str:
     return kid
 
 
-def read_principal(token: str, key: Key, *, issuer: str, audiences: tuple[str, ...], now: float) -> Principal:
+def read_principal(
+    token: str, key: Key, *, issuer: str, audiences: tuple[str, ...], now: float
+) -> Principal:
     """The principal of a token signed with `key`; raises Unauthorized, with the reason, for anything amiss."""
     try:
         decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
@@ -59,7 +65,10 @@ def read_principal(token: str, key: Key, *, issuer: str, audiences: tuple[str, .
     if claims.get("iss") != issuer:
         raise Unauthorized("invalid_token", "another issuer's")
     stated = claims.get("aud")
-    audience = next((one for one in (stated if isinstance(stated, list) else [stated]) if one in audiences), None)
+    audience = next(
+        (one for one in (stated if isinstance(stated, list) else [stated]) if one in audiences),
+        None,
+    )
     if audience is None:
         raise Unauthorized("invalid_token", "for another audience")
     expires_at, issued_at = read_time(claims, "exp"), read_time(claims, "iat")
@@ -69,7 +78,11 @@ def read_principal(token: str, key: Key, *, issuer: str, audiences: tuple[str, .
     if max(issued_at, not_before) > now + CLOCK_LEEWAY_SECONDS:
         raise Unauthorized("invalid_token", "not valid yet")
     scope, roles = claims.get("scope", ""), claims.get("roles", [])
-    if not (isinstance(scope, str) and isinstance(roles, list) and all(isinstance(role, str) for role in roles)):
+    if not (
+        isinstance(scope, str)
+        and isinstance(roles, list)
+        and all(isinstance(role, str) for role in roles)
+    ):
         raise Unauthorized("invalid_token", "scope or roles are malformed")
     return Principal(
         subject=read_id(claims, "sub"),

@@ -25,7 +25,9 @@ class _Held:
 class ServiceCredentials:
     """`token(audience)` for calls to that service; kept until shortly before it expires, asked for once at a time."""
 
-    def __init__(self, auth_url: str, client_id: str, client_secret: str, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, auth_url: str, client_id: str, client_secret: str, session: aiohttp.ClientSession
+    ) -> None:
         self._url = f"{auth_url}/oauth2/token"
         # RFC 6749, 2.3.1: both are form-encoded before they are joined.
         basic = aiohttp.encode_basic_auth(quote_plus(client_id), quote_plus(client_secret))
@@ -57,7 +59,11 @@ class ServiceCredentials:
             return held.token
 
     async def _request(self, audience: str, scope: str) -> _Held:
-        form = {"grant_type": "client_credentials", "audience": audience, **({"scope": scope} if scope else {})}
+        form = {
+            "grant_type": "client_credentials",
+            "audience": audience,
+            **({"scope": scope} if scope else {}),
+        }
         asked_at = time.monotonic()
         try:
             async with self._session.post(
@@ -70,7 +76,14 @@ class ServiceCredentials:
                 if answer.status == 200:
                     body = await answer.json()
                     return _Held(str(body["access_token"]), asked_at + float(body["expires_in"]))
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
+        except (
+            aiohttp.ClientError,
+            TimeoutError,
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ) as error:
             self._failed_at = time.monotonic()
             raise Unavailable("auth_unavailable") from error
         self._failed_at = time.monotonic()

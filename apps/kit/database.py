@@ -109,7 +109,10 @@ class Database:
 
 def connect_options(settings: DatabaseSettings) -> dict[str, Any]:
     """What asyncpg needs beyond the URL to connect."""
-    options: dict[str, Any] = {"timeout": CONNECT_TIMEOUT_SECONDS, "command_timeout": COMMAND_TIMEOUT_SECONDS}
+    options: dict[str, Any] = {
+        "timeout": CONNECT_TIMEOUT_SECONDS,
+        "command_timeout": COMMAND_TIMEOUT_SECONDS,
+    }
     if settings.iam:
         options["password"] = iam_password(settings.url)
         # RDS presents Amazon's certificate; the image brings the authority that signed it.

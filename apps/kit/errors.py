@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FieldError:
     """One thing wrong with the input. `pointer` is a JSON pointer (RFC 6901) or a parameter's name."""
 
     code: str
@@ -26,13 +26,13 @@ class Problem(Exception):
         detail: str = "",
         *,
         pointer: str = "",
-        faults: tuple[Fault, ...] = (),
+        faults: tuple[FieldError, ...] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
-        self.faults = faults or ((Fault(code, detail or code, pointer),) if pointer else ())
+        self.faults = faults or ((FieldError(code, detail or code, pointer),) if pointer else ())
         self.headers = dict(headers or {})
 
     def as_problem(self, *, instance: str, request_id: str) -> dict[str, Any]:
@@ -49,7 +49,8 @@ class Problem(Exception):
             problem["detail"] = self.detail
         if self.faults:
             problem["errors"] = [
-                {"pointer": fault.pointer, "code": fault.code, "message": fault.message} for fault in self.faults
+                {"pointer": fault.pointer, "code": fault.code, "message": fault.message}
+                for fault in self.faults
             ]
         return problem
 
@@ -111,7 +112,9 @@ class Unprocessable(Problem):
 class TooManyRequests(Problem):
     status = 429
 
-    def __init__(self, code: str, retry_after_seconds: int, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, code: str, retry_after_seconds: int, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(code, headers={**(headers or {}), "Retry-After": str(retry_after_seconds)})
 
 
@@ -134,7 +137,14 @@ class Unavailable(Problem):
 
 _BY_STATUS: dict[int, type[Problem]] = {
     kind.status: kind
-    for kind in (BadRequest, NotFound, MethodNotAllowed, ContentTooLarge, UnsupportedMediaType, Unprocessable)
+    for kind in (
+        BadRequest,
+        NotFound,
+        MethodNotAllowed,
+        ContentTooLarge,
+        UnsupportedMediaType,
+        Unprocessable,
+    )
 }
 
 

@@ -43,7 +43,9 @@ def read_claim(request: Request, body: bytes, condition: str = "") -> Claim | No
         return None
     if not 0 < len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
         raise BadRequest(
-            "invalid_idempotency_key", f"1 to {MAX_KEY_CHARS} printable characters", pointer="Idempotency-Key"
+            "invalid_idempotency_key",
+            f"1 to {MAX_KEY_CHARS} printable characters",
+            pointer="Idempotency-Key",
         )
     principal = principal_of(request)
     digest = sha256(body + b"\x00" + request.headers.get(condition, "").encode()).hexdigest()
@@ -61,8 +63,12 @@ async def claim_key(connection: Connection, claim: Claim | None) -> str | None:
     if claim is None:
         return None
     lock = "\x1f".join(claim.identity)
-    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", lock):
-        raise Conflict("request_in_flight", "a request with this Idempotency-Key is still in flight")
+    if not await connection.fetchval(
+        "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", lock
+    ):
+        raise Conflict(
+            "request_in_flight", "a request with this Idempotency-Key is still in flight"
+        )
     row = await connection.fetchrow(
         """
         SELECT body_sha256, reference, created_at < now() - make_interval(hours => $6) AS expired FROM idempotency_key
@@ -81,7 +87,9 @@ async def claim_key(connection: Connection, claim: Claim | None) -> str | None:
         )
         return None
     if row["body_sha256"] != claim.body_sha256:
-        raise Unprocessable("idempotency_key_reused", "this Idempotency-Key was used for another body")
+        raise Unprocessable(
+            "idempotency_key_reused", "this Idempotency-Key was used for another body"
+        )
     reference: str = row["reference"]
     return reference
 

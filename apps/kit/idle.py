@@ -8,7 +8,9 @@ from typing import Any
 class IdleTimer:
     """Ends a connection `seconds` after its last answer. In place of Hypercorn's, two tasks for every request."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, expire: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, expire: Callable[[], None]
+    ) -> None:
         self._loop = loop
         self._seconds = seconds
         self._expire = expire

@@ -78,7 +78,9 @@ class Exchange:
     `close`: the connection cannot be used again.
     """
 
-    def __init__(self, request: PlainRequest, scope: Scope, write: Write, ended: Callable[[bool], None]) -> None:
+    def __init__(
+        self, request: PlainRequest, scope: Scope, write: Write, ended: Callable[[bool], None]
+    ) -> None:
         self.scope = scope
         self._method = request.method
         self._body: bytes | None = request.body
@@ -130,7 +132,9 @@ class Exchange:
         finally:
             if not self._done:
                 if not self._begun and not self._lost:
-                    await self._write(b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                    await self._write(
+                        b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    )
                 self._close = True
                 self._finish()
 
@@ -182,7 +186,13 @@ class Exchange:
 
 
 def scope_of(
-    request: PlainRequest, *, scheme: str, client: Any, server: Any, root_path: str, state: dict[str, Any]
+    request: PlainRequest,
+    *,
+    scheme: str,
+    client: Any,
+    server: Any,
+    root_path: str,
+    state: dict[str, Any],
 ) -> Scope:
     """As Hypercorn gives it."""
     path, _, query = request.target.partition(b"?")

@@ -37,7 +37,11 @@ def probe_grpc(target: str, service: str = "") -> bool:
 
 def probe(url: str) -> bool:
     parts = urlsplit(url)
-    return probe_grpc(parts.netloc, parts.path.strip("/")) if parts.scheme == "grpc" else probe_http(url)
+    return (
+        probe_grpc(parts.netloc, parts.path.strip("/"))
+        if parts.scheme == "grpc"
+        else probe_http(url)
+    )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ class Revocations:
             principal.token_id in self.tokens
             or issued_at <= self.subjects.get(principal.subject, -1)
             or issued_at <= self.clients.get(principal.client_id, -1)
-            or (principal.family is not None and issued_at <= self.families.get(principal.family, -1))
+            or (
+                principal.family is not None
+                and issued_at <= self.families.get(principal.family, -1)
+            )
         )
 
     def as_json(self) -> dict[str, Any]:

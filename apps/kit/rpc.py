@@ -18,8 +18,8 @@ from apps.kit import errors
 from apps.kit.context import current_context, read_context, use_context
 from apps.kit.errors import Problem
 from apps.kit.health import health_handler
+from apps.kit.rpc_errors import PROBLEM_KEY, code_of, encode_problem, problem_of_rpc
 from apps.kit.scopes import Principal
-from apps.kit.trailers import PROBLEM_KEY, code_of, encode_problem, problem_of_rpc
 from apps.kit.web import log_failure
 
 if TYPE_CHECKING:
@@ -118,7 +118,9 @@ class RpcGuard:
         return Caller(service, user)
 
 
-def rpc_handler(service: "ServiceDescriptor", methods: tuple[RpcMethod, ...], guard: RpcGuard) -> Any:
+def rpc_handler(
+    service: "ServiceDescriptor", methods: tuple[RpcMethod, ...], guard: RpcGuard
+) -> Any:
     """The service's generic handler; raises TypeError where contract and `methods` do not name the same methods."""
     declared = {method.name: method for method in methods}
     contract = {method.name: method for method in service.methods}
@@ -152,19 +154,25 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
             seconds = context.time_remaining()
             try:
                 if seconds is None:
-                    raise errors.BadRequest("deadline_required", "a call without a deadline is refused")
+                    raise errors.BadRequest(
+                        "deadline_required", "a call without a deadline is refused"
+                    )
                 async with asyncio.timeout(min(seconds, MAX_CALL_SECONDS)):
                     return await answer(request, metadata)
             except Problem as error:
                 problem = error
                 if problem.status >= 500:
-                    log.warning("answered %s", problem.status, extra={"code": problem.code, "path": path})
+                    log.warning(
+                        "answered %s", problem.status, extra={"code": problem.code, "path": path}
+                    )
             except TimeoutError:
                 return await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded")
             except Exception as error:
                 log_failure(error, "call failed", path=path)
                 problem = Problem("internal_error")
-            return await context.abort(code_of(problem), problem.code, ((PROBLEM_KEY, encode_problem(problem)),))
+            return await context.abort(
+                code_of(problem), problem.code, ((PROBLEM_KEY, encode_problem(problem)),)
+            )
 
     return call
 
@@ -172,7 +180,10 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
 def call_metadata(service_token: str, user_token: str = "") -> tuple[tuple[str, str], ...]:
     """The metadata of a call: the tokens, and the request's id and trace."""
     context = current_context()
-    metadata = {"authorization": f"Bearer {service_token}", **(context.headers() if context else {})}
+    metadata = {
+        "authorization": f"Bearer {service_token}",
+        **(context.headers() if context else {}),
+    }
     if user_token:
         metadata["x-user-token"] = user_token
     return tuple(metadata.items())

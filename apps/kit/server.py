@@ -82,7 +82,11 @@ class PromptServer(TCPServer, asyncio.Protocol):
         if read_bytes == MAX_RECV or self.reader.at_eof() or not isinstance(protocol, H11Protocol):
             return False
         transport: Any = self.writer.transport
-        self._client, self._server, self._scheme = protocol.client, protocol.server, "https" if protocol.ssl else "http"
+        self._client, self._server, self._scheme = (
+            protocol.client,
+            protocol.server,
+            "https" if protocol.ssl else "http",
+        )
         self._inner = transport.get_protocol()
         transport.set_protocol(self)
         return True
@@ -291,4 +295,7 @@ class Linger:
 def _may_have_body(scope: Scope) -> bool:
     if not scope["http_version"].startswith("1"):
         return True
-    return any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in scope["headers"])
+    return any(
+        name in (b"content-length", b"transfer-encoding") and value != b"0"
+        for name, value in scope["headers"]
+    )

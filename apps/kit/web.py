@@ -64,7 +64,10 @@ def smart(interaction: str, resource_type: str | None = None) -> Policy:
     """A SMART scope for `interaction` (c r u d s) on `resource_type`, else on the path's `{type}`."""
 
     def check(principal: Principal, request: Request) -> bool:
-        return principal.access_to(resource_type or request.path_params["type"], interaction) is not None
+        return (
+            principal.access_to(resource_type or request.path_params["type"], interaction)
+            is not None
+        )
 
     return Policy(f"{resource_type or '{type}'}.{interaction}", check)
 
@@ -81,8 +84,12 @@ class Operation:
 class PolicedRoute(Route):
     """A path and its operations; the token is verified and the policy checked before an endpoint runs."""
 
-    def __init__(self, path: str, *operations: Operation, max_body_bytes: int | None = None) -> None:
-        self.operations: Mapping[str, Operation] = {operation.method: operation for operation in operations}
+    def __init__(
+        self, path: str, *operations: Operation, max_body_bytes: int | None = None
+    ) -> None:
+        self.operations: Mapping[str, Operation] = {
+            operation.method: operation for operation in operations
+        }
         self.max_body_bytes = max_body_bytes
         super().__init__(path, self._dispatch, methods=list(self.operations))
         # Straight: around a function Starlette puts a second layer that catches errors, as the application's does.
@@ -90,7 +97,9 @@ class PolicedRoute(Route):
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         max_body_bytes = self.max_body_bytes or scope["app"].state.max_body_bytes
-        response = await self._dispatch(Request(scope, bound_body(scope, receive, max_body_bytes), send))
+        response = await self._dispatch(
+            Request(scope, bound_body(scope, receive, max_body_bytes), send)
+        )
         await response(scope, receive, send)
 
     async def _dispatch(self, request: Request) -> Response:
@@ -155,7 +164,8 @@ async def read_json(request: Request, *media_types: str) -> Any:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in (media_types or ("application/json",)):
         raise UnsupportedMediaType(
-            "unsupported_media_type", f"expected {' or '.join(media_types or ('application/json',))}"
+            "unsupported_media_type",
+            f"expected {' or '.join(media_types or ('application/json',))}",
         )
     try:
         return msgspec.json.decode(await request.body())
@@ -164,8 +174,12 @@ async def read_json(request: Request, *media_types: str) -> Any:
 
 
 def render_problem(request: Request, problem: Problem) -> Response:
-    body = msgspec.json.encode(problem.as_problem(instance=request.url.path, request_id=current_request_id()))
-    return Response(body, problem.status, headers=problem.headers, media_type="application/problem+json")
+    body = msgspec.json.encode(
+        problem.as_problem(instance=request.url.path, request_id=current_request_id())
+    )
+    return Response(
+        body, problem.status, headers=problem.headers, media_type="application/problem+json"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +231,10 @@ class RequestContextMiddleware:
                 nonlocal started
                 if message["type"] == "http.response.start":
                     started = True
-                    message["headers"] = [*message["headers"], (b"x-request-id", context.request_id.encode())]
+                    message["headers"] = [
+                        *message["headers"],
+                        (b"x-request-id", context.request_id.encode()),
+                    ]
                 await send(message)
 
             try:
@@ -234,8 +251,13 @@ class RequestContextMiddleware:
 
 def log_failure(error: BaseException, message: str, **extra: object) -> None:
     """Logs where it failed, not the error's text: a database's carries the row that it refused."""
-    frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
-    log.error(message, extra={"error": type(error).__name__, "at": " < ".join(reversed(frames)), **extra})
+    frames = [
+        f"{frame.filename}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)[-6:]
+    ]
+    log.error(
+        message, extra={"error": type(error).__name__, "at": " < ".join(reversed(frames)), **extra}
+    )
 
 
 def create_web_app(
@@ -254,7 +276,9 @@ def create_web_app(
     async def handle_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
         if error.status >= 500:
-            log.warning("answered %s", error.status, extra={"code": error.code, "path": request.url.path})
+            log.warning(
+                "answered %s", error.status, extra={"code": error.code, "path": request.url.path}
+            )
         return render(request, error)
 
     async def handle_http(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from apps.kit.database import UNAVAILABLE, open_database
 from apps.kit.logs import configure_logging
 from apps.kit.rpc import open_channel
 from apps.kit.start import read_settings, run_service
-from apps.kit.tokens import open_verifier
+from apps.kit.token_verifier import open_verifier
 from apps.kit.web import serve_http
 from apps.patient.app import create_app
 from apps.patient.destinations import RpcBilling
@@ -30,7 +30,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         open_channel(settings.billing_target) as channel,
         open_producer(settings.broker) as producer,
     ):
-        credentials = ServiceCredentials(verifying.auth_url, verifying.client_id, verifying.client_secret, session)
+        credentials = ServiceCredentials(
+            verifying.auth_url, verifying.client_id, verifying.client_secret, session
+        )
         app = create_app(
             settings,
             database=database,
@@ -46,7 +48,9 @@ async def list_parked(settings: Settings) -> None:
         parked = await select_parked(connection)
     for row in parked:
         created = f"{row.created_at:%Y-%m-%dT%H:%M:%SZ}"
-        print(f"{row.id}  {row.destination}  patient {row.patient_id}  {created}  {row.attempts} tries  {row.reason}")
+        print(
+            f"{row.id}  {row.destination}  patient {row.patient_id}  {created}  {row.attempts} tries  {row.reason}"
+        )
     print(f"{len(parked)} parked")
 
 
@@ -58,7 +62,9 @@ async def retry(settings: Settings, ids: list[int] | None) -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m apps.patient", description=__doc__)
     commands = parser.add_subparsers(dest="command")
-    outbox = commands.add_parser("outbox", help="what could not be sent").add_subparsers(dest="action", required=True)
+    outbox = commands.add_parser("outbox", help="what could not be sent").add_subparsers(
+        dest="action", required=True
+    )
     outbox.add_parser("list", help="rows that were refused, and why")
     again = outbox.add_parser("retry", help="send refused rows again")
     again.add_argument("ids", nargs="*", type=int, metavar="ID")

@@ -30,7 +30,9 @@ def author_of(request: Request) -> Author:
 def own_of(request: Request, resource_type: str, interaction: str) -> str | None:
     """The only patient whose record the caller may use so; None for everybody's."""
     principal = principal_of(request)
-    return principal.patient_id if principal.access_to(resource_type, interaction) == "own" else None
+    return (
+        principal.patient_id if principal.access_to(resource_type, interaction) == "own" else None
+    )
 
 
 def path_id(request: Request, name: str = "id") -> str:
@@ -60,11 +62,18 @@ def read_if_match(request: Request) -> int | None:
     if match is None:
         raise BadRequest("invalid_if_match", 'expected one W/"<version>"', pointer="If-Match")
     # An ETag that was never ours is no version's: a stale one, not a malformed one.
-    return int(match[1]) if match[1].isascii() and match[1].isdigit() and len(match[1]) <= 18 else NO_VERSION
+    return (
+        int(match[1])
+        if match[1].isascii() and match[1].isdigit() and len(match[1]) <= 18
+        else NO_VERSION
+    )
 
 
 def version_headers(version: Version) -> dict[str, str]:
-    return {"ETag": version.etag, "Last-Modified": format_datetime(version.recorded_at, usegmt=True)}
+    return {
+        "ETag": version.etag,
+        "Last-Modified": format_datetime(version.recorded_at, usegmt=True),
+    }
 
 
 def outcome_headers(outcome: Outcome, location: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from apps.kit.database import Database
 from apps.kit.errors import Unavailable
 from apps.kit.idempotency import delete_old_keys
-from apps.kit.outcomes import render_error
+from apps.kit.operation_outcomes import render_error
 from apps.kit.web import Readiness, create_web_app, health_routes
 from apps.patient.destinations import Billing, BillingDestination, KafkaDestination, Publisher
 from apps.patient.fhir import fhir_routes
@@ -36,7 +36,10 @@ def create_app(
     """The application; its relays run for its life. `verifier` as kit.tokens.Verifier."""
     relays = [
         Relay(destination, connect_to(settings.database))
-        for destination in (BillingDestination(billing), KafkaDestination(publisher, settings.topic))
+        for destination in (
+            BillingDestination(billing),
+            KafkaDestination(publisher, settings.topic),
+        )
     ]
 
     def committed() -> None:
@@ -65,7 +68,9 @@ def create_app(
         return Readiness(() if verifier.has_keys else ("keys",), tuple(degraded))
 
     routes = [*health_routes(readiness), *simple_routes(), *fhir_routes(settings.max_bundle_bytes)]
-    return create_web_app(routes, lifespan=lifespan, render=render_error, max_body_bytes=settings.max_body_bytes)
+    return create_web_app(
+        routes, lifespan=lifespan, render=render_error, max_body_bytes=settings.max_body_bytes
+    )
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from apps.kit.context import new_id
 from apps.kit.database import Connection
-from apps.kit.errors import ContentTooLarge, Fault, Forbidden, Unprocessable
+from apps.kit.errors import ContentTooLarge, FieldError, Forbidden, Unprocessable
 from apps.kit.idempotency import Claim, claim_key, insert_key
 from apps.kit.scopes import Principal
 from apps.patient.changes import Author, Change, Version, subject_of
@@ -54,14 +54,18 @@ async def parse_bundle(body: Any, principal: Principal, max_entries: int) -> lis
     if not isinstance(body, dict) or body.get("resourceType") != "Bundle":
         raise Unprocessable("not_a_bundle", "expected a Bundle", pointer="/resourceType")
     if body.get("type") != "transaction":
-        raise Unprocessable("bundle_type_not_served", "only transaction Bundles are served", pointer="/type")
+        raise Unprocessable(
+            "bundle_type_not_served", "only transaction Bundles are served", pointer="/type"
+        )
     items = body.get("entry")
     if not isinstance(items, list) or not items:
         raise Unprocessable("empty_bundle", "expected entries", pointer="/entry")
     if len(items) > max_entries:
-        raise ContentTooLarge("too_many_entries", f"a Bundle has at most {max_entries} entries", pointer="/entry")
+        raise ContentTooLarge(
+            "too_many_entries", f"a Bundle has at most {max_entries} entries", pointer="/entry"
+        )
     entries: list[Entry] = []
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
     urls: set[str] = set()
     conditions: set[str] = set()
     for index, item in enumerate(items):
@@ -73,7 +77,9 @@ async def parse_bundle(body: Any, principal: Principal, max_entries: int) -> lis
             if entry.full_url in urls:
                 raise _fault(f"{at}/fullUrl", "another entry has this fullUrl", "duplicate")
             if entry.condition and entry.condition.text in conditions:
-                raise _fault(f"{at}/request/ifNoneExist", "another entry has this condition", "duplicate")
+                raise _fault(
+                    f"{at}/request/ifNoneExist", "another entry has this condition", "duplicate"
+                )
         except Unprocessable as error:
             faults.extend(error.faults)
             if len(faults) >= MAX_FAULTS:
@@ -89,7 +95,7 @@ async def parse_bundle(body: Any, principal: Principal, max_entries: int) -> lis
 
 
 def _fault(pointer: str, message: str, code: str = "invalid") -> Unprocessable:
-    return Unprocessable("invalid_bundle", faults=(Fault(code, message, pointer),))
+    return Unprocessable("invalid_bundle", faults=(FieldError(code, message, pointer),))
 
 
 def _parse_entry(item: Any, at: str, principal: Principal) -> Entry:
@@ -97,10 +103,16 @@ def _parse_entry(item: Any, at: str, principal: Principal) -> Entry:
     if not isinstance(request, dict):
         raise _fault(f"{at}/request", "expected an entry with its request", "required")
     if request.get("method") != "POST":
-        raise _fault(f"{at}/request/method", "entries are created here: POST alone is served", "not-supported")
+        raise _fault(
+            f"{at}/request/method",
+            "entries are created here: POST alone is served",
+            "not-supported",
+        )
     resource_type = request.get("url")
     if resource_type not in RESOURCE_TYPES:
-        raise _fault(f"{at}/request/url", f"expected one of {', '.join(RESOURCE_TYPES)}", "not-supported")
+        raise _fault(
+            f"{at}/request/url", f"expected one of {', '.join(RESOURCE_TYPES)}", "not-supported"
+        )
     access = principal.access_to(resource_type, "c")
     if access is None:
         raise Forbidden("insufficient_scope", f"this needs {resource_type}.c")
@@ -110,9 +122,14 @@ def _parse_entry(item: Any, at: str, principal: Principal) -> Entry:
     resource = item.get("resource")
     faults = find_faults(resource, resource_type)
     if faults:
-        prefixed = tuple(Fault(fault.code, fault.message, f"{at}/resource{fault.pointer}") for fault in faults)
+        prefixed = tuple(
+            FieldError(fault.code, fault.message, f"{at}/resource{fault.pointer}")
+            for fault in faults
+        )
         raise Unprocessable("invalid_bundle", faults=prefixed)
-    condition = parse_condition(resource_type, request.get("ifNoneExist"), f"{at}/request/ifNoneExist")
+    condition = parse_condition(
+        resource_type, request.get("ifNoneExist"), f"{at}/request/ifNoneExist"
+    )
     own = principal.patient_id if access == "own" else None
     return Entry(f"{at}/resource", full_url, resource, condition, new_id(), own)
 
@@ -122,13 +139,19 @@ def parse_condition(resource_type: str, text: Any, pointer: str) -> Condition | 
     if text is None:
         return None
     parameters = parse_qsl(text.partition("?")[2] or text) if isinstance(text, str) else []
-    if not parameters or any(name in ("_count", "_cursor", "_total", "_summary") for name, _ in parameters):
+    if not parameters or any(
+        name in ("_count", "_cursor", "_total", "_summary") for name, _ in parameters
+    ):
         raise _fault(pointer, "expected search parameters: name=value")
     # Written in one way, so that two writers of one condition take turns.
-    return Condition(f"{resource_type}?{sorted(parameters)}", parse_criteria(resource_type, parameters))
+    return Condition(
+        f"{resource_type}?{sorted(parameters)}", parse_criteria(resource_type, parameters)
+    )
 
 
-async def write_bundle(record: Record, entries: list[Entry], author: Author, claim: Claim | None) -> list[Outcome]:
+async def write_bundle(
+    record: Record, entries: list[Entry], author: Author, claim: Claim | None
+) -> list[Outcome]:
     """What became of each entry, in order."""
     async with record.database.transaction() as connection:
         reference = await claim_key(connection, claim)
@@ -138,7 +161,9 @@ async def write_bundle(record: Record, entries: list[Entry], author: Author, cla
         changes = await _changes_of(record, connection, entries, found)
         await insert_changes(connection, _patients_first(changes), author)
         versions = {change.version.id: change.version for change in changes}
-        outcomes = [found.get(entry.id) or Outcome(versions[entry.id], created=True) for entry in entries]
+        outcomes = [
+            found.get(entry.id) or Outcome(versions[entry.id], created=True) for entry in entries
+        ]
         await insert_key(connection, claim, "\n".join(outcome.reference for outcome in outcomes))
     record.committed()
     return outcomes
@@ -161,9 +186,13 @@ async def _changes_of(
     record: Record, connection: Connection, entries: list[Entry], found: dict[str, Outcome]
 ) -> list[Change]:
     new = [entry for entry in entries if entry.id not in found]
-    ids = {entry.id: found[entry.id].version.id if entry.id in found else entry.id for entry in entries}
+    ids = {
+        entry.id: found[entry.id].version.id if entry.id in found else entry.id for entry in entries
+    }
     targets = {
-        entry.full_url: f"{entry.resource['resourceType']}/{ids[entry.id]}" for entry in entries if entry.full_url
+        entry.full_url: f"{entry.resource['resourceType']}/{ids[entry.id]}"
+        for entry in entries
+        if entry.full_url
     }
     born = {entry.id for entry in new if entry.resource["resourceType"] == "Patient"}
     changes: list[Change] = []
@@ -207,7 +236,11 @@ def resolve_references(value: Any, targets: dict[str, str], at: str) -> None:
         elif reference.startswith("urn:uuid:"):
             raise _fault(f"{at}/reference", "no entry of the Bundle has this fullUrl", "not-found")
         elif _CONDITIONAL.match(reference):
-            raise _fault(f"{at}/reference", "a conditional reference to this type is not served", "not-supported")
+            raise _fault(
+                f"{at}/reference",
+                "a conditional reference to this type is not served",
+                "not-supported",
+            )
     for name, child in value.items():
         if isinstance(child, (dict, list)):
             resolve_references(child, targets, f"{at}/{name}")
@@ -222,7 +255,9 @@ def response_of(outcomes: list[Outcome], base: str) -> Resource:
     return {
         "resourceType": "Bundle",
         "type": "transaction-response",
-        "entry": [{"response": _response(outcome.version, outcome.created, base)} for outcome in outcomes],
+        "entry": [
+            {"response": _response(outcome.version, outcome.created, base)} for outcome in outcomes
+        ],
     }
 
 

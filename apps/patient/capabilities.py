@@ -56,6 +56,7 @@ def _resource(name: str) -> Resource:
         "conditionalUpdate": False,
         "conditionalDelete": "not-supported",
         "searchParam": [
-            {"name": parameter, "type": PARAMETERS[name][parameter].kind} for parameter in sorted(PARAMETERS[name])
+            {"name": parameter, "type": PARAMETERS[name][parameter].kind}
+            for parameter in sorted(PARAMETERS[name])
         ],
     }

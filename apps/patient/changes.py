@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from apps.kit.errors import Fault, Unprocessable
+from apps.kit.errors import FieldError, Unprocessable
 from apps.patient.codec import Resource, encode
 from apps.patient.facts import ClinicalFacts, PatientFacts, clinical_facts, patient_facts
 
@@ -78,20 +78,40 @@ def change_of(
         "id": id,
         "meta": {"versionId": str(version_id), "lastUpdated": format_instant(recorded_at)}
         | {name: value for name, value in meta.items() if name not in ("versionId", "lastUpdated")},
-    } | {name: value for name, value in resource.items() if name not in ("resourceType", "id", "meta")}
+    } | {
+        name: value
+        for name, value in resource.items()
+        if name not in ("resourceType", "id", "meta")
+    }
     version = Version(
-        resource["resourceType"], id, version_id, patient_id, recorded_at, method, encode(stored).decode()
+        resource["resourceType"],
+        id,
+        version_id,
+        patient_id,
+        recorded_at,
+        method,
+        encode(stored).decode(),
     )
-    facts = patient_facts(resource) if version.resource_type == "Patient" else clinical_facts(resource)
+    facts = (
+        patient_facts(resource) if version.resource_type == "Patient" else clinical_facts(resource)
+    )
     return Change(version, facts, mrn)
 
 
 def deletion_of(current: Version, recorded_at: datetime, mrn: str = "") -> Change:
     version = Version(
-        current.resource_type, current.id, current.version_id + 1, current.patient_id, recorded_at, "DELETE", None
+        current.resource_type,
+        current.id,
+        current.version_id + 1,
+        current.patient_id,
+        recorded_at,
+        "DELETE",
+        None,
     )
     if version.resource_type == "Patient":
-        return Change(version, PatientFacts(None, None, None, None, None, None, None, None, ()), mrn)
+        return Change(
+            version, PatientFacts(None, None, None, None, None, None, None, None, ()), mrn
+        )
     return Change(version, ClinicalFacts(None, (), (), None, None, None))
 
 
@@ -100,11 +120,22 @@ def subject_of(resource: Resource, at: str = "") -> str:
 
     `at` is the JSON pointer of the resource in the body that it came in.
     """
-    element = "patient" if resource["resourceType"] in ("AllergyIntolerance", "Immunization") else "subject"
+    element = (
+        "patient"
+        if resource["resourceType"] in ("AllergyIntolerance", "Immunization")
+        else "subject"
+    )
     reference = resource.get(element)
     text = reference.get("reference") if isinstance(reference, dict) else None
     pointer = f"{at}/{element}/reference"
-    if not isinstance(text, str) or not text.startswith("Patient/") or not text[8:] or "/" in text[8:]:
+    if (
+        not isinstance(text, str)
+        or not text.startswith("Patient/")
+        or not text[8:]
+        or "/" in text[8:]
+    ):
         message = "expected Patient/<id>: the record belongs to a patient of this service"
-        raise Unprocessable("patient_required", message, faults=(Fault("required", message, pointer),))
+        raise Unprocessable(
+            "patient_required", message, faults=(FieldError("required", message, pointer),)
+        )
     return text.removeprefix("Patient/")

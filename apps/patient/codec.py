@@ -39,7 +39,9 @@ def decode(body: bytes | str) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest("malformed_json", str(error) or "a number is too large") from None
     except (RecursionError, InvalidOperation, OverflowError, ValueError):
-        raise BadRequest("malformed_json", "the JSON nests too deep or a number is too large") from None
+        raise BadRequest(
+            "malformed_json", "the JSON nests too deep or a number is too large"
+        ) from None
 
 
 def encode(value: Any) -> bytes:
@@ -50,5 +52,7 @@ async def read_fhir_body(request: Request) -> bytes:
     """The body's bytes; raises UnsupportedMediaType unless it is FHIR JSON or plain JSON."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in (FHIR_MEDIA_TYPE, "application/json"):
-        raise UnsupportedMediaType("unsupported_media_type", f"expected {FHIR_MEDIA_TYPE} or application/json")
+        raise UnsupportedMediaType(
+            "unsupported_media_type", f"expected {FHIR_MEDIA_TYPE} or application/json"
+        )
     return await request.body()

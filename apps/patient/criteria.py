@@ -64,7 +64,9 @@ def invalid(name: str, message: str) -> BadRequest:
 
 
 def _column(column: str) -> Parameter:
-    return Parameter("token", lambda sql, value, name: f"h.{column} = {sql.argument(_bare_code(value, name))}")
+    return Parameter(
+        "token", lambda sql, value, name: f"h.{column} = {sql.argument(_bare_code(value, name))}"
+    )
 
 
 def _bare_code(value: str, name: str) -> str:
@@ -97,7 +99,11 @@ def _with_term(where: str) -> str:
 def _starts(*terms: str) -> Parameter:
     def condition(sql: Sql, value: str, name: str) -> str:
         prefix = fold(value)[:MAX_TERM_CHARS]
-        low, high, kinds = sql.argument(prefix), sql.argument(prefix + LAST), sql.argument(list(terms))
+        low, high, kinds = (
+            sql.argument(prefix),
+            sql.argument(prefix + LAST),
+            sql.argument(list(terms)),
+        )
         return _with_term(f"parameter = ANY({kinds}::text[]) AND value >= {low} AND value < {high}")
 
     return Parameter("string", condition)
@@ -109,7 +115,9 @@ def _term(term: str, key: Callable[[str], str]) -> Parameter:
         if not code:
             raise invalid(name, "a value is needed")
         where = f"parameter = {sql.argument(term)} AND value = {sql.argument(key(code))}"
-        return _with_term(f"{where} AND system = {sql.argument(term_key(system[0]))}" if system else where)
+        return _with_term(
+            f"{where} AND system = {sql.argument(term_key(system[0]))}" if system else where
+        )
 
     return Parameter("token", condition, escaped=True)
 
@@ -124,7 +132,9 @@ def _date(low: str, high: str, as_day: bool = False) -> Parameter:
         match = _PREFIXED.fullmatch(value)
         span = parse_span(match[2].replace(" ", "+")) if match else None
         if match is None or span is None:
-            raise invalid(name, "expected a date, with one of eq ne gt lt ge le sa eb before it or none")
+            raise invalid(
+                name, "expected a date, with one of eq ne gt lt ge le sa eb before it or none"
+            )
         start, end = (span.start.date(), span.end.date()) if as_day else (span.start, span.end)
         if as_day and end == start:
             raise invalid(name, "expected a date without a time")
@@ -154,7 +164,11 @@ _ID = Parameter("token", lambda sql, value, name: f"h.id = {sql.argument(value)}
 _UPDATED = _date("last_updated", "last_updated + interval '1 millisecond'")
 _COMMON = {"_id": _ID, "_lastUpdated": _UPDATED}
 _REFERENCE = Parameter("reference", _patient)
-_DATE, _CODE, _CATEGORY = _date("happened_from", "happened_before"), _codes("codes"), _codes("categories")
+_DATE, _CODE, _CATEGORY = (
+    _date("happened_from", "happened_before"),
+    _codes("codes"),
+    _codes("categories"),
+)
 _HISTORY = {
     "patient": _REFERENCE,
     "code": _CODE,
@@ -208,10 +222,13 @@ def parse_criteria(resource_type: str, parameters: Parameters) -> Criteria:
         elif name in known:
             values = split_values(value)
             if not values or len(values) > MAX_VALUES or len(sql.conditions) >= MAX_CRITERIA:
-                raise invalid(name, f"expected 1 to {MAX_VALUES} values, and at most {MAX_CRITERIA} criteria")
+                raise invalid(
+                    name, f"expected 1 to {MAX_VALUES} values, and at most {MAX_CRITERIA} criteria"
+                )
             parameter = known[name]
             alternatives = [
-                parameter.condition(sql, item if parameter.escaped else unescape(item), name) for item in values
+                parameter.condition(sql, item if parameter.escaped else unescape(item), name)
+                for item in values
             ]
             sql.conditions.append(f"({' OR '.join(alternatives)})")
         else:
@@ -247,7 +264,9 @@ def make_cursor(last: str) -> str:
 
 def parse_cursor(value: str) -> str:
     try:
-        text = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True).decode()
+        text = base64.b64decode(
+            value + "=" * (-len(value) % 4), altchars=b"-_", validate=True
+        ).decode()
     except (binascii.Error, ValueError):
         raise invalid("cursor", "this is not a cursor of ours") from None
     if not re.fullmatch(r"[A-Za-z0-9.-]{1,64}", text):

@@ -12,7 +12,11 @@ from protos.patient.v1 import events_pb2
 
 POSTAL_PREFIX_CHARS = 3
 _PATIENT_EVENTS = {"POST": "patient.created", "PUT": "patient.updated", "DELETE": "patient.deleted"}
-_CLINICAL_EVENTS = {"POST": "clinical.recorded", "PUT": "clinical.amended", "DELETE": "clinical.deleted"}
+_CLINICAL_EVENTS = {
+    "POST": "clinical.recorded",
+    "PUT": "clinical.amended",
+    "DELETE": "clinical.deleted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,12 @@ def messages_of(change: Change, author: Author) -> list[Message]:
     messages = [Message("kafka", version.patient_id, event_id, event.SerializeToString())]
     if event.event_type == "patient.created":
         # The event's id is billing's request id: however often it is sent, it is one request.
-        opening = billing_pb2.CreateBillingAccountRequest(request_id=event_id, patient_id=version.patient_id)
-        messages.insert(0, Message("billing", version.patient_id, event_id, opening.SerializeToString()))
+        opening = billing_pb2.CreateBillingAccountRequest(
+            request_id=event_id, patient_id=version.patient_id
+        )
+        messages.insert(
+            0, Message("billing", version.patient_id, event_id, opening.SerializeToString())
+        )
     return messages
 
 

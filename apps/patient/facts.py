@@ -73,14 +73,18 @@ def display_name(resource: Resource) -> str | None:
     if name is None:
         return None
     text: str | None = name.get("text")
-    return text or _joined(" ", [*_texts(name, "prefix", "given"), name.get("family"), *_texts(name, "suffix")])
+    return text or _joined(
+        " ", [*_texts(name, "prefix", "given"), name.get("family"), *_texts(name, "suffix")]
+    )
 
 
 def first_address(resource: Resource) -> str | None:
     for address in objects(resource.get("address")):
         text: str | None = address.get("text")
         region = _joined(" ", [address.get("state"), address.get("postalCode")])
-        return text or _joined(", ", [*_texts(address, "line"), address.get("city"), region, address.get("country")])
+        return text or _joined(
+            ", ", [*_texts(address, "line"), address.get("city"), region, address.get("country")]
+        )
     return None
 
 
@@ -102,7 +106,9 @@ def _joined(separator: str, parts: Iterable[str | None]) -> str | None:
 def fold(text: str) -> str:
     """Lower case without accents, so that `GARCÍA` finds `Garcia`; spaces are one."""
     decomposed = unicodedata.normalize("NFKD", text)
-    return " ".join("".join(char for char in decomposed if not unicodedata.combining(char)).casefold().split())
+    return " ".join(
+        "".join(char for char in decomposed if not unicodedata.combining(char)).casefold().split()
+    )
 
 
 def term_key(text: str) -> str:
@@ -122,7 +128,9 @@ def patient_facts(resource: Resource) -> PatientFacts:
         born=_day_range(resource.get("birthDate")),
         gender=resource.get("gender"),
         active=resource.get("active"),
-        postal_code=next((address["postalCode"] for address in addresses if address.get("postalCode")), None),
+        postal_code=next(
+            (address["postalCode"] for address in addresses if address.get("postalCode")), None
+        ),
         terms=tuple(dict.fromkeys(_patient_terms(resource))),
     )
 
@@ -144,7 +152,9 @@ def _patient_terms(resource: Resource) -> Iterator[Term]:
                     yield Term(parameter, start)
     for identifier in objects(resource.get("identifier")):
         if identifier.get("value"):
-            yield Term("identifier", term_key(identifier["value"]), term_key(identifier.get("system", "")))
+            yield Term(
+                "identifier", term_key(identifier["value"]), term_key(identifier.get("system", ""))
+            )
     for contact in objects(resource.get("telecom")):
         if contact.get("value"):
             yield Term("telecom", term_key(contact["value"].casefold()), contact.get("system", ""))
@@ -163,7 +173,11 @@ def _starts(text: str | None) -> Iterator[str]:
 
 
 # Where each type has its code, and when it happened: the first that is there.
-_CODE = {"Encounter": "type", "Immunization": "vaccineCode", "MedicationRequest": "medicationCodeableConcept"}
+_CODE = {
+    "Encounter": "type",
+    "Immunization": "vaccineCode",
+    "MedicationRequest": "medicationCodeableConcept",
+}
 _CATEGORY = {"Encounter": "class"}
 _WHEN = {
     "Encounter": ("period",),
@@ -205,10 +219,14 @@ def _codings(value: Any) -> Iterator[Coding]:
 
 def code_keys(codings: Iterable[Coding]) -> list[str]:
     """Each coding twice: to be found by its code alone, and with its system (`|code` where it has none)."""
-    return list(dict.fromkeys(key for item in codings for key in (item.code, f"{item.system}|{item.code}")))
+    return list(
+        dict.fromkeys(key for item in codings for key in (item.code, f"{item.system}|{item.code}"))
+    )
 
 
-def _when(resource: Resource, names: tuple[str, ...]) -> tuple[str | None, str | None, datetime | None]:
+def _when(
+    resource: Resource, names: tuple[str, ...]
+) -> tuple[str | None, str | None, datetime | None]:
     for name in names:
         value = resource.get(name)
         if isinstance(value, str):

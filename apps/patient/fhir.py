@@ -8,9 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.kit.errors import BadRequest, Gone, NotFound, NotImplementedYet, Unprocessable, UnsupportedMediaType
+from apps.kit.errors import (
+    BadRequest,
+    Gone,
+    NotFound,
+    NotImplementedYet,
+    Unprocessable,
+    UnsupportedMediaType,
+)
 from apps.kit.idempotency import read_claim
-from apps.kit.outcomes import FHIR_PATH
+from apps.kit.operation_outcomes import FHIR_PATH
 from apps.kit.scopes import Principal
 from apps.kit.web import PUBLIC, Operation, PolicedRoute, Policy, principal_of, smart
 from apps.patient.answers import (
@@ -46,12 +53,19 @@ ANY_CREATE = Policy("*.c", _may_create_any)
 def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
     one, history = FHIR_PATH + "/{type}/{id}", FHIR_PATH + "/{type}/{id}/_history"
     return [
-        PolicedRoute(FHIR_PATH, Operation("POST", transaction, ANY_CREATE), max_body_bytes=max_bundle_bytes),
+        PolicedRoute(
+            FHIR_PATH, Operation("POST", transaction, ANY_CREATE), max_body_bytes=max_bundle_bytes
+        ),
         PolicedRoute(FHIR_PATH + "/metadata", Operation("GET", metadata, PUBLIC)),
-        PolicedRoute(FHIR_PATH + "/Patient/{id}/$everything", Operation("GET", everything, smart("r", "Patient"))),
+        PolicedRoute(
+            FHIR_PATH + "/Patient/{id}/$everything",
+            Operation("GET", everything, smart("r", "Patient")),
+        ),
         PolicedRoute(FHIR_PATH + "/{type}/_search", Operation("POST", search_by_form, smart("s"))),
         PolicedRoute(
-            FHIR_PATH + "/{type}", Operation("GET", search_type, smart("s")), Operation("POST", create, smart("c"))
+            FHIR_PATH + "/{type}",
+            Operation("GET", search_type, smart("s")),
+            Operation("POST", create, smart("c")),
         ),
         PolicedRoute(
             one,
@@ -101,13 +115,19 @@ async def metadata(request: Request) -> Response:
 
 
 async def everything(request: Request) -> Response:
-    raise NotImplementedYet("not_implemented", "$everything is not served yet; search each type by patient")
+    raise NotImplementedYet(
+        "not_implemented", "$everything is not served yet; search each type by patient"
+    )
 
 
 async def transaction(request: Request) -> Response:
     body = await read_fhir_body(request)
-    entries = await parse_bundle(decode(body), principal_of(request), request.state.settings.max_bundle_entries)
-    outcomes = await write_bundle(record_of(request), entries, author_of(request), read_claim(request, body))
+    entries = await parse_bundle(
+        decode(body), principal_of(request), request.state.settings.max_bundle_entries
+    )
+    outcomes = await write_bundle(
+        record_of(request), entries, author_of(request), read_claim(request, body)
+    )
     headers = {"Idempotency-Replayed": "true"} if outcomes[0].replayed else None
     return FhirResponse(response_of(outcomes, base_of(request)), headers=headers)
 
@@ -120,7 +140,9 @@ async def create(request: Request) -> Response:
         author_of(request),
         own_of(request, resource_type, "c"),
         claim=read_claim(request, body, "if-none-exist"),
-        condition=parse_condition(resource_type, request.headers.get("if-none-exist"), "If-None-Exist"),
+        condition=parse_condition(
+            resource_type, request.headers.get("if-none-exist"), "If-None-Exist"
+        ),
     )
     headers = outcome_headers(outcome, f"{base_of(request)}/{outcome.version.reference}")
     return answer(outcome.version, 201 if outcome.created else 200, headers)
@@ -129,7 +151,9 @@ async def create(request: Request) -> Response:
 async def read(request: Request) -> Response:
     resource_type = type_of(request)
     own = own_of(request, resource_type, "r")
-    version = await read_current(trail_of(request), resource_type, path_id(request), author_of(request), own)
+    version = await read_current(
+        trail_of(request), resource_type, path_id(request), author_of(request), own
+    )
     check_found(version, own)
     assert version is not None
     return answer(version)
@@ -139,7 +163,9 @@ async def update(request: Request) -> Response:
     resource_type, id = type_of(request), path_id(request)
     resource, _ = await read_resource(request, resource_type)
     if resource.get("id") != id:
-        raise Unprocessable("id_differs", "the resource's id must be the one of the path", pointer="/id")
+        raise Unprocessable(
+            "id_differs", "the resource's id must be the one of the path", pointer="/id"
+        )
     version = await record_of(request).replace(
         resource_type,
         id,
@@ -169,7 +195,13 @@ async def read_version(request: Request) -> Response:
         raise NotFound("not_found")
     own = own_of(request, resource_type, "r")
     versions, _ = await read_versions(
-        trail_of(request), resource_type, path_id(request), author_of(request), own, only=int(vid), limit=1
+        trail_of(request),
+        resource_type,
+        path_id(request),
+        author_of(request),
+        own,
+        only=int(vid),
+        limit=1,
     )
     if not versions:
         raise NotFound("not_found")
@@ -209,7 +241,11 @@ async def list_versions(request: Request) -> Response:
 
 
 def _history_entry(version: Version, base: str) -> Resource:
-    url = f"{version.resource_type}/{version.id}" if version.method != "POST" else version.resource_type
+    url = (
+        f"{version.resource_type}/{version.id}"
+        if version.method != "POST"
+        else version.resource_type
+    )
     status = {"POST": "201", "PUT": "200", "DELETE": "204"}[version.method]
     entry: Resource = {
         "fullUrl": f"{base}/{version.resource_type}/{version.id}",
@@ -232,9 +268,13 @@ async def search_type(request: Request) -> Response:
 async def search_by_form(request: Request) -> Response:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/x-www-form-urlencoded":
-        raise UnsupportedMediaType("unsupported_media_type", "expected application/x-www-form-urlencoded")
+        raise UnsupportedMediaType(
+            "unsupported_media_type", "expected application/x-www-form-urlencoded"
+        )
     try:
-        form = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=100)
+        form = parse_qsl(
+            (await request.body()).decode(), keep_blank_values=True, max_num_fields=100
+        )
     except ValueError:
         raise BadRequest("malformed_form", "expected a form in UTF-8") from None
     return await _search(request, [*request.query_params.multi_items(), *form])
@@ -249,7 +289,9 @@ async def _search(request: Request, parameters: list[tuple[str, str]]) -> Respon
     if criteria.total:
         async with record_of(request).database.connection() as connection:
             total = await count_matches(connection, resource_type, criteria, own)
-    page, more = await search(trail_of(request), resource_type, criteria, query, author_of(request), own)
+    page, more = await search(
+        trail_of(request), resource_type, criteria, query, author_of(request), own
+    )
     base = base_of(request)
     links = {"self": query}
     if more and page:
@@ -275,4 +317,7 @@ async def _search(request: Request, parameters: list[tuple[str, str]]) -> Respon
 
 
 def _links(url: str, queries: dict[str, str]) -> list[Resource]:
-    return [{"relation": relation, "url": f"{url}?{query}" if query else url} for relation, query in queries.items()]
+    return [
+        {"relation": relation, "url": f"{url}?{query}" if query else url}
+        for relation, query in queries.items()
+    ]

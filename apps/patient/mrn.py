@@ -38,7 +38,9 @@ def with_mrn(patient: Resource, mrn: str) -> Resource:
     if claimed == mrn:
         return patient
     if claimed is not None:
-        raise Unprocessable("mrn_is_issued_here", f"{SYSTEM} is issued by this service", pointer="/identifier")
+        raise Unprocessable(
+            "mrn_is_issued_here", f"{SYSTEM} is issued by this service", pointer="/identifier"
+        )
     return {**patient, "identifier": [*patient.get("identifier", ()), identifier_of(mrn)]}
 
 

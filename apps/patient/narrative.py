@@ -38,7 +38,9 @@ class _Finder(HTMLParser):
             elif name in ("href", "src", "longdesc"):
                 self.unsafe |= not _is_link(text, allow_data=tag == "img")
             elif name == "style":
-                self.unsafe |= any(word in text for word in ("url(", "expression(", "@import", "\\"))
+                self.unsafe |= any(
+                    word in text for word in ("url(", "expression(", "@import", "\\")
+                )
 
     def handle_data(self, data: str) -> None:
         # A tag that the parser takes for text, for it is unfinished, a browser may still read as a tag.

@@ -77,7 +77,9 @@ async def hold(connection: Connection, id: int, reason: str, seconds: float) -> 
 async def park(connection: Connection, id: int, reason: str) -> None:
     """Refused for good: it waits, and all behind it of the same patient, until an operator retries it."""
     await connection.execute(
-        "UPDATE outbox SET attempts = attempts + 1, reason = $2, parked = true WHERE id = $1", id, reason
+        "UPDATE outbox SET attempts = attempts + 1, reason = $2, parked = true WHERE id = $1",
+        id,
+        reason,
     )
 
 
@@ -113,4 +115,9 @@ async def select_troubles(connection: Connection) -> tuple[str, ...]:
         DESTINATIONS,
         float(LATE_SECONDS),
     )
-    return tuple(f"outbox_{row['name']}_{trouble}" for row in rows for trouble in ("parked", "late") if row[trouble])
+    return tuple(
+        f"outbox_{row['name']}_{trouble}"
+        for row in rows
+        for trouble in ("parked", "late")
+        if row[trouble]
+    )

@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-_PARTS = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T(\d{2}:\d{2})(:\d{2})?(\.\d+)?(Z|[+-]\d{2}:\d{2})?)?)?)?")
+_PARTS = re.compile(
+    r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T(\d{2}:\d{2})(:\d{2})?(\.\d+)?(Z|[+-]\d{2}:\d{2})?)?)?)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,9 @@ def parse_span(text: str) -> Span | None:
         if minutes:
             fraction = (fraction or ".0")[:7]
             zone = "+00:00" if zone in (None, "Z") else zone
-            start = datetime.fromisoformat(f"{year}-{month}-{day}T{minutes}{seconds or ':00'}{fraction}{zone}")
+            start = datetime.fromisoformat(
+                f"{year}-{month}-{day}T{minutes}{seconds or ':00'}{fraction}{zone}"
+            )
             start = start.astimezone(UTC)
             length = timedelta(minutes=1) if not seconds else timedelta(seconds=1)
             if match[6]:

@@ -56,7 +56,9 @@ async def select_mrn(connection: Connection, patient_id: str) -> str:
     return mrn
 
 
-async def read_current(trail: Trail, resource_type: str, id: str, author: Author, own: str | None) -> Version | None:
+async def read_current(
+    trail: Trail, resource_type: str, id: str, author: Author, own: str | None
+) -> Version | None:
     """The newest version. `own`: only where it belongs to that patient."""
     async with trail.database.connection() as connection:
         version = await select_current(connection, resource_type, id)
@@ -95,11 +97,15 @@ async def read_versions(
         )
     versions = [_version(row) for row in rows[:limit]]
     action = "history" if only is None else "read"
-    await trail.record(*(entry_of(action, author, version) for version in versions if version.body is not None))
+    await trail.record(
+        *(entry_of(action, author, version) for version in versions if version.body is not None)
+    )
     return versions, len(rows) > limit
 
 
-async def select_versions(connection: Connection, references: Sequence[tuple[str, str, int]]) -> list[Version]:
+async def select_versions(
+    connection: Connection, references: Sequence[tuple[str, str, int]]
+) -> list[Version]:
     """These versions (type, id, version), in their order. Not audited: the answer to a write given again."""
     types, ids, versions = zip(*references, strict=True)
     rows = await connection.fetch(
@@ -120,7 +126,10 @@ async def read_patient_list(
     """`limit` of the simple resource by id, after `after`, and whether there is a next page."""
     async with trail.database.connection() as connection:
         rows = await connection.fetch(
-            _SELECT_LIST if own is None else _SELECT_OWN_LIST, after, limit, *(() if own is None else (own,))
+            _SELECT_LIST if own is None else _SELECT_OWN_LIST,
+            after,
+            limit,
+            *(() if own is None else (own,)),
         )
     page = [PatientView(*row) for row in rows[:limit]]
     await trail.record(Entry("search", author, "Patient", returned_ids=[view.id for view in page]))
@@ -135,7 +144,8 @@ async def read_patient_view(
         return None
     async with trail.database.connection() as connection:
         row = await connection.fetchrow(
-            "SELECT id, name, address, email, birth_date, version_id, deleted FROM patient WHERE id = $1", id
+            "SELECT id, name, address, email, birth_date, version_id, deleted FROM patient WHERE id = $1",
+            id,
         )
     if row is None:
         return None
@@ -148,6 +158,7 @@ async def read_patient_view(
 async def select_living_patients(connection: Connection, ids: Sequence[str]) -> frozenset[str]:
     """Those of `ids` that are patients and not deleted; none of them can be until the transaction ends."""
     rows = await connection.fetch(
-        "SELECT id FROM patient WHERE id = ANY($1::text[]) AND NOT deleted ORDER BY id FOR SHARE", list(set(ids))
+        "SELECT id FROM patient WHERE id = ANY($1::text[]) AND NOT deleted ORDER BY id FOR SHARE",
+        list(set(ids)),
     )
     return frozenset(row["id"] for row in rows)

@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 
 from apps.kit.context import new_id
 from apps.kit.database import Connection, Database
-from apps.kit.errors import Conflict, Fault, Forbidden, Gone, NotFound, PreconditionFailed, Unprocessable
+from apps.kit.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    Gone,
+    NotFound,
+    PreconditionFailed,
+    Unprocessable,
+)
 from apps.kit.idempotency import Claim, claim_key, insert_key
 from apps.patient.changes import Author, Change, Version, change_of, deletion_of, now, subject_of
 from apps.patient.codec import Resource
@@ -68,7 +76,11 @@ class Record:
             reference = await claim_key(connection, claim)
             if reference is not None:
                 return (await repeat_answer(connection, reference))[0]
-            outcome = None if condition is None else await find_match(connection, resource["resourceType"], condition)
+            outcome = (
+                None
+                if condition is None
+                else await find_match(connection, resource["resourceType"], condition)
+            )
             if outcome is None:
                 change = await self.new_change(connection, resource, own)
                 await insert_changes(connection, [change], author)
@@ -77,7 +89,9 @@ class Record:
         self.committed()
         return outcome
 
-    async def new_change(self, connection: Connection, resource: Resource, own: str | None) -> Change:
+    async def new_change(
+        self, connection: Connection, resource: Resource, own: str | None
+    ) -> Change:
         """The first version; raises Unprocessable where its patient is not there, Forbidden where it is not `own`."""
         id = new_id()
         if resource["resourceType"] == "Patient":
@@ -108,7 +122,11 @@ class Record:
                 mrn = await select_mrn(connection, id)
                 resource = with_mrn(resource, mrn)
             elif subject_of(resource) != current.patient_id:
-                raise Unprocessable("patient_changed", "a record does not move to another patient", pointer="/subject")
+                raise Unprocessable(
+                    "patient_changed",
+                    "a record does not move to another patient",
+                    pointer="/subject",
+                )
             return change_of(
                 resource,
                 id=id,
@@ -121,7 +139,9 @@ class Record:
 
         return await self._change(resource_type, id, next_change, author, own, expected)
 
-    async def delete(self, resource_type: str, id: str, author: Author, own: str | None, expected: int | None) -> None:
+    async def delete(
+        self, resource_type: str, id: str, author: Author, own: str | None, expected: int | None
+    ) -> None:
         """Keeps the history; raises Gone where it was deleted before."""
 
         async def deletion(connection: Connection, current: Version) -> Change:
@@ -165,7 +185,15 @@ NextChange = Callable[[Connection, Version], Awaitable[Change]]
 
 
 def first_version(resource: Resource, id: str, patient_id: str, mrn: str = "") -> Change:
-    return change_of(resource, id=id, version_id=1, patient_id=patient_id, recorded_at=now(), method="POST", mrn=mrn)
+    return change_of(
+        resource,
+        id=id,
+        version_id=1,
+        patient_id=patient_id,
+        recorded_at=now(),
+        method="POST",
+        mrn=mrn,
+    )
 
 
 def check_own(patient_id: str, own: str | None) -> None:
@@ -183,19 +211,29 @@ def check_found(version: Version | None, own: str | None) -> None:
 
 def stale(current: Version | None) -> PreconditionFailed:
     headers = {"ETag": current.etag} if current else None
-    return PreconditionFailed("stale_version", "If-Match names a version that is not the current one", headers=headers)
+    return PreconditionFailed(
+        "stale_version", "If-Match names a version that is not the current one", headers=headers
+    )
 
 
 def patient_unknown(resource: Resource, at: str = "") -> Unprocessable:
     element = "patient" if "patient" in resource else "subject"
     message = "there is no such patient"
-    return Unprocessable("patient_unknown", message, faults=(Fault("not-found", message, f"{at}/{element}/reference"),))
+    return Unprocessable(
+        "patient_unknown",
+        message,
+        faults=(FieldError("not-found", message, f"{at}/{element}/reference"),),
+    )
 
 
-async def find_match(connection: Connection, resource_type: str, condition: Condition) -> Outcome | None:
+async def find_match(
+    connection: Connection, resource_type: str, condition: Condition
+) -> Outcome | None:
     """What matches already; raises PreconditionFailed where more than one does. Until the transaction ends nobody
     else can create under the same condition."""
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", condition.text)
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", condition.text
+    )
     matches = await select_matches(connection, resource_type, condition.criteria)
     if len(matches) > 1:
         raise PreconditionFailed("multiple_matches", "more than one resource meets the condition")
@@ -206,7 +244,9 @@ async def repeat_answer(connection: Connection, reference: str) -> list[Outcome]
     """The first answer from its reference, a line a resource."""
     lines = [line.split(" ", 1) for line in reference.splitlines()]
     parts = [text.split("/") for _, text in lines]
-    versions = await select_versions(connection, [(part[0], part[1], int(part[3])) for part in parts])
+    versions = await select_versions(
+        connection, [(part[0], part[1], int(part[3])) for part in parts]
+    )
     return [
         Outcome(version, created=status == "201", replayed=True)
         for (status, _), version in zip(lines, versions, strict=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from apps.kit.errors import Fault, Unprocessable
+from apps.kit.errors import FieldError, Unprocessable
 from apps.patient.codec import Resource
 from apps.patient.facts import display_name, first_address, first_email, objects, official_name
 
@@ -34,8 +34,10 @@ def parse_registration(body: Any, *, complete: bool, today: date) -> Registratio
     """Raises Unprocessable naming each field that is wrong. `complete`: all but the registered date are needed."""
     if not isinstance(body, dict):
         raise Unprocessable("invalid_patient", "expected an object", pointer="/")
-    faults: list[Fault] = [
-        Fault("unknown_field", "there is no such field", f"/{name}") for name in body if name not in _FIELDS
+    faults: list[FieldError] = [
+        FieldError("unknown_field", "there is no such field", f"/{name}")
+        for name in body
+        if name not in _FIELDS
     ]
 
     def text(name: str, maximum: int, required: bool) -> str | None:
@@ -52,7 +54,7 @@ def parse_registration(body: Any, *, complete: bool, today: date) -> Registratio
         elif _CONTROL.search(value):
             fault = ("control_character", "must not hold control characters")
         if fault:
-            faults.append(Fault(fault[0], f"{name} {fault[1]}", f"/{name}"))
+            faults.append(FieldError(fault[0], f"{name} {fault[1]}", f"/{name}"))
             return None
         return value.strip() if isinstance(value, str) else None
 
@@ -65,10 +67,14 @@ def parse_registration(body: Any, *, complete: bool, today: date) -> Registratio
             if parsed.isoformat() != value:
                 raise ValueError
         except ValueError:
-            faults.append(Fault("not_a_date", f"{name} must be a date, YYYY-MM-DD", f"/{name}"))
+            faults.append(
+                FieldError("not_a_date", f"{name} must be a date, YYYY-MM-DD", f"/{name}")
+            )
             return None
         if parsed > today:
-            faults.append(Fault("in_the_future", f"{name} must not be in the future", f"/{name}"))
+            faults.append(
+                FieldError("in_the_future", f"{name} must not be in the future", f"/{name}")
+            )
         return value
 
     registration = Registration(
@@ -79,9 +85,13 @@ def parse_registration(body: Any, *, complete: bool, today: date) -> Registratio
         registered_date=day("registeredDate", False),
     )
     if registration.email and not _EMAIL.fullmatch(registration.email):
-        faults.append(Fault("not_an_email", "email must be an e-mail address", "/email"))
+        faults.append(FieldError("not_an_email", "email must be an e-mail address", "/email"))
     if faults:
-        raise Unprocessable("invalid_patient", "; ".join(fault.message for fault in faults[:5]), faults=tuple(faults))
+        raise Unprocessable(
+            "invalid_patient",
+            "; ".join(fault.message for fault in faults[:5]),
+            faults=tuple(faults),
+        )
     return registration
 
 
@@ -89,7 +99,12 @@ def patient_of(registration: Registration, today: date) -> Resource:
     """A new FHIR Patient."""
     return {
         "resourceType": "Patient",
-        "extension": [{"url": REGISTERED_DATE_URL, "valueDate": registration.registered_date or today.isoformat()}],
+        "extension": [
+            {
+                "url": REGISTERED_DATE_URL,
+                "valueDate": registration.registered_date or today.isoformat(),
+            }
+        ],
         "name": [{"use": "official", "text": registration.name}],
         "telecom": [{"system": "email", "value": registration.email}],
         "birthDate": registration.date_of_birth,
@@ -110,7 +125,10 @@ def merge(patient: Resource, registration: Registration) -> Resource:
         merged["name"] = names
     if registration.email and registration.email != first_email(patient):
         contacts = objects(patient.get("telecom"))
-        first = next((index for index, contact in enumerate(contacts) if contact.get("system") == "email"), None)
+        first = next(
+            (index for index, contact in enumerate(contacts) if contact.get("system") == "email"),
+            None,
+        )
         if first is None:
             contacts.append({"system": "email", "value": registration.email})
         else:

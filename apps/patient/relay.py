@@ -82,7 +82,10 @@ class Relay:
                         pause.reset()
                         await self._lead(connection)
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
-                log.warning("relay lost its database", extra={"destination": self.name, "error": type(error).__name__})
+                log.warning(
+                    "relay lost its database",
+                    extra={"destination": self.name, "error": type(error).__name__},
+                )
                 await self._rest(pause.next())
             except Exception as error:  # whatever it was, what waits must still be sent
                 log_failure(error, "relay failed", destination=self.name)
@@ -120,7 +123,9 @@ class Relay:
                 if len(entries) < BATCH_ROWS:
                     await self._rest(GATHER_SECONDS)
 
-    async def _settle(self, connection: Connection, entries: Sequence[Entry], delivery: Delivery) -> None:
+    async def _settle(
+        self, connection: Connection, entries: Sequence[Entry], delivery: Delivery
+    ) -> None:
         if delivery.sent:
             await delete_sent(connection, delivery.sent)
         attempts = {entry.id: entry.attempts for entry in entries}
@@ -130,7 +135,9 @@ class Relay:
             if attempts[id] + 1 >= MAX_ATTEMPTS:
                 await self._park(connection, id, reason)
             else:
-                seconds = min(FIRST_PAUSE_SECONDS * 2 ** min(attempts[id], 16), LONGEST_HOLD_SECONDS)
+                seconds = min(
+                    FIRST_PAUSE_SECONDS * 2 ** min(attempts[id], 16), LONGEST_HOLD_SECONDS
+                )
                 await hold(connection, id, reason, seconds)
 
     async def _park(self, connection: Connection, id: int, reason: str) -> None:

@@ -36,7 +36,9 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_ENCOUNTER_STATUS = words("planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown")
+_ENCOUNTER_STATUS = words(
+    "planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown"
+)
 # Required value sets (https://hl7.org/fhir/R4/terminologies-valuesets.html) that the models give in part or not at all.
 _CODES: Mapping[tuple[str, str], frozenset[str] | None] = {
     ("Encounter", "status"): _ENCOUNTER_STATUS,

@@ -23,11 +23,18 @@ def _where(resource_type: str, criteria: Criteria, own: str | None) -> tuple[Sql
 
 
 async def search(
-    trail: Trail, resource_type: str, criteria: Criteria, query: str, author: Author, own: str | None
+    trail: Trail,
+    resource_type: str,
+    criteria: Criteria,
+    query: str,
+    author: Author,
+    own: str | None,
 ) -> tuple[list[Version], bool]:
     """A page by id, and whether there is another; audited with `query` and the ids given out."""
     sql, head, where = _where(resource_type, criteria, own)
-    kind, after, limit = (sql.argument(value) for value in (resource_type, criteria.after, criteria.count))
+    kind, after, limit = (
+        sql.argument(value) for value in (resource_type, criteria.after, criteria.count)
+    )
     async with trail.database.connection() as connection:
         rows: list[Any] = await connection.fetch(
             f"""
@@ -41,11 +48,15 @@ async def search(
         )
     page = [Version(*row) for row in rows[: criteria.count]]
     ids = [version.id for version in page]
-    await trail.record(Entry("search", author, resource_type, query=query[:MAX_QUERY_CHARS], returned_ids=ids))
+    await trail.record(
+        Entry("search", author, resource_type, query=query[:MAX_QUERY_CHARS], returned_ids=ids)
+    )
     return page, len(rows) > criteria.count
 
 
-async def count_matches(connection: Connection, resource_type: str, criteria: Criteria, own: str | None) -> int:
+async def count_matches(
+    connection: Connection, resource_type: str, criteria: Criteria, own: str | None
+) -> int:
     sql, head, where = _where(resource_type, criteria, own)
     total: int = await connection.fetchval(
         f"SELECT count(*) FROM {head} h WHERE {where}",  # noqa: S608 - numbered placeholders and names of ours
@@ -54,7 +65,9 @@ async def count_matches(connection: Connection, resource_type: str, criteria: Cr
     return total
 
 
-async def select_matches(connection: Connection, resource_type: str, criteria: Criteria) -> list[Version]:
+async def select_matches(
+    connection: Connection, resource_type: str, criteria: Criteria
+) -> list[Version]:
     """At most two that match: for a condition, which wants to know whether it is none, one or more. Not audited."""
     sql, head, where = _where(resource_type, criteria, None)
     kind = sql.argument(resource_type)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from apps.kit.broker import BrokerSettings, read_broker_settings
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.settings import ENVIRONMENTS, Environment
-from apps.kit.tokens import VerifierSettings, read_verifier_settings
+from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 from apps.kit.web import MAX_BODY_BYTES
 
 SERVICE = "patient"
@@ -46,9 +46,15 @@ class Settings:
             broker=read_broker_settings(env),
             topic=env.require("TOPIC_PATIENT"),
             billing_target=env.require("BILLING_TARGET"),
-            max_body_bytes=env.integer("MAX_BODY_BYTES", minimum=1024, maximum=2**30, default=MAX_BODY_BYTES),
-            max_bundle_bytes=env.integer("MAX_BUNDLE_BYTES", minimum=1024, maximum=2**30, default=MAX_BUNDLE_BYTES),
-            max_bundle_entries=env.integer("MAX_BUNDLE_ENTRIES", minimum=1, maximum=10_000, default=MAX_BUNDLE_ENTRIES),
+            max_body_bytes=env.integer(
+                "MAX_BODY_BYTES", minimum=1024, maximum=2**30, default=MAX_BODY_BYTES
+            ),
+            max_bundle_bytes=env.integer(
+                "MAX_BUNDLE_BYTES", minimum=1024, maximum=2**30, default=MAX_BUNDLE_BYTES
+            ),
+            max_bundle_entries=env.integer(
+                "MAX_BUNDLE_ENTRIES", minimum=1, maximum=10_000, default=MAX_BUNDLE_ENTRIES
+            ),
         )
         env.check()
         return settings

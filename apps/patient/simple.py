@@ -49,17 +49,23 @@ async def list_patients(request: Request) -> Response:
     query = request.query_params
     for name in query:
         if name not in ("limit", "cursor") or len(query.getlist(name)) > 1:
-            raise BadRequest("invalid_parameter", "limit and cursor are served, once each", pointer=name)
+            raise BadRequest(
+                "invalid_parameter", "limit and cursor are served, once each", pointer=name
+            )
     limit_text = query.get("limit", str(DEFAULT_COUNT))
     if not re.fullmatch("[0-9]{1,3}", limit_text) or not 1 <= int(limit_text) <= MAX_COUNT:
         raise BadRequest("invalid_limit", f"limit must be from 1 to {MAX_COUNT}", pointer="limit")
     limit, cursor = int(limit_text), query.get("cursor")
     after = parse_cursor(cursor) if cursor else ""
     own = own_of(request, "Patient", "s")
-    page, more = await read_patient_list(trail_of(request), author_of(request), own, after=after, limit=limit)
+    page, more = await read_patient_list(
+        trail_of(request), author_of(request), own, after=after, limit=limit
+    )
     headers = {}
     if more:
-        headers["Link"] = f'</api/patients?limit={limit}&cursor={make_cursor(page[-1].id)}>; rel="next"'
+        headers["Link"] = (
+            f'</api/patients?limit={limit}&cursor={make_cursor(page[-1].id)}>; rel="next"'
+        )
     return JSONResponse(page, headers=headers)
 
 
@@ -89,7 +95,9 @@ async def get_patient(request: Request) -> Response:
 
 
 async def put_patient(request: Request) -> Response:
-    registration = parse_registration(await read_json(request), complete=False, today=datetime.now(UTC).date())
+    registration = parse_registration(
+        await read_json(request), complete=False, today=datetime.now(UTC).date()
+    )
 
     def merged(current: Version) -> Resource:
         return merge(resource_of(current), registration)
@@ -125,5 +133,9 @@ def resource_of(version: Version) -> Resource:
 def view_of(version: Version) -> PatientView:
     patient = resource_of(version)
     return PatientView(
-        version.id, display_name(patient), first_address(patient), first_email(patient), patient.get("birthDate")
+        version.id,
+        display_name(patient),
+        first_address(patient),
+        first_email(patient),
+        patient.get("birthDate"),
     )

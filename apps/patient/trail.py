@@ -38,7 +38,9 @@ class Entry:
 
 
 def entry_of(action: str, author: Author, version: Version) -> Entry:
-    return Entry(action, author, version.resource_type, version.id, version.version_id, version.patient_id)
+    return Entry(
+        action, author, version.resource_type, version.id, version.version_id, version.patient_id
+    )
 
 
 async def insert_entries(connection: Connection, entries: Sequence[Entry]) -> None:
@@ -104,10 +106,14 @@ class Trail:
         finally:
             self._writer = None
 
-    async def _write_batch(self, batch: Sequence[tuple[Sequence[Entry], "asyncio.Future[None]"]]) -> None:
+    async def _write_batch(
+        self, batch: Sequence[tuple[Sequence[Entry], "asyncio.Future[None]"]]
+    ) -> None:
         try:
             async with self.database.connection() as connection:
-                await insert_entries(connection, [entry for entries, _ in batch for entry in entries])
+                await insert_entries(
+                    connection, [entry for entries, _ in batch for entry in entries]
+                )
         except Exception as error:
             if len(batch) > 1 and isinstance(error, _OF_A_ROW):
                 # Whichever of them cannot be written holds up itself alone.
@@ -116,7 +122,9 @@ class Trail:
                 return
             for _, written in batch:
                 if not written.done():
-                    written.set_exception(Unavailable(error.code) if isinstance(error, Unavailable) else error)
+                    written.set_exception(
+                        Unavailable(error.code) if isinstance(error, Unavailable) else error
+                    )
         else:
             for _, written in batch:
                 if not written.done():

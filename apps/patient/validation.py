@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from apps.kit.errors import Fault
+from apps.kit.errors import FieldError
 from apps.patient.codec import Resource
 from apps.patient.narrative import is_safe_narrative
 from apps.patient.schema import Element, elements_of, is_resource_type, model_of
@@ -38,24 +38,26 @@ _NUMBERS = ("integer", "positiveint", "unsignedint")
 Note = Callable[[str, str, str], None]
 
 
-def find_faults(resource: Any, resource_type: str) -> tuple[Fault, ...]:
+def find_faults(resource: Any, resource_type: str) -> tuple[FieldError, ...]:
     """What is wrong with `resource`, at most MAX_FAULTS; nothing for a valid one. Takes 0.1 to 1 ms."""
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
 
     def note(pointer: str, code: str, message: str) -> None:
         if len(faults) < MAX_FAULTS:
-            faults.append(Fault(code, message, pointer))
+            faults.append(FieldError(code, message, pointer))
 
     if not isinstance(resource, dict):
-        return (Fault("structure", "expected a resource", ""),)
+        return (FieldError("structure", "expected a resource", ""),)
     if resource.get("resourceType") != resource_type:
-        return (Fault("invalid", f"resourceType must be {resource_type}", "/resourceType"),)
+        return (FieldError("invalid", f"resourceType must be {resource_type}", "/resourceType"),)
     _walk(resource, resource_type, "", note, 0)
     if not faults:
         try:
             model_of(resource_type).model_validate(resource)
         except ValidationError as error:
-            for fault in error.errors(include_url=False, include_input=False, include_context=False):
+            for fault in error.errors(
+                include_url=False, include_input=False, include_context=False
+            ):
                 note("".join(f"/{part}" for part in fault["loc"]), "invalid", fault["msg"])
         except (ValueError, TypeError, AssertionError, KeyError, RecursionError):
             note("", "invalid", f"this is not a valid {resource_type}")
@@ -128,7 +130,11 @@ def _check_text(value: str, element: Element, at: str, note: Note) -> None:
     elif element.codes is not None and value not in element.codes:
         note(at, "code-invalid", f"expected one of {', '.join(sorted(element.codes))}")
     elif kind == "xhtml" and not is_safe_narrative(value):
-        note(at, "security", "a narrative is one <div> of formatting: no script, form, frame or event")
+        note(
+            at,
+            "security",
+            "a narrative is one <div> of formatting: no script, form, frame or event",
+        )
 
 
 def _check_contained(value: Resource, at: str, note: Note, depth: int) -> None:

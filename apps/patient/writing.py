@@ -76,10 +76,14 @@ async def insert_changes(connection: Connection, changes: Sequence[Change], auth
     parts = [(sql, rows) for sql, rows in _parts(changes, author) if rows]
     if not parts:
         return
-    named = [f"part_{index} AS ({sql.format(parameter=f'${index}')})" for index, (sql, _) in enumerate(parts, 1)]
+    named = [
+        f"part_{index} AS ({sql.format(parameter=f'${index}')})"
+        for index, (sql, _) in enumerate(parts, 1)
+    ]
     try:
         await connection.execute(
-            f"WITH {', '.join(named)} SELECT 1", *(msgspec.json.encode(rows).decode() for _, rows in parts)
+            f"WITH {', '.join(named)} SELECT 1",
+            *(msgspec.json.encode(rows).decode() for _, rows in parts),
         )
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name not in ("resource_history_pkey", "patient_pkey", "clinical_pkey"):
@@ -92,7 +96,10 @@ async def insert_changes(connection: Connection, changes: Sequence[Change], auth
 def _parts(changes: Sequence[Change], author: Author) -> Iterable[tuple[str, Rows]]:
     patients = [change for change in changes if change.version.resource_type == "Patient"]
     yield _PATIENTS, [_patient_row(change) for change in patients]
-    yield _CLINICAL, [_clinical_row(change) for change in changes if change.version.resource_type != "Patient"]
+    yield (
+        _CLINICAL,
+        [_clinical_row(change) for change in changes if change.version.resource_type != "Patient"],
+    )
     yield _VERSIONS, [_version_row(change) for change in changes]
     yield _OLD_TERMS, [change.version.id for change in patients if change.version.version_id > 1]  # type: ignore[misc]
     yield _TERMS, [row for change in patients for row in _term_rows(change)]
@@ -157,7 +164,12 @@ def _version_row(change: Change) -> dict[str, Any]:
 def _term_rows(change: Change) -> Rows:
     assert isinstance(change.facts, PatientFacts)
     return [
-        {"patient_id": change.version.id, "parameter": term.parameter, "system": term.system, "value": term.value}
+        {
+            "patient_id": change.version.id,
+            "parameter": term.parameter,
+            "system": term.system,
+            "value": term.value,
+        }
         for term in change.facts.terms
     ]
 

@@ -84,7 +84,9 @@ class Instances:
         return need(self.environ, f"{database.upper()}_DATABASE_HOST")
 
 
-def open_place(environ: Mapping[str, str] = os.environ, admits: Callable[[str], bool] = connects) -> Place:
+def open_place(
+    environ: Mapping[str, str] = os.environ, admits: Callable[[str], bool] = connects
+) -> Place:
     secrets = boto3.client("secretsmanager")
     instances = Instances(boto3.client("rds"), secrets, environ, admits)
     for database in DATABASES:

@@ -59,7 +59,9 @@ def bootstrap(
     runtime_connections: int = RUNTIME_CONNECTIONS,
 ) -> None:
     """Brings the databases `<prefix><name>` and their roles into being."""
-    with psycopg.connect(admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+    with psycopg.connect(
+        admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+    ) as connection:
         take_turn(connection)
         close_own_databases(connection)
         for name in names:
@@ -81,28 +83,42 @@ def close_own_databases(connection: Connection) -> None:
         "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = current_user"
     ).fetchall()
     for (name,) in found:
-        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(str(name))))
+        connection.execute(
+            sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(str(name)))
+        )
 
 
-def ensure_role(connection: Connection, role: str, password_of: PasswordOf, connections: int) -> None:
+def ensure_role(
+    connection: Connection, role: str, password_of: PasswordOf, connections: int
+) -> None:
     found = connection.execute("SELECT true FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
     statement = sql.SQL(
-        "ALTER ROLE {} LOGIN CONNECTION LIMIT {}" if found else "CREATE ROLE {} LOGIN CONNECTION LIMIT {}"
+        "ALTER ROLE {} LOGIN CONNECTION LIMIT {}"
+        if found
+        else "CREATE ROLE {} LOGIN CONNECTION LIMIT {}"
     )
     connection.execute(statement.format(sql.Identifier(role), sql.Literal(connections)))
     if password_of is None:
-        connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(IAM_ROLE), sql.Identifier(role)))
+        connection.execute(
+            sql.SQL("GRANT {} TO {}").format(sql.Identifier(IAM_ROLE), sql.Identifier(role))
+        )
     else:
         password = sql.Literal(password_of(role))
-        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), password))
+        connection.execute(
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), password)
+        )
     # PostgreSQL 18 gives the maker of a role its administration only: without SET it could not make its database,
     # without INHERIT it could not drop it or end its sessions.
-    connection.execute(sql.SQL("GRANT {} TO CURRENT_USER WITH SET TRUE, INHERIT TRUE").format(sql.Identifier(role)))
+    connection.execute(
+        sql.SQL("GRANT {} TO CURRENT_USER WITH SET TRUE, INHERIT TRUE").format(sql.Identifier(role))
+    )
 
 
 def ensure_database(connection: Connection, roles: DatabaseRoles, connections: int) -> None:
     database, owner, runtime = map(sql.Identifier, (roles.database, roles.owner, roles.runtime))
-    if not connection.execute("SELECT true FROM pg_database WHERE datname = %s", (roles.database,)).fetchone():
+    if not connection.execute(
+        "SELECT true FROM pg_database WHERE datname = %s", (roles.database,)
+    ).fetchone():
         # The built-in locale sorts the same on every machine, and knows Unicode's upper and lower case.
         connection.execute(
             sql.SQL(
@@ -117,7 +133,9 @@ def ensure_database(connection: Connection, roles: DatabaseRoles, connections: i
         )
     )
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
-    connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(database, owner, runtime))
+    connection.execute(
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(database, owner, runtime)
+    )
 
 
 def drop(admin_url: str, *, prefix: str) -> None:
@@ -127,23 +145,31 @@ def drop(admin_url: str, *, prefix: str) -> None:
     """
     if not PREVIEW.fullmatch(prefix):
         raise ValueError(f"only a preview's databases are dropped: pr_<n>_, not {prefix!r}")
-    with psycopg.connect(admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+    with psycopg.connect(
+        admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+    ) as connection:
         found = connection.execute(
             "SELECT datname FROM pg_database WHERE starts_with(datname, %(prefix)s)"
             " UNION SELECT regexp_replace(rolname, '_owner$', '') FROM pg_roles WHERE starts_with(rolname, %(prefix)s)",
             {"prefix": prefix},
         ).fetchall()
-    drop_databases(admin_url, tuple(sorted(str(name).removeprefix(prefix) for (name,) in found)), prefix=prefix)
+    drop_databases(
+        admin_url, tuple(sorted(str(name).removeprefix(prefix) for (name,) in found)), prefix=prefix
+    )
 
 
 def preview_databases(admin_url: str) -> list[str]:
-    with psycopg.connect(admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+    with psycopg.connect(
+        admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+    ) as connection:
         found = connection.execute("SELECT datname FROM pg_database").fetchall()
     return [str(name) for (name,) in found if PREVIEW.match(str(name))]
 
 
 def drop_databases(admin_url: str, names: tuple[str, ...], *, prefix: str) -> None:
-    with psycopg.connect(admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+    with psycopg.connect(
+        admin_url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+    ) as connection:
         take_turn(connection)
         for name in names:
             roles = DatabaseRoles(prefix + name)
@@ -154,7 +180,9 @@ def drop_databases(admin_url: str, names: tuple[str, ...], *, prefix: str) -> No
 
 def drop_database(connection: Connection, roles: DatabaseRoles) -> None:
     """Without FORCE: that fails for anybody but a superuser while autovacuum is at work, which a plain drop ends."""
-    if not connection.execute("SELECT true FROM pg_database WHERE datname = %s", (roles.database,)).fetchone():
+    if not connection.execute(
+        "SELECT true FROM pg_database WHERE datname = %s", (roles.database,)
+    ).fetchone():
         return
     database = sql.Identifier(roles.database)
     connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(database))

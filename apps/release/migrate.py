@@ -22,7 +22,9 @@ CONNECT_TIMEOUT_SECONDS = 10
 log = logging.getLogger(__name__)
 
 
-def migrate(owner_url: str, service: str, *, runtime_role: str, **connect_arguments: Any) -> str | None:
+def migrate(
+    owner_url: str, service: str, *, runtime_role: str, **connect_arguments: Any
+) -> str | None:
     """Applies what is missing, each migration in a transaction of its own, and gives the revision that it is at.
 
     None where the service has no migration. Two at once are safe: the second waits, and finds nothing to do.
@@ -58,4 +60,8 @@ def migrate(owner_url: str, service: str, *, runtime_role: str, **connect_argume
 
 def scripts(service: str) -> ScriptDirectory | None:
     folder = Path(str(files("apps") / service / "migrations"))
-    return ScriptDirectory(str(folder), version_locations=[str(folder / "versions")]) if folder.is_dir() else None
+    return (
+        ScriptDirectory(str(folder), version_locations=[str(folder / "versions")])
+        if folder.is_dir()
+        else None
+    )

@@ -10,7 +10,14 @@ import asyncpg
 
 from apps.catalogue import DATABASES
 from apps.release import visitors
-from apps.release.bootstrap import RUNTIME_CONNECTIONS, DatabaseRoles, PasswordOf, bootstrap, drop, preview_databases
+from apps.release.bootstrap import (
+    RUNTIME_CONNECTIONS,
+    DatabaseRoles,
+    PasswordOf,
+    bootstrap,
+    drop,
+    preview_databases,
+)
 from apps.release.migrate import migrate
 from apps.release.secrets import SecretStore, fill_secrets, service_clients
 
@@ -44,9 +51,17 @@ def release(place: Place, *, prefix: str = "") -> dict[str, str]:
 
 def make_databases(place: Place, *, prefix: str = "") -> None:
     """What only an administrator may do: a preview's code never does it, its base's release does it for it."""
-    connections = min(place.runtime_connections, PREVIEW_CONNECTIONS) if prefix else place.runtime_connections
+    connections = (
+        min(place.runtime_connections, PREVIEW_CONNECTIONS) if prefix else place.runtime_connections
+    )
     for admin_url, names in by_instance(place):
-        bootstrap(admin_url, names, prefix=prefix, password_of=place.password_of, runtime_connections=connections)
+        bootstrap(
+            admin_url,
+            names,
+            prefix=prefix,
+            password_of=place.password_of,
+            runtime_connections=connections,
+        )
 
 
 def bring_up(place: Place, *, prefix: str = "") -> dict[str, str]:
@@ -67,7 +82,11 @@ def let_visitors_in(place: Place, auth_url: str) -> dict[str, str]:
     """A preview is there to be tried out: who reviews it signs in, and what tests it calls."""
     secrets = fill_secrets(place.secrets, visitors.SECRETS)
     password, client_secret = secrets[visitors.PASSWORD.name], secrets[visitors.CLIENT_SECRET.name]
-    asyncio.run(visitors.insert_visitors(auth_url, visitors.Visitors(visitors.PREVIEW_CLIENT, client_secret, password)))
+    asyncio.run(
+        visitors.insert_visitors(
+            auth_url, visitors.Visitors(visitors.PREVIEW_CLIENT, client_secret, password)
+        )
+    )
     return secrets
 
 
@@ -79,12 +98,17 @@ def drop_preview(place: Place, *, prefix: str) -> None:
 
 def list_previews(place: Place) -> list[str]:
     """The databases that are some preview's, on any instance."""
-    return sorted({name for admin_url, _ in by_instance(place) for name in preview_databases(admin_url)})
+    return sorted(
+        {name for admin_url, _ in by_instance(place) for name in preview_databases(admin_url)}
+    )
 
 
 def by_instance(place: Place) -> list[tuple[str, tuple[str, ...]]]:
     located = sorted((place.admin_url(name), name) for name in DATABASES)
-    return [(url, tuple(name for _, name in group)) for url, group in groupby(located, key=lambda pair: pair[0])]
+    return [
+        (url, tuple(name for _, name in group))
+        for url, group in groupby(located, key=lambda pair: pair[0])
+    ]
 
 
 async def register_clients(auth_url: str, clients: dict[str, str]) -> None:

@@ -21,7 +21,9 @@ def generate(secret: Secret) -> str:
     return base64.urlsafe_b64encode(os.urandom(secret.bytes)).decode()
 
 
-def fill_secrets(store: SecretStore, secrets: Iterable[Secret] = SECRETS.values()) -> dict[str, str]:
+def fill_secrets(
+    store: SecretStore, secrets: Iterable[Secret] = SECRETS.values()
+) -> dict[str, str]:
     """All secrets by name; those that were empty are filled now."""
     values: dict[str, str] = {}
     for secret in secrets:

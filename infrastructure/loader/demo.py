@@ -35,7 +35,9 @@ async def wait_for(ask: Callable[[], Awaitable[Any]], what: str) -> Any:
     end = time.monotonic() + WAIT_SECONDS
     while not (found := await ask()):
         if time.monotonic() > end:
-            raise DemoError(f"no {what} after {WAIT_SECONDS:.0f} s: the services' logs under .local/logs tell more")
+            raise DemoError(
+                f"no {what} after {WAIT_SECONDS:.0f} s: the services' logs under .local/logs tell more"
+            )
         await asyncio.sleep(ASK_SECONDS)
     return found
 
@@ -47,7 +49,12 @@ async def step(screen: Console, title: str) -> AsyncIterator[list[str]]:
     start = time.perf_counter()
     yield said
     milliseconds = (time.perf_counter() - start) * 1000
-    screen.print(f"{milliseconds:8.1f} ms  {title:<38} {' '.join(said)}", highlight=False, markup=False, soft_wrap=True)
+    screen.print(
+        f"{milliseconds:8.1f} ms  {title:<38} {' '.join(said)}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 async def registrations(platform: Platform) -> int:
@@ -62,8 +69,12 @@ async def journey(platform: Platform, screen: Console) -> None:
         async for _ in load_files(platform, sorted(PEOPLE.glob("*.json")), report):
             pass
         if report.refused:
-            raise DemoError("; ".join(reason for reasons in report.refused.values() for reason in reasons))
-        said.append(f"{report.created.total()} resources created, {len(report.skipped)} people were there already")
+            raise DemoError(
+                "; ".join(reason for reasons in report.refused.values() for reason in reasons)
+            )
+        said.append(
+            f"{report.created.total()} resources created, {len(report.skipped)} people were there already"
+        )
         # So that the figure below grows by one patient and nobody else.
         people = report.created["Patient"]
     async with step(screen, "analytics' figure before") as said:
@@ -98,7 +109,10 @@ async def journey(platform: Platform, screen: Console) -> None:
             return total if total > before else 0
 
         said.append(f"{await wait_for(counted, 'registration counted')} registrations")
-    screen.print(f"{(time.perf_counter() - started) * 1000:8.1f} ms  from the POST to the figure", highlight=False)
+    screen.print(
+        f"{(time.perf_counter() - started) * 1000:8.1f} ms  from the POST to the figure",
+        highlight=False,
+    )
 
 
 async def settled_registrations(platform: Platform, at_least: int) -> int:

@@ -34,7 +34,9 @@ class Report:
     refused: dict[Path, list[str]] = field(default_factory=dict)
 
 
-async def load_files(platform: Platform, paths: Sequence[Path], report: Report) -> AsyncIterator[Path]:
+async def load_files(
+    platform: Platform, paths: Sequence[Path], report: Report
+) -> AsyncIterator[Path]:
     """Loads one after the other, giving each path when it is done with."""
     for path in paths:
         try:
@@ -66,7 +68,9 @@ async def load_bundle(platform: Platform, path: Path, bundle: Bundle, report: Re
             report.refused[path] = found.reasons
             return
         if not found.body.get("entry"):
-            report.refused[path] = ["the person was loaded before and then deleted: try again a day after that load"]
+            report.refused[path] = [
+                "the person was loaded before and then deleted: try again a day after that load"
+            ]
             return
         if not answer.repeated:
             report.skipped[path] = "another load made it"
@@ -82,7 +86,9 @@ async def send(platform: Platform, bundle: Bundle) -> Answer:
     """While another load of the same file is under way its answer is waited for: it is ours as well."""
     repeated = False
     for _ in range(IN_FLIGHT_TRIES):
-        answer = await platform.call("POST", "/fhir/R4", body=bundle.body, headers={"Idempotency-Key": bundle.key})
+        answer = await platform.call(
+            "POST", "/fhir/R4", body=bundle.body, headers={"Idempotency-Key": bundle.key}
+        )
         repeated = repeated or answer.repeated
         if answer.status != 409:
             break
@@ -92,7 +98,9 @@ async def send(platform: Platform, bundle: Bundle) -> Answer:
 
 def note_created(path: Path, bundle: Bundle, answer: Answer, report: Report) -> None:
     statuses = [entry["response"]["status"][:3] for entry in answer.body["entry"]]
-    created = Counter(name for name, status in zip(bundle.types, statuses, strict=True) if status == "201")
+    created = Counter(
+        name for name, status in zip(bundle.types, statuses, strict=True) if status == "201"
+    )
     report.created += created
     if not created:
         report.skipped[path] = "the person is there already"
@@ -110,12 +118,26 @@ def print_report(report: Report, files: int, screen: Console) -> None:
         table.add_row("all", f"{report.created.total():,}")
         screen.print(table)
     for path, reason in report.added.items():
-        screen.print(f"added to {path.name}: {reason}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        screen.print(
+            f"added to {path.name}: {reason}",
+            style="yellow",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     for path, reason in report.skipped.items():
-        screen.print(f"skipped {path.name}: {reason}", markup=False, highlight=False, soft_wrap=True)
+        screen.print(
+            f"skipped {path.name}: {reason}", markup=False, highlight=False, soft_wrap=True
+        )
     for path, reasons in report.refused.items():
         for reason in reasons[:SHOWN_REASONS]:
-            screen.print(f"refused {path.name}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+            screen.print(
+                f"refused {path.name}: {reason}",
+                style="red",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
         if len(reasons) > SHOWN_REASONS:
             screen.print(f"  and {len(reasons) - SHOWN_REASONS} more")
     screen.print(
@@ -132,7 +154,12 @@ def print_report(report: Report, files: int, screen: Console) -> None:
 
 
 async def load(paths: Sequence[Path], report: Report, screen: Console) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=screen) as progress:
         task = progress.add_task("loading", total=len(paths))
         async with open_platform() as platform:

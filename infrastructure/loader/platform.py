@@ -47,10 +47,14 @@ class Answer:
         if not isinstance(self.body, dict):
             return [f"HTTP {self.status}"]
         issues = [
-            ": ".join(filter(None, (", ".join(issue.get("expression", ())), issue.get("diagnostics"))))
+            ": ".join(
+                filter(None, (", ".join(issue.get("expression", ())), issue.get("diagnostics")))
+            )
             for issue in self.body.get("issue", ())
         ]
-        return issues or [str(self.body.get("detail") or self.body.get("title") or f"HTTP {self.status}")]
+        return issues or [
+            str(self.body.get("detail") or self.body.get("title") or f"HTTP {self.status}")
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,9 @@ class Platform:
             quote_plus(self._settings.client_id), quote_plus(self._settings.client_secret)
         )
         form = {"grant_type": "client_credentials"}
-        answer = await self._send("POST", "/oauth2/token", data=form, headers={"Authorization": basic})
+        answer = await self._send(
+            "POST", "/oauth2/token", data=form, headers={"Authorization": basic}
+        )
         if not answer.ok or not isinstance(answer.body, dict):
             raise PlatformError(
                 f"{self._settings.url} does not let client {self._settings.client_id} in (HTTP {answer.status})"
@@ -104,7 +110,12 @@ class Platform:
         self._renew_at = time.monotonic() + float(answer.body["expires_in"]) - RENEW_BEFORE_SECONDS
 
     async def call(
-        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Sent again while the platform is busy or, having answered once, away: a POST carries an `Idempotency-Key`.
 
@@ -113,7 +124,10 @@ class Platform:
         if time.monotonic() >= self._renew_at:
             await self.sign_in()
         media_type = "application/fhir+json" if path.startswith("/fhir/") else "application/json"
-        sent = {"Authorization": f"Bearer {self._token}", **({"Content-Type": media_type} if body else {})}
+        sent = {
+            "Authorization": f"Bearer {self._token}",
+            **({"Content-Type": media_type} if body else {}),
+        }
         return await self._send(method, path, data=body, headers={**sent, **(headers or {})})
 
     async def _send(self, method: str, path: str, **options: Any) -> Answer:
@@ -121,7 +135,9 @@ class Platform:
         while True:
             asked = ""
             try:
-                async with self._session.request(method, self._settings.url + path, **options) as response:
+                async with self._session.request(
+                    method, self._settings.url + path, **options
+                ) as response:
                     content = parse_json(await response.read())
                 answer = Answer(response.status, response.headers, content, repeated)
                 self._answered = True
@@ -149,5 +165,7 @@ def parse_json(content: bytes) -> Any:
 @asynccontextmanager
 async def open_platform(environ: Mapping[str, str] = os.environ) -> AsyncIterator[Platform]:
     settings = read_settings(environ)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as session:
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    ) as session:
         yield Platform(settings, session)

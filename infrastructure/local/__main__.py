@@ -34,7 +34,8 @@ class Stop(BaseException):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="scripts/up", description="Runs the whole platform on this machine: PostgreSQL, Kafka and five services."
+        prog="scripts/up",
+        description="Runs the whole platform on this machine: PostgreSQL, Kafka and five services.",
     )
     parser.add_argument("--fresh", action="store_true", help="start with empty data")
     parser.add_argument("--port", type=port, help="the gateway's port (4004)")
@@ -89,7 +90,9 @@ def run_until_stopped(options: argparse.Namespace) -> int:
             output.text("stopped")
         except KilledError as error:
             log = home.logs / f"{error.name}.log"
-            raise StartError(f"{error}: run scripts/up again, the data is kept (log: {log})") from error
+            raise StartError(
+                f"{error}: run scripts/up again, the data is kept (log: {log})"
+            ) from error
     return 0
 
 

@@ -19,7 +19,11 @@ class Accounts:
 
 def make_accounts(auth_url: str, secrets: LocalSecrets) -> Accounts:
     """Makes those that are missing."""
-    accounts = Accounts(USER, secrets.make("PLATFORM_PASSWORD"), CLIENT_ID, secrets.make("PLATFORM_CLIENT_SECRET"))
-    visitors = Visitors(accounts.client_id, accounts.client_secret, accounts.password, accounts.user)
+    accounts = Accounts(
+        USER, secrets.make("PLATFORM_PASSWORD"), CLIENT_ID, secrets.make("PLATFORM_CLIENT_SECRET")
+    )
+    visitors = Visitors(
+        accounts.client_id, accounts.client_secret, accounts.password, accounts.user
+    )
     asyncio.run(insert_visitors(auth_url, visitors))
     return accounts

@@ -98,7 +98,9 @@ def open_throwaway() -> Iterator[Home]:
     logs = LOCAL / "logs" / f"run-{os.getpid()}"
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
-    for old in sorted(logs.parent.glob("run-*"), key=lambda path: path.stat().st_mtime)[:-KEPT_LOGS]:
+    for old in sorted(logs.parent.glob("run-*"), key=lambda path: path.stat().st_mtime)[
+        :-KEPT_LOGS
+    ]:
         shutil.rmtree(old, ignore_errors=True)
     try:
         with held_lock(directory / "lock") as lock:
@@ -126,7 +128,9 @@ def held_lock(path: Path) -> Iterator[int]:
             deadline = time.monotonic() + PREVIOUS_SECONDS
             while not try_lock(descriptor):
                 if time.monotonic() > deadline:
-                    raise StartError(f"processes of a runner that was killed still hold {path}: end them and try again")
+                    raise StartError(
+                        f"processes of a runner that was killed still hold {path}: end them and try again"
+                    )
                 time.sleep(0.1)
             yield descriptor
         finally:

@@ -15,7 +15,10 @@ from infrastructure.local.process import StartError
 
 # A release line that Amazon MSK offers too, and the binding that makes its log readable.
 # Resolved one by one: together, the second one's managed versions would rule the first's.
-ENDPOINTS = ("org.apache.kafka:kafka_2.13:4.1.2", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3")
+ENDPOINTS = (
+    "org.apache.kafka:kafka_2.13:4.1.2",
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3",
+)
 LOCK = Path(__file__).with_name("kafka.lock")
 DOWNLOAD_SECONDS = 30
 PARALLEL_DOWNLOADS = 8
@@ -43,7 +46,9 @@ def read_lock(text: str) -> tuple[Jar, ...]:
     return tuple(jars)
 
 
-def resolve_jars(cache: Path, report: Callable[[str], None] = lambda message: None) -> tuple[Path, ...]:
+def resolve_jars(
+    cache: Path, report: Callable[[str], None] = lambda message: None
+) -> tuple[Path, ...]:
     """The paths of all jars of the lock, downloaded into `cache` where they are missing, each verified.
 
     Raises StartError where one cannot be had, or is not the one that was pinned.
@@ -69,13 +74,17 @@ def resolve_jar(jar: Jar, cache: Path) -> Path:
     found = sha256_of(path)
     if found != jar.sha256:
         path.unlink()
-        raise StartError(f"{jar} has the sha256 {found}, not the pinned {jar.sha256}: it was not used")
+        raise StartError(
+            f"{jar} has the sha256 {found}, not the pinned {jar.sha256}: it was not used"
+        )
     return path
 
 
 def path_of(jar: Jar, cache: Path) -> Path:
     """Where Maven's own layout puts it."""
-    return cache.joinpath(*jar.group.split("."), jar.artifact, jar.version, f"{jar.artifact}-{jar.version}.jar")
+    return cache.joinpath(
+        *jar.group.split("."), jar.artifact, jar.version, f"{jar.artifact}-{jar.version}.jar"
+    )
 
 
 def download(jar: Jar, cache: Path) -> None:
@@ -91,7 +100,9 @@ def download(jar: Jar, cache: Path) -> None:
         path_of(jar, cache).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno == 28:
             raise StartError("the disk is full: Kafka's jars need 110 MB") from error
-        raise StartError(f"could not download {jar}: is there a network? ({type(error).__name__})") from error
+        raise StartError(
+            f"could not download {jar}: is there a network? ({type(error).__name__})"
+        ) from error
 
 
 def sha256_of(path: Path) -> str:
@@ -105,7 +116,10 @@ def write_lock(cache: Path) -> None:
     jars: dict[tuple[str, str], Jar] = {}
     for endpoint in ENDPOINTS:
         for found in jgo.resolve(endpoint):
-            jars.setdefault((found.groupId, found.artifactId), Jar(found.groupId, found.artifactId, found.version))
+            jars.setdefault(
+                (found.groupId, found.artifactId),
+                Jar(found.groupId, found.artifactId, found.version),
+            )
     LOCK.write_text(format_lock(sorted(jars.values(), key=str), cache))
 
 

@@ -43,7 +43,12 @@ class Kafka:
 
     def wait(self) -> None:
         """Waits until it takes connections, which it does once it is ready. Raises StartError."""
-        wait_until(lambda: listens(self.port), seconds=START_SECONDS, what="Kafka", alive=self.process.check)
+        wait_until(
+            lambda: listens(self.port),
+            seconds=START_SECONDS,
+            what="Kafka",
+            alive=self.process.check,
+        )
 
 
 @contextmanager
@@ -93,7 +98,13 @@ def format_storage(logs: Path) -> None:
     if (logs / "meta.properties").exists():
         return
     logs.mkdir(parents=True, exist_ok=True)
-    lines = ("version=1", "node.id=1", f"cluster.id={make_kafka_id()}", f"directory.id={make_kafka_id()}", "")
+    lines = (
+        "version=1",
+        "node.id=1",
+        f"cluster.id={make_kafka_id()}",
+        f"directory.id={make_kafka_id()}",
+        "",
+    )
     unfinished = logs / "meta.properties.part"
     unfinished.write_text("\n".join(lines))
     unfinished.rename(logs / "meta.properties")
@@ -147,12 +158,20 @@ def listens(port: int) -> bool:
 def create_topics(bootstrap_servers: str, topics: Iterable[Topic], prefix: str = "") -> None:
     """Creates each topic that is not there yet, as the catalogue says. Raises StartError."""
     try:
-        asyncio.run(asyncio.wait_for(create_missing_topics(bootstrap_servers, topics, prefix), TOPIC_SECONDS))
+        asyncio.run(
+            asyncio.wait_for(
+                create_missing_topics(bootstrap_servers, topics, prefix), TOPIC_SECONDS
+            )
+        )
     except (KafkaError, TimeoutError) as error:
-        raise StartError(f"could not create Kafka's topics: {type(error).__name__} {error}") from error
+        raise StartError(
+            f"could not create Kafka's topics: {type(error).__name__} {error}"
+        ) from error
 
 
-async def create_missing_topics(bootstrap_servers: str, topics: Iterable[Topic], prefix: str) -> None:
+async def create_missing_topics(
+    bootstrap_servers: str, topics: Iterable[Topic], prefix: str
+) -> None:
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="release")
     await client.start()
     try:
@@ -162,7 +181,10 @@ async def create_missing_topics(bootstrap_servers: str, topics: Iterable[Topic],
                 name=prefix + topic.name,
                 num_partitions=topic.partitions,
                 replication_factor=1,
-                topic_configs={"cleanup.policy": topic.cleanup_policy, "retention.ms": str(topic.retention_ms)},
+                topic_configs={
+                    "cleanup.policy": topic.cleanup_policy,
+                    "retention.ms": str(topic.retention_ms),
+                },
             )
             for topic in topics
             if prefix + topic.name not in there

@@ -64,16 +64,22 @@ class Platform:
 
 
 @contextlib.contextmanager
-def open_platform(home: Home, output: Output, ports: Mapping[str, int], *, durable: bool) -> Iterator[Platform]:
+def open_platform(
+    home: Home, output: Output, ports: Mapping[str, int], *, durable: bool
+) -> Iterator[Platform]:
     """Starts everything, yields once each service is ready, and stops everything at the end. Raises StartError."""
     secrets = LocalSecrets(home.directory / "secrets.json")
     jars = resolve_jars(JARS, report=output.progress)
     keep_open = (home.lock,)
     with contextlib.ExitStack() as stack:
         # Java takes the longest: it starts first, and the migrations run meanwhile.
-        kafka = stack.enter_context(open_kafka(home.kafka, jars, write=output.log_of("kafka"), keep_open=keep_open))
+        kafka = stack.enter_context(
+            open_kafka(home.kafka, jars, write=output.log_of("kafka"), keep_open=keep_open)
+        )
         postgres = stack.enter_context(
-            open_postgres(home.postgres, durable=durable, write=output.log_of("postgres"), keep_open=keep_open)
+            open_postgres(
+                home.postgres, durable=durable, write=output.log_of("postgres"), keep_open=keep_open
+            )
         )
         output.progress("PostgreSQL is ready")
         filled, database_urls = release_locally(postgres, secrets)
@@ -81,8 +87,12 @@ def open_platform(home: Home, output: Output, ports: Mapping[str, int], *, durab
         kafka.wait()
         create_topics(kafka.bootstrap_servers, TOPICS.values())
         output.progress("Kafka is ready")
-        locate = LocalLocate(ports, public_url(ports), database_urls, kafka.bootstrap_servers, os.environ)
-        services = stack.enter_context(open_services(locate, filled, output, keep_open, home.directory / "pids.json"))
+        locate = LocalLocate(
+            ports, public_url(ports), database_urls, kafka.bootstrap_servers, os.environ
+        )
+        services = stack.enter_context(
+            open_services(locate, filled, output, keep_open, home.directory / "pids.json")
+        )
         accounts = make_accounts(database_urls["auth"], secrets)
         services.wait_ready()
         # Where scripts/load and scripts/demo find it; one that never came to this has no URL there.
@@ -90,7 +100,9 @@ def open_platform(home: Home, output: Output, ports: Mapping[str, int], *, durab
         yield Platform(postgres, kafka, services, accounts, ports, database_urls, filled)
 
 
-def release_locally(postgres: Postgres, secrets: LocalSecrets) -> tuple[dict[str, str], dict[str, str]]:
+def release_locally(
+    postgres: Postgres, secrets: LocalSecrets
+) -> tuple[dict[str, str], dict[str, str]]:
     """Runs the release here, and gives the services' secrets by name and the runtime roles' URLs by database."""
     # Costs 0.5 s to import, while Kafka starts.
     from apps.release.release import Place, release
@@ -129,7 +141,11 @@ def choose_ports(*, public_port: int | None, throwaway: bool) -> dict[str, int]:
         if wanted and port_is_free(wanted):
             ports[entry.name] = wanted
         elif wanted and entry.public:
-            raise StartError(f"port {wanted} is taken: stop what listens there, or choose another with --port")
+            raise StartError(
+                f"port {wanted} is taken: stop what listens there, or choose another with --port"
+            )
         else:
-            ports[entry.name] = next(port for port in iter(free_port, 0) if port not in ports.values())
+            ports[entry.name] = next(
+                port for port in iter(free_port, 0) if port not in ports.values()
+            )
     return ports

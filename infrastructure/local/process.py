@@ -106,7 +106,9 @@ class Process:
             self._reader.join(timeout=1)
             if number := signal_of(self.status):
                 raise KilledError(self.name, number)
-            last = next((line for line in reversed(self.last_lines) if line.strip()), "without a word")
+            last = next(
+                (line for line in reversed(self.last_lines) if line.strip()), "without a word"
+            )
             raise StartError(f"{self.name} ended with status {self.status}: {last}")
 
     def signal_stop(self) -> None:
@@ -136,7 +138,9 @@ def signal_of(status: int) -> signal.Signals | None:
     return signal.Signals(number) if number in set(signal.Signals) else None
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float, what: str, alive: Callable[[], None]) -> None:
+def wait_until(
+    condition: Callable[[], bool], *, seconds: float, what: str, alive: Callable[[], None]
+) -> None:
     """Polls `condition`; raises StartError after `seconds`, or whatever `alive` raises before."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -55,7 +55,9 @@ class Services:
     def write_pids(self) -> None:
         """Tells tests that kill a process which one: a restarted service has another."""
         unfinished = self.pids.with_suffix(".part")
-        unfinished.write_text(json.dumps({name: process.pid for name, process in self.processes.items()}))
+        unfinished.write_text(
+            json.dumps({name: process.pid for name, process in self.processes.items()})
+        )
         unfinished.rename(self.pids)
 
     def wait_ready(self) -> None:
@@ -82,7 +84,9 @@ class Services:
                     self.restarts += 1
                     if self.restarts > MOST_RESTARTS:
                         process.check()
-                    self.output.progress(f"{name} ended with status {process.status}; it is started again")
+                    self.output.progress(
+                        f"{name} ended with status {process.status}; it is started again"
+                    )
                     self.start(SERVICES[name])
             time.sleep(WATCH_SECONDS)
 
@@ -95,13 +99,19 @@ class Services:
 
 @contextlib.contextmanager
 def open_services(
-    locate: LocalLocate, secrets: Mapping[str, str], output: Output, keep_open: Sequence[int], pids: Path
+    locate: LocalLocate,
+    secrets: Mapping[str, str],
+    output: Output,
+    keep_open: Sequence[int],
+    pids: Path,
 ) -> Iterator[Services]:
     """Starts all services at once, none waiting for another, and stops them at the end."""
     services = Services(locate, secrets, output, keep_open, pids)
     for name in SERVICES:
         if importlib.util.find_spec(f"apps.{name}.__main__") is None:
-            raise StartError(f"the service {name} cannot be started: there is no apps/{name}/__main__.py")
+            raise StartError(
+                f"the service {name} cannot be started: there is no apps/{name}/__main__.py"
+            )
     try:
         for entry in SERVICES.values():
             services.start(entry)
@@ -112,7 +122,9 @@ def open_services(
 
 def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
     """What a service gets of the user's environment: nothing that could configure it by accident."""
-    return {name: environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG", "TZ") if name in environ}
+    return {
+        name: environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG", "TZ") if name in environ
+    }
 
 
 def is_ready(entry: Service, port: int) -> bool:

@@ -17,7 +17,9 @@ def describe(platform: Platform, seconds: float, screen: TextIO) -> str:
     """URL, what it is, how to sign in; below it calls that can be copied."""
     accounts, url = platform.accounts, platform.url
     table = Table(
-        box=box.SIMPLE_HEAD, title=f"The platform is ready, {seconds:.1f} s after the start", title_justify="left"
+        box=box.SIMPLE_HEAD,
+        title=f"The platform is ready, {seconds:.1f} s after the start",
+        title_justify="left",
     )
     for heading in ("URL", "what it is", "how to sign in"):
         table.add_column(heading, no_wrap=True)
@@ -26,7 +28,9 @@ def describe(platform: Platform, seconds: float, screen: TextIO) -> str:
     table.add_row(f"{url}/oauth2/sign-in", "for people, in a browser", person)
     table.add_row(f"{url}/auth/login", "for people, by one call", person)
     table.add_row(
-        f"{url}/oauth2/token", "for clients (client_credentials)", f"{accounts.client_id}  {accounts.client_secret}"
+        f"{url}/oauth2/token",
+        "for clients (client_credentials)",
+        f"{accounts.client_id}  {accounts.client_secret}",
     )
     table.add_row(
         platform.postgres.admin_url.rpartition("@")[2].partition("/")[0],
@@ -35,7 +39,9 @@ def describe(platform: Platform, seconds: float, screen: TextIO) -> str:
     )
     table.add_row(platform.kafka.bootstrap_servers, "Kafka 4", "no sign-in, loopback only")
     text = StringIO()
-    Console(file=text, width=MAX_WIDTH_COLUMNS, force_terminal=screen.isatty(), highlight=False).print(table)
+    Console(
+        file=text, width=MAX_WIDTH_COLUMNS, force_terminal=screen.isatty(), highlight=False
+    ).print(table)
     # Outside the table, so that it can be copied whole.
     return "\n".join(
         (

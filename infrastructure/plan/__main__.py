@@ -18,7 +18,9 @@ def plan(name: str, base: str = "dev") -> tuple[Recording, Recording | None]:
     if PREVIEW.match(name):
         platform, _ = plan(base)
         region = platform.stack.region
-        return record(name, preview_config(base, region), Paper(), {base: platform.outputs}), platform
+        return record(
+            name, preview_config(base, region), Paper(), {base: platform.outputs}
+        ), platform
     config = read_config(name)
     references: dict[str, Any] = {}
     if source := config.get("patient-management:images-from"):
@@ -35,7 +37,9 @@ def main(arguments: list[str]) -> int:
     try:
         stack, base = plan(options.stack, options.base)
     except FileNotFoundError:
-        sys.stderr.write(f"there is no Pulumi.{options.stack}.yaml: a stack is dev, staging, prod, or pr-<number>\n")
+        sys.stderr.write(
+            f"there is no Pulumi.{options.stack}.yaml: a stack is dev, staging, prod, or pr-<number>\n"
+        )
         return 2
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")

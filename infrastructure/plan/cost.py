@@ -32,7 +32,12 @@ class Line:
 
 def estimate(recording: Recording) -> list[Line]:
     """Dearest first."""
-    lines = [*network_lines(recording), *data_lines(recording), *task_lines(recording), *upkeep_lines(recording)]
+    lines = [
+        *network_lines(recording),
+        *data_lines(recording),
+        *task_lines(recording),
+        *upkeep_lines(recording),
+    ]
     return sorted((line for line in lines if line.usd_a_month), key=lambda line: -line.usd_a_month)
 
 
@@ -51,7 +56,11 @@ def network_lines(recording: Recording) -> list[Line]:
     )
     unit = prices.BALANCER_HOUR + prices.BALANCER_UNIT_HOUR
     return [
-        Line("NAT", f"{nats}", nats * prices.NAT_HOUR * HOURS + (NAT_GIB * prices.NAT_GIB if nats else 0)),
+        Line(
+            "NAT",
+            f"{nats}",
+            nats * prices.NAT_HOUR * HOURS + (NAT_GIB * prices.NAT_GIB if nats else 0),
+        ),
         Line("public IPv4 addresses", f"{addresses}", addresses * prices.PUBLIC_IPV4_HOUR * HOURS),
         Line("load balancer", f"{len(balancers)}", len(balancers) * unit * HOURS),
         Line("interface endpoints", f"{endpoints}", endpoints * prices.ENDPOINT_HOUR * HOURS),
@@ -63,7 +72,9 @@ def firewall(recording: Recording) -> tuple[str, float]:
     acls = recording.of("aws:wafv2/webAcl:WebAcl")
     rules = sum(len(each.inputs["rules"]) for each in acls)
     requests = REQUESTS_MILLIONS * prices.FIREWALL_MILLION_REQUESTS * len(acls)
-    return f"{rules} rules", len(acls) * prices.FIREWALL_MONTH + rules * prices.FIREWALL_RULE_MONTH + requests
+    return f"{rules} rules", len(
+        acls
+    ) * prices.FIREWALL_MONTH + rules * prices.FIREWALL_RULE_MONTH + requests
 
 
 def data_lines(recording: Recording) -> list[Line]:
@@ -76,19 +87,25 @@ def data_lines(recording: Recording) -> list[Line]:
     for each in recording.of("aws:msk/cluster:Cluster"):
         nodes, count = each.inputs["brokerNodeGroupInfo"], each.inputs["numberOfBrokerNodes"]
         gib = nodes["storageInfo"]["ebsStorageInfo"]["volumeSize"]
-        cost = count * (prices.BROKER_HOUR[nodes["instanceType"]] * HOURS + gib * prices.BROKER_GIB_MONTH)
+        cost = count * (
+            prices.BROKER_HOUR[nodes["instanceType"]] * HOURS + gib * prices.BROKER_GIB_MONTH
+        )
         lines.append(Line("MSK", f"{count} x {nodes['instanceType']}, {gib} GiB each", cost))
     return lines
 
 
 def task_lines(recording: Recording) -> list[Line]:
-    tasks = {each.outputs["arn"]: each for each in recording.of("aws:ecs/taskDefinition:TaskDefinition")}
+    tasks = {
+        each.outputs["arn"]: each for each in recording.of("aws:ecs/taskDefinition:TaskDefinition")
+    }
     lines = []
     for each in recording.of("aws:ecs/service:Service"):
         task, count = tasks[each.inputs["taskDefinition"]], each.inputs["desiredCount"]
         spot = each.inputs["capacityProviderStrategies"][0]["capacityProvider"] == "FARGATE_SPOT"
         cost = count * task_hour(task) * HOURS * (prices.SPOT_SHARE if spot else 1)
-        size = f"{count} x {task.inputs['cpu']}/{task.inputs['memory']} ARM{' Spot' if spot else ''}"
+        size = (
+            f"{count} x {task.inputs['cpu']}/{task.inputs['memory']} ARM{' Spot' if spot else ''}"
+        )
         lines.append(Line(f"service {each.name}", size, cost))
     return lines
 
@@ -100,19 +117,31 @@ def task_hour(task: Resource) -> float:
 
 def upkeep_lines(recording: Recording) -> list[Line]:
     keys = len(recording.of("aws:kms/key:Key"))
-    secrets = len(recording.of("aws:secretsmanager/secret:Secret")) + len(recording.of("aws:rds/instance:Instance"))
+    secrets = len(recording.of("aws:secretsmanager/secret:Secret")) + len(
+        recording.of("aws:rds/instance:Instance")
+    )
     authorities = len(recording.of("aws:acmpca/certificateAuthority:CertificateAuthority"))
     alarms = len(recording.of("aws:cloudwatch/metricAlarm:MetricAlarm"))
     dashboards = len(recording.of("aws:cloudwatch/dashboard:Dashboard"))
     clusters = recording.of("aws:ecs/cluster:Cluster")
-    measured = any(each["value"] != "disabled" for cluster in clusters for each in cluster.inputs["settings"])
+    measured = any(
+        each["value"] != "disabled" for cluster in clusters for each in cluster.inputs["settings"]
+    )
     services = len(recording.of("aws:ecs/service:Service")) if measured else 0
     return [
         Line("keys", f"{keys}", keys * prices.KEY_MONTH),
         Line("secrets", f"{secrets}", secrets * prices.SECRET_MONTH),
-        Line("private authority", f"{authorities}", authorities * prices.PRIVATE_AUTHORITY_SHORT_LIVED_MONTH),
+        Line(
+            "private authority",
+            f"{authorities}",
+            authorities * prices.PRIVATE_AUTHORITY_SHORT_LIVED_MONTH,
+        ),
         Line("alarms", f"{alarms}", alarms * prices.ALARM_MONTH),
         Line("dashboard", f"{dashboards}", dashboards * prices.DASHBOARD_MONTH),
-        Line("container metrics", f"{services} services", services * METRICS_A_SERVICE * prices.CONTAINER_METRIC_MONTH),
+        Line(
+            "container metrics",
+            f"{services} services",
+            services * METRICS_A_SERVICE * prices.CONTAINER_METRIC_MONTH,
+        ),
         Line("logs", f"{LOG_GIB} GiB", len(clusters) * LOG_GIB * prices.LOG_GIB),
     ]

@@ -49,16 +49,26 @@ def reached(stack: Recording, platform: Recording) -> list[Edge]:
     clients = platform.outputs["platform"]["database_group_ids"]
     for source, groups in nodes.items():
         for target, behind in nodes.items():
-            if target.startswith("database:") and source != "release" and clients[target[9:]] not in groups:
+            if (
+                target.startswith("database:")
+                and source != "release"
+                and clients[target[9:]] not in groups
+            ):
                 continue
             for out in ways_out:
                 if out["securityGroupId"] not in groups:
                     continue
                 for way in ways_in:
-                    port = meet(out, way, groups, behind) if way["securityGroupId"] in behind else None
+                    port = (
+                        meet(out, way, groups, behind) if way["securityGroupId"] in behind else None
+                    )
                     if port is not None:
                         ports[source, target].add(port)
-    endpoints = {group for each in platform.of(ENDPOINT) for group in each.inputs.get("securityGroupIds") or []}
+    endpoints = {
+        group
+        for each in platform.of(ENDPOINT)
+        for group in each.inputs.get("securityGroupIds") or []
+    }
     for source, groups in nodes.items():
         for out in ways_out:
             if out["securityGroupId"] in groups and leaves(out, endpoints):
@@ -67,12 +77,17 @@ def reached(stack: Recording, platform: Recording) -> list[Edge]:
         for way in ways_in:
             if way["securityGroupId"] in behind and way.get("cidrIpv4") == ANYWHERE:
                 ports[INTERNET, target].add(port_of(way))
-    return sorted(Edge(*pair, port) for pair, found in ports.items() if pair[0] != pair[1] for port in found)
+    return sorted(
+        Edge(*pair, port) for pair, found in ports.items() if pair[0] != pair[1] for port in found
+    )
 
 
 def leaves(out: Rule, endpoints: Container[object]) -> bool:
     """Towards AWS's APIs: by endpoint, or by NAT, where they have no range of their own."""
-    return bool(out.get("cidrIpv4") or out.get("prefixListId")) or out.get("referencedSecurityGroupId") in endpoints
+    return (
+        bool(out.get("cidrIpv4") or out.get("prefixListId"))
+        or out.get("referencedSecurityGroupId") in endpoints
+    )
 
 
 def meet(out: Rule, way: Rule, groups: Container[object], behind: Container[object]) -> int | None:
@@ -94,5 +109,7 @@ def port_of(rule: Rule) -> int:
         return 0
     first, last = int(rule["fromPort"]), int(rule["toPort"])
     if rule["ipProtocol"] != "tcp" or first != last:
-        raise ValueError(f"a rule of {rule['securityGroupId']} opens {rule['ipProtocol']} {first} to {last}")
+        raise ValueError(
+            f"a rule of {rule['securityGroupId']} opens {rule['ipProtocol']} {first} to {last}"
+        )
     return first

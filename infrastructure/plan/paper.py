@@ -37,7 +37,9 @@ class Paper:
 
     def child(self, kind: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         id_, outputs = self.create(kind, name, inputs)
-        self.made.append(Resource(kind, name, f"urn:pulumi:plan::{kind}::{name}", "", inputs, outputs, id_))
+        self.made.append(
+            Resource(kind, name, f"urn:pulumi:plan::{kind}::{name}", "", inputs, outputs, id_)
+        )
         return id_, outputs
 
     def children(self) -> list[Resource]:
@@ -63,14 +65,21 @@ def more(kind: str, name: str, label: str, path: str) -> dict[str, Any]:
         case "RandomId":
             return {"hex": f"{crc32(name.encode()):08x}"}
         case "Certificate" if "acm/" in kind:
-            record = {"resourceRecordName": "_proof", "resourceRecordType": "CNAME", "resourceRecordValue": "_value"}
+            record = {
+                "resourceRecordName": "_proof",
+                "resourceRecordType": "CNAME",
+                "resourceRecordValue": "_value",
+            }
             return {"domainValidationOptions": [record]}
         case "CertificateAuthority":
             return {"certificateSigningRequest": "request"}
         case "Certificate":
             return {"certificate": "certificate", "certificateChain": ""}
         case "Instance":
-            secret = {"secretArn": arn % ("secretsmanager", f"secret:rds!{name}"), "secretStatus": "active"}
+            secret = {
+                "secretArn": arn % ("secretsmanager", f"secret:rds!{name}"),
+                "secretStatus": "active",
+            }
             return {
                 "address": f"{name}.rds",
                 "resourceId": name,
@@ -80,13 +89,19 @@ def more(kind: str, name: str, label: str, path: str) -> dict[str, Any]:
         case "Configuration":
             return {"latestRevision": 1}
         case "Cluster" if "msk/" in kind:
-            return {"arn": arn % ("kafka", f"cluster/{name}/id"), "bootstrapBrokersSaslIam": f"{name}.kafka:9098"}
+            return {
+                "arn": arn % ("kafka", f"cluster/{name}/id"),
+                "bootstrapBrokersSaslIam": f"{name}.kafka:9098",
+            }
         case "LoadBalancer":
             return {"arnSuffix": f"app/{name}", "dnsName": f"{name}.elb", "zoneId": "elb"}
         case "TargetGroup":
             return {"arnSuffix": f"targetgroup/{name}"}
         case "Repository":
-            return {"repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{label}", "arn": arn % ("ecr", label)}
+            return {
+                "repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{label}",
+                "arn": arn % ("ecr", label),
+            }
         case "Cluster":
             return {"arn": arn % ("ecs", f"cluster/{name}")}
         case "LogGroup":

@@ -42,7 +42,9 @@ def boxes(stack: Recording) -> dict[str, Box]:
     def service(name: str, x: int, y: int) -> Box:
         entry = SERVICES[name]
         count = sizes[f"{stack.stack.name}-{name}"]["desiredCount"]
-        return Box(name, f"{entry.protocol} {entry.port}, {count} task{'s' if count > 1 else ''}", x, y)
+        return Box(
+            name, f"{entry.protocol} {entry.port}, {count} task{'s' if count > 1 else ''}", x, y
+        )
 
     found = {
         INTERNET: Box("internet", "HTTPS", 30, 330),
@@ -57,7 +59,9 @@ def boxes(stack: Recording) -> dict[str, Box]:
     for name in others:
         for owned in SERVICES[name].databases:
             instance = addresses[named[owned]]
-            box = Box(f"{owned} database", f"RDS {instance.inputs['instanceClass']}", 960, found[name].y)
+            box = Box(
+                f"{owned} database", f"RDS {instance.inputs['instanceClass']}", 960, found[name].y
+            )
             found[database(owned)] = box
     topic = ", ".join(TOPICS)
     brokers = stack.of("aws:msk/cluster:Cluster")[0].inputs["numberOfBrokerNodes"]

@@ -57,14 +57,18 @@ class Recording:
     def one(self, kind: str, name: str) -> Resource:
         found = [resource for resource in self.of(kind) if resource.name == name]
         if len(found) != 1:
-            raise KeyError(f"{len(found)} of {kind} called {name}: {[each.name for each in self.of(kind)]}")
+            raise KeyError(
+                f"{len(found)} of {kind} called {name}: {[each.name for each in self.of(kind)]}"
+            )
         return found[0]
 
 
 class Cloud(Protocol):
     """What answers in AWS's place. `create` gives the id and all outputs; it may be called from several threads."""
 
-    def create(self, kind: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]: ...
+    def create(
+        self, kind: str, name: str, inputs: dict[str, Any]
+    ) -> tuple[str, dict[str, Any]]: ...
 
     def read(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]: ...
 
@@ -79,7 +83,9 @@ class Adapter(pulumi_mocks.Mocks):
         self.references = references
         self.lock = threading.Lock()
 
-    def new_resource(self, args: pulumi_mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+    def new_resource(
+        self, args: pulumi_mocks.MockResourceArgs
+    ) -> tuple[str | None, dict[str, Any]]:
         if args.typ == "pulumi:pulumi:StackReference":
             name = args.inputs["name"]
             outputs = self.references.get(name.rpartition("/")[2])
@@ -91,7 +97,9 @@ class Adapter(pulumi_mocks.Mocks):
         with self.lock:
             return self.cloud.create(args.typ, args.name, whole(args.inputs))
 
-    def call(self, args: pulumi_mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+    def call(
+        self, args: pulumi_mocks.MockCallArgs
+    ) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         with self.lock:
             return self.cloud.read(args.token, args.args), []
 

@@ -47,7 +47,9 @@ def resources(stack: Recording) -> Iterator[str]:
         label = f"{above.type.rpartition(':')[2]} {above.name}" if above else "stack"
         found[label][each.type.rpartition(":")[2]] += 1
     for label in sorted(found):
-        kinds = ", ".join(f"{count} {kind}" if count > 1 else kind for kind, count in sorted(found[label].items()))
+        kinds = ", ".join(
+            f"{count} {kind}" if count > 1 else kind for kind, count in sorted(found[label].items())
+        )
         yield f"- {label}: {kinds}"
     yield f"- in all: {sum(sum(kinds.values()) for kinds in found.values())} resources"
 
@@ -58,7 +60,10 @@ def talk(stack: Recording, platform: Recording) -> Iterator[str]:
 
 
 def roles(stack: Recording) -> Iterator[str]:
-    attached = {each.inputs["policyArn"] for each in stack.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")}
+    attached = {
+        each.inputs["policyArn"]
+        for each in stack.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    }
     policies = [*stack.of(ROLE_POLICY), *stack.of(POLICY)]
     for each in sorted(policies, key=lambda policy: (policy.type == POLICY, policy.name)):
         bounds = each.type == POLICY and each.outputs["arn"] not in attached

@@ -49,7 +49,9 @@ def make_vpc(name: str, inputs: dict[str, Any], create: Create) -> tuple[str, di
             if kind == "Public":
                 create("aws:ec2/route:Route", label, {**route, "gatewayId": gateway})
                 if not single or not nats:
-                    address, made = create("aws:ec2/eip:Eip", f"{name}-{index + 1}", {"domain": "vpc"})
+                    address, made = create(
+                        "aws:ec2/eip:Eip", f"{name}-{index + 1}", {"domain": "vpc"}
+                    )
                     nat, _ = create(
                         "aws:ec2/natGateway:NatGateway",
                         f"{name}-{index + 1}",
@@ -57,7 +59,11 @@ def make_vpc(name: str, inputs: dict[str, Any], create: Create) -> tuple[str, di
                     )
                     nats.append(nat)
             elif kind == "Private":
-                create("aws:ec2/route:Route", label, {**route, "natGatewayId": nats[0 if single else index]})
+                create(
+                    "aws:ec2/route:Route",
+                    label,
+                    {**route, "natGatewayId": nats[0 if single else index]},
+                )
     for spec in inputs.get("vpcEndpointSpecs", []):
         create(
             "aws:ec2/vpcEndpoint:VpcEndpoint",

@@ -43,14 +43,19 @@ DATA_RULES: tuple[Rule, ...] = (
         ("RDS.3", "HIPAA.Security-RDSStorageEncrypted"),
         (DATABASE,),
         "a database's storage is encrypted under our key",
-        demand("its storage is not encrypted", lambda props: props.get("storageEncrypted") and props.get("kmsKeyId")),
+        demand(
+            "its storage is not encrypted",
+            lambda props: props.get("storageEncrypted") and props.get("kmsKeyId"),
+        ),
     ),
     Rule(
         "database-iam",
         ("RDS.10",),
         (DATABASE,),
         "services sign in by IAM",
-        demand("IAM authentication is off", lambda props: props.get("iamDatabaseAuthenticationEnabled")),
+        demand(
+            "IAM authentication is off", lambda props: props.get("iamDatabaseAuthenticationEnabled")
+        ),
     ),
     Rule(
         "database-managed-password",
@@ -58,7 +63,8 @@ DATA_RULES: tuple[Rule, ...] = (
         (DATABASE,),
         "RDS itself makes, keeps and rotates the master's password",
         demand(
-            "a password is given", lambda props: props.get("manageMasterUserPassword") and not props.get("password")
+            "a password is given",
+            lambda props: props.get("manageMasterUserPassword") and not props.get("password"),
         ),
     ),
     Rule(
@@ -66,7 +72,10 @@ DATA_RULES: tuple[Rule, ...] = (
         ("RDS.11", "HIPAA.Security-RDSInBackupPlan"),
         (DATABASE,),
         "a database can be brought back to any moment of a week",
-        demand("backups are kept too short", lambda props: (props.get("backupRetentionPeriod") or 0) >= BACKUP_DAYS),
+        demand(
+            "backups are kept too short",
+            lambda props: (props.get("backupRetentionPeriod") or 0) >= BACKUP_DAYS,
+        ),
     ),
     Rule(
         "database-logs",
@@ -74,7 +83,8 @@ DATA_RULES: tuple[Rule, ...] = (
         (DATABASE,),
         "a database's log leaves it",
         demand(
-            "its log is not exported", lambda props: "postgresql" in (props.get("enabledCloudwatchLogsExports") or [])
+            "its log is not exported",
+            lambda props: "postgresql" in (props.get("enabledCloudwatchLogsExports") or []),
         ),
     ),
     Rule(
@@ -89,7 +99,9 @@ DATA_RULES: tuple[Rule, ...] = (
         ("RDS.38",),
         ("aws:rds/parameterGroup:ParameterGroup",),
         "a database takes TLS only",
-        demand("rds.force_ssl is not 1", lambda props: parameters(props).get("rds.force_ssl") == "1"),
+        demand(
+            "rds.force_ssl is not 1", lambda props: parameters(props).get("rds.force_ssl") == "1"
+        ),
     ),
     Rule(
         "brokers-tls",
@@ -110,7 +122,10 @@ DATA_RULES: tuple[Rule, ...] = (
         ("PM.2",),
         (BROKERS,),
         "events at rest are encrypted under our key",
-        demand("no key", lambda props: (props.get("encryptionInfo") or {}).get("encryptionAtRestKmsKeyArn")),
+        demand(
+            "no key",
+            lambda props: (props.get("encryptionInfo") or {}).get("encryptionAtRestKmsKeyArn"),
+        ),
     ),
     Rule(
         "key-rotates",
@@ -124,14 +139,20 @@ DATA_RULES: tuple[Rule, ...] = (
         ("ECR.1",),
         ("aws:ecr/repository:Repository",),
         "images are scanned",
-        demand("they are not", lambda props: (props.get("imageScanningConfiguration") or {}).get("scanOnPush")),
+        demand(
+            "they are not",
+            lambda props: (props.get("imageScanningConfiguration") or {}).get("scanOnPush"),
+        ),
     ),
     Rule(
         "registry-immutable",
         ("ECR.2",),
         ("aws:ecr/repository:Repository",),
         "a tag stays what it was",
-        demand("tags can be moved", lambda props: str(props.get("imageTagMutability")).startswith("IMMUTABLE")),
+        demand(
+            "tags can be moved",
+            lambda props: str(props.get("imageTagMutability")).startswith("IMMUTABLE"),
+        ),
     ),
     Rule(
         "bucket-private",

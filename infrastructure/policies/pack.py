@@ -35,19 +35,29 @@ def resource_policy(rule: Rule) -> policy.ResourceValidationPolicy:
             for fault in rule.check(args.props):
                 report(f"[{', '.join(rule.controls)}] {fault}", None)
 
-    return policy.ResourceValidationPolicy(rule.name, f"{rule.why} ({', '.join(rule.controls)})", validate)
+    return policy.ResourceValidationPolicy(
+        rule.name, f"{rule.why} ({', '.join(rule.controls)})", validate
+    )
 
 
 def stack_policy(rule: StackRule) -> policy.StackValidationPolicy:
     def validate(args: policy.StackValidationArgs, report: Report) -> None:
         things = [
-            Thing(each.resource_type, each.name, each.urn, each.props, [other.urn for other in each.dependencies])
+            Thing(
+                each.resource_type,
+                each.name,
+                each.urn,
+                each.props,
+                [other.urn for other in each.dependencies],
+            )
             for each in args.resources
         ]
         for urn, fault in rule.check(things):
             report(f"[{', '.join(rule.controls)}] {fault}", urn)
 
-    return policy.StackValidationPolicy(rule.name, f"{rule.why} ({', '.join(rule.controls)})", validate)
+    return policy.StackValidationPolicy(
+        rule.name, f"{rule.why} ({', '.join(rule.controls)})", validate
+    )
 
 
 def examine(recording: Recording) -> list[Finding]:
@@ -61,14 +71,19 @@ def examine_resources(resources: Sequence[Resource]) -> list[Finding]:
         check: Any = resource_policy(rule).validate
         for each in resources:
             texts: list[str] = []
-            args = policy.ResourceValidationArgs(each.type, each.inputs, each.urn, each.name, OPTIONS, provider=None)
+            args = policy.ResourceValidationArgs(
+                each.type, each.inputs, each.urn, each.name, OPTIONS, provider=None
+            )
             check(args, lambda text, urn=None, texts=texts: texts.append(text))
             found += [Finding(rule.name, each.name, text) for text in texts]
     return found
 
 
 def examine_stack(resources: Sequence[Resource]) -> list[Finding]:
-    things = [Thing(each.type, each.name, each.urn, each.inputs, list(each.dependencies)) for each in resources]
+    things = [
+        Thing(each.type, each.name, each.urn, each.inputs, list(each.dependencies))
+        for each in resources
+    ]
     names = {each.urn: each.name for each in resources}
     return [
         Finding(rule.name, names.get(urn, urn), f"[{', '.join(rule.controls)}] {fault}")

@@ -73,7 +73,11 @@ def listener(props: Props) -> Iterator[str]:
 
 def plain_secrets(container: Mapping[str, Any]) -> bool:
     # A switch is called after what it switches: AUTH_PASSWORD_LOGIN_ENABLED.
-    given = (each for each in container.get("environment") or [] if each.get("value") not in ("true", "false"))
+    given = (
+        each
+        for each in container.get("environment") or []
+        if each.get("value") not in ("true", "false")
+    )
     names = (each["name"] for each in given if not each["name"].endswith("_ARN"))
     return not any(word in name for name in names for word in SECRET_WORDS)
 
@@ -83,11 +87,17 @@ def admin(props: Props) -> Iterator[str]:
     for statement in document["Statement"]:
         if statement["Effect"] != "Allow":
             continue
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        actions = (
+            statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        )
         for action in actions:
             if action == "*" or action.endswith(":*"):
                 yield f"{action} is allowed"
-        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        resources = (
+            statement["Resource"]
+            if isinstance(statement["Resource"], list)
+            else [statement["Resource"]]
+        )
         named = [action for action in actions if action not in NAMELESS]
         if "*" in resources and named and not statement.get("Condition"):
             yield f"{', '.join(named)} on every resource"
@@ -95,7 +105,10 @@ def admin(props: Props) -> Iterator[str]:
 
 def bounded(props: Props) -> Iterator[str]:
     """GitHub's roles are apart: what they may is no deployment's to write."""
-    trusts = [statement["Principal"] for statement in (loads(props.get("assumeRolePolicy")) or {}).get("Statement", [])]
+    trusts = [
+        statement["Principal"]
+        for statement in (loads(props.get("assumeRolePolicy")) or {}).get("Statement", [])
+    ]
     if any("Service" in principal for principal in trusts) and not props.get("permissionsBoundary"):
         yield "no boundary"
 
@@ -168,7 +181,10 @@ RUNNING_RULES: tuple[Rule, ...] = (
         ("ECS.20", "HIPAA.Security-ECSTaskDefinitionUserForHostMode"),
         (TASK,),
         "a container runs as nobody special",
-        every("it runs as root", lambda container: container.get("user", "0").split(":")[0] not in ("", "0", "root")),
+        every(
+            "it runs as root",
+            lambda container: container.get("user", "0").split(":")[0] not in ("", "0", "root"),
+        ),
     ),
     Rule(
         "task-capabilities",
@@ -183,7 +199,10 @@ RUNNING_RULES: tuple[Rule, ...] = (
         (TASK,),
         "a container's log is kept",
         every(
-            "it has no log", lambda container: (container.get("logConfiguration") or {}).get("logDriver") == "awslogs"
+            "it has no log",
+            lambda container: (
+                (container.get("logConfiguration") or {}).get("logDriver") == "awslogs"
+            ),
         ),
     ),
     Rule(
@@ -198,7 +217,10 @@ RUNNING_RULES: tuple[Rule, ...] = (
         ("PM.3",),
         (TASK,),
         "what runs is what was built: an image by digest",
-        every("its image is not by digest", lambda container: "@sha256:" in str(container.get("image"))),
+        every(
+            "its image is not by digest",
+            lambda container: "@sha256:" in str(container.get("image")),
+        ),
     ),
     Rule("task-size", ("PM.4",), (TASK,), "Fargate has the size", fargate),
     Rule(
@@ -206,14 +228,20 @@ RUNNING_RULES: tuple[Rule, ...] = (
         ("ECS.2",),
         ("aws:ecs/service:Service",),
         "a task has no public address",
-        demand("it has", lambda props: not (props.get("networkConfiguration") or {}).get("assignPublicIp")),
+        demand(
+            "it has",
+            lambda props: not (props.get("networkConfiguration") or {}).get("assignPublicIp"),
+        ),
     ),
     Rule(
         "service-rollback",
         ("PM.5",),
         ("aws:ecs/service:Service",),
         "a deployment that fails goes back",
-        demand("no rollback", lambda props: (props.get("deploymentCircuitBreaker") or {}).get("rollback")),
+        demand(
+            "no rollback",
+            lambda props: (props.get("deploymentCircuitBreaker") or {}).get("rollback"),
+        ),
     ),
     Rule(
         "alarm-acts",
@@ -229,5 +257,11 @@ RUNNING_RULES: tuple[Rule, ...] = (
         "nobody may do everything",
         admin,
     ),
-    Rule("role-bounded", ("PM.12",), (ROLE,), "what an AWS service takes on has an upper bound", bounded),
+    Rule(
+        "role-bounded",
+        ("PM.12",),
+        (ROLE,),
+        "what an AWS service takes on has an upper bound",
+        bounded,
+    ),
 )

@@ -80,7 +80,10 @@ def order(things: Sequence[Thing]) -> Faults:
             yield each.urn, "it may start before the release"
         entry = SERVICES.get(each.name.rpartition("-")[2])
         for called in entry.calls if entry else ():
-            waits = any(urn.endswith(f"-{called}") and "aws:ecs/service:Service" in urn for urn in each.dependencies)
+            waits = any(
+                urn.endswith(f"-{called}") and "aws:ecs/service:Service" in urn
+                for urn in each.dependencies
+            )
             if not waits:
                 yield each.urn, f"it may start before {called}, which it calls"
     ways = [way for kind in WAYS for way in of(things, kind)]
@@ -143,7 +146,9 @@ def log_keys(things: Sequence[Thing]) -> Faults:
     for key in of(things, "aws:kms/key:Key"):
         patterns = log_patterns(key.props.get("policy"))
         for each in of(things, "aws:cloudwatch/logGroup:LogGroup") if patterns else ():
-            if each.props.get("kmsKeyId") and not any(fnmatchcase(str(each.props["name"]), one) for one in patterns):
+            if each.props.get("kmsKeyId") and not any(
+                fnmatchcase(str(each.props["name"]), one) for one in patterns
+            ):
                 yield each.urn, f"the key lets nobody encrypt {each.props['name']}"
 
 
@@ -153,19 +158,33 @@ def log_patterns(policy: object) -> list[str]:
     arns = [
         arn
         for statement in statements
-        for arn in statement.get("Condition", {}).get("ArnLike", {}).get("kms:EncryptionContext:aws:logs:arn", [])
+        for arn in statement.get("Condition", {})
+        .get("ArnLike", {})
+        .get("kms:EncryptionContext:aws:logs:arn", [])
     ]
     return [arn.partition(":log-group:")[2] for arn in arns]
 
 
 STACK_RULES: tuple[StackRule, ...] = (
-    StackRule("vpc-flows", ("EC2.6", "HIPAA.Security-VPCFlowLogsEnabled"), "the network is recorded", flows),
-    StackRule("balancer-firewall", ("ELB.16", "HIPAA.Security-ALBWAFEnabled"), "a firewall stands before it", firewall),
+    StackRule(
+        "vpc-flows",
+        ("EC2.6", "HIPAA.Security-VPCFlowLogsEnabled"),
+        "the network is recorded",
+        flows,
+    ),
+    StackRule(
+        "balancer-firewall",
+        ("ELB.16", "HIPAA.Security-ALBWAFEnabled"),
+        "a firewall stands before it",
+        firewall,
+    ),
     StackRule("registry-lifecycle", ("ECR.3",), "old images go", lifecycles),
     StackRule("data-isolated", ("RDS.46", "PM.6"), "no data lies in a public subnet", isolated),
     StackRule("order", ("PM.7",), "nothing starts before what it needs", order),
     StackRule("secrets-own", ("PM.8",), "a task holds its own secrets only", own_secrets),
-    StackRule("secrets-readable", ("PM.9",), "a role reads its own service's secrets only", own_policies),
+    StackRule(
+        "secrets-readable", ("PM.9",), "a role reads its own service's secrets only", own_policies
+    ),
     StackRule("log-keys", ("PM.11",), "every log group is one that the key is for", log_keys),
     StackRule("names", ("PM.10",), "AWS takes the names", names),
 )

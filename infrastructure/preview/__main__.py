@@ -16,7 +16,14 @@ import boto3
 from infrastructure.preview.base import read_base, traces_on
 from infrastructure.preview.driver import Driver, Wanted
 from infrastructure.preview.faults import CommandMissing, Denied, Fault, LeftBehind, Missing
-from infrastructure.preview.names import BASES, Preview, Refusal, parse_base, parse_preview, preview_of_stack
+from infrastructure.preview.names import (
+    BASES,
+    Preview,
+    Refusal,
+    parse_base,
+    parse_preview,
+    preview_of_stack,
+)
 from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.publish import project_alone, publish
 from infrastructure.preview.pulls import pulls_listed, pulls_of_github
@@ -37,7 +44,9 @@ def parse_lifetime(text: str) -> timedelta:
     matched = re.fullmatch(r"([1-9][0-9]{0,3})([hd])", text)
     hours = int(matched[1]) * (24 if matched[2] == "d" else 1) if matched else 0
     if not 0 < hours <= LONGEST_DAYS * 24:
-        raise Refusal(f"--ttl takes hours or days such as 36h or 3d, {LONGEST_DAYS}d at most, not {text!r}")
+        raise Refusal(
+            f"--ttl takes hours or days such as 36h or 3d, {LONGEST_DAYS}d at most, not {text!r}"
+        )
     return timedelta(hours=hours)
 
 
@@ -56,23 +65,39 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         command = commands.add_parser(name, help=text)
         command.add_argument("--base", default="dev", help=f"{' or '.join(BASES)} (dev)")
         if name in ("up", "down", "test", "status"):
-            command.add_argument("--pr", required=True, metavar="N", help="the pull request's number")
+            command.add_argument(
+                "--pr", required=True, metavar="N", help="the pull request's number"
+            )
         if name == "up":
             command.add_argument(
                 "--ttl",
                 default=f"{DEFAULT_LIFETIME.days}d",
                 help=f"how long it lives: 36h, 3d (3d), {LONGEST_DAYS}d at most",
             )
-            command.add_argument("--keep", action="store_true", help="for the reaper to leave alone, whatever its time")
-            command.add_argument("--empty", action="store_true", help="without the synthetic people")
-            command.add_argument("--markdown", metavar="FILE", help="writes the report for a comment here too")
+            command.add_argument(
+                "--keep",
+                action="store_true",
+                help="for the reaper to leave alone, whatever its time",
+            )
+            command.add_argument(
+                "--empty", action="store_true", help="without the synthetic people"
+            )
+            command.add_argument(
+                "--markdown", metavar="FILE", help="writes the report for a comment here too"
+            )
         if name == "reap":
             command.add_argument("--pr", metavar="N", help="of all previews this one")
-            command.add_argument("--over", metavar="FILE", help="adds numbers=[N,...], of those that are over, to it")
+            command.add_argument(
+                "--over", metavar="FILE", help="adds numbers=[N,...], of those that are over, to it"
+            )
             command.add_argument("--open-prs", metavar="N,N", help="instead of asking GitHub")
             choice = command.add_mutually_exclusive_group()
-            choice.add_argument("--apply", action="store_true", default=None, help="the default in a workflow")
-            choice.add_argument("--dry-run", action="store_false", dest="apply", help="the default on a laptop")
+            choice.add_argument(
+                "--apply", action="store_true", default=None, help="the default in a workflow"
+            )
+            choice.add_argument(
+                "--dry-run", action="store_false", dest="apply", help="the default on a laptop"
+            )
     return parser.parse_args(arguments)
 
 
@@ -84,7 +109,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         number: str | None = getattr(options, "pr", None)
         preview = parse_preview(number) if number is not None else None
         lifetime = parse_lifetime(options.ttl) if "ttl" in options else DEFAULT_LIFETIME
-        settings = Settings.from_environment(environ, lambda region: account_id(open_session(region)))
+        settings = Settings.from_environment(
+            environ, lambda region: account_id(open_session(region))
+        )
         session = open_session(settings.region)
         if options.command == "publish":
             publish_base(base, settings)
@@ -94,7 +121,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         if options.command == "list":
             say(render_rows(list_previews(stacks)))
         elif options.command == "reap":
-            return reap_all(driver, options, environ, preview, dry_run=not choose(options.apply, settings.in_workflow))
+            return reap_all(
+                driver,
+                options,
+                environ,
+                preview,
+                dry_run=not choose(options.apply, settings.in_workflow),
+            )
         elif preview is None:
             raise Refusal("--pr is required")
         elif options.command == "status":
@@ -104,7 +137,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         elif options.command == "test":
             run_system_tests(visit(session, outputs_of(stacks, preview)))
         else:
-            brought = driver.up(preview, Wanted(settings.region, lifetime, options.keep, settings.at_once))
+            brought = driver.up(
+                preview, Wanted(settings.region, lifetime, options.keep, settings.at_once)
+            )
             cost = cost_usd_a_day(preview, base)
             if options.markdown:
                 Path(options.markdown).write_text(render_markdown(brought, cost), encoding="utf-8")
@@ -120,14 +155,17 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         print(fault, file=sys.stderr)
         if options.command == "up" and not isinstance(fault, (CommandMissing, Denied, LeftBehind)):
             print(
-                f"What it made so far stays, for the next up or scripts/preview down --pr {options.pr}", file=sys.stderr
+                f"What it made so far stays, for the next up or scripts/preview down --pr {options.pr}",
+                file=sys.stderr,
             )
         return FAILED
     return DONE
 
 
 def open_stacks(root: Path, settings: Settings) -> PulumiStacks:
-    return PulumiStacks(root, settings.backend, settings.secrets_provider, {"AWS_REGION": settings.region})
+    return PulumiStacks(
+        root, settings.backend, settings.secrets_provider, {"AWS_REGION": settings.region}
+    )
 
 
 def publish_base(base: str, settings: Settings) -> None:
@@ -156,7 +194,9 @@ def outputs_of(stacks: Stacks, preview: Preview) -> Mapping[str, Any]:
     try:
         return stacks.outputs(preview.stack)
     except Missing as missing:
-        raise Missing(f"{preview.stack} is not up: scripts/preview up --pr {preview.number}") from missing
+        raise Missing(
+            f"{preview.stack} is not up: scripts/preview up --pr {preview.number}"
+        ) from missing
 
 
 def visit(session: boto3.Session, outputs: Mapping[str, Any]) -> Visit:
@@ -169,14 +209,20 @@ def list_previews(stacks: Stacks) -> list[Row]:
         if preview := preview_of_stack(listed.name):
             life = parse_life(stacks.config(listed.name))
             url = str(stacks.outputs(listed.name).get("url", ""))
-            rows.append(Row(preview, life.base or "?", life.expires, life.keep, listed.resources, url))
+            rows.append(
+                Row(preview, life.base or "?", life.expires, life.keep, listed.resources, url)
+            )
     return sorted(rows, key=lambda row: row.preview)
 
 
 def status(driver: Driver, preview: Preview) -> int:
     rows = [row for row in list_previews(driver.stacks) if row.preview == preview]
     found = driver.traces.find().of(preview)
-    nothing = "it has no stack, but" if found.left else "there is no such preview, and nothing is left of one"
+    nothing = (
+        "it has no stack, but"
+        if found.left
+        else "there is no such preview, and nothing is left of one"
+    )
     say(render_rows(rows) if rows else f"{preview.stack}: {nothing}")
     for line in found.left:
         say(f"  {line}")
@@ -184,9 +230,16 @@ def status(driver: Driver, preview: Preview) -> int:
 
 
 def reap_all(
-    driver: Driver, options: argparse.Namespace, environ: Mapping[str, str], only: Preview | None, *, dry_run: bool
+    driver: Driver,
+    options: argparse.Namespace,
+    environ: Mapping[str, str],
+    only: Preview | None,
+    *,
+    dry_run: bool,
 ) -> int:
-    find_pull = pulls_of_github(environ) if options.open_prs is None else pulls_listed(options.open_prs)
+    find_pull = (
+        pulls_of_github(environ) if options.open_prs is None else pulls_listed(options.open_prs)
+    )
     reaped = reap(driver, find_pull, dry_run=dry_run, only=only)
     for line in (*reaped.failures, *reaped.unseen):
         print(line, file=sys.stderr)
@@ -194,7 +247,9 @@ def reap_all(
     if options.over:
         with Path(options.over).open("a", encoding="utf-8") as file:
             file.write(f"numbers={over}\n")
-    say(f"{len(over)} of {len(reaped.verdicts)} over{': a dry run, nothing was touched (--apply)' if dry_run else ''}")
+    say(
+        f"{len(over)} of {len(reaped.verdicts)} over{': a dry run, nothing was touched (--apply)' if dry_run else ''}"
+    )
     return FAILED if reaped.failed else DONE
 
 

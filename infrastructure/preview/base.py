@@ -45,7 +45,9 @@ def read_base(stacks: Reads, name: str) -> Base:
             f"{name} takes no previews: set patient-management:previews in Pulumi.{name}.yaml, bring it up, publish it"
         )
     if lacks := [key for key in ("domain", "stream_arn") if not platform.get(key)]:
-        raise Refusal(f"{name} shows no {', '.join(lacks)}: bring it up by this version and publish it")
+        raise Refusal(
+            f"{name} shows no {', '.join(lacks)}: bring it up by this version and publish it"
+        )
     return Base(name, platform["domain"], platform["preview_runner_name"], platform["stream_arn"])
 
 
@@ -59,7 +61,9 @@ class Runner:
     def run(self, action: str, preview: Preview | None) -> Mapping[str, Any]:
         payload = {"action": action, **({"pr": preview.number} if preview else {})}
         try:
-            answer = self.client.invoke(FunctionName=self.function, Payload=json.dumps(payload).encode())
+            answer = self.client.invoke(
+                FunctionName=self.function, Payload=json.dumps(payload).encode()
+            )
             body = json.loads(answer["Payload"].read() or b"null")
         except (BotoCoreError, ClientError) as error:
             raise fault_of_aws(f"run {payload}", error) from error

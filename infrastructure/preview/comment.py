@@ -57,7 +57,11 @@ def read_bounded(file: Path) -> str:
 
 def find(call: Call, repository: str, pr: int, sign: str) -> int | None:
     for page in range(1, PAGES + 1):
-        comments = call("GET", f"/repos/{repository}/issues/{pr}/comments?per_page={PAGE_SIZE}&page={page}", None)
+        comments = call(
+            "GET",
+            f"/repos/{repository}/issues/{pr}/comments?per_page={PAGE_SIZE}&page={page}",
+            None,
+        )
         for comment in comments:
             if str(comment["body"]).startswith(sign) and comment["user"]["login"] == AUTHOR:
                 return int(comment["id"])
@@ -92,7 +96,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     parser.add_argument("--mark", required=True)
     parser.add_argument("file", type=Path)
     options = parser.parse_args(arguments)
-    write(github(environ), environ["GITHUB_REPOSITORY"], options.pr, options.mark, read_bounded(options.file))
+    write(
+        github(environ),
+        environ["GITHUB_REPOSITORY"],
+        options.pr,
+        options.mark,
+        read_bounded(options.file),
+    )
 
 
 if __name__ == "__main__":

@@ -72,12 +72,16 @@ class Driver:
         self.stacks.configure(stack, settings(self.base, wanted, expires))
         # A sweep or a person may have taken of it what the state still has.
         refresh = known is not None and not self.stacks.failed(stack)
-        operations = self._step(stack, "brought up", lambda: self.stacks.up(stack, self.say, refresh=refresh))
+        operations = self._step(
+            stack, "brought up", lambda: self.stacks.up(stack, self.say, refresh=refresh)
+        )
         return Brought(preview, operations, self.stacks.outputs(stack), expires)
 
     def _take_a_place(self, stack: str, at_once: int) -> None:
         """Counts with the stack in place: two that come at once may both be refused, and never one too many is in."""
-        previews = sorted(listed.name for listed in self.stacks.listed() if preview_of_stack(listed.name))
+        previews = sorted(
+            listed.name for listed in self.stacks.listed() if preview_of_stack(listed.name)
+        )
         if len(previews) > at_once:
             self.stacks.remove(stack)
             others = ", ".join(name for name in previews if name != stack)
@@ -120,8 +124,14 @@ class Driver:
         except Locked:
             raise
         except Fault as fault:
-            left = [f"{listed.resources} resources in its stack" for listed in [self._find(preview)] if listed]
-            raise LeftBehind(stack, (str(fault), *left, *self.traces.find().of(preview).left)) from fault
+            left = [
+                f"{listed.resources} resources in its stack"
+                for listed in [self._find(preview)]
+                if listed
+            ]
+            raise LeftBehind(
+                stack, (str(fault), *left, *self.traces.find().of(preview).left)
+            ) from fault
 
     def _refresh(self, stack: str) -> None:
         self._step(stack, "refreshed", lambda: self.stacks.refresh(stack, self.say))
@@ -149,11 +159,15 @@ class Driver:
                 return
 
     def _find(self, preview: Preview) -> Listed | None:
-        found = next((listed for listed in self.stacks.listed() if listed.name == preview.stack), None)
+        found = next(
+            (listed for listed in self.stacks.listed() if listed.name == preview.stack), None
+        )
         if found:
             base = self.stacks.config(preview.stack).get(f"{PROJECT}:base", self.base)
             if base != self.base:
-                raise Refusal(f"{preview.stack} runs on {base}: --base {base}, or take it down there first")
+                raise Refusal(
+                    f"{preview.stack} runs on {base}: --base {base}, or take it down there first"
+                )
         return found
 
     def _step(self, stack: str, done: str, step: Callable[[], T]) -> T:
@@ -161,9 +175,13 @@ class Driver:
         try:
             result = step()
         except Locked as locked:
-            if locked.since is None or self.now() - locked.since < timedelta(minutes=LOCK_STALE_MINUTES):
+            if locked.since is None or self.now() - locked.since < timedelta(
+                minutes=LOCK_STALE_MINUTES
+            ):
                 raise
-            self.say(f"{stack}: its lock is from {locked.since:%Y-%m-%d %H:%M} UTC, whoever held it was killed; broken")
+            self.say(
+                f"{stack}: its lock is from {locked.since:%Y-%m-%d %H:%M} UTC, whoever held it was killed; broken"
+            )
             self.stacks.unlock(stack)
             result = step()
         self.say(f"{stack}: {done} in {(self.now() - began).total_seconds():.0f} s")

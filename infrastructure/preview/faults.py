@@ -3,7 +3,12 @@
 import re
 from datetime import datetime
 
-from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+)
 
 # What AWS and its SDKs say when the caller may not, or is nobody: the codes of services, of STS and of the Go SDK.
 DENIED = re.compile(
@@ -11,7 +16,9 @@ DENIED = re.compile(
     r"|SignatureDoesNotMatch|is not authorized to perform|NoCredentialProviders|failed to refresh cached credentials"
     r"|no EC2 IMDS role found|Unable to locate credentials|failed to (get|retrieve) credentials"
 )
-IN_USE = re.compile(r"DependencyViolation|ResourceInUse|ResourceConflict|OperationInProgress|(is|currently) in use")
+IN_USE = re.compile(
+    r"DependencyViolation|ResourceInUse|ResourceConflict|OperationInProgress|(is|currently) in use"
+)
 
 
 class Fault(Exception):
@@ -46,7 +53,10 @@ class LeftBehind(Fault):
     """A preview that is not wholly gone. `left` names each thing, or each place that could not be looked at."""
 
     def __init__(self, stack: str, left: tuple[str, ...]) -> None:
-        super().__init__(f"{stack} is not gone; left behind:\n" + "\n".join(f"  {indented(line)}" for line in left))
+        super().__init__(
+            f"{stack} is not gone; left behind:\n"
+            + "\n".join(f"  {indented(line)}" for line in left)
+        )
         self.left = left
 
 
@@ -59,7 +69,11 @@ def fault_of_aws(action: str, error: BotoCoreError | ClientError) -> Fault:
     if isinstance(error, (NoCredentialsError, CredentialRetrievalError)):
         return Denied(f"{action}: no AWS credentials (aws sso login, or set AWS_PROFILE)")
     text = str(error)
-    code = str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+    code = (
+        str(error.response.get("Error", {}).get("Code", ""))
+        if isinstance(error, ClientError)
+        else ""
+    )
     if DENIED.search(code) or DENIED.search(text):
         return Denied(f"{action}: {text}")
     if IN_USE.search(code) or IN_USE.search(text):

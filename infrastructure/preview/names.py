@@ -42,13 +42,17 @@ class Preview:
 def parse_preview(text: str) -> Preview:
     """A pull request's number, as somebody typed it or a workflow handed it over. Raises Refusal."""
     if not re.fullmatch(r"[1-9][0-9]{0,4}", text) or int(text) > HIGHEST_PREVIEW:
-        raise Refusal(f"--pr takes a pull request's number from 1 to {HIGHEST_PREVIEW}, not {text!r}")
+        raise Refusal(
+            f"--pr takes a pull request's number from 1 to {HIGHEST_PREVIEW}, not {text!r}"
+        )
     return Preview(int(text))
 
 
 def parse_base(text: str) -> str:
     if text == "prod":
-        raise Refusal("a preview never runs on production: it holds no real data and runs code that nobody reviewed")
+        raise Refusal(
+            "a preview never runs on production: it holds no real data and runs code that nobody reviewed"
+        )
     if text not in BASES:
         raise Refusal(f"--base takes {' or '.join(BASES)}, not {text!r}")
     return text

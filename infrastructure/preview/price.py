@@ -11,5 +11,7 @@ def cost_usd_a_day(preview: Preview, base: str) -> float:
     from infrastructure.plan.record import record
 
     platform = record(base, read_config(base), Paper())
-    recording = record(preview.stack, preview_config(base, REGION), Paper(), {base: platform.outputs})
+    recording = record(
+        preview.stack, preview_config(base, REGION), Paper(), {base: platform.outputs}
+    )
     return total(estimate(recording)) / DAYS_A_MONTH

@@ -47,7 +47,9 @@ def publish(base: str, source: Stacks, target: Writes) -> bool:
     try:
         outputs = source.outputs(base)
     except Missing as error:
-        raise Missing(f"{base} is not there: bring it up first (pulumi up --stack {base})") from error
+        raise Missing(
+            f"{base} is not there: bring it up first (pulumi up --stack {base})"
+        ) from error
     if missing := [name for name in SHOWN if name not in outputs]:
         raise Missing(f"{base} has no output {', '.join(missing)}: bring it up first")
     target.open(base)

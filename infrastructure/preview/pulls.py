@@ -59,12 +59,18 @@ def pulls_of_github(environ: Mapping[str, str]) -> FindPull:
                 ask(f"{pulls}?per_page=1")
                 return Pull(open=False)
         except (OSError, ValueError) as error:
-            raise Fault(f"GitHub does not say whether #{preview.number} is open: {error}") from error
+            raise Fault(
+                f"GitHub does not say whether #{preview.number} is open: {error}"
+            ) from error
 
     return find
 
 
 def parse_pull(body: Mapping[str, object]) -> Pull:
     labels = body.get("labels")
-    names = {label.get("name") for label in labels if isinstance(label, dict)} if isinstance(labels, list) else set()
+    names = (
+        {label.get("name") for label in labels if isinstance(label, dict)}
+        if isinstance(labels, list)
+        else set()
+    )
     return Pull(open=body.get("state") == "open", keep=KEEP_LABEL in names)

@@ -54,7 +54,9 @@ def parse_life(config: Mapping[str, str]) -> Life:
     return Life(config.get(f"{PROJECT}:base"), time, config.get(f"{PROJECT}:keep") == "true")
 
 
-def judge(preview: Preview, listed: Listed, life: Life, pull: Pull | Fault, now: datetime) -> Verdict:
+def judge(
+    preview: Preview, listed: Listed, life: Life, pull: Pull | Fault, now: datetime
+) -> Verdict:
     """`pull` is the fault where nobody could say; then only time decides. A killed one has the default's time."""
     if life.keep or (isinstance(pull, Pull) and pull.keep):
         return Verdict(preview, over=False, reason="labelled to keep")
@@ -62,17 +64,25 @@ def judge(preview: Preview, listed: Listed, life: Life, pull: Pull | Fault, now:
         return Verdict(preview, over=True, reason="its pull request is closed")
     expires = life.expires or (listed.updated + DEFAULT_LIFETIME if listed.updated else None)
     if expires and expires <= now:
-        return Verdict(preview, over=True, reason=f"its time was over at {expires:%Y-%m-%d %H:%M} UTC")
+        return Verdict(
+            preview, over=True, reason=f"its time was over at {expires:%Y-%m-%d %H:%M} UTC"
+        )
     until = f"until {expires:%Y-%m-%d %H:%M} UTC" if expires else "until its pull request closes"
     return Verdict(preview, over=False, reason=until)
 
 
-def reap(driver: Driver, find_pull: FindPull, *, dry_run: bool, only: Preview | None = None) -> Reaped:
+def reap(
+    driver: Driver, find_pull: FindPull, *, dry_run: bool, only: Preview | None = None
+) -> Reaped:
     """`only`: of all previews this one."""
     # Traces first: what lies in AWS before the stacks are listed and has no stack then is nobody's. The other way
     # round, a preview that begins in between would be taken for one.
     found = driver.traces.find()
-    stacks = {preview: listed for listed in driver.stacks.listed() if (preview := preview_of_stack(listed.name))}
+    stacks = {
+        preview: listed
+        for listed in driver.stacks.listed()
+        if (preview := preview_of_stack(listed.name))
+    }
     verdicts: list[Verdict] = []
     failures: list[str] = []
     for preview, listed in sorted(each for each in stacks.items() if only in (None, each[0])):
@@ -90,10 +100,14 @@ def reap(driver: Driver, find_pull: FindPull, *, dry_run: bool, only: Preview | 
                 verdicts.append(judge(preview, listed, life, pull, driver.now()))
         except Fault as fault:
             failures.append(f"{preview.stack}: {fault}")
-    orphans = sorted({trace.preview for trace in found.traces if only in (None, trace.preview)} - set(stacks))
+    orphans = sorted(
+        {trace.preview for trace in found.traces if only in (None, trace.preview)} - set(stacks)
+    )
     verdicts += [Verdict(preview, over=True, reason="it has no stack") for preview in orphans]
     for verdict in verdicts:
-        driver.say(f"{verdict.preview.stack}: {'goes' if verdict.over else 'stays'}: {verdict.reason}")
+        driver.say(
+            f"{verdict.preview.stack}: {'goes' if verdict.over else 'stays'}: {verdict.reason}"
+        )
         if verdict.over and not dry_run:
             try:
                 driver.down(verdict.preview)

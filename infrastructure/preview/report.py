@@ -21,7 +21,9 @@ class Row:
 def lines_of(brought: Brought, cost_usd_a_day: float) -> list[tuple[str, str]]:
     outputs = brought.outputs
     changed = outputs.get("changed")
-    made = ", ".join(f"{count} {operation}" for operation, count in sorted(brought.operations.items()) if count)
+    made = ", ".join(
+        f"{count} {operation}" for operation, count in sorted(brought.operations.items()) if count
+    )
     return [
         ("address", str(outputs.get("url", "unknown"))),
         ("sign in", sign_in_text(outputs.get("sign_in"))),
@@ -49,7 +51,9 @@ def sign_in_text(sign_in: object) -> str:
 def changed_text(changed: object) -> str:
     if not isinstance(changed, list):
         return "unknown"
-    return ", ".join(map(str, changed)) if changed else "no service: every one runs the base's image"
+    return (
+        ", ".join(map(str, changed)) if changed else "no service: every one runs the base's image"
+    )
 
 
 def render(brought: Brought, cost_usd_a_day: float) -> str:

@@ -27,16 +27,21 @@ class Settings:
     at_once: int
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], account_id: Callable[[str], str]) -> "Settings":
+    def from_environment(
+        cls, environ: Mapping[str, str], account_id: Callable[[str], str]
+    ) -> "Settings":
         """`account_id` (in a region) is asked only where the default state bucket's name needs it. Raises Refusal."""
         region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
         if not region:
             raise Refusal("AWS_REGION is required")
         backend = (
-            environ.get("PREVIEW_BACKEND_URL") or f"s3://{state_bucket(account_id(region), region)}?region={region}"
+            environ.get("PREVIEW_BACKEND_URL")
+            or f"s3://{state_bucket(account_id(region), region)}?region={region}"
         )
         own = backend.startswith("s3://")
-        provider = environ.get("PREVIEW_SECRETS_PROVIDER") or (f"awskms:///{KEY_ALIAS}?region={region}" if own else "")
+        provider = environ.get("PREVIEW_SECRETS_PROVIDER") or (
+            f"awskms:///{KEY_ALIAS}?region={region}" if own else ""
+        )
         return cls(
             region,
             backend,

@@ -12,7 +12,16 @@ from typing import Any, Protocol
 
 from pulumi import automation
 
-from infrastructure.preview.faults import DENIED, IN_USE, CommandMissing, Denied, Fault, InUse, Locked, Missing
+from infrastructure.preview.faults import (
+    DENIED,
+    IN_USE,
+    CommandMissing,
+    Denied,
+    Fault,
+    InUse,
+    Locked,
+    Missing,
+)
 
 Say = Callable[[str], None]
 # A lock in a bucket names who made it and when: "... created by root@host (pid 7) at 2026-01-31T12:00:00Z".
@@ -85,7 +94,9 @@ class Stacks(Protocol):
 class PulumiStacks:
     """The real ones. `root` is the project's folder; state lies in `backend`, secrets under `secrets_provider`."""
 
-    def __init__(self, root: Path, backend: str, secrets_provider: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, root: Path, backend: str, secrets_provider: str, environment: Mapping[str, str]
+    ) -> None:
         self._root = root
         try:
             self._workspace = automation.LocalWorkspace(
@@ -112,7 +123,9 @@ class PulumiStacks:
             try:
                 self._workspace.create_stack(name)
             except automation.StackAlreadyExistsError:
-                if not self._settings_of_last_update(name) and not self._deployment(name).get("resources"):
+                if not self._settings_of_last_update(name) and not self._deployment(name).get(
+                    "resources"
+                ):
                     # Never updated, so it holds nothing; its secrets' key lies in a file on another machine.
                     self._workspace.remove_stack(name)
                     self._workspace.create_stack(name)
@@ -142,7 +155,9 @@ class PulumiStacks:
     def outputs(self, name: str) -> Mapping[str, Any]:
         with told_apart(f"read the outputs of {name}"):
             return {
-                key: output.value for key, output in self._workspace.stack_outputs(name).items() if not output.secret
+                key: output.value
+                for key, output in self._workspace.stack_outputs(name).items()
+                if not output.secret
             }
 
     def interrupted(self, name: str) -> bool:
@@ -151,7 +166,10 @@ class PulumiStacks:
 
     def failed(self, name: str) -> bool:
         with told_apart(f"read the state of {name}"):
-            return any(resource.get("initErrors") for resource in self._deployment(name).get("resources") or ())
+            return any(
+                resource.get("initErrors")
+                for resource in self._deployment(name).get("resources") or ()
+            )
 
     def _deployment(self, name: str) -> Mapping[str, Any]:
         deployment: Mapping[str, Any] = self._workspace.export_stack(name).deployment or {}
@@ -159,7 +177,10 @@ class PulumiStacks:
 
     def ending(self, name: str) -> bool:
         with told_apart(f"read the history of {name}"):
-            return any(last.kind in ENDING for last in self._stack(name).history(page_size=1, show_secrets=False))
+            return any(
+                last.kind in ENDING
+                for last in self._stack(name).history(page_size=1, show_secrets=False)
+            )
 
     def up(self, name: str, say: Say, *, refresh: bool = False) -> Mapping[str, int]:
         with told_apart(f"bring up {name}"):
@@ -171,27 +192,39 @@ class PulumiStacks:
                 refresh=refresh,
                 policy_packs=[str(self._root / POLICY_PACK)],
             )
-            return {str(key): count for key, count in (result.summary.resource_changes or {}).items()}
+            return {
+                str(key): count for key, count in (result.summary.resource_changes or {}).items()
+            }
 
     def refresh(self, name: str, say: Say) -> None:
         with told_apart(f"refresh {name}"):
             self._settings_of_last_update(name)
             self._stack(name).refresh(
-                on_output=say, color="never", suppress_outputs=True, show_secrets=False, clear_pending_creates=True
+                on_output=say,
+                color="never",
+                suppress_outputs=True,
+                show_secrets=False,
+                clear_pending_creates=True,
             )
 
     def destroy(self, name: str, say: Say) -> None:
         with told_apart(f"destroy {name}"):
             # Without the program: what a pull request's code says has no part in how its preview goes.
             self._stack(name).destroy(
-                on_output=say, color="never", suppress_outputs=True, show_secrets=False, run_program=False
+                on_output=say,
+                color="never",
+                suppress_outputs=True,
+                show_secrets=False,
+                run_program=False,
             )
 
     def remove(self, name: str) -> None:
         with told_apart(f"remove {name}"):
             # With the copies of its state that a bucket keeps, which the SDK does not ask for.
             arguments = ["stack", "rm", "--yes", "--remove-backups", name]
-            self._workspace.pulumi_command.run(arguments, self._workspace.work_dir, self._workspace.env_vars)
+            self._workspace.pulumi_command.run(
+                arguments, self._workspace.work_dir, self._workspace.env_vars
+            )
 
     def held(self, name: str) -> int:
         with told_apart(f"read the state of {name}"):
@@ -199,7 +232,9 @@ class PulumiStacks:
 
     def write_outputs(self, name: str, deployment: Mapping[str, Any]) -> None:
         with told_apart(f"write {name}"):
-            self._workspace.import_stack(name, automation.Deployment(version=3, deployment=dict(deployment)))
+            self._workspace.import_stack(
+                name, automation.Deployment(version=3, deployment=dict(deployment))
+            )
 
     def unlock(self, name: str) -> None:
         with told_apart(f"unlock {name}"):
@@ -241,8 +276,15 @@ def locked_since(text: str) -> datetime | None:
 def end_of(text: str) -> str:
     """The error's own lines: the progress before them was shown while it happened."""
     if diagnostics := DIAGNOSTICS.search(text):
-        blocks = [block for block in diagnostics[1].split("\n\n") if not STOPPED.fullmatch(block.strip())]
-        lines = [line.strip() for block in blocks for line in block.splitlines() if "warning:" not in line]
+        blocks = [
+            block for block in diagnostics[1].split("\n\n") if not STOPPED.fullmatch(block.strip())
+        ]
+        lines = [
+            line.strip()
+            for block in blocks
+            for line in block.splitlines()
+            if "warning:" not in line
+        ]
         return "\n".join(line for line in lines if line)[:ERROR_CHARACTERS]
     lines = [line.strip().removeprefix("stderr: ") for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line or LOCKED_AT.search(line)]

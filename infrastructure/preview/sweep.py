@@ -34,16 +34,22 @@ class Kind:
 def delete_target_group(session: Session, arn: str) -> None:
     """With the rules that lead to it: one whose tags were not yet written is found by nothing else."""
     client = session.client("elbv2")
-    for balancer in client.describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]["LoadBalancerArns"]:
+    for balancer in client.describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0][
+        "LoadBalancerArns"
+    ]:
         for listener in client.describe_listeners(LoadBalancerArn=balancer)["Listeners"]:
             for rule in client.describe_rules(ListenerArn=listener["ListenerArn"])["Rules"]:
-                if not rule["IsDefault"] and arn in {action.get("TargetGroupArn") for action in rule["Actions"]}:
+                if not rule["IsDefault"] and arn in {
+                    action.get("TargetGroupArn") for action in rule["Actions"]
+                }:
                     client.delete_rule(RuleArn=rule["RuleArn"])
     client.delete_target_group(TargetGroupArn=arn)
 
 
 def service_is_there(session: Session, arn: str) -> bool:
-    found = session.client("ecs").describe_services(cluster=cluster_of(arn), services=[arn])["services"]
+    found = session.client("ecs").describe_services(cluster=cluster_of(arn), services=[arn])[
+        "services"
+    ]
     return any(service["status"] == "ACTIVE" for service in found)
 
 
@@ -59,8 +65,14 @@ def task_definition_is_there(session: Session, arn: str) -> bool:
 
 def delete_rule_of_group(session: Session, arn: str) -> None:
     client, rule = session.client("ec2"), last(arn)
-    found = client.describe_security_group_rules(SecurityGroupRuleIds=[rule])["SecurityGroupRules"][0]
-    revoke = client.revoke_security_group_egress if found["IsEgress"] else client.revoke_security_group_ingress
+    found = client.describe_security_group_rules(SecurityGroupRuleIds=[rule])["SecurityGroupRules"][
+        0
+    ]
+    revoke = (
+        client.revoke_security_group_egress
+        if found["IsEgress"]
+        else client.revoke_security_group_ingress
+    )
     revoke(GroupId=found["GroupId"], SecurityGroupRuleIds=[rule])
 
 
@@ -85,10 +97,14 @@ KINDS: dict[str, Kind] = {
     ),
     "ecs:service": Kind(
         service_is_there,
-        lambda session, arn: session.client("ecs").delete_service(cluster=cluster_of(arn), service=arn, force=True),
+        lambda session, arn: session.client("ecs").delete_service(
+            cluster=cluster_of(arn), service=arn, force=True
+        ),
     ),
     "elasticloadbalancing:targetgroup": Kind(
-        lambda session, arn: session.client("elbv2").describe_target_groups(TargetGroupArns=[arn])["TargetGroups"],
+        lambda session, arn: session.client("elbv2").describe_target_groups(TargetGroupArns=[arn])[
+            "TargetGroups"
+        ],
         delete_target_group,
     ),
     "ecs:task-definition": Kind(
@@ -96,17 +112,21 @@ KINDS: dict[str, Kind] = {
         lambda session, arn: session.client("ecs").deregister_task_definition(taskDefinition=arn),
     ),
     "ec2:security-group-rule": Kind(
-        lambda session, arn: session.client("ec2").describe_security_group_rules(SecurityGroupRuleIds=[last(arn)])[
-            "SecurityGroupRules"
-        ],
+        lambda session, arn: session.client("ec2").describe_security_group_rules(
+            SecurityGroupRuleIds=[last(arn)]
+        )["SecurityGroupRules"],
         delete_rule_of_group,
     ),
     "ec2:security-group": Kind(
-        lambda session, arn: session.client("ec2").describe_security_groups(GroupIds=[last(arn)])["SecurityGroups"],
+        lambda session, arn: session.client("ec2").describe_security_groups(GroupIds=[last(arn)])[
+            "SecurityGroups"
+        ],
         lambda session, arn: session.client("ec2").delete_security_group(GroupId=last(arn)),
     ),
     "secretsmanager:secret": Kind(
-        lambda session, arn: "DeletedDate" not in session.client("secretsmanager").describe_secret(SecretId=arn),
+        lambda session, arn: (
+            "DeletedDate" not in session.client("secretsmanager").describe_secret(SecretId=arn)
+        ),
         lambda session, arn: session.client("secretsmanager").delete_secret(
             SecretId=arn, ForceDeleteWithoutRecovery=True
         ),
@@ -116,12 +136,16 @@ KINDS: dict[str, Kind] = {
         lambda session, arn: session.client("servicediscovery").delete_namespace(Id=last(arn)),
     ),
     "cloudwatch:alarm": Kind(
-        lambda session, arn: session.client("cloudwatch").describe_alarms(AlarmNames=[arn.split(":alarm:")[1]])[
-            "MetricAlarms"
-        ],
-        lambda session, arn: session.client("cloudwatch").delete_alarms(AlarmNames=[arn.split(":alarm:")[1]]),
+        lambda session, arn: session.client("cloudwatch").describe_alarms(
+            AlarmNames=[arn.split(":alarm:")[1]]
+        )["MetricAlarms"],
+        lambda session, arn: session.client("cloudwatch").delete_alarms(
+            AlarmNames=[arn.split(":alarm:")[1]]
+        ),
     ),
-    "iam:role": Kind(lambda session, arn: session.client("iam").get_role(RoleName=last(arn)), delete_role),
+    "iam:role": Kind(
+        lambda session, arn: session.client("iam").get_role(RoleName=last(arn)), delete_role
+    ),
 }
 # Found by their names, in places of their own; or they end with their task.
 ELSEWHERE = ("logs:log-group", "kafka:topic", "ecr:repository", "ecs:task", "ec2:network-interface")
@@ -139,7 +163,9 @@ class Tagged:
 
     def find(self) -> list[Trace]:
         found = {*self._by_tag(), *self._roles(), *self._namespaces()}
-        return [Trace(self.name, preview, arn) for arn, preview in sorted(found) if self._is_there(arn)]
+        return [
+            Trace(self.name, preview, arn) for arn, preview in sorted(found) if self._is_there(arn)
+        ]
 
     def _by_tag(self) -> list[tuple[str, Preview]]:
         with asked_of_aws("list the tagged resources"):
@@ -158,7 +184,10 @@ class Tagged:
             client = self.session.client("iam")
             pages = client.get_paginator("list_roles").paginate(PathPrefix=ROLES_PATH)
             roles = [role for page in pages for role in page["Roles"]]
-            tagged = [(role["Arn"], client.list_role_tags(RoleName=role["RoleName"])["Tags"]) for role in roles]
+            tagged = [
+                (role["Arn"], client.list_role_tags(RoleName=role["RoleName"])["Tags"])
+                for role in roles
+            ]
             return [(arn, preview) for arn, tags in tagged if (preview := tagged_preview(tags))]
 
     def _namespaces(self) -> list[tuple[str, Preview]]:
@@ -174,7 +203,9 @@ class Tagged:
         if kind_of(arn) in ELSEWHERE:
             return False
         # What no kind is known of is named rather than overlooked.
-        return kind_of(arn) not in KINDS or bool(self._ask(f"look for {arn}", KINDS[kind_of(arn)].there, arn))
+        return kind_of(arn) not in KINDS or bool(
+            self._ask(f"look for {arn}", KINDS[kind_of(arn)].there, arn)
+        )
 
     def remove(self, preview: Preview) -> None:
         order = list(KINDS)

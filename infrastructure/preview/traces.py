@@ -11,7 +11,14 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infrastructure.preview.faults import Fault, fault_of_aws
-from infrastructure.preview.names import DATABASE, IMAGE_TAG, TOPIC, Preview, preview_of, preview_of_stack
+from infrastructure.preview.names import (
+    DATABASE,
+    IMAGE_TAG,
+    TOPIC,
+    Preview,
+    preview_of,
+    preview_of_stack,
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -116,13 +123,18 @@ class Topics:
         with asked_of_aws("list the topics"):
             pages = self.kafka.get_paginator("list_topics").paginate(ClusterArn=self.cluster_arn)
             names = [topic["TopicName"] for page in pages for topic in page.get("Topics", [])]
-        return [Trace(self.name, preview, name) for name in names if (preview := preview_of(name, TOPIC))]
+        return [
+            Trace(self.name, preview, name)
+            for name in names
+            if (preview := preview_of(name, TOPIC))
+        ]
 
     def remove(self, preview: Preview) -> None:
         for trace in of(preview, self.find()):
             with asked_of_aws(f"delete the topic {trace.name}"):
                 with suppress(
-                    self.kafka.exceptions.NotFoundException, self.kafka.exceptions.UnknownTopicOrPartitionException
+                    self.kafka.exceptions.NotFoundException,
+                    self.kafka.exceptions.UnknownTopicOrPartitionException,
                 ):
                     self.kafka.delete_topic(ClusterArn=self.cluster_arn, TopicName=trace.name)
 
@@ -150,7 +162,9 @@ class Images:
         )
         tags = [image["imageTag"] for page in pages for image in page["imageIds"]]
         return [
-            Trace(self.name, preview, f"{repository}:{tag}") for tag in tags if (preview := preview_of(tag, IMAGE_TAG))
+            Trace(self.name, preview, f"{repository}:{tag}")
+            for tag in tags
+            if (preview := preview_of(tag, IMAGE_TAG))
         ]
 
     def remove(self, preview: Preview) -> None:
@@ -171,7 +185,9 @@ class LogGroups:
     def find(self) -> list[Trace]:
         found = []
         with asked_of_aws("list the log groups"):
-            pages = self.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"{self.prefix}pr-")
+            pages = self.logs.get_paginator("describe_log_groups").paginate(
+                logGroupNamePrefix=f"{self.prefix}pr-"
+            )
             for group in (group["logGroupName"] for page in pages for group in page["logGroups"]):
                 stack, delimiter, _ = group.removeprefix(self.prefix).partition("/")
                 if delimiter and (preview := preview_of_stack(stack)):

@@ -39,7 +39,9 @@ def open_visit(outputs: Mapping[str, Any], secrets: Any) -> Visit:
     """`outputs`: the stack's; `secrets`: a client of Secrets Manager. Raises Fault."""
     sign_in = outputs.get("sign_in")
     if not isinstance(sign_in, dict) or "url" not in outputs:
-        raise Fault("this preview is not up: its stack does not say yet where it listens and who signs in")
+        raise Fault(
+            "this preview is not up: its stack does not say yet where it listens and who signs in"
+        )
 
     def read(key: str) -> str:
         with asked_of_aws(f"read {sign_in[key]}"):
@@ -70,7 +72,11 @@ def run(command: Sequence[str], visit: Visit, failure: str) -> None:
     others = {name: value for name, value in os.environ.items() if not name.startswith("PLATFORM_")}
     try:
         done = subprocess.run(
-            command, cwd=ROOT, env={**others, **visit.environment()}, timeout=LIMIT_SECONDS, check=False
+            command,
+            cwd=ROOT,
+            env={**others, **visit.environment()},
+            timeout=LIMIT_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise Fault(f"{failure}: {command[0]} did not end within {LIMIT_SECONDS} s") from error

@@ -42,7 +42,10 @@ def handler(event: Event, context: object) -> dict[str, Any]:
 
 def run(ecs: Any, logs: Any, environment: Mapping[str, str], event: Event) -> dict[str, Any]:
     limit = time.monotonic() + LIMIT_SECONDS
-    tasks = [run_task(ecs, environment, family, command, limit) for family, command in plan(environment, event)]
+    tasks = [
+        run_task(ecs, environment, family, command, limit)
+        for family, command in plan(environment, event)
+    ]
     if event["action"] == "list":
         return {"databases": read_list(logs, environment["LOG_GROUP"], tasks[0])}
     return {"ran": tasks}
@@ -57,7 +60,9 @@ def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
     release = environment["DEFINITION"]
     if environment["MODE"] == "environment":
         if set(event) - PULUMIS_OWN != {"action"} or event["action"] != "up":
-            raise Refused(f"an environment's runner takes action: up, not {sorted(set(event) - PULUMIS_OWN)}")
+            raise Refused(
+                f"an environment's runner takes action: up, not {sorted(set(event) - PULUMIS_OWN)}"
+            )
         return [] if deleted else [(release, ["up"])]
     if event == {"action": "list"}:
         return [(release, ["list"])]
@@ -76,12 +81,18 @@ def preview_number(event: Event) -> int:
     if set(event) - PULUMIS_OWN != {"action", "pr"} or event["action"] not in ("up", "drop"):
         raise Refused("a preview's runner takes action (up, drop) and pr")
     number = event["pr"]
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= HIGHEST_PREVIEW:
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int)
+        or not 1 <= number <= HIGHEST_PREVIEW
+    ):
         raise Refused("pr must be the number of a pull request")
     return number
 
 
-def run_task(ecs: Any, environment: Mapping[str, str], family: str, command: list[str], limit: float) -> str:
+def run_task(
+    ecs: Any, environment: Mapping[str, str], family: str, command: list[str], limit: float
+) -> str:
     started = patiently(
         ecs.run_task,
         limit,
@@ -100,11 +111,16 @@ def run_task(ecs: Any, environment: Mapping[str, str], family: str, command: lis
     )
     if started.get("failures") or not started.get("tasks"):
         raise ReleaseFailed(f"{family} did not start: {started.get('failures')}")
-    return wait(ecs, environment["CLUSTER"], started["tasks"][0]["taskArn"], " ".join(command), limit)
+    return wait(
+        ecs, environment["CLUSTER"], started["tasks"][0]["taskArn"], " ".join(command), limit
+    )
 
 
 def patiently(
-    call: Callable[..., Any], limit: float, sleep: Callable[[float], None] = time.sleep, **arguments: Any
+    call: Callable[..., Any],
+    limit: float,
+    sleep: Callable[[float], None] = time.sleep,
+    **arguments: Any,
 ) -> Any:
     """Roles that were made a moment ago are not known everywhere yet: AWS then refuses who comes with them."""
     for tries_left in reversed(range(ROLE_TRIES)):
@@ -112,7 +128,9 @@ def patiently(
             return call(**arguments)
         except Exception as error:
             told = getattr(error, "response", {}).get("Error", {})
-            unknown = told.get("Code") == "AccessDeniedException" or "assume the role" in told.get("Message", "")
+            unknown = told.get("Code") == "AccessDeniedException" or "assume the role" in told.get(
+                "Message", ""
+            )
             if not unknown or not tries_left or time.monotonic() > limit:
                 raise
         sleep(POLL_SECONDS)
@@ -145,7 +163,9 @@ def judge(task: Mapping[str, Any], what: str) -> None:
         if container["name"] == "release" and container.get("exitCode") == 0:
             return
     codes = {container["name"]: container.get("exitCode") for container in task["containers"]}
-    raise ReleaseFailed(f"{what} failed: {task.get('stoppedReason')}, exit codes {codes}, {task['taskArn']}")
+    raise ReleaseFailed(
+        f"{what} failed: {task.get('stoppedReason')}, exit codes {codes}, {task['taskArn']}"
+    )
 
 
 def read_list(logs: Any, group: str, task_arn: str) -> list[str]:

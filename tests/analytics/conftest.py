@@ -73,7 +73,9 @@ class Bench:
             [
                 Message(self.settings.topic, b"key", event)
                 if isinstance(event, bytes)
-                else Message(self.settings.topic, event.patient_id.encode(), event.SerializeToString())
+                else Message(
+                    self.settings.topic, event.patient_id.encode(), event.SerializeToString()
+                )
                 for event in events
             ]
         )
@@ -153,7 +155,10 @@ async def bench(analytics_urls: tuple[str, str], kafka: str) -> AsyncIterator[Be
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, PARTITIONS, 1), NewTopic(f"{name}.dlq", 1, 1)])
-        async with open_database(settings.database) as database, open_producer(settings.broker) as producer:
+        async with (
+            open_database(settings.database) as database,
+            open_producer(settings.broker) as producer,
+        ):
             yield Bench(settings, database, producer)
         await admin.delete_topics([name, f"{name}.dlq"])
     finally:

@@ -81,7 +81,10 @@ class FakeRecord:
 
 
 def records_of(*events: pb.PatientEvent) -> list[FakeRecord]:
-    return [FakeRecord(0, offset, b"key", event.SerializeToString()) for offset, event in enumerate(events)]
+    return [
+        FakeRecord(0, offset, b"key", event.SerializeToString())
+        for offset, event in enumerate(events)
+    ]
 
 
 async def test_reader_that_lost_its_partition_changes_nothing(bench: Bench) -> None:
@@ -90,7 +93,9 @@ async def test_reader_that_lost_its_partition_changes_nothing(bench: Bench) -> N
 
     async def keep(kept: list[FakeRecord]) -> None:
         async with bench.database.transaction() as connection:
-            await apply_batch(connection, read_batch(topic, {0: 0}, kept), bench.producer, dead_letter_topic)
+            await apply_batch(
+                connection, read_batch(topic, {0: 0}, kept), bench.producer, dead_letter_topic
+            )
 
     async with bench.database.transaction() as connection:
         await ensure_offsets(connection, topic, [0])
@@ -104,7 +109,9 @@ async def test_two_readers_of_the_same_partitions_count_once(bench: Bench) -> No
     """Each alone in a group of its own reads everything: the worst that a rebalance could do."""
     await bench.publish(*(patient_event() for _ in range(300)))
     apart = replace(bench.settings, consumer_group=bench.settings.consumer_group + "-apart")
-    async with running(bench.consumer().run(), EventConsumer(apart, bench.database, bench.producer).run()):
+    async with running(
+        bench.consumer().run(), EventConsumer(apart, bench.database, bench.producer).run()
+    ):
         await bench.wait_for_reading(300)
         await bench.publish(*(patient_event() for _ in range(300)))
         await bench.wait_for_reading(600)
@@ -129,8 +136,12 @@ async def has_partitions(consumer: EventConsumer) -> bool:
     return bool(consumer._positions)
 
 
-async def test_unreadable_event_goes_to_the_dead_letters_and_the_next_is_counted(bench: Bench) -> None:
-    await bench.publish(b"\xff not protobuf", patient_event(event_type="patient.renamed"), patient_event())
+async def test_unreadable_event_goes_to_the_dead_letters_and_the_next_is_counted(
+    bench: Bench,
+) -> None:
+    await bench.publish(
+        b"\xff not protobuf", patient_event(event_type="patient.renamed"), patient_event()
+    )
     await bench.consume(3)
     assert await bench.registrations() == 1
     letters = {dict(letter.headers)["reason"]: letter for letter in await bench.dead_letters(2)}
@@ -139,11 +150,15 @@ async def test_unreadable_event_goes_to_the_dead_letters_and_the_next_is_counted
     headers = dict(letter.headers)
     assert (letter.key, letter.value) == (b"key", b"\xff not protobuf")
     assert headers["topic"] == bench.settings.topic.encode()
-    (buried,) = await bench.rows("SELECT partition, record_offset FROM dead_letter WHERE reason = 'not_protobuf'")
+    (buried,) = await bench.rows(
+        "SELECT partition, record_offset FROM dead_letter WHERE reason = 'not_protobuf'"
+    )
     assert (int(headers["partition"]), int(headers["offset"])) == buried
 
 
-async def test_event_that_the_database_refuses_is_buried_alone(bench: Bench, analytics_urls: tuple[str, str]) -> None:
+async def test_event_that_the_database_refuses_is_buried_alone(
+    bench: Bench, analytics_urls: tuple[str, str]
+) -> None:
     with psycopg.connect(analytics_urls[1]) as connection:
         connection.execute("ALTER TABLE patient ADD CHECK (gender <> 'refused')")
     events = [patient_event() for _ in range(10)]
@@ -158,9 +173,17 @@ async def test_event_that_the_database_refuses_is_buried_alone(bench: Bench, ana
 async def test_later_version_stands_whichever_comes_first(bench: Bench) -> None:
     patient, fact = "patient-1", "fact-1"
     await bench.publish(
-        patient_event("patient.updated", patient_id=patient, version_id=3, demographics=pb.Demographics(gender="male")),
         patient_event(
-            "patient.updated", patient_id=patient, version_id=2, demographics=pb.Demographics(gender="other")
+            "patient.updated",
+            patient_id=patient,
+            version_id=3,
+            demographics=pb.Demographics(gender="male"),
+        ),
+        patient_event(
+            "patient.updated",
+            patient_id=patient,
+            version_id=2,
+            demographics=pb.Demographics(gender="other"),
         ),
         clinical_event("clinical.deleted", patient_id=patient, resource_id=fact, version_id=2),
         clinical_event("clinical.recorded", patient_id=patient, resource_id=fact, version_id=1),
@@ -203,11 +226,17 @@ async def test_lag_is_what_was_published_and_not_read(bench: Bench) -> None:
     async with running(consumer.run()):
         await bench.wait_for_reading(2)
         lag = await measure_lag(bench.database, consumer, bench.settings.topic)
-        assert (lag.total, lag.dead_letters, lag.new_dead_letters, len(lag.partitions)) == (0, 1, 1, 3)
+        assert (lag.total, lag.dead_letters, lag.new_dead_letters, len(lag.partitions)) == (
+            0,
+            1,
+            1,
+            3,
+        )
         async with bench.database.connection() as connection:
             await connection.execute("UPDATE consumed SET next_offset = 0")
             await connection.execute(
-                "INSERT INTO dead_letter VALUES ($1, 0, 7, 'empty', now() - interval '6 minutes')", bench.settings.topic
+                "INSERT INTO dead_letter VALUES ($1, 0, 7, 'empty', now() - interval '6 minutes')",
+                bench.settings.topic,
             )
         lag = await measure_lag(bench.database, consumer, bench.settings.topic)
         assert (lag.total, lag.dead_letters, lag.new_dead_letters) == (2, 2, 1)
@@ -237,7 +266,9 @@ async def test_reader_stops_at_once_when_it_is_told(bench: Bench) -> None:
             limit.reschedule(asyncio.get_running_loop().time() + 10)
 
 
-async def test_kafka_is_told_how_far_it_read_for_its_lag_metric(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_kafka_is_told_how_far_it_read_for_its_lag_metric(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("apps.analytics.consumer.TELL_PERIOD_SECONDS", 0.0)
     await bench.publish(*(patient_event() for _ in range(10)))
     partitions = [TopicPartition(bench.settings.topic, number) for number in range(PARTITIONS)]

@@ -19,7 +19,9 @@ def test_patient_event_is_read() -> None:
 
 
 def test_clinical_event_is_read() -> None:
-    event = parse_event(clinical_event(code=pb.Coding(system="s", code="c"), category="AMB").SerializeToString())
+    event = parse_event(
+        clinical_event(code=pb.Coding(system="s", code="c"), category="AMB").SerializeToString()
+    )
     assert isinstance(event, ClinicalEvent)
     assert (event.system, event.code, event.category, event.effective_at) == ("s", "c", "AMB", None)
 
@@ -63,7 +65,9 @@ def test_event_without_its_time_is_unreadable() -> None:
 
 
 def test_clinical_event_without_its_fact_is_unreadable() -> None:
-    assert reason_of(patient_event("clinical.recorded").SerializeToString()) == "missing_resource_type"
+    assert (
+        reason_of(patient_event("clinical.recorded").SerializeToString()) == "missing_resource_type"
+    )
 
 
 def reason_of(value: bytes | None) -> str:

@@ -21,8 +21,13 @@ def test_only_a_creation_is_a_registration() -> None:
 
 
 def test_newest_version_of_a_batch_is_kept() -> None:
-    messages = [patient_event("patient.updated", patient_id="p", version_id=version) for version in (2, 3, 1)]
-    (patient,) = changes_of(parse_event(message.SerializeToString()) for message in messages).patients
+    messages = [
+        patient_event("patient.updated", patient_id="p", version_id=version)
+        for version in (2, 3, 1)
+    ]
+    (patient,) = changes_of(
+        parse_event(message.SerializeToString()) for message in messages
+    ).patients
     assert isinstance(patient, PatientEvent)
     assert patient.version_id == 3
 
@@ -49,7 +54,9 @@ def test_facts_without_a_statistic_are_not_kept() -> None:
         ([], []),
     ],
 )
-def test_group_too_small_is_hidden_and_cannot_be_worked_out(counts: list[int], shown: list[int]) -> None:
+def test_group_too_small_is_hidden_and_cannot_be_worked_out(
+    counts: list[int], shown: list[int]
+) -> None:
     breakdown = break_down([Group(f"g{count}", count) for count in counts], 11)
     assert [group.count for group in breakdown.groups] == shown
     assert breakdown.suppressed == len(counts) - len(shown)
@@ -64,7 +71,9 @@ def test_age_groups_are_decades() -> None:
 
 
 def test_period_is_widened_to_full_hours() -> None:
-    period = parse_period(QueryParams("interval=hour&from=2026-01-01T10:20:00Z&to=2026-01-01T12:00:01%2B01:00"))
+    period = parse_period(
+        QueryParams("interval=hour&from=2026-01-01T10:20:00Z&to=2026-01-01T12:00:01%2B01:00")
+    )
     assert (period.start, period.end) == (
         datetime(2026, 1, 1, 10, tzinfo=UTC),
         datetime(2026, 1, 1, 12, tzinfo=UTC),
@@ -86,7 +95,10 @@ def test_lag_becomes_a_metric() -> None:
             {
                 "Namespace": "PatientManagement",
                 "Dimensions": [["Environment", "ConsumerGroup"]],
-                "Metrics": [{"Name": name, "Unit": "Count"} for name in ("Lag", "DeadLetters", "NewDeadLetters")],
+                "Metrics": [
+                    {"Name": name, "Unit": "Count"}
+                    for name in ("Lag", "DeadLetters", "NewDeadLetters")
+                ],
             }
         ],
     }

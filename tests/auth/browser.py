@@ -37,14 +37,23 @@ class Browser:
             response = self.http.get(response.headers["location"])
         return response
 
-    def sign_in(self, email: str, password: str = PASSWORD, page: httpx.Response | None = None) -> httpx.Response:
+    def sign_in(
+        self, email: str, password: str = PASSWORD, page: httpx.Response | None = None
+    ) -> httpx.Response:
         return self.send(page or self.get("/oauth2/sign-in"), email=email, password=password)
 
 
 class App:
     """Authlib's own OAuth client, with PKCE."""
 
-    def __init__(self, auth: Auth, *scopes: str, secret: bool = True, callback: str = CALLBACK, **changes: Any) -> None:
+    def __init__(
+        self,
+        auth: Auth,
+        *scopes: str,
+        secret: bool = True,
+        callback: str = CALLBACK,
+        **changes: Any,
+    ) -> None:
         self.auth = auth
         self.scopes = scopes or tuple(SCOPE.split())
         self.callback = callback
@@ -87,7 +96,9 @@ class App:
 
     def redeem(self, location: str, **changes: str) -> dict[str, Any]:
         token: dict[str, Any] = self.oauth.fetch_token(
-            authorization_response=location, state=self.state, **{"code_verifier": self.verifier, **changes}
+            authorization_response=location,
+            state=self.state,
+            **{"code_verifier": self.verifier, **changes},
         )
         return token
 

@@ -58,7 +58,9 @@ class Auth:
             connection = await asyncpg.connect(self.settings.database.url)
             try:
                 email = changes.pop("email", f"{secrets.token_hex(6)}@example.org")
-                return await create_user(connection, email=email, roles=roles, password=password, **changes)
+                return await create_user(
+                    connection, email=email, roles=roles, password=password, **changes
+                )
             finally:
                 await connection.close()
 
@@ -89,13 +91,23 @@ class Auth:
         return run(make())
 
     def token_for(self, client: tuple[str, str], **form: str) -> httpx.Response:
-        return httpx.post(f"{self.url}/oauth2/token", auth=client, data={"grant_type": "client_credentials", **form})
+        return httpx.post(
+            f"{self.url}/oauth2/token",
+            auth=client,
+            data={"grant_type": "client_credentials", **form},
+        )
 
     def login(
-        self, email: str, password: str = PASSWORD, address: str | None = None, client: httpx.Client | None = None
+        self,
+        email: str,
+        password: str = PASSWORD,
+        address: str | None = None,
+        client: httpx.Client | None = None,
     ) -> httpx.Response:
         # An address of its own each time, unless a test wants one: or the tests lock each other out.
-        headers = {"X-Forwarded-For": address or f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.1"}
+        headers = {
+            "X-Forwarded-For": address or f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.1"
+        }
         body = {"email": email, "password": password}
         post = client.post if client else httpx.post
         return post(f"{self.url}/auth/login", json=body, headers=headers)
@@ -179,7 +191,11 @@ async def register(settings: Settings) -> None:
     connection = await asyncpg.connect(settings.database.url)
     try:
         await register_service_clients(
-            connection, {f"service-{name}": SERVICE_SECRET for name in ("gateway", "patient", "billing", "analytics")}
+            connection,
+            {
+                f"service-{name}": SERVICE_SECRET
+                for name in ("gateway", "patient", "billing", "analytics")
+            },
         )
     finally:
         await connection.close()

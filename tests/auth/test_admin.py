@@ -19,10 +19,14 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def admin(auth: Auth) -> httpx.Client:
     token = auth.login(auth.user("admin").email).json()["token"]
-    return auth.opened(httpx.Client(base_url=auth.url, headers={"Authorization": f"Bearer {token}"}))
+    return auth.opened(
+        httpx.Client(base_url=auth.url, headers={"Authorization": f"Bearer {token}"})
+    )
 
 
-def test_administrator_makes_a_user_who_sets_a_password_by_the_link(auth: Auth, admin: httpx.Client) -> None:
+def test_administrator_makes_a_user_who_sets_a_password_by_the_link(
+    auth: Auth, admin: httpx.Client
+) -> None:
     body = {"email": "grace@example.org", "name": "Grace", "roles": ["clinician"]}
     made = admin.post("/auth/v1/users", json=body)
     assert made.status_code == 201 and made.headers["etag"] == 'W/"1"'
@@ -33,8 +37,12 @@ def test_administrator_makes_a_user_who_sets_a_password_by_the_link(auth: Auth, 
     assert "Your account" in browser.sign_in("grace@example.org").text
     read = admin.get(made.headers["location"]).json()
     assert read == {name: value for name, value in user.items() if name != "passwordLink"}
-    assert admin.post("/auth/v1/users", json={**body, "email": "GRACE@example.org"}).status_code == 409
-    audited = auth.sql("SELECT actor_id FROM audit WHERE event = 'user_created' AND subject = $1", user["id"])
+    assert (
+        admin.post("/auth/v1/users", json={**body, "email": "GRACE@example.org"}).status_code == 409
+    )
+    audited = auth.sql(
+        "SELECT actor_id FROM audit WHERE event = 'user_created' AND subject = $1", user["id"]
+    )
     assert audited and audited[0]["actor_id"] != user["id"]
 
 
@@ -55,18 +63,25 @@ def test_administrator_makes_a_user_who_sets_a_password_by_the_link(auth: Auth, 
         ({"email": "a@b.c", "roles": ["admin"], "password": "x"}, "/password"),
     ],
 )
-def test_bad_user_is_refused_by_field(admin: httpx.Client, body: dict[str, Any], pointer: str) -> None:
+def test_bad_user_is_refused_by_field(
+    admin: httpx.Client, body: dict[str, Any], pointer: str
+) -> None:
     answer = admin.post("/auth/v1/users", json=body)
     assert answer.status_code == 422
     assert pointer in [error["pointer"] for error in answer.json()["errors"]]
 
 
-def test_disabled_user_loses_everything_and_gets_it_back_enabled(auth: Auth, admin: httpx.Client) -> None:
+def test_disabled_user_loses_everything_and_gets_it_back_enabled(
+    auth: Auth, admin: httpx.Client
+) -> None:
     user, browser = auth.user("clinician"), Browser(auth)
     browser.sign_in(user.email)
     url = f"/auth/v1/users/{user.id}"
     assert admin.patch(url, json={"disabled": True}).json()["disabled"]
-    assert "Sign in" in browser.get("/oauth2/account").text and auth.login(user.email).status_code == 401
+    assert (
+        "Sign in" in browser.get("/oauth2/account").text
+        and auth.login(user.email).status_code == 401
+    )
     assert auth.sql("SELECT 1 FROM revocations WHERE kind = 'subject' AND id = $1", user.id)
     admin.patch(url, json={"disabled": False})
     assert auth.login(user.email).status_code == 200
@@ -74,7 +89,10 @@ def test_disabled_user_loses_everything_and_gets_it_back_enabled(auth: Auth, adm
 
 def test_stale_change_is_refused(auth: Auth, admin: httpx.Client) -> None:
     url = f"/auth/v1/users/{auth.user('clinician').id}"
-    assert admin.patch(url, json={"name": "A"}, headers={"If-Match": 'W/"1"'}).headers["etag"] == 'W/"2"'
+    assert (
+        admin.patch(url, json={"name": "A"}, headers={"If-Match": 'W/"1"'}).headers["etag"]
+        == 'W/"2"'
+    )
     assert admin.patch(url, json={"name": "B"}, headers={"If-Match": 'W/"1"'}).status_code == 412
 
 
@@ -83,7 +101,9 @@ def test_administrator_does_not_lock_out_themselves(auth: Auth) -> None:
     token = auth.login(user.email).json()["token"]
     for body in ({"disabled": True}, {"roles": ["clinician"]}):
         answer = httpx.patch(
-            f"{auth.url}/auth/v1/users/{user.id}", json=body, headers={"Authorization": f"Bearer {token}"}
+            f"{auth.url}/auth/v1/users/{user.id}",
+            json=body,
+            headers={"Authorization": f"Bearer {token}"},
         )
         assert (answer.status_code, answer.json()["code"]) == (422, "own_account")
 
@@ -104,11 +124,17 @@ def test_lists_are_paged_to_the_end(auth: Auth, admin: httpx.Client) -> None:
         assert path.endswith("clients") or made <= set(seen)
         for bad in ({"limit": "0"}, {"limit": "101"}, {"limit": "x"}, {"cursor": "%%%"}):
             assert admin.get(path, params=bad).status_code == 400
-    assert admin.get("/auth/v1/users", params={"cursor": base64.urlsafe_b64encode(b"x").decode()}).status_code == 400
+    assert (
+        admin.get(
+            "/auth/v1/users", params={"cursor": base64.urlsafe_b64encode(b"x").decode()}
+        ).status_code
+        == 400
+    )
 
 
 @pytest.mark.parametrize(
-    "path", ["/auth/v1/users/x", "/auth/v1/users/%00", "/auth/v1/clients/nobody", "/auth/v1/clients/%00"]
+    "path",
+    ["/auth/v1/users/x", "/auth/v1/users/%00", "/auth/v1/clients/nobody", "/auth/v1/clients/%00"],
 )
 def test_unknown_id_is_not_found(admin: httpx.Client, path: str) -> None:
     assert admin.get(path).status_code == 404
@@ -123,7 +149,9 @@ def test_lost_device_is_taken_off_the_account(auth: Auth, admin: httpx.Client) -
     assert auth.login(user.email).status_code == 200
 
 
-def test_secret_of_a_new_client_is_told_once_and_can_be_rotated(auth: Auth, admin: httpx.Client) -> None:
+def test_secret_of_a_new_client_is_told_once_and_can_be_rotated(
+    auth: Auth, admin: httpx.Client
+) -> None:
     body = {"name": "Reports", "grantTypes": ["client_credentials"], "scopes": ["analytics.read"]}
     made = admin.post("/auth/v1/clients", json=body).json()
     assert auth.token_for((made["id"], made["secret"])).json()["scope"] == "analytics.read"
@@ -179,15 +207,22 @@ def test_unsafe_client_is_refused(admin: httpx.Client, changes: dict[str, Any]) 
     assert admin.post("/auth/v1/clients", json={**CLIENT, **changes}).status_code == 422
 
 
-@pytest.mark.parametrize("uri", ["https://a.example/cb", "http://127.0.0.1:7777/cb", "org.example.app:/cb"])
+@pytest.mark.parametrize(
+    "uri", ["https://a.example/cb", "http://127.0.0.1:7777/cb", "org.example.app:/cb"]
+)
 def test_safe_client_is_taken(admin: httpx.Client, uri: str) -> None:
     assert (
-        admin.post("/auth/v1/clients", json={**CLIENT, "authMethod": "none", "redirectUris": [uri]}).status_code == 201
+        admin.post(
+            "/auth/v1/clients", json={**CLIENT, "authMethod": "none", "redirectUris": [uri]}
+        ).status_code
+        == 201
     )
 
 
 def test_services_own_clients_are_not_administered_here(admin: httpx.Client) -> None:
-    assert admin.patch("/auth/v1/clients/service-billing", json={"disabled": True}).status_code == 409
+    assert (
+        admin.patch("/auth/v1/clients/service-billing", json={"disabled": True}).status_code == 409
+    )
     assert admin.post("/auth/v1/clients/service-billing/secret").status_code == 409
 
 
@@ -202,19 +237,32 @@ def operate(auth: Auth, *arguments: str, stdin: str = "") -> subprocess.Complete
         "AUTH_KEY_ENCRYPTION_KEY": base64.urlsafe_b64encode(settings.key_encryption_key).decode(),
     }
     command = [sys.executable, "-m", "apps.auth", *arguments]
-    return subprocess.run(command, input=stdin, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, input=stdin, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_operator_makes_the_first_administrator_and_clients(auth: Auth) -> None:
     email = "first@example.org"
-    made = operate(auth, "users", "add", email, "--role", "admin", "--password-stdin", stdin=PASSWORD + "\n")
+    made = operate(
+        auth, "users", "add", email, "--role", "admin", "--password-stdin", stdin=PASSWORD + "\n"
+    )
     assert made.returncode == 0, made.stderr
     assert auth.login(email).status_code == 200
-    again = operate(auth, "users", "add", email, "--role", "admin", "--password-stdin", stdin=PASSWORD + "\n")
-    assert again.returncode == 1 and "there is a user" in again.stderr and "Traceback" not in again.stderr
+    again = operate(
+        auth, "users", "add", email, "--role", "admin", "--password-stdin", stdin=PASSWORD + "\n"
+    )
+    assert (
+        again.returncode == 1
+        and "there is a user" in again.stderr
+        and "Traceback" not in again.stderr
+    )
     client = operate(auth, "clients", "add", "Loader", "--scope", "system/*.cruds").stdout.split()
     assert auth.token_for((client[0], client[1])).status_code == 200
     link = operate(auth, "users", "reset-password", email).stdout.strip()
     assert "Set your password" in Browser(auth).get(link).text
-    assert operate(auth, "users", "disable", email).returncode == 0 and auth.login(email).status_code == 401
+    assert (
+        operate(auth, "users", "disable", email).returncode == 0
+        and auth.login(email).status_code == 401
+    )
     assert "active" in operate(auth, "keys", "list").stdout

@@ -26,7 +26,9 @@ def keyed_client(auth: Auth) -> str:
     return auth.client("system/*.rs", auth_method="private_key_jwt", jwks=keys)[0]
 
 
-def assertion(auth: Auth, client_id: str, key: Any = KEY, alg: str = "ES256", **changes: Any) -> str:
+def assertion(
+    auth: Auth, client_id: str, key: Any = KEY, alg: str = "ES256", **changes: Any
+) -> str:
     now = int(time.time())
     claims = {
         "iss": client_id,
@@ -76,7 +78,9 @@ BAD_ASSERTIONS: dict[str, Callable[[Auth, str], str]] = {
     "no jti": lambda auth, id: assertion(auth, id, jti=None),
     "another issuer": lambda auth, id: assertion(auth, id, iss="somebody"),
     "no subject": lambda auth, id: assertion(auth, id, sub=None),
-    "another subject": lambda auth, id: assertion(auth, id, sub="service-patient", iss="service-patient"),
+    "another subject": lambda auth, id: assertion(
+        auth, id, sub="service-patient", iss="service-patient"
+    ),
     "a number for a subject": lambda auth, id: assertion(auth, id, sub=7),
     "nonsense": lambda auth, id: "a.b.c",
     "alg none": lambda auth, id: "eyJhbGciOiJub25lIn0." + assertion(auth, id).split(".")[1] + ".",

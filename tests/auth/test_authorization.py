@@ -25,19 +25,34 @@ def test_code_with_pkce_gives_access_refresh_and_id_token(auth: Auth, secret: bo
     page = browser.get(app.url(nonce="n-1"))
     assert "Sign in" in page.text
     page = browser.sign_in(user.email, page=page)
-    assert "Test client" in page.text and "Read and search all records of the kind Patient" in page.text
+    assert (
+        "Test client" in page.text
+        and "Read and search all records of the kind Patient" in page.text
+    )
     location = browser.send(page, decision="allow").headers["location"]
     assert location.startswith(CALLBACK + "?") and parameters(location)["iss"] == auth.url
     token = app.redeem(location)
     assert set(token["scope"].split()) == set(app.scopes)
     keys = KeySet.import_key_set(httpx.get(f"{auth.url}/.well-known/jwks.json").json())
     claims = jwt.decode(token["id_token"], keys, algorithms=["RS256"]).claims
-    assert (claims["iss"], claims["aud"], claims["sub"], claims["nonce"]) == (auth.url, app.client[0], user.id, "n-1")
-    assert claims["name"] == "Ada" and claims["amr"] == ["pwd"] and claims["auth_time"] and claims["at_hash"]
+    assert (claims["iss"], claims["aud"], claims["sub"], claims["nonce"]) == (
+        auth.url,
+        app.client[0],
+        user.id,
+        "n-1",
+    )
+    assert (
+        claims["name"] == "Ada"
+        and claims["amr"] == ["pwd"]
+        and claims["auth_time"]
+        and claims["at_hash"]
+    )
     info = app.oauth.get(f"{auth.url}/oauth2/userinfo").json()
     assert app.oauth.post(f"{auth.url}/oauth2/userinfo").json() == info
     assert (info["sub"], info["email"]) == (user.id, user.email)
-    assert auth.sql("SELECT count(*) FROM refresh_tokens WHERE token_hash::text LIKE $1", token["refresh_token"])
+    assert auth.sql(
+        "SELECT count(*) FROM refresh_tokens WHERE token_hash::text LIKE $1", token["refresh_token"]
+    )
 
 
 def test_access_is_what_the_application_may_ask_for_and_the_role_may_have(auth: Auth) -> None:
@@ -51,7 +66,11 @@ def test_patients_application_learns_the_record_and_sees_it_alone(auth: Auth) ->
     browser, _ = signed_in(auth, "patient", patient_id="record-9")
     token = app.redeem(app.authorize(browser))
     assert token["patient"] == "record-9" and "user/" not in token["scope"]
-    assert app.oauth.get(f"{auth.url}/oauth2/userinfo").json()["fhirUser"].endswith("/fhir/R4/Patient/record-9")
+    assert (
+        app.oauth.get(f"{auth.url}/oauth2/userinfo")
+        .json()["fhirUser"]
+        .endswith("/fhir/R4/Patient/record-9")
+    )
 
 
 def test_consent_is_asked_for_once_and_again_for_more(auth: Auth) -> None:
@@ -67,7 +86,10 @@ def test_denied_consent_tells_the_application(auth: Auth) -> None:
     app = App(auth)
     browser, _ = signed_in(auth)
     location = browser.send(browser.get(app.url()), decision="deny").headers["location"]
-    assert (parameters(location)["error"], parameters(location)["state"]) == ("access_denied", app.state)
+    assert (parameters(location)["error"], parameters(location)["state"]) == (
+        "access_denied",
+        app.state,
+    )
 
 
 def test_trusted_application_needs_no_consent(auth: Auth) -> None:
@@ -76,8 +98,12 @@ def test_trusted_application_needs_no_consent(auth: Auth) -> None:
     assert browser.get(app.url()).is_redirect
 
 
-@pytest.mark.parametrize("callback", ["http://127.0.0.1:8400/callback", "org.example.app:/callback"])
-def test_application_on_a_device_asks_each_time_even_a_trusted_one(auth: Auth, callback: str) -> None:
+@pytest.mark.parametrize(
+    "callback", ["http://127.0.0.1:8400/callback", "org.example.app:/callback"]
+)
+def test_application_on_a_device_asks_each_time_even_a_trusted_one(
+    auth: Auth, callback: str
+) -> None:
     app = App(auth, secret=False, trusted=True, callback=callback)
     browser, _ = signed_in(auth)
     for _ in range(2):
@@ -92,7 +118,10 @@ def test_prompt_none_answers_without_a_page(auth: Auth) -> None:
     assert parameters(location)["error"] == "login_required"
     browser, _ = signed_in(auth)
     location = browser.get(app.url(prompt="none")).headers["location"]
-    assert (parameters(location)["error"], parameters(location)["state"]) == ("consent_required", app.state)
+    assert (parameters(location)["error"], parameters(location)["state"]) == (
+        "consent_required",
+        app.state,
+    )
     app.authorize(browser)
     assert "code" in parameters(browser.get(app.url(prompt="none")).headers["location"])
 
@@ -110,13 +139,17 @@ def test_refresh_rotates_and_keeps_the_sign_in(auth: Auth) -> None:
     app = App(auth)
     browser, user_id = signed_in(auth)
     first = app.redeem(app.authorize(browser))
-    second = app.oauth.refresh_token(f"{auth.url}/oauth2/token", refresh_token=first["refresh_token"])
+    second = app.oauth.refresh_token(
+        f"{auth.url}/oauth2/token", refresh_token=first["refresh_token"]
+    )
     assert second["refresh_token"] != first["refresh_token"] and second["scope"] == first["scope"]
     narrow = app.oauth.refresh_token(
         f"{auth.url}/oauth2/token", refresh_token=second["refresh_token"], scope="user/Patient.rs"
     )
     assert narrow["scope"] == "user/Patient.rs" and narrow["refresh_token"]
-    families = auth.sql("SELECT DISTINCT family_id, expires_at FROM refresh_tokens WHERE user_id = $1", user_id)
+    families = auth.sql(
+        "SELECT DISTINCT family_id, expires_at FROM refresh_tokens WHERE user_id = $1", user_id
+    )
     assert len(families) == 1
 
 
@@ -127,13 +160,20 @@ def test_old_refresh_token_serves_in_its_grace_and_then_ends_the_family(auth: Au
     url = f"{auth.url}/oauth2/token"
     second = app.oauth.refresh_token(url, refresh_token=first)["refresh_token"]
     third = app.oauth.refresh_token(url, refresh_token=first)["refresh_token"]
-    auth.sql("UPDATE refresh_tokens SET rotated_at = rotated_at - interval '31 seconds' WHERE user_id = $1", user_id)
+    auth.sql(
+        "UPDATE refresh_tokens SET rotated_at = rotated_at - interval '31 seconds' WHERE user_id = $1",
+        user_id,
+    )
     for token in (first, second, third):
         with pytest.raises(OAuthError, match="invalid_grant"):
             app.oauth.refresh_token(url, refresh_token=token)
-    family = auth.sql("SELECT family_id FROM refresh_tokens WHERE user_id = $1", user_id)[0]["family_id"]
+    family = auth.sql("SELECT family_id FROM refresh_tokens WHERE user_id = $1", user_id)[0][
+        "family_id"
+    ]
     assert auth.sql("SELECT 1 FROM revocations WHERE kind = 'family' AND id = $1", str(family))
-    assert auth.sql("SELECT 1 FROM audit WHERE event = 'refresh_token_reused' AND subject = $1", user_id)
+    assert auth.sql(
+        "SELECT 1 FROM audit WHERE event = 'refresh_token_reused' AND subject = $1", user_id
+    )
 
 
 def test_no_refresh_token_without_offline_access(auth: Auth) -> None:
@@ -142,7 +182,9 @@ def test_no_refresh_token_without_offline_access(auth: Auth) -> None:
     assert "refresh_token" not in app.redeem(app.authorize(browser))
 
 
-def test_role_taken_away_is_gone_with_the_next_refresh_and_a_disabled_user_gets_none(auth: Auth) -> None:
+def test_role_taken_away_is_gone_with_the_next_refresh_and_a_disabled_user_gets_none(
+    auth: Auth,
+) -> None:
     app = App(auth, "offline_access", "user/*.cruds", "billing.read")
     browser, user_id = signed_in(auth, "admin")
     token = app.redeem(app.authorize(browser))
@@ -160,7 +202,10 @@ def test_revoked_refresh_token_takes_its_access_tokens_along(auth: Auth) -> None
     app = App(auth)
     browser, _ = signed_in(auth)
     token = app.redeem(app.authorize(browser))
-    assert app.oauth.revoke_token(f"{auth.url}/oauth2/revoke", token["refresh_token"]).status_code == 200
+    assert (
+        app.oauth.revoke_token(f"{auth.url}/oauth2/revoke", token["refresh_token"]).status_code
+        == 200
+    )
     for name in ("refresh_token", "access_token"):
         answer = app.oauth.introspect_token(f"{auth.url}/oauth2/introspect", token[name])
         assert answer.json() == {"active": False}
@@ -187,7 +232,9 @@ def test_others_tokens_are_not_told_about_nor_revoked_but_services_may_ask(auth:
     assert other.oauth.revoke_token(f"{auth.url}/oauth2/revoke", token).status_code == 400
     service = ("service-billing", SERVICE_SECRET)
     assert httpx.post(introspect, auth=service, data={"token": token}).json()["active"]
-    assert httpx.post(introspect, data={"token": token, "client_id": app.client[0]}).status_code in (400, 401)
+    assert httpx.post(
+        introspect, data={"token": token, "client_id": app.client[0]}
+    ).status_code in (400, 401)
 
 
 def test_logout_with_an_id_token_returns_to_the_application(auth: Auth) -> None:

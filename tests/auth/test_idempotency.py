@@ -20,7 +20,9 @@ CLIENT = {"name": "Once", "grantTypes": ["client_credentials"], "scopes": ["anal
 @pytest.fixture
 def admin(auth: Auth) -> httpx.Client:
     token = auth.login(auth.user("admin").email).json()["token"]
-    return auth.opened(httpx.Client(base_url=auth.url, headers={"Authorization": f"Bearer {token}"}))
+    return auth.opened(
+        httpx.Client(base_url=auth.url, headers={"Authorization": f"Bearer {token}"})
+    )
 
 
 def key(name: str) -> dict[str, str]:
@@ -36,7 +38,10 @@ def test_same_key_and_body_makes_one_and_tells_its_secret_once(
 ) -> None:
     first = admin.post(path, json=body, headers=key("make"))
     again = admin.post(path, json=body, headers=key("make"))
-    assert "idempotency-replayed" not in first.headers and again.headers["idempotency-replayed"] == "true"
+    assert (
+        "idempotency-replayed" not in first.headers
+        and again.headers["idempotency-replayed"] == "true"
+    )
     assert (again.status_code, again.headers["location"], again.headers["etag"]) == (
         first.status_code,
         first.headers["location"],
@@ -45,7 +50,9 @@ def test_same_key_and_body_makes_one_and_tells_its_secret_once(
     told = first.json()
     value = told.pop(secret).rpartition("token=")[2]
     assert again.json() == told
-    assert admin.post(path, json={**body, "name": "Another"}, headers=key("make")).status_code == 422
+    assert (
+        admin.post(path, json={**body, "name": "Another"}, headers=key("make")).status_code == 422
+    )
     for table in ("idempotency_key", "audit", "clients", "users", "password_resets"):
         rows = auth.sql(f"SELECT to_json(t)::text AS row FROM {table} t")  # noqa: S608
         assert value not in str(rows)
@@ -79,12 +86,17 @@ def test_link_is_issued_once(auth: Auth, admin: httpx.Client) -> None:
 
 def test_key_of_a_refused_request_may_be_used_again(auth: Auth, admin: httpx.Client) -> None:
     taken = {"email": auth.user("analyst").email, "roles": ["analyst"]}
-    assert admin.post("/auth/v1/users", json=taken, headers=key("refused")).json()["code"] == "email_taken"
+    assert (
+        admin.post("/auth/v1/users", json=taken, headers=key("refused")).json()["code"]
+        == "email_taken"
+    )
     free = {**taken, "email": "free@example.org"}
     assert admin.post("/auth/v1/users", json=free, headers=key("refused")).status_code == 201
 
 
-def test_second_request_while_the_first_is_served_is_told_so(auth: Auth, admin: httpx.Client) -> None:
+def test_second_request_while_the_first_is_served_is_told_so(
+    auth: Auth, admin: httpx.Client
+) -> None:
     user, client = auth.user("analyst"), auth.client("analytics.read")[0]
     admin.post("/auth/v1/clients", json=CLIENT, headers=key("who-am-i"))
     (row,) = auth.sql("SELECT client_id, subject FROM idempotency_key WHERE key = 'who-am-i'")
@@ -95,13 +107,17 @@ def test_second_request_while_the_first_is_served_is_told_so(auth: Auth, admin: 
         f"/auth/v1/clients/{client}/secret": None,
     }
     for path, body in requests.items():
-        with in_flight(auth.settings.database.url, row["client_id"], row["subject"], "POST", path, "flight"):
+        with in_flight(
+            auth.settings.database.url, row["client_id"], row["subject"], "POST", path, "flight"
+        ):
             answer = admin.post(path, json=body, headers=key("flight"))
             assert (answer.status_code, answer.json()["code"]) == (409, "request_in_flight"), path
         assert admin.post(path, json=body, headers=key("flight")).status_code == 201, path
 
 
-@pytest.mark.parametrize("path", ["/auth/v1/clients/%00/secret", "/auth/v1/users/%00/password-link"])
+@pytest.mark.parametrize(
+    "path", ["/auth/v1/clients/%00/secret", "/auth/v1/users/%00/password-link"]
+)
 def test_id_that_cannot_be_is_not_found_with_a_key_too(admin: httpx.Client, path: str) -> None:
     assert admin.post(path, headers=key("nowhere")).status_code == 404
 
@@ -119,7 +135,9 @@ def test_key_of_yesterday_is_forgotten(auth: Auth, admin: httpx.Client) -> None:
             "now() - interval '25 hours' FROM idempotency_key WHERE key = 'today'",
             name,
         )
-    assert admin.post("/auth/v1/clients", json=CLIENT, headers=key("yesterday")).json()["id"] != first
+    assert (
+        admin.post("/auth/v1/clients", json=CLIENT, headers=key("yesterday")).json()["id"] != first
+    )
 
     async def clean() -> None:
         async with open_database(DatabaseSettings(auth.settings.database.url)) as database:

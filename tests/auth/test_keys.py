@@ -87,7 +87,12 @@ def test_sealed_value_does_not_open_elsewhere() -> None:
     sealed = seal(SECRET, b"secret", "row-1")
     assert unseal(SECRET, sealed, "row-1") == b"secret"
     flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
-    for changed, purpose in ((sealed, "row-2"), (flipped, "row-1"), (b"", "row-1"), (b"x" * 40, "row-1")):
+    for changed, purpose in (
+        (sealed, "row-2"),
+        (flipped, "row-1"),
+        (b"", "row-1"),
+        (b"x" * 40, "row-1"),
+    ):
         with pytest.raises(SealBroken):
             unseal(SECRET, changed, purpose)
 
@@ -95,7 +100,9 @@ def test_sealed_value_does_not_open_elsewhere() -> None:
 async def test_replicas_starting_at_once_make_one_key(make_database: MakeDatabase) -> None:
     with make_database("auth") as (url, _):
         connections = [await asyncpg.connect(url) for _ in range(4)]
-        await asyncio.gather(*(advance_keys(connection, SECRET, "RS256") for connection in connections))
+        await asyncio.gather(
+            *(advance_keys(connection, SECRET, "RS256") for connection in connections)
+        )
         assert await states(connections[0]) == ["active"]
         for connection in connections:
             await connection.close()
@@ -104,7 +111,9 @@ async def test_replicas_starting_at_once_make_one_key(make_database: MakeDatabas
 def test_every_token_names_its_key(auth: Auth) -> None:
     token = auth.token_for(auth.client("system/*.rs")).json()["access_token"]
     kid = jws.extract_compact(token.encode()).headers()["kid"]
-    assert kid in [key["kid"] for key in httpx.get(f"{auth.url}/.well-known/jwks.json").json()["keys"]]
+    assert kid in [
+        key["kid"] for key in httpx.get(f"{auth.url}/.well-known/jwks.json").json()["keys"]
+    ]
 
 
 async def test_expired_rows_go_and_the_others_stay(auth: Auth) -> None:
@@ -122,7 +131,9 @@ async def test_expired_rows_go_and_the_others_stay(auth: Auth) -> None:
     async with open_database(DatabaseSettings(auth.settings.database.url)) as database:
         await clean_up(database)
     assert len(auth.sql("SELECT 1 FROM sessions WHERE user_id = $1", user.id)) == 600
-    assert [row["kind"] for row in auth.sql("SELECT kind FROM revocations WHERE id = $1", client)] == ["token"]
+    assert [
+        row["kind"] for row in auth.sql("SELECT kind FROM revocations WHERE id = $1", client)
+    ] == ["token"]
 
 
 def test_every_table_that_expires_is_cleaned(auth: Auth) -> None:

@@ -22,7 +22,9 @@ from tests.auth.conftest import Auth
     ],
 )
 def test_addresses_of_one_line_are_counted_as_one(one: str, other: str, same: bool) -> None:
-    counted = [dict(Attempt("a@example.org", address).counters())["address"] for address in (one, other)]
+    counted = [
+        dict(Attempt("a@example.org", address).counters())["address"] for address in (one, other)
+    ]
     assert (counted[0] == counted[1]) is same
 
 
@@ -41,7 +43,9 @@ def test_account_and_address_of_one_spelling_are_counted_apart() -> None:
 def test_guessing_from_one_network_over_ipv6_is_locked_out(auth: Auth) -> None:
     prefix = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}"
     statuses = {
-        auth.login(f"{secrets.token_hex(6)}@example.org", "wrong", f"{prefix}::{number:x}").status_code
+        auth.login(
+            f"{secrets.token_hex(6)}@example.org", "wrong", f"{prefix}::{number:x}"
+        ).status_code
         for number in range(FREE_FAILURES["address"] + 2)
     }
     assert statuses == {401, 429}

@@ -28,7 +28,10 @@ BODIES: dict[str, tuple[bytes, dict[str, Any]]] = {
     "large JSON": (b'{"email": "' + b"x" * 1_100_000 + b'"}', JSON),
     "broken Basic": (b"grant_type=client_credentials", {**FORM, "Authorization": "Basic %%%"}),
     "Basic of bytes": (b"grant_type=client_credentials", {**FORM, "Authorization": "Basic //79"}),
-    "Basic without a colon": (b"grant_type=client_credentials", {**FORM, "Authorization": "Basic YWJj"}),
+    "Basic without a colon": (
+        b"grant_type=client_credentials",
+        {**FORM, "Authorization": "Basic YWJj"},
+    ),
     "Bearer nonsense": (b"token=x", {**FORM, "Authorization": b"Bearer \x80\x81"}),
     "array of clients": (b"client_id[]=x&grant_type=client_credentials", FORM),
 }
@@ -62,7 +65,9 @@ def test_malformed_input_is_the_callers_fault_everywhere(auth: Auth, path: str) 
             assert "Traceback" not in answer.text and "asyncpg" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/oauth2/authorize", "/oauth2/sign-in", "/oauth2/logout", "/oauth2/reset"])
+@pytest.mark.parametrize(
+    "path", ["/oauth2/authorize", "/oauth2/sign-in", "/oauth2/logout", "/oauth2/reset"]
+)
 def test_malformed_query_is_the_callers_fault(auth: Auth, path: str) -> None:
     for query in (
         "%00", "client_id=%00", "next=%00&token=%00", "client_id=%ff", "id_token_hint=a.b.c", "id_token_hint=%00",
@@ -86,10 +91,15 @@ def test_malformed_max_age_is_the_applications_fault_once_somebody_is_signed_in(
 @pytest.mark.parametrize("path", ["/auth/v1/users", "/auth/v1/clients"])
 def test_malformed_page_of_a_list_is_the_callers_fault(auth: Auth, path: str) -> None:
     token = auth.login(auth.user("admin").email).json()["token"]
-    client = auth.opened(httpx.Client(base_url=auth.url, headers={"Authorization": f"Bearer {token}"}))
+    client = auth.opened(
+        httpx.Client(base_url=auth.url, headers={"Authorization": f"Bearer {token}"})
+    )
     limits = ("9" * 5000, "0" * 5000, "", "0", "101", "-1", "%D9%A3", "1e1", "%00")
     cursors = ("%00", "A", "%C3%A9", "w6k=", "AAAA", "-" * 5000)
-    for query in (*(f"limit={limit}" for limit in limits), *(f"cursor={cursor}" for cursor in cursors)):
+    for query in (
+        *(f"limit={limit}" for limit in limits),
+        *(f"cursor={cursor}" for cursor in cursors),
+    ):
         answer = client.get(f"{path}?{query}")
         assert answer.status_code == 400, (query[:20], answer.text)
     for name in ("%00", "x" * 5000, "%FF", "9" * 5000):

@@ -26,7 +26,9 @@ PASSWORD = "correct horse battery"
 OWN_RECORD = str(uuid.uuid4())
 BODY = {"POST", "PUT", "PATCH"}
 TIMEOUT_SECONDS = 10.0
-METHODS = {method.name: method for method in billing_pb2.DESCRIPTOR.services_by_name["Billing"].methods}
+METHODS = {
+    method.name: method for method in billing_pb2.DESCRIPTOR.services_by_name["Billing"].methods
+}
 
 
 def walk(name: str) -> Iterator[Operation]:
@@ -53,13 +55,17 @@ def expected(name: str, operation: Operation) -> Who:
 
 @pytest.mark.parametrize("name", matrix.SERVICES)
 def test_every_operation_is_in_the_matrix_and_no_other(name: str) -> None:
-    walked = {one for one in walk(name) if not (name == "gateway" and one[1].startswith(BILLING_PREFIX))}
+    walked = {
+        one for one in walk(name) if not (name == "gateway" and one[1].startswith(BILLING_PREFIX))
+    }
     assert walked == matrix.SERVICES[name].keys()
 
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as session:
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    ) as session:
         yield session
 
 
@@ -73,8 +79,12 @@ async def tokens(session: aiohttp.ClientSession) -> dict[str, str]:
         for role in ROLES:
             email = f"{secrets.token_hex(6)}@example.org"
             record = OWN_RECORD if role == "patient" else None
-            await create_user(connection, email=email, roles=(role,), password=PASSWORD, patient_id=record)
-            async with session.post(f"{url}/auth/login", json={"email": email, "password": PASSWORD}) as answer:
+            await create_user(
+                connection, email=email, roles=(role,), password=PASSWORD, patient_id=record
+            )
+            async with session.post(
+                f"{url}/auth/login", json={"email": email, "password": PASSWORD}
+            ) as answer:
                 found[role] = (await answer.json())["token"]
     finally:
         await connection.close()
@@ -88,7 +98,9 @@ async def tokens(session: aiohttp.ClientSession) -> dict[str, str]:
 async def client_token(session: aiohttp.ClientSession, client: tuple[str, str], **form: str) -> str:
     headers = {"Authorization": aiohttp.encode_basic_auth(*client)}
     body = {"grant_type": "client_credentials", **form}
-    async with session.post(f"{os.environ['PLATFORM_AUTH_URL']}/oauth2/token", data=body, headers=headers) as answer:
+    async with session.post(
+        f"{os.environ['PLATFORM_AUTH_URL']}/oauth2/token", data=body, headers=headers
+    ) as answer:
         token: str = (await answer.json())["access_token"]
         return token
 
@@ -101,8 +113,12 @@ async def ask(session: aiohttp.ClientSession, url: str, operation: Operation, to
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     content = b"{}" if method in BODY else None
     if content:
-        headers["Content-Type"] = "application/fhir+json" if path.startswith("/fhir") else "application/json"
-    async with session.request(method, url + path, data=content, headers=headers, allow_redirects=False) as answer:
+        headers["Content-Type"] = (
+            "application/fhir+json" if path.startswith("/fhir") else "application/json"
+        )
+    async with session.request(
+        method, url + path, data=content, headers=headers, allow_redirects=False
+    ) as answer:
         await answer.read()
         return answer.status
 
@@ -116,7 +132,10 @@ async def test_each_role_is_answered_as_the_matrix_says(
     wrong = []
     for operation in sorted(set(walk(name))):
         allowed = expected(name, operation)
-        answers = {principal: await ask(session, url, operation, tokens[principal]) for principal in PRINCIPALS}
+        answers = {
+            principal: await ask(session, url, operation, tokens[principal])
+            for principal in PRINCIPALS
+        }
         if allowed == ALL:
             # Whatever these answer, a token changes nothing about it.
             if len(set(answers.values())) > 1 or answers["none"] >= 500:
@@ -179,7 +198,9 @@ async def test_each_billing_method_answers_each_role_as_the_matrix_says(
                     assert status == "PERMISSION_DENIED", (name, principal, status)
             assert await call(channel, name, call_metadata(through)) == "PERMISSION_DENIED", name
             system = await call(channel, name, call_metadata(relays))
-            assert (system not in refused) == name.endswith(("CreateBillingAccount", "CreateBillingAccounts")), (
+            assert (system not in refused) == name.endswith(
+                ("CreateBillingAccount", "CreateBillingAccounts")
+            ), (
                 name,
                 system,
             )

@@ -99,12 +99,16 @@ def test_short_login_refuses_whoever_has_a_second_factor(auth: Auth) -> None:
     assert (answer.status_code, answer.json()["code"]) == (403, "mfa_required")
 
 
-def test_role_that_must_have_a_second_factor_sets_it_up_before_anything_else(auth_database: str) -> None:
+def test_role_that_must_have_a_second_factor_sets_it_up_before_anything_else(
+    auth_database: str,
+) -> None:
     settings = make_settings(auth_database, free_port(), mfa_required_roles=frozenset({"admin"}))
     for auth in serve(settings):
         user, browser = auth.user("admin"), Browser(auth)
         page = browser.sign_in(user.email)
-        assert "Your role asks for" in page.text and "Sign in" in browser.get("/oauth2/account").text
+        assert (
+            "Your role asks for" in page.text and "Sign in" in browser.get("/oauth2/account").text
+        )
         enrol(browser)
         assert "Your account" in browser.get("/oauth2/account").text
         assert auth.login(auth.user("admin").email).json()["code"] == "mfa_required"
@@ -115,7 +119,9 @@ def test_role_that_must_have_a_second_factor_sets_it_up_before_anything_else(aut
 def test_form_of_another_site_is_refused(auth: Auth) -> None:
     user, browser = auth.user("clinician"), Browser(auth)
     for fields in ({}, {"csrf": "0" * 64}, {"csrf": "é"}):
-        page = browser.http.post("/oauth2/sign-in", data={"email": user.email, "password": PASSWORD, **fields})
+        page = browser.http.post(
+            "/oauth2/sign-in", data={"email": user.email, "password": PASSWORD, **fields}
+        )
         assert page.status_code == 403 and "text/html" in page.headers["content-type"]
     foreign = Browser(auth).get("/oauth2/sign-in")
     browser.get("/oauth2/sign-in")
@@ -146,15 +152,27 @@ def test_cookies_are_closed_to_scripts_and_other_sites(auth: Auth) -> None:
     page = browser.get("/oauth2/sign-in")
     answer = browser.http.post(
         "/oauth2/sign-in",
-        data={"email": user.email, "password": PASSWORD, "csrf": re.findall(r'csrf" value="(\w+)"', page.text)[0]},
+        data={
+            "email": user.email,
+            "password": PASSWORD,
+            "csrf": re.findall(r'csrf" value="(\w+)"', page.text)[0],
+        },
     )
     for cookie in (page.headers["set-cookie"], answer.headers["set-cookie"]):
-        assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Path=/" in cookie and "Domain" not in cookie
+        assert (
+            "HttpOnly" in cookie
+            and "SameSite=lax" in cookie
+            and "Path=/" in cookie
+            and "Domain" not in cookie
+        )
 
 
 def test_cookies_are_secure_where_the_public_url_is(auth_database: str) -> None:
     port = free_port()
-    for auth in serve(make_settings(auth_database, port, issuer="https://health.example"), f"http://127.0.0.1:{port}"):
+    for auth in serve(
+        make_settings(auth_database, port, issuer="https://health.example"),
+        f"http://127.0.0.1:{port}",
+    ):
         cookie = httpx.get(f"{auth.url}/oauth2/sign-in").headers["set-cookie"]
         assert cookie.startswith("__Host-browser=") and "Secure" in cookie
 
@@ -163,7 +181,11 @@ def test_pages_forbid_scripts_and_frames(auth: Auth) -> None:
     app, browser = App(auth), Browser(auth)
     page = browser.get(app.url())
     policy = page.headers["content-security-policy"]
-    assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
+    assert (
+        "default-src 'none'" in policy
+        and "frame-ancestors 'none'" in policy
+        and "unsafe" not in policy
+    )
     assert "form-action 'self' https://app.example" in policy
     assert page.headers["cache-control"] == "no-store" and "<script" not in page.text
     assert "text/css" in browser.get("/oauth2/style.css").headers["content-type"]
@@ -171,7 +193,13 @@ def test_pages_forbid_scripts_and_frames(auth: Auth) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["https://evil.example/", "//evil.example", "\\evil", "@evil.example", "client_id=x&redirect_uri=https://evil"],
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "\\evil",
+        "@evil.example",
+        "client_id=x&redirect_uri=https://evil",
+    ],
 )
 def test_sign_in_leads_nowhere_but_to_our_own_pages(auth: Auth, query: str) -> None:
     user, browser = auth.user("clinician"), Browser(auth)
@@ -196,18 +224,29 @@ def test_new_password_ends_every_other_session_and_token(auth: Auth) -> None:
     token = app.redeem(app.authorize_as(there, user.email))
     here.sign_in(user.email)
     page = here.get("/oauth2/password")
-    assert "not right" in here.send(page, password="wrong password 1", new_password=NEW_PASSWORD).text
+    assert (
+        "not right" in here.send(page, password="wrong password 1", new_password=NEW_PASSWORD).text
+    )
     assert "must have" in here.send(page, password=PASSWORD, new_password="short").text
     assert "Your account" in here.send(page, password=PASSWORD, new_password=NEW_PASSWORD).text
     assert "Sign in" in there.get("/oauth2/account").text
-    assert not app.oauth.introspect_token(f"{auth.url}/oauth2/introspect", token["access_token"]).json()["active"]
-    assert not app.oauth.introspect_token(f"{auth.url}/oauth2/introspect", token["refresh_token"]).json()["active"]
-    assert auth.login(user.email).status_code == 401 and auth.login(user.email, NEW_PASSWORD).status_code == 200
+    assert not app.oauth.introspect_token(
+        f"{auth.url}/oauth2/introspect", token["access_token"]
+    ).json()["active"]
+    assert not app.oauth.introspect_token(
+        f"{auth.url}/oauth2/introspect", token["refresh_token"]
+    ).json()["active"]
+    assert (
+        auth.login(user.email).status_code == 401
+        and auth.login(user.email, NEW_PASSWORD).status_code == 200
+    )
 
 
 def test_reset_link_sets_a_password_once(auth: Auth) -> None:
     user, browser = auth.user("clinician", password=None), Browser(auth)
-    assert auth.login(user.email, "").status_code == 400 and auth.login(user.email).status_code == 401
+    assert (
+        auth.login(user.email, "").status_code == 400 and auth.login(user.email).status_code == 401
+    )
     link = auth.reset_link(user.id)
     browser.get(link)
     page = browser.get(link)
@@ -224,7 +263,11 @@ def test_two_at_once_use_a_reset_link_once(auth: Auth) -> None:
     pages = [(browser, browser.get(link)) for browser in (Browser(auth), Browser(auth))]
     answers: list[str] = []
     threads = [
-        threading.Thread(target=lambda b=browser, p=page: answers.append(b.send(p, new_password=NEW_PASSWORD).text))
+        threading.Thread(
+            target=lambda b=browser, p=page: answers.append(
+                b.send(p, new_password=NEW_PASSWORD).text
+            )
+        )
         for browser, page in pages
     ]
     for thread in threads:
@@ -251,7 +294,9 @@ def test_secret_of_an_enrolment_is_of_one_session(auth: Auth) -> None:
     user, thief, browser = auth.user("clinician"), Browser(auth), Browser(auth)
     thief.sign_in(user.email)
     seen = thief.get("/oauth2/enrol")
-    assert shown_secret(seen) == shown_secret(thief.get("/oauth2/enrol")), "the page may be reloaded"
+    assert shown_secret(seen) == shown_secret(thief.get("/oauth2/enrol")), (
+        "the page may be reloaded"
+    )
     browser.sign_in(user.email)
     page = browser.get("/oauth2/enrol")
     assert shown_secret(page) != shown_secret(seen)

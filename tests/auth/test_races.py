@@ -15,7 +15,13 @@ from apps.auth.clients import hold_active_client, set_client_disabled
 from apps.auth.families import lock_family
 from apps.auth.passwords import Hashing, hash_password
 from apps.auth.refresh import insert_refresh_token, rotate_refresh_token, select_refresh_token
-from apps.auth.revocations import CLOCK_SKEW_SECONDS, insert_revocation, revoke_client, revoke_family, revoke_subject
+from apps.auth.revocations import (
+    CLOCK_SKEW_SECONDS,
+    insert_revocation,
+    revoke_client,
+    revoke_family,
+    revoke_subject,
+)
 from apps.auth.sealing import digest
 from tests.auth.browser import App, Browser
 from tests.auth.conftest import Auth
@@ -30,7 +36,9 @@ CHANGES = {
 }
 
 
-def change_while_hashing(monkeypatch: pytest.MonkeyPatch, auth: Auth, change: str, user_id: str) -> None:
+def change_while_hashing(
+    monkeypatch: pytest.MonkeyPatch, auth: Auth, change: str, user_id: str
+) -> None:
     verify = Hashing.verify
     query = CHANGES[change].replace("%s", hash_password("the next good phrase"))
 
@@ -115,7 +123,8 @@ async def test_revocation_sees_the_token_of_a_renewal_under_way(auth: Auth, kind
             await until_somebody_waits(auth, task.done)
         await task
         revoked = await revoking.fetchval(
-            "SELECT revoked_at FROM refresh_tokens WHERE token_hash = $1", digest("successor-of-" + token)
+            "SELECT revoked_at FROM refresh_tokens WHERE token_hash = $1",
+            digest("successor-of-" + token),
         )
     assert revoked is not None
 
@@ -131,7 +140,9 @@ async def test_renewal_waits_for_the_revocation_of_its_family(auth: Auth) -> Non
             await select_refresh_token(renewing, token)
 
 
-async def while_revoking(auth: Auth, revoke: Callable[[Any], Awaitable[object]], ask: Callable[[], Any]) -> Any:
+async def while_revoking(
+    auth: Auth, revoke: Callable[[Any], Awaitable[object]], ask: Callable[[], Any]
+) -> Any:
     """What `ask` answers that came while the revocation was not committed."""
     with ThreadPoolExecutor(1) as pool:
         async with connected(auth) as revoking:
@@ -176,15 +187,21 @@ def test_renewals_and_a_revocation_at_once_leave_nothing_valid(auth: Auth) -> No
 
     def revoke() -> int:
         start.wait()
-        return httpx.post(f"{auth.url}/oauth2/revoke", auth=app.client, data={"token": token}).status_code
+        return httpx.post(
+            f"{auth.url}/oauth2/revoke", auth=app.client, data={"token": token}
+        ).status_code
 
     with ThreadPoolExecutor(5) as pool:
         answers = [pool.submit(renew) for _ in range(4)] + [pool.submit(revoke)]
         assert {answer.result() for answer in answers} <= {200, 400}
-    assert not auth.sql("SELECT 1 FROM refresh_tokens WHERE user_id = $1 AND revoked_at IS NULL", user.id)
+    assert not auth.sql(
+        "SELECT 1 FROM refresh_tokens WHERE user_id = $1 AND revoked_at IS NULL", user.id
+    )
 
 
-async def test_revocation_has_the_time_of_its_writing_and_a_margin_for_clocks(connection: Any) -> None:
+async def test_revocation_has_the_time_of_its_writing_and_a_margin_for_clocks(
+    connection: Any,
+) -> None:
     before = await connection.fetchval("SELECT clock_timestamp()")
     await insert_revocation(connection, "subject", "somebody")
     stated = await connection.fetchval("SELECT not_before FROM revocations WHERE id = 'somebody'")

@@ -45,7 +45,9 @@ def refusal(auth: Auth, address: str) -> Any:
         ({"client_id": "somebody@example.org"}, "invalid_client"),
     ],
 )
-def test_refused_authorization_is_recorded(auth: Auth, changes: dict[str, str], reason: str) -> None:
+def test_refused_authorization_is_recorded(
+    auth: Auth, changes: dict[str, str], reason: str
+) -> None:
     app, browser = App(auth, trusted=True), Visitor(auth)
     browser.sign_in(auth.user("registrar").email)
     browser.get(str(httpx.URL(app.url()).copy_merge_params(changes)))
@@ -58,20 +60,33 @@ def test_forged_form_is_recorded(auth: Auth) -> None:
     browser = Visitor(auth)
     browser.http.post("/oauth2/sign-in", data={"email": "a@example.org", "csrf": "0" * 64})
     row = refusal(auth, browser.address)
-    assert (row["event"], row["reason"], row["subject"]) == ("request", "form_expired", "/oauth2/sign-in")
+    assert (row["event"], row["reason"], row["subject"]) == (
+        "request",
+        "form_expired",
+        "/oauth2/sign-in",
+    )
     assert row["request_id"]
 
 
 @pytest.mark.parametrize(
     ("path", "route"),
-    [("/auth/v1/users/somebody", "/auth/v1/users/{id}"), ("/oauth2/revocations", "/oauth2/revocations")],
+    [
+        ("/auth/v1/users/somebody", "/auth/v1/users/{id}"),
+        ("/oauth2/revocations", "/oauth2/revocations"),
+    ],
 )
-def test_token_that_may_not_do_this_is_recorded_with_its_owner(auth: Auth, path: str, route: str) -> None:
+def test_token_that_may_not_do_this_is_recorded_with_its_owner(
+    auth: Auth, path: str, route: str
+) -> None:
     client, browser = auth.client("system/*.rs"), Visitor(auth)
     token = auth.token_for(client).json()["access_token"]
     assert browser.http.get(path, headers={"Authorization": f"Bearer {token}"}).status_code == 403
     row = refusal(auth, browser.address)
-    assert (row["reason"], row["subject"], row["actor_id"]) == ("insufficient_scope", route, client[0])
+    assert (row["reason"], row["subject"], row["actor_id"]) == (
+        "insufficient_scope",
+        route,
+        client[0],
+    )
 
 
 def test_bad_reset_link_is_recorded_without_it(auth: Auth) -> None:
@@ -87,4 +102,8 @@ def test_wrong_code_at_enrolment_is_recorded(auth: Auth) -> None:
     browser.sign_in(user.email)
     browser.send(browser.get("/oauth2/enrol"), code="000000")
     row = refusal(auth, browser.address)
-    assert (row["event"], row["reason"], row["subject"]) == ("second_factor_enrolled", "wrong_code", user.id)
+    assert (row["event"], row["reason"], row["subject"]) == (
+        "second_factor_enrolled",
+        "wrong_code",
+        user.id,
+    )

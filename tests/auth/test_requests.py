@@ -27,7 +27,11 @@ def signed_in(auth: Auth) -> Browser:
 
 @pytest.mark.parametrize("path", ["/oauth2/token", "/oauth2/revoke", "/oauth2/introspect"])
 def test_client_authenticates_in_one_way_and_as_itself(auth: Auth, path: str) -> None:
-    client, other, keyed = auth.client("system/*.rs"), auth.client("system/*.rs"), keyed_client(auth)
+    client, other, keyed = (
+        auth.client("system/*.rs"),
+        auth.client("system/*.rs"),
+        keyed_client(auth),
+    )
     form = {"grant_type": "client_credentials", "token": "x"}
 
     def send(more: dict[str, str], basic: tuple[str, str] | None = None) -> tuple[int, str]:
@@ -55,7 +59,10 @@ def test_two_authorization_headers_are_refused_at_the_token_endpoint(auth: Auth)
     basic = httpx.BasicAuth(*auth.client("system/*.rs"))._auth_header
     headers = [("Authorization", basic), ("Authorization", "Basic YTpi")]
     form = {"grant_type": "client_credentials"}
-    assert httpx.post(f"{auth.url}/oauth2/token", headers=headers, data=form).json()["error"] == "invalid_request"
+    assert (
+        httpx.post(f"{auth.url}/oauth2/token", headers=headers, data=form).json()["error"]
+        == "invalid_request"
+    )
 
 
 def test_resource_is_this_service_or_for_a_service_its_callee(auth: Auth) -> None:
@@ -80,7 +87,9 @@ def test_resource_of_a_code_and_of_a_refresh_token_is_checked(auth: Auth) -> Non
     token = app.redeem(app.authorize(browser, resource=auth.url), resource=auth.url)
     form = {"grant_type": "refresh_token", "refresh_token": token["refresh_token"]}
     for resource, status in (("https://evil.example", 400), (auth.url, 200)):
-        answer = httpx.post(f"{auth.url}/oauth2/token", auth=app.client, data={**form, "resource": resource})
+        answer = httpx.post(
+            f"{auth.url}/oauth2/token", auth=app.client, data={**form, "resource": resource}
+        )
         assert answer.status_code == status
         assert status == 200 or answer.json()["error"] == "invalid_target"
 
@@ -97,19 +106,30 @@ def test_resource_of_a_code_and_of_a_refresh_token_is_checked(auth: Auth) -> Non
         ({"prompt": "none login"}, "invalid_request"),
     ],
 )
-def test_wish_that_is_not_understood_is_refused(auth: Auth, wish: dict[str, str], error: str) -> None:
+def test_wish_that_is_not_understood_is_refused(
+    auth: Auth, wish: dict[str, str], error: str
+) -> None:
     app = App(auth, trusted=True)
     for browser in (Browser(auth), signed_in(auth)):
         answer = parameters(browser.get(app.url(**wish)).headers["location"])
         assert (answer["error"], answer["state"], answer["iss"]) == (error, app.state, auth.url)
-    assert "code" in parameters(signed_in(auth).get(app.url(response_mode="query")).headers["location"])
+    assert "code" in parameters(
+        signed_in(auth).get(app.url(response_mode="query")).headers["location"]
+    )
 
 
 def test_discovery_says_what_is_not_understood_and_how_id_tokens_are_signed(auth: Auth) -> None:
     document = httpx.get(f"{auth.url}/.well-known/openid-configuration").json()
-    assert document["request_parameter_supported"] is document["request_uri_parameter_supported"] is False
+    assert (
+        document["request_parameter_supported"]
+        is document["request_uri_parameter_supported"]
+        is False
+    )
     keys = httpx.get(document["jwks_uri"]).json()["keys"]
-    assert set(document["id_token_signing_alg_values_supported"]) == {"RS256", *(key["alg"] for key in keys)}
+    assert set(document["id_token_signing_alg_values_supported"]) == {
+        "RS256",
+        *(key["alg"] for key in keys),
+    }
 
 
 HINTS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -123,7 +143,11 @@ def test_only_an_id_token_is_a_hint_at_the_logout(auth: Auth, name: str) -> None
     app = App(auth, trusted=True, post_logout_redirect_uris=("https://app.example/bye",))
     browser = signed_in(auth)
     hint = HINTS[name](app.redeem(app.authorize(browser)))
-    query = {"id_token_hint": hint, "client_id": "", "post_logout_redirect_uri": "https://app.example/bye"}
+    query = {
+        "id_token_hint": hint,
+        "client_id": "",
+        "post_logout_redirect_uri": "https://app.example/bye",
+    }
     answer = browser.get(str(httpx.URL("/oauth2/logout", params=query)))
     assert answer.is_redirect is (name == "id token")
     if name == "access token":

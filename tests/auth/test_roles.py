@@ -7,7 +7,11 @@ from apps.auth.roles import ROLES, intersect, is_scope, scopes_of_client, scopes
     ("client", "role", "granted"),
     [
         ("user/*.cruds", "user/Patient.crus", "user/Patient.crus"),
-        ("user/Patient.rs user/Observation.r", "user/*.cruds", "user/Patient.rs user/Observation.r"),
+        (
+            "user/Patient.rs user/Observation.r",
+            "user/*.cruds",
+            "user/Patient.rs user/Observation.r",
+        ),
         ("user/Patient.r", "user/Patient.cu", ""),
         ("user/Patient.r", "user/Observation.r", ""),
         ("user/*.cruds", "patient/*.rs", ""),
@@ -30,9 +34,16 @@ def test_every_role_may_say_who_it_is_and_only_the_admin_administers() -> None:
 
 
 def test_client_speaks_for_no_person_in_its_own_name() -> None:
-    scopes = "openid offline_access user/*.cruds patient/*.rs launch/patient system/*.rs billing.read"
+    scopes = (
+        "openid offline_access user/*.cruds patient/*.rs launch/patient system/*.rs billing.read"
+    )
     assert scopes_of_client(scopes.split()) == {"system/*.rs", "billing.read"}
 
 
 def test_unknown_scopes_are_none() -> None:
-    assert not is_scope("root") and not is_scope("user/*.") and is_scope("system/Patient.rs") and is_scope("admin")
+    assert (
+        not is_scope("root")
+        and not is_scope("user/*.")
+        and is_scope("system/Patient.rs")
+        and is_scope("admin")
+    )

@@ -32,8 +32,14 @@ def test_code_for_a_sealed_second_factor_is_a_wrong_one_and_operators_are_told(
 ) -> None:
     user, secret = auth.user("clinician"), pyotp.random_base32()
     sealed = seal(FORMER, secret.encode(), f"totp:{user.id}")
-    auth.sql("UPDATE users SET totp_secret = $2, totp_enabled = true WHERE id = $1", user.id, sealed)
-    auth.sql("INSERT INTO recovery_codes (user_id, code_hash) VALUES ($1, $2)", user.id, digest("recover"))
+    auth.sql(
+        "UPDATE users SET totp_secret = $2, totp_enabled = true WHERE id = $1", user.id, sealed
+    )
+    auth.sql(
+        "INSERT INTO recovery_codes (user_id, code_hash) VALUES ($1, $2)",
+        user.id,
+        digest("recover"),
+    )
     browser = Browser(auth)
     page = browser.sign_in(user.email)
     with caplog.at_level(logging.ERROR):
@@ -41,7 +47,9 @@ def test_code_for_a_sealed_second_factor_is_a_wrong_one_and_operators_are_told(
     assert answer.status_code == 400 and "The code is not right" in answer.text
     (line,) = [record for record in caplog.records if "AUTH_KEY_ENCRYPTION_KEY" in record.message]
     assert line.__dict__["user"] == user.id and user.email not in str(line.__dict__)
-    (row,) = auth.sql("SELECT reason FROM audit WHERE subject = $1 AND outcome = 'failure'", user.id)
+    (row,) = auth.sql(
+        "SELECT reason FROM audit WHERE subject = $1 AND outcome = 'failure'", user.id
+    )
     assert row["reason"] == "second_factor_sealed"
     assert "Your account" in browser.send(answer, code="recover").text
 
@@ -55,7 +63,9 @@ def test_enrolment_begun_under_the_former_key_begins_again(auth: Auth) -> None:
     auth.sql("UPDATE users SET totp_secret = $2 WHERE id = $1", user.id, sealed)
     answer = browser.send(page, code="000000")
     assert answer.status_code == 400 and "The code is not right" in answer.text
-    assert auth.sql("SELECT totp_secret FROM users WHERE id = $1", user.id)[0]["totp_secret"] != sealed
+    assert (
+        auth.sql("SELECT totp_secret FROM users WHERE id = $1", user.id)[0]["totp_secret"] != sealed
+    )
 
 
 @pytest.fixture
@@ -90,7 +100,9 @@ def test_start_with_a_sealed_signing_key_says_what_to_do_and_goes_on_once_it_was
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
     thread.start()
     try:
-        with httpx.Client(base_url=settings.issuer, transport=httpx.HTTPTransport(retries=20)) as client:
+        with httpx.Client(
+            base_url=settings.issuer, transport=httpx.HTTPTransport(retries=20)
+        ) as client:
             ready_until(503, "AUTH_KEY_ENCRYPTION_KEY")
             assert client.get("/.well-known/jwks.json").status_code == 503
             headers = {"Authorization": "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ.e30.AA"}

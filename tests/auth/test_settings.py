@@ -15,16 +15,29 @@ ENVIRON = {
 def test_settings_are_read_and_show_no_secret() -> None:
     settings = Settings.from_environment(ENVIRON)
     assert settings.issuer == "https://health.example" and len(settings.key_encryption_key) == 32
-    assert settings.mfa_required_roles == {"admin", "clinician"} and not settings.password_login_enabled
+    assert (
+        settings.mfa_required_roles == {"admin", "clinician"}
+        and not settings.password_login_enabled
+    )
     assert "x00" not in repr(settings)
 
 
 @pytest.mark.parametrize(
     ("environment", "roles"),
-    [("local", set()), ("preview", set()), ("staging", {"admin", "clinician"}), ("prod", {"admin", "clinician"})],
+    [
+        ("local", set()),
+        ("preview", set()),
+        ("staging", {"admin", "clinician"}),
+        ("prod", {"admin", "clinician"}),
+    ],
 )
-def test_second_factor_is_asked_for_wherever_people_are_real(environment: str, roles: set[str]) -> None:
-    assert Settings.from_environment({**ENVIRON, "ENVIRONMENT": environment}).mfa_required_roles == roles
+def test_second_factor_is_asked_for_wherever_people_are_real(
+    environment: str, roles: set[str]
+) -> None:
+    assert (
+        Settings.from_environment({**ENVIRON, "ENVIRONMENT": environment}).mfa_required_roles
+        == roles
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,7 +46,10 @@ def test_second_factor_is_asked_for_wherever_people_are_real(environment: str, r
         ({"AUTH_KEY_ENCRYPTION_KEY": ""}, "AUTH_KEY_ENCRYPTION_KEY"),
         ({"AUTH_KEY_ENCRYPTION_KEY": "short"}, "AUTH_KEY_ENCRYPTION_KEY"),
         ({"AUTH_KEY_ENCRYPTION_KEY": "A" * 42 + "!"}, "AUTH_KEY_ENCRYPTION_KEY"),
-        ({"ENVIRONMENT": "prod", "AUTH_PASSWORD_LOGIN_ENABLED": "true"}, "AUTH_PASSWORD_LOGIN_ENABLED"),
+        (
+            {"ENVIRONMENT": "prod", "AUTH_PASSWORD_LOGIN_ENABLED": "true"},
+            "AUTH_PASSWORD_LOGIN_ENABLED",
+        ),
         ({"PUBLIC_URL": "http://health.example"}, "PUBLIC_URL"),
         ({"AUTH_SIGNING_ALGORITHM": "HS256"}, "AUTH_SIGNING_ALGORITHM"),
         ({"AUTH_MFA_REQUIRED_ROLES": "admin,boss"}, "AUTH_MFA_REQUIRED_ROLES"),

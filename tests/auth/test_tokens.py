@@ -10,7 +10,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from apps.kit.errors import Unauthorized
-from apps.kit.tokens import VerifierSettings, open_verifier
+from apps.kit.token_verifier import VerifierSettings, open_verifier
 from tests.auth.conftest import PASSWORD, SERVICE_SECRET, Auth
 
 pytestmark = pytest.mark.integration
@@ -27,7 +27,11 @@ def test_client_credentials_give_an_access_token_as_rfc_9068_says(auth: Auth) ->
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     body = answer.json()
-    assert (body["token_type"], body["expires_in"], body["scope"]) == ("Bearer", 600, "billing.read system/*.cruds")
+    assert (body["token_type"], body["expires_in"], body["scope"]) == (
+        "Bearer",
+        600,
+        "billing.read system/*.cruds",
+    )
     token = decode(auth, body["access_token"])
     assert token.header["typ"] == "at+jwt" and token.header["kid"]
     now = time.time()
@@ -49,7 +53,9 @@ def test_client_credentials_give_an_access_token_as_rfc_9068_says(auth: Auth) ->
         ("system/*.rs user/*.cruds openid", "", "system/*.rs"),
     ],
 )
-def test_client_gets_no_more_than_it_may_ask_for(auth: Auth, allowed: str, asked: str, granted: str | None) -> None:
+def test_client_gets_no_more_than_it_may_ask_for(
+    auth: Auth, allowed: str, asked: str, granted: str | None
+) -> None:
     answer = auth.token_for(auth.client(*allowed.split()), scope=asked)
     if granted is None:
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
@@ -72,17 +78,27 @@ def test_secret_in_the_form_is_not_taken(auth: Auth) -> None:
     assert httpx.post(f"{auth.url}/oauth2/token", data=form).status_code == 401
 
 
-@pytest.mark.parametrize("grant_type", ["password", "implicit", "", "urn:ietf:params:oauth:grant-type:jwt-bearer"])
+@pytest.mark.parametrize(
+    "grant_type", ["password", "implicit", "", "urn:ietf:params:oauth:grant-type:jwt-bearer"]
+)
 def test_other_grants_do_not_exist(auth: Auth, grant_type: str) -> None:
-    answer = auth.token_for(auth.client("system/*.rs"), grant_type=grant_type, username="a", password="b")
+    answer = auth.token_for(
+        auth.client("system/*.rs"), grant_type=grant_type, username="a", password="b"
+    )
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
 
 
 def test_service_gets_tokens_for_the_services_that_it_calls_alone(auth: Auth) -> None:
     patient = ("service-patient", SERVICE_SECRET)
-    token = auth.token_for(patient, audience="billing", scope="billing.system").json()["access_token"]
+    token = auth.token_for(patient, audience="billing", scope="billing.system").json()[
+        "access_token"
+    ]
     claims = decode(auth, token).claims
-    assert (claims["aud"], claims["scope"], claims["sub"]) == ("billing", "billing.system", "service-patient")
+    assert (claims["aud"], claims["scope"], claims["sub"]) == (
+        "billing",
+        "billing.system",
+        "service-patient",
+    )
     for audience in ({"audience": "analytics"}, {"audience": auth.url}, {}):
         answer = auth.token_for(patient, **audience)
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_target")
@@ -95,7 +111,9 @@ def test_revocations_are_for_services_alone(auth: Auth) -> None:
     assert httpx.get(url).status_code == 401
     person = auth.token_for(auth.client("system/*.rs")).json()["access_token"]
     assert httpx.get(url, headers={"Authorization": f"Bearer {person}"}).status_code == 403
-    service = auth.token_for(("service-billing", SERVICE_SECRET), audience="auth").json()["access_token"]
+    service = auth.token_for(("service-billing", SERVICE_SECRET), audience="auth").json()[
+        "access_token"
+    ]
     headers = {"Authorization": f"Bearer {service}"}
     answer = httpx.get(url, headers=headers)
     assert answer.json().keys() == {"tokens", "subjects", "clients", "families"}
@@ -104,7 +122,9 @@ def test_revocations_are_for_services_alone(auth: Auth) -> None:
 
 
 async def test_services_verifier_learns_keys_and_revocations_over_http(auth: Auth) -> None:
-    settings = VerifierSettings(auth.url, (auth.url,), auth.url, "service-analytics", SERVICE_SECRET)
+    settings = VerifierSettings(
+        auth.url, (auth.url,), auth.url, "service-analytics", SERVICE_SECRET
+    )
     client_id, secret = auth.client("system/*.rs")
     token = auth.token_for((client_id, secret)).json()["access_token"]
     async with aiohttp.ClientSession() as session, open_verifier(settings, session) as verifier:
@@ -112,7 +132,8 @@ async def test_services_verifier_learns_keys_and_revocations_over_http(auth: Aut
         assert verifier.has_keys and not verifier.degraded
         assert (await verifier.verify(token)).client_id == client_id
         auth.sql(
-            "INSERT INTO revocations (kind, id, expires_at) VALUES ('client', $1, now() + interval '1 hour')", client_id
+            "INSERT INTO revocations (kind, id, expires_at) VALUES ('client', $1, now() + interval '1 hour')",
+            client_id,
         )
         await verifier.refresh()
         with pytest.raises(Unauthorized):
@@ -124,9 +145,15 @@ def test_short_login_gives_a_token_with_the_roles_scopes(auth: Auth) -> None:
     answer = auth.login(user.email.upper())
     assert answer.status_code == 200 and answer.json().keys() == {"token"}
     claims = decode(auth, answer.json()["token"]).claims
-    assert (claims["sub"], claims["client_id"], claims["roles"]) == (user.id, "password-login", ["registrar"])
+    assert (claims["sub"], claims["client_id"], claims["roles"]) == (
+        user.id,
+        "password-login",
+        ["registrar"],
+    )
     assert claims["scope"] == "user/Patient.crus" and claims["auth_time"]
-    valid = httpx.get(f"{auth.url}/auth/validate", headers={"Authorization": f"Bearer {answer.json()['token']}"})
+    valid = httpx.get(
+        f"{auth.url}/auth/validate", headers={"Authorization": f"Bearer {answer.json()['token']}"}
+    )
     assert valid.status_code == 200
 
 
@@ -150,7 +177,9 @@ def test_wrong_password_unknown_and_disabled_user_get_the_same_answer(auth: Auth
     assert all(body == bodies[0] for body in bodies)
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"email": 7, "password": "x"}', b'{"email": "a@b.c"}', b"null"])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'{"email": 7, "password": "x"}', b'{"email": "a@b.c"}', b"null"]
+)
 def test_malformed_login_is_a_400(auth: Auth, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     assert httpx.post(f"{auth.url}/auth/login", content=body, headers=headers).status_code == 400
@@ -170,9 +199,14 @@ def test_guessing_gets_slower_even_with_the_right_password(auth: Auth) -> None:
 
 def test_discovery_names_what_there_is(auth: Auth) -> None:
     document = httpx.get(f"{auth.url}/.well-known/openid-configuration").json()
-    assert document["issuer"] == auth.url and document["code_challenge_methods_supported"] == ["S256"]
+    assert document["issuer"] == auth.url and document["code_challenge_methods_supported"] == [
+        "S256"
+    ]
     assert "password" not in document["grant_types_supported"]
-    for path in ("/.well-known/oauth-authorization-server", "/fhir/R4/.well-known/smart-configuration"):
+    for path in (
+        "/.well-known/oauth-authorization-server",
+        "/fhir/R4/.well-known/smart-configuration",
+    ):
         assert httpx.get(auth.url + path).json()["token_endpoint"] == f"{auth.url}/oauth2/token"
     for key in httpx.get(document["jwks_uri"]).json()["keys"]:
         assert not key.keys() & {"d", "p", "q", "dp", "dq", "qi", "k"}

@@ -46,7 +46,9 @@ async def attempt(session: aiohttp.ClientSession, email: str) -> float:
 async def main() -> int:
     known = await make_users()
     # In turns, so that whatever else the machine does meets both alike.
-    wanted = [(email, True) for email in known] + [(f"{secrets.token_hex(6)}@example.org", False) for _ in known]
+    wanted = [(email, True) for email in known] + [
+        (f"{secrets.token_hex(6)}@example.org", False) for _ in known
+    ]
     random.shuffle(wanted)
     times: dict[bool, list[float]] = {True: [], False: []}
     async with aiohttp.ClientSession() as session:
@@ -55,10 +57,14 @@ async def main() -> int:
     for exists, taken in times.items():
         low, middle, high = statistics.quantiles(taken, n=4)
         name = "known user" if exists else "unknown user"
-        print(f"{name:<13} n={len(taken)} quartiles {low:.2f} {middle:.2f} {high:.2f}, longest {max(taken):.1f} ms")
+        print(
+            f"{name:<13} n={len(taken)} quartiles {low:.2f} {middle:.2f} {high:.2f}, longest {max(taken):.1f} ms"
+        )
     low, _, high = statistics.quantiles(times[True], n=4)
     difference = abs(statistics.median(times[True]) - statistics.median(times[False]))
-    print(f"difference of the medians: {difference:.2f} ms; scatter (quartile to quartile): {high - low:.2f} ms")
+    print(
+        f"difference of the medians: {difference:.2f} ms; scatter (quartile to quartile): {high - low:.2f} ms"
+    )
     return int(difference > high - low)
 
 

@@ -27,7 +27,12 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 WARM_UP_SECONDS = 4.0
 DRAINED_SECONDS = 60.0
 # CPU-ms a request: the five services; with PostgreSQL and Kafka. By method and connections.
-LIMITS = {("GET", 16): (0.89, 1.02), ("GET", 64): (1.01, 1.15), ("POST", 16): (2.49, 3.77), ("POST", 64): (2.21, 3.33)}
+LIMITS = {
+    ("GET", 16): (0.89, 1.02),
+    ("GET", 64): (1.01, 1.15),
+    ("POST", 16): (2.49, 3.77),
+    ("POST", 64): (2.21, 3.33),
+}
 
 
 class Caller(asyncio.Protocol):
@@ -49,7 +54,9 @@ class Caller(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._data += data
         head, found, body = self._data.partition(b"\r\n\r\n")
-        if not found or len(body) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0]):
+        if not found or len(body) < int(
+            head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0]
+        ):
             return
         now = time.perf_counter()
         self._seconds.append(now - self._asked_at)
@@ -73,7 +80,9 @@ async def call(make: Callable[[], bytes], connections: int, seconds: float) -> l
     ends_at = time.perf_counter() + seconds
     callers = [Caller(make, ends_at) for _ in range(connections)]
     for caller in callers:
-        await loop.create_connection(lambda caller=caller: caller, gateway.hostname or "", gateway.port or 80)  # type: ignore[misc]
+        await loop.create_connection(
+            lambda caller=caller: caller, gateway.hostname or "", gateway.port or 80
+        )  # type: ignore[misc]
     return [
         taken
         for seconds_of_one in await asyncio.gather(*(caller.done for caller in callers))
@@ -82,7 +91,10 @@ async def call(make: Callable[[], bytes], connections: int, seconds: float) -> l
 
 
 def sign_in() -> str:
-    credentials = {"email": os.environ["PLATFORM_USER"], "password": os.environ["PLATFORM_PASSWORD"]}
+    credentials = {
+        "email": os.environ["PLATFORM_USER"],
+        "password": os.environ["PLATFORM_PASSWORD"],
+    }
     url = os.environ["PLATFORM_URL"] + "/auth/login"
     request = Request(url, json.dumps(credentials).encode(), {"Content-Type": "application/json"})  # noqa: S310
     with urlopen(request) as answer:  # noqa: S310 - the platform's own
@@ -133,7 +145,11 @@ def ancestors() -> Iterator[int]:
 
 
 def children(pid: int) -> list[int]:
-    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+    return [
+        int(child)
+        for path in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in path.read_text().split()
+    ]
 
 
 def stat_of(pid: int) -> list[str]:
@@ -208,7 +224,9 @@ async def measure(method: str, connections: int, seconds: float, token: str) -> 
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/bench load", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench load", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, nargs="+", default=[16, 64])

@@ -41,7 +41,11 @@ def sign_in_flat_out(seconds: float, done: "multiprocessing.Queue[int]") -> None
     async def run() -> int:
         async with aiohttp.ClientSession() as session:
             ends_at = time.monotonic() + seconds
-            return sum(await asyncio.gather(*(sign_in_until(session, ends_at) for _ in range(SIGN_INS_AT_ONCE))))
+            return sum(
+                await asyncio.gather(
+                    *(sign_in_until(session, ends_at) for _ in range(SIGN_INS_AT_ONCE))
+                )
+            )
 
     done.put(asyncio.run(run()))
 
@@ -78,7 +82,9 @@ async def main() -> int:
         for number in range(ROUNDS):
             quiet = p99(await probe(session, token, ROUND_SECONDS))
             done: multiprocessing.Queue[int] = multiprocessing.Queue()
-            load = multiprocessing.Process(target=sign_in_flat_out, args=(ROUND_SECONDS + 1.0, done))
+            load = multiprocessing.Process(
+                target=sign_in_flat_out, args=(ROUND_SECONDS + 1.0, done)
+            )
             load.start()
             await asyncio.sleep(1.0)
             busy = p99(await probe(session, token, ROUND_SECONDS))
@@ -86,9 +92,14 @@ async def main() -> int:
             load.join()
             differences.append(busy - quiet)
             rate = sign_ins / (ROUND_SECONDS + 1.0)
-            print(f"round {number + 1}: p99 {quiet:.1f} ms, {busy:.1f} ms at {rate:.0f} sign-ins a second", flush=True)
+            print(
+                f"round {number + 1}: p99 {quiet:.1f} ms, {busy:.1f} ms at {rate:.0f} sign-ins a second",
+                flush=True,
+            )
     difference = statistics.median(differences)
-    print(f"p99 of other requests during sign-ins: {difference:+.1f} ms (limit {LIMIT_MS:.0f}, median of {ROUNDS})")
+    print(
+        f"p99 of other requests during sign-ins: {difference:+.1f} ms (limit {LIMIT_MS:.0f}, median of {ROUNDS})"
+    )
     return int(difference > LIMIT_MS)
 
 

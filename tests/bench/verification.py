@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from apps.kit.claims import Key
 from apps.kit.revocations import Revocations
-from apps.kit.tokens import Verifier
+from apps.kit.token_verifier import Verifier
 
 ISSUER = "https://health.example"
 TOKENS = 1000
@@ -43,7 +43,10 @@ def make_tokens(key: Key, algorithm: str) -> list[str]:
         "auth_time": now, "amr": ["pwd", "otp"], "family": "0198c2a4-0000-7000-8000-000000000001",
     }  # fmt: skip
     header = {"alg": algorithm, "kid": "bench", "typ": "at+jwt"}
-    return [jwt.encode(header, {**claims, "jti": str(number)}, key, [algorithm]) for number in range(TOKENS)]
+    return [
+        jwt.encode(header, {**claims, "jti": str(number)}, key, [algorithm])
+        for number in range(TOKENS)
+    ]
 
 
 async def measure(key: Key, algorithm: str) -> tuple[float, float]:

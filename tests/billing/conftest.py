@@ -30,7 +30,9 @@ ENVIRONMENT = {
 
 
 def principal(subject: str, audience: str, *scopes: str, client_id: str = "") -> Principal:
-    return Principal(subject, client_id or subject, audience, frozenset(scopes), (), "jti", 0, 2**40)
+    return Principal(
+        subject, client_id or subject, audience, frozenset(scopes), (), "jti", 0, 2**40
+    )
 
 
 TOKENS = {
@@ -62,16 +64,27 @@ class Client:
     verifier: FakeVerifier
 
     async def call(
-        self, method: str, request: Any, service: str = "gateway", user: str = "", timeout: float = 5.0
+        self,
+        method: str,
+        request: Any,
+        service: str = "gateway",
+        user: str = "",
+        timeout: float = 5.0,
     ) -> Any:
-        return await getattr(self.stub, method)(request, metadata=call_metadata(service, user), timeout=timeout)
+        return await getattr(self.stub, method)(
+            request, metadata=call_metadata(service, user), timeout=timeout
+        )
 
-    async def create(self, patient_id: str, request_id: str, service: str = "relay", user: str = "") -> pb.Account:
+    async def create(
+        self, patient_id: str, request_id: str, service: str = "relay", user: str = ""
+    ) -> pb.Account:
         request = pb.CreateBillingAccountRequest(request_id=request_id, patient_id=patient_id)
         account: pb.Account = await self.call("CreateBillingAccount", request, service, user)
         return account
 
-    async def code(self, method: str, request: Any, service: str = "gateway", user: str = "") -> str:
+    async def code(
+        self, method: str, request: Any, service: str = "gateway", user: str = ""
+    ) -> str:
         """The status that the call is refused with."""
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await self.call(method, request, service, user)

@@ -20,14 +20,18 @@ GUARD = RpcGuard(FakeVerifier(), "billing", "https://health.example", frozenset(
 @pytest.mark.parametrize("patient_id", ["", "a b", "a/b", "a" * 65, "patient\n", "né"])
 def test_patient_id_is_a_fhir_id(patient_id: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        parse_account_request(pb.CreateBillingAccountRequest(request_id="r", patient_id=patient_id), CONTEXT)
+        parse_account_request(
+            pb.CreateBillingAccountRequest(request_id="r", patient_id=patient_id), CONTEXT
+        )
     assert [fault.pointer for fault in refused.value.faults] == ["patient_id"]
 
 
 @pytest.mark.parametrize("request_id", ["", "a b", "a" * 256, "tab\t", "é"])
 def test_request_id_is_short_and_printable(request_id: str) -> None:
     with pytest.raises(BadRequest) as refused:
-        parse_account_request(pb.CreateBillingAccountRequest(request_id=request_id, patient_id="p"), CONTEXT)
+        parse_account_request(
+            pb.CreateBillingAccountRequest(request_id=request_id, patient_id="p"), CONTEXT
+        )
     assert [fault.pointer for fault in refused.value.faults] == ["request_id"]
 
 
@@ -37,7 +41,9 @@ def test_account_id_that_is_none_is_unknown() -> None:
 
 
 def test_requests_differ_by_their_fields() -> None:
-    one, same, other = (pb.CreateBillingAccountRequest(request_id="r", patient_id=name) for name in ("a", "a", "b"))
+    one, same, other = (
+        pb.CreateBillingAccountRequest(request_id="r", patient_id=name) for name in ("a", "a", "b")
+    )
     assert hash_of(one) == hash_of(same) != hash_of(other)
 
 
@@ -46,7 +52,11 @@ def test_every_method_of_the_contract_has_a_policy_that_asks_for_a_scope() -> No
     assert rpc_handler(CONTRACT, methods, GUARD)
     for method in methods:
         # Accounts in batches are the relay's alone to open.
-        people = () if method.name.startswith("Batch") else ("billing.read" if is_read(method) else "billing.write",)
+        people = (
+            ()
+            if method.name.startswith("Batch")
+            else ("billing.read" if is_read(method) else "billing.write",)
+        )
         assert method.policy.user == people, method.name
     assert [method.name for method in methods if method.policy.service] == [
         "CreateBillingAccount",
@@ -71,4 +81,7 @@ def test_settings_name_what_is_missing(name: str) -> None:
 
 
 def test_catalogue_lets_the_gateway_and_the_relay_call() -> None:
-    assert {entry.name for entry in SERVICES.values() if "billing" in entry.calls} == {"gateway", "patient"}
+    assert {entry.name for entry in SERVICES.values() if "billing" in entry.calls} == {
+        "gateway",
+        "patient",
+    }

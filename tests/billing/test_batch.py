@@ -15,12 +15,18 @@ from tests.billing.conftest import Client
 pytestmark = pytest.mark.integration
 
 
-def opening(patient_id: str, request_id: str = "", x_request_id: str = "") -> pb.BillingAccountOpening:
-    request = pb.CreateBillingAccountRequest(request_id=request_id or new_id(), patient_id=patient_id)
+def opening(
+    patient_id: str, request_id: str = "", x_request_id: str = ""
+) -> pb.BillingAccountOpening:
+    request = pb.CreateBillingAccountRequest(
+        request_id=request_id or new_id(), patient_id=patient_id
+    )
     return pb.BillingAccountOpening(request=request, x_request_id=x_request_id)
 
 
-async def create(billing: Client, openings: Sequence[pb.BillingAccountOpening]) -> list[pb.BillingAccountOutcome]:
+async def create(
+    billing: Client, openings: Sequence[pb.BillingAccountOpening]
+) -> list[pb.BillingAccountOutcome]:
     request = pb.BatchCreateBillingAccountsRequest(openings=openings)
     return list((await billing.call("BatchCreateBillingAccounts", request, "relay")).outcomes)
 
@@ -56,7 +62,9 @@ async def test_batch_that_is_sent_again_gets_the_first_answers(billing: Client) 
     assert await audited(billing, first) == ["a", "b", "c"]
 
 
-async def test_what_was_answered_before_is_looked_up_together(billing: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_answered_before_is_looked_up_together(
+    billing: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A batch that would go one by one could take longer than its caller waits, and so for ever."""
     openings = [opening(new_id()) for _ in range(3)]
     first = await create(billing, openings)
@@ -67,7 +75,9 @@ async def test_what_was_answered_before_is_looked_up_together(billing: Client, m
     monkeypatch.setattr("apps.billing.service.open_account", one_by_one)
     assert await create(billing, openings) == first
     used = openings[0].request.request_id
-    mixed = await create(billing, [opening(new_id()), openings[1], opening(new_id(), used), opening(new_id())])
+    mixed = await create(
+        billing, [opening(new_id()), openings[1], opening(new_id(), used), opening(new_id())]
+    )
     assert mixed[1] == first[1]
     assert (mixed[2].refusal.status, mixed[2].refusal.code) == (422, "request_id_reused")
     assert mixed[0].account.account_id != mixed[3].account.account_id != ""
@@ -83,7 +93,9 @@ async def test_relay_is_told_of_each_what_became_of_it(billing: Client) -> None:
     await billing.create(new_id(), used)
     requests = [(new_id(), new_id(), "request-7"), (new_id(), used, "request-8")]
     entries = [
-        Entry(number, patient, "", opening(patient, request).request.SerializeToString(), name, "", 0)
+        Entry(
+            number, patient, "", opening(patient, request).request.SerializeToString(), name, "", 0
+        )
         for number, (patient, request, name) in enumerate(requests)
     ]
     opened, refused = await RpcBilling(billing.channel, Tokens()).create_accounts(entries)
@@ -106,7 +118,13 @@ async def test_one_that_is_refused_holds_up_no_other(billing: Client) -> None:
     await billing.create(new_id(), used)
     outcomes = await create(
         billing,
-        [opening(patient), opening("no such/id"), opening(new_id(), used), opening(new_id(), " "), opening(other)],
+        [
+            opening(patient),
+            opening("no such/id"),
+            opening(new_id(), used),
+            opening(new_id(), " "),
+            opening(other),
+        ],
     )
     assert [(outcome.refusal.status, outcome.refusal.code) for outcome in outcomes] == [
         (0, ""),
@@ -121,7 +139,11 @@ async def test_one_that_is_refused_holds_up_no_other(billing: Client) -> None:
 async def test_patient_named_twice_has_one_account(billing: Client) -> None:
     patient, known = new_id(), new_id()
     there = await billing.create(known, new_id())
-    openings = [opening(patient, x_request_id="first"), opening(patient, x_request_id="second"), opening(known)]
+    openings = [
+        opening(patient, x_request_id="first"),
+        opening(patient, x_request_id="second"),
+        opening(known),
+    ]
     outcomes = await create(billing, openings)
     assert outcomes[0] == outcomes[1]
     assert outcomes[2].account == there
@@ -133,12 +155,16 @@ async def test_batches_at_once_open_one_account_a_patient(billing: Client) -> No
     patients = [new_id() for _ in range(30)]
     batches = [[opening(patient) for patient in order] for order in (patients, patients[::-1]) * 4]
     answers = await asyncio.gather(*(create(billing, batch) for batch in batches))
-    assert len({outcome.account.account_id for outcomes in answers for outcome in outcomes}) == len(patients)
+    assert len({outcome.account.account_id for outcomes in answers for outcome in outcomes}) == len(
+        patients
+    )
     assert len(await audited(billing, answers[0])) == len(patients)
 
 
 async def test_too_many_at_once_are_refused(billing: Client) -> None:
-    request = pb.BatchCreateBillingAccountsRequest(openings=[opening(new_id()) for _ in range(MAX_OPENINGS + 1)])
+    request = pb.BatchCreateBillingAccountsRequest(
+        openings=[opening(new_id()) for _ in range(MAX_OPENINGS + 1)]
+    )
     assert await billing.code("BatchCreateBillingAccounts", request, "relay") == "INVALID_ARGUMENT"
     assert await create(billing, []) == []
 
@@ -149,7 +175,17 @@ def test_relay_sends_no_more_than_billing_takes() -> None:
 
 async def test_nobody_else_opens_accounts_in_batches(billing: Client) -> None:
     request = pb.BatchCreateBillingAccountsRequest(openings=[opening(new_id())])
-    assert await billing.code("BatchCreateBillingAccounts", request, "gateway") == "PERMISSION_DENIED"
-    assert await billing.code("BatchCreateBillingAccounts", request, "gateway", "reader") == "PERMISSION_DENIED"
-    assert await billing.code("BatchCreateBillingAccounts", request, "gateway", "writer") == "PERMISSION_DENIED"
-    assert await billing.code("BatchCreateBillingAccounts", request, "stranger") == "PERMISSION_DENIED"
+    assert (
+        await billing.code("BatchCreateBillingAccounts", request, "gateway") == "PERMISSION_DENIED"
+    )
+    assert (
+        await billing.code("BatchCreateBillingAccounts", request, "gateway", "reader")
+        == "PERMISSION_DENIED"
+    )
+    assert (
+        await billing.code("BatchCreateBillingAccounts", request, "gateway", "writer")
+        == "PERMISSION_DENIED"
+    )
+    assert (
+        await billing.code("BatchCreateBillingAccounts", request, "stranger") == "PERMISSION_DENIED"
+    )

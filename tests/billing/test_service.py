@@ -23,7 +23,9 @@ async def test_account_is_opened_and_found_by_id_and_by_patient(billing: Client)
         1,
     )
     assert account.created_at.seconds > 0
-    by_id = await billing.call("GetAccount", pb.GetAccountRequest(account_id=account.account_id), user="reader")
+    by_id = await billing.call(
+        "GetAccount", pb.GetAccountRequest(account_id=account.account_id), user="reader"
+    )
     by_patient = await billing.call(
         "GetAccountByPatient", pb.GetAccountByPatientRequest(patient_id=patient), user="reader"
     )
@@ -38,14 +40,20 @@ async def test_patient_has_one_account_however_often_it_is_asked_for(billing: Cl
     assert await billing.create(patient, request_id, service="gateway", user="writer") == first
 
 
-async def test_account_of_a_new_patient_is_opened_at_once(billing: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_account_of_a_new_patient_is_opened_at_once(
+    billing: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def look_first(*_: object) -> None:
         raise AssertionError("the general case costs five statements and a transaction")
 
     monkeypatch.setattr("apps.billing.service.open_account", look_first)
     account = await billing.create(new_id(), new_id())
     async with billing.database.connection() as connection:
-        for table, key in (("account", "account_id"), ("audit", "account_id"), ("request", "resource_id")):
+        for table, key in (
+            ("account", "account_id"),
+            ("audit", "account_id"),
+            ("request", "resource_id"),
+        ):
             query = f"SELECT count(*) FROM {table} WHERE {key} = $1"  # noqa: S608 - names of ours
             assert await connection.fetchval(query, account.account_id) == 1
 
@@ -59,10 +67,17 @@ async def test_calls_at_once_open_one_account(billing: Client) -> None:
     )
     assert len({answer.account_id for answer in answers}) == 1
     async with billing.database.connection() as connection:
-        assert await connection.fetchval("SELECT count(*) FROM audit WHERE account_id = $1", answers[0].account_id) == 1
+        assert (
+            await connection.fetchval(
+                "SELECT count(*) FROM audit WHERE account_id = $1", answers[0].account_id
+            )
+            == 1
+        )
 
 
-async def test_request_id_of_another_request_is_refused_and_changes_nothing(billing: Client) -> None:
+async def test_request_id_of_another_request_is_refused_and_changes_nothing(
+    billing: Client,
+) -> None:
     request_id, other = new_id(), new_id()
     await billing.create(new_id(), request_id)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -84,8 +99,16 @@ async def test_audit_names_the_person_the_service_and_the_request(billing: Clien
     with use_context(read_context("request-7", None)):
         account = await billing.create(new_id(), new_id(), service="gateway", user="writer")
     async with billing.database.connection() as connection:
-        row = await connection.fetchrow("SELECT * FROM audit WHERE account_id = $1", account.account_id)
-    assert (row["action"], row["subject"], row["client_id"], row["service_id"], row["correlation_id"]) == (
+        row = await connection.fetchrow(
+            "SELECT * FROM audit WHERE account_id = $1", account.account_id
+        )
+    assert (
+        row["action"],
+        row["subject"],
+        row["client_id"],
+        row["service_id"],
+        row["correlation_id"],
+    ) == (
         "account.opened",
         "user-2",
         "web",
@@ -96,7 +119,11 @@ async def test_audit_names_the_person_the_service_and_the_request(billing: Clien
 
 async def test_audit_can_neither_be_changed_nor_deleted(billing: Client) -> None:
     async with billing.database.connection() as connection:
-        for statement in ("UPDATE audit SET subject = ''", "DELETE FROM audit", "DELETE FROM account"):
+        for statement in (
+            "UPDATE audit SET subject = ''",
+            "DELETE FROM audit",
+            "DELETE FROM account",
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(statement)
 
@@ -155,7 +182,9 @@ async def test_health_follows_the_keys(billing: Client) -> None:
 
 async def test_ready_billing_is_serving(billing: Client) -> None:
     health = health_pb2_grpc.HealthStub(billing.channel)
-    answer = await health.Check(health_pb2.HealthCheckRequest(service="billing.v1.Billing"), timeout=5)
+    answer = await health.Check(
+        health_pb2.HealthCheckRequest(service="billing.v1.Billing"), timeout=5
+    )
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 

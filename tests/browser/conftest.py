@@ -30,10 +30,16 @@ expect.set_options(timeout=PAGE_TIMEOUT_MS)
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         environ: dict[str, str | float | bool] = {**os.environ, "HOME": directory}
-        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS), env=environ)
+        browser = playwright.chromium.launch(
+            executable_path=path, args=list(ARGUMENTS), env=environ
+        )
         yield browser
         browser.close()
 
@@ -69,7 +75,9 @@ def callback() -> Iterator[Callback]:
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
-            self.wfile.write(b"<!doctype html><title>The application</title><h1>Back in the application</h1>")
+            self.wfile.write(
+                b"<!doctype html><title>The application</title><h1>Back in the application</h1>"
+            )
 
         def log_message(self, format: str, *arguments: Any) -> None:
             """Quiet: the address carries a code."""

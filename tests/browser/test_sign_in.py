@@ -24,7 +24,9 @@ def sign_in(page: Page, email: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_person_signs_in_with_second_factor_and_consent(world: World, page: Page, callback: Callback) -> None:
+def test_person_signs_in_with_second_factor_and_consent(
+    world: World, page: Page, callback: Callback
+) -> None:
     person = world.person("clinician")
     set_password(page, person["passwordLink"])
     # A new password revokes the tokens of its second and, as clocks differ, of the next.
@@ -50,7 +52,9 @@ def test_person_signs_in_with_second_factor_and_consent(world: World, page: Page
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
 
-    application = world.application(callback, "openid", "profile", "offline_access", "user/Patient.rs")
+    application = world.application(
+        callback, "openid", "profile", "offline_access", "user/Patient.rs"
+    )
     page.goto(application.start())
     sign_in(page, person["email"])
     field = page.get_by_label("Code from your authenticator app")
@@ -75,7 +79,9 @@ def test_person_signs_in_with_second_factor_and_consent(world: World, page: Page
     assert httpx.get(f"{world.url}/analytics/v1/registrations", headers=headers).status_code == 403
 
 
-def test_whoever_does_not_allow_goes_back_without_a_code(world: World, page: Page, callback: Callback) -> None:
+def test_whoever_does_not_allow_goes_back_without_a_code(
+    world: World, page: Page, callback: Callback
+) -> None:
     person = world.person("clinician")
     set_password(page, person["passwordLink"])
     page.goto(world.application(callback, "openid").start())
@@ -129,7 +135,13 @@ CONTRASTS = """() => {
 
 def test_text_is_readable_and_every_field_has_a_label(world: World, page: Page) -> None:
     person = world.person("clinician")
-    paths = (person["passwordLink"], "/oauth2/sign-in", "/oauth2/account", "/oauth2/password", "/oauth2/enrol")
+    paths = (
+        person["passwordLink"],
+        "/oauth2/sign-in",
+        "/oauth2/account",
+        "/oauth2/password",
+        "/oauth2/enrol",
+    )
     for path in paths:
         page.goto(path if path.startswith("http") else world.url + path)
         for field in page.locator("input:not([type=hidden])").all():

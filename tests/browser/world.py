@@ -30,8 +30,14 @@ class World:
 
     def person(self, *roles: str) -> dict[str, Any]:
         """With `passwordLink`, where the person sets a password."""
-        body = {"email": f"{secrets.token_hex(6)}@example.org", "name": "Test Person", "roles": roles}
-        person: dict[str, Any] = self.admin.post("/auth/v1/users", json=body).raise_for_status().json()
+        body = {
+            "email": f"{secrets.token_hex(6)}@example.org",
+            "name": "Test Person",
+            "roles": roles,
+        }
+        person: dict[str, Any] = (
+            self.admin.post("/auth/v1/users", json=body).raise_for_status().json()
+        )
         return person
 
     def application(self, callback: Callback, *scopes: str) -> "Application":
@@ -78,5 +84,7 @@ class Application:
             "client_id": self.client_id,
             "code_verifier": self.verifier,
         }
-        token: dict[str, Any] = httpx.post(f"{self.world.url}/oauth2/token", data=form).raise_for_status().json()
+        token: dict[str, Any] = (
+            httpx.post(f"{self.world.url}/oauth2/token", data=form).raise_for_status().json()
+        )
         return token

@@ -21,7 +21,7 @@ from apps.gateway.proxy import open_session
 from apps.gateway.settings import Bounds, Settings
 from apps.kit.errors import Problem
 from apps.kit.revocations import Revocations
-from apps.kit.tokens import Verifier
+from apps.kit.token_verifier import Verifier
 from apps.kit.web import serve_http
 from tests.ports import free_port
 
@@ -118,10 +118,24 @@ class Service:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        self.seen.append(Seen(scope["method"], scope["raw_path"], scope["query_string"], list(scope["headers"]), body))
+        self.seen.append(
+            Seen(
+                scope["method"],
+                scope["raw_path"],
+                scope["query_string"],
+                list(scope["headers"]),
+                body,
+            )
+        )
         if self.hold:
             await self.hold.wait()
-        await send({"type": "http.response.start", "status": self.answer.status, "headers": self.answer.headers})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.answer.status,
+                "headers": self.answer.headers,
+            }
+        )
         await send({"type": "http.response.body", "body": self.answer.body})
 
 
@@ -138,7 +152,13 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def call(
-        self, method: str, path: str, *, scope: str | None = None, token: str | None = None, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: str | None = None,
+        token: str | None = None,
+        **options: Any,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """`scope`: the call carries a good token with these scopes."""
         headers = dict(options.pop("headers", {}))
@@ -147,7 +167,9 @@ class Gateway:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         url = URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
-        async with self.session.request(method, url, headers=headers, allow_redirects=False, **options) as answer:
+        async with self.session.request(
+            method, url, headers=headers, allow_redirects=False, **options
+        ) as answer:
             yield answer
 
     async def raw(self, request: bytes) -> bytes:
@@ -254,6 +276,8 @@ async def open_gateway(
                 stand_in: Billing = fake
                 yield Neighbours(verifier, session, stand_in)
 
-        port = await stack.enter_async_context(serving(create_app(settings, neighbours=neighbours), tls))
+        port = await stack.enter_async_context(
+            serving(create_app(settings, neighbours=neighbours), tls)
+        )
         session = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
         yield Gateway(port, services, billing, session)

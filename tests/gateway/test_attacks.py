@@ -44,8 +44,15 @@ def bearer(scope: str) -> bytes:
     ],
     ids=["none", "empty", "nonsense", "expired", "other key", "other issuer", "other audience"],
 )
-async def test_call_without_a_good_token_is_401_and_ends_here(gateway: Gateway, token: str | None, code: str) -> None:
-    for path in ("/api/patients", "/billing/v1/accounts?patient=x", "/analytics/v1/registrations", "/auth/v1/users"):
+async def test_call_without_a_good_token_is_401_and_ends_here(
+    gateway: Gateway, token: str | None, code: str
+) -> None:
+    for path in (
+        "/api/patients",
+        "/billing/v1/accounts?patient=x",
+        "/analytics/v1/registrations",
+        "/auth/v1/users",
+    ):
         async with gateway.call("GET", path, token=token) as answer:
             assert answer.status == 401
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -113,7 +120,16 @@ async def test_identity_headers_of_the_client_are_dropped(gateway: Gateway) -> N
         assert answer.status == 200
     (seen,) = gateway.patient.seen
     values = b"\n".join(name + b": " + value for name, value in seen.headers).lower()
-    for sting in (b"admin", b"6.6.6.6", b"evil", b"gopher", b"delete", b"stolen", b"a@b.example", b"x-user-token"):
+    for sting in (
+        b"admin",
+        b"6.6.6.6",
+        b"evil",
+        b"gopher",
+        b"delete",
+        b"stolen",
+        b"a@b.example",
+        b"x-user-token",
+    ):
         assert sting not in values
     assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
 
@@ -123,7 +139,9 @@ async def test_client_address_is_the_rightmost_that_no_trusted_proxy_has() -> No
     assert settings.trusted_proxies == ()
     from ipaddress import ip_network
 
-    async with open_gateway(trusted_proxies=(ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))) as gateway:
+    async with open_gateway(
+        trusted_proxies=(ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))
+    ) as gateway:
         headers = {"X-Forwarded-For": "6.6.6.6, 203.0.113.9, 10.0.3.4"}
         async with gateway.call("GET", "/api/patients", scope=READ, headers=headers):
             pass
@@ -158,7 +176,15 @@ async def test_hop_by_hop_headers_end_here_both_ways(gateway: Gateway) -> None:
         "X-Kept": "1",
     }
     async with gateway.call("GET", "/api/patients", scope=READ, headers=headers) as answer:
-        for name in ("X-Secret", "Keep-Alive", "Proxy-Authenticate", "Server", "X-Powered-By", "Via", "Set-Cookie"):
+        for name in (
+            "X-Secret",
+            "Keep-Alive",
+            "Proxy-Authenticate",
+            "Server",
+            "X-Powered-By",
+            "Via",
+            "Set-Cookie",
+        ):
             assert name not in answer.headers
         assert "Access-Control-Allow-Origin" not in answer.headers
         assert answer.headers["X-Kept"] == "1"
@@ -180,7 +206,9 @@ async def test_hop_by_hop_headers_end_here_both_ways(gateway: Gateway) -> None:
 
 
 async def test_cookies_are_the_auth_services_alone(gateway: Gateway) -> None:
-    gateway.services["auth"].answer = Answer(200, [(b"set-cookie", b"sid=1; HttpOnly"), (b"set-cookie", b"b=2")])
+    gateway.services["auth"].answer = Answer(
+        200, [(b"set-cookie", b"sid=1; HttpOnly"), (b"set-cookie", b"b=2")]
+    )
     async with gateway.call("GET", "/oauth2/authorize", headers={"Cookie": "sid=0"}) as answer:
         assert answer.headers.getall("Set-Cookie") == ["sid=1; HttpOnly", "b=2"]
     assert gateway.services["auth"].seen[0].values(b"cookie") == [b"sid=0"]
@@ -189,7 +217,10 @@ async def test_cookies_are_the_auth_services_alone(gateway: Gateway) -> None:
 async def test_one_callers_cookies_are_never_anothers() -> None:
     auth = Service(Answer(200, [(b"set-cookie", b"sid=1; HttpOnly")]))
     # By name: a jar would not keep an address's cookies anyway.
-    async with serving(auth) as port, open_gateway(upstreams={"auth": f"http://localhost:{port}"}) as gateway:
+    async with (
+        serving(auth) as port,
+        open_gateway(upstreams={"auth": f"http://localhost:{port}"}) as gateway,
+    ):
         for _ in range(2):
             async with gateway.call("GET", "/oauth2/authorize"):
                 pass
@@ -227,8 +258,12 @@ async def test_body_at_the_limit_passes_and_one_byte_more_does_not(path: str, li
         assert [len(seen.body) for seen in gateway.patient.seen] == [limit, limit]
 
 
-@pytest.mark.parametrize("head", [b"Content-Length: 9000000\r\n", b"Transfer-Encoding: chunked\r\n"])
-async def test_upload_that_never_ends_gets_its_refusal_and_leaves_nothing_running(head: bytes) -> None:
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 9000000\r\n", b"Transfer-Encoding: chunked\r\n"]
+)
+async def test_upload_that_never_ends_gets_its_refusal_and_leaves_nothing_running(
+    head: bytes,
+) -> None:
     async with open_gateway(bounds=SMALL) as gateway:
         before = len(asyncio.all_tasks())
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -289,7 +324,9 @@ async def test_smuggled_request_reaches_no_service(head: bytes) -> None:
             assert answer.status == 200
     assert not any(b"revocations" in request.split(b"\r\n")[0] for request in requests)
     for request in requests:
-        assert not (b"content-length" in request.lower() and b"transfer-encoding" in request.lower())
+        assert not (
+            b"content-length" in request.lower() and b"transfer-encoding" in request.lower()
+        )
 
 
 @pytest.mark.parametrize(
@@ -334,7 +371,9 @@ async def test_smuggled_request_reaches_no_service(head: bytes) -> None:
         "/" + "a" * 3000,
     ],
 )
-async def test_path_that_is_not_in_the_table_is_404_and_reaches_no_service(gateway: Gateway, path: str) -> None:
+async def test_path_that_is_not_in_the_table_is_404_and_reaches_no_service(
+    gateway: Gateway, path: str
+) -> None:
     scopes = "user/*.cruds billing.read analytics.read admin"
     target = path.encode()
     for method in (b"GET", b"POST"):
@@ -373,18 +412,24 @@ async def test_health_is_hidden_from_what_came_through_the_balancer(gateway: Gat
         ("BREW", "/docs", {"GET", "HEAD"}),
     ],
 )
-async def test_wrong_method_is_405_with_allow(gateway: Gateway, method: str, path: str, allowed: set[str]) -> None:
+async def test_wrong_method_is_405_with_allow(
+    gateway: Gateway, method: str, path: str, allowed: set[str]
+) -> None:
     async with gateway.call(method, path, scope="user/*.cruds") as answer:
         assert answer.status == 405
         assert {name.strip() for name in answer.headers["Allow"].split(",")} == allowed
         body = await answer.json(content_type=None)
-        assert body.get("resourceType", "problem") == ("OperationOutcome" if "/fhir/" in path else "problem")
+        assert body.get("resourceType", "problem") == (
+            "OperationOutcome" if "/fhir/" in path else "problem"
+        )
     assert not any(service.seen for service in gateway.services.values())
 
 
 async def test_header_that_is_no_text_is_400(gateway: Gateway) -> None:
     answer = await gateway.raw(
-        b"GET /api/patients HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Note: \xff\xfe\r\n" + bearer(READ) + b"\r\n"
+        b"GET /api/patients HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Note: \xff\xfe\r\n"
+        + bearer(READ)
+        + b"\r\n"
     )
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert not gateway.patient.seen
@@ -408,5 +453,13 @@ async def test_error_tells_nothing_of_the_inside() -> None:
             text = await answer.text()
     assert "127.0.0.1" not in text
     assert "Traceback" not in text
-    assert set(json.loads(text)) <= {"type", "title", "status", "code", "instance", "requestId", "detail"}
+    assert set(json.loads(text)) <= {
+        "type",
+        "title",
+        "status",
+        "code",
+        "instance",
+        "requestId",
+        "detail",
+    }
     assert PUBLIC_URL not in text

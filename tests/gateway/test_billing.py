@@ -38,7 +38,9 @@ async def test_account_of_a_patient_is_read(gateway: Gateway) -> None:
 
 async def test_account_is_opened_and_its_place_told(gateway: Gateway) -> None:
     gateway.billing.answer = ACCOUNT
-    async with gateway.call("POST", "/billing/v1/accounts", scope=SCOPES, json={"patientId": "p-1"}) as answer:
+    async with gateway.call(
+        "POST", "/billing/v1/accounts", scope=SCOPES, json={"patientId": "p-1"}
+    ) as answer:
         assert (answer.status, answer.headers["Location"]) == (201, "/billing/v1/accounts/a-1")
     ((rpc, request, _),) = gateway.billing.calls
     assert rpc == "CreateBillingAccount"
@@ -47,11 +49,20 @@ async def test_account_is_opened_and_its_place_told(gateway: Gateway) -> None:
     assert request.request_id
 
 
-async def test_idempotency_key_is_one_request_for_one_caller_and_operation(gateway: Gateway) -> None:
+async def test_idempotency_key_is_one_request_for_one_caller_and_operation(
+    gateway: Gateway,
+) -> None:
     gateway.billing.answer = ACCOUNT
     mine, others = make_token(SCOPES), make_token(SCOPES, sub="user-2", jti="token-2")
     ids = []
-    for token, key in ((mine, "k"), (mine, "k"), (others, "k"), (mine, "l"), (mine, None), (mine, None)):
+    for token, key in (
+        (mine, "k"),
+        (mine, "k"),
+        (others, "k"),
+        (mine, "l"),
+        (mine, None),
+        (mine, None),
+    ):
         headers = {"Idempotency-Key": key} if key else {}
         async with gateway.call(
             "POST", "/billing/v1/accounts", token=token, json={"patientId": "p"}, headers=headers
@@ -67,7 +78,11 @@ async def test_idempotency_key_is_one_request_for_one_caller_and_operation(gatew
 @pytest.mark.parametrize("call", CALLS, ids=[call.rpc for call in CALLS])
 async def test_every_call_reaches_its_method_with_the_paths_fields(gateway: Gateway, call) -> None:  # type: ignore[no-untyped-def]
     gateway.billing.answer = NotImplementedYet("not_implemented")
-    path = "/billing/v1" + re.sub(r"{(\w+)}", r"\1-7", call.path) + ("?patient=p-1" if call.required else "")
+    path = (
+        "/billing/v1"
+        + re.sub(r"{(\w+)}", r"\1-7", call.path)
+        + ("?patient=p-1" if call.required else "")
+    )
     async with gateway.call(call.method, path, scope=SCOPES) as answer:
         assert answer.status == 501
         assert (await answer.json())["code"] == "not_implemented"
@@ -84,9 +99,13 @@ def test_every_method_of_the_contract_is_offered() -> None:
 
 
 async def test_money_and_paging_are_read(gateway: Gateway) -> None:
-    gateway.billing.answer = pb.ChargeItem(charge_item_id="c-1", unit_price=pb.Money(minor_units=1250, currency="USD"))
+    gateway.billing.answer = pb.ChargeItem(
+        charge_item_id="c-1", unit_price=pb.Money(minor_units=1250, currency="USD")
+    )
     body = {"code": "99213", "quantity": 1, "unitPrice": {"minorUnits": "1250", "currency": "USD"}}
-    async with gateway.call("POST", "/billing/v1/accounts/a-1/charge-items", scope=SCOPES, json=body) as answer:
+    async with gateway.call(
+        "POST", "/billing/v1/accounts/a-1/charge-items", scope=SCOPES, json=body
+    ) as answer:
         assert (await answer.json())["unitPrice"] == {"minorUnits": "1250", "currency": "USD"}
     gateway.billing.answer = pb.ListChargeItemsResponse()
     async with gateway.call(
@@ -94,7 +113,9 @@ async def test_money_and_paging_are_read(gateway: Gateway) -> None:
     ) as answer:
         assert await answer.json() == {"chargeItems": [], "nextPageToken": ""}
     assert gateway.billing.calls[0][1].unit_price.minor_units == 1250  # type: ignore[attr-defined]
-    assert gateway.billing.calls[1][1] == pb.ListChargeItemsRequest(account_id="a-1", page_size=5, page_token="t")
+    assert gateway.billing.calls[1][1] == pb.ListChargeItemsRequest(
+        account_id="a-1", page_size=5, page_token="t"
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,19 +146,26 @@ async def test_missing_and_bad_parameters_are_named(gateway: Gateway) -> None:
     async with gateway.call("GET", "/billing/v1/accounts", scope=SCOPES) as answer:
         assert answer.status == 422
         assert (await answer.json())["errors"][0]["pointer"] == "patient"
-    async with gateway.call("GET", "/billing/v1/accounts/a/invoices?pageSize=many", scope=SCOPES) as answer:
+    async with gateway.call(
+        "GET", "/billing/v1/accounts/a/invoices?pageSize=many", scope=SCOPES
+    ) as answer:
         assert answer.status == 422
         assert (await answer.json())["errors"][0]["pointer"] == "pageSize"
     headers = {"Idempotency-Key": "k" * 256}
-    async with gateway.call("POST", "/billing/v1/accounts", scope=SCOPES, json={}, headers=headers) as answer:
+    async with gateway.call(
+        "POST", "/billing/v1/accounts", scope=SCOPES, json={}, headers=headers
+    ) as answer:
         assert answer.status == 400
     assert not gateway.billing.calls
 
 
 @pytest.mark.parametrize(
-    ("problem", "status"), [(NotFound("account_unknown"), 404), (Unavailable("service_unavailable"), 503)]
+    ("problem", "status"),
+    [(NotFound("account_unknown"), 404), (Unavailable("service_unavailable"), 503)],
 )
-async def test_billings_problems_are_told(gateway: Gateway, problem: Exception, status: int) -> None:
+async def test_billings_problems_are_told(
+    gateway: Gateway, problem: Exception, status: int
+) -> None:
     gateway.billing.answer = problem  # type: ignore[assignment]
     async with gateway.call("GET", "/billing/v1/accounts/a-1", scope=SCOPES) as answer:
         assert answer.status == status

@@ -47,7 +47,11 @@ def test_document_and_routes_name_the_same_operations(password_login: bool) -> N
         if route.path_format.encode() not in HEALTH_PATHS and route.path_format not in UNDOCUMENTED
         for method in route.operations
     }
-    documented = {(path, method.upper()) for path, item in read_document(settings)["paths"].items() for method in item}
+    documented = {
+        (path, method.upper())
+        for path, item in read_document(settings)["paths"].items()
+        for method in item
+    }
     assert documented == served
     assert (("/auth/login", "POST") in served) == password_login
 
@@ -59,7 +63,9 @@ def test_document_says_which_operations_need_a_token() -> None:
         for method, operation in route.operations.items()
     }
     for path, method, operation in operations():
-        assert bool(operation["security"]) == (policies[path, method].check is not None), f"{method} {path}"
+        assert bool(operation["security"]) == (policies[path, method].check is not None), (
+            f"{method} {path}"
+        )
         if operation["security"]:
             assert {"401", "403"} & operation["responses"].keys() == {"401", "403"}
         for alternative in operation["security"]:

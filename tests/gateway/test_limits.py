@@ -23,7 +23,11 @@ def test_bucket_empties_and_fills_again_with_time() -> None:
     decisions = [limiter.take("a") for _ in range(61)]
     assert [decision.allowed for decision in decisions] == [True] * 60 + [False]
     assert decisions[0].remaining == 59
-    assert (decisions[60].remaining, decisions[60].retry_after_seconds, decisions[60].reset_seconds) == (0, 1, 60)
+    assert (
+        decisions[60].remaining,
+        decisions[60].retry_after_seconds,
+        decisions[60].reset_seconds,
+    ) == (0, 1, 60)
     clock.now += 2.0
     assert [limiter.take("a").allowed for _ in range(3)] == [True, True, False]
     clock.now += 3600.0
@@ -64,7 +68,9 @@ def test_table_of_clients_is_bounded_and_forgets_the_one_longest_at_rest() -> No
         ("10.0.0.1", ["10.1.1.1, 10.0.0.7"], "10.1.1.1"),
     ],
 )
-def test_client_is_the_rightmost_untrusted_address(peer: str, forwarded_for: list[str], expected: str) -> None:
+def test_client_is_the_rightmost_untrusted_address(
+    peer: str, forwarded_for: list[str], expected: str
+) -> None:
     assert client_address(peer, forwarded_for, PRIVATE) == expected
 
 

@@ -13,22 +13,39 @@ from tests.gateway.running import PUBLIC_URL, Answer, Gateway, make_token, open_
 
 READ = "user/Patient.rs"
 WRITE = "user/Patient.cud"
-FAST = Bounds(requests_per_minute=1_000_000, answer_seconds=0.3, receive_seconds=0.3, connect_seconds=0.3)
+FAST = Bounds(
+    requests_per_minute=1_000_000, answer_seconds=0.3, receive_seconds=0.3, connect_seconds=0.3
+)
 
 
 async def test_request_and_answer_pass_through_whole(gateway: Gateway) -> None:
     gateway.patient.answer = Answer(
-        201, [(b"content-type", b"application/json"), (b"location", b"/api/patients/7"), (b"etag", b'W/"1"')], b"[7]"
+        201,
+        [
+            (b"content-type", b"application/json"),
+            (b"location", b"/api/patients/7"),
+            (b"etag", b'W/"1"'),
+        ],
+        b"[7]",
     )
     async with gateway.call(
-        "POST", "/api/patients?a=1&b=%20c", scope=WRITE, data=b'{"x":1}', headers={"Idempotency-Key": "k"}
+        "POST",
+        "/api/patients?a=1&b=%20c",
+        scope=WRITE,
+        data=b'{"x":1}',
+        headers={"Idempotency-Key": "k"},
     ) as answer:
         assert answer.status == 201
         assert await answer.read() == b"[7]"
         assert answer.headers["Location"] == "/api/patients/7"
         assert answer.headers["ETag"] == 'W/"1"'
     (seen,) = gateway.patient.seen
-    assert (seen.method, seen.raw_path, seen.query, seen.body) == ("POST", b"/api/patients", b"a=1&b=%20c", b'{"x":1}')
+    assert (seen.method, seen.raw_path, seen.query, seen.body) == (
+        "POST",
+        b"/api/patients",
+        b"a=1&b=%20c",
+        b'{"x":1}',
+    )
     assert seen.values(b"idempotency-key") == [b"k"]
     assert seen.values(b"content-length") == [b"7"]
     assert seen.values(b"x-forwarded-for") == [b"127.0.0.1"]
@@ -78,14 +95,20 @@ async def test_answer_without_content_stays_without(gateway: Gateway, status: in
 async def test_head_tells_the_length_and_sends_nothing(gateway: Gateway) -> None:
     gateway.patient.answer = Answer(200, [(b"content-length", b"12345")], b"x" * 12345)
     async with gateway.call("HEAD", "/api/patients", scope=READ) as answer:
-        assert (answer.status, answer.headers["Content-Length"], await answer.read()) == (200, "12345", b"")
+        assert (answer.status, answer.headers["Content-Length"], await answer.read()) == (
+            200,
+            "12345",
+            b"",
+        )
     assert gateway.patient.seen[0].method == "HEAD"
     async with gateway.call("GET", "/api/patients", scope=READ) as answer:
         assert len(await answer.read()) == 12345
 
 
 async def test_redirect_is_the_clients_to_follow(gateway: Gateway) -> None:
-    gateway.services["auth"].answer = Answer(302, [(b"location", b"https://app.example/cb?code=1")], b"")
+    gateway.services["auth"].answer = Answer(
+        302, [(b"location", b"https://app.example/cb?code=1")], b""
+    )
     async with gateway.call("GET", "/oauth2/authorize?client_id=x") as answer:
         assert (answer.status, answer.headers["Location"]) == (302, "https://app.example/cb?code=1")
 
@@ -99,7 +122,9 @@ async def test_compressed_answer_passes_untouched(gateway: Gateway) -> None:
 
 async def test_services_problem_passes_with_its_status(gateway: Gateway) -> None:
     gateway.patient.answer = Answer(
-        503, [(b"content-type", b"application/problem+json"), (b"retry-after", b"9")], b'{"status":503}'
+        503,
+        [(b"content-type", b"application/problem+json"), (b"retry-after", b"9")],
+        b'{"status":503}',
     )
     async with gateway.call("GET", "/api/patients", scope=READ) as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (503, "9")
@@ -116,7 +141,9 @@ async def test_service_that_is_down_is_503_with_retry_after() -> None:
                 problem = await answer.json()
                 assert problem["code"] == "patient_unavailable"
                 assert problem["requestId"] == answer.headers["X-Request-Id"]
-        async with gateway.call("GET", "/analytics/v1/registrations", scope="analytics.read") as answer:
+        async with gateway.call(
+            "GET", "/analytics/v1/registrations", scope="analytics.read"
+        ) as answer:
             assert answer.status == 200
         async with gateway.call("GET", "/readyz") as answer:
             assert answer.status == 200
@@ -127,7 +154,10 @@ async def test_service_that_never_answers_is_504() -> None:
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with raw_service(never) as url, open_gateway(upstreams={"patient": url}, bounds=FAST) as gateway:
+    async with (
+        raw_service(never) as url,
+        open_gateway(upstreams={"patient": url}, bounds=FAST) as gateway,
+    ):
         async with gateway.call("GET", "/fhir/R4/Patient", scope=READ) as answer:
             assert answer.status == 504
             assert answer.headers["Retry-After"]
@@ -136,8 +166,12 @@ async def test_service_that_never_answers_is_504() -> None:
             assert outcome["issue"][0]["code"] == "timeout"
 
 
-@pytest.mark.parametrize(("method", "body", "times"), [("GET", None, 2), ("PUT", b"{}", 2), ("POST", b"{}", 1)])
-async def test_only_an_idempotent_request_is_sent_again_and_once(method: str, body: bytes | None, times: int) -> None:
+@pytest.mark.parametrize(
+    ("method", "body", "times"), [("GET", None, 2), ("PUT", b"{}", 2), ("POST", b"{}", 1)]
+)
+async def test_only_an_idempotent_request_is_sent_again_and_once(
+    method: str, body: bytes | None, times: int
+) -> None:
     sent = 0
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -163,7 +197,9 @@ async def test_streamed_request_is_not_sent_again() -> None:
         sent += 1
 
     async with raw_service(hang_up) as url, open_gateway(upstreams={"patient": url}) as gateway:
-        async with gateway.call("PUT", "/api/patients/7", scope=WRITE, data=b"x" * 500_000) as answer:
+        async with gateway.call(
+            "PUT", "/api/patients/7", scope=WRITE, data=b"x" * 500_000
+        ) as answer:
             assert answer.status == 503
     assert sent == 1
 
@@ -206,7 +242,9 @@ async def test_nonsense_from_a_service_is_502() -> None:
 async def test_interim_answers_are_passed_over() -> None:
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.write(
+            b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+        )
         await writer.drain()
 
     async with raw_service(early) as url, open_gateway(upstreams={"patient": url}) as gateway:
@@ -321,7 +359,9 @@ async def test_half_a_body_never_looks_whole_to_the_service() -> None:
 async def test_answer_that_comes_before_the_body_was_sent_arrives_whole() -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 422 Unprocessable\r\nContent-Length: 100000\r\n\r\n" + b"a" * 50_000)
+        writer.write(
+            b"HTTP/1.1 422 Unprocessable\r\nContent-Length: 100000\r\n\r\n" + b"a" * 50_000
+        )
         await writer.drain()
         await reader.read(200_000)
         writer.write(b"a" * 50_000)
@@ -344,7 +384,10 @@ async def test_answer_is_not_cut_short_by_a_client_that_sends_no_more() -> None:
         await writer.drain()
 
     bounds = replace(FAST, answer_seconds=5.0, receive_seconds=0.2)
-    async with raw_service(refuse) as url, open_gateway(upstreams={"patient": url}, bounds=bounds) as gateway:
+    async with (
+        raw_service(refuse) as url,
+        open_gateway(upstreams={"patient": url}, bounds=bounds) as gateway,
+    ):
         answer = await gateway.raw(
             b"POST /api/patients HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
             b"Authorization: Bearer " + make_token(WRITE).encode() + b"\r\n\r\n{"

@@ -18,7 +18,11 @@ from tests.test_architecture import local_environment, settings_of
 HEALTH = {"/livez", "/readyz"}
 # For services among themselves.
 INTERNAL = {"/oauth2/revocations"}
-TABLES = {"patient": (PATIENT, BUNDLE), "auth": (AUTH, PAGES, PASSWORD_LOGIN), "analytics": (ANALYTICS,)}
+TABLES = {
+    "patient": (PATIENT, BUNDLE),
+    "auth": (AUTH, PAGES, PASSWORD_LOGIN),
+    "analytics": (ANALYTICS,),
+}
 
 
 def routes_of(name: str) -> list[PolicedRoute]:
@@ -49,9 +53,19 @@ def operations_of(routes: list[PolicedRoute]) -> dict[tuple[str, str], str]:
 @pytest.mark.parametrize("name", TABLES)
 def test_gateway_forwards_what_the_service_offers_and_no_more(name: str) -> None:
     gateway = operations_of(every_route(create_app(make_settings())))
-    paths = {path.replace(":fhirtype}", "}").replace(":fhirid}", "}") for table in TABLES[name] for path in table}
-    forwarded = {operation: policy for operation, policy in gateway.items() if operation[0] in paths}
-    offered = {operation: policy for operation, policy in offered_by(name).items() if operation[0] not in INTERNAL}
+    paths = {
+        path.replace(":fhirtype}", "}").replace(":fhirid}", "}")
+        for table in TABLES[name]
+        for path in table
+    }
+    forwarded = {
+        operation: policy for operation, policy in gateway.items() if operation[0] in paths
+    }
+    offered = {
+        operation: policy
+        for operation, policy in offered_by(name).items()
+        if operation[0] not in INTERNAL
+    }
     assert forwarded.keys() == offered.keys()
     for operation, policy in forwarded.items():
         assert policy == offered[operation], f"{operation}: the gateway asks for something else"

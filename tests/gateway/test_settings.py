@@ -54,7 +54,9 @@ def test_bad_setting_is_refused_and_named(name: str, value: str) -> None:
 
 
 def test_start_with_bad_settings_says_why_and_exits_2() -> None:
-    done = subprocess.run([sys.executable, "-m", "apps.gateway"], env={}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "apps.gateway"], env={}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "PUBLIC_URL is required" in done.stderr
     assert "Traceback" not in done.stderr
@@ -94,12 +96,16 @@ async def test_listed_origin_alone_is_allowed_and_never_with_cookies() -> None:
             }
             async with gateway.call("OPTIONS", "/api/patients/7", headers=headers) as answer:
                 assert answer.status == (200 if allowed else 403)
-                assert answer.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+                assert answer.headers.get("Access-Control-Allow-Origin") == (
+                    origin if allowed else None
+                )
                 assert "Access-Control-Allow-Credentials" not in answer.headers
                 if not allowed:
                     assert answer.content_type == "application/problem+json"
             async with gateway.call("GET", "/api/patients", headers={"Origin": origin}) as answer:
                 assert answer.status == 401
-                assert answer.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+                assert answer.headers.get("Access-Control-Allow-Origin") == (
+                    origin if allowed else None
+                )
                 if allowed:
                     assert "ETag" in answer.headers["Access-Control-Expose-Headers"]

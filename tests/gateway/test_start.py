@@ -80,7 +80,9 @@ def test_process_starts_with_nobody_there_and_stops_on_sigterm() -> None:
 
 async def test_request_under_way_is_finished_before_it_stops(gateway: Gateway) -> None:
     gateway.patient.hold = asyncio.Event()
-    settings = make_settings(upstreams=dict.fromkeys(gateway.services, f"http://127.0.0.1:{gateway.port}"))
+    settings = make_settings(
+        upstreams=dict.fromkeys(gateway.services, f"http://127.0.0.1:{gateway.port}")
+    )
     port, stop = free_port(), asyncio.Event()
     # A gateway before the gateway: its metadata are public, so no token is needed twice.
     server = asyncio.create_task(serve_http(create_app(settings), "127.0.0.1", port, stop))
@@ -100,7 +102,9 @@ async def test_http2_over_its_own_certificate_passes_through() -> None:
             open_gateway(tls=tls) as gateway,
             httpx.AsyncClient(http2=True, verify=False) as client,  # noqa: S501
         ):
-            gateway.patient.answer = Answer(200, [(b"content-type", b"application/json")], b"[" + b" " * 200_000 + b"]")
+            gateway.patient.answer = Answer(
+                200, [(b"content-type", b"application/json")], b"[" + b" " * 200_000 + b"]"
+            )
             headers = {"Authorization": f"Bearer {make_token('user/Patient.cruds')}"}
             url = f"https://127.0.0.1:{gateway.port}/api/patients"
             answers = await asyncio.gather(

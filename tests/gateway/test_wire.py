@@ -64,7 +64,10 @@ async def get(wires: Wires, method: str = "GET") -> tuple[int, bytes]:
     [
         ([OK], (200, b"ok")),
         ([OK[:9], OK[9:40], OK[40:]], (200, b"ok")),
-        ([b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", b"0\r\n\r\n"], (200, b"ok")),
+        (
+            [b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", b"0\r\n\r\n"],
+            (200, b"ok"),
+        ),
         ([b"HTTP/1.1 204 No Content\r\n\r\n"], (204, b"")),
         ([b"HTTP/1.1 304 \r\nContent-Length: 5\r\n\r\n"], (304, b"")),
         ([b"HTTP/1.1 103 Early\r\nLink: </x>\r\n\r\n" + OK], (200, b"ok")),
@@ -72,7 +75,9 @@ async def get(wires: Wires, method: str = "GET") -> tuple[int, bytes]:
     ],
     ids=["plain", "in pieces", "chunked", "no content", "not modified", "early hints", "empty"],
 )
-async def test_whole_answer_keeps_its_connection(pieces: list[bytes], expected: tuple[int, bytes]) -> None:
+async def test_whole_answer_keeps_its_connection(
+    pieces: list[bytes], expected: tuple[int, bytes]
+) -> None:
     script = Script(*pieces, pause_seconds=0.01)
     async with wires_to(script) as wires:
         for _ in range(3):
@@ -167,8 +172,12 @@ async def test_answer_that_is_none_is_refused_and_its_connection_with_it(answer:
     assert script.connections == 2
 
 
-@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("DELETE", 2), ("POST", 1), ("PATCH", 1)])
-async def test_request_that_met_a_closed_connection_is_sent_again_where_it_may_be(method: str, times: int) -> None:
+@pytest.mark.parametrize(
+    ("method", "times"), [("GET", 2), ("DELETE", 2), ("POST", 1), ("PATCH", 1)]
+)
+async def test_request_that_met_a_closed_connection_is_sent_again_where_it_may_be(
+    method: str, times: int
+) -> None:
     script = Script(closes=True)
     async with wires_to(script) as wires:
         with pytest.raises(HungUp):
@@ -315,7 +324,8 @@ async def test_request_is_written_whole() -> None:
         await wires.ask("DELETE", "/", [], b"")
     authority = wires._authority.encode()
     assert script.requests[0] == (
-        b"POST /a?b=c HTTP/1.1\r\nhost: %b\r\nx-a: \xc3\xa9\r\ncontent-length: 2\r\n\r\n" % authority
+        b"POST /a?b=c HTTP/1.1\r\nhost: %b\r\nx-a: \xc3\xa9\r\ncontent-length: 2\r\n\r\n"
+        % authority
     )
     assert b"content-length: 0\r\n" in script.requests[1]
 

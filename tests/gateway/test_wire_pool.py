@@ -19,7 +19,9 @@ BOUNDS = Bounds(connect_seconds=1.0, answer_seconds=0.3, total_seconds=2.0)
 LARGE_BYTES = AHEAD_BYTES + 1
 LARGE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE_BYTES + b"a" * LARGE_BYTES
 FOREIGN = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nothers"
-LOOPS = pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
+LOOPS = pytest.mark.parametrize(
+    "new_loop", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"]
+)
 
 
 @LOOPS
@@ -73,17 +75,22 @@ class Services:
             number = match[1]
             way, cuts = next(self.plans, ("plain", []))
             answer = b"HTTP/1.1 200 OK\r\n%b\r\n" % {
-                "chunked": b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(number), number),
-                "trailers": b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\nX: y\r\n" % (len(number), number),
+                "chunked": b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n"
+                % (len(number), number),
+                "trailers": b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\nX: y\r\n"
+                % (len(number), number),
                 "short": b"Content-Length: %d\r\n\r\n%b" % (len(number) + 5, number),
                 "until the end": b"\r\n" + number,
-                "closing": b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(number), number),
+                "closing": b"Connection: close\r\nContent-Length: %d\r\n\r\n%b"
+                % (len(number), number),
             }.get(way, b"Content-Length: %d\r\n\r\n%b" % (len(number), number))
             # The line end that the format put behind a body.
             if way not in ("chunked", "trailers"):
                 answer = answer[:-2]
             if way == "interim":
-                answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + answer
+                answer = (
+                    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + answer
+                )
             if way == "more":
                 answer += FOREIGN
             if way == "none":
@@ -98,15 +105,30 @@ class Services:
                 return
 
 
-WAYS = ("plain", "chunked", "trailers", "short", "until the end", "closing", "interim", "more", "none", "silent end")
+WAYS = (
+    "plain",
+    "chunked",
+    "trailers",
+    "short",
+    "until the end",
+    "closing",
+    "interim",
+    "more",
+    "none",
+    "silent end",
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     plans=st.lists(
-        st.tuples(st.sampled_from((*WAYS, "late")), st.lists(st.integers(0, 300), max_size=4)), min_size=1, max_size=12
+        st.tuples(st.sampled_from((*WAYS, "late")), st.lists(st.integers(0, 300), max_size=4)),
+        min_size=1,
+        max_size=12,
     ),
-    ends=st.lists(st.sampled_from(["read", "read", "read", "leave", "cancel"]), min_size=12, max_size=12),
+    ends=st.lists(
+        st.sampled_from(["read", "read", "read", "leave", "cancel"]), min_size=12, max_size=12
+    ),
     together=st.integers(1, 4),
 )
 def test_every_answer_is_the_asked_ones_or_a_failure(
@@ -139,7 +161,9 @@ def test_every_answer_is_the_asked_ones_or_a_failure(
             wires = Wires(url, BOUNDS)
             for first in range(100, 112, together):
                 group = range(first, min(first + together, 112))
-                await asyncio.gather(*(ask_one(wires, number, ends[number - 100]) for number in group))
+                await asyncio.gather(
+                    *(ask_one(wires, number, ends[number - 100]) for number in group)
+                )
             wires.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -23,8 +23,12 @@ PYTHON = "python3,python3-venv,ca-certificates"
 
 def buildah(*arguments: str) -> str:
     command = ["buildah", *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=BUILD_SECONDS)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=BUILD_SECONDS
+    )
+    assert done.returncode == 0, (
+        f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    )
     return done.stdout.strip()
 
 
@@ -32,7 +36,9 @@ def buildah(*arguments: str) -> str:
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Python on Debian, as the Dockerfile's own base has it; skips where it cannot be made, and says why."""
     if os.geteuid() != 0:
-        pytest.skip("images: could not be built: buildah's chroot isolation and debootstrap need root here")
+        pytest.skip(
+            "images: could not be built: buildah's chroot isolation and debootstrap need root here"
+        )
     for tool in ("buildah", "debootstrap", "unshare"):
         if not shutil.which(tool):
             pytest.skip(f"images: could not be built: there is no {tool}")
@@ -47,7 +53,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
         timeout=BUILD_SECONDS,
     )
     if made.returncode != 0:
-        pytest.skip(f"images: could not be built: debootstrap made no base image: {made.stdout[-300:]}")
+        pytest.skip(
+            f"images: could not be built: debootstrap made no base image: {made.stdout[-300:]}"
+        )
     (root / "usr/bin/python").symlink_to("python3")
     container = buildah("from", "scratch")
     buildah("copy", "--quiet", container, str(root), "/")
@@ -85,7 +93,9 @@ Build = Callable[[str], Image]
 def build(base: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
     """`build(service)`: built and mounted once."""
     directory = tmp_path_factory.mktemp("contexts")
-    (directory / "pip.conf").write_text("[global]\ncert = /etc/pip-authorities.crt\n", encoding="utf-8")
+    (directory / "pip.conf").write_text(
+        "[global]\ncert = /etc/pip-authorities.crt\n", encoding="utf-8"
+    )
     with ExitStack() as stack:
         built: dict[str, Image] = {}
 

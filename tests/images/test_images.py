@@ -80,7 +80,19 @@ def command(root: Path, variables: dict[str, str], *arguments: str) -> list[str]
     given = [f"{key}={value}" for key, value in variables.items()]
     path = "PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin"
     start = ["/usr/bin/env", "-i", "-C", "/srv", path, *given, *arguments]
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", SCRIPT, "start", str(root), *start]
+    return [
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-c",
+        SCRIPT,
+        "start",
+        str(root),
+        *start,
+    ]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -90,14 +102,21 @@ def test_a_service_starts_from_its_image(build: Build, service: str) -> None:
     variables = {"SERVICE": service, **environment(entry, Alone()), **secrets(entry)}
     with started(command(image.root, variables, *image.config["Entrypoint"])) as process:
         wait_until_alive(process, image.root, entry)
-        uids = Path(f"/proc/{inner(process)}/status").read_text(encoding="utf-8").partition("Uid:")[2].split()[:4]
+        uids = (
+            Path(f"/proc/{inner(process)}/status")
+            .read_text(encoding="utf-8")
+            .partition("Uid:")[2]
+            .split()[:4]
+        )
         assert set(uids) == {USER.split(":")[0]}
 
 
 @contextmanager
 def started(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            arguments, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             yield process
         except BaseException:
@@ -117,7 +136,11 @@ def started(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 def inner(process: subprocess.Popen[bytes]) -> int:
     """The first process of the namespaces: the service."""
-    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()[0])
+    return int(
+        Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        .read_text(encoding="utf-8")
+        .split()[0]
+    )
 
 
 def wait_until_alive(process: subprocess.Popen[bytes], root: Path, entry: Service) -> None:
@@ -125,7 +148,12 @@ def wait_until_alive(process: subprocess.Popen[bytes], root: Path, entry: Servic
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         assert process.poll() is None, f"{entry.name} ended with {process.returncode}"
-        if subprocess.run(probe, check=False, capture_output=True, timeout=START_SECONDS).returncode == 0:
+        if (
+            subprocess.run(
+                probe, check=False, capture_output=True, timeout=START_SECONDS
+            ).returncode
+            == 0
+        ):
             return
         time.sleep(0.5)
     pytest.fail(f"{entry.name} did not say within {START_SECONDS} seconds that it lives")
@@ -133,7 +161,11 @@ def wait_until_alive(process: subprocess.Popen[bytes], root: Path, entry: Servic
 
 def run(image: Image, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(image.root, {}, *arguments), check=False, capture_output=True, text=True, timeout=START_SECONDS
+        command(image.root, {}, *arguments),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
     )
 
 
@@ -150,7 +182,9 @@ def test_the_release_runs_from_its_image(build: Build) -> None:
     told = run(image, "python", "-m", "apps.release", "--help")
     assert told.returncode == 0, told.stderr
     assert "migrate" in told.stdout
-    found = {path.parent.parent.name for path in (image.root / "srv/apps").glob("*/migrations/versions")}
+    found = {
+        path.parent.parent.name for path in (image.root / "srv/apps").glob("*/migrations/versions")
+    }
     assert found == {name for name, entry in SERVICES.items() if entry.databases}
 
 
@@ -169,7 +203,9 @@ def test_what_the_task_is_told_follows_the_entry_point(build: Build) -> None:
 @pytest.mark.parametrize("service", IMAGES)
 def test_an_image_holds_its_own_service_only(build: Build, service: str) -> None:
     image = build(service)
-    code = {path.name for path in (image.root / "srv/apps").iterdir() if (path / "__init__.py").exists()}
+    code = {
+        path.name for path in (image.root / "srv/apps").iterdir() if (path / "__init__.py").exists()
+    }
     assert code == ({service, "kit", "auth"} if service == RELEASE else {service, "kit"})
     assert not (image.root / "opt/venv/bin/pip").exists()
     assert image.config["User"] == USER

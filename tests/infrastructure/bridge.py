@@ -70,22 +70,38 @@ class Moto(Paper):
         if function == "aws:route53/getZone:getZone":
             zones = self.client("route53").list_hosted_zones()["HostedZones"]
             found = next(zone for zone in zones if zone["Name"] == arguments["name"] + ".")
-            return {"zoneId": found["Id"].split("/")[-1], "id": found["Id"], "name": arguments["name"]}
+            return {
+                "zoneId": found["Id"].split("/")[-1],
+                "id": found["Id"],
+                "name": arguments["name"],
+            }
         if function == "aws:ec2/getManagedPrefixList:getManagedPrefixList":
             lists = self.client("ec2").describe_managed_prefix_lists()["PrefixLists"]
-            return {"id": next(each["PrefixListId"] for each in lists if each["PrefixListName"] == arguments["name"])}
+            return {
+                "id": next(
+                    each["PrefixListId"]
+                    for each in lists
+                    if each["PrefixListName"] == arguments["name"]
+                )
+            }
         return super().read(function, arguments)
 
 
 def policy(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     made = cloud.client("iam").create_policy(
-        PolicyName=cloud.unique("aws:iam/policy:Policy", name), Path=inputs["path"], PolicyDocument=inputs["policy"]
+        PolicyName=cloud.unique("aws:iam/policy:Policy", name),
+        Path=inputs["path"],
+        PolicyDocument=inputs["policy"],
     )["Policy"]
     return made["Arn"], {"arn": made["Arn"]}
 
 
 def role(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    boundary = {"PermissionsBoundary": inputs["permissionsBoundary"]} if inputs.get("permissionsBoundary") else {}
+    boundary = (
+        {"PermissionsBoundary": inputs["permissionsBoundary"]}
+        if inputs.get("permissionsBoundary")
+        else {}
+    )
     made = cloud.client("iam").create_role(
         RoleName=cloud.unique("aws:iam/role:Role", name),
         Path=inputs.get("path", "/"),
@@ -96,7 +112,9 @@ def role(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def role_policy(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    cloud.client("iam").put_role_policy(RoleName=inputs["role"], PolicyName=name, PolicyDocument=inputs["policy"])
+    cloud.client("iam").put_role_policy(
+        RoleName=inputs["role"], PolicyName=name, PolicyDocument=inputs["policy"]
+    )
     return f"{inputs['role']}:{name}", {}
 
 
@@ -106,7 +124,9 @@ def attachment(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def key(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    made = cloud.client("kms").create_key(Policy=inputs["policy"], Description=inputs["description"])["KeyMetadata"]
+    made = cloud.client("kms").create_key(
+        Policy=inputs["policy"], Description=inputs["description"]
+    )["KeyMetadata"]
     return made["KeyId"], {"arn": made["Arn"], "keyId": made["KeyId"]}
 
 
@@ -164,7 +184,9 @@ def repository(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def repository_lifecycle(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    cloud.client("ecr").put_lifecycle_policy(repositoryName=inputs["repository"], lifecyclePolicyText=inputs["policy"])
+    cloud.client("ecr").put_lifecycle_policy(
+        repositoryName=inputs["repository"], lifecyclePolicyText=inputs["policy"]
+    )
     return name, {}
 
 
@@ -179,7 +201,9 @@ def authority(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
         CertificateAuthorityType=inputs["type"],
         UsageMode=inputs["usageMode"],
     )["CertificateAuthorityArn"]
-    request = cloud.client("acm-pca").get_certificate_authority_csr(CertificateAuthorityArn=arn)["Csr"]
+    request = cloud.client("acm-pca").get_certificate_authority_csr(CertificateAuthorityArn=arn)[
+        "Csr"
+    ]
     return arn, {"arn": arn, "certificateSigningRequest": request}
 
 
@@ -198,9 +222,15 @@ def issued(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def installed(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    chain = {"CertificateChain": inputs["certificateChain"].encode()} if "certificateChain" in inputs else {}
+    chain = (
+        {"CertificateChain": inputs["certificateChain"].encode()}
+        if "certificateChain" in inputs
+        else {}
+    )
     cloud.client("acm-pca").import_certificate_authority_certificate(
-        CertificateAuthorityArn=inputs["certificateAuthorityArn"], Certificate=inputs["certificate"].encode(), **chain
+        CertificateAuthorityArn=inputs["certificateAuthorityArn"],
+        Certificate=inputs["certificate"].encode(),
+        **chain,
     )
     return inputs["certificateAuthorityArn"], {}
 
@@ -222,7 +252,9 @@ def function(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 def namespace(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     discovery = cloud.client("servicediscovery")
     discovery.create_http_namespace(Name=inputs["name"])
-    made = next(each for each in discovery.list_namespaces()["Namespaces"] if each["Name"] == inputs["name"])
+    made = next(
+        each for each in discovery.list_namespaces()["Namespaces"] if each["Name"] == inputs["name"]
+    )
     return made["Id"], {"arn": made["Arn"]}
 
 
@@ -247,7 +279,9 @@ CREATORS: dict[str, Creator] = {
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": bucket_part(
         "put_bucket_lifecycle_configuration", "LifecycleConfiguration", lifecycle
     ),
-    "aws:s3/bucketPolicy:BucketPolicy": bucket_part("put_bucket_policy", "Policy", lambda given: given["policy"]),
+    "aws:s3/bucketPolicy:BucketPolicy": bucket_part(
+        "put_bucket_policy", "Policy", lambda given: given["policy"]
+    ),
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_part(
         "put_public_access_block", "PublicAccessBlockConfiguration", without_bucket
     ),
@@ -255,7 +289,9 @@ CREATORS: dict[str, Creator] = {
         "put_bucket_encryption", "ServerSideEncryptionConfiguration", encryption
     ),
     "aws:s3/bucketVersioning:BucketVersioning": bucket_part(
-        "put_bucket_versioning", "VersioningConfiguration", lambda given: pascal(given["versioningConfiguration"])
+        "put_bucket_versioning",
+        "VersioningConfiguration",
+        lambda given: pascal(given["versioningConfiguration"]),
     ),
     "aws:secretsmanager/secret:Secret": secret,
     "aws:servicediscovery/httpNamespace:HttpNamespace": namespace,

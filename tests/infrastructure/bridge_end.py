@@ -37,7 +37,9 @@ def group_rule(operation: str) -> Call:
             permission["UserIdGroupPairs"] = [{"GroupId": state["referencedSecurityGroupId"]}]
         else:
             permission["IpRanges"] = [{"CidrIp": state["cidrIpv4"]}]
-        return getattr(cloud.client("ec2"), operation)(GroupId=state["securityGroupId"], IpPermissions=[permission])
+        return getattr(cloud.client("ec2"), operation)(
+            GroupId=state["securityGroupId"], IpPermissions=[permission]
+        )
 
     return run
 
@@ -58,7 +60,9 @@ def end_record(cloud: Moto, state: State) -> None:
     records = route53.list_resource_record_sets(HostedZoneId=state["zoneId"])["ResourceRecordSets"]
     found = next(each for each in records if each["Name"].rstrip(".") == state["name"].rstrip("."))
     changes = [{"Action": "DELETE", "ResourceRecordSet": found}]
-    route53.change_resource_record_sets(HostedZoneId=state["zoneId"], ChangeBatch={"Changes": changes})
+    route53.change_resource_record_sets(
+        HostedZoneId=state["zoneId"], ChangeBatch={"Changes": changes}
+    )
 
 
 def end_acl(cloud: Moto, state: State) -> None:
@@ -84,7 +88,11 @@ def with_its_parent(cloud: Moto, state: State) -> None:
     """A part of something whose own end is the end of it."""
 
 
-SCALED = {"ServiceNamespace": "serviceNamespace", "ResourceId": "resourceId", "ScalableDimension": "scalableDimension"}
+SCALED = {
+    "ServiceNamespace": "serviceNamespace",
+    "ResourceId": "resourceId",
+    "ScalableDimension": "scalableDimension",
+}
 ENDS: dict[str, Call] = {
     **dict.fromkeys(ON_PAPER, with_its_parent),
     "aws:acm/certificate:Certificate": call("acm", "delete_certificate", CertificateArn="arn"),
@@ -96,31 +104,50 @@ ENDS: dict[str, Call] = {
     "aws:appautoscaling/policy:Policy": call(
         "application-autoscaling", "delete_scaling_policy", PolicyName="id", **SCALED
     ),
-    "aws:appautoscaling/target:Target": call("application-autoscaling", "deregister_scalable_target", **SCALED),
-    "aws:budgets/budget:Budget": call("budgets", "delete_budget", {"AccountId": ACCOUNT}, BudgetName="id"),
-    "aws:cloudwatch/dashboard:Dashboard": call("cloudwatch", "delete_dashboards", DashboardNames__="dashboardName"),
+    "aws:appautoscaling/target:Target": call(
+        "application-autoscaling", "deregister_scalable_target", **SCALED
+    ),
+    "aws:budgets/budget:Budget": call(
+        "budgets", "delete_budget", {"AccountId": ACCOUNT}, BudgetName="id"
+    ),
+    "aws:cloudwatch/dashboard:Dashboard": call(
+        "cloudwatch", "delete_dashboards", DashboardNames__="dashboardName"
+    ),
     "aws:cloudwatch/logGroup:LogGroup": call("logs", "delete_log_group", logGroupName="id"),
-    "aws:cloudwatch/metricAlarm:MetricAlarm": call("cloudwatch", "delete_alarms", AlarmNames__="id"),
+    "aws:cloudwatch/metricAlarm:MetricAlarm": call(
+        "cloudwatch", "delete_alarms", AlarmNames__="id"
+    ),
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": with_its_parent,
     "aws:ec2/eip:Eip": call("ec2", "release_address", AllocationId="id"),
     "aws:ec2/flowLog:FlowLog": call("ec2", "delete_flow_logs", FlowLogIds__="id"),
     "aws:ec2/internetGateway:InternetGateway": end_gateway,
     "aws:ec2/natGateway:NatGateway": call("ec2", "delete_nat_gateway", NatGatewayId="id"),
     "aws:ec2/route:Route": call(
-        "ec2", "delete_route", RouteTableId="routeTableId", DestinationCidrBlock="destinationCidrBlock"
+        "ec2",
+        "delete_route",
+        RouteTableId="routeTableId",
+        DestinationCidrBlock="destinationCidrBlock",
     ),
     "aws:ec2/routeTable:RouteTable": call("ec2", "delete_route_table", RouteTableId="id"),
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": call("ec2", "disassociate_route_table", AssociationId="id"),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": call(
+        "ec2", "disassociate_route_table", AssociationId="id"
+    ),
     "aws:ec2/securityGroup:SecurityGroup": call("ec2", "delete_security_group", GroupId="id"),
     "aws:ec2/subnet:Subnet": call("ec2", "delete_subnet", SubnetId="id"),
     "aws:ec2/vpc:Vpc": call("ec2", "delete_vpc", VpcId="id"),
     "aws:ec2/vpcEndpoint:VpcEndpoint": call("ec2", "delete_vpc_endpoints", VpcEndpointIds__="id"),
-    "aws:ecr/lifecyclePolicy:LifecyclePolicy": call("ecr", "delete_lifecycle_policy", repositoryName="repository"),
+    "aws:ecr/lifecyclePolicy:LifecyclePolicy": call(
+        "ecr", "delete_lifecycle_policy", repositoryName="repository"
+    ),
     "aws:ecr/repository:Repository": call("ecr", "delete_repository", repositoryName="name"),
     "aws:ecs/cluster:Cluster": call("ecs", "delete_cluster", cluster="arn"),
     "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders": end_capacity,
-    "aws:ecs/service:Service": call("ecs", "delete_service", {"force": True}, cluster="cluster", service="arn"),
-    "aws:ecs/taskDefinition:TaskDefinition": call("ecs", "deregister_task_definition", taskDefinition="arn"),
+    "aws:ecs/service:Service": call(
+        "ecs", "delete_service", {"force": True}, cluster="cluster", service="arn"
+    ),
+    "aws:ecs/taskDefinition:TaskDefinition": call(
+        "ecs", "deregister_task_definition", taskDefinition="arn"
+    ),
     "aws:iam/policy:Policy": call("iam", "delete_policy", PolicyArn="arn"),
     "aws:iam/role:Role": call("iam", "delete_role", RoleName="id"),
     "aws:iam/rolePolicy:RolePolicy": end_role_policy,
@@ -132,14 +159,20 @@ ENDS: dict[str, Call] = {
     "aws:lambda/function:Function": call("lambda", "delete_function", FunctionName="name"),
     "aws:lb/listener:Listener": call("elbv2", "delete_listener", ListenerArn="arn"),
     "aws:lb/listenerRule:ListenerRule": call("elbv2", "delete_rule", RuleArn="arn"),
-    "aws:lb/loadBalancer:LoadBalancer": call("elbv2", "delete_load_balancer", LoadBalancerArn="arn"),
+    "aws:lb/loadBalancer:LoadBalancer": call(
+        "elbv2", "delete_load_balancer", LoadBalancerArn="arn"
+    ),
     "aws:lb/targetGroup:TargetGroup": call("elbv2", "delete_target_group", TargetGroupArn="arn"),
     "aws:msk/cluster:Cluster": call("kafka", "delete_cluster", ClusterArn="arn"),
     "aws:rds/instance:Instance": call(
         "rds", "delete_db_instance", {"SkipFinalSnapshot": True}, DBInstanceIdentifier="id"
     ),
-    "aws:rds/parameterGroup:ParameterGroup": call("rds", "delete_db_parameter_group", DBParameterGroupName="id"),
-    "aws:rds/subnetGroup:SubnetGroup": call("rds", "delete_db_subnet_group", DBSubnetGroupName="id"),
+    "aws:rds/parameterGroup:ParameterGroup": call(
+        "rds", "delete_db_parameter_group", DBParameterGroupName="id"
+    ),
+    "aws:rds/subnetGroup:SubnetGroup": call(
+        "rds", "delete_db_subnet_group", DBSubnetGroupName="id"
+    ),
     "aws:route53/record:Record": end_record,
     "aws:s3/bucket:Bucket": call("s3", "delete_bucket", Bucket="id"),
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": with_its_parent,
@@ -148,24 +181,36 @@ ENDS: dict[str, Call] = {
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": with_its_parent,
     "aws:s3/bucketVersioning:BucketVersioning": with_its_parent,
     "aws:secretsmanager/secret:Secret": end_secret,
-    "aws:servicediscovery/httpNamespace:HttpNamespace": call("servicediscovery", "delete_namespace", Id="id"),
+    "aws:servicediscovery/httpNamespace:HttpNamespace": call(
+        "servicediscovery", "delete_namespace", Id="id"
+    ),
     "aws:sns/topic:Topic": call("sns", "delete_topic", TopicArn="arn"),
     "aws:sns/topicPolicy:TopicPolicy": with_its_parent,
     "aws:sns/topicSubscription:TopicSubscription": call("sns", "unsubscribe", SubscriptionArn="id"),
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": group_rule("revoke_security_group_egress"),
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": group_rule("revoke_security_group_ingress"),
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": group_rule(
+        "revoke_security_group_egress"
+    ),
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": group_rule(
+        "revoke_security_group_ingress"
+    ),
     "aws:wafv2/webAcl:WebAcl": end_acl,
-    "aws:wafv2/webAclAssociation:WebAclAssociation": call("wafv2", "disassociate_web_acl", ResourceArn="resourceArn"),
+    "aws:wafv2/webAclAssociation:WebAclAssociation": call(
+        "wafv2", "disassociate_web_acl", ResourceArn="resourceArn"
+    ),
 }
 # What a refresh asks for: the others are taken to be there still.
 LOOKS: dict[str, Call] = {
     "aws:cloudwatch/logGroup:LogGroup": call("logs", "list_tags_for_resource", resourceArn="arn"),
     "aws:ec2/securityGroup:SecurityGroup": call("ec2", "describe_security_groups", GroupIds__="id"),
     "aws:ec2/subnet:Subnet": call("ec2", "describe_subnets", SubnetIds__="id"),
-    "aws:ecs/taskDefinition:TaskDefinition": call("ecs", "describe_task_definition", taskDefinition="arn"),
+    "aws:ecs/taskDefinition:TaskDefinition": call(
+        "ecs", "describe_task_definition", taskDefinition="arn"
+    ),
     "aws:iam/role:Role": call("iam", "get_role", RoleName="id"),
     "aws:lb/listenerRule:ListenerRule": call("elbv2", "describe_rules", RuleArns__="arn"),
-    "aws:lb/targetGroup:TargetGroup": call("elbv2", "describe_target_groups", TargetGroupArns__="arn"),
+    "aws:lb/targetGroup:TargetGroup": call(
+        "elbv2", "describe_target_groups", TargetGroupArns__="arn"
+    ),
     "aws:rds/instance:Instance": call("rds", "describe_db_instances", DBInstanceIdentifier="id"),
     "aws:secretsmanager/secret:Secret": call("secretsmanager", "describe_secret", SecretId="id"),
 }

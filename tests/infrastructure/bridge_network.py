@@ -24,24 +24,36 @@ def gateway(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 def subnet(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     made = cloud.client("ec2").create_subnet(
-        VpcId=inputs["vpcId"], CidrBlock=inputs["cidrBlock"], AvailabilityZone=inputs["availabilityZone"]
+        VpcId=inputs["vpcId"],
+        CidrBlock=inputs["cidrBlock"],
+        AvailabilityZone=inputs["availabilityZone"],
     )["Subnet"]
     return made["SubnetId"], {}
 
 
 def table(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    return cloud.client("ec2").create_route_table(VpcId=inputs["vpcId"])["RouteTable"]["RouteTableId"], {}
+    return cloud.client("ec2").create_route_table(VpcId=inputs["vpcId"])["RouteTable"][
+        "RouteTableId"
+    ], {}
 
 
 def association(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    made = cloud.client("ec2").associate_route_table(RouteTableId=inputs["routeTableId"], SubnetId=inputs["subnetId"])
+    made = cloud.client("ec2").associate_route_table(
+        RouteTableId=inputs["routeTableId"], SubnetId=inputs["subnetId"]
+    )
     return made["AssociationId"], {}
 
 
 def route(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    target = {"GatewayId": inputs["gatewayId"]} if "gatewayId" in inputs else {"NatGatewayId": inputs["natGatewayId"]}
+    target = (
+        {"GatewayId": inputs["gatewayId"]}
+        if "gatewayId" in inputs
+        else {"NatGatewayId": inputs["natGatewayId"]}
+    )
     cloud.client("ec2").create_route(
-        RouteTableId=inputs["routeTableId"], DestinationCidrBlock=inputs["destinationCidrBlock"], **target
+        RouteTableId=inputs["routeTableId"],
+        DestinationCidrBlock=inputs["destinationCidrBlock"],
+        **target,
     )
     return name, {}
 
@@ -52,7 +64,9 @@ def address(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def nat(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    made = cloud.client("ec2").create_nat_gateway(SubnetId=inputs["subnetId"], AllocationId=inputs["allocationId"])
+    made = cloud.client("ec2").create_nat_gateway(
+        SubnetId=inputs["subnetId"], AllocationId=inputs["allocationId"]
+    )
     return made["NatGateway"]["NatGatewayId"], {}
 
 
@@ -62,7 +76,9 @@ def endpoint(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
         given["RouteTableIds"] = inputs["routeTableIds"]
     else:
         given |= {"SubnetIds": inputs["subnetIds"], "SecurityGroupIds": inputs["securityGroupIds"]}
-    made = cloud.client("ec2").create_vpc_endpoint(VpcEndpointType=inputs["vpcEndpointType"], **given)["VpcEndpoint"]
+    made = cloud.client("ec2").create_vpc_endpoint(
+        VpcEndpointType=inputs["vpcEndpointType"], **given
+    )["VpcEndpoint"]
     return made["VpcEndpointId"], {}
 
 
@@ -96,9 +112,14 @@ def group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 def default_group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     """The provider takes over AWS's own, and leaves the rules that are given: none."""
     ec2 = cloud.client("ec2")
-    own = [{"Name": "vpc-id", "Values": [inputs["vpcId"]]}, {"Name": "group-name", "Values": ["default"]}]
+    own = [
+        {"Name": "vpc-id", "Values": [inputs["vpcId"]]},
+        {"Name": "group-name", "Values": ["default"]},
+    ]
     (found,) = ec2.describe_security_groups(Filters=own)["SecurityGroups"]
-    ec2.revoke_security_group_egress(GroupId=found["GroupId"], IpPermissions=found["IpPermissionsEgress"])
+    ec2.revoke_security_group_egress(
+        GroupId=found["GroupId"], IpPermissions=found["IpPermissionsEgress"]
+    )
     return found["GroupId"], {}
 
 
@@ -114,7 +135,9 @@ def rule(call: str) -> Creator:
         else:
             permission["IpRanges"] = [{"CidrIp": inputs["cidrIpv4"]}]
         # moto looks a referenced group up by its id.
-        getattr(cloud.client("ec2"), call)(GroupId=inputs["securityGroupId"], IpPermissions=[permission])
+        getattr(cloud.client("ec2"), call)(
+            GroupId=inputs["securityGroupId"], IpPermissions=[permission]
+        )
         return f"sgr-{next(cloud.numbers):07x}", {}
 
     return make
@@ -129,7 +152,12 @@ def balancer(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     )["LoadBalancers"][0]
     arn = made["LoadBalancerArn"]
     suffix = arn.partition("loadbalancer/")[2]
-    return arn, {"arn": arn, "arnSuffix": suffix, "dnsName": made["DNSName"], "zoneId": made["CanonicalHostedZoneId"]}
+    return arn, {
+        "arn": arn,
+        "arnSuffix": suffix,
+        "dnsName": made["DNSName"],
+        "zoneId": made["CanonicalHostedZoneId"],
+    }
 
 
 def target_group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
@@ -151,7 +179,10 @@ def actions(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
             translated.append({"Type": "forward", "TargetGroupArn": action["targetGroupArn"]})
         elif action["type"] == "redirect":
             redirect = action["redirect"]
-            wanted = {key: redirect[key[0].lower() + key[1:]] for key in ("Protocol", "Port", "StatusCode")}
+            wanted = {
+                key: redirect[key[0].lower() + key[1:]]
+                for key in ("Protocol", "Port", "StatusCode")
+            }
             translated.append({"Type": "redirect", "RedirectConfig": wanted})
         else:
             fixed = action["fixedResponse"]
@@ -185,7 +216,10 @@ def listener_rule(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
         ListenerArn=inputs["listenerArn"],
         Priority=inputs["priority"],
         Conditions=[
-            {"Field": "host-header", "HostHeaderConfig": {"Values": condition["hostHeader"]["values"]}}
+            {
+                "Field": "host-header",
+                "HostHeaderConfig": {"Values": condition["hostHeader"]["values"]},
+            }
             for condition in inputs["conditions"]
         ],
         Actions=actions(inputs["actions"]),
@@ -197,10 +231,17 @@ def certificate(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     arn = cloud.client("acm").request_certificate(
         DomainName=inputs["domainName"], ValidationMethod=inputs["validationMethod"]
     )["CertificateArn"]
-    options = cloud.client("acm").describe_certificate(CertificateArn=arn)["Certificate"]["DomainValidationOptions"]
-    proof = options[0].get("ResourceRecord", {"Name": f"_x.{inputs['domainName']}.", "Type": "CNAME", "Value": "v."})
+    options = cloud.client("acm").describe_certificate(CertificateArn=arn)["Certificate"][
+        "DomainValidationOptions"
+    ]
+    proof = options[0].get(
+        "ResourceRecord", {"Name": f"_x.{inputs['domainName']}.", "Type": "CNAME", "Value": "v."}
+    )
     record = {f"resourceRecord{key}": proof[key] for key in ("Name", "Type", "Value")}
-    return arn, {"arn": arn, "domainValidationOptions": [{"domainName": inputs["domainName"], **record}]}
+    return arn, {
+        "arn": arn,
+        "domainValidationOptions": [{"domainName": inputs["domainName"], **record}],
+    }
 
 
 def record(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
@@ -213,7 +254,10 @@ def record(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
             "EvaluateTargetHealth": target["evaluateTargetHealth"],
         }
     else:
-        change |= {"TTL": inputs["ttl"], "ResourceRecords": [{"Value": value} for value in inputs["records"]]}
+        change |= {
+            "TTL": inputs["ttl"],
+            "ResourceRecords": [{"Value": value} for value in inputs["records"]],
+        }
     cloud.client("route53").change_resource_record_sets(
         HostedZoneId=inputs["zoneId"],
         ChangeBatch={"Changes": [{"Action": "UPSERT", "ResourceRecordSet": change}]},
@@ -233,7 +277,9 @@ def acl(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def acl_association(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    cloud.client("wafv2").associate_web_acl(WebACLArn=inputs["webAclArn"], ResourceArn=inputs["resourceArn"])
+    cloud.client("wafv2").associate_web_acl(
+        WebACLArn=inputs["webAclArn"], ResourceArn=inputs["resourceArn"]
+    )
     return name, {}
 
 
@@ -256,8 +302,12 @@ NETWORK: dict[str, Creator] = {
     "aws:lb/loadBalancer:LoadBalancer": balancer,
     "aws:lb/targetGroup:TargetGroup": target_group,
     "aws:route53/record:Record": record,
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": rule("authorize_security_group_egress"),
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": rule("authorize_security_group_ingress"),
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": rule(
+        "authorize_security_group_egress"
+    ),
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": rule(
+        "authorize_security_group_ingress"
+    ),
     "aws:wafv2/webAcl:WebAcl": acl,
     "aws:wafv2/webAclAssociation:WebAclAssociation": acl_association,
 }

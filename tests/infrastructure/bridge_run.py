@@ -28,7 +28,11 @@ def parameter_group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     cloud.client("rds").modify_db_parameter_group(
         DBParameterGroupName=physical,
         Parameters=[
-            {"ParameterName": each["name"], "ParameterValue": each["value"], "ApplyMethod": each["applyMethod"]}
+            {
+                "ParameterName": each["name"],
+                "ParameterValue": each["value"],
+                "ApplyMethod": each["applyMethod"],
+            }
             for each in inputs["parameters"]
         ],
     )
@@ -59,7 +63,9 @@ def instance(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
         "address": f"{physical}.abc.us-east-1.rds.amazonaws.com",
         "identifier": physical,
         "resourceId": made["DbiResourceId"],
-        "masterUserSecrets": [{"secretArn": made["MasterUserSecret"]["SecretArn"], "secretStatus": "active"}],
+        "masterUserSecrets": [
+            {"secretArn": made["MasterUserSecret"]["SecretArn"], "secretStatus": "active"}
+        ],
         "arn": made["DBInstanceArn"],
     }
 
@@ -150,8 +156,12 @@ def service(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 def check_ports(cloud: Moto, inputs: dict[str, Any]) -> None:
     """moto drops Service Connect and does not look at ports: each name and port must be the task's own."""
-    task = cloud.client("ecs").describe_task_definition(taskDefinition=inputs["taskDefinition"])["taskDefinition"]
-    mapped = {port["name"]: port for each in task["containerDefinitions"] for port in each["portMappings"]}
+    task = cloud.client("ecs").describe_task_definition(taskDefinition=inputs["taskDefinition"])[
+        "taskDefinition"
+    ]
+    mapped = {
+        port["name"]: port for each in task["containerDefinitions"] for port in each["portMappings"]
+    }
     for offered in inputs["serviceConnectConfiguration"].get("services") or []:
         assert offered["clientAlias"][0]["port"] == mapped[offered["portName"]]["containerPort"]
     for balanced in inputs.get("loadBalancers") or []:
@@ -176,7 +186,9 @@ def scaling_policy(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
         ServiceNamespace=inputs["serviceNamespace"],
         ResourceId=inputs["resourceId"],
         ScalableDimension=inputs["scalableDimension"],
-        TargetTrackingScalingPolicyConfiguration=pascal(inputs["targetTrackingScalingPolicyConfiguration"]),
+        TargetTrackingScalingPolicyConfiguration=pascal(
+            inputs["targetTrackingScalingPolicyConfiguration"]
+        ),
     )
     return name, {}
 

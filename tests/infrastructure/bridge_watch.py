@@ -16,15 +16,23 @@ def log_group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     limits.check_retention(inputs["retentionInDays"])
     logs = cloud.client("logs")
     logs.create_log_group(logGroupName=inputs["name"])
-    logs.put_retention_policy(logGroupName=inputs["name"], retentionInDays=inputs["retentionInDays"])
+    logs.put_retention_policy(
+        logGroupName=inputs["name"], retentionInDays=inputs["retentionInDays"]
+    )
     found = logs.describe_log_groups(logGroupNamePrefix=inputs["name"])["logGroups"]
-    arn = next(each["arn"] for each in found if each["logGroupName"] == inputs["name"]).removesuffix(":*")
+    arn = next(
+        each["arn"] for each in found if each["logGroupName"] == inputs["name"]
+    ).removesuffix(":*")
     return inputs["name"], {"arn": arn, "name": inputs["name"]}
 
 
 def alarm(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    given = pascal({key_: value for key_, value in inputs.items() if key_ not in ("dimensions", "tags")})
-    given["Dimensions"] = [{"Name": key_, "Value": value} for key_, value in inputs["dimensions"].items()]
+    given = pascal(
+        {key_: value for key_, value in inputs.items() if key_ not in ("dimensions", "tags")}
+    )
+    given["Dimensions"] = [
+        {"Name": key_, "Value": value} for key_, value in inputs["dimensions"].items()
+    ]
     physical = cloud.unique("", name)
     cloud.client("cloudwatch").put_metric_alarm(AlarmName=physical, **given)
     return physical, {}
@@ -38,7 +46,9 @@ def dashboard(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def topic(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    arn = cloud.client("sns").create_topic(Name=cloud.unique("aws:sns/topic:Topic", name))["TopicArn"]
+    arn = cloud.client("sns").create_topic(Name=cloud.unique("aws:sns/topic:Topic", name))[
+        "TopicArn"
+    ]
     return arn, {"arn": arn}
 
 
@@ -51,7 +61,10 @@ def topic_policy(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 def subscription(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     arn = cloud.client("sns").subscribe(
-        TopicArn=inputs["topic"], Protocol=inputs["protocol"], Endpoint=inputs["endpoint"], ReturnSubscriptionArn=True
+        TopicArn=inputs["topic"],
+        Protocol=inputs["protocol"],
+        Endpoint=inputs["endpoint"],
+        ReturnSubscriptionArn=True,
     )["SubscriptionArn"]
     return arn, {"arn": arn}
 
@@ -71,9 +84,17 @@ def budget(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
             {
                 "Notification": {
                     key_: each[key_[0].lower() + key_[1:]]
-                    for key_ in ("NotificationType", "ComparisonOperator", "Threshold", "ThresholdType")
+                    for key_ in (
+                        "NotificationType",
+                        "ComparisonOperator",
+                        "Threshold",
+                        "ThresholdType",
+                    )
                 },
-                "Subscribers": [{"SubscriptionType": "SNS", "Address": arn} for arn in each["subscriberSnsTopicArns"]],
+                "Subscribers": [
+                    {"SubscriptionType": "SNS", "Address": arn}
+                    for arn in each["subscriberSnsTopicArns"]
+                ],
             }
             for each in inputs["notifications"]
         ],

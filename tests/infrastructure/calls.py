@@ -43,7 +43,11 @@ def calls(recording: Recording, resource: Resource) -> Iterator[Call]:
         prefix, _, place = service.rstrip(":").partition(">")
         for action in actions:
             named = not action.endswith("!")
-            where = arn(place or prefix, rest.format(**known), regional=not service.endswith(":")) if named else "*"
+            where = (
+                arn(place or prefix, rest.format(**known), regional=not service.endswith(":"))
+                if named
+                else "*"
+            )
             yield Call(f"{prefix}:{action.rstrip('!')}", where, context(recording, resource, named))
 
 
@@ -54,15 +58,21 @@ def arn(service: str, rest: str, *, regional: bool = True) -> str:
 
 def words(recording: Recording, resource: Resource) -> dict[str, str]:
     inputs = {key: value for key, value in resource.inputs.items() if isinstance(value, str)}
-    named = next((inputs[key] for key in ("family", "identifier", "dashboardName") if key in inputs), None)
+    named = next(
+        (inputs[key] for key in ("family", "identifier", "dashboardName") if key in inputs), None
+    )
     if named is None and not resource.type.startswith("aws:rds/parameterGroup"):
         named = inputs.get("name")
     known = {**inputs, "name": named or resource.name + SUFFIX}
     if resource.type.startswith("aws:s3/"):
         bucket = inputs.get("bucket", "")
-        known["bucket"] = bucket if bucket.startswith("patient-management-") else resource.name + SUFFIX
+        known["bucket"] = (
+            bucket if bucket.startswith("patient-management-") else resource.name + SUFFIX
+        )
     if resource.type == "docker-build:index:Image":
-        known["repository"] = "repository/" + resource.inputs["tags"][0].partition("/")[2].partition(":")[0]
+        known["repository"] = (
+            "repository/" + resource.inputs["tags"][0].partition("/")[2].partition(":")[0]
+        )
     if resource.type.startswith("aws:iam/rolePolicy"):
         role = next(each for each in recording.of("aws:iam/role:Role") if each.id == inputs["role"])
         known |= {"path": role.inputs.get("path", "/"), "name": role.name + SUFFIX}
@@ -71,7 +81,9 @@ def words(recording: Recording, resource: Resource) -> dict[str, str]:
 
 def context(recording: Recording, resource: Resource, named: bool) -> dict[str, Any]:
     own = recording.stack.name
-    known: dict[str, Any] = {f"aws:RequestTag/{TAG}": own} | ({f"aws:ResourceTag/{TAG}": own} if named else {})
+    known: dict[str, Any] = {f"aws:RequestTag/{TAG}": own} | (
+        {f"aws:ResourceTag/{TAG}": own} if named else {}
+    )
     if resource.type.startswith("aws:iam/"):
         roles = {each.id: each for each in recording.of("aws:iam/role:Role")}
         role = roles.get(str(resource.inputs.get("role")), resource)

@@ -72,12 +72,19 @@ def other_preview(account: Account, preview: Recording) -> Recording:
 
 
 @pytest.fixture(scope="session")
-def stacks(dev: Recording, staging: Recording, prod: Recording, preview: Recording) -> dict[str, Recording]:
+def stacks(
+    dev: Recording, staging: Recording, prod: Recording, preview: Recording
+) -> dict[str, Recording]:
     return {"dev": dev, "staging": staging, "prod": prod, "pr-1": preview}
 
 
 def deployed(name: str, references: dict[str, Mapping[str, object]]) -> Recording:
-    return record(name, read_config(name) | {"patient-management:github": json.dumps(GITHUB)}, Paper(), references)
+    return record(
+        name,
+        read_config(name) | {"patient-management:github": json.dumps(GITHUB)},
+        Paper(),
+        references,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -14,4 +14,6 @@ def container_of(definition: Resource) -> dict[str, Any]:
 
 
 def environment_of(definition: Resource) -> dict[str, str]:
-    return {variable["name"]: variable["value"] for variable in container_of(definition)["environment"]}
+    return {
+        variable["name"]: variable["value"] for variable in container_of(definition)["environment"]
+    }

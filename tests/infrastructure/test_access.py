@@ -63,7 +63,9 @@ def test_a_service_produces_and_consumes_what_its_entry_says(dev: Recording, ser
 def test_a_service_reads_its_own_secrets_only(dev: Recording, service: str) -> None:
     may = statements(dev, service)
     for secret in SECRETS:
-        found = dev.one("aws:secretsmanager/secret:Secret", f"dev-{secret.lower().replace('_', '-')}")
+        found = dev.one(
+            "aws:secretsmanager/secret:Secret", f"dev-{secret.lower().replace('_', '-')}"
+        )
         own = secret in SERVICES[service].secrets
         assert allowed(may, "secretsmanager:GetSecretValue", found.outputs["arn"]) == own
         assert not allowed(may, "secretsmanager:PutSecretValue", found.outputs["arn"])
@@ -74,16 +76,24 @@ def test_only_the_release_reads_the_master_secret(dev: Recording) -> None:
     readers = {
         each.name
         for each in dev.of("aws:iam/rolePolicy:RolePolicy")
-        if allowed(json.loads(each.inputs["policy"])["Statement"], "secretsmanager:GetSecretValue", master)
+        if allowed(
+            json.loads(each.inputs["policy"])["Statement"], "secretsmanager:GetSecretValue", master
+        )
     }
     assert readers == {"app-release-task-work"}
 
 
-def test_only_the_release_of_an_environment_signs_in_as_master(stacks: dict[str, Recording]) -> None:
+def test_only_the_release_of_an_environment_signs_in_as_master(
+    stacks: dict[str, Recording],
+) -> None:
     for name, stack in stacks.items():
-        hosts = stack.of("aws:rds/instance:Instance") or stacks["dev"].of("aws:rds/instance:Instance")
+        hosts = stack.of("aws:rds/instance:Instance") or stacks["dev"].of(
+            "aws:rds/instance:Instance"
+        )
         for host in hosts:
-            user = f"arn:aws:rds-db:us-east-1:123456789012:dbuser:{host.outputs['resourceId']}/master"
+            user = (
+                f"arn:aws:rds-db:us-east-1:123456789012:dbuser:{host.outputs['resourceId']}/master"
+            )
             may = {
                 each.name
                 for each in stack.of("aws:iam/rolePolicy:RolePolicy")
@@ -125,7 +135,10 @@ def test_the_environment_of_a_service_is_the_catalogues(dev: Recording, preview:
     assert patient["KAFKA_SECURITY"] == "msk_iam"
     address = dev.outputs["platform"]["database_addresses"]["patient"]
     assert patient["PATIENT_DATABASE_URL"] == f"postgresql://patient@{address}:5432/patient"
-    assert of(preview, "patient")["PATIENT_DATABASE_URL"] == f"postgresql://pr_1_patient@{address}:5432/pr_1_patient"
+    assert (
+        of(preview, "patient")["PATIENT_DATABASE_URL"]
+        == f"postgresql://pr_1_patient@{address}:5432/pr_1_patient"
+    )
     assert of(preview, "analytics")["KAFKA_CONSUMER_GROUP"] == "pr-1.analytics"
     assert of(preview, "analytics")["TOPIC_PATIENT"] == "pr-1.patient"
     gateway = of(dev, "gateway")

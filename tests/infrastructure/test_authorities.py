@@ -48,8 +48,14 @@ def test_instances_show_a_certificate_of_these_authorities(stacks: dict[str, Rec
 
 def test_a_region_whose_authority_is_not_kept_is_refused_by_name() -> None:
     zones = '["xx-south-1a", "xx-south-1b"]'
-    config = {**read_config("dev"), "aws:region": "xx-south-1", "patient-management:availability-zones": zones}
-    with pytest.raises(SettingsError, match=r"aws:region: apps/kit/rds\.pem has no authority of RDS in xx-south-1"):
+    config = {
+        **read_config("dev"),
+        "aws:region": "xx-south-1",
+        "patient-management:availability-zones": zones,
+    }
+    with pytest.raises(
+        SettingsError, match=r"aws:region: apps/kit/rds\.pem has no authority of RDS in xx-south-1"
+    ):
         parse_stack("dev", config)
 
 

@@ -34,7 +34,9 @@ def test_the_firewall_reaches_the_provider_in_its_own_words(dev: Recording) -> N
     assert len(outside["notStatement"]["statement"]["orStatement"]["statements"]) == 2
 
 
-def test_a_new_definition_updates_the_release_and_never_replaces_it(stacks: dict[str, Recording]) -> None:
+def test_a_new_definition_updates_the_release_and_never_replaces_it(
+    stacks: dict[str, Recording],
+) -> None:
     for name, stack in stacks.items():
         (invocation,) = stack.of("aws:lambda/invocation:Invocation")
         assert "triggers" not in invocation.inputs
@@ -65,14 +67,22 @@ def test_proxies_keep_their_keys_under_ours_and_services_wait_for_that(prod: Rec
 def test_services_wait_for_the_clusters_capacity(stacks: dict[str, Recording]) -> None:
     for name in ("dev", "staging", "prod"):
         for service in stacks[name].of("aws:ecs/service:Service"):
-            assert any("ClusterCapacityProviders" in urn for urn in service.dependencies), service.name
+            assert any("ClusterCapacityProviders" in urn for urn in service.dependencies), (
+                service.name
+            )
 
 
 def test_production_runs_on_no_spot(prod: Recording) -> None:
     services = prod.of("aws:ecs/service:Service")
-    used = {each["capacityProvider"] for service in services for each in service.inputs["capacityProviderStrategies"]}
+    used = {
+        each["capacityProvider"]
+        for service in services
+        for each in service.inputs["capacityProviderStrategies"]
+    }
     (providers,) = prod.of("aws:ecs/clusterCapacityProviders:ClusterCapacityProviders")
-    used |= {each["capacityProvider"] for each in providers.inputs["defaultCapacityProviderStrategies"]}
+    used |= {
+        each["capacityProvider"] for each in providers.inputs["defaultCapacityProviderStrategies"]
+    }
     assert used == {"FARGATE"}
 
 
@@ -95,11 +105,23 @@ def test_dead_letters_ring_by_the_metric_that_analytics_writes(dev: Recording) -
 def test_silence_rings_only_where_it_means_that_all_is_gone(stacks: dict[str, Recording]) -> None:
     for name in ("dev", "staging", "prod"):
         alarms = stacks[name].of("aws:cloudwatch/metricAlarm:MetricAlarm")
-        silent = {each.inputs["metricName"] for each in alarms if each.inputs["treatMissingData"] == "breaching"}
+        silent = {
+            each.inputs["metricName"]
+            for each in alarms
+            if each.inputs["treatMissingData"] == "breaching"
+        }
         # Tasks are counted where Container Insights is on. Elsewhere the balancer's own errors tell.
-        assert silent == ({"ActiveControllerCount"} if name == "dev" else {"ActiveControllerCount", "RunningTaskCount"})
-        (unreached,) = [each.inputs for each in alarms if each.inputs["metricName"] == "HTTPCode_ELB_5XX_Count"]
-        assert unreached["dimensions"] == {"LoadBalancer": stacks[name].outputs["platform"]["balancer_suffix"]}
+        assert silent == (
+            {"ActiveControllerCount"}
+            if name == "dev"
+            else {"ActiveControllerCount", "RunningTaskCount"}
+        )
+        (unreached,) = [
+            each.inputs for each in alarms if each.inputs["metricName"] == "HTTPCode_ELB_5XX_Count"
+        ]
+        assert unreached["dimensions"] == {
+            "LoadBalancer": stacks[name].outputs["platform"]["balancer_suffix"]
+        }
 
 
 def test_every_task_is_told_its_region_by_both_names(stacks: dict[str, Recording]) -> None:
@@ -118,7 +140,10 @@ def test_what_uses_a_role_waits_for_its_rights(dev: Recording) -> None:
 
 def test_the_databases_logs_are_ours_before_they_are_written(stacks: dict[str, Recording]) -> None:
     for name in ("dev", "staging", "prod"):
-        groups = {each.inputs["name"]: each for each in stacks[name].of("aws:cloudwatch/logGroup:LogGroup")}
+        groups = {
+            each.inputs["name"]: each
+            for each in stacks[name].of("aws:cloudwatch/logGroup:LogGroup")
+        }
         for instance in stacks[name].of("aws:rds/instance:Instance"):
             for log in instance.inputs["enabledCloudwatchLogsExports"]:
                 group = groups[f"/aws/rds/instance/{instance.inputs['identifier']}/{log}"]
@@ -136,7 +161,9 @@ def test_connections_are_logged_in_the_words_of_postgresql_18(dev: Recording) ->
 
 def test_a_last_snapshot_is_named_after_this_life_of_the_stack(prod: Recording) -> None:
     (subnets,) = prod.of("aws:rds/subnetGroup:SubnetGroup")
-    names = [each.inputs["finalSnapshotIdentifier"] for each in prod.of("aws:rds/instance:Instance")]
+    names = [
+        each.inputs["finalSnapshotIdentifier"] for each in prod.of("aws:rds/instance:Instance")
+    ]
     assert len(set(names)) == len(names)
     assert subnets.outputs["name"] != subnets.name
     assert all(name.startswith(subnets.outputs["name"]) for name in names)
@@ -146,7 +173,11 @@ def test_the_balancer_asks_for_readiness_over_tls(stacks: dict[str, Recording]) 
     for stack in stacks.values():
         (target,) = stack.of("aws:lb/targetGroup:TargetGroup")
         check = target.inputs["healthCheck"]
-        assert (target.inputs["protocol"], check["protocol"], check["path"]) == ("HTTPS", "HTTPS", "/readyz")
+        assert (target.inputs["protocol"], check["protocol"], check["path"]) == (
+            "HTTPS",
+            "HTTPS",
+            "/readyz",
+        )
 
 
 def test_the_proxy_knows_which_service_speaks_grpc(dev: Recording) -> None:
@@ -155,15 +186,25 @@ def test_the_proxy_knows_which_service_speaks_grpc(dev: Recording) -> None:
         (container,) = json.loads(definition.inputs["containerDefinitions"])
         for port in container.get("portMappings", []):
             found[container["name"]] = port.get("appProtocol")
-    assert found == {"auth": "http", "patient": "http", "analytics": "http", "billing": "grpc", "gateway": None}
+    assert found == {
+        "auth": "http",
+        "patient": "http",
+        "analytics": "http",
+        "billing": "grpc",
+        "gateway": None,
+    }
 
 
-def test_the_key_is_for_every_log_group_of_an_environment_and_its_previews(stacks: dict[str, Recording]) -> None:
+def test_the_key_is_for_every_log_group_of_an_environment_and_its_previews(
+    stacks: dict[str, Recording],
+) -> None:
     for name, stack in stacks.items():
         base = stacks["dev"] if name == "pr-1" else stack
         patterns = log_patterns(base.one("aws:kms/key:Key", "data").inputs["policy"])
         for group in stack.of("aws:cloudwatch/logGroup:LogGroup"):
-            assert any(fnmatchcase(group.inputs["name"], pattern) for pattern in patterns), group.inputs["name"]
+            assert any(fnmatchcase(group.inputs["name"], pattern) for pattern in patterns), (
+                group.inputs["name"]
+            )
 
 
 def test_a_previews_image_stays_while_the_preview_is_kept(dev: Recording) -> None:
@@ -172,6 +213,8 @@ def test_a_previews_image_stays_while_the_preview_is_kept(dev: Recording) -> Non
 
 
 def test_root_authoritys_own_certificate_comes_without_a_chain(staging: Recording) -> None:
-    (installed,) = staging.of("aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate")
+    (installed,) = staging.of(
+        "aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate"
+    )
     assert installed.inputs["certificate"]
     assert "certificateChain" not in installed.inputs

@@ -32,12 +32,23 @@ def bound(stacks: dict[str, Recording], role: Resource) -> Any:
 
 
 def own(stack: Recording, role: Resource) -> list[dict[str, Any]]:
-    attached = [of_aws(each.inputs["policyArn"]) for each in stack.of(ATTACHED) if each.inputs["role"] == role.id]
-    return [*written(stack, role), *(statement for document in attached for statement in document["Statement"])]
+    attached = [
+        of_aws(each.inputs["policyArn"])
+        for each in stack.of(ATTACHED)
+        if each.inputs["role"] == role.id
+    ]
+    return [
+        *written(stack, role),
+        *(statement for document in attached for statement in document["Statement"]),
+    ]
 
 
 def written(stack: Recording, role: Resource) -> list[dict[str, Any]]:
-    documents = [json.loads(each.inputs["policy"]) for each in stack.of(POLICY) if each.inputs["role"] == role.id]
+    documents = [
+        json.loads(each.inputs["policy"])
+        for each in stack.of(POLICY)
+        if each.inputs["role"] == role.id
+    ]
     return [statement for document in documents for statement in document["Statement"]]
 
 
@@ -55,7 +66,11 @@ def asked(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def fulfilled(statement: dict[str, Any], stack: Recording) -> Context:
     """What the statement's own conditions ask for, on a thing of its own stack."""
-    met = {key: listed(value)[0] for keys in statement.get("Condition", {}).values() for key, value in keys.items()}
+    met = {
+        key: listed(value)[0]
+        for keys in statement.get("Condition", {}).values()
+        for key, value in keys.items()
+    }
     return {"aws:ResourceTag/patient-management:stack": stack.stack.name, **met}
 
 
@@ -76,17 +91,23 @@ def test_no_boundary_takes_what_a_role_of_the_program_needs(
         for role in stack.of(ROLE)
         for statement in own(stack, role)
         for action, resource in asked(statement)
-        if not allowed([bound(stacks, role)], action, placed(action, resource), fulfilled(statement, stack))
+        if not allowed(
+            [bound(stacks, role)], action, placed(action, resource), fulfilled(statement, stack)
+        )
     }
     assert lost == set()
 
 
 @pytest.mark.parametrize("name", STACKS)
-def test_every_role_has_a_boundary_and_its_stacks_path(stacks: dict[str, Recording], name: str) -> None:
+def test_every_role_has_a_boundary_and_its_stacks_path(
+    stacks: dict[str, Recording], name: str
+) -> None:
     path = "/preview/" if name == "pr-1" else f"/patient-management/{name}/"
     for role in stacks[name].of(ROLE):
         assert role.inputs["path"] == path, role.name
-        assert role.inputs["permissionsBoundary"].rpartition("/")[0].endswith(path.rstrip("/")), role.name
+        assert role.inputs["permissionsBoundary"].rpartition("/")[0].endswith(path.rstrip("/")), (
+            role.name
+        )
 
 
 def test_what_a_role_may_be_given_ends_at_its_environment(stacks: dict[str, Recording]) -> None:
@@ -99,11 +120,16 @@ def test_what_a_role_may_be_given_ends_at_its_environment(stacks: dict[str, Reco
     # Moto gives every instance one id.
     user = f"arn:aws:rds-db:{REGION}:{ACCOUNT}:dbuser:db-OFPRODUCTION/patient"
     (secret,) = {
-        each.outputs["arn"] for each in prod.of("aws:secretsmanager/secret:Secret") if "encryption-key" in each.name
+        each.outputs["arn"]
+        for each in prod.of("aws:secretsmanager/secret:Secret")
+        if "encryption-key" in each.name
     }
     through = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
     master = prod.of("aws:rds/instance:Instance")[0].outputs["masterUserSecrets"][0]["secretArn"]
-    tasks = {"ecs:cluster": platform["cluster_arn"], "iam:PassedToService": "ecs-tasks.amazonaws.com"}
+    tasks = {
+        "ecs:cluster": platform["cluster_arn"],
+        "iam:PassedToService": "ecs-tasks.amazonaws.com",
+    }
     for text in bounds:
         for action, resource, context in (
             ("rds-db:connect", user, {}),
@@ -118,13 +144,21 @@ def test_what_a_role_may_be_given_ends_at_its_environment(stacks: dict[str, Reco
                 f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/patient-management/prod/release:*",
                 {},
             ),
-            ("ecs:RunTask", f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/prod-release:1", tasks),
+            (
+                "ecs:RunTask",
+                f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/prod-release:1",
+                tasks,
+            ),
             ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/patient-management/prod/x", tasks),
             ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/github-deploy-1", tasks),
             ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/patient-management/dev/x", {}),
             ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/anything", {}),
             ("s3:GetObject", "arn:aws:s3:::states/.pulumi/stacks/patient-management/prod.json", {}),
-            ("ecr:PutImage", f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/patient-management/gateway", {}),
+            (
+                "ecr:PutImage",
+                f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/patient-management/gateway",
+                {},
+            ),
         ):
             assert not allowed([json.loads(text)], action, resource, context), action
 
@@ -136,7 +170,11 @@ def test_the_data_key_opens_through_aws_services_only(
     """Proxies' certificates are the one exception: ECS opens them in its role's name."""
     stack = stacks[name]
     key = stacks["dev" if name == "pr-1" else name].outputs["platform"]["key_arn"]
-    direct = {role.name for role in stack.of(ROLE) if allowed([{"Statement": own(stack, role)}], "kms:Decrypt", key)}
+    direct = {
+        role.name
+        for role in stack.of(ROLE)
+        if allowed([{"Statement": own(stack, role)}], "kms:Decrypt", key)
+    }
     assert direct == ({f"patient-{name}-connect"} if name in ("staging", "prod") else set())
 
 

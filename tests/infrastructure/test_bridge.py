@@ -41,9 +41,19 @@ def test_the_firewall_has_its_rules(client: Any, dev: Recording) -> None:
 
 def test_databases_have_their_parameters(client: Any, dev: Recording) -> None:
     group = only(dev, "rds/parameterGroup:ParameterGroup")
-    pages = client("rds").get_paginator("describe_db_parameters").paginate(DBParameterGroupName=group.id)
-    set_ = {each["ParameterName"]: each.get("ParameterValue") for page in pages for each in page["Parameters"]}
-    assert {each["name"]: each["value"] for each in group.inputs["parameters"]}.items() <= set_.items()
+    pages = (
+        client("rds")
+        .get_paginator("describe_db_parameters")
+        .paginate(DBParameterGroupName=group.id)
+    )
+    set_ = {
+        each["ParameterName"]: each.get("ParameterValue")
+        for page in pages
+        for each in page["Parameters"]
+    }
+    assert {
+        each["name"]: each["value"] for each in group.inputs["parameters"]
+    }.items() <= set_.items()
 
 
 def test_policies_of_scaling_track_what_they_declare(client: Any, dev: Recording) -> None:
@@ -53,14 +63,18 @@ def test_policies_of_scaling_track_what_they_declare(client: Any, dev: Recording
         )["ScalingPolicies"]
         wanted = pascal(each.inputs["targetTrackingScalingPolicyConfiguration"])
         assert [wanted] == [
-            policy["TargetTrackingScalingPolicyConfiguration"] for policy in found if policy["PolicyName"] == each.name
+            policy["TargetTrackingScalingPolicyConfiguration"]
+            for policy in found
+            if policy["PolicyName"] == each.name
         ]
 
 
 def test_each_subnet_goes_by_its_own_table(client: Any, dev: Recording) -> None:
     vpc = {"Name": "vpc-id", "Values": [dev.outputs["platform"]["vpc_id"]]}
     tables = client("ec2").describe_route_tables(Filters=[vpc])["RouteTables"]
-    told = {link["SubnetId"] for table in tables for link in table["Associations"] if "SubnetId" in link}
+    told = {
+        link["SubnetId"] for table in tables for link in table["Associations"] if "SubnetId" in link
+    }
     assert told == {each.id for each in dev.of("aws:ec2/subnet:Subnet")}
     default = {"Name": "group-name", "Values": ["default"]}
     (group,) = client("ec2").describe_security_groups(Filters=[vpc, default])["SecurityGroups"]
@@ -75,8 +89,13 @@ def test_the_cluster_has_its_capacity(client: Any, prod: Recording) -> None:
 
 
 def test_the_authority_is_active_by_a_certificate_of_its_own(client: Any, prod: Recording) -> None:
-    arn = {"CertificateAuthorityArn": only(prod, "acmpca/certificateAuthority:CertificateAuthority").id}
-    assert client("acm-pca").describe_certificate_authority(**arn)["CertificateAuthority"]["Status"] == "ACTIVE"
+    arn = {
+        "CertificateAuthorityArn": only(prod, "acmpca/certificateAuthority:CertificateAuthority").id
+    }
+    assert (
+        client("acm-pca").describe_certificate_authority(**arn)["CertificateAuthority"]["Status"]
+        == "ACTIVE"
+    )
     certificate = client("acm-pca").get_certificate_authority_certificate(**arn)["Certificate"]
     assert certificate == only(prod, "acmpca/certificate:Certificate").outputs["certificate"]
 
@@ -84,10 +103,18 @@ def test_the_authority_is_active_by_a_certificate_of_its_own(client: Any, prod: 
 def test_notices_are_let_in_and_sent_on(client: Any, prod: Recording) -> None:
     topic = only(prod, "sns/topic:Topic").id
     attributes = client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
-    assert json.loads(attributes["Policy"]) == json.loads(only(prod, "sns/topicPolicy:TopicPolicy").inputs["policy"])
+    assert json.loads(attributes["Policy"]) == json.loads(
+        only(prod, "sns/topicPolicy:TopicPolicy").inputs["policy"]
+    )
     (subscribed,) = client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     wanted = only(prod, "sns/topicSubscription:TopicSubscription").inputs
-    assert (subscribed["Protocol"], subscribed["Endpoint"]) == (wanted["protocol"], wanted["endpoint"])
+    assert (subscribed["Protocol"], subscribed["Endpoint"]) == (
+        wanted["protocol"],
+        wanted["endpoint"],
+    )
     budget = {"AccountId": ACCOUNT, "BudgetName": only(prod, "budgets/budget:Budget").id}
     told = client("budgets").describe_notifications_for_budget(**budget)["Notifications"]
-    assert [(each["NotificationType"], each["Threshold"]) for each in told] == [("ACTUAL", 80), ("FORECASTED", 100)]
+    assert [(each["NotificationType"], each["Threshold"]) for each in told] == [
+        ("ACTUAL", 80),
+        ("FORECASTED", 100),
+    ]

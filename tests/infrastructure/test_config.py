@@ -75,7 +75,10 @@ INVALID = {
 @pytest.mark.parametrize("source", ["prod", "staging", "nowhere"])
 def test_images_are_taken_only_from_another_environment_that_builds(source: str) -> None:
     for stack in ("prod", "staging"):
-        with pytest.raises(SettingsError, match=f"images-from must be another environment that builds, not {source}"):
+        with pytest.raises(
+            SettingsError,
+            match=f"images-from must be another environment that builds, not {source}",
+        ):
             parse_stack(stack, changed(stack, images_from=source))
 
 
@@ -88,7 +91,11 @@ def test_endpoints_reach_images_of_their_own_region_only() -> None:
 
 @pytest.mark.parametrize("key", INVALID)
 def test_what_is_invalid_is_refused_by_name(key: str) -> None:
-    of_staging = ("images-from", "image-readers is for images: build", "previews are on dev already")
+    of_staging = (
+        "images-from",
+        "image-readers is for images: build",
+        "previews are on dev already",
+    )
     stack = "staging" if key in of_staging else "dev"
     with pytest.raises(SettingsError, match=key.replace(".", r"\.")):
         parse_stack(stack, INVALID[key])
@@ -106,7 +113,9 @@ def test_other_names_are_no_stack(name: str) -> None:
 
 
 def test_a_previews_prefix_ends_at_its_delimiter() -> None:
-    one, twelve = (parse_stack(f"pr-{number}", preview_config("dev", "us-east-1")) for number in (1, 12))
+    one, twelve = (
+        parse_stack(f"pr-{number}", preview_config("dev", "us-east-1")) for number in (1, 12)
+    )
     assert isinstance(one, PreviewStack)
     assert isinstance(twelve, PreviewStack)
     assert not f"{twelve.prefix}patient".startswith(one.prefix)

@@ -47,7 +47,14 @@ def test_what_a_class_takes_is_reckoned_below_what_was_seen(instance_class: str,
 def test_a_larger_class_takes_more_up_to_rdss_own_limit() -> None:
     taken = [
         capacity(f"db.{size}")
-        for size in ("t4g.micro", "t4g.small", "m7g.large", "r7g.large", "m7g.2xlarge", "r7g.2xlarge")
+        for size in (
+            "t4g.micro",
+            "t4g.small",
+            "m7g.large",
+            "r7g.large",
+            "m7g.2xlarge",
+            "r7g.2xlarge",
+        )
     ]
     assert taken == sorted(set(taken))
     assert capacity("db.r7g.16xlarge") == 5_000 - RESERVED_CONNECTIONS
@@ -57,7 +64,9 @@ def test_what_a_patients_replica_holds_beside_its_pool_is_what_its_code_opens() 
     (made,) = [
         node
         for node in ast.walk(ast.parse(inspect.getsource(patient_app)))
-        if isinstance(node, ast.ListComp) and isinstance(node.elt, ast.Call) and "Relay" in ast.dump(node.elt.func)
+        if isinstance(node, ast.ListComp)
+        and isinstance(node.elt, ast.Call)
+        and "Relay" in ast.dump(node.elt.func)
     ]
     destinations = made.generators[0].iter
     assert isinstance(destinations, ast.Tuple)
@@ -72,19 +81,27 @@ def test_every_pool_of_an_environment_fits_while_it_rolls(name: str) -> None:
         for entry in SERVICES.values():
             if set(entry.databases) & set(instance.databases):
                 count = replicas(entry, stack.config, production=stack.production).maximum
-                most += ROLLING * count * (stack.config.data.pool_size + OUTSIDE_POOL.get(entry.name, 0))
+                most += (
+                    ROLLING
+                    * count
+                    * (stack.config.data.pool_size + OUTSIDE_POOL.get(entry.name, 0))
+                )
         assert most == of_environment(stack.config, instance.databases, production=stack.production)
         assert most <= capacity(instance.instance_class)
 
 
 def test_settings_whose_pools_do_not_fit_are_refused_by_name() -> None:
-    with pytest.raises(SettingsError, match=r"data\.pool-size: the pools on data\.instances\.main may open 200"):
+    with pytest.raises(
+        SettingsError, match=r"data\.pool-size: the pools on data\.instances\.main may open 200"
+    ):
         parse_stack("dev", nested("dev", "data", **{"pool-size": 12}))
     with pytest.raises(SettingsError, match=r"data\.pool-size must be from 1 to 50"):
         parse_stack("dev", nested("dev", "data", **{"pool-size": 0}))
     instances = json.loads(read_config("dev")["patient-management:data"])["instances"]
     instances["main"]["instance-class"] = "db.x2g.huge"
-    with pytest.raises(SettingsError, match=r"data\.instances\.main\.instance-class: how much memory"):
+    with pytest.raises(
+        SettingsError, match=r"data\.instances\.main\.instance-class: how much memory"
+    ):
         parse_stack("dev", nested("dev", "data", instances=instances))
 
 
@@ -92,7 +109,9 @@ def test_a_base_that_takes_no_previews_connections_is_refused() -> None:
     instances = json.loads(read_config("dev")["patient-management:data"])["instances"]
     instances["main"]["instance-class"] = "db.t4g.micro"
     small = nested("dev", "data", instances=instances)
-    with pytest.raises(SettingsError, match="previews: the databases' instances take no preview's connections"):
+    with pytest.raises(
+        SettingsError, match="previews: the databases' instances take no preview's connections"
+    ):
         parse_stack("dev", small)
     parse_stack("dev", {**small, "patient-management:previews": "false"})
     fewer = {**small, "patient-management:replicas": json.dumps({"minimum": 1, "maximum": 1})}
@@ -110,14 +129,26 @@ def test_so_many_previews_fit_on_dev_and_no_more() -> None:
     assert previews_that_fit(stack_of("staging").config) == 0
 
 
-def test_the_services_and_their_roles_are_told_what_was_reckoned(stacks: dict[str, Recording]) -> None:
+def test_the_services_and_their_roles_are_told_what_was_reckoned(
+    stacks: dict[str, Recording],
+) -> None:
     for name, stack in stacks.items():
         given: dict[str, dict[str, str]] = {}
         for task in stack.of("aws:ecs/taskDefinition:TaskDefinition"):
             (container,) = json.loads(task.inputs["containerDefinitions"])
-            given[container["name"]] = {each["name"]: each["value"] for each in container["environment"]}
-        size = stack.stack.config.data.pool_size if isinstance(stack.stack, EnvironmentStack) else PREVIEW_POOL_SIZE
-        sizes = {variables["DATABASE_POOL_SIZE"] for variables in given.values() if "DATABASE_IAM" in variables}
+            given[container["name"]] = {
+                each["name"]: each["value"] for each in container["environment"]
+            }
+        size = (
+            stack.stack.config.data.pool_size
+            if isinstance(stack.stack, EnvironmentStack)
+            else PREVIEW_POOL_SIZE
+        )
+        sizes = {
+            variables["DATABASE_POOL_SIZE"]
+            for variables in given.values()
+            if "DATABASE_IAM" in variables
+        }
         assert sizes == {str(size)}
         if isinstance(stack.stack, EnvironmentStack):
             limit = int(given["release"]["RUNTIME_CONNECTIONS"])
@@ -128,14 +159,18 @@ def test_the_services_and_their_roles_are_told_what_was_reckoned(stacks: dict[st
 
 
 def test_a_previews_role_may_open_what_its_pools_need() -> None:
-    assert max(ROLLING * opened(entry, 1, PREVIEW_POOL_SIZE) for entry in SERVICES.values()) <= PREVIEW_CONNECTIONS
+    assert (
+        max(ROLLING * opened(entry, 1, PREVIEW_POOL_SIZE) for entry in SERVICES.values())
+        <= PREVIEW_CONNECTIONS
+    )
 
 
 def test_the_alarm_rings_before_an_instance_is_full(stacks: dict[str, Recording]) -> None:
     for name in ENVIRONMENTS:
         stack = stacks[name]
         classes = {
-            each.inputs["identifier"]: each.inputs["instanceClass"] for each in stack.of("aws:rds/instance:Instance")
+            each.inputs["identifier"]: each.inputs["instanceClass"]
+            for each in stack.of("aws:rds/instance:Instance")
         }
         alarms = [
             each.inputs

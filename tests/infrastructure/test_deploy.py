@@ -38,8 +38,15 @@ def both(open_dev: Recording, open_prod: Recording) -> dict[str, Recording]:
 
 
 def policies(stack: Recording, part: str) -> list[Any]:
-    made = [each for each in stack.of("aws:iam/policy:Policy") if each.name.startswith(f"github-{part}-")]
-    attached = {each.inputs["policyArn"] for each in stack.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")}
+    made = [
+        each
+        for each in stack.of("aws:iam/policy:Policy")
+        if each.name.startswith(f"github-{part}-")
+    ]
+    attached = {
+        each.inputs["policyArn"]
+        for each in stack.of("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    }
     assert made
     assert {each.outputs["arn"] for each in made} <= attached
     return [json.loads(each.inputs["policy"]) for each in made]
@@ -59,7 +66,10 @@ def is_own(stack: Recording, resource: Resource) -> bool:
 
 def wanted(stack: Recording) -> list[tuple[Resource, Call]]:
     return [
-        (resource, call) for resource in stack.resources if is_own(stack, resource) for call in calls(stack, resource)
+        (resource, call)
+        for resource in stack.resources
+        if is_own(stack, resource)
+        for call in calls(stack, resource)
     ]
 
 
@@ -84,7 +94,9 @@ def test_a_deployment_can_make_keep_and_take_away_all_that_the_program_declares(
     assert refused == set()
 
 
-def test_a_deployment_may_ask_for_nothing_that_the_program_does_not_need(both: dict[str, Recording]) -> None:
+def test_a_deployment_may_ask_for_nothing_that_the_program_does_not_need(
+    both: dict[str, Recording],
+) -> None:
     needed = {call.action for stack in both.values() for _, call in wanted(stack)} | BESIDE
     idle = {
         pattern
@@ -99,7 +111,9 @@ def test_a_deployment_may_ask_for_nothing_that_the_program_does_not_need(both: d
 
 
 @pytest.mark.parametrize(("action", "resource", "context"), DOORS)
-def test_a_deployment_of_dev_cannot(open_dev: Recording, action: str, resource: str, context: Any) -> None:
+def test_a_deployment_of_dev_cannot(
+    open_dev: Recording, action: str, resource: str, context: Any
+) -> None:
     bounded = {"iam:PermissionsBoundary": boundary(open_dev, "app").outputs["arn"]}
     place = open_dev.outputs["platform"]["key_arn"] if resource == "data" else resource
     given = bounded if context == "bounded" else context
@@ -115,7 +129,11 @@ def test_the_doors_are_shut_by_what_they_say_and_open_to_its_own(open_dev: Recor
     opened: list[tuple[str, str, dict[str, Any]]] = [
         ("iam:CreateRole", ROLE, bounded),
         ("iam:PutRolePermissionsBoundary", ROLE, bounded),
-        ("iam:CreateRole", ROLE, {"iam:PermissionsBoundary": boundary(open_dev, "platform").outputs["arn"]}),
+        (
+            "iam:CreateRole",
+            ROLE,
+            {"iam:PermissionsBoundary": boundary(open_dev, "platform").outputs["arn"]},
+        ),
         ("iam:PassRole", ROLE, {"iam:PassedToService": "ecs-tasks.amazonaws.com"}),
         ("s3:PutObject", f"{STATES}/stacks/patient-management/dev.json", {}),
         ("s3:PutObject", f"{STATES}/locks/organization/patient-management/dev/1.json", {}),
@@ -136,9 +154,15 @@ def test_the_doors_are_shut_by_what_they_say_and_open_to_its_own(open_dev: Recor
 
 
 def test_what_is_anothers_by_name_or_tag_opens_to_the_other(open_prod: Recording) -> None:
-    anothers = [door for door in DOORS if door[2] == OTHERS or ("prod" in door[1] and door[2] != "bounded")]
+    anothers = [
+        door for door in DOORS if door[2] == OTHERS or ("prod" in door[1] and door[2] != "bounded")
+    ]
     deploys = policies(open_prod, "deploy")
-    shut = {action for action, resource, context in anothers if not allowed(deploys, action, resource, context)}
+    shut = {
+        action
+        for action, resource, context in anothers
+        if not allowed(deploys, action, resource, context)
+    }
     assert len(anothers) > 30
     assert shut == KEPT
 
@@ -170,7 +194,9 @@ def test_roles_are_passed_to_the_services_that_take_them_on(both: dict[str, Reco
 
 
 def test_without_a_bucket_for_states_no_object_is_in_reach(open_dev: Recording) -> None:
-    config = read_config("staging") | {"patient-management:github": json.dumps({"repository": "a/b"})}
+    config = read_config("staging") | {
+        "patient-management:github": json.dumps({"repository": "a/b"})
+    }
     stack = record("staging", config, Paper(), {"dev": open_dev.outputs})
     asked = json.dumps([policies(stack, "deploy"), policies(stack, "look")])
     assert "s3:PutObject" not in asked
@@ -193,7 +219,11 @@ def test_every_policy_fits_into_what_aws_takes(both: dict[str, Recording]) -> No
     ("action", "resource", "context"),
     [
         ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/github-deploy-1234567", {}),
-        ("iam:CreatePolicyVersion", f"arn:aws:iam::{ACCOUNT}:policy/patient-management/dev/patient-dev-app-1", {}),
+        (
+            "iam:CreatePolicyVersion",
+            f"arn:aws:iam::{ACCOUNT}:policy/patient-management/dev/patient-dev-app-1",
+            {},
+        ),
         ("iam:AddClientIDToOpenIDConnectProvider", f"arn:aws:iam::{ACCOUNT}:oidc-provider/any", {}),
         ("iam:DeleteRolePermissionsBoundary", ROLE, {}),
         ("secretsmanager:GetSecretValue", arn("secretsmanager", "secret:any"), {}),

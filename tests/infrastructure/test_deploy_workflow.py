@@ -34,7 +34,11 @@ def test_a_smoke_request_follows_each_up(name: str) -> None:
 
 def test_staging_takes_devs_tested_images_where_it_is_switched_on() -> None:
     job = read("deploy")["staging"]
-    assert (job["needs"], job["if"], job["environment"]) == ("dev", "vars.STAGING == 'on'", "staging")
+    assert (job["needs"], job["if"], job["environment"]) == (
+        "dev",
+        "vars.STAGING == 'on'",
+        "staging",
+    )
     assert job["concurrency"] == {"group": "staging", "cancel-in-progress": False}
     commands = runs(job)
     check = commands.index('.github/scripts/images dev "$TESTED"')
@@ -79,8 +83,14 @@ def test_production_goes_on_where_staging_is_off_and_never_past_a_failed_one(
 
 def test_credentials_last_as_long_as_any_job_and_as_the_roles_allow() -> None:
     action = yaml.safe_load((WORKFLOWS.parent / "actions" / "prepare" / "action.yml").read_text())
-    (taken,) = [step["with"] for step in action["runs"]["steps"] if "role-to-assume" in step.get("with", {})]
-    longest = max(job["timeout-minutes"] for path in WORKFLOWS.glob("*.yml") for job in own_jobs(read(path.stem)))
+    (taken,) = [
+        step["with"] for step in action["runs"]["steps"] if "role-to-assume" in step.get("with", {})
+    ]
+    longest = max(
+        job["timeout-minutes"]
+        for path in WORKFLOWS.glob("*.yml")
+        for job in own_jobs(read(path.stem))
+    )
     assert longest * 60 <= taken["role-duration-seconds"] == SESSION_SECONDS
 
 

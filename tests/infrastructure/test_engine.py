@@ -20,7 +20,9 @@ from tests.infrastructure.engine.workspace import Workspace, open_workspace
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.skipif(shutil.which("pulumi") is None, reason="there is no pulumi command on the PATH"),
+    pytest.mark.skipif(
+        shutil.which("pulumi") is None, reason="there is no pulumi command on the PATH"
+    ),
 ]
 
 RULES = ("--policy-pack", "infrastructure/policies")
@@ -41,28 +43,39 @@ def nothing(workspace: Workspace) -> Census:
     return workspace.census()
 
 
-def test_first_preview_passes_our_rules_and_makes_nothing(workspace: Workspace, nothing: Census) -> None:
+def test_first_preview_passes_our_rules_and_makes_nothing(
+    workspace: Workspace, nothing: Census
+) -> None:
     said = workspace.pulumi("preview", "--stack", "dev", *RULES)
     assert re.search(r"\+ 2\d\d to create", said)
     assert workspace.census() == nothing
 
 
-def test_environment_comes_up_with_no_secret_in_its_state(workspace: Workspace, nothing: Census) -> None:
+def test_environment_comes_up_with_no_secret_in_its_state(
+    workspace: Workspace, nothing: Census
+) -> None:
     workspace.pulumi("up", "--stack", "dev", "--yes", "--skip-preview")
     assert workspace.outputs("dev")["url"] == "https://dev.example.org"
     assert {"patient", "patient.dlq"} == workspace.account.topics
     assert {"auth", "patient", "billing", "analytics"} == workspace.account.databases
     there = workspace.census()
     assert all(
-        there[kind] > nothing[kind] for kind in ("ec2 Vpcs", "services", "iam Roles", "secretsmanager SecretList")
+        there[kind] > nothing[kind]
+        for kind in ("ec2 Vpcs", "services", "iam Roles", "secretsmanager SecretList")
     )
     assert PASSWORD not in workspace.files(workspace.environments)
 
 
 def test_every_resource_on_aws_is_of_the_provider_that_tags_it(workspace: Workspace) -> None:
-    resources = [each for each in workspace.resources("dev") if each["custom"] and each["type"].startswith("aws:")]
+    resources = [
+        each
+        for each in workspace.resources("dev")
+        if each["custom"] and each["type"].startswith("aws:")
+    ]
     assert len(resources) > 200
-    assert [each["urn"] for each in resources if "pulumi:providers:aws::aws::" not in each["provider"]] == []
+    assert [
+        each["urn"] for each in resources if "pulumi:providers:aws::aws::" not in each["provider"]
+    ] == []
 
 
 def test_second_run_and_a_look_at_aws_find_no_change(workspace: Workspace) -> None:
@@ -71,7 +84,9 @@ def test_second_run_and_a_look_at_aws_find_no_change(workspace: Workspace) -> No
     workspace.pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff", "--stack", "dev")
 
 
-def test_outputs_are_shown_to_previews_without_a_change_of_the_bases_settings(workspace: Workspace) -> None:
+def test_outputs_are_shown_to_previews_without_a_change_of_the_bases_settings(
+    workspace: Workspace,
+) -> None:
     settings = workspace.folder / "Pulumi.dev.yaml"
     own = settings.read_text()
     # As in a clean checkout: the previews' key would come to stand in it.
@@ -82,7 +97,9 @@ def test_outputs_are_shown_to_previews_without_a_change_of_the_bases_settings(wo
     assert settings.read_text() == without != own
     settings.write_text(own)
     # A team may keep all in one place: there is no copy to make there, and much to lose.
-    assert "nothing to publish" in workspace.preview("publish", "--base", "dev", backend=workspace.environments)
+    assert "nothing to publish" in workspace.preview(
+        "publish", "--base", "dev", backend=workspace.environments
+    )
     assert len(workspace.resources("dev")) > 200
 
 
@@ -125,10 +142,14 @@ def let_differ(workspace: Workspace, *services: str) -> None:
     shown = deployment("dev", {key: outputs[key] for key in ("platform", "images")})
     file = workspace.previews.parent / "shown.json"
     file.write_text(json.dumps({"version": 3, "deployment": shown}))
-    workspace.pulumi("stack", "import", "--stack", "dev", "--file", str(file), backend=workspace.previews)
+    workspace.pulumi(
+        "stack", "import", "--stack", "dev", "--file", str(file), backend=workspace.previews
+    )
 
 
-@pytest.mark.parametrize(("arguments", "rule"), [("", "registry-scan"), (SCANNED, "registry-lifecycle")])
+@pytest.mark.parametrize(
+    ("arguments", "rule"), [("", "registry-scan"), (SCANNED, "registry-lifecycle")]
+)
 def test_what_breaks_a_rule_of_one_resource_or_of_the_stack_is_refused(
     workspace: Workspace, tmp_path: Path, arguments: str, rule: str
 ) -> None:
@@ -139,11 +160,19 @@ def test_what_breaks_a_rule_of_one_resource_or_of_the_stack_is_refused(
     (tmp_path / "__main__.py").write_text(REPOSITORY.format(arguments))
     workspace.pulumi("stack", "init", rule, project=tmp_path)
     pack = str(workspace.folder / "infrastructure" / "policies")
-    said = workspace.pulumi("preview", "--stack", rule, "--policy-pack", pack, project=tmp_path, fails=True)
+    said = workspace.pulumi(
+        "preview", "--stack", rule, "--policy-pack", pack, project=tmp_path, fails=True
+    )
     assert rule in said
 
 
-def test_environment_goes_and_leaves_the_images_that_others_run(workspace: Workspace, nothing: Census) -> None:
+def test_environment_goes_and_leaves_the_images_that_others_run(
+    workspace: Workspace, nothing: Census
+) -> None:
     workspace.pulumi("destroy", "--stack", "dev", "--yes", "--skip-preview")
-    left = {place: there - nothing[place] for place, there in workspace.census().items() if there != nothing[place]}
+    left = {
+        place: there - nothing[place]
+        for place, there in workspace.census().items()
+        if there != nothing[place]
+    }
     assert left == {"ecr repositories": {f"patient-management/{image}" for image in IMAGES}}

@@ -26,7 +26,9 @@ def test_the_groups_let_through_what_the_catalogue_declares_and_no_more(
 
 
 def test_a_previews_edges_are_the_same(stacks: dict[str, Recording]) -> None:
-    assert {edge for edge in reached(stacks["pr-1"], stacks["dev"]) if edge.source != "release"} == EXPECTED
+    assert {
+        edge for edge in reached(stacks["pr-1"], stacks["dev"]) if edge.source != "release"
+    } == EXPECTED
 
 
 def test_previews_do_not_reach_each_other_nor_their_base(
@@ -63,7 +65,9 @@ def test_the_whole_way_in_is_one(dev: Recording) -> None:
 def test_data_lies_in_subnets_without_a_way_out(stacks: dict[str, Recording]) -> None:
     for stack in stacks.values():
         isolated = {
-            each.id for each in stack.of("aws:ec2/subnet:Subnet") if each.inputs["tags"]["SubnetType"] == "Isolated"
+            each.id
+            for each in stack.of("aws:ec2/subnet:Subnet")
+            if each.inputs["tags"]["SubnetType"] == "Isolated"
         }
         for each in stack.of("aws:rds/subnetGroup:SubnetGroup"):
             assert set(each.inputs["subnetIds"]) == isolated

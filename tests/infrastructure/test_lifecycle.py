@@ -22,7 +22,9 @@ SHORTEST_DAYS, LONGEST_DAYS = 7, 30
 
 
 @pytest.mark.parametrize("name", ["dev", "staging", "pr-1"])
-def test_nothing_outside_production_holds_up_the_end_of_its_stack(stacks: dict[str, Recording], name: str) -> None:
+def test_nothing_outside_production_holds_up_the_end_of_its_stack(
+    stacks: dict[str, Recording], name: str
+) -> None:
     stack = stacks[name]
     assert [each.urn for each in stack.resources if each.protect] == []
     for each in stack.resources:
@@ -35,17 +37,25 @@ def test_nothing_outside_production_holds_up_the_end_of_its_stack(stacks: dict[s
         assert each.inputs["deleteAutomatedBackups"]
 
 
-def test_what_is_left_for_a_while_outside_production_is_left_for_a_week(stacks: dict[str, Recording]) -> None:
+def test_what_is_left_for_a_while_outside_production_is_left_for_a_week(
+    stacks: dict[str, Recording],
+) -> None:
     for name in ("dev", "staging"):
-        assert {each.inputs["deletionWindowInDays"] for each in stacks[name].of(KEY)} == {SHORTEST_DAYS}
-        assert {each.inputs["recoveryWindowInDays"] for each in stacks[name].of(SECRET)} == {SHORTEST_DAYS}
+        assert {each.inputs["deletionWindowInDays"] for each in stacks[name].of(KEY)} == {
+            SHORTEST_DAYS
+        }
+        assert {each.inputs["recoveryWindowInDays"] for each in stacks[name].of(SECRET)} == {
+            SHORTEST_DAYS
+        }
     assert {each.inputs["recoveryWindowInDays"] for each in stacks["pr-1"].of(SECRET)} == {0}
 
 
 def test_production_lets_nothing_go_that_cannot_be_made_again(prod: Recording) -> None:
     guarded = {each.type for each in prod.resources if each.protect}
     assert guarded == IRREPLACEABLE
-    assert [each.urn for each in prod.resources if each.type in IRREPLACEABLE and not each.protect] == []
+    assert [
+        each.urn for each in prod.resources if each.type in IRREPLACEABLE and not each.protect
+    ] == []
     assert not any(each.inputs["forceDestroy"] for each in prod.of(BUCKET))
     assert prod.of("aws:lb/loadBalancer:LoadBalancer")[0].inputs["enableDeletionProtection"]
     assert {each.inputs["deletionWindowInDays"] for each in prod.of(KEY)} == {LONGEST_DAYS}
@@ -61,7 +71,9 @@ def test_previews_state_ends_with_its_base(open_dev: Recording) -> None:
     assert open_dev.one(KEY, "preview-state").inputs["deletionWindowInDays"] == SHORTEST_DAYS
 
 
-def test_the_key_of_productions_last_snapshots_outlives_the_stack(prod: Recording, dev: Recording) -> None:
+def test_the_key_of_productions_last_snapshots_outlives_the_stack(
+    prod: Recording, dev: Recording
+) -> None:
     key = prod.one(KEY, "data")
     assert key.retain
     assert {each.inputs["kmsKeyId"] for each in prod.of(DATABASE)} == {key.outputs["arn"]}
@@ -72,7 +84,9 @@ def test_kept_images_are_kept_from_the_end_of_the_environments_key(dev: Recordin
     kept = {each.inputs["name"]: each for each in dev.of(REPOSITORY) if each.retain}
     assert set(kept) == {f"patient-management/{image}" for image in IMAGES}
     for each in kept.values():
-        assert [one["encryptionType"] for one in each.inputs["encryptionConfigurations"]] == ["AES256"]
+        assert [one["encryptionType"] for one in each.inputs["encryptionConfigurations"]] == [
+            "AES256"
+        ]
         assert "forceDelete" not in each.inputs
     # Docker's provider deletes from the registry what its stack no longer has.
     images = dev.of("docker-build:index:Image")
@@ -88,7 +102,9 @@ def test_another_life_takes_over_the_repositories(dev: Recording) -> None:
     assert imported == {f"patient-management/{image}" for image in IMAGES}
 
 
-def test_each_source_an_image_is_built_of_gets_a_tag_of_its_own_and_one_that_returns_another(dev: Recording) -> None:
+def test_each_source_an_image_is_built_of_gets_a_tag_of_its_own_and_one_that_returns_another(
+    dev: Recording,
+) -> None:
     """ECR moves no tag, and two builds of one source are not the same bytes."""
     tags = set()
     for image in dev.of("docker-build:index:Image"):

@@ -75,15 +75,21 @@ def test_a_group_open_to_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SecurityGroupIngressRule", 443),
     ],
 )
-def test_a_rule_for_all_ports_from_its_own_on(monkeypatch: pytest.MonkeyPatch, kind: str, port: int) -> None:
+def test_a_rule_for_all_ports_from_its_own_on(
+    monkeypatch: pytest.MonkeyPatch, kind: str, port: int
+) -> None:
     original = getattr(aws.vpc, kind)
 
     def wide(*given: Any, from_port: int, to_port: int, **named: Any) -> Any:
-        return original(*given, from_port=from_port, to_port=65535 if from_port == port else to_port, **named)
+        return original(
+            *given, from_port=from_port, to_port=65535 if from_port == port else to_port, **named
+        )
 
     monkeypatch.setattr(aws.vpc, kind, wide)
     # With endpoints: a rule towards all addresses would meet the services' own.
-    stack = record("dev", read_config("dev") | {"patient-management:interface-endpoints": "true"}, Paper())
+    stack = record(
+        "dev", read_config("dev") | {"patient-management:interface-endpoints": "true"}, Paper()
+    )
     assert "group-one-port" in {finding.rule for finding in examine(stack)}
     with pytest.raises(ValueError, match=f"opens tcp {port} to 65535"):
         reached(stack, stack)
@@ -100,7 +106,9 @@ def test_a_service_that_may_read_anothers_secret(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_unencrypted_volume(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aws.rds, "Instance", with_arguments(aws.rds.Instance, storage_encrypted=False))
+    monkeypatch.setattr(
+        aws.rds, "Instance", with_arguments(aws.rds.Instance, storage_encrypted=False)
+    )
     assert "database-encrypted" in findings()
 
 
@@ -115,7 +123,9 @@ def test_a_missing_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("module", ["databases", "stream", "network", "balancer"])
-def test_a_task_that_does_not_wait_for_its_network_rules(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+def test_a_task_that_does_not_wait_for_its_network_rules(
+    monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
     monkeypatch.setattr(f"infrastructure.{module}.ready", lambda group, ways: group.id)
     found = [finding for finding in examine(dev()) if finding.rule == "order"]
     assert {"is open" in finding.message for finding in found} == {True}
@@ -205,6 +215,9 @@ def test_assertions_run_in_preview_mode_too() -> None:
     for name, config in (("dev", read_config("dev")), ("pr-7", preview_config("dev", "us-east-1"))):
         stack = record(name, config, Paper(), references, preview=True)
         tasks = stack.of("aws:ecs/taskDefinition:TaskDefinition")
-        seen = sum(json.loads(each.inputs["containerDefinitions"])[0]["readonlyRootFilesystem"] for each in tasks)
+        seen = sum(
+            json.loads(each.inputs["containerDefinitions"])[0]["readonlyRootFilesystem"]
+            for each in tasks
+        )
         assert seen == len(SERVICES) + 1
         assert examine(stack) == []

@@ -58,7 +58,13 @@ def watched(stack: Recording) -> dict[str, Measure]:
         own = {"ClusterName": cluster.outputs["name"], "ServiceName": made}
         found[f"{name}-{service}-cpu"] = ("AWS/ECS", "CPUUtilization", "Average", ">", own)
         if settings(stack).insights:
-            found[f"{name}-{service}-running"] = ("ECS/ContainerInsights", "RunningTaskCount", "Minimum", "<", own)
+            found[f"{name}-{service}-running"] = (
+                "ECS/ContainerInsights",
+                "RunningTaskCount",
+                "Minimum",
+                "<",
+                own,
+            )
     door = {"LoadBalancer": suffix(stack, "loadBalancer:LoadBalancer")}
     behind = door | {"TargetGroup": suffix(stack, "targetGroup:TargetGroup")}
     balancing = "AWS/ApplicationELB"
@@ -70,12 +76,24 @@ def watched(stack: Recording) -> dict[str, Measure]:
         f"{name}-gateway-unreached": (balancing, "HTTPCode_ELB_5XX_Count", "Sum", ">", door),
         f"{name}-gateway-latency": (balancing, "TargetResponseTime", "p99", ">", behind),
         f"{name}-analytics-lag": ("AWS/Kafka", "SumOffsetLag", "Maximum", ">", lag(stack)),
-        f"{name}-analytics-dead-letters": (METRIC_NAMESPACE, "NewDeadLetters", "Maximum", ">", dead),
+        f"{name}-analytics-dead-letters": (
+            METRIC_NAMESPACE,
+            "NewDeadLetters",
+            "Maximum",
+            ">",
+            dead,
+        ),
         "stream-controller": ("AWS/Kafka", "ActiveControllerCount", "Maximum", "<", stream),
     }
     for number in range(1, brokers.inputs["numberOfBrokerNodes"] + 1):
         disk = {**stream, "Broker ID": str(number)}
-        found[f"stream-storage-{number}"] = ("AWS/Kafka", "KafkaDataLogsDiskUsed", "Maximum", ">", disk)
+        found[f"stream-storage-{number}"] = (
+            "AWS/Kafka",
+            "KafkaDataLogsDiskUsed",
+            "Maximum",
+            ">",
+            disk,
+        )
     for instance in stack.of(INSTANCE):
         own = {"DBInstanceIdentifier": instance.outputs["identifier"]}
         label = f"database-{own['DBInstanceIdentifier'].removeprefix(f'patient-{name}-')}"
@@ -117,19 +135,33 @@ def test_a_databases_alarms_ring_before_it_is_full(stack: Recording) -> None:
     }
     for instance in stack.of(INSTANCE):
         identifier = instance.outputs["identifier"]
-        assert 1024**3 <= rings["FreeStorageSpace", identifier] < instance.inputs["allocatedStorage"] * 1024**3
-        assert 0 < rings["DatabaseConnections", identifier] < capacity(instance.inputs["instanceClass"])
+        assert (
+            1024**3
+            <= rings["FreeStorageSpace", identifier]
+            < instance.inputs["allocatedStorage"] * 1024**3
+        )
+        assert (
+            0
+            < rings["DatabaseConnections", identifier]
+            < capacity(instance.inputs["instanceClass"])
+        )
 
 
 def test_each_service_is_scaled_by_a_metric_of_its_own(stack: Recording) -> None:
     name = stack.stack.name
     (cluster,) = stack.of("aws:ecs/cluster:Cluster")
-    balanced = f"{suffix(stack, 'loadBalancer:LoadBalancer')}/{suffix(stack, 'targetGroup:TargetGroup')}"
+    balanced = (
+        f"{suffix(stack, 'loadBalancer:LoadBalancer')}/{suffix(stack, 'targetGroup:TargetGroup')}"
+    )
     metrics: dict[str, dict[str, Any]] = {
-        f"{name}-{service}-cpu": {"predefinedMetricType": "ECSServiceAverageCPUUtilization"} for service in SERVICES
+        f"{name}-{service}-cpu": {"predefinedMetricType": "ECSServiceAverageCPUUtilization"}
+        for service in SERVICES
     }
     metrics |= {
-        f"{name}-gateway-requests": {"predefinedMetricType": "ALBRequestCountPerTarget", "resourceLabel": balanced},
+        f"{name}-gateway-requests": {
+            "predefinedMetricType": "ALBRequestCountPerTarget",
+            "resourceLabel": balanced,
+        },
         f"{name}-analytics-lag": {
             "namespace": "AWS/Kafka",
             "metricName": "SumOffsetLag",
@@ -143,13 +175,17 @@ def test_each_service_is_scaled_by_a_metric_of_its_own(stack: Recording) -> None
     for each in policies:
         service = stack.one("aws:ecs/service:Service", each.name.rpartition("-")[0]).outputs["name"]
         tracked = each.inputs["targetTrackingScalingPolicyConfiguration"]
-        (specified,) = [value for key, value in tracked.items() if key.endswith("MetricSpecification")]
+        (specified,) = [
+            value for key, value in tracked.items() if key.endswith("MetricSpecification")
+        ]
         assert specified == metrics[each.name]
         assert each.inputs["resourceId"] == f"service/{cluster.outputs['name']}/{service}"
         assert each.inputs["resourceId"] in targets
 
 
-def test_the_budget_counts_what_bears_the_stacks_tag_and_tells_it_to_the_topic(stack: Recording) -> None:
+def test_the_budget_counts_what_bears_the_stacks_tag_and_tells_it_to_the_topic(
+    stack: Recording,
+) -> None:
     (budget,) = stack.of("aws:budgets/budget:Budget")
     (topic,) = stack.of("aws:sns/topic:Topic")
     (policy,) = stack.of("aws:sns/topicPolicy:TopicPolicy")
@@ -157,9 +193,14 @@ def test_the_budget_counts_what_bears_the_stacks_tag_and_tells_it_to_the_topic(s
     assert budget.inputs["costFilters"] == [{"name": "TagKeyValue", "values": [tagged]}]
     assert budget.inputs["limitAmount"] == str(settings(stack).budget_usd)
     notices = budget.inputs["notifications"]
-    assert {(each["notificationType"], each["threshold"]) for each in notices} == {("ACTUAL", 80), ("FORECASTED", 100)}
+    assert {(each["notificationType"], each["threshold"]) for each in notices} == {
+        ("ACTUAL", 80),
+        ("FORECASTED", 100),
+    }
     for each in notices:
         assert each["subscriberSnsTopicArns"] == [topic.outputs["arn"]]
     (grant,) = json.loads(policy.inputs["policy"])["Statement"]
     assert policy.inputs["arn"] == grant["Resource"] == topic.outputs["arn"]
-    assert {"budgets.amazonaws.com", "cloudwatch.amazonaws.com"} == set(grant["Principal"]["Service"])
+    assert {"budgets.amazonaws.com", "cloudwatch.amazonaws.com"} == set(
+        grant["Principal"]["Service"]
+    )

@@ -38,7 +38,9 @@ def test_a_plan_has_all_its_parts(name: str, capsys: pytest.CaptureFixture[str])
 
 def test_what_a_network_is_made_of_is_its_own_whatever_comes_meanwhile() -> None:
     class Slow(Paper):
-        def create(self, kind: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        def create(
+            self, kind: str, name: str, inputs: dict[str, Any]
+        ) -> tuple[str, dict[str, Any]]:
             made = super().create(kind, name, inputs)
             if kind.startswith(REMOTE):
                 time.sleep(0.3)
@@ -51,12 +53,16 @@ def test_what_a_network_is_made_of_is_its_own_whatever_comes_meanwhile() -> None
     assert {each.parent for each in children} == {network.urn}
 
 
-def test_a_previews_plan_stands_beside_a_full_copys_cost(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_previews_plan_stands_beside_a_full_copys_cost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     main(["pr-123"])
     text = capsys.readouterr().out
     assert "A full copy of dev would be" in text
     resources = text.partition("## Resources by component")[2].partition("## Who")[0]
-    assert not any(word in resources for word in ("Vpc", "NatGateway", "LoadBalancer", " Instance", "Cluster"))
+    assert not any(
+        word in resources for word in ("Vpc", "NatGateway", "LoadBalancer", " Instance", "Cluster")
+    )
 
 
 def test_costs_are_of_the_order_that_the_readme_tells() -> None:
@@ -68,7 +74,11 @@ def test_costs_are_of_the_order_that_the_readme_tells() -> None:
 
 def test_a_plan_tells_upper_bounds_and_conditions(capsys: pytest.CaptureFixture[str]) -> None:
     main(["dev"])
-    roles = capsys.readouterr().out.partition("## What each role may do")[2].partition("## Policy findings")[0]
+    roles = (
+        capsys.readouterr()
+        .out.partition("## What each role may do")[2]
+        .partition("## Policy findings")[0]
+    )
     assert "- patient-dev-app: the most that the roles within it may\n" in roles
     assert "- patient-dev-preview: the most that the roles within it may\n" in roles
     assert "  - kms:Decrypt; kms:GenerateDataKey on key/data-of-dev, by kms:ViaService\n" in roles

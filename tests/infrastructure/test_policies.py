@@ -9,7 +9,13 @@ import pytest
 
 from infrastructure.plan.record import Recording, Resource
 from infrastructure.policies.data import DATA_RULES
-from infrastructure.policies.pack import Finding, examine, examine_resources, examine_stack, policies
+from infrastructure.policies.pack import (
+    Finding,
+    examine,
+    examine_resources,
+    examine_stack,
+    policies,
+)
 from infrastructure.policies.running import RUNNING_RULES
 from infrastructure.policies.stacks import STACK_RULES
 
@@ -52,8 +58,12 @@ BROKEN: dict[str, Break] = {
     "database-logs": without("enabledCloudwatchLogsExports"),
     "database-monitoring": put(monitoringInterval=0),
     "database-tls": without("parameters"),
-    "brokers-tls": lambda inputs: inputs["encryptionInfo"]["encryptionInTransit"].update(clientBroker="TLS_PLAINTEXT"),
-    "brokers-authenticated": lambda inputs: inputs["clientAuthentication"].update(unauthenticated=True),
+    "brokers-tls": lambda inputs: inputs["encryptionInfo"]["encryptionInTransit"].update(
+        clientBroker="TLS_PLAINTEXT"
+    ),
+    "brokers-authenticated": lambda inputs: inputs["clientAuthentication"].update(
+        unauthenticated=True
+    ),
     "brokers-encrypted": lambda inputs: inputs["encryptionInfo"].pop("encryptionAtRestKmsKeyArn"),
     "group-closed": put(cidrIpv4="0.0.0.0/0", fromPort=5432, toPort=5432),
     "group-one-port": put(toPort=65535),
@@ -66,7 +76,9 @@ BROKEN: dict[str, Break] = {
     "task-not-root": container(user="root"),
     "task-capabilities": container(linuxParameters={}),
     "task-log": container(logConfiguration=None),
-    "task-secrets": container(environment=[{"name": "AUTH_CLIENT_SECRET", "value": "it was a test"}]),
+    "task-secrets": container(
+        environment=[{"name": "AUTH_CLIENT_SECRET", "value": "it was a test"}]
+    ),
     "task-digest": container(image="registry/gateway:latest"),
     "task-size": put(cpu="512", memory="512"),
     "service-private": put(networkConfiguration={"assignPublicIp": True}),
@@ -95,7 +107,9 @@ def test_an_environment_open_to_github_passes_every_rule(open_dev: Recording) ->
     assert examine(open_dev) == []
 
 
-@pytest.mark.parametrize("action", ["kms:Decrypt", "s3:GetObject", "secretsmanager:GetSecretValue", "ecs:RunTask"])
+@pytest.mark.parametrize(
+    "action", ["kms:Decrypt", "s3:GetObject", "secretsmanager:GetSecretValue", "ecs:RunTask"]
+)
 def test_on_every_resource_stands_only_what_names_none(dev: Recording, action: str) -> None:
     whole = dev.one("aws:iam/rolePolicy:RolePolicy", "dev-gateway-execution-start")
     given = changed(whole, statement(Action=[action, "ecr:GetAuthorizationToken"], Resource="*"))
@@ -143,7 +157,8 @@ def changed(resource: Resource, change: Break) -> Resource:
 
 def break_stack(dev: Recording, kind: str, name: str, change: Break) -> list[Finding]:
     resources = [
-        changed(each, change) if each.type == kind and each.name.startswith(name) else each for each in dev.resources
+        changed(each, change) if each.type == kind and each.name.startswith(name) else each
+        for each in dev.resources
     ]
     return examine_stack(resources)
 
@@ -165,7 +180,9 @@ def test_stack_rules_find_what_they_are_for(dev: Recording) -> None:
         "vpc-flows": lose(dev, "aws:ec2/flowLog:FlowLog"),
         "balancer-firewall": lose(dev, "aws:wafv2/webAclAssociation:WebAclAssociation"),
         "registry-lifecycle": lose(dev, "aws:ecr/lifecyclePolicy:LifecyclePolicy"),
-        "data-isolated": break_stack(dev, "aws:rds/subnetGroup:SubnetGroup", "", put(subnetIds=public)),
+        "data-isolated": break_stack(
+            dev, "aws:rds/subnetGroup:SubnetGroup", "", put(subnetIds=public)
+        ),
         "order": examine_stack([forget(each) for each in dev.resources]),
         "secrets-own": break_stack(
             dev, "aws:ecs/taskDefinition:TaskDefinition", "dev-billing", container(secrets=foreign)
@@ -173,7 +190,9 @@ def test_stack_rules_find_what_they_are_for(dev: Recording) -> None:
         "secrets-readable": break_stack(
             dev, "aws:iam/rolePolicy:RolePolicy", "dev-billing-execution", put(policy=another)
         ),
-        "log-keys": break_stack(dev, "aws:cloudwatch/logGroup:LogGroup", "dev-auth", put(name="/elsewhere/auth")),
+        "log-keys": break_stack(
+            dev, "aws:cloudwatch/logGroup:LogGroup", "dev-auth", put(name="/elsewhere/auth")
+        ),
         "names": break_stack(dev, "aws:lb/targetGroup:TargetGroup", "", put(name=long)),
     }
     assert set(found) == {rule.name for rule in STACK_RULES}

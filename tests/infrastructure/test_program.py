@@ -13,7 +13,9 @@ from infrastructure.plan.record import SIGNATURE, Recording
 pytestmark = pytest.mark.infrastructure
 
 
-def test_every_stack_comes_up_in_one_account(stacks: dict[str, Recording], other_preview: Recording) -> None:
+def test_every_stack_comes_up_in_one_account(
+    stacks: dict[str, Recording], other_preview: Recording
+) -> None:
     assert {name: stack.outputs["url"] for name, stack in stacks.items()} == {
         "dev": "https://dev.example.org",
         "staging": "https://staging.example.org",
@@ -32,7 +34,9 @@ def test_no_two_resources_share_a_urn(stacks: dict[str, Recording]) -> None:
 
 def test_every_box_of_the_picture_is_a_resource(dev: Recording, prod: Recording) -> None:
     assert dev.one("aws:ec2/vpc:Vpc", "patient-dev").inputs["cidrBlock"] == "10.0.0.0/16"
-    kinds = collections.Counter(each.inputs["tags"]["SubnetType"] for each in dev.of("aws:ec2/subnet:Subnet"))
+    kinds = collections.Counter(
+        each.inputs["tags"]["SubnetType"] for each in dev.of("aws:ec2/subnet:Subnet")
+    )
     assert kinds == {"Public": 2, "Private": 2, "Isolated": 2}
     assert not dev.one("aws:lb/loadBalancer:LoadBalancer", "patient-dev").inputs["internal"]
     assert dev.one("aws:ecs/cluster:Cluster", "patient-dev").id
@@ -42,7 +46,10 @@ def test_every_box_of_the_picture_is_a_resource(dev: Recording, prod: Recording)
     assert prod.one("aws:rds/instance:Instance", "patient-prod-auth").id
     assert prod.one("aws:rds/instance:Instance", "patient-prod-patient").id
     assert dev.one("aws:msk/cluster:Cluster", "patient-dev").id
-    assert dev.one("aws:msk/topic:Topic", "patient").inputs["partitionCount"] == TOPICS["patient"].partitions
+    assert (
+        dev.one("aws:msk/topic:Topic", "patient").inputs["partitionCount"]
+        == TOPICS["patient"].partitions
+    )
 
 
 def test_dev_has_one_nat_and_production_one_a_zone(dev: Recording, prod: Recording) -> None:
@@ -62,13 +69,18 @@ def test_a_preview_adds_nothing_that_is_slow_or_dear(preview: Recording) -> None
         "aws:cloudwatch/metricAlarm:MetricAlarm",
     }
     assert kinds & dear == set()
-    assert {each.name for each in preview.of("aws:msk/topic:Topic")} == {"pr-1.patient", "pr-1.patient.dlq"}
+    assert {each.name for each in preview.of("aws:msk/topic:Topic")} == {
+        "pr-1.patient",
+        "pr-1.patient.dlq",
+    }
     rule = preview.of("aws:lb/listenerRule:ListenerRule")[0].inputs
     assert rule["priority"] == 1001
     assert rule["conditions"][0]["hostHeader"]["values"] == ["pr-1.dev.example.org"]
 
 
-def test_a_preview_that_changes_nothing_runs_the_bases_images(dev: Recording, preview: Recording) -> None:
+def test_a_preview_that_changes_nothing_runs_the_bases_images(
+    dev: Recording, preview: Recording
+) -> None:
     assert preview.outputs["changed"] == []
     assert preview.outputs["images"] == dev.outputs["images"]
     assert preview.of("docker-build:index:Image") == []
@@ -79,12 +91,18 @@ def test_services_start_after_the_release_and_after_what_they_call(dev: Recordin
         waited = dev.one("aws:ecs/service:Service", f"dev-{entry.name}").dependencies
         assert any("lambda/invocation" in urn for urn in waited), entry.name
         for called in entry.calls:
-            assert any(urn.endswith(f"aws:ecs/service:Service::dev-{called}") for urn in waited), (entry.name, called)
+            assert any(urn.endswith(f"aws:ecs/service:Service::dev-{called}") for urn in waited), (
+                entry.name,
+                called,
+            )
 
 
 def test_the_release_waits_for_its_roles_policies(dev: Recording) -> None:
     waited = dev.of("aws:lambda/invocation:Invocation")[0].dependencies
-    assert {urn.rpartition("::")[2] for urn in waited} >= {"app-release-task-work", "app-release-execution-start"}
+    assert {urn.rpartition("::")[2] for urn in waited} >= {
+        "app-release-task-work",
+        "app-release-execution-start",
+    }
 
 
 def test_desired_counts_are_autoscalings(stacks: dict[str, Recording]) -> None:
@@ -98,19 +116,27 @@ def test_analytics_scales_by_lag_and_the_gateway_by_requests(prod: Recording) ->
     assert {f"prod-{service}-cpu" for service in SERVICES} <= policies
 
 
-def test_two_brokers_can_hold_every_topic_that_kafka_makes_for_itself(stacks: dict[str, Recording]) -> None:
+def test_two_brokers_can_hold_every_topic_that_kafka_makes_for_itself(
+    stacks: dict[str, Recording],
+) -> None:
     """Kafka's own default of three copies would leave a group without its offsets' topic, for ever."""
     for stack in stacks.values():
         for each in stack.of("aws:msk/configuration:Configuration"):
             (cluster,) = stack.of("aws:msk/cluster:Cluster")
-            settings = dict(line.split("=") for line in each.inputs["serverProperties"].splitlines())
+            settings = dict(
+                line.split("=") for line in each.inputs["serverProperties"].splitlines()
+            )
             brokers = cluster.inputs["numberOfBrokerNodes"]
             for name in ("default", "offsets.topic", "transaction.state.log"):
                 assert 2 <= int(settings[f"{name}.replication.factor"]) <= brokers
-            assert int(settings["transaction.state.log.min.isr"]) < int(settings["default.replication.factor"])
+            assert int(settings["transaction.state.log.min.isr"]) < int(
+                settings["default.replication.factor"]
+            )
 
 
-def test_a_databases_changes_come_at_once_where_no_window_guards_it(stacks: dict[str, Recording]) -> None:
+def test_a_databases_changes_come_at_once_where_no_window_guards_it(
+    stacks: dict[str, Recording],
+) -> None:
     for name, stack in stacks.items():
         for each in stack.of("aws:rds/instance:Instance"):
             assert each.inputs["applyImmediately"] == (name != "prod")
@@ -141,20 +167,28 @@ def test_a_task_definition_is_the_same_bytes_each_time(dev: Recording) -> None:
         names = [variable["name"] for variable in container["environment"]]
         assert names == sorted(names)
         assert all(variable["value"] is not None for variable in container["environment"])
-        assert all(port["hostPort"] == port["containerPort"] for port in container.get("portMappings", []))
+        assert all(
+            port["hostPort"] == port["containerPort"] for port in container.get("portMappings", [])
+        )
 
 
-def test_no_proxy_cuts_a_call_off_that_the_gateway_still_waits_for(stacks: dict[str, Recording]) -> None:
+def test_no_proxy_cuts_a_call_off_that_the_gateway_still_waits_for(
+    stacks: dict[str, Recording],
+) -> None:
     for stack in stacks.values():
         for each in stack.of("aws:ecs/service:Service"):
             for offered in each.inputs["serviceConnectConfiguration"].get("services") or []:
                 call = offered["timeout"]["perRequestTimeoutSeconds"]
-                assert Bounds().total_seconds < call <= offered["timeout"]["idleTimeoutSeconds"], each.name
+                assert Bounds().total_seconds < call <= offered["timeout"]["idleTimeoutSeconds"], (
+                    each.name
+                )
 
 
 def test_proxies_speak_tls_in_staging_and_production(stacks: dict[str, Recording]) -> None:
     for name, stack in stacks.items():
-        billing = stack.one("aws:ecs/service:Service", f"{name}-billing").inputs["serviceConnectConfiguration"]
+        billing = stack.one("aws:ecs/service:Service", f"{name}-billing").inputs[
+            "serviceConnectConfiguration"
+        ]
         assert bool(billing["services"][0].get("tls")) == (name in ("staging", "prod")), name
 
 

@@ -29,9 +29,9 @@ def read_elsewhere() -> Recording:
 
 
 def statements(stack: Recording, role: str) -> list[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = json.loads(stack.one("aws:iam/rolePolicy:RolePolicy", role).inputs["policy"])[
-        "Statement"
-    ]
+    found: list[Mapping[str, Any]] = json.loads(
+        stack.one("aws:iam/rolePolicy:RolePolicy", role).inputs["policy"]
+    )["Statement"]
     return found
 
 
@@ -39,14 +39,20 @@ def test_nobody_else_reads_the_images_unless_it_is_said(open_dev: Recording) -> 
     assert open_dev.of(POLICY) == []
 
 
-def test_accounts_that_are_named_pull_what_is_promoted_and_no_previews_images(read_elsewhere: Recording) -> None:
+def test_accounts_that_are_named_pull_what_is_promoted_and_no_previews_images(
+    read_elsewhere: Recording,
+) -> None:
     policies = read_elsewhere.of(POLICY)
-    assert {each.inputs["repository"] for each in policies} == {f"patient-management/{image}" for image in IMAGES}
+    assert {each.inputs["repository"] for each in policies} == {
+        f"patient-management/{image}" for image in IMAGES
+    }
     for each in policies:
         (statement,) = json.loads(each.inputs["policy"])["Statement"]
         assert statement["Effect"] == "Allow"
         assert set(statement["Action"]) == PULL
-        assert statement["Principal"] == {"AWS": [f"arn:aws:iam::{it}:root" for it in ("111111111111", PRODUCTION)]}
+        assert statement["Principal"] == {
+            "AWS": [f"arn:aws:iam::{it}:root" for it in ("111111111111", PRODUCTION)]
+        }
 
 
 def test_production_in_its_own_account_pulls_from_the_account_that_built(
@@ -61,7 +67,9 @@ def test_production_in_its_own_account_pulls_from_the_account_that_built(
         ("app-release-execution-start", "release")
     ]:
         (pull,) = [each for each in statements(prod, role) if each["Sid"] == "Image"]
-        assert pull["Resource"] == [f"arn:aws:ecr:us-east-1:{built_in}:repository/patient-management/{image}"]
+        assert pull["Resource"] == [
+            f"arn:aws:ecr:us-east-1:{built_in}:repository/patient-management/{image}"
+        ]
         assert set(pull["Action"]) == PULL
 
 

@@ -68,7 +68,10 @@ def test_a_context_holds_the_services_files_and_nothing_else(tmp_path: Path) -> 
     context = stage("billing", tmp_path)
     found = {path.relative_to(context) for path in context.rglob("*") if path.is_file()}
     assert found == set(source_files("billing"))
-    assert {path.parts[1] for path in found if path.parts[0] == "apps" and len(path.parts) > 2} == {"kit", "billing"}
+    assert {path.parts[1] for path in found if path.parts[0] == "apps" and len(path.parts) > 2} == {
+        "kit",
+        "billing",
+    }
 
 
 def test_the_release_has_every_services_migrations() -> None:
@@ -101,7 +104,11 @@ def one_or_more(statement: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("name", "labels", "paths"),
     [
-        ("bodies-elsewhere", {"SizeRestrictions_Body", "CrossSiteScripting_Body"}, {"/fhir/R4", "/api"}),
+        (
+            "bodies-elsewhere",
+            {"SizeRestrictions_Body", "CrossSiteScripting_Body"},
+            {"/fhir/R4", "/api"},
+        ),
         (
             "addresses-in-queries-elsewhere",
             {"GenericRFI_QueryArguments", "EC2MetaDataSSRF_QueryArguments"},
@@ -122,20 +129,26 @@ def test_what_was_counted_is_blocked_everywhere_but_where_it_is_needed(
     labelled, outside = rule["statement"]["and_statement"]["statements"]
     keys = {each["label_match_statement"]["key"] for each in one_or_more(labelled)}
     assert keys == {f"awswaf:managed:aws:core-rule-set:{label}" for label in labels}
-    matched = [each["byte_match_statement"] for each in one_or_more(outside["not_statement"]["statement"])]
+    matched = [
+        each["byte_match_statement"] for each in one_or_more(outside["not_statement"]["statement"])
+    ]
     assert {each["search_string"] for each in matched} == paths
     assert {each["positional_constraint"] for each in matched} == {"STARTS_WITH"}
     # After the set that leaves the labels, each rule at a priority of its own.
     priorities = [each["priority"] for each in rules(100)]
     assert len(set(priorities)) == len(priorities)
-    assert rule["priority"] > next(each["priority"] for each in rules(100) if each["name"] == COMMON)
+    assert rule["priority"] > next(
+        each["priority"] for each in rules(100) if each["name"] == COMMON
+    )
 
 
 def test_what_native_apps_are_sent_back_to_is_an_address_that_only_exempt_paths_take() -> None:
     assert is_redirect_uri("http://127.0.0.1:49152/callback")
     queries, bodies = (each.paths for each in EXEMPTIONS if each.name.startswith("addresses"))
     # The pages of the sign-in carry the authorization request on, in `next`.
-    assert all(path.startswith(queries) for path in (AUTHORIZE, LOGOUT, SIGN_IN, SECOND_FACTOR, ENROL))
+    assert all(
+        path.startswith(queries) for path in (AUTHORIZE, LOGOUT, SIGN_IN, SECOND_FACTOR, ENROL)
+    )
     assert all(path.startswith(bodies) for path in (AUTHORIZE, "/oauth2/token", CLIENTS))
 
 

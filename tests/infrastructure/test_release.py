@@ -18,7 +18,13 @@ from apps.release.secrets import fill_secrets
 from infrastructure.runner import handler
 
 pytestmark = pytest.mark.infrastructure
-BASE = {"CLUSTER": "c", "SUBNETS": "s", "GROUPS": "g", "DEFINITION": "dev-release", "LOG_GROUP": "/release"}
+BASE = {
+    "CLUSTER": "c",
+    "SUBNETS": "s",
+    "GROUPS": "g",
+    "DEFINITION": "dev-release",
+    "LOG_GROUP": "/release",
+}
 ENVIRONMENT = {**BASE, "MODE": "environment"}
 PREVIEW = {**BASE, "MODE": "preview"}
 TASK = "arn:aws:ecs:us-east-1:123456789012:task/c/1"
@@ -87,7 +93,10 @@ def test_deleting_a_preview_drops_its_databases_and_an_environment_keeps_them() 
 
 @pytest.mark.parametrize("action", ["create", "update"])
 def test_what_pulumi_adds_changes_nothing_until_it_deletes(action: str) -> None:
-    added = {"task": "arn:aws:ecs:us-east-1:123456789012:task-definition/it:2", "tf": {"action": action}}
+    added = {
+        "task": "arn:aws:ecs:us-east-1:123456789012:task-definition/it:2",
+        "tf": {"action": action},
+    }
     ecs = Ecs(0, 0)
     run(ecs, PREVIEW, {"action": "up", "pr": 7, **added})
     assert [command[0] for _, command in ecs.started] == ["databases", "migrate"]
@@ -97,7 +106,10 @@ def test_what_pulumi_adds_changes_nothing_until_it_deletes(action: str) -> None:
 
 
 def test_deletion_with_a_task_drops_a_previews_databases_only() -> None:
-    added = {"task": "arn:aws:ecs:us-east-1:123456789012:task-definition/it:2", "tf": {"action": "delete"}}
+    added = {
+        "task": "arn:aws:ecs:us-east-1:123456789012:task-definition/it:2",
+        "tf": {"action": "delete"},
+    }
     ecs = Ecs(0)
     run(ecs, PREVIEW, {"action": "up", "pr": 7, **added})
     assert ecs.started == [("dev-release", ["drop", "--prefix", "pr_7_"])]
@@ -121,14 +133,18 @@ def test_what_previews_left_is_read_from_the_tasks_log() -> None:
         {"action": "sql", "pr": 7},
     ],
 )
-def test_a_previews_runner_takes_an_action_and_a_number_and_nothing_else(event: dict[str, Any]) -> None:
+def test_a_previews_runner_takes_an_action_and_a_number_and_nothing_else(
+    event: dict[str, Any],
+) -> None:
     ecs = Ecs()
     with pytest.raises(handler.Refused):
         run(ecs, PREVIEW, event)
     assert ecs.started == []
 
 
-@pytest.mark.parametrize("event", [{"action": "drop", "pr": 7}, {"action": "up", "pr": 7}, {"action": "list"}])
+@pytest.mark.parametrize(
+    "event", [{"action": "drop", "pr": 7}, {"action": "up", "pr": 7}, {"action": "list"}]
+)
 def test_an_environments_runner_brings_up_and_nothing_else(event: dict[str, Any]) -> None:
     with pytest.raises(handler.Refused):
         run(Ecs(), ENVIRONMENT, event)
@@ -157,7 +173,9 @@ def test_a_task_that_takes_too_long_is_stopped() -> None:
     ecs = Ecs()
     ecs.describe_tasks = lambda **wanted: {"tasks": []}  # type: ignore[method-assign]
     with pytest.raises(handler.ReleaseFailed, match="did not end within"):
-        handler.wait(ecs, "c", TASK, "up", handler.LIMIT_SECONDS, lambda: next(times), lambda seconds: None)
+        handler.wait(
+            ecs, "c", TASK, "up", handler.LIMIT_SECONDS, lambda: next(times), lambda seconds: None
+        )
     assert ecs.stopped == [TASK]
 
 
@@ -236,7 +254,9 @@ def place_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str
     own = secrets.token_hex(4)
     with mock_aws():
         client = boto3.client("secretsmanager")
-        values = {f"{name}_ARN": client.create_secret(Name=f"{own}/{name}")["ARN"] for name in SECRETS}
+        values = {
+            f"{name}_ARN": client.create_secret(Name=f"{own}/{name}")["ARN"] for name in SECRETS
+        }
         master = json.dumps({"username": "master", "password": "p/w:d@?"})
         arn = client.create_secret(Name=f"rds!{own}", SecretString=master)["ARN"]
         for database in DATABASES:
@@ -253,12 +273,18 @@ def test_empty_secrets_are_filled_once(place_environment: dict[str, str]) -> Non
     assert fill_secrets(open_place(place_environment).secrets) == first
 
 
-def test_a_service_may_open_as_many_connections_as_the_stack_reckons(place_environment: dict[str, str]) -> None:
+def test_a_service_may_open_as_many_connections_as_the_stack_reckons(
+    place_environment: dict[str, str],
+) -> None:
     assert open_place(place_environment).runtime_connections == 60
-    assert open_place({**place_environment, "RUNTIME_CONNECTIONS": "240"}).runtime_connections == 240
+    assert (
+        open_place({**place_environment, "RUNTIME_CONNECTIONS": "240"}).runtime_connections == 240
+    )
 
 
-def test_the_administrator_signs_in_by_token_where_rds_takes_it(place_environment: dict[str, str]) -> None:
+def test_the_administrator_signs_in_by_token_where_rds_takes_it(
+    place_environment: dict[str, str],
+) -> None:
     tried: list[str] = []
 
     def admits(url: str) -> bool:
@@ -274,11 +300,20 @@ def test_the_administrator_signs_in_by_token_where_rds_takes_it(place_environmen
     assert "Action=connect&DBUser=master" in unquote(parts.password or "")
 
 
-def test_the_administrator_signs_in_with_rdss_own_secret_over_verified_tls(place_environment: dict[str, str]) -> None:
+def test_the_administrator_signs_in_with_rdss_own_secret_over_verified_tls(
+    place_environment: dict[str, str],
+) -> None:
     place = open_place(place_environment, lambda url: False)
     parts = urlsplit(place.admin_url("patient"))
-    assert (parts.username, unquote(parts.password or ""), parts.path) == ("master", "p/w:d@?", "/postgres")
-    assert parse_qs(parts.query) == {"sslmode": ["verify-full"], "sslrootcert": ["/etc/ssl/certs/rds.pem"]}
+    assert (parts.username, unquote(parts.password or ""), parts.path) == (
+        "master",
+        "p/w:d@?",
+        "/postgres",
+    )
+    assert parse_qs(parts.query) == {
+        "sslmode": ["verify-full"],
+        "sslrootcert": ["/etc/ssl/certs/rds.pem"],
+    }
     assert len({place.admin_url(database) for database in DATABASES}) == 1
 
 

@@ -47,7 +47,9 @@ def test_each_grant_is_to_the_account_or_to_a_service_for_it(environments: list[
 
 def test_the_account_as_such_is_trusted_by_keys_alone(environments: list[Recording]) -> None:
     """There IAM decides further, and no role of the program's opens a key but through a service: test_boundary."""
-    assert {name for name, statement in grants(environments) if statement["Principal"] == OWNER} == {
+    assert {
+        name for name, statement in grants(environments) if statement["Principal"] == OWNER
+    } == {
         "dev data",
         "prod data",
     }
@@ -64,7 +66,12 @@ def test_nothing_else_has_a_policy_of_its_own(environments: list[Recording]) -> 
     }
     assert texts <= known
     assert (
-        not {each.type for stack in environments for each in stack.resources if "Policy:" in each.type}
+        not {
+            each.type
+            for stack in environments
+            for each in stack.resources
+            if "Policy:" in each.type
+        }
         - known
         - {
             "aws:appautoscaling/policy:Policy",

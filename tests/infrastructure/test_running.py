@@ -18,7 +18,9 @@ FARGATE_WAITS_SECONDS = 120
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_container_is_asked_whether_it_lives_where_it_listens(stacks: dict[str, Recording], service: str) -> None:
+def test_a_container_is_asked_whether_it_lives_where_it_listens(
+    stacks: dict[str, Recording], service: str
+) -> None:
     liveness = SERVICES[service].liveness
     for name, stack in stacks.items():
         task = stack.one(TASK, f"{name}-{service}")
@@ -32,20 +34,31 @@ def test_a_container_is_asked_whether_it_lives_where_it_listens(stacks: dict[str
             f"127.0.0.1:{port['containerPort']}",
             liveness.path,
         )
-        assert (check["interval"], check["retries"]) == (liveness.period_seconds, liveness.failure_threshold)
+        assert (check["interval"], check["retries"]) == (
+            liveness.period_seconds,
+            liveness.failure_threshold,
+        )
         assert check["timeout"] > probe.TIMEOUT_SECONDS
         assert all(least <= check[key] <= most for key, (least, most) in ECS_TAKES.items())
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_container_gets_the_time_that_it_takes_to_stop(stacks: dict[str, Recording], service: str) -> None:
+def test_a_container_gets_the_time_that_it_takes_to_stop(
+    stacks: dict[str, Recording], service: str
+) -> None:
     for name, stack in stacks.items():
         stops = container_of(stack.one(TASK, f"{name}-{service}"))["stopTimeout"]
         assert stops == SERVICES[service].stop_seconds
-        assert max(web.GRACEFUL_STOP_SECONDS, rpc.GRACEFUL_STOP_SECONDS) < stops <= FARGATE_WAITS_SECONDS
+        assert (
+            max(web.GRACEFUL_STOP_SECONDS, rpc.GRACEFUL_STOP_SECONDS)
+            < stops
+            <= FARGATE_WAITS_SECONDS
+        )
 
 
-def test_the_balancer_adds_whom_it_asks_for_and_lets_go_before_the_gateway_does(stacks: dict[str, Recording]) -> None:
+def test_the_balancer_adds_whom_it_asks_for_and_lets_go_before_the_gateway_does(
+    stacks: dict[str, Recording],
+) -> None:
     for name in ENVIRONMENTS:
         (balancer,) = stacks[name].of("aws:lb/loadBalancer:LoadBalancer")
         # In any other mode the gateway would take everybody for the balancer's own check: docs/decisions/0501.
@@ -59,7 +72,9 @@ def test_productions_databases_stand_in_two_zones_each(stacks: dict[str, Recordi
         assert {each.inputs["multiAz"] for each in instances} == {name == "prod"}
 
 
-def test_images_are_built_for_what_runs_them_and_by_no_preview(dev: Recording, stacks: dict[str, Recording]) -> None:
+def test_images_are_built_for_what_runs_them_and_by_no_preview(
+    dev: Recording, stacks: dict[str, Recording]
+) -> None:
     images = dev.of("docker-build:index:Image")
     assert {each.name for each in images} == {f"image-{image}" for image in IMAGES}
     for each in images:
@@ -69,4 +84,7 @@ def test_images_are_built_for_what_runs_them_and_by_no_preview(dev: Recording, s
         assert each.inputs["buildOnPreview"] is False
     for stack in stacks.values():
         for task in stack.of(TASK):
-            assert task.inputs["runtimePlatform"] == {"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"}
+            assert task.inputs["runtimePlatform"] == {
+                "cpuArchitecture": "ARM64",
+                "operatingSystemFamily": "LINUX",
+            }

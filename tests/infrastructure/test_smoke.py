@@ -18,7 +18,16 @@ from moto import mock_aws
 from apps.catalogue import SERVICES
 from infrastructure import smoke
 from infrastructure.plan.record import Recording
-from infrastructure.smoke import Broken, NotYet, Running, check_answers, check_services, main, read_running, wait_for
+from infrastructure.smoke import (
+    Broken,
+    NotYet,
+    Running,
+    check_answers,
+    check_services,
+    main,
+    read_running,
+    wait_for,
+)
 
 pytestmark = pytest.mark.infrastructure
 REGION = "us-east-1"
@@ -40,13 +49,17 @@ def running(ecs: Any, monkeypatch: pytest.MonkeyPatch) -> Running:
     definitions = {}
     for name in ("dev-auth", "dev-patient"):
         definitions[name] = register(ecs, name)
-        ecs.create_service(cluster=cluster, serviceName=name, taskDefinition=definitions[name], desiredCount=1)
+        ecs.create_service(
+            cluster=cluster, serviceName=name, taskDefinition=definitions[name], desiredCount=1
+        )
     return Running("http://127.0.0.1", cluster, REGION, definitions)
 
 
 def register(ecs: Any, family: str) -> str:
     containers = [{"name": family, "image": "it", "memory": 64}]
-    made = ecs.register_task_definition(family=family, containerDefinitions=containers)["taskDefinition"]
+    made = ecs.register_task_definition(family=family, containerDefinitions=containers)[
+        "taskDefinition"
+    ]
     return str(made["taskDefinitionArn"])
 
 
@@ -113,7 +126,9 @@ def test_a_deployment_that_never_ends_is_told_when_the_time_is_over(
 ) -> None:
     monkeypatch.setenv("MOTO_ECS_SERVICE_RUNNING", "0")
     arn = register(ecs, "dev-billing")
-    ecs.create_service(cluster=running.cluster, serviceName="dev-billing", taskDefinition=arn, desiredCount=1)
+    ecs.create_service(
+        cluster=running.cluster, serviceName="dev-billing", taskDefinition=arn, desiredCount=1
+    )
     slow = replace(running, definitions={**running.definitions, "dev-billing": arn})
     with pytest.raises(NotYet):
         check_services(ecs, slow)
@@ -122,8 +137,18 @@ def test_a_deployment_that_never_ends_is_told_when_the_time_is_over(
 
 
 def test_a_failed_rollout_is_told_with_its_reason() -> None:
-    deployment = {"status": "PRIMARY", "taskDefinition": "it", "rolloutState": "FAILED", "rolloutStateReason": "why"}
-    service = {"serviceName": "dev-auth", "deployments": [deployment], "runningCount": 1, "desiredCount": 1}
+    deployment = {
+        "status": "PRIMARY",
+        "taskDefinition": "it",
+        "rolloutState": "FAILED",
+        "rolloutStateReason": "why",
+    }
+    service = {
+        "serviceName": "dev-auth",
+        "deployments": [deployment],
+        "runningCount": 1,
+        "desiredCount": 1,
+    }
     with pytest.raises(Broken, match="dev-auth: why"):
         smoke.look(service, "it")
 
@@ -144,11 +169,16 @@ def answer(path: str, status: int, body: Any = None) -> Callable[[Site], None]:
         (answer("/fhir/R4/metadata", 502), "metadata answers 502"),
         # A gateway that lets anybody in.
         (answer("/api/patients", 200, []), "patients answers 200, not 401"),
-        (answer(smoke.DISCOVERY, 200, {"issuer": "https://elsewhere.example.org"}), "speaks for https://elsewhere"),
+        (
+            answer(smoke.DISCOVERY, 200, {"issuer": "https://elsewhere.example.org"}),
+            "speaks for https://elsewhere",
+        ),
         (answer(smoke.DISCOVERY, 200, "hello"), "speaks for nobody"),
     ],
 )
-def test_an_answer_that_is_another_is_told(site: Site, change: Callable[[Site], None], message: str) -> None:
+def test_an_answer_that_is_another_is_told(
+    site: Site, change: Callable[[Site], None], message: str
+) -> None:
     change(site)
     with pytest.raises(Broken, match=message):
         wait_for(lambda: check_answers(site.url), 0.1, 0.06)
@@ -192,7 +222,10 @@ def test_every_stack_tells_what_it_runs(stacks: dict[str, Recording]) -> None:
     for name in ("dev", "staging", "prod"):
         stack = stacks[name]
         told = read_running(stack.outputs)
-        made = {each.outputs["name"]: each.inputs["taskDefinition"] for each in stack.of("aws:ecs/service:Service")}
+        made = {
+            each.outputs["name"]: each.inputs["taskDefinition"]
+            for each in stack.of("aws:ecs/service:Service")
+        }
         assert told.definitions == made
         assert len(made) == len(SERVICES)
         assert (told.url, told.region) == (stack.outputs["url"], REGION)
@@ -211,7 +244,9 @@ def pulumi_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
     def say(text: str, code: int) -> None:
         command = tmp_path / "pulumi"
         (tmp_path / "says").write_text(text)
-        command.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\ncat {tmp_path}/says\nexit {code}\n')
+        command.write_text(
+            f'#!/bin/sh\necho "$@" > {tmp_path}/asked\ncat {tmp_path}/says\nexit {code}\n'
+        )
         command.chmod(command.stat().st_mode | stat.S_IXUSR)
 
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
@@ -226,7 +261,9 @@ def test_the_command_is_loud_and_ends_with_one(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    services = {name: {"name": name, "definition": arn} for name, arn in running.definitions.items()}
+    services = {
+        name: {"name": name, "definition": arn} for name, arn in running.definitions.items()
+    }
     outputs = {"url": site.url, "platform": {"cluster_arn": running.cluster}, "services": services}
     pulumi_says(json.dumps(outputs), 0)
     assert main(["dev"]) == 0

@@ -53,8 +53,12 @@ async def read(kafka: str, topic: str, count: int) -> list[Any]:
 
 
 @integration
-async def test_messages_arrive_with_their_headers_those_of_a_key_in_order(kafka: str, topic: str) -> None:
-    sent = [Message(topic, b"key", str(number).encode(), (("reason", b"r"),)) for number in range(500)]
+async def test_messages_arrive_with_their_headers_those_of_a_key_in_order(
+    kafka: str, topic: str
+) -> None:
+    sent = [
+        Message(topic, b"key", str(number).encode(), (("reason", b"r"),)) for number in range(500)
+    ]
     async with open_producer(BrokerSettings(kafka)) as producer:
         await producer.publish(sent[:300])
         await producer.publish(sent[300:])
@@ -122,7 +126,9 @@ async def switch(target: str, port: int) -> AsyncIterator[None]:
 
 
 @integration
-async def test_broker_that_comes_late_is_found(kafka: str, topic: str, unused_tcp_port: int) -> None:
+async def test_broker_that_comes_late_is_found(
+    kafka: str, topic: str, unused_tcp_port: int
+) -> None:
     producer = Producer(BrokerSettings(f"127.0.0.1:{unused_tcp_port}"))
     message = Message(topic, b"key", b"at last")
     with pytest.raises(Unavailable):
@@ -179,7 +185,10 @@ async def test_reader_commits_nothing(kafka: str, topic: str) -> None:
     async with open_producer(settings) as producer:
         await producer.publish([Message(topic, None, b"x")])
     for _ in range(2):
-        async with open_consumer(settings, topic, f"group-{topic}") as consumer, asyncio.timeout(20):
+        async with (
+            open_consumer(settings, topic, f"group-{topic}") as consumer,
+            asyncio.timeout(20),
+        ):
             assert (await consumer.getone()).value == b"x"
 
 
@@ -202,7 +211,9 @@ def test_msk_is_reached_over_verified_tls_with_a_token() -> None:
     assert isinstance(options["sasl_oauth_token_provider"], MskToken)
 
 
-async def test_msk_token_is_kept_until_shortly_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_msk_token_is_kept_until_shortly_before_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now, signed = 1_000_000.0, 0
     provider = MskToken()
 

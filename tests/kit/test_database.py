@@ -21,7 +21,8 @@ async def database(billing_database: str) -> AsyncIterator[Database]:
 async def insert(database: Database, patient_id: str, failing: bool = False) -> None:
     async with database.transaction() as connection:
         await connection.execute(
-            "INSERT INTO account VALUES (gen_random_uuid(), $1, 'active', 'USD', 1, now(), now())", patient_id
+            "INSERT INTO account VALUES (gen_random_uuid(), $1, 'active', 'USD', 1, now(), now())",
+            patient_id,
         )
         if failing:
             raise ValueError
@@ -29,7 +30,11 @@ async def insert(database: Database, patient_id: str, failing: bool = False) -> 
 
 async def count(database: Database, patient_id: str) -> int:
     async with database.connection() as connection:
-        return int(await connection.fetchval("SELECT count(*) FROM account WHERE patient_id = $1", patient_id))
+        return int(
+            await connection.fetchval(
+                "SELECT count(*) FROM account WHERE patient_id = $1", patient_id
+            )
+        )
 
 
 async def test_transaction_is_kept_whole_or_not_at_all(database: Database) -> None:
@@ -77,7 +82,9 @@ async def test_full_pool_is_unavailable_after_a_limited_wait(
     assert await count(database, "nobody") == 0
 
 
-async def test_connection_lost_in_a_transaction_is_unavailable_and_the_next_works(database: Database) -> None:
+async def test_connection_lost_in_a_transaction_is_unavailable_and_the_next_works(
+    database: Database,
+) -> None:
     async def lose_it() -> None:
         async with database.transaction() as connection:
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -89,7 +96,9 @@ async def test_connection_lost_in_a_transaction_is_unavailable_and_the_next_work
     assert await count(database, "nobody") == 0
 
 
-async def test_connection_lost_while_idle_is_replaced(database: Database, billing_database: str) -> None:
+async def test_connection_lost_while_idle_is_replaced(
+    database: Database, billing_database: str
+) -> None:
     await count(database, "nobody")
     other = await asyncpg.connect(billing_database)
     # Waits until it is gone: between its last word and its end a query on it is refused, not replaced.
@@ -127,4 +136,7 @@ def test_password_is_not_shown() -> None:
 
 def test_every_wait_has_a_limit() -> None:
     options = connect_options(DatabaseSettings(AWAY))
-    assert options == {"timeout": module.CONNECT_TIMEOUT_SECONDS, "command_timeout": module.COMMAND_TIMEOUT_SECONDS}
+    assert options == {
+        "timeout": module.CONNECT_TIMEOUT_SECONDS,
+        "command_timeout": module.COMMAND_TIMEOUT_SECONDS,
+    }

@@ -32,7 +32,9 @@ async def tell(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    asked = {name: value for name, value in scope.items() if name not in ("client", "server", "state")}
+    asked = {
+        name: value for name, value in scope.items() if name not in ("client", "server", "state")
+    }
     told = json.dumps(asked | {"body": body.decode()}, default=repr).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"X-Told", b"yes")]})
     await send({"type": "http.response.body", "body": told})
@@ -138,7 +140,9 @@ async def test_plain_request_goes_straight_and_reads_as_hypercorn_reads_it(
         b"nonsense\r\n\r\n",
     ],
 )
-async def test_what_is_not_plain_is_left_to_hypercorn(request_bytes: bytes, straight: Straight) -> None:
+async def test_what_is_not_plain_is_left_to_hypercorn(
+    request_bytes: bytes, straight: Straight
+) -> None:
     assert parse_request(request_bytes) is None
     async with serving(tell) as port:
         whole = await ask(port, request_bytes)
@@ -146,8 +150,12 @@ async def test_what_is_not_plain_is_left_to_hypercorn(request_bytes: bytes, stra
         assert decoded(whole) == decoded(await ask(port, request_bytes[:1], request_bytes[1:]))
 
 
-async def test_requests_of_every_kind_in_turn_are_answered_in_their_order(straight: Straight) -> None:
-    chunked = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+async def test_requests_of_every_kind_in_turn_are_answered_in_their_order(
+    straight: Straight,
+) -> None:
+    chunked = (
+        b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+    )
     pieces = [GET, POST, chunked, GET, POST[:30], POST[30:], GET + chunked + GET, POST, GET]
     async with serving(tell) as port:
         answers = await ask(port, *pieces)
@@ -161,7 +169,9 @@ async def test_requests_of_every_kind_in_turn_are_answered_in_their_order(straig
     assert b"/c" not in straight
 
 
-async def test_request_that_comes_before_the_answer_to_the_last_waits_for_it(straight: Straight) -> None:
+async def test_request_that_comes_before_the_answer_to_the_last_waits_for_it(
+    straight: Straight,
+) -> None:
     go_on = asyncio.Event()
 
     async def wait(scope: Scope, receive: Receive, send: Send) -> None:
@@ -181,7 +191,9 @@ async def test_request_that_comes_before_the_answer_to_the_last_waits_for_it(str
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one piece", "in two"])
-async def test_body_that_looks_like_a_request_is_a_body_even_behind_another_request(together: bool) -> None:
+async def test_body_that_looks_like_a_request_is_a_body_even_behind_another_request(
+    together: bool,
+) -> None:
     go_on = asyncio.Event()
 
     async def wait(scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,7 +201,9 @@ async def test_body_that_looks_like_a_request_is_a_body_even_behind_another_requ
             await go_on.wait()
         await tell(scope, receive, send)
 
-    chunked = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+    chunked = (
+        b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+    )
     head = b"POST /s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(GET)
     async with serving(wait) as port, connection(port) as (reader, writer):
         for piece in (chunked + head,) if together else (chunked, head):
@@ -225,12 +239,24 @@ async def test_answer_in_pieces_is_chunked_or_as_long_as_it_said() -> None:
     [
         ([], None, b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
         ([], [], b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
-        ([(b"x", b"a\r\nb: c")], [{"body": b"a"}], b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
-        ([(b"x", b"a\0b")], [{"body": b"a"}], b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
+        (
+            [(b"x", b"a\r\nb: c")],
+            [{"body": b"a"}],
+            b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        ),
+        (
+            [(b"x", b"a\0b")],
+            [{"body": b"a"}],
+            b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        ),
         ([(b"content-length", b"3")], [{"body": b"ab"}], b"HTTP/1.1 500 \r\n"),
         ([(b"content-length", b"3")], [{"body": b"abcd"}], b"HTTP/1.1 500 \r\n"),
         ([(b"content-length", b"3")], [{"body": b"ab", "more_body": True}], b"\r\n\r\nab"),
-        ([(b"content-length", b"3")], [{"body": b"ab", "more_body": True}, {"body": b"cd"}], b"\r\n\r\nab"),
+        (
+            [(b"content-length", b"3")],
+            [{"body": b"ab", "more_body": True}, {"body": b"cd"}],
+            b"\r\n\r\nab",
+        ),
         ([], [{"body": b"ab", "more_body": True}], b"chunked\r\n\r\n2\r\nab\r\n"),
         ([(b"connection", b"close")], [{"body": b"ab"}], b"\r\n\r\nab"),
     ],
@@ -323,7 +349,11 @@ async def test_stop_ends_the_idle_connection_and_lets_the_running_answer_finish(
             await go_on.wait()
         await tell(scope, receive, send)
 
-    async with stoppable(wait) as (port, stop), connection(port) as (idle, idler), connection(port) as (reader, writer):
+    async with (
+        stoppable(wait) as (port, stop),
+        connection(port) as (idle, idler),
+        connection(port) as (reader, writer),
+    ):
         idler.write(GET)
         await idle.readuntil(b'"body": ""}')
         writer.write(POST)

@@ -18,8 +18,31 @@ from apps.kit import server
 from apps.kit.plain import parse_request
 from tests.gateway.running import LIMIT_SECONDS, serving
 
-METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"PROPFIND", b"get", b"G@T")
-TARGETS = (b"/", b"/a%20b?c=%20d", b"/a#b", b"/%00", b"//x", b"/?\x7f", b"*", b"http://x/", b"x:1", b"/\xe9", b"/a b")
+METHODS = (
+    b"GET",
+    b"HEAD",
+    b"POST",
+    b"PUT",
+    b"DELETE",
+    b"OPTIONS",
+    b"PATCH",
+    b"PROPFIND",
+    b"get",
+    b"G@T",
+)
+TARGETS = (
+    b"/",
+    b"/a%20b?c=%20d",
+    b"/a#b",
+    b"/%00",
+    b"//x",
+    b"/?\x7f",
+    b"*",
+    b"http://x/",
+    b"x:1",
+    b"/\xe9",
+    b"/a b",
+)
 NAMES = st.sampled_from(
     b"X-One|host|Host|Content-Length|content-length|Transfer-Encoding|Connection|TE|Expect|Upgrade|X_Y|X:|| X|X |X\t"
     b"|\x0bX|X\0|X\xe9|Proxy-Connection".split(b"|")
@@ -34,16 +57,25 @@ VALUES = st.one_of(
     st.binary(max_size=6),
 )
 ENDS = st.sampled_from([b"\r\n"] * 12 + [b"\n", b"\r", b"\r\n\r\n", b""])
-BODIES = st.sampled_from([b"", b"", b"abc", b"abcd", b"3\r\nabc\r\n0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+BODIES = st.sampled_from(
+    [b"", b"", b"abc", b"abcd", b"3\r\nabc\r\n0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
 
 
 @st.composite
 def odd_requests(draw: st.DrawFn) -> bytes:
     """Mostly well formed; each part may be off."""
-    version = draw(st.sampled_from([b"HTTP/1.1"] * 8 + [b"HTTP/1.0", b"HTTP/2.0", b"http/1.1", b"HTTP/1.1 "]))
+    version = draw(
+        st.sampled_from([b"HTTP/1.1"] * 8 + [b"HTTP/1.0", b"HTTP/2.0", b"http/1.1", b"HTTP/1.1 "])
+    )
     start = [draw(st.sampled_from(METHODS)), draw(st.sampled_from(TARGETS)), version]
-    lines = [b" ".join(start), *draw(st.sampled_from([(b"Host: x",)] * 6 + [(), (b"Host: x", b"Host: x")]))]
-    lines += [name + b":" + value for name, value in draw(st.lists(st.tuples(NAMES, VALUES), max_size=3))]
+    lines = [
+        b" ".join(start),
+        *draw(st.sampled_from([(b"Host: x",)] * 6 + [(), (b"Host: x", b"Host: x")])),
+    ]
+    lines += [
+        name + b":" + value for name, value in draw(st.lists(st.tuples(NAMES, VALUES), max_size=3))
+    ]
     body = draw(BODIES)
     if body and draw(st.booleans()):
         lines.append(b"Content-Length: %d" % len(body))
@@ -85,10 +117,25 @@ async def tell(scope: Scope, receive: Receive, send: Send) -> None:
         more = message.get("more_body", False)
     if path == "/late":
         await asyncio.sleep(0.005)
-    kept = ("method", "scheme", "path", "raw_path", "query_string", "http_version", "headers", "extensions")
+    kept = (
+        "method",
+        "scheme",
+        "path",
+        "raw_path",
+        "query_string",
+        "http_version",
+        "headers",
+        "extensions",
+    )
     told = json.dumps([{name: scope[name] for name in kept}, body.hex()], default=repr).encode()
     length = len(told) + (5 if path == "/cut" else 0)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % length)]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-length", b"%d" % length)],
+        }
+    )
     await send({"type": "http.response.body", "body": told[:9], "more_body": True})
     if path != "/cut":
         await send({"type": "http.response.body", "body": told[9:]})
@@ -118,7 +165,9 @@ async def both(straight: list[bytes], tls: Any = None) -> AsyncIterator[tuple[in
 class Pair:
     """Both servers, for as many examples as there are."""
 
-    def __init__(self, runner: asyncio.Runner, ports: tuple[int, int], straight: list[bytes]) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, ports: tuple[int, int], straight: list[bytes]
+    ) -> None:
         self.runner, self.ports, self.straight = runner, ports, straight
 
     def ask(self, *pieces: bytes) -> tuple[bytes, bytes]:
@@ -176,7 +225,14 @@ def answers_in(data: bytes) -> list[tuple[int, bytes]]:
             return [*found, (-1, data)]
         head, _, data = data.partition(b"\r\n\r\n")
         status = int(head[9:12])
-        length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0)
+        length = next(
+            (
+                int(line[15:])
+                for line in head.lower().split(b"\r\n")
+                if line[:15] == b"content-length:"
+            ),
+            0,
+        )
         # An answer to HEAD: what comes next begins an answer.
         if status < 200 or (length and data.startswith(b"HTTP/1.1 ")) or not data:
             length = 0
@@ -239,14 +295,18 @@ def test_requests_in_any_pieces_are_answered_in_their_order(
     stream, ends, end = b"".join(requests), [], 0
     for request in requests:
         ends.append(end := end + len(request))
-    places = sorted({0, len(stream), *(cut % len(stream) for cut in cuts), *(ends if keeps else ())})
+    places = sorted(
+        {0, len(stream), *(cut % len(stream) for cut in cuts), *(ends if keeps else ())}
+    )
     pieces = [stream[a:b] for a, b in pairwise(places)]
     ours, hypercorns = pair.ask(*pieces)
     assert answers_in(ours) == answers_in(hypercorns)
 
 
 @pytest.mark.parametrize("request_bytes", PLAIN[:4] + PLAIN[5:], ids=range(len(PLAIN) - 1))
-def test_request_split_anywhere_between_two_others_is_the_same(pair: Pair, request_bytes: bytes) -> None:
+def test_request_split_anywhere_between_two_others_is_the_same(
+    pair: Pair, request_bytes: bytes
+) -> None:
     before = PLAIN[0]
     expected = answers_in(pair.ask(before, request_bytes, LAST)[1])
     for cut in range(1, len(request_bytes)):

@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from apps.kit import errors
 from apps.kit.context import current_context, read_context, use_context
-from apps.kit.errors import Fault, Problem, Unauthorized
+from apps.kit.errors import FieldError, Problem, Unauthorized
 from apps.kit.probe import probe
 from apps.kit.rpc import (
     MAX_MESSAGE_BYTES,
@@ -24,8 +24,8 @@ from apps.kit.rpc import (
     rpc_handler,
     serve_rpc,
 )
+from apps.kit.rpc_errors import SERVICE_TOKEN_CODES
 from apps.kit.scopes import Principal
-from apps.kit.trailers import SERVICE_TOKEN_CODES
 from protos.billing.v1 import billing_pb2 as pb
 from protos.billing.v1.billing_pb2_grpc import BillingStub
 
@@ -33,7 +33,11 @@ CONTRACT = pb.DESCRIPTOR.services_by_name["Billing"]
 POLICY = RpcPolicy(user=("things.read",), service=("things.system",))
 SECRET_TEXT = "Jane Doe"
 PROBLEMS = sorted(
-    {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Problem)},
+    {
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, Problem)
+    },
     key=lambda kind: (kind.status, kind.__name__),
 )
 
@@ -69,7 +73,11 @@ class Things:
             raise self.answer
         context = current_context()
         assert context is not None
-        return pb.Account(account_id=caller.actor.subject, patient_id=context.request_id, currency=context.traceparent)
+        return pb.Account(
+            account_id=caller.actor.subject,
+            patient_id=context.request_id,
+            currency=context.traceparent,
+        )
 
     async def is_ready(self) -> bool:
         return self.ready
@@ -99,10 +107,14 @@ async def stub(things: Things) -> AsyncIterator[Any]:
         yield BillingStub(channel)
 
 
-async def call(stub: Any, timeout: float | None = 5.0, metadata: Any = None, request: Any = None) -> pb.Account:
+async def call(
+    stub: Any, timeout: float | None = 5.0, metadata: Any = None, request: Any = None
+) -> pb.Account:
     if metadata is None:
         metadata = call_metadata("service-gateway:things.system")
-    account: pb.Account = await stub.GetAccount(request or pb.GetAccountRequest(), timeout=timeout, metadata=metadata)
+    account: pb.Account = await stub.GetAccount(
+        request or pb.GetAccountRequest(), timeout=timeout, metadata=metadata
+    )
     return account
 
 
@@ -117,28 +129,39 @@ def make(kind: type[Problem]) -> Problem:
 
 
 @pytest.mark.parametrize("kind", PROBLEMS)
-async def test_problem_arrives_as_it_was_raised(things: Things, stub: Any, kind: type[Problem]) -> None:
+async def test_problem_arrives_as_it_was_raised(
+    things: Things, stub: Any, kind: type[Problem]
+) -> None:
     things.answer = make(kind)
     problem = problem_of_rpc(await refusal(stub))
     assert type(problem) is kind
-    assert (problem.code, problem.detail, problem.headers) == ("the_code", things.answer.detail, things.answer.headers)
+    assert (problem.code, problem.detail, problem.headers) == (
+        "the_code",
+        things.answer.detail,
+        things.answer.headers,
+    )
 
 
 async def test_faults_arrive_too_and_too_many_are_cut(things: Things, stub: Any) -> None:
-    faults = tuple(Fault("code", "m" * 100, f"/{number}") for number in range(100))
+    faults = tuple(FieldError("code", "m" * 100, f"/{number}") for number in range(100))
     things.answer = errors.Unprocessable("invalid", "d" * 5000, faults=faults)
     problem = problem_of_rpc(await refusal(stub))
     assert problem.faults == faults[:16]
     assert len(problem.detail) == 500
 
 
-async def test_unforeseen_error_tells_nothing(things: Things, stub: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unforeseen_error_tells_nothing(
+    things: Things, stub: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     things.answer = RuntimeError(SECRET_TEXT)
     error = await refusal(stub)
     assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, "internal_error")
     assert SECRET_TEXT not in str(error)
     assert SECRET_TEXT not in caplog.text
-    assert "test_rpc.py" in vars(next(record for record in caplog.records if record.message == "call failed"))["at"]
+    assert (
+        "test_rpc.py"
+        in vars(next(record for record in caplog.records if record.message == "call failed"))["at"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,22 +185,32 @@ async def test_user_decides_where_there_is_one_else_the_service(
 ) -> None:
     metadata = call_metadata(service, user) if service else ()
     if status == 200:
-        assert (await call(stub, metadata=metadata)).account_id == (user or service).partition(":")[0]
+        assert (await call(stub, metadata=metadata)).account_id == (user or service).partition(":")[
+            0
+        ]
         return
-    expected = {401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED}[status]
+    expected = {401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED}[
+        status
+    ]
     assert (await refusal(stub, metadata=metadata)).code() == expected
     assert things.calls == 0
 
 
 async def test_refused_service_is_not_its_users_fault(stub: Any) -> None:
-    problem = problem_of_rpc(await refusal(stub, metadata=call_metadata("forged", "web:things.read")))
+    problem = problem_of_rpc(
+        await refusal(stub, metadata=call_metadata("forged", "web:things.read"))
+    )
     assert (problem.status, problem.code) == (502, "service_refused")
     assert problem.detail in SERVICE_TOKEN_CODES
-    problem = problem_of_rpc(await refusal(stub, metadata=call_metadata("service-gateway:x", "forged")))
+    problem = problem_of_rpc(
+        await refusal(stub, metadata=call_metadata("service-gateway:x", "forged"))
+    )
     assert problem.status == 401
 
 
-async def test_method_without_a_handler_is_unimplemented_to_those_who_may_call_it(stub: Any) -> None:
+async def test_method_without_a_handler_is_unimplemented_to_those_who_may_call_it(
+    stub: Any,
+) -> None:
     for token, code in (("things.system", "UNIMPLEMENTED"), ("other", "PERMISSION_DENIED")):
         metadata = call_metadata(f"service-gateway:{token}")
         with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -188,7 +221,9 @@ async def test_method_without_a_handler_is_unimplemented_to_those_who_may_call_i
 def test_method_without_a_policy_fails_at_start() -> None:
     guard = RpcGuard(FakeVerifier(), "things", "public", frozenset())
     with pytest.raises(TypeError, match="UpdateAccountStatus"):
-        rpc_handler(CONTRACT, tuple(RpcMethod(name, POLICY) for name in ("GetAccount", "GetBalance")), guard)
+        rpc_handler(
+            CONTRACT, tuple(RpcMethod(name, POLICY) for name in ("GetAccount", "GetBalance")), guard
+        )
 
 
 async def test_request_id_and_trace_are_passed_on(stub: Any) -> None:
@@ -215,11 +250,15 @@ async def test_call_ends_at_its_deadline(things: Things, stub: Any) -> None:
 async def test_message_over_the_limit_is_refused(things: Things) -> None:
     async with grpc.aio.insecure_channel(things.address) as channel:
         request = pb.GetAccountRequest(account_id="x" * (MAX_MESSAGE_BYTES + 1))
-        assert (await refusal(BillingStub(channel), request=request)).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (
+            await refusal(BillingStub(channel), request=request)
+        ).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert things.calls == 0
 
 
-async def test_unavailable_is_tried_again_where_a_call_may_be_repeated(things: Things, stub: Any) -> None:
+async def test_unavailable_is_tried_again_where_a_call_may_be_repeated(
+    things: Things, stub: Any
+) -> None:
     things.answer = errors.Unavailable("database_unavailable")
     assert (await refusal(stub)).code() == grpc.StatusCode.UNAVAILABLE
     assert things.calls == 3
@@ -237,10 +276,16 @@ async def test_what_is_not_unavailable_is_not_tried_again(things: Things, stub: 
 async def test_absent_service_is_unavailable_at_once(unused_tcp_port: int) -> None:
     async with open_channel(f"127.0.0.1:{unused_tcp_port}") as channel:
         problem = problem_of_rpc(await refusal(BillingStub(channel)))
-    assert (problem.status, problem.code, problem.headers["Retry-After"]) == (503, "service_unavailable", "1")
+    assert (problem.status, problem.code, problem.headers["Retry-After"]) == (
+        503,
+        "service_unavailable",
+        "1",
+    )
 
 
-async def test_channel_finds_a_service_that_comes_back(things: Things, unused_tcp_port: int) -> None:
+async def test_channel_finds_a_service_that_comes_back(
+    things: Things, unused_tcp_port: int
+) -> None:
     async with open_channel(f"127.0.0.1:{unused_tcp_port}") as channel:
         stub = BillingStub(channel)
         await refusal(stub)
@@ -262,7 +307,9 @@ async def test_health_tells_ready_from_alive(things: Things) -> None:
 
 async def test_health_can_be_watched(things: Things) -> None:
     async with grpc.aio.insecure_channel(things.address) as channel:
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=5)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(), timeout=5
+        )
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         watch.cancel()
 

@@ -8,7 +8,16 @@ def principal(*scopes: str, patient_id: str | None = None) -> Principal:
 
 
 @pytest.mark.parametrize(
-    "scope", ["user/Patient.", "user/Patient.sr", "user/patient.r", "user/Patient.read", "admin", "user/*.cruds x", ""]
+    "scope",
+    [
+        "user/Patient.",
+        "user/Patient.sr",
+        "user/patient.r",
+        "user/Patient.read",
+        "admin",
+        "user/*.cruds x",
+        "",
+    ],
 )
 def test_what_is_no_smart_v2_scope_grants_nothing(scope: str) -> None:
     assert parse_smart_scope(scope) is None

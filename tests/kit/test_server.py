@@ -8,7 +8,9 @@ from tests.gateway.running import LIMIT_SECONDS, serving, until
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"2")]})
+        await send(
+            {"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"2")]}
+        )
         await send({"type": "http.response.body", "body": b"no"})
 
 
@@ -21,7 +23,12 @@ async def test_connection_that_its_client_closed_holds_nothing() -> None:
             await reader.readuntil(b"no")
             writer.close()
             await writer.wait_closed()
-        await until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors and len(asyncio.all_tasks()) <= tasks)
+        await until(
+            lambda: (
+                len(os.listdir("/proc/self/fd")) <= descriptors
+                and len(asyncio.all_tasks()) <= tasks
+            )
+        )
 
 
 async def test_answer_given_before_the_body_arrives_and_the_connection_goes_on() -> None:

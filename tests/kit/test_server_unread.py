@@ -37,10 +37,18 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     Held.answers += 1
     try:
         length = int(scope["path"][1:])
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % length)]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-length", b"%d" % length)],
+            }
+        )
         for start in range(0, length, 30_000):
             piece = b"x" * min(30_000, length - start)
-            await send({"type": "http.response.body", "body": piece, "more_body": start + 30_000 < length})
+            await send(
+                {"type": "http.response.body", "body": piece, "more_body": start + 30_000 < length}
+            )
     finally:
         Held.answers -= 1
 
@@ -113,7 +121,9 @@ def test_client_that_leaves_the_end_unread_is_not_waited_for(question: bytes) ->
 
 
 @WAYS
-def test_client_that_reads_nothing_does_not_hold_up_the_stop(question: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_reads_nothing_does_not_hold_up_the_stop(
+    question: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server, "UNREAD_SECONDS", 60.0)
     monkeypatch.setattr(web, "GRACEFUL_STOP_SECONDS", 0.5)
 
@@ -132,7 +142,9 @@ def test_client_that_reads_nothing_does_not_hold_up_the_stop(question: bytes, mo
 
 
 @pytest.mark.parametrize(("question", "over_tls"), [(WHOLE, False), (WHOLE, True), (OTHER, False)])
-def test_client_that_reads_slowly_gets_it_all(question: bytes, over_tls: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_reads_slowly_gets_it_all(
+    question: bytes, over_tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The kernel takes in a megabyte and more at a time.
     monkeypatch.setattr(server, "UNREAD_SECONDS", 1.5)
     monkeypatch.setattr(web, "KEEP_ALIVE_SECONDS", 1.5)

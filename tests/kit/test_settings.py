@@ -10,13 +10,21 @@ def faults_of(environment: Environment) -> list[str]:
 
 
 def test_every_fault_is_told_at_once_by_its_name() -> None:
-    environment = Environment({"PORT": "many", "LOG_FORMAT": "xml", "URL": "ftp://host", "FLAG": "yes"})
+    environment = Environment(
+        {"PORT": "many", "LOG_FORMAT": "xml", "URL": "ftp://host", "FLAG": "yes"}
+    )
     environment.require("SECRET")
     environment.integer("PORT", minimum=1, maximum=65535)
     environment.choice("LOG_FORMAT", ("text", "json"))
     environment.url("URL")
     environment.flag("FLAG")
-    assert [fault.split()[0] for fault in faults_of(environment)] == ["SECRET", "PORT", "LOG_FORMAT", "URL", "FLAG"]
+    assert [fault.split()[0] for fault in faults_of(environment)] == [
+        "SECRET",
+        "PORT",
+        "LOG_FORMAT",
+        "URL",
+        "FLAG",
+    ]
 
 
 def test_blank_is_missing() -> None:
@@ -51,7 +59,9 @@ def test_default_stands_where_nothing_is_set() -> None:
 
 
 def test_values_are_read() -> None:
-    environment = Environment({"URL": "https://host:8443/", "LIST": "a, b,,c ", "FLAG": "true", "TEXT": " x "})
+    environment = Environment(
+        {"URL": "https://host:8443/", "LIST": "a, b,,c ", "FLAG": "true", "TEXT": " x "}
+    )
     assert environment.url("URL") == "https://host:8443"
     assert environment.items("LIST") == ("a", "b", "c")
     assert environment.flag("FLAG") is True

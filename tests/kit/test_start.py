@@ -22,7 +22,9 @@ def collector() -> Iterator[None]:
     gc.unfreeze()
 
 
-def test_collector_leaves_alone_what_a_service_was_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collector_leaves_alone_what_a_service_was_started_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(start, "SETTLED_SECONDS", 0.01)
     monkeypatch.setattr(start, "configure_logging", lambda log_format: None)
     frozen = 0

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from apps.kit.context import current_context
-from apps.kit.errors import Conflict, Fault, Unauthorized, Unavailable, Unprocessable
+from apps.kit.errors import Conflict, FieldError, Unauthorized, Unavailable, Unprocessable
 from apps.kit.scopes import Principal
 from apps.kit.web import (
     AUTHENTICATED,
@@ -63,7 +63,9 @@ async def fail(request: Request) -> Response:
         case "conflict":
             raise Conflict("mrn_taken", "the number is taken", pointer="/identifier/0")
         case "rules":
-            raise Unprocessable("invalid", faults=(Fault("a", "A", "/a"), Fault("b", "B", "/b")))
+            raise Unprocessable(
+                "invalid", faults=(FieldError("a", "A", "/a"), FieldError("b", "B", "/b"))
+            )
         case "away":
             raise Unavailable("database_unavailable", retry_after_seconds=3)
     raise RuntimeError(SECRET_TEXT)
@@ -75,7 +77,9 @@ ROUTES = (
     PolicedRoute("/fail/{how}", Operation("GET", fail, PUBLIC)),
     PolicedRoute("/me", Operation("GET", whoami, AUTHENTICATED)),
     PolicedRoute("/things", Operation("GET", whoami, scopes("thing.read", "thing.all"))),
-    PolicedRoute("/fhir/{type}", Operation("GET", whoami, smart("r")), Operation("POST", whoami, smart("c"))),
+    PolicedRoute(
+        "/fhir/{type}", Operation("GET", whoami, smart("r")), Operation("POST", whoami, smart("c"))
+    ),
 )
 
 
@@ -125,7 +129,9 @@ async def test_problem_says_what_where_and_in_which_request(client: httpx.AsyncC
             "detail": "the number is taken",
             "instance": "/fail/conflict",
             "requestId": "r-1",
-            "errors": [{"pointer": "/identifier/0", "code": "mrn_taken", "message": "the number is taken"}],
+            "errors": [
+                {"pointer": "/identifier/0", "code": "mrn_taken", "message": "the number is taken"}
+            ],
         },
     )
 
@@ -156,7 +162,11 @@ async def test_unknown_path_and_wrong_method(client: httpx.AsyncClient) -> None:
     assert (await client.get("/nothing")).json()["status"] == 404
     answer = await client.delete("/echo")
     assert answer.status_code == 405
-    assert {method.strip() for method in answer.headers["allow"].split(",")} == {"GET", "HEAD", "POST"}
+    assert {method.strip() for method in answer.headers["allow"].split(",")} == {
+        "GET",
+        "HEAD",
+        "POST",
+    }
     assert answer.headers["content-type"] == "application/problem+json"
 
 
@@ -171,7 +181,9 @@ async def test_malformed_json_is_400(client: httpx.AsyncClient, body: bytes) -> 
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_json")
 
 
-@pytest.mark.parametrize("media_type", ["", "text/plain", "application/xml", "application/json-patch+json"])
+@pytest.mark.parametrize(
+    "media_type", ["", "text/plain", "application/xml", "application/json-patch+json"]
+)
 async def test_other_media_type_is_415(client: httpx.AsyncClient, media_type: str) -> None:
     answer = await client.post("/echo", content=b"{}", headers={"Content-Type": media_type})
     assert answer.status_code == 415
@@ -186,8 +198,13 @@ async def test_body_over_the_limit_is_413_however_it_is_sent(client: httpx.Async
     whole = b'"' + b"a" * MAX_BODY_BYTES + b'"'
     for content in (whole, chunks()):
         answer = await client.post("/echo", content=content, headers=headers)
-        assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
-    assert (await client.post("/small", content=b'"' + b"a" * 9 + b'"', headers=headers)).status_code == 413
+        assert (answer.status_code, answer.headers["content-type"]) == (
+            413,
+            "application/problem+json",
+        )
+    assert (
+        await client.post("/small", content=b'"' + b"a" * 9 + b'"', headers=headers)
+    ).status_code == 413
     assert (await client.post("/small", content=b'"aaaaaaaa"', headers=headers)).status_code == 200
 
 
@@ -200,7 +217,9 @@ async def test_request_id_and_trace_come_in_and_go_out(client: httpx.AsyncClient
 
 @pytest.mark.parametrize("given", ["", "a b", "a" * 65, "é"])
 async def test_request_id_that_is_none_is_replaced(client: httpx.AsyncClient, given: str) -> None:
-    answer = await client.get("/echo", headers={b"X-Request-Id": given.encode(), b"traceparent": b"00-x"})
+    answer = await client.get(
+        "/echo", headers={b"X-Request-Id": given.encode(), b"traceparent": b"00-x"}
+    )
     assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-request-id"])
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", answer.json()["traceparent"])
 
@@ -208,7 +227,11 @@ async def test_request_id_that_is_none_is_replaced(client: httpx.AsyncClient, gi
 async def test_token_is_asked_for_verified_and_its_scope_decides(client: httpx.AsyncClient) -> None:
     answer = await client.get("/things")
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-    for headers in ({"Authorization": "Basic cmVhZGVy"}, {"Authorization": "Bearer "}, bearer("forged")):
+    for headers in (
+        {"Authorization": "Basic cmVhZGVy"},
+        {"Authorization": "Bearer "},
+        bearer("forged"),
+    ):
         assert (await client.get("/things", headers=headers)).status_code == 401
     answer = await client.get("/things", headers=bearer("other"))
     assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
@@ -231,7 +254,9 @@ async def test_smart_scope_is_that_of_the_path_and_the_method(client: httpx.Asyn
         (Readiness(failed=("database",), degraded=("kafka",)), 503, "failed"),
     ],
 )
-async def test_readiness_fails_for_its_own_only(readiness: Readiness, status: int, word: str) -> None:
+async def test_readiness_fails_for_its_own_only(
+    readiness: Readiness, status: int, word: str
+) -> None:
     async with calling(make_app(readiness)) as client:
         answer = await client.get("/readyz")
         assert (answer.status_code, answer.json()["status"]) == (status, word)
@@ -256,11 +281,15 @@ async def test_stop_lets_what_runs_finish(unused_tcp_port: int) -> None:
 
     app = create_web_app([PolicedRoute("/slow", Operation("GET", slow, PUBLIC))], lifespan=None)
     server = asyncio.create_task(serve_http(app, "127.0.0.1", unused_tcp_port, stop))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}", trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{unused_tcp_port}", trust_env=False
+    ) as client:
         async with asyncio.timeout(10):
             while not begun.is_set():
                 call = asyncio.create_task(client.get("/slow"))
-                await asyncio.wait({call, asyncio.create_task(begun.wait())}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    {call, asyncio.create_task(begun.wait())}, return_when=asyncio.FIRST_COMPLETED
+                )
                 if not begun.is_set():
                     call.exception()  # not listening yet
             stop.set()

@@ -10,14 +10,20 @@ from infrastructure.loader.demo import PEOPLE
 
 
 def bundle(**patient: Any) -> dict[str, Any]:
-    person = {"resourceType": "Patient", "identifier": [{"value": "no system"}, {"system": "http://s", "value": "a|b"}]}
+    person = {
+        "resourceType": "Patient",
+        "identifier": [{"value": "no system"}, {"system": "http://s", "value": "a|b"}],
+    }
     request = {"method": "POST", "url": "Patient"}
     return {
         "resourceType": "Bundle",
         "type": "transaction",
         "entry": [
             {"resource": {**person, **patient}, "request": request},
-            {"resource": {"resourceType": "Observation"}, "request": {"method": "POST", "url": "Observation"}},
+            {
+                "resource": {"resourceType": "Observation"},
+                "request": {"method": "POST", "url": "Observation"},
+            },
         ],
     }
 
@@ -30,7 +36,9 @@ def test_person_is_created_only_where_nobody_has_the_identifier() -> None:
 
 
 def test_numbers_are_passed_on_as_they_are_written() -> None:
-    content = json.dumps(bundle(extension=[{"url": "u", "valueDecimal": "N"}])).replace('"N"', "5.8400")
+    content = json.dumps(bundle(extension=[{"url": "u", "valueDecimal": "N"}])).replace(
+        '"N"', "5.8400"
+    )
     assert b"5.8400" in parse_bundle(content.encode()).body
 
 
@@ -59,7 +67,18 @@ def test_key_is_the_hash_of_the_content_packed_or_not(tmp_path: Path) -> None:
         (json.dumps({**bundle(), "entry": bundle()["entry"] * 2}).encode(), "2 patients"),
     ],
     # Not the bytes: a packed file carries the time, and every worker must call the test the same.
-    ids=["empty", "binary", "list", "deep", "gzip-head", "gzip-cut", "huge", "nameless", "nobody", "two"],
+    ids=[
+        "empty",
+        "binary",
+        "list",
+        "deep",
+        "gzip-head",
+        "gzip-cut",
+        "huge",
+        "nameless",
+        "nobody",
+        "two",
+    ],
 )
 def test_file_that_cannot_be_loaded_says_why(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "file"

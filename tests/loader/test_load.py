@@ -29,10 +29,18 @@ class FakePlatform:
         self.early_searches = 0
 
     async def call(
-        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         if method == "GET":
-            found = path.partition("?")[2].removesuffix("&_count=1") in self.known and not self.early_searches
+            found = (
+                path.partition("?")[2].removesuffix("&_count=1") in self.known
+                and not self.early_searches
+            )
             self.early_searches = max(0, self.early_searches - 1)
             return Answer(200, {}, {"resourceType": "Bundle", **({"entry": [{}]} if found else {})})
         if self.answers:
@@ -42,7 +50,9 @@ class FakePlatform:
         key = headers["Idempotency-Key"]
         entries = json.loads(body)["entry"]
         conditions = [entry["request"].get("ifNoneExist") for entry in entries]
-        statuses = ["200 OK" if condition in self.known else "201 Created" for condition in conditions]
+        statuses = [
+            "200 OK" if condition in self.known else "201 Created" for condition in conditions
+        ]
         created = {"entry": [{"response": {"status": status}} for status in statuses]}
         if key in self.loaded:
             return Answer(200, {"Idempotency-Replayed": "true"}, created)
@@ -66,7 +76,9 @@ async def test_second_load_creates_nothing() -> None:
     assert (second.created.total(), list(second.skipped)) == (0, [PERSON])
 
 
-async def test_load_under_way_elsewhere_is_waited_for_and_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_load_under_way_elsewhere_is_waited_for_and_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("infrastructure.loader.load.IN_FLIGHT_PAUSE_SECONDS", 0)
     platform = FakePlatform()
     await load(platform, PERSON)
@@ -85,7 +97,9 @@ async def test_person_who_was_deleted_since_is_refused() -> None:
     assert "was loaded before and then deleted" in report.refused[PERSON][0]
 
 
-async def test_history_added_to_a_person_who_was_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_history_added_to_a_person_who_was_there_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     platform = FakePlatform()
     await load(platform, PERSON)
     # Another file of the same person came between the search and the Bundle.
@@ -96,7 +110,10 @@ async def test_history_added_to_a_person_who_was_there_is_told(capsys: pytest.Ca
     assert report.added == {PERSON: f"the person was there already; {count} resources added"}
     assert (report.created["Patient"], report.created.total()) == (0, count)
     print_report(report, 1, Console(width=200))
-    assert f"added to {PERSON.name}: the person was there already; {count} resources added" in capsys.readouterr().out
+    assert (
+        f"added to {PERSON.name}: the person was there already; {count} resources added"
+        in capsys.readouterr().out
+    )
 
 
 async def test_refusal_names_the_element_and_the_rest_is_loaded(tmp_path: Path) -> None:
@@ -109,7 +126,11 @@ async def test_refusal_names_the_element_and_the_rest_is_loaded(tmp_path: Path) 
 
 
 def test_settings_come_from_the_environment() -> None:
-    environ = {"PLATFORM_URL": "https://x.test/", "PLATFORM_CLIENT_ID": "c", "PLATFORM_CLIENT_SECRET": "s"}
+    environ = {
+        "PLATFORM_URL": "https://x.test/",
+        "PLATFORM_CLIENT_ID": "c",
+        "PLATFORM_CLIENT_SECRET": "s",
+    }
     assert read_settings(environ) == PlatformSettings("https://x.test", "c", "s")
 
 
@@ -122,7 +143,9 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalSecrets:
     return secrets
 
 
-def test_platform_of_this_checkout_is_found_at_whatever_port_it_listens(local: LocalSecrets) -> None:
+def test_platform_of_this_checkout_is_found_at_whatever_port_it_listens(
+    local: LocalSecrets,
+) -> None:
     local.write("PLATFORM_URL", "http://127.0.0.1:4104")
     assert read_settings({}) == PlatformSettings("http://127.0.0.1:4104", "local", "s")
     assert read_settings({"PLATFORM_URL": "http://127.0.0.1:4104/"}) == read_settings({})
@@ -136,7 +159,9 @@ def test_secret_of_this_machine_is_not_sent_elsewhere(local: LocalSecrets, url: 
 
 
 @pytest.mark.parametrize("environ", [{}, {"PLATFORM_CLIENT_SECRET": "s"}])
-def test_platform_that_was_never_ready_is_not_guessed(local: LocalSecrets, environ: dict[str, str]) -> None:
+def test_platform_that_was_never_ready_is_not_guessed(
+    local: LocalSecrets, environ: dict[str, str]
+) -> None:
     with pytest.raises(PlatformError, match="start one with scripts/up"):
         read_settings(environ)
 
@@ -148,7 +173,12 @@ def test_absent_platform_is_one_clear_line(command: str) -> None:
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         done = subprocess.run(
-            [sys.executable, "-m", f"infrastructure.loader.{command}", *([str(PERSON)] if command == "load" else [])],
+            [
+                sys.executable,
+                "-m",
+                f"infrastructure.loader.{command}",
+                *([str(PERSON)] if command == "load" else []),
+            ],
             env={"PLATFORM_URL": url, "PLATFORM_CLIENT_ID": "c", "PLATFORM_CLIENT_SECRET": "s"},
             capture_output=True,
             text=True,
@@ -156,4 +186,7 @@ def test_absent_platform_is_one_clear_line(command: str) -> None:
             timeout=60,
         )
     assert done.returncode == 1
-    assert done.stderr == f"scripts/{command}: {url} does not answer (ClientConnectorError): is the platform up?\n"
+    assert (
+        done.stderr
+        == f"scripts/{command}: {url} does not answer (ClientConnectorError): is the platform up?\n"
+    )

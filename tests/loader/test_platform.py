@@ -40,7 +40,9 @@ class Server:
             self.busy -= 1
             return web.Response(status=503, headers={"retry-after": "0"})
         assert request.headers["Authorization"] == f"Bearer token-{self.tokens}"
-        return web.json_response({"resourceType": "Bundle", **({"entry": [{}]} if self.loaded else {})})
+        return web.json_response(
+            {"resourceType": "Bundle", **({"entry": [{}]} if self.loaded else {})}
+        )
 
     async def transaction(self, request: web.Request) -> web.Response:
         entries = [{"response": {"status": "201 Created"}} for _ in (await request.json())["entry"]]
@@ -89,7 +91,9 @@ async def test_token_is_asked_for_once(server: Server, platform: Platform) -> No
     assert server.tokens == 1
 
 
-async def test_load_goes_on_where_the_connection_broke_and_counts_its_own(server: Server, platform: Platform) -> None:
+async def test_load_goes_on_where_the_connection_broke_and_counts_its_own(
+    server: Server, platform: Platform
+) -> None:
     server.broken = 2
     report = await load(platform)
     assert (report.created["Patient"], report.skipped, report.refused) == (1, {}, {})
@@ -105,9 +109,14 @@ async def test_platform_that_stays_away_is_told_after_its_time(
     assert server.broken < 999
 
 
-@pytest.mark.parametrize(("error", "status"), [(PlatformError("away"), 1), (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize(
+    ("error", "status"), [(PlatformError("away"), 1), (KeyboardInterrupt(), 130)]
+)
 def test_load_that_breaks_off_tells_what_it_did(
-    error: BaseException, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: BaseException,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     async def break_off(paths: Sequence[Path], report: Report, screen: Console) -> None:
         report.done = 1

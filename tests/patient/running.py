@@ -15,7 +15,7 @@ from apps.kit.broker import BrokerSettings, Message
 from apps.kit.database import DatabaseSettings, open_database
 from apps.kit.errors import Problem, Unauthorized, Unavailable, Unprocessable
 from apps.kit.scopes import Principal
-from apps.kit.tokens import VerifierSettings
+from apps.kit.token_verifier import VerifierSettings
 from apps.kit.web import serve_http
 from apps.patient.app import create_app
 from apps.patient.outbox import Entry
@@ -36,7 +36,9 @@ PERSON = {
 T = TypeVar("T")
 
 
-def principal(*scopes: str, subject: str = "user-1", client_id: str = "client-1", patient_id: str = "") -> Principal:
+def principal(
+    *scopes: str, subject: str = "user-1", client_id: str = "client-1", patient_id: str = ""
+) -> Principal:
     return Principal(
         subject=subject,
         client_id=client_id,
@@ -140,7 +142,11 @@ class Service:
 
     def events(self, patient_id: str, count: int) -> list[events_pb2.PatientEvent]:
         """The patient's events, once there are `count`."""
-        return wait_for(lambda: self.publisher.events(patient_id)[count - 1 :] and self.publisher.events(patient_id))
+        return wait_for(
+            lambda: (
+                self.publisher.events(patient_id)[count - 1 :] and self.publisher.events(patient_id)
+            )
+        )
 
     def create(self, resource: dict[str, Any], **options: Any) -> dict[str, Any]:
         answer = self.call("POST", f"/fhir/R4/{resource['resourceType']}", json=resource, **options)
@@ -186,7 +192,9 @@ def make_settings(database_url: str, port: int = 4000) -> Settings:
         log_format="text",
         public_url=PUBLIC_URL,
         database=DatabaseSettings(database_url),
-        verifier=VerifierSettings(PUBLIC_URL, (PUBLIC_URL,), "http://127.0.0.1:1", "service-patient", "s"),
+        verifier=VerifierSettings(
+            PUBLIC_URL, (PUBLIC_URL,), "http://127.0.0.1:1", "service-patient", "s"
+        ),
         broker=BrokerSettings("127.0.0.1:1"),
         topic="patient",
         billing_target="127.0.0.1:1",
@@ -195,16 +203,25 @@ def make_settings(database_url: str, port: int = 4000) -> Settings:
 
 @contextmanager
 def open_service(
-    database_url: str, billing: FakeBilling | None = None, publisher: FakePublisher | None = None, **bounds: Any
+    database_url: str,
+    billing: FakeBilling | None = None,
+    publisher: FakePublisher | None = None,
+    **bounds: Any,
 ) -> Iterator[Service]:
     """The service in a thread with a loop of its own, so that tests may block."""
     settings = replace(make_settings(database_url, free_port()), **bounds)
-    verifier, billing, publisher = FakeVerifier(), billing or FakeBilling(), publisher or FakePublisher()
+    verifier, billing, publisher = (
+        FakeVerifier(),
+        billing or FakeBilling(),
+        publisher or FakePublisher(),
+    )
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 
     async def main() -> None:
         async with open_database(settings.database) as database:
-            app = create_app(settings, database=database, verifier=verifier, billing=billing, publisher=publisher)
+            app = create_app(
+                settings, database=database, verifier=verifier, billing=billing, publisher=publisher
+            )
             await serve_http(app, settings.host, settings.port, stop)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)

@@ -9,16 +9,26 @@ from tests.patient.running import Service, open_service, principal, wait_for
 
 pytestmark = pytest.mark.integration
 
-PATIENT, ENCOUNTER = "urn:uuid:00000000-0000-4000-8000-000000000001", "urn:uuid:00000000-0000-4000-8000-000000000002"
+PATIENT, ENCOUNTER = (
+    "urn:uuid:00000000-0000-4000-8000-000000000001",
+    "urn:uuid:00000000-0000-4000-8000-000000000002",
+)
 
 
 def entry(resource: dict[str, Any], full_url: str = "", **request: Any) -> dict[str, Any]:
-    made = {"resource": resource, "request": {"method": "POST", "url": resource["resourceType"], **request}}
+    made = {
+        "resource": resource,
+        "request": {"method": "POST", "url": resource["resourceType"], **request},
+    }
     return {"fullUrl": full_url, **made} if full_url else made
 
 
 def history(identifier: str = "") -> list[dict[str, Any]]:
-    identifiers = {"identifier": [{"system": "http://test/bundle", "value": identifier}]} if identifier else {}
+    identifiers = (
+        {"identifier": [{"system": "http://test/bundle", "value": identifier}]}
+        if identifier
+        else {}
+    )
     condition = {"ifNoneExist": f"identifier=http://test/bundle|{identifier}"} if identifier else {}
 
     return [
@@ -33,7 +43,11 @@ def history(identifier: str = "") -> list[dict[str, Any]]:
             },
             ENCOUNTER,
         ),
-        entry({"resourceType": "Patient", "name": [{"family": "Bundled"}], **identifiers}, PATIENT, **condition),
+        entry(
+            {"resourceType": "Patient", "name": [{"family": "Bundled"}], **identifiers},
+            PATIENT,
+            **condition,
+        ),
         entry(
             {
                 "resourceType": "Condition",
@@ -60,7 +74,9 @@ def locations(answer: Any) -> list[str]:
 
 def test_transaction_creates_all_and_rewrites_its_references(service: Service) -> None:
     answer = service.call("POST", "/fhir/R4", json=bundle(history()))
-    encounter, patient, condition = (location.split("/_history")[0] for location in locations(answer))
+    encounter, patient, condition = (
+        location.split("/_history")[0] for location in locations(answer)
+    )
     assert [item["response"]["status"] for item in answer.json()["entry"]] == ["201 Created"] * 3
     assert service.call("GET", f"/fhir/R4/{encounter}").json()["subject"] == {"reference": patient}
     read = service.call("GET", f"/fhir/R4/{condition}").json()
@@ -69,7 +85,11 @@ def test_transaction_creates_all_and_rewrites_its_references(service: Service) -
     assert kept == "Organization?identifier=http://test|1"
     id = patient.removeprefix("Patient/")
     events = service.events(id, 3)
-    assert [event.event_type for event in events] == ["patient.created", "clinical.recorded", "clinical.recorded"]
+    assert [event.event_type for event in events] == [
+        "patient.created",
+        "clinical.recorded",
+        "clinical.recorded",
+    ]
     wait_for(lambda: service.billing.patients().count(id) == 1)
 
 
@@ -77,7 +97,10 @@ def test_transaction_creates_all_and_rewrites_its_references(service: Service) -
     ("spoil", "expression"),
     [
         (lambda entries: entries[2]["resource"].pop("subject"), "Bundle.entry[2].resource.subject"),
-        (lambda entries: entries[1]["resource"].update(gender="banana"), "Bundle.entry[1].resource.gender"),
+        (
+            lambda entries: entries[1]["resource"].update(gender="banana"),
+            "Bundle.entry[1].resource.gender",
+        ),
         (
             lambda entries: entries[2]["resource"]["encounter"].update(reference="urn:uuid:nobody"),
             "Bundle.entry[2].resource.encounter.reference",
@@ -87,16 +110,26 @@ def test_transaction_creates_all_and_rewrites_its_references(service: Service) -
             "Bundle.entry[2].resource.subject.reference",
         ),
         (
-            lambda entries: entries[2]["resource"]["subject"].update(reference="Patient?identifier=x"),
+            lambda entries: entries[2]["resource"]["subject"].update(
+                reference="Patient?identifier=x"
+            ),
             "Bundle.entry[2].resource.subject.reference",
         ),
-        (lambda entries: entries[2]["request"].update(method="DELETE"), "Bundle.entry[2].request.method"),
-        (lambda entries: entries[2]["request"].update(url="Organization"), "Bundle.entry[2].request.url"),
+        (
+            lambda entries: entries[2]["request"].update(method="DELETE"),
+            "Bundle.entry[2].request.method",
+        ),
+        (
+            lambda entries: entries[2]["request"].update(url="Organization"),
+            "Bundle.entry[2].request.url",
+        ),
         (lambda entries: entries[2].update(fullUrl=PATIENT), "Bundle.entry[2].fullUrl"),
         (lambda entries: entries.append("nonsense"), "Bundle.entry[3].request"),
     ],
 )
-def test_one_bad_entry_refuses_all_and_is_named(service: Service, spoil: Any, expression: str) -> None:
+def test_one_bad_entry_refuses_all_and_is_named(
+    service: Service, spoil: Any, expression: str
+) -> None:
     entries = history()
     spoil(entries)
     before = total(service)
@@ -115,21 +148,33 @@ def test_one_bad_entry_refuses_all_and_is_named(service: Service, spoil: Any, ex
         (bundle([{}] * 5001), 413),
     ],
 )
-def test_what_is_no_transaction_is_refused(service: Service, body: dict[str, Any], status: int) -> None:
+def test_what_is_no_transaction_is_refused(
+    service: Service, body: dict[str, Any], status: int
+) -> None:
     assert service.call("POST", "/fhir/R4", json=body).status_code == status
 
 
 def test_bundle_that_is_there_whole_is_answered_again(service: Service) -> None:
-    patient = {"resourceType": "Patient", "identifier": [{"system": "http://test/again", "value": "1"}]}
+    patient = {
+        "resourceType": "Patient",
+        "identifier": [{"system": "http://test/again", "value": "1"}],
+    }
     body = bundle([entry(patient, ifNoneExist="identifier=http://test/again|1")])
     first, second = (service.call("POST", "/fhir/R4", json=body) for _ in range(2))
-    assert [answer.json()["entry"][0]["response"]["status"][:3] for answer in (first, second)] == ["201", "200"]
+    assert [answer.json()["entry"][0]["response"]["status"][:3] for answer in (first, second)] == [
+        "201",
+        "200",
+    ]
 
 
 def test_bounds_are_settings(patient_database: str) -> None:
-    with open_service(patient_database, max_body_bytes=1024, max_bundle_bytes=4096, max_bundle_entries=3) as service:
+    with open_service(
+        patient_database, max_body_bytes=1024, max_bundle_bytes=4096, max_bundle_entries=3
+    ) as service:
         assert service.call("POST", "/fhir/R4", json=bundle(history())).status_code == 200
-        assert service.call("POST", "/fhir/R4", json=bundle(history() + history())).status_code == 413
+        assert (
+            service.call("POST", "/fhir/R4", json=bundle(history() + history())).status_code == 413
+        )
         padded = bundle(history()) | {"id": "x" * 4096}
         assert service.call("POST", "/fhir/R4", json=padded).status_code == 413
         patient = {"resourceType": "Patient", "name": [{"family": "y" * 1024}]}
@@ -159,7 +204,11 @@ def test_patient_that_is_there_is_not_made_again_and_gets_the_rest(service: Serv
     first = service.call("POST", "/fhir/R4", json=bundle(history("there")))
     second = service.call("POST", "/fhir/R4", json=bundle(history("there")))
     assert locations(second)[1] == locations(first)[1]
-    assert [item["response"]["status"] for item in second.json()["entry"]] == ["201 Created", "200 OK", "201 Created"]
+    assert [item["response"]["status"] for item in second.json()["entry"]] == [
+        "201 Created",
+        "200 OK",
+        "201 Created",
+    ]
     patient = locations(first)[1].split("/_history")[0]
     condition = service.call("GET", f"/fhir/R4/{locations(second)[2]}").json()
     assert condition["subject"]["reference"] == patient
@@ -168,6 +217,11 @@ def test_patient_that_is_there_is_not_made_again_and_gets_the_rest(service: Serv
 def test_each_entry_needs_its_own_scope(service: Service) -> None:
     service.verifier.principals["patients"] = principal("user/Patient.cruds")
     before = total(service)
-    assert service.call("POST", "/fhir/R4", by="patients", json=bundle(history())).status_code == 403
-    assert service.call("POST", "/fhir/R4", by="patients", json=bundle(history()[1:2])).status_code == 200
+    assert (
+        service.call("POST", "/fhir/R4", by="patients", json=bundle(history())).status_code == 403
+    )
+    assert (
+        service.call("POST", "/fhir/R4", by="patients", json=bundle(history()[1:2])).status_code
+        == 200
+    )
     assert total(service) == before + 1

@@ -12,7 +12,11 @@ FHIR = "application/fhir+json"
 
 
 def patient(**changes: Any) -> dict[str, Any]:
-    return {"resourceType": "Patient", "name": [{"family": "Testperson", "given": ["Ann"]}], **changes}
+    return {
+        "resourceType": "Patient",
+        "name": [{"family": "Testperson", "given": ["Ann"]}],
+        **changes,
+    }
 
 
 def observation(patient_id: str, **changes: Any) -> dict[str, Any]:
@@ -41,7 +45,9 @@ def test_body_is_given_back_as_it_came_numbers_exact(service: Service) -> None:
         '"effectiveDateTime":"2022-03-18T15:57:43+00:00","valueQuantity":{"value":5.840,"unit":"%"},'
         '"component":[{"code":{"text":"c"},"valueQuantity":{"value":0.1000000000000000055511151231257827}}]}'
     )
-    made = service.call("POST", "/fhir/R4/Observation", content=body, headers={"Content-Type": FHIR})
+    made = service.call(
+        "POST", "/fhir/R4/Observation", content=body, headers={"Content-Type": FHIR}
+    )
     assert made.status_code == 201
     id = made.json()["id"]
     assert made.headers["location"] == f"{PUBLIC_URL}/fhir/R4/Observation/{id}/_history/1"
@@ -54,7 +60,9 @@ def test_body_is_given_back_as_it_came_numbers_exact(service: Service) -> None:
 def test_update_makes_a_version_and_the_old_one_stays(service: Service) -> None:
     created = service.create(patient(gender="female"))
     path = f"/fhir/R4/Patient/{created['id']}"
-    put = service.call("PUT", path, json={**created, "gender": "other"}, headers={"If-Match": 'W/"1"'})
+    put = service.call(
+        "PUT", path, json={**created, "gender": "other"}, headers={"If-Match": 'W/"1"'}
+    )
     assert (put.status_code, put.headers["etag"]) == (200, 'W/"2"')
     assert service.call("GET", path).json()["gender"] == "other"
     assert service.call("GET", f"{path}/_history/1").json() == created
@@ -69,7 +77,11 @@ def test_update_makes_a_version_and_the_old_one_stays(service: Service) -> None:
     assert gone.json()["issue"][0]["code"] == "deleted"
     assert service.call("GET", f"{path}/_history/3").status_code == 410
     events = service.events(created["id"], 3)
-    assert [event.event_type for event in events] == ["patient.created", "patient.updated", "patient.deleted"]
+    assert [event.event_type for event in events] == [
+        "patient.created",
+        "patient.updated",
+        "patient.deleted",
+    ]
     assert [event.version_id for event in events] == [1, 2, 3]
 
 
@@ -92,7 +104,9 @@ def test_mrn_is_issued_here_and_outlives_an_update_without_it(service: Service) 
     without = {**created, "identifier": created["identifier"][:1]}
     put = service.call("PUT", f"/fhir/R4/Patient/{created['id']}", json=without)
     assert put.json()["identifier"][1] == mrn
-    claimed = service.call("POST", "/fhir/R4/Patient", json=patient(identifier=[{**mrn, "value": "000000000"}]))
+    claimed = service.call(
+        "POST", "/fhir/R4/Patient", json=patient(identifier=[{**mrn, "value": "000000000"}])
+    )
     assert claimed.status_code == 422
     assert service.create(patient())["identifier"][0]["value"] != mrn["value"]
 
@@ -105,7 +119,10 @@ def test_mrn_is_issued_here_and_outlives_an_update_without_it(service: Service) 
         ({"name": [{"family": "nul\x00"}]}, "Patient.name[0].family"),
         ({"name": [{}]}, "Patient.name[0]"),
         ({"shoeSize": 44}, "Patient.shoeSize"),
-        ({"text": {"status": "generated", "div": "<div><script>alert(1)</script></div>"}}, "Patient.text.div"),
+        (
+            {"text": {"status": "generated", "div": "<div><script>alert(1)</script></div>"}},
+            "Patient.text.div",
+        ),
     ],
 )
 def test_invalid_resource_is_refused_by_an_outcome_that_names_the_element(
@@ -131,7 +148,12 @@ def test_invalid_resource_is_refused_by_an_outcome_that_names_the_element(
         ("GET", "/fhir/R4/Patient/x/$everything", {}, 501),
         ("PATCH", "/fhir/R4/Patient/x", {}, 405),
         ("POST", "/fhir/R4/Patient", {"content": b"{", "headers": {"Content-Type": FHIR}}, 400),
-        ("POST", "/fhir/R4/Patient", {"content": b"x", "headers": {"Content-Type": "text/xml"}}, 415),
+        (
+            "POST",
+            "/fhir/R4/Patient",
+            {"content": b"x", "headers": {"Content-Type": "text/xml"}},
+            415,
+        ),
         ("POST", "/fhir/R4/Patient", {"json": {"resourceType": "Observation"}}, 422),
         ("PUT", "/fhir/R4/Patient/no-such-id", {"json": {**patient(), "id": "no-such-id"}}, 404),
         ("PUT", "/fhir/R4/Patient/no-such-id", {"json": patient()}, 422),
@@ -161,7 +183,10 @@ def test_record_belongs_to_a_patient_that_is_there(service: Service) -> None:
     moved = {**made, "subject": {"reference": f"Patient/{second['id']}"}}
     assert service.call("PUT", f"/fhir/R4/Observation/{made['id']}", json=moved).status_code == 422
     service.call("DELETE", f"/fhir/R4/Patient/{first['id']}")
-    assert service.call("POST", "/fhir/R4/Observation", json=observation(first["id"])).status_code == 422
+    assert (
+        service.call("POST", "/fhir/R4/Observation", json=observation(first["id"])).status_code
+        == 422
+    )
 
 
 def test_clinical_event_tells_code_status_and_time_alone(service: Service) -> None:
@@ -170,7 +195,11 @@ def test_clinical_event_tells_code_status_and_time_alone(service: Service) -> No
     event = service.events(patient_id, 2)[1]
     assert event.event_type == "clinical.recorded"
     fact = event.clinical
-    assert (fact.resource_type, fact.resource_id, fact.code.code) == ("Observation", made["id"], "4548-4")
+    assert (fact.resource_type, fact.resource_id, fact.code.code) == (
+        "Observation",
+        made["id"],
+        "4548-4",
+    )
     assert (fact.category, fact.status, fact.effective_at.ToJsonString()) == (
         "laboratory",
         "final",
@@ -184,7 +213,10 @@ def test_patient_is_found_by_what_is_served(service: Service) -> None:
         patient(
             identifier=[{"system": "http://test/ssn", "value": "999-77-1234"}],
             name=[{"family": "García Márquez", "given": ["Zoë", "Quirina"]}],
-            telecom=[{"system": "phone", "value": "555-0177"}, {"system": "email", "value": "Zoe@Example.com"}],
+            telecom=[
+                {"system": "phone", "value": "555-0177"},
+                {"system": "email", "value": "Zoe@Example.com"},
+            ],
             gender="female",
             birthDate="1971-05-17",
             active=True,
@@ -225,7 +257,11 @@ def test_patient_is_found_by_what_is_served(service: Service) -> None:
 
 def test_old_name_is_not_found_any_more(service: Service) -> None:
     created = service.create(patient(name=[{"family": "Beforewedding"}]))
-    service.call("PUT", f"/fhir/R4/Patient/{created['id']}", json={**created, "name": [{"family": "Afterwedding"}]})
+    service.call(
+        "PUT",
+        f"/fhir/R4/Patient/{created['id']}",
+        json={**created, "name": [{"family": "Afterwedding"}]},
+    )
     assert ids(service.call("GET", "/fhir/R4/Patient?name=Beforewedding")) == []
     assert ids(service.call("GET", "/fhir/R4/Patient?name=Afterwedding")) == [created["id"]]
 
@@ -233,11 +269,21 @@ def test_old_name_is_not_found_any_more(service: Service) -> None:
 def test_history_is_found_by_patient_code_date_category_and_status(service: Service) -> None:
     patient_id = service.create(patient())["id"]
     id = service.create(observation(patient_id))["id"]
-    other = service.create(observation(patient_id, status="amended", effectiveDateTime="2023"))["id"]
+    other = service.create(observation(patient_id, status="amended", effectiveDateTime="2023"))[
+        "id"
+    ]
     by_patient = f"/fhir/R4/Observation?patient={patient_id}"
     assert ids(service.call("GET", by_patient)) == [id, other]
-    assert ids(service.call("GET", f"/fhir/R4/Observation?subject=Patient/{patient_id}")) == [id, other]
-    for query in ("code=http://loinc.org|4548-4", "code=4548-4", "category=laboratory", "category=x,laboratory"):
+    assert ids(service.call("GET", f"/fhir/R4/Observation?subject=Patient/{patient_id}")) == [
+        id,
+        other,
+    ]
+    for query in (
+        "code=http://loinc.org|4548-4",
+        "code=4548-4",
+        "category=laboratory",
+        "category=x,laboratory",
+    ):
         assert ids(service.call("GET", f"{by_patient}&{query}")) == [id, other], query
     for query in ("status=final", "date=2022-03", "date=le2022-12-31", "date=2022-03-18T15:57:43Z"):
         assert ids(service.call("GET", f"{by_patient}&{query}")) == [id], query
@@ -256,18 +302,26 @@ def test_search_pages_by_its_links_counts_when_asked_and_is_audited(service: Ser
         links = {link["relation"]: link["url"] for link in answer.json()["link"]}
         url = links.get("next", "").removeprefix(PUBLIC_URL)
     assert seen == made
-    audited = service.sql("SELECT action, query, returned_ids FROM audit_event WHERE request_id = 'page-0'")
+    audited = service.sql(
+        "SELECT action, query, returned_ids FROM audit_event WHERE request_id = 'page-0'"
+    )
     assert audited == [("search", f"patient={patient_id}&_count=2", made[:2])]
-    counted = service.call("GET", f"/fhir/R4/Observation?patient={patient_id}&_total=accurate&_count=1").json()
+    counted = service.call(
+        "GET", f"/fhir/R4/Observation?patient={patient_id}&_total=accurate&_count=1"
+    ).json()
     assert (counted["total"], len(counted["entry"])) == (5, 1)
-    summary = service.call("GET", f"/fhir/R4/Observation?patient={patient_id}&_summary=count").json()
+    summary = service.call(
+        "GET", f"/fhir/R4/Observation?patient={patient_id}&_summary=count"
+    ).json()
     assert summary["total"] == 5
     assert "entry" not in summary
 
 
 def test_search_by_post_is_the_same_search(service: Service) -> None:
     id = service.create(patient(name=[{"family": "Postsearch"}]))["id"]
-    assert ids(service.call("POST", "/fhir/R4/Patient/_search", data={"family": "postsearch"})) == [id]
+    assert ids(service.call("POST", "/fhir/R4/Patient/_search", data={"family": "postsearch"})) == [
+        id
+    ]
     assert service.call("POST", "/fhir/R4/Patient/_search", json={}).status_code == 415
 
 
@@ -291,10 +345,16 @@ def test_patients_own_login_finds_that_history_alone(service: Service) -> None:
     total = service.call("GET", "/fhir/R4/Observation?_summary=count", by="own").json()["total"]
     assert total == 1
     assert service.call("GET", f"/fhir/R4/Observation/{mine}", by="own").status_code == 200
-    for path in (f"Observation/{theirs}", f"Observation/{theirs}/_history", f"Observation/{theirs}/_history/1"):
+    for path in (
+        f"Observation/{theirs}",
+        f"Observation/{theirs}/_history",
+        f"Observation/{theirs}/_history/1",
+    ):
         assert service.call("GET", f"/fhir/R4/{path}", by="own").status_code == 404
     # What was not given out is not recorded as read.
-    assert service.sql("SELECT action FROM audit_event WHERE resource_id = $1", theirs) == [("create",)]
+    assert service.sql("SELECT action FROM audit_event WHERE resource_id = $1", theirs) == [
+        ("create",)
+    ]
     service.verifier.principals["own-writer"] = principal("patient/*.cruds", patient_id=own)
     refused = service.call("POST", "/fhir/R4/Observation", by="own-writer", json=observation(other))
     assert refused.status_code == 403
@@ -308,4 +368,6 @@ def test_metadata_is_public_and_tells_what_is_served(service: Service) -> None:
         for parameter in resource["searchParam"]:
             sample = {"date": "2020", "token": "true" if parameter["name"] == "active" else "x"}
             query = f"{parameter['name']}={sample.get(parameter['type'], 'x')}"
-            assert service.call("GET", f"/fhir/R4/{name}?{query}").status_code == 200, f"{name}?{query}"
+            assert service.call("GET", f"/fhir/R4/{name}?{query}").status_code == 200, (
+                f"{name}?{query}"
+            )

@@ -23,7 +23,9 @@ def at_once(call: Callable[[int], Any]) -> list[Any]:
 def test_two_loads_of_one_file_make_one(service: Service) -> None:
     def load(number: int) -> int:
         headers = {"Idempotency-Key": "one-file"}
-        return service.call("POST", "/fhir/R4", json=bundle(history("one-file")), headers=headers).status_code
+        return service.call(
+            "POST", "/fhir/R4", json=bundle(history("one-file")), headers=headers
+        ).status_code
 
     statuses = Counter(at_once(load))
     assert set(statuses) <= {200, 409}
@@ -33,7 +35,9 @@ def test_two_loads_of_one_file_make_one(service: Service) -> None:
 
 
 def test_condition_makes_one_patient_whoever_asks(service: Service) -> None:
-    answers = at_once(lambda number: service.call("POST", "/fhir/R4", json=bundle(history("one-person"))))
+    answers = at_once(
+        lambda number: service.call("POST", "/fhir/R4", json=bundle(history("one-person")))
+    )
     statuses = Counter(answer.json()["entry"][1]["response"]["status"] for answer in answers)
     assert statuses == {"201 Created": 1, "200 OK": AT_ONCE - 1}
 
@@ -51,7 +55,9 @@ def test_writers_at_once_make_a_version_each_or_are_told(service: Service) -> No
 def test_one_of_many_wins_with_if_match(service: Service) -> None:
     path = f"/api/patients/{service.register()}"
     headers = {"If-Match": 'W/"1"'}
-    answers = at_once(lambda n: service.call("PUT", path, json={"name": f"Writer {n}"}, headers=headers))
+    answers = at_once(
+        lambda n: service.call("PUT", path, json={"name": f"Writer {n}"}, headers=headers)
+    )
     assert Counter(answer.status_code for answer in answers) == {200: 1, 412: AT_ONCE - 1}
 
 

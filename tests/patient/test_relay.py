@@ -80,7 +80,9 @@ async def test_account_is_opened_after_billing_was_away(database: str, connectio
         await until(lambda: billing.requests)
         await until(lambda: is_empty(connection))
         await until(lambda: not relay.away)
-    assert [(request.request_id, request.patient_id) for request in billing.requests] == [(event_id, "p1")]
+    assert [(request.request_id, request.patient_id) for request in billing.requests] == [
+        (event_id, "p1")
+    ]
     assert billing.calls == 4
 
 
@@ -150,7 +152,10 @@ async def test_refused_row_is_parked_and_holds_up_its_own_patient_only(
 ) -> None:
     class Picky(FakeBilling):
         async def create_account(self, payload: bytes) -> None:
-            if refusing and billing_pb2.CreateBillingAccountRequest.FromString(payload).patient_id == "bad":
+            if (
+                refusing
+                and billing_pb2.CreateBillingAccountRequest.FromString(payload).patient_id == "bad"
+            ):
                 raise Unprocessable("patient_not_acceptable")
             await super().create_account(payload)
 
@@ -177,7 +182,10 @@ async def test_refused_row_is_parked_and_holds_up_its_own_patient_only(
 async def test_fault_of_one_row_does_not_hold_up_the_others(database: str, connection: Any) -> None:
     class Stumbling(FakeBilling):
         async def create_account(self, payload: bytes) -> None:
-            if billing_pb2.CreateBillingAccountRequest.FromString(payload).patient_id == "odd" and self.calls < 3:
+            if (
+                billing_pb2.CreateBillingAccountRequest.FromString(payload).patient_id == "odd"
+                and self.calls < 3
+            ):
                 self.calls += 1
                 raise Problem("internal_error")
             await super().create_account(payload)
@@ -191,7 +199,9 @@ async def test_fault_of_one_row_does_not_hold_up_the_others(database: str, conne
     assert sorted(billing.patients()[:2]) == ["p1", "p2"]
 
 
-async def test_events_of_a_patient_stay_in_order_when_the_broker_comes_and_goes(database: str, connection: Any) -> None:
+async def test_events_of_a_patient_stay_in_order_when_the_broker_comes_and_goes(
+    database: str, connection: Any
+) -> None:
     class Flaky(FakePublisher):
         async def publish(self, messages: Any) -> None:
             # Half arrives, and then it cannot be said what did.
@@ -210,7 +220,9 @@ async def test_events_of_a_patient_stay_in_order_when_the_broker_comes_and_goes(
     assert {message.key for message in publisher.messages} == {b"a", b"b"}
 
 
-async def test_event_that_the_broker_does_not_take_is_parked(database: str, connection: Any) -> None:
+async def test_event_that_the_broker_does_not_take_is_parked(
+    database: str, connection: Any
+) -> None:
     class Small(FakePublisher):
         async def publish(self, messages: Any) -> None:
             if any(len(message.value) > 1000 for message in messages):

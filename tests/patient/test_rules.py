@@ -10,11 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.kit.errors import BadRequest, Unprocessable
-from apps.kit.outcomes import expression_of
+from apps.kit.operation_outcomes import expression_of
 from apps.patient.changes import Author, change_of
 from apps.patient.criteria import make_cursor, parse_criteria, parse_cursor, split_values, unescape
 from apps.patient.events import messages_of
-from apps.patient.facts import clinical_facts, code_keys, display_name, first_address, fold, patient_facts, term_key
+from apps.patient.facts import (
+    clinical_facts,
+    code_keys,
+    display_name,
+    first_address,
+    fold,
+    patient_facts,
+    term_key,
+)
 from apps.patient.mrn import SYSTEM, format_mrn, with_mrn
 from apps.patient.periods import parse_span
 from apps.patient.registration import Registration, merge, parse_registration, patient_of
@@ -69,7 +77,13 @@ def test_every_day_lies_in_its_month_and_year(day: date) -> None:
 
 def test_name_is_the_official_one_composed_where_it_has_no_text() -> None:
     old = {"use": "old", "text": "Before"}
-    official = {"use": "official", "prefix": ["Dr."], "given": ["Ann", "B."], "family": "Roe", "suffix": ["PhD"]}
+    official = {
+        "use": "official",
+        "prefix": ["Dr."],
+        "given": ["Ann", "B."],
+        "family": "Roe",
+        "suffix": ["PhD"],
+    }
     assert display_name({"name": [old, official]}) == "Dr. Ann B. Roe PhD"
     assert display_name({"name": [old, {"text": "Now"}]}) == "Now"
     assert display_name({"name": [old]}) == "Before"
@@ -77,8 +91,16 @@ def test_name_is_the_official_one_composed_where_it_has_no_text() -> None:
 
 
 def test_address_is_composed_where_it_has_no_text() -> None:
-    address = {"line": ["1 Street"], "city": "Town", "state": "MA", "postalCode": "01234", "country": "US"}
-    assert first_address({"address": [address, {"text": "second"}]}) == "1 Street, Town, MA 01234, US"
+    address = {
+        "line": ["1 Street"],
+        "city": "Town",
+        "state": "MA",
+        "postalCode": "01234",
+        "country": "US",
+    }
+    assert (
+        first_address({"address": [address, {"text": "second"}]}) == "1 Street, Town, MA 01234, US"
+    )
     assert first_address({"address": [{"text": "whole", **address}]}) == "whole"
     assert first_address({}) is None
 
@@ -89,7 +111,9 @@ def test_folding_drops_case_accents_and_spaces() -> None:
 
 @given(st.text(max_size=2000))
 def test_search_terms_fit_their_column(text: str) -> None:
-    facts = patient_facts({"name": [{"text": text}], "identifier": [{"value": text, "system": text}]})
+    facts = patient_facts(
+        {"name": [{"text": text}], "identifier": [{"value": text, "system": text}]}
+    )
     assert all(len(term.value) <= 200 and len(term.system) <= 200 for term in facts.terms)
     assert len(term_key(text)) <= 200
 
@@ -119,7 +143,14 @@ def test_codes_are_kept_with_and_without_their_system() -> None:
 
 @pytest.mark.parametrize(
     ("text", "values"),
-    [("a,b", ["a", "b"]), (r"a\,b", ["a,b"]), (r"a\\b,", [r"a\b"]), ("", []), ("a\x00", []), (r"x\|y", ["x|y"])],
+    [
+        ("a,b", ["a", "b"]),
+        (r"a\,b", ["a,b"]),
+        (r"a\\b,", [r"a\b"]),
+        ("", []),
+        ("a\x00", []),
+        (r"x\|y", ["x|y"]),
+    ],
 )
 def test_values_lie_between_commas(text: str, values: list[str]) -> None:
     assert [unescape(part) for part in split_values(text)] == values
@@ -133,7 +164,15 @@ def test_identifier_is_split_at_its_own_bar() -> None:
 @pytest.mark.parametrize(
     "parameter",
     [
-        *("name=", "name=,", "shoe-size=44", "_count=x", "birthdate=ap2020", "_sort=name", "name:contains=x"),
+        *(
+            "name=",
+            "name=,",
+            "shoe-size=44",
+            "_count=x",
+            "birthdate=ap2020",
+            "_sort=name",
+            "name:contains=x",
+        ),
         *("active=yes", "identifier=s|", "gender=", "_total=some"),
     ],
 )
@@ -177,14 +216,26 @@ def test_mrn_is_not_claimed() -> None:
 
 
 def registration(**changes: Any) -> Registration:
-    body = {"name": "Ann Roe", "email": "ann@example.org", "address": "1 Street", "dateOfBirth": "1990-01-31"}
+    body = {
+        "name": "Ann Roe",
+        "email": "ann@example.org",
+        "address": "1 Street",
+        "dateOfBirth": "1990-01-31",
+    }
     return parse_registration({**body, **changes}, complete=True, today=TODAY)
 
 
 def test_every_fault_of_a_registration_is_told_at_once() -> None:
     with pytest.raises(Unprocessable) as raised:
-        parse_registration({"name": "", "email": "x", "dateOfBirth": "x"}, complete=True, today=TODAY)
-    assert {fault.pointer for fault in raised.value.faults} == {"/name", "/email", "/address", "/dateOfBirth"}
+        parse_registration(
+            {"name": "", "email": "x", "dateOfBirth": "x"}, complete=True, today=TODAY
+        )
+    assert {fault.pointer for fault in raised.value.faults} == {
+        "/name",
+        "/email",
+        "/address",
+        "/dateOfBirth",
+    }
 
 
 @pytest.mark.parametrize("email", ["a@b", "a.b+c@example.org", "ä@example.org", "a@example.co.uk"])
@@ -207,7 +258,12 @@ def test_merging_what_is_left_out_changes_nothing() -> None:
 def test_merging_does_not_change_the_version_before() -> None:
     patient = patient_of(registration(), TODAY)
     copy = repr(patient)
-    merge(patient, registration(name="Ann Doe", email="new@example.org", address="2 Street", dateOfBirth="1991-01-01"))
+    merge(
+        patient,
+        registration(
+            name="Ann Doe", email="new@example.org", address="2 Street", dateOfBirth="1991-01-01"
+        ),
+    )
     assert repr(patient) == copy
 
 
@@ -219,21 +275,43 @@ def test_patient_without_anything_gets_what_is_given() -> None:
 
 def test_new_patient_is_an_event_and_an_account_under_one_id() -> None:
     author = Author("actor", "client", "request", "trace")
-    resource = {"resourceType": "Patient", "birthDate": "1990-01-31", "address": [{"postalCode": "02332"}]}
-    change = change_of(resource, id="p", version_id=1, patient_id="p", recorded_at=moment(2026, 1, 1), method="POST")
+    resource = {
+        "resourceType": "Patient",
+        "birthDate": "1990-01-31",
+        "address": [{"postalCode": "02332"}],
+    }
+    change = change_of(
+        resource,
+        id="p",
+        version_id=1,
+        patient_id="p",
+        recorded_at=moment(2026, 1, 1),
+        method="POST",
+    )
     billing, kafka = messages_of(change, author)
     assert (billing.destination, kafka.destination) == ("billing", "kafka")
     assert billing.event_id == kafka.event_id
     assert b"02332" not in kafka.payload
     assert b"023" in kafka.payload
-    again = change_of(resource, id="p", version_id=2, patient_id="p", recorded_at=moment(2026, 1, 1), method="PUT")
+    again = change_of(
+        resource, id="p", version_id=2, patient_id="p", recorded_at=moment(2026, 1, 1), method="PUT"
+    )
     assert [message.destination for message in messages_of(again, author)] == ["kafka"]
 
 
 def test_stored_resource_says_its_own_id_and_version() -> None:
-    resource = {"resourceType": "Patient", "id": "theirs", "meta": {"versionId": "9", "profile": ["http://p"]}}
+    resource = {
+        "resourceType": "Patient",
+        "id": "theirs",
+        "meta": {"versionId": "9", "profile": ["http://p"]},
+    }
     change = change_of(
-        resource, id="ours", version_id=2, patient_id="ours", recorded_at=moment(2026, 1, 1), method="PUT"
+        resource,
+        id="ours",
+        version_id=2,
+        patient_id="ours",
+        recorded_at=moment(2026, 1, 1),
+        method="PUT",
     )
     assert change.version.body == (
         '{"resourceType":"Patient","id":"ours","meta":{"versionId":"2","lastUpdated":"2026-01-01T00:00:00.000Z",'

@@ -27,23 +27,33 @@ def test_registered_patient_is_the_same_record_under_fhir(service: Service) -> N
     patient = service.call("GET", f"/fhir/R4/Patient/{id}").json()
     assert patient["name"] == [{"use": "official", "text": "Same Record"}]
     assert patient["meta"]["versionId"] == "1"
-    assert [identifier["system"] for identifier in patient["identifier"]] == ["urn:patient-management:mrn"]
+    assert [identifier["system"] for identifier in patient["identifier"]] == [
+        "urn:patient-management:mrn"
+    ]
 
 
 def test_one_transaction_leaves_row_history_audit_and_outbox(service: Service) -> None:
     id = service.register()
     assert service.sql("SELECT version_id, deleted FROM patient WHERE id = $1", id) == [(1, False)]
     assert service.sql("SELECT method FROM resource_history WHERE id = $1", id) == [("POST",)]
-    audit = service.sql("SELECT action, actor_id, client_id FROM audit_event WHERE resource_id = $1", id)
+    audit = service.sql(
+        "SELECT action, actor_id, client_id FROM audit_event WHERE resource_id = $1", id
+    )
     assert audit == [("create", "user-1", "client-1")]
     wait_for(lambda: service.billing.patients().count(id) == 1)
     event = service.events(id, 1)[0]
-    assert (event.event_type, event.version_id, event.demographics.birth_year) == ("patient.created", 1, 1990)
+    assert (event.event_type, event.version_id, event.demographics.birth_year) == (
+        "patient.created",
+        1,
+        1990,
+    )
     wait_for(lambda: not service.sql("SELECT FROM outbox WHERE patient_id = $1", id))
 
 
 def test_event_carries_no_name_address_or_email(service: Service) -> None:
-    id = service.register(name="Unmistakable", email="unmistakable@example.com", address="Unmistakable 1")
+    id = service.register(
+        name="Unmistakable", email="unmistakable@example.com", address="Unmistakable 1"
+    )
     event = service.events(id, 1)[0]
     assert b"nmistakable" not in event.SerializeToString()
 
@@ -64,11 +74,15 @@ def test_event_carries_no_name_address_or_email(service: Service) -> None:
         ({"surname": "x"}, "/surname", "unknown_field"),
     ],
 )
-def test_bad_field_is_named(service: Service, change: dict[str, object], pointer: str, code: str) -> None:
+def test_bad_field_is_named(
+    service: Service, change: dict[str, object], pointer: str, code: str
+) -> None:
     answer = service.call("POST", "/api/patients", json={**PERSON, **change})
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
-    assert [(error["pointer"], error["code"]) for error in answer.json()["errors"]] == [(pointer, code)]
+    assert [(error["pointer"], error["code"]) for error in answer.json()["errors"]] == [
+        (pointer, code)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -83,8 +97,12 @@ def test_bad_field_is_named(service: Service, change: dict[str, object], pointer
         (b" " * (1024 * 1024 + 1), "application/json", 413),
     ],
 )
-def test_bad_body_is_refused(service: Service, content: bytes, content_type: str, status: int) -> None:
-    answer = service.call("POST", "/api/patients", content=content, headers={"Content-Type": content_type})
+def test_bad_body_is_refused(
+    service: Service, content: bytes, content_type: str, status: int
+) -> None:
+    answer = service.call(
+        "POST", "/api/patients", content=content, headers={"Content-Type": content_type}
+    )
     assert answer.status_code == status
 
 
@@ -92,7 +110,10 @@ def test_put_merges_and_keeps_all_else(service: Service) -> None:
     created = service.create(
         {
             "resourceType": "Patient",
-            "name": [{"use": "old", "text": "Old Name"}, {"use": "official", "family": "Roe", "given": ["Jane"]}],
+            "name": [
+                {"use": "old", "text": "Old Name"},
+                {"use": "official", "family": "Roe", "given": ["Jane"]},
+            ],
             "telecom": [
                 {"system": "phone", "value": "555-0100"},
                 {"system": "email", "value": "first@example.com"},
@@ -109,21 +130,37 @@ def test_put_merges_and_keeps_all_else(service: Service) -> None:
         "email": "first@example.com",
         "dateOfBirth": None,
     }
-    change = {"name": "Jane Doe", "email": "new@example.com", "address": "2 Test Street", "dateOfBirth": "1980-02-29"}
+    change = {
+        "name": "Jane Doe",
+        "email": "new@example.com",
+        "address": "2 Test Street",
+        "dateOfBirth": "1980-02-29",
+    }
     put = service.call("PUT", path, json=change)
     assert put.status_code == 200
     assert put.headers["etag"] == 'W/"2"'
     assert put.json() == service.call("GET", path).json() == {"id": created["id"], **change}
     patient = service.call("GET", f"/fhir/R4/Patient/{created['id']}").json()
-    assert patient["name"][1] == {"use": "official", "family": "Roe", "given": ["Jane"], "text": "Jane Doe"}
+    assert patient["name"][1] == {
+        "use": "official",
+        "family": "Roe",
+        "given": ["Jane"],
+        "text": "Jane Doe",
+    }
     assert patient["name"][0] == {"use": "old", "text": "Old Name"}
-    assert [contact["value"] for contact in patient["telecom"]] == ["555-0100", "new@example.com", "second@example.com"]
+    assert [contact["value"] for contact in patient["telecom"]] == [
+        "555-0100",
+        "new@example.com",
+        "second@example.com",
+    ]
     assert patient["gender"] == "female"
 
 
 def test_what_is_put_back_unchanged_loses_no_structure(service: Service) -> None:
     address = {"line": ["815 Test Lane"], "city": "Duxbury", "state": "MA", "postalCode": "02332"}
-    created = service.create({"resourceType": "Patient", "name": [{"family": "Roe"}], "address": [address]})
+    created = service.create(
+        {"resourceType": "Patient", "name": [{"family": "Roe"}], "address": [address]}
+    )
     path = f"/api/patients/{created['id']}"
     read = service.call("GET", path).json()
     assert read["address"] == "815 Test Lane, Duxbury, MA 02332"
@@ -140,9 +177,15 @@ def test_stale_if_match_is_refused(service: Service) -> None:
         stale = service.call(method, path, json=body, headers={"If-Match": 'W/"1"'})
         assert stale.status_code == 412
     for etag in ('W/"99999999999999999999"', '"of another"', 'W/""'):
-        assert service.call("PUT", path, json={"name": "x"}, headers={"If-Match": etag}).status_code == 412
+        assert (
+            service.call("PUT", path, json={"name": "x"}, headers={"If-Match": etag}).status_code
+            == 412
+        )
     for text in ("nonsense", "", 'W/"1", W/"2"'):
-        assert service.call("PUT", path, json={"name": "x"}, headers={"If-Match": text}).status_code == 400
+        assert (
+            service.call("PUT", path, json={"name": "x"}, headers={"If-Match": text}).status_code
+            == 400
+        )
     assert service.call("GET", path).json()["name"] == "Second"
 
 
@@ -180,7 +223,9 @@ def test_list_pages_by_its_links_and_shows_everybody_once(service: Service) -> N
     assert len(seen) == len(set(seen))
     assert made <= set(seen)
     assert pages >= 3
-    audited = service.sql("SELECT returned_ids FROM audit_event WHERE action = 'search' ORDER BY id DESC LIMIT 1")
+    audited = service.sql(
+        "SELECT returned_ids FROM audit_event WHERE action = 'search' ORDER BY id DESC LIMIT 1"
+    )
     assert audited[0]["returned_ids"] == [patient["id"] for patient in answer.json()]
 
 
@@ -221,7 +266,9 @@ def test_reads_are_audited(service: Service) -> None:
         (("analytics.read",), "GET", "/api/patients", 403),
     ],
 )
-def test_scope_is_needed(service: Service, scopes: tuple[str, ...], method: str, path: str, status: int) -> None:
+def test_scope_is_needed(
+    service: Service, scopes: tuple[str, ...], method: str, path: str, status: int
+) -> None:
     service.verifier.principals["some"] = principal(*scopes)
     options = {"json": PERSON} if method == "POST" else {}
     assert service.call(method, path, by="some", **options).status_code == status
@@ -229,17 +276,29 @@ def test_scope_is_needed(service: Service, scopes: tuple[str, ...], method: str,
 
 def test_token_is_needed(service: Service) -> None:
     assert service.client.get(f"{service.url}/api/patients").status_code == 401
-    assert service.call("GET", "/api/patients", by="forged").headers["www-authenticate"].startswith("Bearer")
+    assert (
+        service.call("GET", "/api/patients", by="forged")
+        .headers["www-authenticate"]
+        .startswith("Bearer")
+    )
 
 
 def test_patients_own_login_sees_that_record_alone(service: Service) -> None:
     own, other = service.register(name="Own"), service.register(name="Other")
     service.verifier.principals["own"] = principal("patient/*.rs", patient_id=own)
-    assert [patient["id"] for patient in service.call("GET", "/api/patients", by="own").json()] == [own]
+    assert [patient["id"] for patient in service.call("GET", "/api/patients", by="own").json()] == [
+        own
+    ]
     assert service.call("GET", f"/api/patients/{own}", by="own").status_code == 200
-    for path in (f"/api/patients/{other}", f"/fhir/R4/Patient/{other}", f"/fhir/R4/Patient/{other}/_history"):
+    for path in (
+        f"/api/patients/{other}",
+        f"/fhir/R4/Patient/{other}",
+        f"/fhir/R4/Patient/{other}/_history",
+    ):
         assert service.call("GET", path, by="own").status_code == 404
-    assert service.call("PUT", f"/api/patients/{own}", by="own", json={"name": "x"}).status_code == 403
+    assert (
+        service.call("PUT", f"/api/patients/{own}", by="own", json={"name": "x"}).status_code == 403
+    )
 
 
 def test_same_key_and_body_gives_the_first_answer(service: Service) -> None:
@@ -253,7 +312,9 @@ def test_same_key_and_body_gives_the_first_answer(service: Service) -> None:
         first.headers["location"],
         first.headers["etag"],
     )
-    other = service.call("POST", "/api/patients", json={**PERSON, "name": "Another"}, headers=headers)
+    other = service.call(
+        "POST", "/api/patients", json={**PERSON, "name": "Another"}, headers=headers
+    )
     assert other.status_code == 422
     service.verifier.principals["another"] = principal("system/*.cruds", client_id="client-2")
     theirs = service.call("POST", "/api/patients", by="another", json=PERSON, headers=headers)
@@ -263,12 +324,16 @@ def test_same_key_and_body_gives_the_first_answer(service: Service) -> None:
 def test_nothing_is_kept_of_the_body_beside_the_record(service: Service) -> None:
     headers = {"Idempotency-Key": "no-body-kept"}
     service.call("POST", "/api/patients", json={**PERSON, "name": "Nowhere Else"}, headers=headers)
-    rows = service.sql("SELECT to_json(k)::text AS row FROM idempotency_key k WHERE key = 'no-body-kept'")
+    rows = service.sql(
+        "SELECT to_json(k)::text AS row FROM idempotency_key k WHERE key = 'no-body-kept'"
+    )
     assert "Nowhere" not in json.dumps([row["row"] for row in rows])
 
 
 def test_key_of_yesterday_is_forgotten(service: Service) -> None:
-    first = service.call("POST", "/api/patients", json=PERSON, headers={"Idempotency-Key": "today"}).json()["id"]
+    first = service.call(
+        "POST", "/api/patients", json=PERSON, headers={"Idempotency-Key": "today"}
+    ).json()["id"]
     service.sql(
         """
         INSERT INTO idempotency_key
@@ -281,10 +346,16 @@ def test_key_of_yesterday_is_forgotten(service: Service) -> None:
 
 
 def test_request_in_flight_is_a_conflict(service: Service) -> None:
-    with in_flight(service.database_url, "client-1", "user-1", "POST", "/api/patients", "in-flight"):
-        answer = service.call("POST", "/api/patients", json=PERSON, headers={"Idempotency-Key": "in-flight"})
+    with in_flight(
+        service.database_url, "client-1", "user-1", "POST", "/api/patients", "in-flight"
+    ):
+        answer = service.call(
+            "POST", "/api/patients", json=PERSON, headers={"Idempotency-Key": "in-flight"}
+        )
     assert answer.status_code == 409
-    answer = service.call("POST", "/api/patients", json=PERSON, headers={"Idempotency-Key": "in-flight"})
+    answer = service.call(
+        "POST", "/api/patients", json=PERSON, headers={"Idempotency-Key": "in-flight"}
+    )
     assert answer.status_code == 201
 
 

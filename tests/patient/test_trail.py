@@ -52,12 +52,17 @@ async def test_reads_that_come_during_a_write_share_the_next_one() -> None:
     trail = Trail(database)
     reads = [asyncio.create_task(trail.record(entry("first")))]
     await asyncio.sleep(0.01)
-    reads += [asyncio.create_task(trail.record(entry(str(number)), entry("again"))) for number in range(5)]
+    reads += [
+        asyncio.create_task(trail.record(entry(str(number)), entry("again"))) for number in range(5)
+    ]
     await asyncio.sleep(0.01)
     assert not any(read.done() for read in reads)
     database.go_on.set()
     await asyncio.gather(*reads)
-    assert database.batches == [["first"], ["0", "again", "1", "again", "2", "again", "3", "again", "4", "again"]]
+    assert database.batches == [
+        ["first"],
+        ["0", "again", "1", "again", "2", "again", "3", "again", "4", "again"],
+    ]
 
 
 async def test_batch_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +78,9 @@ async def test_read_that_cannot_be_recorded_is_not_told() -> None:
     with pytest.raises(Unavailable):
         await read_patient_view(trail, "p", AUTHOR, None)
     # Each has an error of its own, and the next is tried anew.
-    outcomes = await asyncio.gather(*(trail.record(entry()) for _ in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *(trail.record(entry()) for _ in range(3)), return_exceptions=True
+    )
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
     assert len({id(outcome) for outcome in outcomes}) == 3
 
@@ -96,7 +103,9 @@ async def test_too_many_waiting_reads_are_refused(monkeypatch: pytest.MonkeyPatc
 async def test_entry_that_cannot_be_written_holds_up_itself_alone() -> None:
     database = FakeDatabase(asyncpg.CheckViolationError("bad"))
     trail = Trail(database)
-    outcomes = await asyncio.gather(*(trail.record(entry(id)) for id in ("1", "bad", "2")), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *(trail.record(entry(id)) for id in ("1", "bad", "2")), return_exceptions=True
+    )
     assert [outcome is None for outcome in outcomes] == [True, False, True]
     assert isinstance(outcomes[1], asyncpg.CheckViolationError)
 
@@ -135,14 +144,24 @@ def test_every_column_arrives(service: Service) -> None:
     async def record() -> None:
         async with open_database(DatabaseSettings(service.database_url)) as database:
             trail = Trail(database)
-            await asyncio.gather(trail.record(entry("x", author=author), searched), trail.record(nothing))
+            await asyncio.gather(
+                trail.record(entry("x", author=author), searched), trail.record(nothing)
+            )
             with pytest.raises(asyncpg.CheckViolationError):
                 await trail.record(entry("y", "nonsense", author))
 
     run(record())
     rows = service.sql("SELECT * FROM audit_event WHERE request_id = 'trail-columns' ORDER BY id")
     assert {(row["actor_id"], row["client_id"]) for row in rows} == {("someone", "some-client")}
-    names = ("action", "resource_type", "resource_id", "version_id", "patient_id", "query", "returned_ids")
+    names = (
+        "action",
+        "resource_type",
+        "resource_id",
+        "version_id",
+        "patient_id",
+        "query",
+        "returned_ids",
+    )
     assert [tuple(row[name] for name in names) for row in rows] == [
         ("read", "Patient", "x", 1, "x", None, None),
         ("search", "Patient", None, None, None, "name=a&_count=2", ["b", "a"]),

@@ -57,7 +57,9 @@ IDS = [str(number) for number in range(40)]
     away=st.sets(st.integers(1, 12), max_size=3),
     gone=st.sets(st.sampled_from(IDS), max_size=5),
 )
-def test_a_read_is_told_exactly_where_its_entry_was_committed(bad: set[str], away: set[int], gone: set[str]) -> None:
+def test_a_read_is_told_exactly_where_its_entry_was_committed(
+    bad: set[str], away: set[int], gone: set[str]
+) -> None:
     async def record() -> None:
         database = Failing(list(bad), list(away), Unavailable("database_unavailable"))
         trail = Trail(database)
@@ -78,9 +80,16 @@ def test_a_read_is_told_exactly_where_its_entry_was_committed(bad: set[str], awa
 
 
 @pytest.mark.parametrize(
-    "error", [asyncpg.ReadOnlySQLTransactionError("away"), asyncpg.QueryCanceledError("slow"), Unavailable("away")]
+    "error",
+    [
+        asyncpg.ReadOnlySQLTransactionError("away"),
+        asyncpg.QueryCanceledError("slow"),
+        Unavailable("away"),
+    ],
 )
-async def test_server_that_fails_is_asked_once_and_not_for_each_that_waits(error: Exception) -> None:
+async def test_server_that_fails_is_asked_once_and_not_for_each_that_waits(
+    error: Exception,
+) -> None:
     database = Failing([], range(1, 1000), error)
     outcomes = await record_all(Trail(database), IDS)
     assert all(isinstance(outcome, type(error)) for outcome in outcomes)
@@ -99,9 +108,15 @@ def test_what_postgresql_refuses_of_an_entry_is_that_entrys_fault(service: Servi
     async def record() -> list[BaseException | None]:
         async with open_database(DatabaseSettings(service.database_url)) as database:
             trail = Trail(database)
-            odd = [entry("a\0b", "odd-1"), entry("\ud800", "odd-1"), Entry("nonsense", entry("x").author, "Patient")]
+            odd = [
+                entry("a\0b", "odd-1"),
+                entry("\ud800", "odd-1"),
+                Entry("nonsense", entry("x").author, "Patient"),
+            ]
             good = [entry(str(number), "odd-1") for number in range(5)]
-            return await asyncio.gather(*(trail.record(one) for one in (*odd, *good)), return_exceptions=True)
+            return await asyncio.gather(
+                *(trail.record(one) for one in (*odd, *good)), return_exceptions=True
+            )
 
     outcomes = run(record())
     assert [outcome is None for outcome in outcomes] == [False] * 3 + [True] * 5

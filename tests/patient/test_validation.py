@@ -20,11 +20,23 @@ def pointers(resource: dict[str, Any]) -> list[str]:
     [
         {"gender": "unknown", "birthDate": "1970", "active": False},
         {"deceasedDateTime": "2020-02-29T10:00:00.123+01:00"},
-        {"name": [{"given": ["Ann", None], "_given": [None, {"extension": [{"url": "u", "valueString": "x"}]}]}]},
+        {
+            "name": [
+                {
+                    "given": ["Ann", None],
+                    "_given": [None, {"extension": [{"url": "u", "valueString": "x"}]}],
+                }
+            ]
+        },
         {"_birthDate": {"extension": [{"url": "u", "valueDateTime": "1970-01-01T10:00:00Z"}]}},
         {"contained": [{"resourceType": "Organization", "id": "o", "name": "x"}]},
         {"extension": [{"url": "u", "valueDecimal": decode(b"1.10")}]},
-        {"text": {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml"><p>x &amp; y</p></div>'}},
+        {
+            "text": {
+                "status": "generated",
+                "div": '<div xmlns="http://www.w3.org/1999/xhtml"><p>x &amp; y</p></div>',
+            }
+        },
         {"multipleBirthInteger": 2},
         {"name": [{"family": "line\nbreak and \ttab"}]},
     ],
@@ -68,7 +80,10 @@ def test_valid_resource_has_no_fault_and_is_left_as_it_is(change: dict[str, Any]
         ({"fhir_comments": ["x"]}, "/fhir_comments"),
         ({"contained": [{"resourceType": "Bogus", "id": "x"}]}, "/contained/0/resourceType"),
         ({"contained": [{"resourceType": "HumanName", "text": "x"}]}, "/contained/0/resourceType"),
-        ({"contained": [{"resourceType": "Organization", "active": "true"}]}, "/contained/0/active"),
+        (
+            {"contained": [{"resourceType": "Organization", "active": "true"}]},
+            "/contained/0/active",
+        ),
         ({"link": [{"other": {"reference": "Patient/1"}}]}, "/link/0/type"),
         ({"deceasedBoolean": True, "deceasedDateTime": "2020"}, ""),
         ({"text": {"status": "done", "div": "<div>x</div>"}}, "/text/status"),
@@ -143,12 +158,16 @@ def test_what_a_browser_would_run_is_refused_in_a_narrative(div: str) -> None:
     assert not is_safe_narrative(div)
 
 
-@pytest.mark.parametrize("text", [b"1.10", b"5.840", b"1E+5", b"-0.0", b"123456789012345678901234567890", b"1E-20"])
+@pytest.mark.parametrize(
+    "text", [b"1.10", b"5.840", b"1E+5", b"-0.0", b"123456789012345678901234567890", b"1E-20"]
+)
 def test_numbers_survive_as_they_were_written(text: bytes) -> None:
     assert encode(decode(text)) == text
 
 
-@pytest.mark.parametrize("text", [b"1e999999999", b"1e99999999999999999999999", b"0." + b"1" * 2000, b"9" * 5000])
+@pytest.mark.parametrize(
+    "text", [b"1e999999999", b"1e99999999999999999999999", b"0." + b"1" * 2000, b"9" * 5000]
+)
 def test_number_beyond_reason_is_refused(text: bytes) -> None:
     with pytest.raises(BadRequest):
         decode(text)

@@ -37,8 +37,12 @@ def judge_of_tokens() -> Iterator[int]:
                 while data[place] != 2:  # User-Password
                     place += data[place + 1]
                 mask = hashlib.md5(SECRET.encode() + asked).digest()  # noqa: S324 - the protocol's own
-                password = bytes(a ^ b for a, b in zip(data[place + 2 : place + 18], mask, strict=True)).rstrip(b"\0")
-                head = struct.pack("!BBH", ACCEPTED if password == TOKEN.encode() else REFUSED, data[1], 20)
+                password = bytes(
+                    a ^ b for a, b in zip(data[place + 2 : place + 18], mask, strict=True)
+                ).rstrip(b"\0")
+                head = struct.pack(
+                    "!BBH", ACCEPTED if password == TOKEN.encode() else REFUSED, data[1], 20
+                )
                 server.sendto(head + hashlib.md5(head + asked + SECRET.encode()).digest(), caller)  # noqa: S324
 
         thread = threading.Thread(target=serve)
@@ -75,9 +79,13 @@ def rds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with judge_of_tokens() as judge, open_postgres(directory, durable=False) as opened:
         server = Server(opened.port, read_passwords(directory)["superuser"])
         hba = place(directory, unprivileged()) / "cluster" / "pg_hba.conf"
-        members = f"host all +rds_iam 127.0.0.1/32 radius radiusservers=127.0.0.1 radiussecrets={SECRET}"
+        members = (
+            f"host all +rds_iam 127.0.0.1/32 radius radiusservers=127.0.0.1 radiussecrets={SECRET}"
+        )
         hba.write_text(f"{members} radiusports={judge}\n{hba.read_text()}")
-        with psycopg.connect(server.url("postgres", server.password, "127.0.0.1", "postgres")) as connection:
+        with psycopg.connect(
+            server.url("postgres", server.password, "127.0.0.1", "postgres")
+        ) as connection:
             connection.execute("CREATE ROLE rds_iam")
             connection.execute("SELECT pg_reload_conf()")
         monkeypatch.setattr(aws, "url", server.url)
@@ -85,7 +93,9 @@ def rds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def test_administrator_whom_its_own_roles_shut_out_comes_in_by_token(rds: Server) -> None:
-    by_password, by_token = (rds.url("postgres", word, "127.0.0.1", "postgres") for word in (rds.password, TOKEN))
+    by_password, by_token = (
+        rds.url("postgres", word, "127.0.0.1", "postgres") for word in (rds.password, TOKEN)
+    )
     for expected in (by_password, by_token, by_token):
         admin_url = rds.instances().admin_url("patient")
         assert admin_url == expected

@@ -9,7 +9,12 @@ pytestmark = pytest.mark.integration
 
 def test_service_enters_its_own_database_only(postgres: Postgres) -> None:
     for prefix in ("pr_1_", "pr_12_"):
-        bootstrap(postgres.admin_url, ("patient", "billing"), prefix=prefix, password_of=lambda role: "secret")
+        bootstrap(
+            postgres.admin_url,
+            ("patient", "billing"),
+            prefix=prefix,
+            password_of=lambda role: "secret",
+        )
     try:
         at = f"postgresql://pr_1_patient:secret@{postgres.host}:{postgres.port}"
         with psycopg.connect(f"{at}/pr_1_patient") as connection:
@@ -30,7 +35,9 @@ def test_bootstrap_is_repeatable_and_sets_the_new_password(postgres: Postgres) -
                 postgres.admin_url,
                 names,
                 prefix="pr_2_",
-                password_of={f"pr_2_{role}": password for role in ("patient", "patient_owner")}.__getitem__,
+                password_of={
+                    f"pr_2_{role}": password for role in ("patient", "patient_owner")
+                }.__getitem__,
             )
         psycopg.connect(f"postgresql://pr_2_patient:second@{at}").close()
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
@@ -54,7 +61,9 @@ def test_database_whose_drop_was_cut_off_is_opened_again(postgres: Postgres) -> 
 def test_runtime_role_may_not_make_tables(postgres: Postgres) -> None:
     bootstrap(postgres.admin_url, ("patient",), prefix="pr_3_", password_of=lambda role: "secret")
     try:
-        with psycopg.connect(f"postgresql://pr_3_patient:secret@{postgres.host}:{postgres.port}/pr_3_patient") as c:
+        with psycopg.connect(
+            f"postgresql://pr_3_patient:secret@{postgres.host}:{postgres.port}/pr_3_patient"
+        ) as c:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 c.execute("CREATE TABLE mine (id int)")
             c.rollback()
@@ -67,7 +76,9 @@ def test_runtime_role_may_not_make_tables(postgres: Postgres) -> None:
 def test_drop_takes_a_database_in_use_and_its_roles(postgres: Postgres) -> None:
     roles = DatabaseRoles("pr_4_patient")
     bootstrap(postgres.admin_url, ("patient",), prefix="pr_4_", password_of=lambda role: "secret")
-    with psycopg.connect(f"postgresql://pr_4_patient:secret@{postgres.host}:{postgres.port}/pr_4_patient"):
+    with psycopg.connect(
+        f"postgresql://pr_4_patient:secret@{postgres.host}:{postgres.port}/pr_4_patient"
+    ):
         drop(postgres.admin_url, prefix="pr_4_")
     drop(postgres.admin_url, prefix="pr_4_")
     with psycopg.connect(postgres.admin_url) as connection:
@@ -77,7 +88,9 @@ def test_drop_takes_a_database_in_use_and_its_roles(postgres: Postgres) -> None:
     assert left == []
 
 
-def test_drop_takes_what_a_previews_own_version_made_and_no_other_previews(postgres: Postgres) -> None:
+def test_drop_takes_what_a_previews_own_version_made_and_no_other_previews(
+    postgres: Postgres,
+) -> None:
     made = (("pr_5_", ("patient", "pharmacy")), ("pr_55_", ("patient",)))
     there = (
         "SELECT datname FROM pg_database WHERE datname LIKE 'pr\\_5%'"
@@ -97,7 +110,9 @@ def test_drop_takes_what_a_previews_own_version_made_and_no_other_previews(postg
     assert left == [("pr_55_patient",), ("pr_55_patient",), ("pr_55_patient_owner",)]
 
 
-@pytest.mark.parametrize("prefix", ["", "pr_", "pr_1", "pr_0_", "pr_x_", "pr_1_pr_2_", "t_1_", "pr_1_\n"])
+@pytest.mark.parametrize(
+    "prefix", ["", "pr_", "pr_1", "pr_0_", "pr_x_", "pr_1_pr_2_", "t_1_", "pr_1_\n"]
+)
 def test_drop_refuses_all_but_a_preview(postgres: Postgres, prefix: str) -> None:
     with pytest.raises(ValueError, match="only a preview"):
         drop(postgres.admin_url, prefix=prefix)

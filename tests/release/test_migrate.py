@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 PREFIX = f"pr_{secrets.randbelow(10**6) + 10**6}_"
 FIRST = """
 from alembic import op
-from apps.release.grants import runtime_role
+from apps.kit.migrations import runtime_role
 revision, down_revision, branch_labels, depends_on = "0001", None, None, None
 def upgrade():
     op.execute("CREATE TABLE event (id int)")
@@ -46,7 +46,9 @@ def owner_url(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_runtime_role_gets_what_the_migration_grants_and_no_more(owner_url: str) -> None:
     assert migrate(owner_url, "sample", runtime_role=f"{PREFIX}sample") == "0002"
-    with psycopg.connect(owner_url.replace(f"{PREFIX}sample_owner", f"{PREFIX}sample"), autocommit=True) as connection:
+    with psycopg.connect(
+        owner_url.replace(f"{PREFIX}sample_owner", f"{PREFIX}sample"), autocommit=True
+    ) as connection:
         connection.execute("INSERT INTO event VALUES (1, 'made')")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM event")

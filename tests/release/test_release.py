@@ -56,7 +56,9 @@ def test_release_registers_a_client_for_every_service_that_calls(place: Place) -
     filled = release(place, prefix=PREFIX)
     with psycopg.connect(place.owner_url("auth", DatabaseRoles(PREFIX + "auth"))) as connection:
         there = {row[0] for row in connection.execute("SELECT id FROM clients").fetchall()}
-        stored = connection.execute("SELECT secret_hash FROM clients WHERE id = 'service-patient'").fetchone()
+        stored = connection.execute(
+            "SELECT secret_hash FROM clients WHERE id = 'service-patient'"
+        ).fetchone()
     assert service_clients(filled).keys() <= there
     assert stored is not None
     assert filled["PATIENT_CLIENT_SECRET"].encode() not in bytes(stored[0])
@@ -97,6 +99,8 @@ def test_secret_has_the_bytes_that_the_catalogue_says() -> None:
 
 def test_databases_are_grouped_by_the_instance_that_holds_them() -> None:
     hosts = {"auth": "one", "patient": "two", "billing": "one", "analytics": "one"}
-    place = Place(lambda name: f"postgresql://{hosts[name]}/", lambda name, roles: "", None, FakeStore())
+    place = Place(
+        lambda name: f"postgresql://{hosts[name]}/", lambda name, roles: "", None, FakeStore()
+    )
     found = {urlsplit(url).hostname: names for url, names in by_instance(place)}
     assert found == {"one": ("analytics", "auth", "billing"), "two": ("patient",)}

@@ -24,9 +24,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if exitstatus != pytest.ExitCode.OK or "PLATFORM_URL" not in os.environ or reporter is None:
         return
     passed, skipped = (
-        [each for each in reporter.stats.get(outcome, ()) if each.nodeid.startswith("tests/system/")]
+        [
+            each
+            for each in reporter.stats.get(outcome, ())
+            if each.nodeid.startswith("tests/system/")
+        ]
         for outcome in ("passed", "skipped")
     )
     if skipped and not passed:
-        reporter.write_line(f"all {len(skipped)} system tests were skipped: nothing was tested", red=True)
+        reporter.write_line(
+            f"all {len(skipped)} system tests were skipped: nothing was tested", red=True
+        )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

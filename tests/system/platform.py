@@ -32,7 +32,9 @@ SETTLE_LIMIT_SECONDS = 60.0
 def variable(name: str) -> str:
     value = os.environ.get(f"PLATFORM_{name}")
     if value is None:
-        pytest.skip(f"PLATFORM_{name} is not set: scripts/test system has it, of a platform on this machine")
+        pytest.skip(
+            f"PLATFORM_{name} is not set: scripts/test system has it, of a platform on this machine"
+        )
     return value
 
 
@@ -76,7 +78,10 @@ class Platform:
         **options: Any,
     ) -> Answer:
         """`at`: the service that is asked."""
-        sent = {**(headers or {}), **({"Authorization": f"Bearer {token}"} if token is not None else {})}
+        sent = {
+            **(headers or {}),
+            **({"Authorization": f"Bearer {token}"} if token is not None else {}),
+        }
         async with self.session.request(
             method, self.urls[at] + path, headers=sent, allow_redirects=False, **options
         ) as answer:
@@ -89,9 +94,13 @@ class Platform:
 
     async def service_token(self, service: str, audience: str, scope: str = "") -> str:
         secret = variable(f"{service.upper()}_CLIENT_SECRET")
-        return await self._token(f"service-{service}", secret, scope=scope, audience=audience, at="auth")
+        return await self._token(
+            f"service-{service}", secret, scope=scope, audience=audience, at="auth"
+        )
 
-    async def _token(self, client_id: str, secret: str, *, scope: str, audience: str = "", at: str = "gateway") -> str:
+    async def _token(
+        self, client_id: str, secret: str, *, scope: str, audience: str = "", at: str = "gateway"
+    ) -> str:
         key = (client_id, scope, audience)
         if key not in self.tokens:
             form = {"grant_type": "client_credentials", "scope": scope, "audience": audience}
@@ -114,13 +123,17 @@ class Platform:
         return token
 
     async def registrations(self) -> int:
-        answer = await self.call("GET", "/analytics/v1/registrations", token=await self.client_token())
+        answer = await self.call(
+            "GET", "/analytics/v1/registrations", token=await self.client_token()
+        )
         assert answer.status == 200, answer.body
         total: int = answer.body["total"]
         return total
 
     async def account_of(self, patient_id: str) -> Answer:
-        return await self.call("GET", f"/billing/v1/accounts?patient={patient_id}", token=await self.client_token())
+        return await self.call(
+            "GET", f"/billing/v1/accounts?patient={patient_id}", token=await self.client_token()
+        )
 
 
 async def sign_with_the_platforms_key(**changes: Any) -> str:
@@ -162,7 +175,9 @@ async def settle(platform: Platform) -> None:
     await until(stands_still, limit_seconds=SETTLE_LIMIT_SECONDS)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], limit_seconds: float = LIMIT_SECONDS) -> float:
+async def until(
+    condition: Callable[[], Awaitable[bool]], limit_seconds: float = LIMIT_SECONDS
+) -> float:
     """Waits for `condition`, within the limit; the seconds that it took."""
     started_at = time.perf_counter()
     async with asyncio.timeout(limit_seconds):

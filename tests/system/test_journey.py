@@ -29,7 +29,9 @@ def fhir_patient() -> dict[str, Any]:
     return {
         "resourceType": "Patient",
         "identifier": [{"system": "urn:system-test", "value": str(uuid.uuid4())}],
-        "name": [{"use": "official", "family": f"Journey-{secrets.token_hex(4)}", "given": ["Ada"]}],
+        "name": [
+            {"use": "official", "family": f"Journey-{secrets.token_hex(4)}", "given": ["Ada"]}
+        ],
         "gender": "female",
         "birthDate": "1985-12-10",
     }
@@ -40,13 +42,21 @@ def bundle(patient: dict[str, Any]) -> dict[str, Any]:
     condition = {
         "resourceType": "Condition",
         "subject": {"reference": reference},
-        "code": {"coding": [{"system": "http://snomed.info/sct", "code": "38341003", "display": "Hypertension"}]},
+        "code": {
+            "coding": [
+                {"system": "http://snomed.info/sct", "code": "38341003", "display": "Hypertension"}
+            ]
+        },
     }
     return {
         "resourceType": "Bundle",
         "type": "transaction",
         "entry": [
-            {"fullUrl": reference, "resource": patient, "request": {"method": "POST", "url": "Patient"}},
+            {
+                "fullUrl": reference,
+                "resource": patient,
+                "request": {"method": "POST", "url": "Patient"},
+            },
             {
                 "fullUrl": f"urn:uuid:{uuid.uuid4()}",
                 "resource": condition,
@@ -75,18 +85,30 @@ async def register(platform: Platform, way: str, token: str) -> str:
     assert answer.status == 200, answer.body
     locations = [entry["response"]["location"] for entry in answer.body["entry"]]
     assert all(entry["response"]["status"].startswith("201") for entry in answer.body["entry"])
-    (patient_id,) = [location.split("Patient/")[1].split("/")[0] for location in locations if "Patient/" in location]
+    (patient_id,) = [
+        location.split("Patient/")[1].split("/")[0]
+        for location in locations
+        if "Patient/" in location
+    ]
     return patient_id
 
 
-async def post_fhir(platform: Platform, path: str, body: dict[str, Any], token: str, **headers: str) -> Answer:
+async def post_fhir(
+    platform: Platform, path: str, body: dict[str, Any], token: str, **headers: str
+) -> Answer:
     return await platform.call(
-        "POST", path, token=token, json=body, headers={"Content-Type": "application/fhir+json", **headers}
+        "POST",
+        path,
+        token=token,
+        json=body,
+        headers={"Content-Type": "application/fhir+json", **headers},
     )
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_registered_patient_has_an_account_and_is_counted(platform: Platform, way: str) -> None:
+async def test_registered_patient_has_an_account_and_is_counted(
+    platform: Platform, way: str
+) -> None:
     token = await platform.client_token()
     before = await platform.registrations()
     patient_id = await register(platform, way, token)
@@ -120,7 +142,9 @@ async def test_account_and_figure_are_there_within_a_second(platform: Platform) 
         patient_id = await register(platform, way, token)
 
         async def arrived(patient_id: str = patient_id, before: int = before) -> bool:
-            account, total = await asyncio.gather(platform.account_of(patient_id), platform.registrations())
+            account, total = await asyncio.gather(
+                platform.account_of(patient_id), platform.registrations()
+            )
             return account.status == 200 and total == before + 1
 
         seconds.append(await until(arrived))
@@ -132,13 +156,19 @@ async def test_repeated_request_makes_one_patient_one_account_one_count(platform
     before = await platform.registrations()
     body, key = simple_patient(), str(uuid.uuid4())
     answers = [
-        await platform.call("POST", "/api/patients", token=token, json=body, headers={"Idempotency-Key": key})
+        await platform.call(
+            "POST", "/api/patients", token=token, json=body, headers={"Idempotency-Key": key}
+        )
         for _ in range(3)
     ]
     assert [answer.status for answer in answers] == [201, 201, 201]
     assert len({answer.body["id"] for answer in answers}) == 1
     other = await platform.call(
-        "POST", "/api/patients", token=token, json=simple_patient(), headers={"Idempotency-Key": key}
+        "POST",
+        "/api/patients",
+        token=token,
+        json=simple_patient(),
+        headers={"Idempotency-Key": key},
     )
     assert (other.status, other.is_problem) == (422, True)
 
@@ -146,7 +176,9 @@ async def test_repeated_request_makes_one_patient_one_account_one_count(platform
     last = await register(platform, "fhir", token)
 
     async def arrived() -> bool:
-        return (await platform.account_of(last)).status == 200 and await platform.registrations() >= before + 2
+        return (
+            await platform.account_of(last)
+        ).status == 200 and await platform.registrations() >= before + 2
 
     await until(arrived)
     assert await platform.registrations() == before + 2
@@ -161,7 +193,9 @@ async def test_bundle_is_taken_whole_or_not_at_all(platform: Platform) -> None:
     answer = await post_fhir(platform, "/fhir/R4", broken, token)
     assert answer.status in (400, 422)
     assert answer.is_problem
-    found = await platform.call("GET", f"/fhir/R4/Patient?identifier={patient['identifier'][0]['value']}", token=token)
+    found = await platform.call(
+        "GET", f"/fhir/R4/Patient?identifier={patient['identifier'][0]['value']}", token=token
+    )
     assert (found.status, found.body.get("entry", [])) == (200, [])
 
 
@@ -174,7 +208,9 @@ async def test_history_is_found_by_patient(platform: Platform) -> None:
     assert entry["resource"]["subject"]["reference"] == f"Patient/{patient_id}"
 
 
-async def test_person_signs_in_by_the_short_login_and_registers_a_patient(platform: Platform) -> None:
+async def test_person_signs_in_by_the_short_login_and_registers_a_patient(
+    platform: Platform,
+) -> None:
     token = await platform.user_token()
     assert (await platform.call("GET", "/auth/validate", token=token)).status == 200
     patient_id = await register(platform, "simple", token)
@@ -184,11 +220,19 @@ async def test_person_signs_in_by_the_short_login_and_registers_a_patient(platfo
     assert 'rel="next"' in listed.headers["Link"]
     changed = {**simple_patient(), "name": "Changed"}
     stale = await platform.call(
-        "PUT", f"/api/patients/{patient_id}", token=token, json=changed, headers={"If-Match": 'W/"7"'}
+        "PUT",
+        f"/api/patients/{patient_id}",
+        token=token,
+        json=changed,
+        headers={"If-Match": 'W/"7"'},
     )
     assert (stale.status, stale.is_problem) == (412, True)
     put = await platform.call(
-        "PUT", f"/api/patients/{patient_id}", token=token, json=changed, headers={"If-Match": 'W/"1"'}
+        "PUT",
+        f"/api/patients/{patient_id}",
+        token=token,
+        json=changed,
+        headers={"If-Match": 'W/"1"'},
     )
     assert (put.status, put.body["name"], put.headers["ETag"]) == (200, "Changed", 'W/"2"')
     gone = await platform.call("DELETE", f"/api/patients/{patient_id}", token=token)
@@ -205,7 +249,10 @@ async def test_wrong_password_is_401(platform: Platform) -> None:
 async def test_trace_and_request_id_travel_to_the_service_and_back(platform: Platform) -> None:
     token = await platform.client_token()
     answer = await platform.call(
-        "GET", "/api/patients/00000000-0000-7000-8000-000000000000", token=token, headers={"X-Request-Id": "journey-1"}
+        "GET",
+        "/api/patients/00000000-0000-7000-8000-000000000000",
+        token=token,
+        headers={"X-Request-Id": "journey-1"},
     )
     assert (answer.status, answer.is_problem) == (404, True)
     assert answer.headers["X-Request-Id"] == answer.body["requestId"] == "journey-1"

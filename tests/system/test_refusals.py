@@ -27,7 +27,15 @@ HTTP_CALLS = [
     ("analytics", "GET", "/analytics/v1/registrations"),
     ("auth", "GET", "/auth/validate"),
 ]
-BAD_TOKENS = ("none", "nonsense", "expired", "another key", "another issuer", "another audience", "not an access token")
+BAD_TOKENS = (
+    "none",
+    "nonsense",
+    "expired",
+    "another key",
+    "another issuer",
+    "another audience",
+    "not an access token",
+)
 
 
 async def bad_token(platform: Platform, kind: str) -> str | None:
@@ -60,14 +68,18 @@ def signed_by_another_key(token: str, **header: Any) -> str:
     return jwt.encode({**part(head), "alg": "RS256", **header}, part(claims), key, ["RS256"])
 
 
-async def test_token_made_for_these_tests_is_good_but_for_what_they_change(platform: Platform) -> None:
+async def test_token_made_for_these_tests_is_good_but_for_what_they_change(
+    platform: Platform,
+) -> None:
     token = await sign_with_the_platforms_key()
     for at in ("gateway", "patient"):
         assert (await platform.call("GET", "/api/patients", token=token, at=at)).status == 200
 
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
-async def test_bad_token_is_401_at_the_gateway_and_at_the_service(platform: Platform, kind: str) -> None:
+async def test_bad_token_is_401_at_the_gateway_and_at_the_service(
+    platform: Platform, kind: str
+) -> None:
     token = await bad_token(platform, kind)
     for service, method, path in HTTP_CALLS:
         for at in platform.doors(service):
@@ -79,7 +91,9 @@ async def test_bad_token_is_401_at_the_gateway_and_at_the_service(platform: Plat
     assert (answer.status, answer.is_problem) == (401, True)
 
 
-async def test_token_without_the_scope_is_403_at_the_gateway_and_at_the_service(platform: Platform) -> None:
+async def test_token_without_the_scope_is_403_at_the_gateway_and_at_the_service(
+    platform: Platform,
+) -> None:
     token = await platform.client_token("billing.read")
     for service, method, path in HTTP_CALLS:
         if path == "/auth/validate":
@@ -155,7 +169,9 @@ async def test_what_is_internal_is_not_there_from_outside(platform: Platform) ->
 
 async def test_what_is_internal_opens_to_no_token_from_outside(platform: Platform) -> None:
     service = await platform.service_token("gateway", "auth")
-    assert (await platform.call("GET", "/oauth2/revocations", token=service, at="auth")).status == 200
+    assert (
+        await platform.call("GET", "/oauth2/revocations", token=service, at="auth")
+    ).status == 200
     for token in (service, await sign_with_the_platforms_key()):
         for path in INTERNAL:
             answer = await platform.call("GET", path, token=token)

@@ -56,20 +56,33 @@ OVER = ("deleted",)
 
 
 def count(account: Account) -> Census:
-    found = {f"{service} {key}": look(account, service, *rest) for service, *rest in PLACES for key in rest[1:2]}
+    found = {
+        f"{service} {key}": look(account, service, *rest)
+        for service, *rest in PLACES
+        for key in rest[1:2]
+    }
     ecs = account.client("ecs")
     clusters = found["ecs clusterArns"]
     services = {arn for cluster in clusters for arn in active_services(ecs, cluster)}
     # moto lists what was deleted too.
     described = ecs.describe_clusters(clusters=sorted(clusters))["clusters"]
-    found["ecs clusterArns"] = {each["clusterArn"] for each in described if each["status"] == "ACTIVE"}
+    found["ecs clusterArns"] = {
+        each["clusterArn"] for each in described if each["status"] == "ACTIVE"
+    }
     rules = {
         rule
         for balancer in found["elbv2 LoadBalancers"]
         for listener in names(
-            account, "elbv2", "describe_listeners", "Listeners", "ListenerArn", {"LoadBalancerArn": balancer}
+            account,
+            "elbv2",
+            "describe_listeners",
+            "Listeners",
+            "ListenerArn",
+            {"LoadBalancerArn": balancer},
         )
-        for rule in names(account, "elbv2", "describe_rules", "Rules", "RuleArn", {"ListenerArn": listener})
+        for rule in names(
+            account, "elbv2", "describe_rules", "Rules", "RuleArn", {"ListenerArn": listener}
+        )
     }
     # A database ends with its instance.
     databases = {*account.databases} if found["rds DBInstances"] else set()
@@ -86,14 +99,21 @@ def look(account: Account, service: str, operation: str, key: str, name: str) ->
     return names(account, service, operation, key, name, ASKED.get(operation, {}))
 
 
-def names(account: Account, service: str, operation: str, key: str, name: str, asked: dict[str, Any]) -> set[str]:
+def names(
+    account: Account, service: str, operation: str, key: str, name: str, asked: dict[str, Any]
+) -> set[str]:
     client = account.client(service)
     pages = (
         client.get_paginator(operation).paginate(**asked)
         if client.can_paginate(operation)
         else [getattr(client, operation)(**asked)]
     )
-    return {str(each[name] if name else each) for page in pages for each in page[key] if state(each) not in OVER}
+    return {
+        str(each[name] if name else each)
+        for page in pages
+        for each in page[key]
+        if state(each) not in OVER
+    }
 
 
 def state(each: Any) -> str:

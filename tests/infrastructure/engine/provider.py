@@ -55,9 +55,13 @@ class Cloud(Moto):
 
     def invoke(self, inputs: State, action: str) -> None:
         event = {**json.loads(inputs["input"]), "tf": {"action": action}}
-        answer = self.client("lambda").invoke(FunctionName=inputs["functionName"], Payload=json.dumps(event).encode())
+        answer = self.client("lambda").invoke(
+            FunctionName=inputs["functionName"], Payload=json.dumps(event).encode()
+        )
         if "FunctionError" in answer:
-            raise RuntimeError(f"{inputs['functionName']} returned an error: {answer['Payload'].read().decode()}")
+            raise RuntimeError(
+                f"{inputs['functionName']} returned an error: {answer['Payload'].read().decode()}"
+            )
 
     def update(self, kind: str, inputs: State) -> None:
         if kind == INVOCATION:
@@ -67,7 +71,9 @@ class Cloud(Moto):
         if kind == INVOCATION:
             self.invoke(state, "delete")
         elif kind == TOPIC:
-            self.client("kafka").delete_topic(ClusterArn=state["clusterArn"], TopicName=state["name"])
+            self.client("kafka").delete_topic(
+                ClusterArn=state["clusterArn"], TopicName=state["name"]
+            )
         else:
             ENDS[kind](self, state)
 
@@ -133,16 +139,22 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         state = {**read_struct(request.properties), "id": request.id}
         if not self.cloud.is_there(kind_of(request.urn), state):
             return provider_pb2.ReadResponse()
-        return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
+        return provider_pb2.ReadResponse(
+            id=request.id, properties=request.properties, inputs=request.inputs
+        )
 
     def Update(self, request: Any, context: Any) -> Any:
         inputs = read_struct(request.news)
         if not request.preview:
             self.cloud.update(kind_of(request.urn), inputs)
-        return provider_pb2.UpdateResponse(properties=write_struct({**read_struct(request.olds), **inputs}))
+        return provider_pb2.UpdateResponse(
+            properties=write_struct({**read_struct(request.olds), **inputs})
+        )
 
     def Delete(self, request: Any, context: Any) -> Any:
-        self.cloud.delete(kind_of(request.urn), {**read_struct(request.properties), "id": request.id})
+        self.cloud.delete(
+            kind_of(request.urn), {**read_struct(request.properties), "id": request.id}
+        )
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: Any) -> Any:
@@ -158,7 +170,9 @@ def difference(request: Any, *, replaces: bool) -> Any:
     olds, news = read_struct(request.old_inputs), read_struct(request.news)
     changed = sorted(key for key in {*olds, *news} if olds.get(key) != news.get(key))
     some = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
-    return provider_pb2.DiffResponse(changes=some, diffs=changed, replaces=changed if replaces else [])
+    return provider_pb2.DiffResponse(
+        changes=some, diffs=changed, replaces=changed if replaces else []
+    )
 
 
 def kind_of(urn: str) -> str:

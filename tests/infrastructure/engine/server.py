@@ -22,8 +22,29 @@ from infrastructure.runner import handler
 from tests.infrastructure.bridge import REGION
 
 SERVICES = (
-    *("acm", "acm-pca", "application-autoscaling", "budgets", "cloudwatch", "ec2", "ecr", "ecs", "elbv2", "iam"),
-    *("kafka", "kms", "lambda", "logs", "rds", "resourcegroupstaggingapi", "route53", "s3", "secretsmanager"),
+    *(
+        "acm",
+        "acm-pca",
+        "application-autoscaling",
+        "budgets",
+        "cloudwatch",
+        "ec2",
+        "ecr",
+        "ecs",
+        "elbv2",
+        "iam",
+    ),
+    *(
+        "kafka",
+        "kms",
+        "lambda",
+        "logs",
+        "rds",
+        "resourcegroupstaggingapi",
+        "route53",
+        "s3",
+        "secretsmanager",
+    ),
     *("servicediscovery", "sns", "sts", "wafv2"),
 )
 SIGNED_FOR = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
@@ -57,13 +78,19 @@ class Account:
             return as_json(self.topic(method, unquote(matched[2] or ""), body))
         if matched := INVOCATIONS.match(path):
             if self.fails:
-                return 200, {"X-Amz-Function-Error": "Unhandled"}, b'{"errorMessage": "migrate failed"}'
+                return (
+                    200,
+                    {"X-Amz-Function-Error": "Unhandled"},
+                    b'{"errorMessage": "migrate failed"}',
+                )
             return as_json(self.invoke(matched[1], json.loads(body)))
         signed = SIGNED_FOR.search(headers.get("Authorization", ""))
         # A token's request is not signed, and only STS takes such.
         host = self.hosts[signed[1] if signed else "sts"]
         given: Any = {**headers, "Host": urlsplit(host).netloc}
-        found = botocore_stubber.process_request(AWSPreparedRequest(method, host + target, given, body, False))
+        found = botocore_stubber.process_request(
+            AWSPreparedRequest(method, host + target, given, body, False)
+        )
         assert found, f"{method} {host}{target}"
         status, answered, content = found
         return status, {str(k): str(v) for k, v in answered.items()}, encoded(content)
@@ -107,10 +134,18 @@ def serve(account: Account) -> Iterator[str]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             # moto's models are not made for threads.
             with account.lock:
-                status, headers, content = account.answer(self.command, self.path, dict(self.headers), body)
+                status, headers, content = account.answer(
+                    self.command, self.path, dict(self.headers), body
+                )
             self.send_response(status)
             for name, value in headers.items():
-                if name.lower() not in ("content-length", "date", "server", "connection", "transfer-encoding"):
+                if name.lower() not in (
+                    "content-length",
+                    "date",
+                    "server",
+                    "connection",
+                    "transfer-encoding",
+                ):
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

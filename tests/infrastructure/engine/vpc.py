@@ -14,7 +14,9 @@ from infrastructure.plan.vpc import make_vpc
 
 
 class Vpc(pulumi.ComponentResource):
-    def __init__(self, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions | None) -> None:
+    def __init__(
+        self, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions | None
+    ) -> None:
         super().__init__("awsx:ec2:Vpc", name, None, opts)
         _, self.outputs = make_vpc(name, dict(inputs), self.child)
         self.register_outputs(self.outputs)
@@ -29,7 +31,11 @@ class Awsx(Provider):
         super().__init__(version("pulumi-awsx"))
 
     def construct(
-        self, name: str, resource_type: str, inputs: Mapping[str, Any], options: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        resource_type: str,
+        inputs: Mapping[str, Any],
+        options: pulumi.ResourceOptions | None = None,
     ) -> ConstructResult:
         made = Vpc(name, inputs, options)
         return ConstructResult(made.urn, made.outputs)

@@ -21,7 +21,12 @@ from tests.infrastructure.engine.server import Account, serve
 
 ROOT = Path(__file__).parents[3]
 LIMIT_SECONDS = 300
-PROVIDERS = {"aws": "provider aws", "docker-build": "provider docker-build", "random": "provider random", "awsx": "vpc"}
+PROVIDERS = {
+    "aws": "provider aws",
+    "docker-build": "provider docker-build",
+    "random": "provider random",
+    "awsx": "vpc",
+}
 # The command on another folder than the checkout, whose stacks are somebody's own.
 COMMAND = """
 import os, sys
@@ -37,7 +42,11 @@ class Workspace:
 
     def __init__(self, place: Path, account: Account, endpoint: str) -> None:
         self.account = account
-        self.folder, self.environments, self.previews = place / "project", place / "environments", place / "previews"
+        self.folder, self.environments, self.previews = (
+            place / "project",
+            place / "environments",
+            place / "previews",
+        )
         commands = place / "commands"
         for folder in (self.folder, self.environments, self.previews, commands):
             folder.mkdir()
@@ -50,7 +59,9 @@ class Workspace:
             command = commands / f"pulumi-resource-{package}"
             # Whoever has the real awsx may see its layout of a VPC: it needs no AWS of its own.
             if package != "awsx" or shutil.which(command.name) is None:
-                command.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.infrastructure.engine.{module} "$@"\n')
+                command.write_text(
+                    f'#!/bin/sh\nexec {sys.executable} -m tests.infrastructure.engine.{module} "$@"\n'
+                )
                 command.chmod(0o755)
         self.environment = {
             **os.environ,
@@ -66,21 +77,35 @@ class Workspace:
         }
 
     def pulumi(
-        self, *arguments: str, project: Path | None = None, backend: Path | None = None, fails: bool = False
+        self,
+        *arguments: str,
+        project: Path | None = None,
+        backend: Path | None = None,
+        fails: bool = False,
     ) -> str:
         """What it said, errors too. `fails`: it is expected to."""
         command = ["pulumi", "--non-interactive", "--color", "never", *arguments]
-        return self.run(command, project or self.folder, {"PULUMI_BACKEND_URL": backend or self.environments}, fails)
+        return self.run(
+            command,
+            project or self.folder,
+            {"PULUMI_BACKEND_URL": backend or self.environments},
+            fails,
+        )
 
     def preview(self, *arguments: str, backend: Path | None = None, fails: bool = False) -> str:
         command = [sys.executable, "-c", COMMAND, str(self.folder), *arguments]
         return self.run(command, ROOT, {"PREVIEW_BACKEND_URL": backend or self.previews}, fails)
 
-    def run(self, command: list[str], folder: Path, backends: Mapping[str, Path], fails: bool) -> str:
+    def run(
+        self, command: list[str], folder: Path, backends: Mapping[str, Path], fails: bool
+    ) -> str:
         done = subprocess.run(
             command,
             cwd=folder,
-            env={**self.environment, **{name: f"file://{backend}" for name, backend in backends.items()}},
+            env={
+                **self.environment,
+                **{name: f"file://{backend}" for name, backend in backends.items()},
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from infrastructure.local import home as module
-from infrastructure.local.home import LocalSecrets, check_disk, held_lock, open_home, open_throwaway, sweep
+from infrastructure.local.home import (
+    LocalSecrets,
+    check_disk,
+    held_lock,
+    open_home,
+    open_throwaway,
+    sweep,
+)
 from infrastructure.local.process import StartError
 
 # Its child outlives it by a second, as PostgreSQL does.
@@ -39,10 +46,15 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_second_runner_is_told_who_runs(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    with subprocess.Popen([sys.executable, "-c", HOLDER, lock], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, lock], stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(StartError, match=f"already runs here .process {holder.pid}"), held_lock(lock):
+        with (
+            pytest.raises(StartError, match=f"already runs here .process {holder.pid}"),
+            held_lock(lock),
+        ):
             pass
         holder.kill()
     with held_lock(lock):
@@ -51,7 +63,9 @@ def test_second_runner_is_told_who_runs(tmp_path: Path) -> None:
 
 def test_killed_runner_that_nobody_has_reaped_yet_is_no_runner(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    with subprocess.Popen([sys.executable, "-c", KILLED, lock], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, lock], stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         holder.kill()
@@ -61,11 +75,15 @@ def test_killed_runner_that_nobody_has_reaped_yet_is_no_runner(tmp_path: Path) -
             pass
 
 
-def test_runner_waits_for_what_a_killed_one_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runner_waits_for_what_a_killed_one_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PREVIOUS_SECONDS", 0.3)
     lock = tmp_path / "lock"
     with held_lock(lock) as descriptor:
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=(descriptor,))
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=(descriptor,)
+        )
     with pytest.raises(StartError, match="killed still hold"), held_lock(lock):
         pass
     child.kill()
@@ -93,7 +111,9 @@ def test_throwaway_is_removed_and_its_logs_kept_where_it_failed(local: Path) -> 
     assert not passed.logs.exists()
 
 
-def test_logs_of_failed_throwaways_do_not_pile_up(local: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_of_failed_throwaways_do_not_pile_up(
+    local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "KEPT_LOGS", 2)
     for pid in range(5):
         monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)

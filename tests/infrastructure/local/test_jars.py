@@ -23,14 +23,18 @@ def serve(monkeypatch: pytest.MonkeyPatch, content: bytes) -> list[Jar]:
     return asked
 
 
-def test_jar_that_is_not_the_pinned_one_is_refused_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jar_that_is_not_the_pinned_one_is_refused_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     serve(monkeypatch, b"something else")
     with pytest.raises(StartError, match="not the pinned"):
         resolve_jar(JAR, tmp_path)
     assert not path_of(JAR, tmp_path).exists()
 
 
-def test_jar_that_was_broken_off_is_downloaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jar_that_was_broken_off_is_downloaded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = serve(monkeypatch, CONTENT)
     path_of(JAR, tmp_path).parent.mkdir(parents=True)
     path_of(JAR, tmp_path).write_bytes(CONTENT[:2])

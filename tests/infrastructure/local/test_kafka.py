@@ -14,7 +14,10 @@ async def test_topics_are_those_of_the_catalogue(kafka: str) -> None:
     client = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await client.start()
     try:
-        described = {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics(list(TOPICS))}
+        described = {
+            topic["topic"]: len(topic["partitions"])
+            for topic in await client.describe_topics(list(TOPICS))
+        }
     finally:
         await client.close()
     assert described == {topic.name: topic.partitions for topic in TOPICS.values()}

@@ -25,7 +25,9 @@ sys.exit(module.main(["--run", "true"]))
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_runner_that_is_stopped_tells_by_which_signal(number: signal.Signals, status: int) -> None:
-    done = subprocess.run([sys.executable, "-c", STOPPED, str(int(number))], check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED, str(int(number))], check=False, timeout=60
+    )
     assert done.returncode == status
 
 

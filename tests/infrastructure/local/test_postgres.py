@@ -26,12 +26,16 @@ def test_administrator_is_no_superuser(postgres: Postgres) -> None:
 
 def test_nobody_connects_without_the_password(postgres: Postgres) -> None:
     for role in ("postgres", "platform_admin"):
-        with pytest.raises(psycopg.OperationalError, match=r"no password supplied|password authentication failed"):
+        with pytest.raises(
+            psycopg.OperationalError, match=r"no password supplied|password authentication failed"
+        ):
             psycopg.connect(f"postgresql://{role}@{postgres.host}:{postgres.port}/postgres")
 
 
 @AS_ROOT
-def test_root_in_a_closed_folder_widens_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_in_a_closed_folder_widens_no_permission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     outside = tmp_path / "outside"
@@ -51,10 +55,14 @@ def test_root_in_a_closed_folder_widens_no_permission(tmp_path: Path, monkeypatc
 
 
 @AS_ROOT
-def test_binaries_in_a_closed_folder_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_binaries_in_a_closed_folder_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = can_enter
     monkeypatch.setattr(
-        module, "can_enter", lambda path, identity: "pginstall18" not in str(path) and real(path, identity)
+        module,
+        "can_enter",
+        lambda path, identity: "pginstall18" not in str(path) and real(path, identity),
     )
     with throwaway(module.OUTSIDE) as directory, open_postgres(directory, durable=False) as opened:
         psycopg.connect(opened.admin_url).close()
@@ -68,7 +76,10 @@ def test_folder_that_another_may_not_enter_is_seen(tmp_path: Path) -> None:
 def test_cluster_lasts_and_survives_a_kill(tmp_path: Path) -> None:
     # Under pytest's own folder others may not pass; /var/tmp is open.
     with throwaway(module.OUTSIDE) as directory:
-        with open_postgres(directory) as opened, psycopg.connect(opened.admin_url, autocommit=True) as connection:
+        with (
+            open_postgres(directory) as opened,
+            psycopg.connect(opened.admin_url, autocommit=True) as connection,
+        ):
             connection.execute("CREATE TABLE kept (id int)")
             assert opened.process is not None
             connection.close()

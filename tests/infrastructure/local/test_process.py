@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from infrastructure.local import process as module
-from infrastructure.local.process import KilledError, Process, StartError, free_port, port_is_free, wait_until
+from infrastructure.local.process import (
+    KilledError,
+    Process,
+    StartError,
+    free_port,
+    port_is_free,
+    wait_until,
+)
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -84,7 +91,9 @@ def test_process_that_ends_is_reported_with_its_last_line() -> None:
     [("import os; os.kill(os.getpid(), 9)", "SIGKILL"), ("raise SystemExit(143)", "SIGTERM")],
     ids=["killed", "as Java ends"],
 )
-def test_process_that_was_killed_is_reported_by_its_signal_and_not_by_an_old_line(end: str, name: str) -> None:
+def test_process_that_was_killed_is_reported_by_its_signal_and_not_by_an_old_line(
+    end: str, name: str
+) -> None:
     process = Process(
         "child",
         [sys.executable, "-c", f"print('ready', flush=True); {end}"],
@@ -98,7 +107,9 @@ def test_process_that_was_killed_is_reported_by_its_signal_and_not_by_an_old_lin
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's death signal is Linux's")
 def test_child_dies_with_a_runner_that_is_killed() -> None:
-    with subprocess.Popen([sys.executable, "-c", RUNNER], stdout=subprocess.PIPE, text=True) as runner:
+    with subprocess.Popen(
+        [sys.executable, "-c", RUNNER], stdout=subprocess.PIPE, text=True
+    ) as runner:
         assert runner.stdout is not None
         child = int(runner.stdout.readline())
         assert not is_gone(child)
@@ -121,7 +132,9 @@ def test_taken_port_is_seen() -> None:
     assert port_is_free(free_port())
 
 
-def test_port_that_was_given_is_not_given_again_before_its_server_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_that_was_given_is_not_given_again_before_its_server_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     drawn = iter([20001, 20001, 20002])
     monkeypatch.setattr(module, "_given", deque())
     monkeypatch.setattr(module, "port_is_free", lambda port: True)

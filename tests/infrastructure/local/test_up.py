@@ -29,19 +29,28 @@ def environment(tmp_path: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PLATFORM_")}
     # PostgreSQL's own user must be able to pass pytest's folders, which are nobody else's.
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(("test_", "popen-", "pytest-")):
+        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(
+            ("test_", "popen-", "pytest-")
+        ):
             folder.chmod(0o711)
     return {**kept, "PLATFORM_LOCAL": str(tmp_path / ".local"), "TMPDIR": str(tmp_path)}
 
 
 def up(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [UP, *arguments], env=environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
+        [UP, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
     )
 
 
 @contextmanager
-def running(environment: dict[str, str], output: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    environment: dict[str, str], output: Path, *arguments: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """`scripts/up` in the background, once it has printed its table."""
     with (
         output.open("wb") as file,
@@ -99,16 +108,22 @@ while True:
     assert "auth ended with status -9; it is started again" in done.stderr
 
 
-def test_lasting_platform_survives_a_kill_and_stops_at_ctrl_c(environment: dict[str, str], tmp_path: Path) -> None:
+def test_lasting_platform_survives_a_kill_and_stops_at_ctrl_c(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     lock, arguments = tmp_path / ".local" / "lock", ("--port", str(free_port()))
     with running(environment, tmp_path / "first", *arguments) as runner:
         assert "already runs here" in up(environment).stderr
         # The page of the table.
-        (page,) = re.findall(r"^ *(http://\S+/oauth2/sign-in) ", (tmp_path / "first").read_text(), re.MULTILINE)
+        (page,) = re.findall(
+            r"^ *(http://\S+/oauth2/sign-in) ", (tmp_path / "first").read_text(), re.MULTILINE
+        )
         with urllib.request.urlopen(page) as answer:  # noqa: S310
             assert b'name="password"' in answer.read()
         # At the port that was chosen.
-        subprocess.run([UP.parent / "load", PERSON], env=environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [UP.parent / "load", PERSON], env=environment, check=True, stdout=subprocess.DEVNULL
+        )
         runner.kill()
     with running(environment, tmp_path / "second", *arguments) as runner:
         runner.send_signal(signal.SIGINT)
@@ -118,9 +133,13 @@ def test_lasting_platform_survives_a_kill_and_stops_at_ctrl_c(environment: dict[
     assert {"gateway.log", "postgres.log", "kafka.log"} <= logs
 
 
-def test_runner_that_is_killed_half_way_leaves_nothing_that_runs(environment: dict[str, str], tmp_path: Path) -> None:
+def test_runner_that_is_killed_half_way_leaves_nothing_that_runs(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     lock = tmp_path / ".local" / "lock"
-    with subprocess.Popen([UP, "--port", str(free_port())], env=environment, stdout=subprocess.DEVNULL) as runner:
+    with subprocess.Popen(
+        [UP, "--port", str(free_port())], env=environment, stdout=subprocess.DEVNULL
+    ) as runner:
         try:
             deadline = time.monotonic() + START_SECONDS
             while not (tmp_path / ".local" / "data" / "postgres" / "cluster").exists():
@@ -148,11 +167,16 @@ def test_taken_port_is_told_in_a_line(environment: dict[str, str]) -> None:
 
 def test_unknown_command_is_told_in_a_line(environment: dict[str, str]) -> None:
     done = up(environment, "--run", "no-such-command")
-    assert (done.returncode, done.stderr) == (1, "scripts/up: there is no command no-such-command\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "scripts/up: there is no command no-such-command\n",
+    )
 
 
 @pytest.mark.parametrize("python", ["#!/bin/sh\nexit 1\n"])
-def test_old_python_is_told_in_a_line(environment: dict[str, str], tmp_path: Path, python: str) -> None:
+def test_old_python_is_told_in_a_line(
+    environment: dict[str, str], tmp_path: Path, python: str
+) -> None:
     checkout, tools = tmp_path / "checkout", tmp_path / "tools"
     (checkout / "scripts").mkdir(parents=True)
     tools.mkdir()

@@ -15,15 +15,23 @@ def count(cloud: Moto, recordings: list[Recording]) -> Census:
     rules = [
         rule["RuleArn"]
         for balancer in elb.describe_load_balancers()["LoadBalancers"]
-        for listener in elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
+        for listener in elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])[
+            "Listeners"
+        ]
         for rule in elb.describe_rules(ListenerArn=listener["ListenerArn"])["Rules"]
     ]
-    roles = [role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]]
+    roles = [
+        role["RoleName"]
+        for page in iam.get_paginator("list_roles").paginate()
+        for role in page["Roles"]
+    ]
     groups = ec2.describe_security_groups()["SecurityGroups"]
     return {
         "services": {arn for cluster in clusters for arn in active_services(ecs, cluster)},
         "task definitions": set(ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"]),
-        "target groups": {each["TargetGroupArn"] for each in elb.describe_target_groups()["TargetGroups"]},
+        "target groups": {
+            each["TargetGroupArn"] for each in elb.describe_target_groups()["TargetGroups"]
+        },
         "listener rules": set(rules),
         "security groups": {each["GroupId"] for each in groups},
         "group rules": {
@@ -34,7 +42,9 @@ def count(cloud: Moto, recordings: list[Recording]) -> Census:
         },
         "roles": set(roles),
         "role policies": {
-            f"{role} {name}" for role in roles for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+            f"{role} {name}"
+            for role in roles
+            for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
         },
         "secrets": {each["ARN"] for each in all_secrets(cloud)},
         "log groups": {
@@ -42,8 +52,14 @@ def count(cloud: Moto, recordings: list[Recording]) -> Census:
             for page in cloud.client("logs").get_paginator("describe_log_groups").paginate()
             for each in page["logGroups"]
         },
-        "namespaces": {each["Id"] for each in cloud.client("servicediscovery").list_namespaces()["Namespaces"]},
-        "topics": {each.inputs["name"] for recording in recordings for each in recording.of("aws:msk/topic:Topic")},
+        "namespaces": {
+            each["Id"] for each in cloud.client("servicediscovery").list_namespaces()["Namespaces"]
+        },
+        "topics": {
+            each.inputs["name"]
+            for recording in recordings
+            for each in recording.of("aws:msk/topic:Topic")
+        },
     }
 
 
@@ -54,7 +70,9 @@ def active_services(ecs: Any, cluster: str) -> list[str]:
     return [
         service["serviceArn"]
         for start in range(0, len(arns), 10)
-        for service in ecs.describe_services(cluster=cluster, services=arns[start : start + 10])["services"]
+        for service in ecs.describe_services(cluster=cluster, services=arns[start : start + 10])[
+            "services"
+        ]
         if service["status"] == "ACTIVE"
     ]
 
@@ -100,7 +118,11 @@ def delete(cloud: Moto, resource: Resource) -> None:
                 "UserIdGroupPairs": [{"GroupId": given["referencedSecurityGroupId"]}],
             }
             ec2 = cloud.client("ec2")
-            revoke = ec2.revoke_security_group_ingress if "Ingress" in side else ec2.revoke_security_group_egress
+            revoke = (
+                ec2.revoke_security_group_ingress
+                if "Ingress" in side
+                else ec2.revoke_security_group_egress
+            )
             revoke(GroupId=given["securityGroupId"], IpPermissions=[permission])
         case "Role":
             cloud.client("iam").delete_role(RoleName=id_)

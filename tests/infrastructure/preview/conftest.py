@@ -85,7 +85,9 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
         role = f"arn:aws:iam::{next(ACCOUNTS)}:role/tests"
-        credentials = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="tests")["Credentials"]
+        credentials = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="tests")[
+            "Credentials"
+        ]
         yield boto3.Session(
             aws_access_key_id=credentials["AccessKeyId"],
             aws_secret_access_key=credentials["SecretAccessKey"],

@@ -32,7 +32,9 @@ def names(base: Recording, prod: Recording) -> dict[str, str]:
     stream = str(platform["stream_arn"])
     states = f"arn:aws:s3:::{GITHUB['state-bucket']}"
     previews = base.one("aws:s3/bucket:Bucket", "preview-state").outputs["arn"]
-    repository = base.one("aws:ecr/repository:Repository", "patient-management-gateway").inputs["name"]
+    repository = base.one("aws:ecr/repository:Repository", "patient-management-gateway").inputs[
+        "name"
+    ]
     return {
         "states": f"{states}/.pulumi/stacks/{PROJECT}",
         "previews": f"{previews}/.pulumi",
@@ -46,7 +48,10 @@ def names(base: Recording, prod: Recording) -> dict[str, str]:
         "user": arn("rds-db", f"dbuser:{platform['database_resource_ids']['patient']}"),
         "topic": stream.replace(":cluster/", ":topic/"),
         "group": stream.replace(":cluster/", ":group/"),
-        "runner": arn("lambda", f"function:{base.one('aws:lambda/function:Function', 'app-runner').outputs['name']}"),
+        "runner": arn(
+            "lambda",
+            f"function:{base.one('aws:lambda/function:Function', 'app-runner').outputs['name']}",
+        ),
         "runner_of_previews": arn("lambda", f"function:{platform['preview_runner_name']}"),
         "cluster": platform["cluster_name"],
         "release": base.one("aws:ecs/taskDefinition:TaskDefinition", "app-release").outputs["arn"],
@@ -58,17 +63,24 @@ def names(base: Recording, prod: Recording) -> dict[str, str]:
         "role": base.one("aws:iam/role:Role", "dev-gateway-task").outputs["arn"],
         "boundary": platform["preview_boundary_arn"],
         "repository": arn("ecr", f"repository/{repository}"),
-        "log": arn("logs", f"log-group:{base.one('aws:cloudwatch/logGroup:LogGroup', 'dev-gateway').inputs['name']}"),
+        "log": arn(
+            "logs",
+            f"log-group:{base.one('aws:cloudwatch/logGroup:LogGroup', 'dev-gateway').inputs['name']}",
+        ),
     }
 
 
 def secret(stack: Recording) -> str:
-    made = stack.one("aws:secretsmanager/secret:Secret", f"{stack.stack.name}-auth-key-encryption-key")
+    made = stack.one(
+        "aws:secretsmanager/secret:Secret", f"{stack.stack.name}-auth-key-encryption-key"
+    )
     return arn("secretsmanager", f"secret:{made.inputs['namePrefix']}1-a1b2c3")
 
 
 def master(stack: Recording) -> str:
-    return str(stack.of("aws:rds/instance:Instance")[0].outputs["masterUserSecrets"][0]["secretArn"])
+    return str(
+        stack.of("aws:rds/instance:Instance")[0].outputs["masterUserSecrets"][0]["secretArn"]
+    )
 
 
 PULL_REQUESTS: list[Door] = [
@@ -95,11 +107,23 @@ PULL_REQUESTS: list[Door] = [
     ("elasticloadbalancing:AddTags", "{rule}", {**BASES, **ASKED}),
     ("elasticloadbalancing:AddTags", "{listener}", ASKED),
     ("elasticloadbalancing:ModifyListener", "{listener}", OURS),
-    ("elasticloadbalancing:DeleteLoadBalancer", f"{BALANCING}loadbalancer/app/{{balancer}}/1", OURS),
+    (
+        "elasticloadbalancing:DeleteLoadBalancer",
+        f"{BALANCING}loadbalancer/app/{{balancer}}/1",
+        OURS,
+    ),
     ("elasticloadbalancing:CreateRule", "{listener_of_prod}", ASKED),
     ("elasticloadbalancing:CreateRule", "{listener}", {}),
-    ("elasticloadbalancing:CreateTargetGroup", f"{BALANCING}targetgroup/{{targets}}{SUFFIX}/1", ASKED),
-    ("elasticloadbalancing:ModifyTargetGroup", f"{BALANCING}targetgroup/{{targets}}{SUFFIX}/1", BASES),
+    (
+        "elasticloadbalancing:CreateTargetGroup",
+        f"{BALANCING}targetgroup/{{targets}}{SUFFIX}/1",
+        ASKED,
+    ),
+    (
+        "elasticloadbalancing:ModifyTargetGroup",
+        f"{BALANCING}targetgroup/{{targets}}{SUFFIX}/1",
+        BASES,
+    ),
     ("servicediscovery:TagResource", NAMESPACE, {**BASES, **ASKED}),
     ("servicediscovery:DeleteNamespace", NAMESPACE, BASES),
     ("ec2:CreateTags", GROUP, ASKED),

@@ -13,7 +13,12 @@ FUNCTIONS = ("always", "cancelled", "contains", "fromJSON")
 def holds(condition: str, context: Mapping[str, Any]) -> bool:
     """Raises where the condition holds what is not known here: no rule passes unread."""
     text = condition.removeprefix("${{").removesuffix("}}").strip()
-    functions = {"always": lambda: True, "cancelled": lambda: False, "contains": contains, "fromJSON": json.loads}
+    functions = {
+        "always": lambda: True,
+        "cancelled": lambda: False,
+        "contains": contains,
+        "fromJSON": json.loads,
+    }
     known = {"look": lambda path: look(context, path.split(".")), **functions}
     return bool(eval(translate(text), {"__builtins__": {}}, known))  # noqa: S307 - our own files
 

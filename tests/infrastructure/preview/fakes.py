@@ -35,7 +35,9 @@ class Clock:
 class Cloud:
     """What really lies in AWS: `(kind, stack)`. The base's own are there from the start and must stay."""
 
-    resources: set[tuple[str, str]] = field(default_factory=lambda: {(kind, "dev") for kind in MADE})
+    resources: set[tuple[str, str]] = field(
+        default_factory=lambda: {(kind, "dev") for kind in MADE}
+    )
 
     def of_previews(self) -> set[tuple[str, str]]:
         return {resource for resource in self.resources if preview_of_stack(resource[1])}
@@ -73,7 +75,9 @@ class FakeStacks:
 
     def listed(self) -> list[Listed]:
         self._step("list", "")
-        listed = [Listed(name, state.updated, len(state.known)) for name, state in self.states.items()]
+        listed = [
+            Listed(name, state.updated, len(state.known)) for name, state in self.states.items()
+        ]
         self.after_listing()
         return listed
 
@@ -134,7 +138,9 @@ class FakeStacks:
         state = self._lock("destroy", name)
         for kind in reversed(list(state.known)):
             if kind not in ("database", "image"):
-                self._resource_step(state, f"unmake {kind}", partial(self._unmake, kind, name), "destroy")
+                self._resource_step(
+                    state, f"unmake {kind}", partial(self._unmake, kind, name), "destroy"
+                )
             state.known.remove(kind)
         self._done(state, "destroy")
 
@@ -177,10 +183,16 @@ class FakeStacks:
             raise Locked(f"the stack {name} is currently locked", state.locked_since)
 
     def _done(self, state: State, what: str) -> None:
-        state.recorded, state.locked_since, state.updated = dict(state.config), None, self.clock.now()
+        state.recorded, state.locked_since, state.updated = (
+            dict(state.config),
+            None,
+            self.clock.now(),
+        )
         state.last = what
 
-    def _resource_step(self, state: State, step: str, act: Callable[[], None], what: str = "up") -> None:
+    def _resource_step(
+        self, state: State, step: str, act: Callable[[], None], what: str = "up"
+    ) -> None:
         """A process that is killed may have acted already: the checkpoint says only that it was about to."""
         state.pending = True
         try:
@@ -208,8 +220,16 @@ class FakeKind:
     def find(self) -> list[Trace]:
         if self.faults:
             raise self.faults.pop(0)
-        found = [(preview_of_stack(stack), stack) for kind, stack in self.cloud.resources if kind == self.name]
-        return [Trace(self.name, preview, f"{self.name} of {stack}") for preview, stack in found if preview]
+        found = [
+            (preview_of_stack(stack), stack)
+            for kind, stack in self.cloud.resources
+            if kind == self.name
+        ]
+        return [
+            Trace(self.name, preview, f"{self.name} of {stack}")
+            for preview, stack in found
+            if preview
+        ]
 
     def remove(self, preview: Preview) -> None:
         if self.faults:

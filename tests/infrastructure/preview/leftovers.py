@@ -38,8 +38,12 @@ class Ground:
             "vpc": ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
             "subnets": [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"][:2]],
         }
-        balancer = elb.create_load_balancer(Name="dev", Subnets=found["subnets"])["LoadBalancers"][0]["LoadBalancerArn"]
-        listener = elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=[FIXED])
+        balancer = elb.create_load_balancer(Name="dev", Subnets=found["subnets"])["LoadBalancers"][
+            0
+        ]["LoadBalancerArn"]
+        listener = elb.create_listener(
+            LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=[FIXED]
+        )
         found["listener"] = listener["Listeners"][0]["ListenerArn"]
         for name, value in found.items():
             object.__setattr__(self, name, value)
@@ -79,7 +83,12 @@ def make_group_rule(ground: Ground, stack: str) -> None:
     ground.client("ec2").authorize_security_group_ingress(
         GroupId=group,
         IpPermissions=[
-            {"IpProtocol": "tcp", "FromPort": 4004, "ToPort": 4004, "UserIdGroupPairs": [{"GroupId": group}]}
+            {
+                "IpProtocol": "tcp",
+                "FromPort": 4004,
+                "ToPort": 4004,
+                "UserIdGroupPairs": [{"GroupId": group}],
+            }
         ],
         TagSpecifications=[{"ResourceType": "security-group-rule", "Tags": tags(stack)}],
     )
@@ -106,7 +115,9 @@ def make_listener_rule(ground: Ground, stack: str, tagged: bool = True) -> None:
 def make_definition(ground: Ground, stack: str) -> str:
     family = named(stack)
     container = {"name": "gateway", "image": "gateway", "memory": 512}
-    ground.client("ecs").register_task_definition(family=family, containerDefinitions=[container], tags=ecs_tags(stack))
+    ground.client("ecs").register_task_definition(
+        family=family, containerDefinitions=[container], tags=ecs_tags(stack)
+    )
     return family
 
 
@@ -123,7 +134,9 @@ def make_service(ground: Ground, stack: str) -> None:
 
 
 def make_secret(ground: Ground, stack: str) -> None:
-    ground.client("secretsmanager").create_secret(Name=f"preview/{stack}/{named('X')}", Tags=tags(stack))
+    ground.client("secretsmanager").create_secret(
+        Name=f"preview/{stack}/{named('X')}", Tags=tags(stack)
+    )
 
 
 def make_alarm(ground: Ground, stack: str) -> None:

@@ -9,24 +9,40 @@ from typing import Any
 Context = Mapping[str, Any]
 
 
-def allowed(documents: Iterable[Any], action: str, resource: str, context: Context | None = None) -> bool:
+def allowed(
+    documents: Iterable[Any], action: str, resource: str, context: Context | None = None
+) -> bool:
     """Whether the documents together allow `action` on `resource`: one statement allows it and none denies it."""
-    statements = [statement for document in documents for statement in listed(document["Statement"])]
-    hits = [statement for statement in statements if applies(statement, action, resource, context or {})]
-    return any(hit["Effect"] == "Allow" for hit in hits) and not any(hit["Effect"] == "Deny" for hit in hits)
+    statements = [
+        statement for document in documents for statement in listed(document["Statement"])
+    ]
+    hits = [
+        statement for statement in statements if applies(statement, action, resource, context or {})
+    ]
+    return any(hit["Effect"] == "Allow" for hit in hits) and not any(
+        hit["Effect"] == "Deny" for hit in hits
+    )
 
 
 def widened(document: Any) -> Any:
     """What a policy would open, if it held on everything and whatever the circumstances."""
     statements = [each for each in listed(document["Statement"]) if each["Effect"] == "Allow"]
-    return {"Statement": [{"Effect": "Allow", "Action": each["Action"], "Resource": "*"} for each in statements]}
+    return {
+        "Statement": [
+            {"Effect": "Allow", "Action": each["Action"], "Resource": "*"} for each in statements
+        ]
+    }
 
 
 def applies(statement: Any, action: str, resource: str, context: Context) -> bool:
     if "NotAction" in statement:
-        named = not any(matches(pattern.lower(), action.lower()) for pattern in listed(statement["NotAction"]))
+        named = not any(
+            matches(pattern.lower(), action.lower()) for pattern in listed(statement["NotAction"])
+        )
     else:
-        named = any(matches(pattern.lower(), action.lower()) for pattern in listed(statement["Action"]))
+        named = any(
+            matches(pattern.lower(), action.lower()) for pattern in listed(statement["Action"])
+        )
     if "NotResource" in statement:
         placed = not any(matches(pattern, resource) for pattern in listed(statement["NotResource"]))
     else:
@@ -54,7 +70,10 @@ def holds(operator: str, key: str, patterns: Any, context: Context) -> bool:
     if key not in context:
         # IAM takes "for all values" as met by none.
         return rest.endswith("IfExists") or quantifier == "ForAllValues"
-    met = [any(compare(pattern, value) for pattern in listed(patterns)) for value in listed(context[key])]
+    met = [
+        any(compare(pattern, value) for pattern in listed(patterns))
+        for value in listed(context[key])
+    ]
     return all(met) if quantifier == "ForAllValues" else any(met)
 
 

@@ -51,13 +51,21 @@ def test_missing_pulumi_command_is_one_clear_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert main(["up", "--pr", "12"], {**REGION, "PREVIEW_BACKEND_URL": "file:///nowhere"}) == FAILED
+    assert (
+        main(["up", "--pr", "12"], {**REGION, "PREVIEW_BACKEND_URL": "file:///nowhere"}) == FAILED
+    )
     error = capsys.readouterr().err
     assert error.startswith("the pulumi command is not on the PATH")
     assert error.count("\n") == 1
 
 
-BASE = {"platform": {"preview_runner_name": "runner", "domain": "dev.example.org", "stream_arn": "arn:aws:kafka:x"}}
+BASE = {
+    "platform": {
+        "preview_runner_name": "runner",
+        "domain": "dev.example.org",
+        "stream_arn": "arn:aws:kafka:x",
+    }
+}
 HERE = {**REGION, "PREVIEW_BACKEND_URL": "file:///nowhere"}
 
 
@@ -65,7 +73,9 @@ HERE = {**REGION, "PREVIEW_BACKEND_URL": "file:///nowhere"}
 def on_a_base(pulumi: Pulumi, monkeypatch: pytest.MonkeyPatch) -> Pulumi:
     """A base without previews; the region is known by the name that the docs use, and by no other."""
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
-    monkeypatch.setattr("infrastructure.preview.__main__.traces_on", lambda base, session: traces(base, session))
+    monkeypatch.setattr(
+        "infrastructure.preview.__main__.traces_on", lambda base, session: traces(base, session)
+    )
     pulumi.answer(
         {
             "stack ls": "[]",
@@ -106,10 +116,15 @@ def test_report_is_told_also_where_the_people_could_not_be_loaded(
 
     monkeypatch.setattr("infrastructure.preview.__main__.seed", seed)
     monkeypatch.setattr("infrastructure.preview.__main__.visit", lambda session, outputs: None)
-    monkeypatch.setattr("infrastructure.preview.__main__.cost_usd_a_day", lambda preview, base: 0.45)
+    monkeypatch.setattr(
+        "infrastructure.preview.__main__.cost_usd_a_day", lambda preview, base: 0.45
+    )
     shown = json.dumps({"url": "https://pr-12.dev.example.org"})
     on_a_base.answer(
-        {"stack output --json --stack pr-12": shown, "stack output --json --show-secrets --stack pr-12": shown}
+        {
+            "stack output --json --stack pr-12": shown,
+            "stack output --json --show-secrets --stack pr-12": shown,
+        }
     )
     assert main(["up", "--pr", "12"], HERE) == FAILED
     told = capsys.readouterr()
@@ -119,9 +134,14 @@ def test_report_is_told_also_where_the_people_could_not_be_loaded(
 
 
 def test_numbers_of_those_that_are_over_are_handed_to_a_workflow(
-    on_a_base: Pulumi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    on_a_base: Pulumi,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    over = [Verdict(Preview(number), over=number != 12, reason="it was a test") for number in (3, 12, 7)]
+    over = [
+        Verdict(Preview(number), over=number != 12, reason="it was a test") for number in (3, 12, 7)
+    ]
 
     def reap(driver: object, find_pull: object, *, dry_run: bool, only: Preview | None) -> Reaped:
         assert dry_run
@@ -137,7 +157,9 @@ def test_numbers_of_those_that_are_over_are_handed_to_a_workflow(
     assert "2 of 3 over: a dry run" in capsys.readouterr().out
 
 
-def test_reaper_is_told_of_one_preview_alone(on_a_base: Pulumi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reaper_is_told_of_one_preview_alone(
+    on_a_base: Pulumi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[tuple[bool, Preview | None]] = []
 
     def reap(driver: object, find_pull: object, *, dry_run: bool, only: Preview | None) -> Reaped:
@@ -151,7 +173,9 @@ def test_reaper_is_told_of_one_preview_alone(on_a_base: Pulumi, monkeypatch: pyt
     assert asked == [(False, Preview(12))]
 
 
-def test_list_needs_no_more_than_a_region(on_a_base: Pulumi, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_needs_no_more_than_a_region(
+    on_a_base: Pulumi, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["list"], HERE) == 0
     assert capsys.readouterr().out == "no previews\n"
 
@@ -186,15 +210,26 @@ def test_lifetime_beyond_its_images_is_refused(text: str) -> None:
 
 def test_state_lies_in_the_previews_own_bucket_under_their_own_key() -> None:
     settings = Settings.from_environment(REGION, lambda region: "123456789012")
-    assert settings.backend == "s3://patient-management-previews-123456789012-us-east-1?region=us-east-1"
-    assert settings.secrets_provider == "awskms:///alias/patient-management/previews?region=us-east-1"
+    assert (
+        settings.backend
+        == "s3://patient-management-previews-123456789012-us-east-1?region=us-east-1"
+    )
+    assert (
+        settings.secrets_provider == "awskms:///alias/patient-management/previews?region=us-east-1"
+    )
 
 
 def test_there_are_as_many_previews_as_a_setting_says() -> None:
     def read(environ: dict[str, str]) -> int:
-        return Settings.from_environment({**REGION, **environ}, lambda region: "123456789012").at_once
+        return Settings.from_environment(
+            {**REGION, **environ}, lambda region: "123456789012"
+        ).at_once
 
-    assert (read({}), read({"PREVIEWS_AT_ONCE": ""}), read({"PREVIEWS_AT_ONCE": "3"})) == (AT_ONCE, AT_ONCE, 3)
+    assert (read({}), read({"PREVIEWS_AT_ONCE": ""}), read({"PREVIEWS_AT_ONCE": "3"})) == (
+        AT_ONCE,
+        AT_ONCE,
+        3,
+    )
     for wrong in ("0", "many", "-1"):
         with pytest.raises(Refusal, match="PREVIEWS_AT_ONCE"):
             read({"PREVIEWS_AT_ONCE": wrong})
@@ -204,7 +239,9 @@ def test_any_backend_is_taken_by_a_setting() -> None:
     def nobody(region: str) -> str:
         raise AssertionError("asked for the account without need")
 
-    settings = Settings.from_environment({**REGION, "PREVIEW_BACKEND_URL": "https://api.pulumi.com"}, nobody)
+    settings = Settings.from_environment(
+        {**REGION, "PREVIEW_BACKEND_URL": "https://api.pulumi.com"}, nobody
+    )
     assert (settings.backend, settings.secrets_provider) == ("https://api.pulumi.com", "default")
 
 
@@ -213,7 +250,10 @@ BROUGHT = Brought(
     {"create": 61, "same": 0},
     {
         "url": "https://pr-12.dev.example.org",
-        "sign_in": {"user": "admin@example.org", "password_arn": "arn:aws:secretsmanager:us-east-1:1:secret:x"},
+        "sign_in": {
+            "user": "admin@example.org",
+            "password_arn": "arn:aws:secretsmanager:us-east-1:1:secret:x",
+        },
         "changed": ["billing"],
     },
     datetime(2026, 2, 3, 12, tzinfo=UTC),
@@ -264,7 +304,10 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_visitor_reads_the_secrets_that_the_release_filled(secrets: Any) -> None:
-    made = {name: secrets.create_secret(Name=name, SecretString=f"value of {name}")["ARN"] for name in ("p", "c")}
+    made = {
+        name: secrets.create_secret(Name=name, SecretString=f"value of {name}")["ARN"]
+        for name in ("p", "c")
+    }
     sign_in = {
         "user": "admin@example.org",
         "client_id": "preview",

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from infrastructure.preview.comment import AUTHOR, LONGEST_BYTES, LONGEST_CHARACTERS, read_bounded, write
+from infrastructure.preview.comment import (
+    AUTHOR,
+    LONGEST_BYTES,
+    LONGEST_CHARACTERS,
+    read_bounded,
+    write,
+)
 
 pytestmark = pytest.mark.infrastructure
 
@@ -61,12 +67,16 @@ def test_long_text_is_cut_to_what_github_takes() -> None:
 def test_cut_text_leaves_nothing_open() -> None:
     github = FakeGithub()
     write(github.call, "owner/name", 12, "plan", "<details>\n\n```diff\n" + "- a line\n" * 10_000)
-    assert github.comments[0]["body"].endswith("- a line\n```\n\n</details>\n\n… the rest is in the run's summary.\n")
+    assert github.comments[0]["body"].endswith(
+        "- a line\n```\n\n</details>\n\n… the rest is in the run's summary.\n"
+    )
 
 
 def test_text_of_a_pull_request_writes_to_nobody() -> None:
     github = FakeGithub()
-    write(github.call, "owner/name", 12, "plan", "@everyone look, (@reviewer) but admin@example.org")
+    write(
+        github.call, "owner/name", 12, "plan", "@everyone look, (@reviewer) but admin@example.org"
+    )
     body = github.comments[0]["body"]
     assert "@everyone" not in body
     assert "@reviewer" not in body

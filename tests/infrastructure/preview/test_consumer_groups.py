@@ -44,7 +44,9 @@ async def test_offsets_of_a_group_go_with_its_topics(kafka: str) -> None:
         async with asyncio.timeout(LIMIT_SECONDS):
             await admin.create_topics([NewTopic(topic, 1, 1)])
             await read_one(kafka, topic, group)
-            assert [at.offset for at in (await admin.list_consumer_group_offsets(group)).values()] == [1]
+            assert [
+                at.offset for at in (await admin.list_consumer_group_offsets(group)).values()
+            ] == [1]
             await admin.delete_topics([topic])
             while await admin.list_consumer_group_offsets(group):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)

@@ -34,13 +34,20 @@ def beside(postgres: Postgres) -> Any:
 
 def enter(postgres: Postgres, role: str, database: str) -> None:
     with psycopg.connect(
-        host=postgres.host, port=postgres.port, user=role, password=passwords(role), dbname=database, connect_timeout=10
+        host=postgres.host,
+        port=postgres.port,
+        user=role,
+        password=passwords(role),
+        dbname=database,
+        connect_timeout=10,
     ) as connection:
         connection.execute("SELECT 1")
 
 
 @pytest.mark.parametrize("role", [ONE.runtime, ONE.owner], ids=["runtime", "owner"])
-@pytest.mark.parametrize("database", [BASE.database, TWELVE.database], ids=["the base's", "another preview's"])
+@pytest.mark.parametrize(
+    "database", [BASE.database, TWELVE.database], ids=["the base's", "another preview's"]
+)
 def test_preview_cannot_enter_the_bases_database_nor_another_previews(
     beside: Postgres, role: str, database: str
 ) -> None:

@@ -44,7 +44,12 @@ def test_steps_name_every_environment_that_a_job_is_in() -> None:
             name = place["name"] if isinstance(place, dict) else place
             stacks = ("dev", "staging", "prod") if "matrix.stack" in name else ("",)
             parts = re.findall(r"'([a-z-]+)'", name.split("&&")[-1]) if "&&" in name else [name]
-            used |= {part.replace("${{ matrix.stack }}", stack) for part in parts for stack in stacks if part}
+            used |= {
+                part.replace("${{ matrix.stack }}", stack)
+                for part in parts
+                for stack in stacks
+                if part
+            }
     assert {"preview", "preview-fork", "dev", "dev-preview", "prod"} <= used
     assert {name for name in used if f"`{name}`" not in STEPS} == set()
 
@@ -77,7 +82,15 @@ def test_dev_has_room_for_so_many_and_the_page_says_for_how_many() -> None:
 def test_commands_of_the_page_are_understood() -> None:
     lines = re.findall(r"scripts/preview ([a-z][^`\n&]*)", PAGE)
     commands = [line.partition("#")[0].strip() for line in lines]
-    assert {command.split()[0] for command in commands} >= {"up", "down", "list", "reap", "status", "test", "publish"}
+    assert {command.split()[0] for command in commands} >= {
+        "up",
+        "down",
+        "list",
+        "reap",
+        "status",
+        "test",
+        "publish",
+    }
     for command in commands:
         options = parse_arguments(shlex.split(command))
         if "ttl" in options:

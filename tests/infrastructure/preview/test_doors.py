@@ -72,7 +72,9 @@ def test_pull_requests_workflow_cannot(
     assert not allowed(runs, action, resource.format(**known), context)
 
 
-def test_each_door_opens_where_somebodys_statement_is_widened(everybodys: list[Any], known: dict[str, str]) -> None:
+def test_each_door_opens_where_somebodys_statement_is_widened(
+    everybodys: list[Any], known: dict[str, str]
+) -> None:
     """So that none is shut by a misspelt action alone. Names are the recordings'; contexts open what is a preview's."""
     wide = [widened(document) for document in everybodys]
     shut = {
@@ -91,7 +93,9 @@ def test_the_states_that_are_out_of_reach_are_where_deployments_have_them(
         assert allowed(deploys, "s3:GetObject", f"{known['states']}/{stack.stack.name}.json")
 
 
-def test_pull_requests_workflow_can_do_its_work(base: Recording, runs: list[Any], known: dict[str, str]) -> None:
+def test_pull_requests_workflow_can_do_its_work(
+    base: Recording, runs: list[Any], known: dict[str, str]
+) -> None:
     boundary = {"iam:PermissionsBoundary": known["boundary"]}
     for action, resource, context in (
         ("s3:GetObject", "{shown}/dev.json", {}),
@@ -138,10 +142,17 @@ def test_policy_of_previews_is_their_boundary_too(base: Recording) -> None:
 
 
 def test_state_of_previews_lies_where_the_driver_looks_for_it(base: Recording) -> None:
-    assert base.one("aws:s3/bucket:Bucket", "preview-state").inputs["bucket"] == state_bucket(ACCOUNT, REGION)
-    encryption = base.of("aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration")
+    assert base.one("aws:s3/bucket:Bucket", "preview-state").inputs["bucket"] == state_bucket(
+        ACCOUNT, REGION
+    )
+    encryption = base.of(
+        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+    )
     own = base.one("aws:kms/key:Key", "preview-state").outputs["arn"]
-    keys = [each.inputs["rules"][0]["applyServerSideEncryptionByDefault"].get("kmsMasterKeyId") for each in encryption]
+    keys = [
+        each.inputs["rules"][0]["applyServerSideEncryptionByDefault"].get("kmsMasterKeyId")
+        for each in encryption
+    ]
     assert own in keys
     assert own != base.outputs["platform"]["key_arn"]
 
@@ -150,9 +161,13 @@ def tasks_of(preview: Recording) -> list[Resource]:
     return [role for role in preview.of("aws:iam/role:Role") if role.name.endswith("-task")]
 
 
-def test_task_of_a_preview_enters_its_own_databases_and_no_others(dev: Recording, preview: Recording) -> None:
+def test_task_of_a_preview_enters_its_own_databases_and_no_others(
+    dev: Recording, preview: Recording
+) -> None:
     boundary = json.loads(
-        next(each for each in dev.of("aws:iam/policy:Policy") if each.name == "patient-dev-preview").inputs["policy"]
+        next(
+            each for each in dev.of("aws:iam/policy:Policy") if each.name == "patient-dev-preview"
+        ).inputs["policy"]
     )
     entered = set()
     for role in tasks_of(preview):
@@ -165,17 +180,24 @@ def test_task_of_a_preview_enters_its_own_databases_and_no_others(dev: Recording
             resource_id = dev.outputs["platform"]["database_resource_ids"][database]
             for name in (database, f"{database}_owner", f"pr_12_{database}", "master"):
                 arn = f"arn:aws:rds-db:us-east-1:123456789012:dbuser:{resource_id}/{name}"
-                assert not (allowed(own, "rds-db:connect", arn) and allowed([boundary], "rds-db:connect", arn))
+                assert not (
+                    allowed(own, "rds-db:connect", arn)
+                    and allowed([boundary], "rds-db:connect", arn)
+                )
             arn = f"arn:aws:rds-db:us-east-1:123456789012:dbuser:{resource_id}/pr_1_{database}"
             if allowed(own, "rds-db:connect", arn) and allowed([boundary], "rds-db:connect", arn):
                 entered.add(database)
     assert entered == set(DATABASES)
 
 
-def test_boundary_of_previews_opens_what_is_theirs_on_this_base(base: Recording, known: dict[str, str]) -> None:
+def test_boundary_of_previews_opens_what_is_theirs_on_this_base(
+    base: Recording, known: dict[str, str]
+) -> None:
     """By the same names as what it shuts."""
     boundary = [policy(base, "policy:Policy", "patient-dev-preview")]
-    assert set(base.outputs["platform"]["database_resource_ids"].values()) == {known["user"].rpartition(":")[2]}
+    assert set(base.outputs["platform"]["database_resource_ids"].values()) == {
+        known["user"].rpartition(":")[2]
+    }
     for action, resource in (
         ("rds-db:connect", "{user}/pr_1_patient"),
         ("kafka-cluster:ReadData", "{topic}/pr-1.patient"),
@@ -190,11 +212,16 @@ def test_no_policy_that_a_pull_request_writes_opens_what_its_boundary_shuts(
     base: Recording, known: dict[str, str], action: str, resource: str, context: dict[str, str]
 ) -> None:
     assert not allowed(
-        [policy(base, "policy:Policy", "patient-dev-preview")], action, resource.format(**known), context
+        [policy(base, "policy:Policy", "patient-dev-preview")],
+        action,
+        resource.format(**known),
+        context,
     )
 
 
-def test_no_definition_that_a_pull_request_registers_runs_as_the_bases_release(base: Recording) -> None:
+def test_no_definition_that_a_pull_request_registers_runs_as_the_bases_release(
+    base: Recording,
+) -> None:
     release = base.one("aws:ecs/taskDefinition:TaskDefinition", "app-release").outputs["arn"]
     runners = base.of("aws:lambda/function:Function")
     assert {each.inputs["environment"]["variables"]["DEFINITION"] for each in runners} == {release}

@@ -51,7 +51,9 @@ def up_all(world: World, *numbers: int, at_once: int) -> None:
 def test_one_preview_too_many_is_refused_and_leaves_nothing(world: World) -> None:
     world.stacks.open("dev")
     up_all(world, 1, 2, at_once=2)
-    with pytest.raises(Refusal, match=r"pr-12: there are 2 previews at once at most, and these are: pr-1, pr-2;"):
+    with pytest.raises(
+        Refusal, match=r"pr-12: there are 2 previews at once at most, and these are: pr-1, pr-2;"
+    ):
         up_all(world, 12, at_once=2)
     assert set(world.stacks.states) == {"dev", "pr-1", "pr-2"}
     assert not {kind for kind, stack in world.cloud.resources if stack == "pr-12"}
@@ -113,9 +115,13 @@ def test_down_after_a_killed_up_leaves_nothing(world: World, kind: str, acted: s
     assert world.stacks.states == {}
 
 
-@pytest.mark.parametrize("step", ["refresh", "destroy", "remove", *(f"unmake {kind}" for kind in MADE)])
+@pytest.mark.parametrize(
+    "step", ["refresh", "destroy", "remove", *(f"unmake {kind}" for kind in MADE)]
+)
 @pytest.mark.parametrize("acted", ["before", "after"])
-def test_down_after_a_killed_down_leaves_the_base_and_the_other_preview(world: World, step: str, acted: str) -> None:
+def test_down_after_a_killed_down_leaves_the_base_and_the_other_preview(
+    world: World, step: str, acted: str
+) -> None:
     world.driver.up(Preview(1), WANTED)
     beside = set(world.cloud.resources)
     world.driver.up(PREVIEW, WANTED)
@@ -148,7 +154,9 @@ def test_failed_up_is_continued_by_the_next(world: World) -> None:
 
 def test_lock_of_a_run_that_may_still_work_is_respected(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
-    world.stacks.states["pr-12"].locked_since = world.clock.now() - timedelta(minutes=LOCK_STALE_MINUTES - 1)
+    world.stacks.states["pr-12"].locked_since = world.clock.now() - timedelta(
+        minutes=LOCK_STALE_MINUTES - 1
+    )
     with pytest.raises(Locked):
         world.driver.down(PREVIEW)
     assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
@@ -156,13 +164,17 @@ def test_lock_of_a_run_that_may_still_work_is_respected(world: World) -> None:
 
 def test_lock_of_a_killed_run_is_broken(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
-    world.stacks.states["pr-12"].locked_since = world.clock.now() - timedelta(minutes=LOCK_STALE_MINUTES + 1)
+    world.stacks.states["pr-12"].locked_since = world.clock.now() - timedelta(
+        minutes=LOCK_STALE_MINUTES + 1
+    )
     world.driver.down(PREVIEW)
     assert ("unlock", "pr-12") in world.stacks.calls
     assert world.cloud.of_previews() == NOTHING
 
 
-def test_lock_of_a_run_that_was_killed_between_two_steps_is_broken_by_the_next_up(world: World) -> None:
+def test_lock_of_a_run_that_was_killed_between_two_steps_is_broken_by_the_next_up(
+    world: World,
+) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.stacks.states["pr-12"].locked_since = world.clock.now()
     with pytest.raises(Locked):
@@ -218,7 +230,9 @@ def test_up_after_a_down_that_failed_midway_begins_anew(world: World, step: str)
     assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
 
 
-def test_release_that_failed_runs_again_and_is_not_taken_for_done_by_a_refresh(world: World) -> None:
+def test_release_that_failed_runs_again_and_is_not_taken_for_done_by_a_refresh(
+    world: World,
+) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.stacks.states["pr-12"].failed = True
     world.driver.up(PREVIEW, WANTED)

@@ -20,7 +20,9 @@ from infrastructure.preview.traces import Traces
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.skipif(shutil.which("pulumi") is None, reason="there is no pulumi command on the PATH"),
+    pytest.mark.skipif(
+        shutil.which("pulumi") is None, reason="there is no pulumi command on the PATH"
+    ),
 ]
 
 LIMIT_SECONDS = 60
@@ -90,7 +92,9 @@ class Engine:
         self.said: list[str] = []
 
     def driver(self, later: timedelta = timedelta()) -> Driver:
-        return Driver("dev", self.stacks, Traces(()), self.said.append, lambda: datetime.now(UTC) + later)
+        return Driver(
+            "dev", self.stacks, Traces(()), self.said.append, lambda: datetime.now(UTC) + later
+        )
 
     def kill_midway(self) -> None:
         """A first `up` that is killed while a resource is being made."""
@@ -108,7 +112,11 @@ class Engine:
         running.wait()
 
     def files_of(self, preview: Preview) -> list[str]:
-        return [path.name for path in (self.folder / "state").rglob(f"*{preview.stack}*") if path.is_file()]
+        return [
+            path.name
+            for path in (self.folder / "state").rglob(f"*{preview.stack}*")
+            if path.is_file()
+        ]
 
 
 @pytest.fixture
@@ -119,11 +127,15 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     made = Engine(tmp_path)
     # As the base's deployment shows its outputs: imported, never updated.
     made.stacks.open("dev")
-    made.stacks.write_outputs("dev", deployment("dev", {"platform": {"domain": "dev.example.org"}, "images": {}}))
+    made.stacks.write_outputs(
+        "dev", deployment("dev", {"platform": {"domain": "dev.example.org"}, "images": {}})
+    )
     return made
 
 
-def test_preview_comes_by_the_rules_with_its_bases_outputs_and_goes_without_a_trace(engine: Engine) -> None:
+def test_preview_comes_by_the_rules_with_its_bases_outputs_and_goes_without_a_trace(
+    engine: Engine,
+) -> None:
     program = engine.project / "__main__.py"
     program.write_text(PROGRAM.replace('Thing("second"', 'Thing("refused"'))
     with pytest.raises(Fault):

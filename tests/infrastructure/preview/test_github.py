@@ -18,7 +18,9 @@ def policy(recording: Recording, kind: str, name: str) -> Any:
     return json.loads(recording.one(f"aws:iam/{kind}", name).inputs["policy"])
 
 
-def test_each_role_is_taken_on_by_its_own_environment_of_the_one_repository(open_dev: Recording) -> None:
+def test_each_role_is_taken_on_by_its_own_environment_of_the_one_repository(
+    open_dev: Recording,
+) -> None:
     subjects = {}
     for part in ("deploy", "look", "preview"):
         role = open_dev.one("aws:iam/role:Role", f"github-{part}")
@@ -39,13 +41,21 @@ def test_who_looks_reads_no_data_and_changes_nothing(open_dev: Recording) -> Non
     # ReadOnlyAccess, at its widest.
     widest = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     looks = [policy(open_dev, "policy:Policy", "github-look-data"), widest]
-    for action in ("secretsmanager:GetSecretValue", "logs:GetLogEvents", "rds-db:connect", "kafka-cluster:ReadData"):
+    for action in (
+        "secretsmanager:GetSecretValue",
+        "logs:GetLogEvents",
+        "rds-db:connect",
+        "kafka-cluster:ReadData",
+    ):
         assert not allowed(looks, action, "anything")
     # Of objects the states' alone, and of keys that of its own state.
-    assert allowed(looks, "s3:GetObject", "arn:aws:s3:::states/.pulumi/stacks/patient-management/dev.json")
+    assert allowed(
+        looks, "s3:GetObject", "arn:aws:s3:::states/.pulumi/stacks/patient-management/dev.json"
+    )
     assert not allowed(looks, "s3:GetObject", "arn:aws:s3:::patient-dev-log-1/AWSLogs/1/log.gz")
     opens, topics = sorted(
-        (each for each in looks[0]["Statement"] if each["Effect"] == "Allow"), key=lambda each: str(each["Sid"])
+        (each for each in looks[0]["Statement"] if each["Effect"] == "Allow"),
+        key=lambda each: str(each["Sid"]),
     )
     assert opens["Action"] == "kms:Decrypt"
     assert opens["Condition"] == {
@@ -57,10 +67,15 @@ def test_who_looks_reads_no_data_and_changes_nothing(open_dev: Recording) -> Non
     for action, where in (
         ("Connect", stream),
         ("DescribeTopic", stream.replace(":cluster/", ":topic/") + "/patient"),
-        ("DescribeTopicDynamicConfiguration", stream.replace(":cluster/", ":topic/") + "/patient.dlq"),
+        (
+            "DescribeTopicDynamicConfiguration",
+            stream.replace(":cluster/", ":topic/") + "/patient.dlq",
+        ),
     ):
         assert allowed(looks[:1], f"kafka-cluster:{action}", where)
-    assert not allowed(looks, "kafka-cluster:WriteData", stream.replace(":cluster/", ":topic/") + "/patient")
+    assert not allowed(
+        looks, "kafka-cluster:WriteData", stream.replace(":cluster/", ":topic/") + "/patient"
+    )
 
 
 def test_preview_hands_over_the_role_of_proxies_certificates_where_its_base_has_them(
@@ -68,11 +83,20 @@ def test_preview_hands_over_the_role_of_proxies_certificates_where_its_base_has_
 ) -> None:
     # As if dev took none.
     monkeypatch.setattr("infrastructure.config.takes_previews", lambda environment: False)
-    settings = {"patient-management:github": json.dumps(GITHUB), "patient-management:previews": "true"}
+    settings = {
+        "patient-management:github": json.dumps(GITHUB),
+        "patient-management:previews": "true",
+    }
     # Its sizes leave previews no connections where it has two of everything.
     settings["patient-management:replicas"] = json.dumps({"minimum": 1, "maximum": 1})
-    staging = record("staging", read_config("staging") | settings, Paper(), {"dev": open_dev.outputs})
+    staging = record(
+        "staging", read_config("staging") | settings, Paper(), {"dev": open_dev.outputs}
+    )
     role = staging.outputs["platform"]["connect_role_arn"]
     to_ecs = {"iam:PassedToService": "ecs.amazonaws.com"}
-    assert allowed([policy(staging, "policy:Policy", "github-preview-all")], "iam:PassRole", role, to_ecs)
-    assert not allowed([policy(open_dev, "policy:Policy", "github-preview-all")], "iam:PassRole", role, to_ecs)
+    assert allowed(
+        [policy(staging, "policy:Policy", "github-preview-all")], "iam:PassRole", role, to_ecs
+    )
+    assert not allowed(
+        [policy(open_dev, "policy:Policy", "github-preview-all")], "iam:PassRole", role, to_ecs
+    )

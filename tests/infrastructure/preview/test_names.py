@@ -45,7 +45,9 @@ def test_unknown_base_is_refused(text: str) -> None:
         ("pr_0_patient", None),
     ],
 )
-def test_database_belongs_to_the_preview_that_its_whole_prefix_names(name: str, number: int | None) -> None:
+def test_database_belongs_to_the_preview_that_its_whole_prefix_names(
+    name: str, number: int | None
+) -> None:
     assert preview_of(name, DATABASE) == (Preview(number) if number else None)
 
 
@@ -81,5 +83,7 @@ def test_github_is_not_asked_without_a_token() -> None:
 
 
 def test_pull_request_is_read_from_githubs_answer() -> None:
-    assert parse_pull({"state": "open", "labels": [{"name": "preview-keep"}]}) == Pull(open=True, keep=True)
+    assert parse_pull({"state": "open", "labels": [{"name": "preview-keep"}]}) == Pull(
+        open=True, keep=True
+    )
     assert parse_pull({"state": "closed", "labels": []}) == Pull(open=False)

@@ -21,7 +21,16 @@ LIFETIME = timedelta(days=1)
 # 1 and 12: the one's name begins the other's.
 PREVIEWS = st.sampled_from([Preview(1), Preview(2), Preview(12)])
 MAKING = ["list", "config", "look", "unlock", "open", *(f"make {kind}" for kind in MADE)]
-UNMAKING = ["list", "config", "look", "unlock", "refresh", "destroy", "remove", *(f"unmake {kind}" for kind in MADE)]
+UNMAKING = [
+    "list",
+    "config",
+    "look",
+    "unlock",
+    "refresh",
+    "destroy",
+    "remove",
+    *(f"unmake {kind}" for kind in MADE),
+]
 FAULTS = st.sampled_from(
     [Killed("before"), Killed("after"), DENIED, IN_USE, Denied("ExpiredToken"), Fault("throttled")]
 )
@@ -44,7 +53,12 @@ class Previews(RuleBasedStateMachine):
         self.base = set(self.world.cloud.resources)
         self.open: set[Preview] = set()
 
-    @rule(preview=PREVIEWS, keep=st.booleans(), at_once=st.sampled_from([1, 8, 8]), trouble=trouble_at(MAKING))
+    @rule(
+        preview=PREVIEWS,
+        keep=st.booleans(),
+        at_once=st.sampled_from([1, 8, 8]),
+        trouble=trouble_at(MAKING),
+    )
     def up(self, preview: Preview, keep: bool, at_once: int, trouble: Trouble | None) -> None:
         self.open.add(preview)
         wanted = Wanted("us-east-1", LIFETIME, keep, at_once)
@@ -89,7 +103,12 @@ class Previews(RuleBasedStateMachine):
     @invariant()
     def what_lies_in_aws_can_be_found(self) -> None:
         found = {resource[1] for resource in self.world.cloud.of_previews()}
-        seen = {trace.preview.stack for kind in self.world.kinds.values() if not kind.faults for trace in kind.find()}
+        seen = {
+            trace.preview.stack
+            for kind in self.world.kinds.values()
+            if not kind.faults
+            for trace in kind.find()
+        }
         blind = any(kind.faults for kind in self.world.kinds.values())
         assert blind or found <= seen | set(self.world.stacks.states)
 

@@ -18,10 +18,22 @@ from tests.infrastructure.preview.whole import everything
 pytestmark = pytest.mark.infrastructure
 
 # What is slow to make or dear to keep: a preview has its base's.
-SHARED = ("Vpc", "NatGateway", "LoadBalancer", "Instance", "Repository", "Key", "Certificate", "WebAcl", "Function")
+SHARED = (
+    "Vpc",
+    "NatGateway",
+    "LoadBalancer",
+    "Instance",
+    "Repository",
+    "Key",
+    "Certificate",
+    "WebAcl",
+    "Function",
+)
 
 
-def test_two_previews_come_and_go_and_the_base_is_as_before(account: Account, dev: Recording) -> None:
+def test_two_previews_come_and_go_and_the_base_is_as_before(
+    account: Account, dev: Recording
+) -> None:
     before, whole_before = count(account.cloud, [dev]), everything()
     one = account.up("pr-7")
     whole_with_one = everything()
@@ -54,12 +66,16 @@ def test_nothing_that_has_a_name_of_its_own_shares_it(
         ("aws:secretsmanager/secret:Secret", "namePrefix"),
     ):
         names = collections.Counter(
-            str(resource.inputs[key]) for stack in (dev, preview, other_preview) for resource in stack.of(kind)
+            str(resource.inputs[key])
+            for stack in (dev, preview, other_preview)
+            for resource in stack.of(kind)
         )
         assert [name for name, times in names.items() if times > 1] == [], kind
 
 
-def test_host_and_priority_follow_from_the_number(preview: Recording, other_preview: Recording) -> None:
+def test_host_and_priority_follow_from_the_number(
+    preview: Recording, other_preview: Recording
+) -> None:
     for recording, number in ((preview, 1), (other_preview, 12)):
         rule = recording.of("aws:lb/listenerRule:ListenerRule")[0].inputs
         assert rule["priority"] == 1000 + number
@@ -70,7 +86,9 @@ def test_preview_brings_nothing_that_is_slow_or_dear(preview: Recording) -> None
     kinds = {resource.type.rpartition(":")[2] for resource in preview.resources}
     assert not kinds & set(SHARED)
     assert not [
-        each.type for each in preview.resources if each.type in ("aws:msk/cluster:Cluster", "aws:ecs/cluster:Cluster")
+        each.type
+        for each in preview.resources
+        if each.type in ("aws:msk/cluster:Cluster", "aws:ecs/cluster:Cluster")
     ]
 
 
@@ -89,7 +107,10 @@ def test_environment_of_a_preview_names_its_own_and_nothing_of_the_base(preview:
             assert values.get("ENVIRONMENT") == "preview"
             for name, value in values.items():
                 if name.endswith("_DATABASE_URL"):
-                    role, database = value.partition("//")[2].partition("@")[0], value.rpartition("/")[2]
+                    role, database = (
+                        value.partition("//")[2].partition("@")[0],
+                        value.rpartition("/")[2],
+                    )
                     assert role == database == f"pr_1_{name.removesuffix('_DATABASE_URL').lower()}"
                 if name.startswith("TOPIC_") or name == "KAFKA_CONSUMER_GROUP":
                     assert value.startswith("pr-1.")
@@ -108,7 +129,9 @@ def test_visitor_of_a_preview_signs_in_by_one_call(preview: Recording) -> None:
     assert opened == {"pr-1-gateway", "pr-1-auth"}
 
 
-def test_unchanged_service_runs_the_bases_image_and_builds_nothing(dev: Recording, preview: Recording) -> None:
+def test_unchanged_service_runs_the_bases_image_and_builds_nothing(
+    dev: Recording, preview: Recording
+) -> None:
     assert preview.outputs["changed"] == []
     assert preview.of("docker-build:index:Image") == []
     assert preview.outputs["images"] == dev.outputs["images"]

@@ -41,9 +41,15 @@ def test_checks_run_on_every_push_and_on_forks_pull_requests() -> None:
 
 
 def test_a_pull_request_shows_what_it_changes_in_dev_and_prod_in_one_comment() -> None:
-    assert commands("preview", "plan")[0].splitlines()[0] == ".github/scripts/plan HEAD^1 dev prod > plan.md"
+    assert (
+        commands("preview", "plan")[0].splitlines()[0]
+        == ".github/scripts/plan HEAD^1 dev prod > plan.md"
+    )
     for name, mark in (("comment", "plan"), ("address", "preview")):
-        assert f'infrastructure.preview.comment --pr "$PR" --mark {mark} ' in commands("preview", name)[-1]
+        assert (
+            f'infrastructure.preview.comment --pr "$PR" --mark {mark} '
+            in commands("preview", name)[-1]
+        )
 
 
 def test_a_preview_is_brought_up_and_then_tested() -> None:
@@ -60,10 +66,15 @@ def test_the_reaper_looks_every_hour_and_each_that_is_over_goes_by_itself() -> N
     minute, *rest = schedule("reap")
     assert minute.isdigit()
     assert rest == ["*"] * 4
-    assert commands("reap", "over") == ['scripts/preview reap --base "$BASE" --dry-run --over "$GITHUB_OUTPUT"']
+    assert commands("reap", "over") == [
+        'scripts/preview reap --base "$BASE" --dry-run --over "$GITHUB_OUTPUT"'
+    ]
     assert commands("reap", "reap") == ['scripts/preview reap --base "$BASE" --pr "$PR" --apply']
     one = job("reap", "reap")
-    assert one["strategy"] == {"fail-fast": False, "matrix": {"pr": "${{ fromJSON(needs.over.outputs.numbers) }}"}}
+    assert one["strategy"] == {
+        "fail-fast": False,
+        "matrix": {"pr": "${{ fromJSON(needs.over.outputs.numbers) }}"},
+    }
     assert job("reap", "over")["outputs"] == {"numbers": "${{ steps.over.outputs.numbers }}"}
     # Also where one place could not be looked at, and the job before it failed.
     assert "!cancelled()" in one["if"]
@@ -80,16 +91,26 @@ def test_dev_is_brought_up_by_the_rules_and_shown_to_previews() -> None:
     runs = commands("deploy", "dev")
     up, smoke, publish, images = (
         next(place for place, run in enumerate(runs) if run.startswith(begin))
-        for begin in ("pulumi up", ".venv/bin/python -m infrastructure.smoke", "scripts/preview publish", ".github")
+        for begin in (
+            "pulumi up",
+            ".venv/bin/python -m infrastructure.smoke",
+            "scripts/preview publish",
+            ".github",
+        )
     )
     assert up < smoke < publish < images
-    assert runs[up] == "pulumi up --stack dev --yes --skip-preview --policy-pack infrastructure/policies"
+    assert (
+        runs[up]
+        == "pulumi up --stack dev --yes --skip-preview --policy-pack infrastructure/policies"
+    )
     assert runs[publish] == "scripts/preview publish --base dev"
     assert "scripts/preview publish --base staging" in commands("deploy", "staging")
 
 
 def test_production_is_previewed_for_those_who_approve_it() -> None:
-    assert re.match(r"pulumi preview --stack prod --diff .*\| tee -a", commands("deploy", "prod-preview")[-1])
+    assert re.match(
+        r"pulumi preview --stack prod --diff .*\| tee -a", commands("deploy", "prod-preview")[-1]
+    )
 
 
 def run_images(tmp_path: Path, answer: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -98,7 +119,9 @@ def run_images(tmp_path: Path, answer: str, *arguments: str) -> subprocess.Compl
     pulumi.chmod(0o755)
     command = [str(GITHUB / "scripts/images"), "dev", *arguments]
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=10, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=10, check=False
+    )
 
 
 def test_images_that_were_tested_go_on_and_no_others(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ def find(answers: dict[str, tuple[int, object]]) -> Iterator[FindPull]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        yield pulls_of_github({"GITHUB_REPOSITORY": "owner/name", "GITHUB_TOKEN": "token", "GITHUB_API_URL": url})
+        yield pulls_of_github(
+            {"GITHUB_REPOSITORY": "owner/name", "GITHUB_TOKEN": "token", "GITHUB_API_URL": url}
+        )
         server.shutdown()
 
 

@@ -114,7 +114,9 @@ def test_what_has_no_stack_is_found_by_its_name(world: World, kind: str) -> None
     assert alive(world) == set()
 
 
-def test_up_that_was_killed_before_its_first_checkpoint_goes_when_its_pull_request_closes(world: World) -> None:
+def test_up_that_was_killed_before_its_first_checkpoint_goes_when_its_pull_request_closes(
+    world: World,
+) -> None:
     world.stacks.fail(f"make {MADE[0]}", Killed("after"))
     with pytest.raises(Killed):
         up(world, 7)

@@ -48,7 +48,9 @@ def test_new_stack_has_its_secrets_under_the_key(pulumi: Pulumi, stacks: PulumiS
     assert f"stack init pr-12 --secrets-provider {PROVIDER}" in pulumi.asked
 
 
-def test_stack_of_another_machine_is_taken_with_its_own_settings(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+def test_stack_of_another_machine_is_taken_with_its_own_settings(
+    pulumi: Pulumi, stacks: PulumiStacks
+) -> None:
     pulumi.answer({"stack init": "!error: stack 'pr-12' already exists"})
     stacks.open("pr-12")
     assert "config refresh --force --stack pr-12" in pulumi.asked
@@ -56,11 +58,16 @@ def test_stack_of_another_machine_is_taken_with_its_own_settings(pulumi: Pulumi,
 
 def test_stack_that_was_never_updated_is_made_anew(pulumi: Pulumi, stacks: PulumiStacks) -> None:
     pulumi.answer(
-        {"stack init": "!error: stack 'pr-12' already exists", "config refresh": "!error: no previous deployment"}
+        {
+            "stack init": "!error: stack 'pr-12' already exists",
+            "config refresh": "!error: no previous deployment",
+        }
     )
     with pytest.raises(Fault):
         stacks.open("pr-12")
-    assert [line.split()[1] for line in pulumi.asked if line.startswith(("stack rm", "stack init"))] == [
+    assert [
+        line.split()[1] for line in pulumi.asked if line.startswith(("stack rm", "stack init"))
+    ] == [
         "init",
         "rm",
         "init",
@@ -91,7 +98,10 @@ def test_removed_stack_leaves_no_copies_of_its_state(pulumi: Pulumi, stacks: Pul
 
 def test_denied_look_at_a_stack_does_not_make_it_anew(pulumi: Pulumi, stacks: PulumiStacks) -> None:
     pulumi.answer(
-        {"stack init": "!error: stack 'pr-12' already exists", "config refresh": "!error: AccessDenied: kms:Decrypt"}
+        {
+            "stack init": "!error: stack 'pr-12' already exists",
+            "config refresh": "!error: AccessDenied: kms:Decrypt",
+        }
     )
     with pytest.raises(Denied):
         stacks.open("pr-12")
@@ -100,11 +110,19 @@ def test_denied_look_at_a_stack_does_not_make_it_anew(pulumi: Pulumi, stacks: Pu
 
 def test_stacks_are_listed_with_what_they_hold(pulumi: Pulumi, stacks: PulumiStacks) -> None:
     listed = [
-        {"name": "pr-12", "current": False, "lastUpdate": "2026-01-31T12:00:00.000Z", "resourceCount": 61},
+        {
+            "name": "pr-12",
+            "current": False,
+            "lastUpdate": "2026-01-31T12:00:00.000Z",
+            "resourceCount": 61,
+        },
         {"name": "pr-13", "current": False, "resourceCount": 0},
     ]
     pulumi.answer({"stack ls": json.dumps(listed)})
-    assert stacks.listed() == [Listed("pr-12", datetime(2026, 1, 31, 12, tzinfo=UTC), 61), Listed("pr-13", None, 0)]
+    assert stacks.listed() == [
+        Listed("pr-12", datetime(2026, 1, 31, 12, tzinfo=UTC), 61),
+        Listed("pr-13", None, 0),
+    ]
 
 
 def test_up_counts_what_it_did_and_shows_progress(pulumi: Pulumi, stacks: PulumiStacks) -> None:
@@ -122,11 +140,19 @@ def test_up_reads_what_is_there_where_it_is_told_to(pulumi: Pulumi, stacks: Pulu
     assert "--refresh" not in second.split()
 
 
-@pytest.mark.parametrize(("kind", "ending"), [("update", False), ("refresh", True), ("destroy", True)])
+@pytest.mark.parametrize(
+    ("kind", "ending"), [("update", False), ("refresh", True), ("destroy", True)]
+)
 def test_stack_is_ending_once_it_was_last_taken_down(
     pulumi: Pulumi, stacks: PulumiStacks, kind: str, ending: bool
 ) -> None:
-    done = {"kind": kind, "startTime": "2026-01-31T12:00:00.000Z", "message": "", "environment": {}, "config": {}}
+    done = {
+        "kind": kind,
+        "startTime": "2026-01-31T12:00:00.000Z",
+        "message": "",
+        "environment": {},
+        "config": {},
+    }
     pulumi.answer({"stack history": json.dumps([{**done, "result": "failed"}])})
     assert stacks.ending("pr-12") is ending
     pulumi.answer({"stack history": "[]"})
@@ -138,18 +164,24 @@ def test_resource_that_is_there_and_failed_is_seen(
     pulumi: Pulumi, stacks: PulumiStacks, errors: list[str], failed: bool
 ) -> None:
     resources = [{"urn": "first"}, {"urn": "second", "initErrors": errors}]
-    pulumi.answer({"stack export": json.dumps({"version": 3, "deployment": {"resources": resources}})})
+    pulumi.answer(
+        {"stack export": json.dumps({"version": 3, "deployment": {"resources": resources}})}
+    )
     assert stacks.failed("pr-12") is failed
 
 
-def test_up_goes_by_the_same_rules_as_an_environment(pulumi: Pulumi, stacks: PulumiStacks, tmp_path: Path) -> None:
+def test_up_goes_by_the_same_rules_as_an_environment(
+    pulumi: Pulumi, stacks: PulumiStacks, tmp_path: Path
+) -> None:
     stacks.up("pr-12", print)
     (call,) = [line for line in pulumi.asked if line.startswith("up")]
     assert f"--policy-pack {tmp_path / 'infrastructure/policies'}" in call
     assert (ROOT / "infrastructure/policies/PulumiPolicy.yaml").is_file()
 
 
-def test_refresh_drops_operations_whose_end_nobody_knows(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+def test_refresh_drops_operations_whose_end_nobody_knows(
+    pulumi: Pulumi, stacks: PulumiStacks
+) -> None:
     stacks.refresh("pr-12", print)
     call = next(line for line in pulumi.asked if line.startswith("refresh"))
     assert "--clear-pending-creates" in call
@@ -165,15 +197,21 @@ def test_destroy_runs_nothing_of_the_pull_requests(pulumi: Pulumi, stacks: Pulum
 def test_interrupted_run_is_seen_in_the_state(pulumi: Pulumi, stacks: PulumiStacks) -> None:
     assert not stacks.interrupted("pr-12")
     pending = [{"resource": {"urn": "urn"}, "type": "creating"}]
-    pulumi.answer({"stack export": json.dumps({"version": 3, "deployment": {"pending_operations": pending}})})
+    pulumi.answer(
+        {"stack export": json.dumps({"version": 3, "deployment": {"pending_operations": pending}})}
+    )
     assert stacks.interrupted("pr-12")
 
 
 def test_secret_outputs_stay_out(pulumi: Pulumi, stacks: PulumiStacks) -> None:
     pulumi.answer(
         {
-            "stack output --json": json.dumps({"url": "https://pr-12.example.org", "key": "[secret]"}),
-            "stack output --json --show-secrets": json.dumps({"url": "https://pr-12.example.org", "key": "open"}),
+            "stack output --json": json.dumps(
+                {"url": "https://pr-12.example.org", "key": "[secret]"}
+            ),
+            "stack output --json --show-secrets": json.dumps(
+                {"url": "https://pr-12.example.org", "key": "open"}
+            ),
         }
     )
     assert stacks.outputs("pr-12") == {"url": "https://pr-12.example.org"}
@@ -187,10 +225,19 @@ Act = Callable[[PulumiStacks], object]
     [
         (LOCKED, Locked),
         ("error: no stack named 'pr-12' found", Missing),
-        ("error: deleting urn:x: AccessDeniedException: User is not authorized to perform: ecs:DeleteService", Denied),
-        ("error: operation error S3: api error ExpiredToken: The provided token has expired.", Denied),
+        (
+            "error: deleting urn:x: AccessDeniedException: User is not authorized to perform: ecs:DeleteService",
+            Denied,
+        ),
+        (
+            "error: operation error S3: api error ExpiredToken: The provided token has expired.",
+            Denied,
+        ),
         ("error: no EC2 IMDS role found, operation error ec2imds: GetMetadata", Denied),
-        ("error: deleting Security Group (sg-1): DependencyViolation: resource sg-1 has a dependent object", InUse),
+        (
+            "error: deleting Security Group (sg-1): DependencyViolation: resource sg-1 has a dependent object",
+            InUse,
+        ),
         ("error: something else", Fault),
     ],
 )
@@ -199,7 +246,9 @@ Act = Callable[[PulumiStacks], object]
     [lambda stacks: stacks.destroy("pr-12", print), lambda stacks: stacks.up("pr-12", print)],
     ids=["destroy", "up"],
 )
-def test_errors_are_told_apart(pulumi: Pulumi, stacks: PulumiStacks, text: str, fault: type[Fault], act: Act) -> None:
+def test_errors_are_told_apart(
+    pulumi: Pulumi, stacks: PulumiStacks, text: str, fault: type[Fault], act: Act
+) -> None:
     pulumi.answer({"destroy": f"!{text}", "up": f"!{text}"})
     with pytest.raises(Fault) as caught:
         act(stacks)
@@ -232,7 +281,9 @@ Resources:
     + 2 created"""
 
 
-def test_failed_update_tells_its_errors_and_not_its_progress_again(pulumi: Pulumi, stacks: PulumiStacks) -> None:
+def test_failed_update_tells_its_errors_and_not_its_progress_again(
+    pulumi: Pulumi, stacks: PulumiStacks
+) -> None:
     pulumi.answer({"up": f"!{FAILED_UP}"})
     with pytest.raises(Fault) as caught:
         stacks.up("pr-12", print)
@@ -252,8 +303,14 @@ def test_lock_tells_since_when(pulumi: Pulumi, stacks: PulumiStacks) -> None:
     assert caught.value.since == datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def test_base_shows_previews_two_outputs_and_no_resource(pulumi: Pulumi, stacks: PulumiStacks) -> None:
-    outputs = {"platform": {"domain": "dev.example.org"}, "images": {}, "github_roles": {"dev": "arn"}}
+def test_base_shows_previews_two_outputs_and_no_resource(
+    pulumi: Pulumi, stacks: PulumiStacks
+) -> None:
+    outputs = {
+        "platform": {"domain": "dev.example.org"},
+        "images": {},
+        "github_roles": {"dev": "arn"},
+    }
     pulumi.answer({"stack output --json": json.dumps(outputs)})
     publish("dev", stacks, stacks)
     assert any(line.startswith("stack import") for line in pulumi.asked)

@@ -46,7 +46,9 @@ class Ashore:
         arns = ecs.list_services(cluster="dev")["serviceArns"]
         described = ecs.describe_services(cluster="dev", services=arns)["services"] if arns else []
         services = {service["serviceArn"] for service in described if service["status"] == "ACTIVE"}
-        return everything(self.owner), services | set(ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"])
+        return everything(self.owner), services | set(
+            ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"]
+        )
 
     def driver(self) -> Driver:
         """The real places where moto has them, and the fake cloud's topics and databases."""
@@ -57,7 +59,9 @@ class Ashore:
             Images(self.session.client("ecr"), "preview/"),
             LogGroups(self.session.client("logs"), "/patient-management/"),
         )
-        return Driver("dev", self.world.stacks, Traces(kinds), self.world.said.append, self.world.clock.now)
+        return Driver(
+            "dev", self.world.stacks, Traces(kinds), self.world.said.append, self.world.clock.now
+        )
 
 
 @pytest.fixture
@@ -97,9 +101,13 @@ def test_down_repeats_safely_on_all_of_it(ashore: Ashore) -> None:
     assert ashore.all_there_is() == ashore.base
 
 
-def test_what_is_still_held_does_not_keep_the_rest(ashore: Ashore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_still_held_does_not_keep_the_rest(
+    ashore: Ashore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def held(session: boto3.Session, arn: str) -> None:
-        raise ClientError({"Error": {"Code": "DependencyViolation", "Message": "held"}}, "DeleteSecurityGroup")
+        raise ClientError(
+            {"Error": {"Code": "DependencyViolation", "Message": "held"}}, "DeleteSecurityGroup"
+        )
 
     group = KINDS["ec2:security-group"]
     ashore.leave("pr-1", set(MAKERS))

@@ -26,10 +26,21 @@ def names(traces: list[Trace]) -> list[tuple[int, str]]:
 
 def test_log_groups_are_found_by_the_whole_name_of_their_stack(session: boto3.Session) -> None:
     logs = session.client("logs")
-    for group in ("pr-1/gateway", "pr-12/gateway", "dev/gateway", "pr-1x/gateway", "pr-/gateway", "pr-7", "pr-49000/x"):
+    for group in (
+        "pr-1/gateway",
+        "pr-12/gateway",
+        "dev/gateway",
+        "pr-1x/gateway",
+        "pr-/gateway",
+        "pr-7",
+        "pr-49000/x",
+    ):
         logs.create_log_group(logGroupName=f"/patient-management/{group}")
     kind = LogGroups(logs, "/patient-management/")
-    assert names(kind.find()) == [(1, "/patient-management/pr-1/gateway"), (12, "/patient-management/pr-12/gateway")]
+    assert names(kind.find()) == [
+        (1, "/patient-management/pr-1/gateway"),
+        (12, "/patient-management/pr-12/gateway"),
+    ]
     kind.remove(ONE)
     kind.remove(ONE)
     left = {group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]}
@@ -66,7 +77,10 @@ def test_images_go_by_tag_and_only_from_the_previews_repositories(session: boto3
 def test_topics_of_one_preview_go_and_the_bases_stay(session: boto3.Session) -> None:
     kafka = session.client("kafka")
     listed = {
-        "Topics": [{"TopicName": name} for name in ("patient", "pr-1.patient", "pr-12.patient", "pr-1.patient.dlq")]
+        "Topics": [
+            {"TopicName": name}
+            for name in ("patient", "pr-1.patient", "pr-12.patient", "pr-1.patient.dlq")
+        ]
     }
     with Stubber(kafka) as stub:
         for _ in range(2):
@@ -74,7 +88,11 @@ def test_topics_of_one_preview_go_and_the_bases_stay(session: boto3.Session) -> 
         stub.add_response("delete_topic", {}, {"ClusterArn": CLUSTER, "TopicName": "pr-1.patient"})
         stub.add_client_error("delete_topic", "NotFoundException")
         kind = Topics(kafka, CLUSTER)
-        assert names(kind.find()) == [(1, "pr-1.patient"), (1, "pr-1.patient.dlq"), (12, "pr-12.patient")]
+        assert names(kind.find()) == [
+            (1, "pr-1.patient"),
+            (1, "pr-1.patient.dlq"),
+            (12, "pr-12.patient"),
+        ]
         kind.remove(ONE)
         stub.assert_no_pending_responses()
 
@@ -82,7 +100,9 @@ def test_topics_of_one_preview_go_and_the_bases_stay(session: boto3.Session) -> 
 def test_denied_list_of_topics_is_a_fault_of_its_own(session: boto3.Session) -> None:
     kafka = session.client("kafka")
     with Stubber(kafka) as stub:
-        stub.add_client_error("list_topics", "AccessDeniedException", "not authorized to perform: kafka:ListTopics")
+        stub.add_client_error(
+            "list_topics", "AccessDeniedException", "not authorized to perform: kafka:ListTopics"
+        )
         with pytest.raises(Denied, match="kafka:ListTopics"):
             Topics(kafka, CLUSTER).find()
 
@@ -104,14 +124,20 @@ def test_runner_is_told_an_action_and_a_number_and_never_a_name(session: boto3.S
 def test_runner_that_fails_is_loud(session: boto3.Session) -> None:
     client = session.client("lambda")
     with Stubber(client) as stub:
-        failed = answer({"errorMessage": "drop failed: exit codes {'release': 1}"}, FunctionError="Unhandled")
+        failed = answer(
+            {"errorMessage": "drop failed: exit codes {'release': 1}"}, FunctionError="Unhandled"
+        )
         stub.add_response("invoke", failed)
         with pytest.raises(Fault, match="exit codes"):
             Databases(Runner("runner", client).run).remove(TWELVE)
 
 
 def test_databases_of_previews_are_told_from_all_others() -> None:
-    kind = Databases(lambda action, preview: {"databases": ["patient", "pr_1_patient", "pr_12_auth", "pr_x_auth"]})
+    kind = Databases(
+        lambda action, preview: {
+            "databases": ["patient", "pr_1_patient", "pr_12_auth", "pr_x_auth"]
+        }
+    )
     assert names(kind.find()) == [(1, "pr_1_patient"), (12, "pr_12_auth")]
 
 
@@ -120,7 +146,9 @@ def test_place_that_cannot_be_looked_at_is_named(session: boto3.Session) -> None
     session.client("logs").create_log_group(logGroupName="/patient-management/pr-1/gateway")
     with Stubber(kafka) as stub:
         stub.add_client_error("list_topics", "AccessDeniedException")
-        found = Traces((Topics(kafka, CLUSTER), LogGroups(session.client("logs"), "/patient-management/"))).find()
+        found = Traces(
+            (Topics(kafka, CLUSTER), LogGroups(session.client("logs"), "/patient-management/"))
+        ).find()
     assert [trace.name for trace in found.traces] == ["/patient-management/pr-1/gateway"]
     assert found.unseen[0].startswith("topic: not looked at")
 
@@ -134,7 +162,9 @@ class Outputs:
 
 
 @pytest.mark.parametrize("platform", [{"preview_runner_name": ""}, {}, None, "s3cret"])
-def test_base_without_previews_is_refused_with_the_key_that_switches_them_on(platform: object) -> None:
+def test_base_without_previews_is_refused_with_the_key_that_switches_them_on(
+    platform: object,
+) -> None:
     with pytest.raises(Refusal, match="patient-management:previews"):
         read_base(Outputs(platform), "dev")
 

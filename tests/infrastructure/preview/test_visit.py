@@ -46,7 +46,9 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Visit]:
     with mock_aws():
         secrets = boto3.client("secretsmanager", region_name="us-east-1")
         made = {
-            name: secrets.create_secret(Name=f"preview/pr-12/{name}", SecretString=os.environ[name])["ARN"]
+            name: secrets.create_secret(
+                Name=f"preview/pr-12/{name}", SecretString=os.environ[name]
+            )["ARN"]
             for name in ("PLATFORM_PASSWORD", "PLATFORM_CLIENT_SECRET")
         }
         sign_in = {
@@ -67,12 +69,16 @@ def ask(visit: Visit, path: str, form: dict[str, str] | None = None, **headers: 
 
 def patients(visit: Visit) -> int:
     basic = b64encode(f"{visit.client_id}:{visit.client_secret}".encode()).decode()
-    token = ask(visit, "/oauth2/token", {"grant_type": "client_credentials"}, Authorization=f"Basic {basic}")
+    token = ask(
+        visit, "/oauth2/token", {"grant_type": "client_credentials"}, Authorization=f"Basic {basic}"
+    )
     bearer = f"Bearer {token['access_token']}"
     return int(ask(visit, "/fhir/R4/Patient?_summary=count", Authorization=bearer)["total"])
 
 
-def test_seed_brings_the_synthetic_people_once(visit: Visit, capfd: pytest.CaptureFixture[str]) -> None:
+def test_seed_brings_the_synthetic_people_once(
+    visit: Visit, capfd: pytest.CaptureFixture[str]
+) -> None:
     people = len(list((ROOT / "infrastructure/loader/people").glob("*.json")))
     before = patients(visit)
     seed(visit)
@@ -94,16 +100,22 @@ def test_system_tests_run_against_what_a_preview_tells(
     assert "PLATFORM_AUTH_KEY_ENCRYPTION_KEY is not set" in told
 
 
-def test_run_in_which_every_test_is_skipped_is_no_success(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_in_which_every_test_is_skipped_is_no_success(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "-k own_token -p no:cacheprovider")
     with pytest.raises(Fault, match="system tests failed"):
         run_system_tests(visit)
 
 
-def test_nothing_of_another_platform_reaches_a_preview(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_another_platform_reaches_a_preview(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: dict[str, str] = {}
 
-    def run(command: list[str], *, env: dict[str, str], **options: object) -> subprocess.CompletedProcess[str]:
+    def run(
+        command: list[str], *, env: dict[str, str], **options: object
+    ) -> subprocess.CompletedProcess[str]:
         seen.update(env)
         return subprocess.CompletedProcess(command, 0)
 

@@ -10,14 +10,21 @@ from tests.infrastructure.preview.expressions import holds
 
 pytestmark = pytest.mark.infrastructure
 
-JOBS = yaml.safe_load((Path(__file__).parents[3] / ".github/workflows/preview.yml").read_text())["jobs"]
+JOBS = yaml.safe_load((Path(__file__).parents[3] / ".github/workflows/preview.yml").read_text())[
+    "jobs"
+]
 REPOSITORY = "example-org/patient-management"
 ROLE = "arn:aws:iam::123456789012:role/github-preview"
 PREVIEW, KEEP, OTHER = "preview", "preview-keep", "documentation"
 
 
 def runs(
-    action: str, *labels: str, label: str = "", state: str = "open", source: str = "", all_: bool = False
+    action: str,
+    *labels: str,
+    label: str = "",
+    state: str = "open",
+    source: str = "",
+    all_: bool = False,
 ) -> set[str]:
     """Of the jobs that need none before them. `labels` are there after the event, `label` is what it was about."""
     event: dict[str, Any] = {
@@ -30,7 +37,10 @@ def runs(
         **({"label": {"name": label}} if label else {}),
     }
     github = {"event_name": "pull_request", "repository": REPOSITORY, "event": event}
-    context = {"github": github, "vars": {"PREVIEWS": "all" if all_ else "", "AWS_PREVIEW_ROLE": ROLE}}
+    context = {
+        "github": github,
+        "vars": {"PREVIEWS": "all" if all_ else "", "AWS_PREVIEW_ROLE": ROLE},
+    }
     return {name for name, job in JOBS.items() if "needs" not in job and holds(job["if"], context)}
 
 
@@ -65,7 +75,9 @@ def test_closed_one_goes_unless_it_is_kept() -> None:
     assert runs("closed", PREVIEW, KEEP, state="closed") == set()
 
 
-def test_nothing_goes_where_previews_were_never_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_goes_where_previews_were_never_switched_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(globals(), "ROLE", "")
     assert runs("closed", state="closed") == set()
 
@@ -81,17 +93,24 @@ def test_nothing_comes_up_for_a_closed_one() -> None:
 def test_fork_gets_nothing_that_has_credentials(action: str) -> None:
     label = PREVIEW if action == "labeled" else ""
     state = "closed" if action == "closed" else "open"
-    found = runs(action, PREVIEW, label=label, state=state, source="somebody/patient-management", all_=True)
+    found = runs(
+        action, PREVIEW, label=label, state=state, source="somebody/patient-management", all_=True
+    )
     assert found <= {"plan"}
 
 
 def test_one_that_was_started_by_hand_only_comes_up() -> None:
     github = {"event_name": "workflow_dispatch", "repository": REPOSITORY, "event": {}}
-    assert {name for name, job in JOBS.items() if "needs" not in job and holds(job["if"], {"github": github})} == {"up"}
+    assert {
+        name
+        for name, job in JOBS.items()
+        if "needs" not in job and holds(job["if"], {"github": github})
+    } == {"up"}
 
 
 @pytest.mark.parametrize(
-    ("result", "told"), [("success", True), ("failure", True), ("cancelled", False), ("skipped", False)]
+    ("result", "told"),
+    [("success", True), ("failure", True), ("cancelled", False), ("skipped", False)],
 )
 def test_what_an_up_came_to_is_told_and_what_never_ran_is_not(result: str, told: bool) -> None:
     context = {"github": {"event_name": "pull_request"}, "needs": {"up": {"result": result}}}

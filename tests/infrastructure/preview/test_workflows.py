@@ -39,13 +39,28 @@ def with_credentials() -> Iterator[Any]:
     "command",
     [
         ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS)],
-        ["check-jsonschema", "--builtin-schema", "vendor.github-actions", str(GITHUB / "actions/prepare/action.yml")],
-        ["zizmor", "--offline", "--no-progress", "--quiet", "--config", str(GITHUB / "zizmor.yml"), str(GITHUB)],
+        [
+            "check-jsonschema",
+            "--builtin-schema",
+            "vendor.github-actions",
+            str(GITHUB / "actions/prepare/action.yml"),
+        ],
+        [
+            "zizmor",
+            "--offline",
+            "--no-progress",
+            "--quiet",
+            "--config",
+            str(GITHUB / "zizmor.yml"),
+            str(GITHUB),
+        ],
     ],
     ids=["workflows", "action", "zizmor"],
 )
 def test_linters_find_nothing(command: list[str]) -> None:
-    done = subprocess.run([str(TOOLS / command[0]), *command[1:]], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [str(TOOLS / command[0]), *command[1:]], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -58,7 +73,9 @@ def test_piped_step_fails_with_any_of_its_commands(workflow: str, job: dict[str,
 
 def test_actions_of_others_are_pinned_by_commit_with_their_version_beside() -> None:
     files = [*WORKFLOWS, GITHUB / "actions/prepare/action.yml"]
-    used = [line.strip() for file in files for line in file.read_text().splitlines() if "uses:" in line]
+    used = [
+        line.strip() for file in files for line in file.read_text().splitlines() if "uses:" in line
+    ]
     for line in used:
         assert re.search(r"uses: (\./|[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$)", line), line
     pins: dict[str, set[str]] = {}
@@ -93,17 +110,29 @@ def test_every_job_states_its_rights_and_its_limit(workflow: str, job: dict[str,
 @pytest.mark.parametrize(("workflow", "job"), list(with_credentials()))
 def test_credentials_come_through_an_environment_alone(workflow: str, job: dict[str, Any]) -> None:
     assert job["environment"]
-    assert "pull-requests" not in job["permissions"] or job["permissions"]["pull-requests"] == "read"
+    assert (
+        "pull-requests" not in job["permissions"] or job["permissions"]["pull-requests"] == "read"
+    )
 
 
 def test_jobs_on_one_stack_wait_for_each_other_and_none_is_cancelled() -> None:
-    preview, deploy = read(GITHUB / "workflows/preview.yml")["jobs"], read(GITHUB / "workflows/deploy.yml")["jobs"]
+    preview, deploy = (
+        read(GITHUB / "workflows/preview.yml")["jobs"],
+        read(GITHUB / "workflows/deploy.yml")["jobs"],
+    )
     groups = [preview["up"]["concurrency"], preview["down"]["concurrency"]]
     assert groups[0]["group"].split("||")[0].strip(" ${}") == groups[1]["group"].strip(" ${}")
     reap = read(GITHUB / "workflows/reap.yml")["jobs"]
     assert reap["reap"]["concurrency"]["group"] == "pr-${{ matrix.pr }}"
     assert groups[1]["group"].startswith("pr-${{ ")
-    for job in (preview["up"], preview["down"], deploy["dev"], deploy["staging"], deploy["prod"], *reap.values()):
+    for job in (
+        preview["up"],
+        preview["down"],
+        deploy["dev"],
+        deploy["staging"],
+        deploy["prod"],
+        *reap.values(),
+    ):
         assert job["concurrency"]["cancel-in-progress"] is False
 
 
@@ -139,7 +168,13 @@ def test_what_a_pull_request_wrote_is_laid_where_no_code_is_looked_for() -> None
 
 @pytest.mark.parametrize(
     ("commit", "taken"),
-    [("a" * 40, True), ("refs/pull/7/head", False), ("a" * 39, False), ("a" * 40 + "\n", False), ("", False)],
+    [
+        ("a" * 40, True),
+        ("refs/pull/7/head", False),
+        ("a" * 39, False),
+        ("a" * 40 + "\n", False),
+        ("", False),
+    ],
 )
 def test_fork_is_approved_for_one_commit_and_for_no_branch(commit: str, taken: bool) -> None:
     steps = read(GITHUB / "workflows/preview.yml")["jobs"]["up"]["steps"]
@@ -147,13 +182,17 @@ def test_fork_is_approved_for_one_commit_and_for_no_branch(commit: str, taken: b
     assert steps[0]["env"] == {"COMMIT": "${{ inputs.commit }}"}
     assert "inputs.commit" in steps[1]["with"]["ref"]
     command = ["bash", "-e", "-c", steps[0]["run"]]
-    assert (subprocess.run(command, env={"COMMIT": commit}, timeout=10, check=False).returncode == 0) is taken
+    assert (
+        subprocess.run(command, env={"COMMIT": commit}, timeout=10, check=False).returncode == 0
+    ) is taken
 
 
 def test_drift_is_told_and_never_applied() -> None:
     text = (GITHUB / "workflows/drift.yml").read_text()
     commands = re.findall(r"run: (.*)", text)
-    assert all("--preview-only" in command and "--expect-no-changes" in command for command in commands)
+    assert all(
+        "--preview-only" in command and "--expect-no-changes" in command for command in commands
+    )
 
 
 def test_production_waits_for_its_preview_and_takes_tested_images() -> None:
@@ -169,7 +208,15 @@ def test_production_waits_for_its_preview_and_takes_tested_images() -> None:
 
 def test_comment_says_what_a_checkout_changes_in_a_stack(tmp_path: Path) -> None:
     """Against a commit in which dev has another size: the very repository, copied, with a history of its own."""
-    files = ["Pulumi.yaml", "Pulumi.dev.yaml", "pyproject.toml", "apps", "infrastructure", "protos", ".github"]
+    files = [
+        "Pulumi.yaml",
+        "Pulumi.dev.yaml",
+        "pyproject.toml",
+        "apps",
+        "infrastructure",
+        "protos",
+        ".github",
+    ]
     for name in files:
         source, ignore = ROOT / name, shutil.ignore_patterns("__pycache__")
         if source.is_dir():
@@ -177,7 +224,15 @@ def test_comment_says_what_a_checkout_changes_in_a_stack(tmp_path: Path) -> None
         else:
             shutil.copyfile(source, tmp_path / name)
     (tmp_path / ".venv").symlink_to(Path(sys.prefix))
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
+    git = [
+        "git",
+        "-C",
+        str(tmp_path),
+        "-c",
+        "user.name=Tests",
+        "-c",
+        "user.email=tests@example.org",
+    ]
     settings = tmp_path / "Pulumi.dev.yaml"
     text = settings.read_text()
     settings.write_text(text.replace("db.t4g.small", "db.t4g.medium"))
@@ -185,7 +240,12 @@ def test_comment_says_what_a_checkout_changes_in_a_stack(tmp_path: Path) -> None
         subprocess.run([*git, *arguments], check=True, timeout=60)
     settings.write_text(text)
     done = subprocess.run(
-        [".github/scripts/plan", "HEAD", "dev"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+        [".github/scripts/plan", "HEAD", "dev"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     change, _, whole = done.stdout.partition("<details>")
     assert "### dev changes" in change

@@ -13,7 +13,10 @@ REMEMBERED = (
     "ecs us-east-1.services/",
     "ecs us-east-1.task_definitions/",
     "servicediscovery us-east-1.operations/",
-    *(f"{service} us-east-1.tagger.tags/" for service in ("cloudwatch", "logs", "servicediscovery")),
+    *(
+        f"{service} us-east-1.tagger.tags/"
+        for service in ("cloudwatch", "logs", "servicediscovery")
+    ),
     "ec2 us-east-1.tags/",
     "elbv2 us-east-1.tagging_service.tags/",
 )
@@ -48,6 +51,8 @@ def walk(value: Any, path: str, above: tuple[int, ...]) -> Iterator[str]:
                 yield f"{path} has {each!r}"
             else:
                 yield from walk(each, path, inside)
-    elif type(value).__module__.startswith("moto.") and not (above and isinstance(value, BaseBackend)):
+    elif type(value).__module__.startswith("moto.") and not (
+        above and isinstance(value, BaseBackend)
+    ):
         for name, each in vars(value).items():
             yield from walk(each, f"{path}.{name}", inside)

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from apps.release.grants import runtime_role
+from apps.kit.migrations import runtime_role
 
 revision = "0001"
 down_revision = None
@@ -20,7 +20,9 @@ def upgrade() -> None:
             PRIMARY KEY (topic, partition)
         )
     """)
-    op.execute("CREATE TABLE seen_event (event_id uuid PRIMARY KEY, seen_at timestamptz NOT NULL DEFAULT now())")
+    op.execute(
+        "CREATE TABLE seen_event (event_id uuid PRIMARY KEY, seen_at timestamptz NOT NULL DEFAULT now())"
+    )
     op.execute("CREATE INDEX seen_event_seen_at ON seen_event (seen_at)")
     op.execute("CREATE TABLE registration (hour timestamptz PRIMARY KEY, count bigint NOT NULL)")
     # The newest version that was heard of, whichever order the versions came in.
@@ -49,7 +51,9 @@ def upgrade() -> None:
         )
     """)
     op.execute("CREATE INDEX fact_code ON fact (resource_type, system, code) WHERE NOT deleted")
-    op.execute("CREATE INDEX fact_effective_at ON fact (resource_type, effective_at) WHERE NOT deleted")
+    op.execute(
+        "CREATE INDEX fact_effective_at ON fact (resource_type, effective_at) WHERE NOT deleted"
+    )
     op.execute("""
         CREATE TABLE dead_letter (
             topic text NOT NULL,

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from apps.release.grants import runtime_role
+from apps.kit.migrations import runtime_role
 
 revision = "0001"
 down_revision = None

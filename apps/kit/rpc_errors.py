@@ -8,12 +8,14 @@ import grpc
 import msgspec
 
 from apps.kit import errors
-from apps.kit.errors import Fault, Problem
+from apps.kit.errors import FieldError, Problem
 
 PROBLEM_KEY = "problem-bin"
 MAX_FAULTS = 16
 MAX_DETAIL_CHARACTERS = 500
-SERVICE_TOKEN_CODES = frozenset({"missing_service_token", "invalid_service_token", "caller_not_allowed"})
+SERVICE_TOKEN_CODES = frozenset(
+    {"missing_service_token", "invalid_service_token", "caller_not_allowed"}
+)
 
 _CODES: Mapping[int, grpc.StatusCode] = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -30,7 +32,9 @@ _CODES: Mapping[int, grpc.StatusCode] = {
     503: grpc.StatusCode.UNAVAILABLE,
 }
 _KINDS: Mapping[int, type[Problem]] = {
-    kind.status: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Problem)
+    kind.status: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, Problem)
 }
 
 
@@ -55,7 +59,7 @@ class _Carried(msgspec.Struct):
     status: int
     code: str
     detail: str
-    faults: tuple[Fault, ...]
+    faults: tuple[FieldError, ...]
     headers: dict[str, str]
 
 
@@ -75,7 +79,9 @@ def problem_of_rpc(error: grpc.RpcError) -> Problem:
         kind = _KINDS.get(carried.status, Problem)
         # Past the subclasses' own constructors: they would make the headers anew.
         problem = kind.__new__(kind)
-        Problem.__init__(problem, carried.code, carried.detail, faults=carried.faults, headers=carried.headers)
+        Problem.__init__(
+            problem, carried.code, carried.detail, faults=carried.faults, headers=carried.headers
+        )
         return problem
     match error.code():
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from apps.kit import tokens as tokens_module
+from apps.kit import token_verifier as tokens_module
 from apps.kit.errors import Unauthorized, Unavailable
 from apps.kit.revocations import Revocations, parse_revocations
-from apps.kit.tokens import (
+from apps.kit.token_verifier import (
     KEYS_PERIOD_SECONDS,
     REQUEST_TIMEOUT_SECONDS,
     TOKEN_LIFE_SECONDS,
@@ -77,7 +77,13 @@ def sign(key: Key = RSA, header: dict[str, Any] | None = None, **changes: Any) -
     claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
     algorithm = "RS256" if isinstance(key, RSAKey) else "ES256"
     header = {"alg": algorithm, "kid": key.kid, "typ": "at+jwt", **(header or {})}
-    return jwt.encode({k: v for k, v in header.items() if v is not None}, claims, key, [algorithm], default_type=None)
+    return jwt.encode(
+        {k: v for k, v in header.items() if v is not None},
+        claims,
+        key,
+        [algorithm],
+        default_type=None,
+    )
 
 
 async def make_verifier(auth: FakeAuth | None = None, clock: Clock | None = None) -> Verifier:
@@ -90,9 +96,17 @@ async def make_verifier(auth: FakeAuth | None = None, clock: Clock | None = None
 async def test_valid_token_gives_its_principal(key: Key) -> None:
     verifier = await make_verifier()
     principal = await verifier.verify(sign(key, patient="p-1"))
-    assert (principal.subject, principal.client_id, principal.audience) == ("user-1", "client-1", ISSUER)
+    assert (principal.subject, principal.client_id, principal.audience) == (
+        "user-1",
+        "client-1",
+        ISSUER,
+    )
     assert principal.scopes == {"user/Patient.rs", "billing.read"}
-    assert (principal.patient_id, principal.family, principal.roles) == ("p-1", "family-1", ("billing",))
+    assert (principal.patient_id, principal.family, principal.roles) == (
+        "p-1",
+        "family-1",
+        ("billing",),
+    )
 
 
 NOW = int(time.time())
@@ -135,7 +149,15 @@ def encode(value: bytes | dict[str, Any]) -> str:
 def forge(sign_bytes: Callable[[bytes], bytes], **header: Any) -> str:
     """A token put together by hand, since no library makes these."""
     now = int(time.time())
-    claims = {"iss": ISSUER, "aud": ISSUER, "sub": "u", "client_id": "c", "jti": "j", "iat": now, "exp": now + 600}
+    claims = {
+        "iss": ISSUER,
+        "aud": ISSUER,
+        "sub": "u",
+        "client_id": "c",
+        "jti": "j",
+        "iat": now,
+        "exp": now + 600,
+    }
     signed = f"{encode({'kid': 'rsa-1', 'typ': 'at+jwt', **header})}.{encode(claims)}"
     return f"{signed}.{encode(sign_bytes(signed.encode()))}"
 
@@ -218,7 +240,10 @@ async def test_token_seen_before_is_refused_once_it_has_expired() -> None:
 async def test_revoked_token_is_refused_though_it_was_seen_before(revocations: Revocations) -> None:
     auth = FakeAuth()
     verifier = await make_verifier(auth)
-    token, other = sign(), sign(jti="token-2", sub="user-2", client_id="client-2", family="family-2")
+    token, other = (
+        sign(),
+        sign(jti="token-2", sub="user-2", client_id="client-2", family="family-2"),
+    )
     await verifier.verify(token)
     auth.revocations = revocations
     await verifier.refresh()
@@ -277,7 +302,9 @@ async def test_unknown_keys_wait_for_one_attempt_together_and_the_poll_waits_for
     auth = HangingAuth(clock)
     verifier = await make_verifier(auth, clock)
     clock.now += KEYS_PERIOD_SECONDS
-    waiting = [asyncio.create_task(verifier.verify(sign(OTHER, {"kid": f"made-up-{n}"}))) for n in range(5)]
+    waiting = [
+        asyncio.create_task(verifier.verify(sign(OTHER, {"kid": f"made-up-{n}"}))) for n in range(5)
+    ]
     await asyncio.wait_for(auth.asked.wait(), 5)
     poll = asyncio.create_task(verifier.refresh())
     # Whoever asked first hangs up: the others still have the outcome of the attempt.
@@ -342,13 +369,22 @@ async def test_symmetric_and_nameless_keys_of_a_set_are_left_out() -> None:
         async def fetch_keys(self) -> Any:
             secret = {"kty": "oct", "k": "c2VjcmV0", "kid": "oct-1", "alg": "HS256"}
             nameless = {k: v for k, v in OTHER.as_dict(private=False).items() if k != "kid"}
-            return {"keys": [secret, nameless, {"kty": "RSA", "kid": "x", "alg": "RS256"}, RSA.as_dict(private=False)]}
+            return {
+                "keys": [
+                    secret,
+                    nameless,
+                    {"kty": "RSA", "kid": "x", "alg": "RS256"},
+                    RSA.as_dict(private=False),
+                ]
+            }
 
     verifier = await make_verifier(OddAuth())
     assert list(verifier._keys) == ["rsa-1"]
 
 
-@pytest.mark.parametrize("document", [[], {}, {"tokens": []}, {"tokens": [], "subjects": {"a": "b"}}, None])
+@pytest.mark.parametrize(
+    "document", [[], {}, {"tokens": []}, {"tokens": [], "subjects": {"a": "b"}}, None]
+)
 def test_malformed_list_of_revocations_is_refused(document: Any) -> None:
     with pytest.raises(ValueError, match="not a list"):
         parse_revocations(document)

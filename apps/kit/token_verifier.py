@@ -46,7 +46,9 @@ class VerifierSettings:
     client_secret: str = field(repr=False)
 
 
-def read_verifier_settings(environment: Environment, service: str, *audiences: str) -> VerifierSettings:
+def read_verifier_settings(
+    environment: Environment, service: str, *audiences: str
+) -> VerifierSettings:
     """For people's and clients' tokens, whose audience is the public URL, and for those of `audiences`."""
     public_url = environment.url("PUBLIC_URL")
     return VerifierSettings(
@@ -72,7 +74,9 @@ class HttpSource:
     def __init__(self, settings: VerifierSettings, session: aiohttp.ClientSession) -> None:
         self._settings = settings
         self._session = session
-        self._credentials = ServiceCredentials(settings.auth_url, settings.client_id, settings.client_secret, session)
+        self._credentials = ServiceCredentials(
+            settings.auth_url, settings.client_id, settings.client_secret, session
+        )
         self._etag = ""
         self._revocations = Revocations()
 
@@ -102,13 +106,24 @@ class HttpSource:
         )
 
 
-_FETCH_ERRORS = (Problem, aiohttp.ClientError, OSError, TimeoutError, ValueError, TypeError, KeyError, AttributeError)
+_FETCH_ERRORS = (
+    Problem,
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+)
 
 
 class Verifier:
     """Holds keys, revocations and the tokens seen before: those cost a dictionary look-up."""
 
-    def __init__(self, issuer: str, audiences: tuple[str, ...], source: Source, clock: Clock = time.time) -> None:
+    def __init__(
+        self, issuer: str, audiences: tuple[str, ...], source: Source, clock: Clock = time.time
+    ) -> None:
         self._issuer = issuer
         self._audiences = audiences
         self._source = source
@@ -148,7 +163,9 @@ class Verifier:
             raise Unauthorized("invalid_token", "too long")
         kid = read_key_id(token)
         key = self._keys.get(kid) or await self._look_for_key(kid)
-        principal = read_principal(token, key, issuer=self._issuer, audiences=self._audiences, now=now)
+        principal = read_principal(
+            token, key, issuer=self._issuer, audiences=self._audiences, now=now
+        )
         if self._revocations.covers(principal):
             raise Unauthorized("invalid_token", "revoked")
         while len(self._cache) >= MAX_CACHED_TOKENS:
@@ -206,7 +223,9 @@ class Verifier:
         if revocations != self._revocations:
             self._revocations = revocations
             self._cache = {
-                token: principal for token, principal in self._cache.items() if not revocations.covers(principal)
+                token: principal
+                for token, principal in self._cache.items()
+                if not revocations.covers(principal)
             }
         self._revocations_had_at = self._clock()
 
@@ -246,7 +265,9 @@ async def keep_fresh(verifier: Verifier) -> AsyncIterator[Verifier]:
 
 
 @asynccontextmanager
-async def open_verifier(settings: VerifierSettings, session: aiohttp.ClientSession) -> AsyncIterator[Verifier]:
+async def open_verifier(
+    settings: VerifierSettings, session: aiohttp.ClientSession
+) -> AsyncIterator[Verifier]:
     """A verifier that asks the auth service over HTTP."""
     verifier = Verifier(settings.issuer, settings.audiences, HttpSource(settings, session))
     async with keep_fresh(verifier):

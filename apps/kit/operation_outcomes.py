@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from apps.kit.errors import Fault, Problem
+from apps.kit.errors import FieldError, Problem
 from apps.kit.web import render_problem
 
 FHIR_PATH = "/fhir/R4"
@@ -48,16 +48,22 @@ def render_error(request: Request, problem: Problem) -> Response:
     root = path.removeprefix(FHIR_PATH).strip("/").partition("/")[0] or "Bundle"
     body = outcome_of(problem, root)
     return Response(
-        msgspec.json.encode(body), problem.status, headers=problem.headers, media_type="application/fhir+json"
+        msgspec.json.encode(body),
+        problem.status,
+        headers=problem.headers,
+        media_type="application/fhir+json",
     )
 
 
 def outcome_of(problem: Problem, root: str) -> dict[str, Any]:
-    faults = problem.faults or (Fault(problem.code, problem.detail or problem.code),)
-    return {"resourceType": "OperationOutcome", "issue": [_issue(fault, problem, root) for fault in faults]}
+    faults = problem.faults or (FieldError(problem.code, problem.detail or problem.code),)
+    return {
+        "resourceType": "OperationOutcome",
+        "issue": [_issue(fault, problem, root) for fault in faults],
+    }
 
 
-def _issue(fault: Fault, problem: Problem, root: str) -> dict[str, Any]:
+def _issue(fault: FieldError, problem: Problem, root: str) -> dict[str, Any]:
     code = fault.code if fault.code in _ISSUE_TYPES else _BY_STATUS.get(problem.status, "exception")
     issue: dict[str, Any] = {
         "severity": "fatal" if problem.status >= 500 else "error",
