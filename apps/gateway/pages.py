@@ -40,7 +40,10 @@ def document_routes(settings: Settings) -> list[PolicedRoute]:
     style = STYLE.read_text()
     page = render_page(document, style)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none';"
+        " frame-ancestors 'none'"
+    )
 
     async def openapi(request: Request) -> Response:
         return Response(json, media_type="application/json", headers=CACHE)

@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -81,8 +82,8 @@ async def call(make: Callable[[], bytes], connections: int, seconds: float) -> l
     callers = [Caller(make, ends_at) for _ in range(connections)]
     for caller in callers:
         await loop.create_connection(
-            lambda caller=caller: caller, gateway.hostname or "", gateway.port or 80
-        )  # type: ignore[misc]
+            partial(lambda same: same, caller), gateway.hostname or "", gateway.port or 80
+        )
     return [
         taken
         for seconds_of_one in await asyncio.gather(*(caller.done for caller in callers))

@@ -38,7 +38,7 @@ ACCOUNT_STATUS_UNSPECIFIED: AccountStatus.ValueType  # 0
 ACCOUNT_STATUS_ACTIVE: AccountStatus.ValueType  # 1
 ACCOUNT_STATUS_ON_HOLD: AccountStatus.ValueType  # 2
 ACCOUNT_STATUS_INACTIVE: AccountStatus.ValueType  # 3
-global___AccountStatus = AccountStatus
+Global___AccountStatus: typing_extensions.TypeAlias = AccountStatus
 
 class _ChargeItemStatus:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -57,7 +57,7 @@ CHARGE_ITEM_STATUS_UNSPECIFIED: ChargeItemStatus.ValueType  # 0
 CHARGE_ITEM_STATUS_BILLABLE: ChargeItemStatus.ValueType  # 1
 CHARGE_ITEM_STATUS_BILLED: ChargeItemStatus.ValueType  # 2
 CHARGE_ITEM_STATUS_VOIDED: ChargeItemStatus.ValueType  # 3
-global___ChargeItemStatus = ChargeItemStatus
+Global___ChargeItemStatus: typing_extensions.TypeAlias = ChargeItemStatus
 
 class _InvoiceStatus:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -78,7 +78,7 @@ INVOICE_STATUS_DRAFT: InvoiceStatus.ValueType  # 1
 INVOICE_STATUS_ISSUED: InvoiceStatus.ValueType  # 2
 INVOICE_STATUS_BALANCED: InvoiceStatus.ValueType  # 3
 INVOICE_STATUS_CANCELLED: InvoiceStatus.ValueType  # 4
-global___InvoiceStatus = InvoiceStatus
+Global___InvoiceStatus: typing_extensions.TypeAlias = InvoiceStatus
 
 @typing.final
 class Money(google.protobuf.message.Message):
@@ -94,9 +94,10 @@ class Money(google.protobuf.message.Message):
         minor_units: builtins.int = ...,
         currency: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["currency", b"currency", "minor_units", b"minor_units"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["currency", b"currency", "minor_units", b"minor_units"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___Money = Money
+Global___Money: typing_extensions.TypeAlias = Money
 
 @typing.final
 class Account(google.protobuf.message.Message):
@@ -111,7 +112,7 @@ class Account(google.protobuf.message.Message):
     UPDATED_AT_FIELD_NUMBER: builtins.int
     account_id: builtins.str
     patient_id: builtins.str
-    status: global___AccountStatus.ValueType
+    status: Global___AccountStatus.ValueType
     currency: builtins.str
     version: builtins.int
     @property
@@ -123,16 +124,18 @@ class Account(google.protobuf.message.Message):
         *,
         account_id: builtins.str = ...,
         patient_id: builtins.str = ...,
-        status: global___AccountStatus.ValueType = ...,
+        status: Global___AccountStatus.ValueType = ...,
         currency: builtins.str = ...,
         version: builtins.int = ...,
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         updated_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id", "created_at", b"created_at", "currency", b"currency", "patient_id", b"patient_id", "status", b"status", "updated_at", b"updated_at", "version", b"version"]) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "created_at", b"created_at", "currency", b"currency", "patient_id", b"patient_id", "status", b"status", "updated_at", b"updated_at", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___Account = Account
+Global___Account: typing_extensions.TypeAlias = Account
 
 @typing.final
 class CreateBillingAccountRequest(google.protobuf.message.Message):
@@ -148,9 +151,10 @@ class CreateBillingAccountRequest(google.protobuf.message.Message):
         request_id: builtins.str = ...,
         patient_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["patient_id", b"patient_id", "request_id", b"request_id"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["patient_id", b"patient_id", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___CreateBillingAccountRequest = CreateBillingAccountRequest
+Global___CreateBillingAccountRequest: typing_extensions.TypeAlias = CreateBillingAccountRequest
 
 @typing.final
 class BatchCreateBillingAccountsRequest(google.protobuf.message.Message):
@@ -158,17 +162,18 @@ class BatchCreateBillingAccountsRequest(google.protobuf.message.Message):
 
     OPENINGS_FIELD_NUMBER: builtins.int
     @property
-    def openings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BillingAccountOpening]:
+    def openings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BillingAccountOpening]:
         """At most 100."""
 
     def __init__(
         self,
         *,
-        openings: collections.abc.Iterable[global___BillingAccountOpening] | None = ...,
+        openings: collections.abc.Iterable[Global___BillingAccountOpening] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["openings", b"openings"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["openings", b"openings"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___BatchCreateBillingAccountsRequest = BatchCreateBillingAccountsRequest
+Global___BatchCreateBillingAccountsRequest: typing_extensions.TypeAlias = BatchCreateBillingAccountsRequest
 
 @typing.final
 class BillingAccountOpening(google.protobuf.message.Message):
@@ -181,18 +186,20 @@ class BillingAccountOpening(google.protobuf.message.Message):
     """What a call of its own would carry in its metadata."""
     traceparent: builtins.str
     @property
-    def request(self) -> global___CreateBillingAccountRequest: ...
+    def request(self) -> Global___CreateBillingAccountRequest: ...
     def __init__(
         self,
         *,
-        request: global___CreateBillingAccountRequest | None = ...,
+        request: Global___CreateBillingAccountRequest | None = ...,
         x_request_id: builtins.str = ...,
         traceparent: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["request", b"request"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["request", b"request", "traceparent", b"traceparent", "x_request_id", b"x_request_id"]) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["request", b"request"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["request", b"request", "traceparent", b"traceparent", "x_request_id", b"x_request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___BillingAccountOpening = BillingAccountOpening
+Global___BillingAccountOpening: typing_extensions.TypeAlias = BillingAccountOpening
 
 @typing.final
 class BatchCreateBillingAccountsResponse(google.protobuf.message.Message):
@@ -200,17 +207,18 @@ class BatchCreateBillingAccountsResponse(google.protobuf.message.Message):
 
     OUTCOMES_FIELD_NUMBER: builtins.int
     @property
-    def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BillingAccountOutcome]:
+    def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BillingAccountOutcome]:
         """One for each opening, in their order."""
 
     def __init__(
         self,
         *,
-        outcomes: collections.abc.Iterable[global___BillingAccountOutcome] | None = ...,
+        outcomes: collections.abc.Iterable[Global___BillingAccountOutcome] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["outcomes", b"outcomes"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["outcomes", b"outcomes"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___BatchCreateBillingAccountsResponse = BatchCreateBillingAccountsResponse
+Global___BatchCreateBillingAccountsResponse: typing_extensions.TypeAlias = BatchCreateBillingAccountsResponse
 
 @typing.final
 class BillingAccountOutcome(google.protobuf.message.Message):
@@ -219,20 +227,24 @@ class BillingAccountOutcome(google.protobuf.message.Message):
     ACCOUNT_FIELD_NUMBER: builtins.int
     REFUSAL_FIELD_NUMBER: builtins.int
     @property
-    def account(self) -> global___Account: ...
+    def account(self) -> Global___Account: ...
     @property
-    def refusal(self) -> global___Refusal: ...
+    def refusal(self) -> Global___Refusal: ...
     def __init__(
         self,
         *,
-        account: global___Account | None = ...,
-        refusal: global___Refusal | None = ...,
+        account: Global___Account | None = ...,
+        refusal: Global___Refusal | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account", b"account", "outcome", b"outcome", "refusal", b"refusal"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account", b"account", "outcome", b"outcome", "refusal", b"refusal"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["outcome", b"outcome"]) -> typing.Literal["account", "refusal"] | None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["account", b"account", "outcome", b"outcome", "refusal", b"refusal"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account", b"account", "outcome", b"outcome", "refusal", b"refusal"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: typing_extensions.TypeAlias = typing.Literal["account", "refusal"]
+    _WhichOneofArgType_outcome: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
-global___BillingAccountOutcome = BillingAccountOutcome
+Global___BillingAccountOutcome: typing_extensions.TypeAlias = BillingAccountOutcome
 
 @typing.final
 class Refusal(google.protobuf.message.Message):
@@ -250,9 +262,10 @@ class Refusal(google.protobuf.message.Message):
         status: builtins.int = ...,
         code: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "status", b"status"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "status", b"status"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___Refusal = Refusal
+Global___Refusal: typing_extensions.TypeAlias = Refusal
 
 @typing.final
 class GetAccountRequest(google.protobuf.message.Message):
@@ -265,9 +278,10 @@ class GetAccountRequest(google.protobuf.message.Message):
         *,
         account_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___GetAccountRequest = GetAccountRequest
+Global___GetAccountRequest: typing_extensions.TypeAlias = GetAccountRequest
 
 @typing.final
 class GetAccountByPatientRequest(google.protobuf.message.Message):
@@ -280,9 +294,10 @@ class GetAccountByPatientRequest(google.protobuf.message.Message):
         *,
         patient_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["patient_id", b"patient_id"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["patient_id", b"patient_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___GetAccountByPatientRequest = GetAccountByPatientRequest
+Global___GetAccountByPatientRequest: typing_extensions.TypeAlias = GetAccountByPatientRequest
 
 @typing.final
 class UpdateAccountStatusRequest(google.protobuf.message.Message):
@@ -293,17 +308,18 @@ class UpdateAccountStatusRequest(google.protobuf.message.Message):
     STATUS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     account_id: builtins.str
-    status: global___AccountStatus.ValueType
+    status: Global___AccountStatus.ValueType
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         account_id: builtins.str = ...,
-        status: global___AccountStatus.ValueType = ...,
+        status: Global___AccountStatus.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id", "request_id", b"request_id", "status", b"status"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "request_id", b"request_id", "status", b"status"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___UpdateAccountStatusRequest = UpdateAccountStatusRequest
+Global___UpdateAccountStatusRequest: typing_extensions.TypeAlias = UpdateAccountStatusRequest
 
 @typing.final
 class ChargeItem(google.protobuf.message.Message):
@@ -320,13 +336,13 @@ class ChargeItem(google.protobuf.message.Message):
     OCCURRED_AT_FIELD_NUMBER: builtins.int
     charge_item_id: builtins.str
     account_id: builtins.str
-    status: global___ChargeItemStatus.ValueType
+    status: Global___ChargeItemStatus.ValueType
     code: builtins.str
     description: builtins.str
     quantity: builtins.int
     encounter_id: builtins.str
     @property
-    def unit_price(self) -> global___Money: ...
+    def unit_price(self) -> Global___Money: ...
     @property
     def occurred_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -334,18 +350,20 @@ class ChargeItem(google.protobuf.message.Message):
         *,
         charge_item_id: builtins.str = ...,
         account_id: builtins.str = ...,
-        status: global___ChargeItemStatus.ValueType = ...,
+        status: Global___ChargeItemStatus.ValueType = ...,
         code: builtins.str = ...,
         description: builtins.str = ...,
         quantity: builtins.int = ...,
-        unit_price: global___Money | None = ...,
+        unit_price: Global___Money | None = ...,
         encounter_id: builtins.str = ...,
         occurred_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["occurred_at", b"occurred_at", "unit_price", b"unit_price"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id", "charge_item_id", b"charge_item_id", "code", b"code", "description", b"description", "encounter_id", b"encounter_id", "occurred_at", b"occurred_at", "quantity", b"quantity", "status", b"status", "unit_price", b"unit_price"]) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["occurred_at", b"occurred_at", "unit_price", b"unit_price"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "charge_item_id", b"charge_item_id", "code", b"code", "description", b"description", "encounter_id", b"encounter_id", "occurred_at", b"occurred_at", "quantity", b"quantity", "status", b"status", "unit_price", b"unit_price"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___ChargeItem = ChargeItem
+Global___ChargeItem: typing_extensions.TypeAlias = ChargeItem
 
 @typing.final
 class AddChargeItemRequest(google.protobuf.message.Message):
@@ -366,7 +384,7 @@ class AddChargeItemRequest(google.protobuf.message.Message):
     quantity: builtins.int
     encounter_id: builtins.str
     @property
-    def unit_price(self) -> global___Money: ...
+    def unit_price(self) -> Global___Money: ...
     @property
     def occurred_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -377,14 +395,16 @@ class AddChargeItemRequest(google.protobuf.message.Message):
         code: builtins.str = ...,
         description: builtins.str = ...,
         quantity: builtins.int = ...,
-        unit_price: global___Money | None = ...,
+        unit_price: Global___Money | None = ...,
         encounter_id: builtins.str = ...,
         occurred_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["occurred_at", b"occurred_at", "unit_price", b"unit_price"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id", "code", b"code", "description", b"description", "encounter_id", b"encounter_id", "occurred_at", b"occurred_at", "quantity", b"quantity", "request_id", b"request_id", "unit_price", b"unit_price"]) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["occurred_at", b"occurred_at", "unit_price", b"unit_price"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "code", b"code", "description", b"description", "encounter_id", b"encounter_id", "occurred_at", b"occurred_at", "quantity", b"quantity", "request_id", b"request_id", "unit_price", b"unit_price"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___AddChargeItemRequest = AddChargeItemRequest
+Global___AddChargeItemRequest: typing_extensions.TypeAlias = AddChargeItemRequest
 
 @typing.final
 class VoidChargeItemRequest(google.protobuf.message.Message):
@@ -403,9 +423,10 @@ class VoidChargeItemRequest(google.protobuf.message.Message):
         charge_item_id: builtins.str = ...,
         reason: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["charge_item_id", b"charge_item_id", "reason", b"reason", "request_id", b"request_id"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["charge_item_id", b"charge_item_id", "reason", b"reason", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___VoidChargeItemRequest = VoidChargeItemRequest
+Global___VoidChargeItemRequest: typing_extensions.TypeAlias = VoidChargeItemRequest
 
 @typing.final
 class ListChargeItemsRequest(google.protobuf.message.Message):
@@ -424,9 +445,10 @@ class ListChargeItemsRequest(google.protobuf.message.Message):
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___ListChargeItemsRequest = ListChargeItemsRequest
+Global___ListChargeItemsRequest: typing_extensions.TypeAlias = ListChargeItemsRequest
 
 @typing.final
 class ListChargeItemsResponse(google.protobuf.message.Message):
@@ -436,16 +458,17 @@ class ListChargeItemsResponse(google.protobuf.message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     @property
-    def charge_items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ChargeItem]: ...
+    def charge_items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ChargeItem]: ...
     def __init__(
         self,
         *,
-        charge_items: collections.abc.Iterable[global___ChargeItem] | None = ...,
+        charge_items: collections.abc.Iterable[Global___ChargeItem] | None = ...,
         next_page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["charge_items", b"charge_items", "next_page_token", b"next_page_token"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["charge_items", b"charge_items", "next_page_token", b"next_page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___ListChargeItemsResponse = ListChargeItemsResponse
+Global___ListChargeItemsResponse: typing_extensions.TypeAlias = ListChargeItemsResponse
 
 @typing.final
 class Invoice(google.protobuf.message.Message):
@@ -460,11 +483,11 @@ class Invoice(google.protobuf.message.Message):
     ISSUED_AT_FIELD_NUMBER: builtins.int
     invoice_id: builtins.str
     account_id: builtins.str
-    status: global___InvoiceStatus.ValueType
+    status: Global___InvoiceStatus.ValueType
     number: builtins.str
     """Empty until it is issued."""
     @property
-    def total(self) -> global___Money: ...
+    def total(self) -> Global___Money: ...
     @property
     def charge_item_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @property
@@ -474,16 +497,18 @@ class Invoice(google.protobuf.message.Message):
         *,
         invoice_id: builtins.str = ...,
         account_id: builtins.str = ...,
-        status: global___InvoiceStatus.ValueType = ...,
+        status: Global___InvoiceStatus.ValueType = ...,
         number: builtins.str = ...,
-        total: global___Money | None = ...,
+        total: Global___Money | None = ...,
         charge_item_ids: collections.abc.Iterable[builtins.str] | None = ...,
         issued_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["issued_at", b"issued_at", "total", b"total"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id", "charge_item_ids", b"charge_item_ids", "invoice_id", b"invoice_id", "issued_at", b"issued_at", "number", b"number", "status", b"status", "total", b"total"]) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["issued_at", b"issued_at", "total", b"total"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "charge_item_ids", b"charge_item_ids", "invoice_id", b"invoice_id", "issued_at", b"issued_at", "number", b"number", "status", b"status", "total", b"total"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___Invoice = Invoice
+Global___Invoice: typing_extensions.TypeAlias = Invoice
 
 @typing.final
 class CreateInvoiceRequest(google.protobuf.message.Message):
@@ -506,9 +531,10 @@ class CreateInvoiceRequest(google.protobuf.message.Message):
         charge_item_ids: collections.abc.Iterable[builtins.str] | None = ...,
         dry_run: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id", "charge_item_ids", b"charge_item_ids", "dry_run", b"dry_run", "request_id", b"request_id"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "charge_item_ids", b"charge_item_ids", "dry_run", b"dry_run", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___CreateInvoiceRequest = CreateInvoiceRequest
+Global___CreateInvoiceRequest: typing_extensions.TypeAlias = CreateInvoiceRequest
 
 @typing.final
 class IssueInvoiceRequest(google.protobuf.message.Message):
@@ -524,9 +550,10 @@ class IssueInvoiceRequest(google.protobuf.message.Message):
         request_id: builtins.str = ...,
         invoice_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["invoice_id", b"invoice_id", "request_id", b"request_id"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["invoice_id", b"invoice_id", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___IssueInvoiceRequest = IssueInvoiceRequest
+Global___IssueInvoiceRequest: typing_extensions.TypeAlias = IssueInvoiceRequest
 
 @typing.final
 class CancelInvoiceRequest(google.protobuf.message.Message):
@@ -545,9 +572,10 @@ class CancelInvoiceRequest(google.protobuf.message.Message):
         invoice_id: builtins.str = ...,
         reason: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["invoice_id", b"invoice_id", "reason", b"reason", "request_id", b"request_id"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["invoice_id", b"invoice_id", "reason", b"reason", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___CancelInvoiceRequest = CancelInvoiceRequest
+Global___CancelInvoiceRequest: typing_extensions.TypeAlias = CancelInvoiceRequest
 
 @typing.final
 class GetInvoiceRequest(google.protobuf.message.Message):
@@ -560,9 +588,10 @@ class GetInvoiceRequest(google.protobuf.message.Message):
         *,
         invoice_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["invoice_id", b"invoice_id"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["invoice_id", b"invoice_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___GetInvoiceRequest = GetInvoiceRequest
+Global___GetInvoiceRequest: typing_extensions.TypeAlias = GetInvoiceRequest
 
 @typing.final
 class ListInvoicesRequest(google.protobuf.message.Message):
@@ -581,9 +610,10 @@ class ListInvoicesRequest(google.protobuf.message.Message):
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___ListInvoicesRequest = ListInvoicesRequest
+Global___ListInvoicesRequest: typing_extensions.TypeAlias = ListInvoicesRequest
 
 @typing.final
 class ListInvoicesResponse(google.protobuf.message.Message):
@@ -593,16 +623,17 @@ class ListInvoicesResponse(google.protobuf.message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     @property
-    def invoices(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Invoice]: ...
+    def invoices(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Invoice]: ...
     def __init__(
         self,
         *,
-        invoices: collections.abc.Iterable[global___Invoice] | None = ...,
+        invoices: collections.abc.Iterable[Global___Invoice] | None = ...,
         next_page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["invoices", b"invoices", "next_page_token", b"next_page_token"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["invoices", b"invoices", "next_page_token", b"next_page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___ListInvoicesResponse = ListInvoicesResponse
+Global___ListInvoicesResponse: typing_extensions.TypeAlias = ListInvoicesResponse
 
 @typing.final
 class Payment(google.protobuf.message.Message):
@@ -616,9 +647,9 @@ class Payment(google.protobuf.message.Message):
     payment_id: builtins.str
     invoice_id: builtins.str
     @property
-    def amount(self) -> global___Money: ...
+    def amount(self) -> Global___Money: ...
     @property
-    def refunded(self) -> global___Money: ...
+    def refunded(self) -> Global___Money: ...
     @property
     def received_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
@@ -626,14 +657,16 @@ class Payment(google.protobuf.message.Message):
         *,
         payment_id: builtins.str = ...,
         invoice_id: builtins.str = ...,
-        amount: global___Money | None = ...,
-        refunded: global___Money | None = ...,
+        amount: Global___Money | None = ...,
+        refunded: Global___Money | None = ...,
         received_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["amount", b"amount", "received_at", b"received_at", "refunded", b"refunded"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["amount", b"amount", "invoice_id", b"invoice_id", "payment_id", b"payment_id", "received_at", b"received_at", "refunded", b"refunded"]) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "received_at", b"received_at", "refunded", b"refunded"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "invoice_id", b"invoice_id", "payment_id", b"payment_id", "received_at", b"received_at", "refunded", b"refunded"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___Payment = Payment
+Global___Payment: typing_extensions.TypeAlias = Payment
 
 @typing.final
 class RecordPaymentRequest(google.protobuf.message.Message):
@@ -645,18 +678,20 @@ class RecordPaymentRequest(google.protobuf.message.Message):
     request_id: builtins.str
     invoice_id: builtins.str
     @property
-    def amount(self) -> global___Money: ...
+    def amount(self) -> Global___Money: ...
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         invoice_id: builtins.str = ...,
-        amount: global___Money | None = ...,
+        amount: Global___Money | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["amount", b"amount"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["amount", b"amount", "invoice_id", b"invoice_id", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "invoice_id", b"invoice_id", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___RecordPaymentRequest = RecordPaymentRequest
+Global___RecordPaymentRequest: typing_extensions.TypeAlias = RecordPaymentRequest
 
 @typing.final
 class RefundPaymentRequest(google.protobuf.message.Message):
@@ -670,19 +705,21 @@ class RefundPaymentRequest(google.protobuf.message.Message):
     payment_id: builtins.str
     reason: builtins.str
     @property
-    def amount(self) -> global___Money: ...
+    def amount(self) -> Global___Money: ...
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         payment_id: builtins.str = ...,
-        amount: global___Money | None = ...,
+        amount: Global___Money | None = ...,
         reason: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["amount", b"amount"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["amount", b"amount", "payment_id", b"payment_id", "reason", b"reason", "request_id", b"request_id"]) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "payment_id", b"payment_id", "reason", b"reason", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___RefundPaymentRequest = RefundPaymentRequest
+Global___RefundPaymentRequest: typing_extensions.TypeAlias = RefundPaymentRequest
 
 @typing.final
 class GetBalanceRequest(google.protobuf.message.Message):
@@ -695,9 +732,10 @@ class GetBalanceRequest(google.protobuf.message.Message):
         *,
         account_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___GetBalanceRequest = GetBalanceRequest
+Global___GetBalanceRequest: typing_extensions.TypeAlias = GetBalanceRequest
 
 @typing.final
 class Balance(google.protobuf.message.Message):
@@ -707,17 +745,19 @@ class Balance(google.protobuf.message.Message):
     DUE_FIELD_NUMBER: builtins.int
     account_id: builtins.str
     @property
-    def due(self) -> global___Money: ...
+    def due(self) -> Global___Money: ...
     def __init__(
         self,
         *,
         account_id: builtins.str = ...,
-        due: global___Money | None = ...,
+        due: Global___Money | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["due", b"due"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id", "due", b"due"]) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["due", b"due"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "due", b"due"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___Balance = Balance
+Global___Balance: typing_extensions.TypeAlias = Balance
 
 @typing.final
 class LedgerEntry(google.protobuf.message.Message):
@@ -732,7 +772,7 @@ class LedgerEntry(google.protobuf.message.Message):
     transaction_id: builtins.str
     account_code: builtins.str
     @property
-    def amount(self) -> global___Money:
+    def amount(self) -> Global___Money:
         """Debits above zero, credits below; the entries of a transaction sum to zero."""
 
     @property
@@ -743,13 +783,15 @@ class LedgerEntry(google.protobuf.message.Message):
         entry_id: builtins.str = ...,
         transaction_id: builtins.str = ...,
         account_code: builtins.str = ...,
-        amount: global___Money | None = ...,
+        amount: Global___Money | None = ...,
         recorded_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["amount", b"amount", "recorded_at", b"recorded_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account_code", b"account_code", "amount", b"amount", "entry_id", b"entry_id", "recorded_at", b"recorded_at", "transaction_id", b"transaction_id"]) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "recorded_at", b"recorded_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_code", b"account_code", "amount", b"amount", "entry_id", b"entry_id", "recorded_at", b"recorded_at", "transaction_id", b"transaction_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___LedgerEntry = LedgerEntry
+Global___LedgerEntry: typing_extensions.TypeAlias = LedgerEntry
 
 @typing.final
 class ListLedgerEntriesRequest(google.protobuf.message.Message):
@@ -768,9 +810,10 @@ class ListLedgerEntriesRequest(google.protobuf.message.Message):
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___ListLedgerEntriesRequest = ListLedgerEntriesRequest
+Global___ListLedgerEntriesRequest: typing_extensions.TypeAlias = ListLedgerEntriesRequest
 
 @typing.final
 class ListLedgerEntriesResponse(google.protobuf.message.Message):
@@ -780,13 +823,14 @@ class ListLedgerEntriesResponse(google.protobuf.message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     @property
-    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LedgerEntry]: ...
+    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LedgerEntry]: ...
     def __init__(
         self,
         *,
-        entries: collections.abc.Iterable[global___LedgerEntry] | None = ...,
+        entries: collections.abc.Iterable[Global___LedgerEntry] | None = ...,
         next_page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___ListLedgerEntriesResponse = ListLedgerEntriesResponse
+Global___ListLedgerEntriesResponse: typing_extensions.TypeAlias = ListLedgerEntriesResponse

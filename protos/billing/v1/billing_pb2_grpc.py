@@ -5,7 +5,7 @@ import warnings
 
 from protos.billing.v1 import billing_pb2 as protos_dot_billing_dot_v1_dot_billing__pb2
 
-GRPC_GENERATED_VERSION = '1.71.2'
+GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + f' but the generated code in protos/billing/v1/billing_pb2_grpc.py depends on'
+        + ' but the generated code in protos/billing/v1/billing_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class BillingStub(object):
+class BillingStub:
     """Every call carries the caller's service token (audience `billing`) in `authorization` and, where a person stands
     behind it, that person's token in `x-user-token`. Every change carries a request_id; repeating it gives the first
     answer. Money is integer minor units and an ISO 4217 currency.
@@ -124,7 +124,7 @@ class BillingStub(object):
                 _registered_method=True)
 
 
-class BillingServicer(object):
+class BillingServicer:
     """Every call carries the caller's service token (audience `billing`) in `authorization` and, where a person stands
     behind it, that person's token in `x-user-token`. Every change carries a request_id; repeating it gives the first
     answer. Money is integer minor units and an ISO 4217 currency.
@@ -332,7 +332,7 @@ def add_BillingServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class Billing(object):
+class Billing:
     """Every call carries the caller's service token (audience `billing`) in `authorization` and, where a person stands
     behind it, that person's token in `x-user-token`. Every change carries a request_id; repeating it gives the first
     answer. Money is integer minor units and an ISO 4217 currency.

@@ -17,196 +17,70 @@ class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Ite
 class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
+GRPC_GENERATED_VERSION: str
+GRPC_VERSION: str
+
 class BillingStub:
     """Every call carries the caller's service token (audience `billing`) in `authorization` and, where a person stands
     behind it, that person's token in `x-user-token`. Every change carries a request_id; repeating it gives the first
     answer. Money is integer minor units and an ISO 4217 currency.
     """
 
-    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
-    CreateBillingAccount: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.CreateBillingAccountRequest,
-        protos.billing.v1.billing_pb2.Account,
-    ]
+    @typing.overload
+    def __new__(cls, channel: grpc.Channel) -> BillingStub: ...
+    @typing.overload
+    def __new__(cls, channel: grpc.aio.Channel) -> BillingAsyncStub: ...
+    CreateBillingAccount: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CreateBillingAccountRequest, protos.billing.v1.billing_pb2.Account]
     """Opens a patient's account. Idempotent for a patient: an account that is there is given back."""
-
-    BatchCreateBillingAccounts: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.BatchCreateBillingAccountsRequest,
-        protos.billing.v1.billing_pb2.BatchCreateBillingAccountsResponse,
-    ]
+    BatchCreateBillingAccounts: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.BatchCreateBillingAccountsRequest, protos.billing.v1.billing_pb2.BatchCreateBillingAccountsResponse]
     """Many patients' accounts, for the service that registers them. Each stands by itself: one refused holds up no other."""
-
-    GetAccount: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.GetAccountRequest,
-        protos.billing.v1.billing_pb2.Account,
-    ]
-
-    GetAccountByPatient: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.GetAccountByPatientRequest,
-        protos.billing.v1.billing_pb2.Account,
-    ]
-
-    UpdateAccountStatus: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.UpdateAccountStatusRequest,
-        protos.billing.v1.billing_pb2.Account,
-    ]
-
-    AddChargeItem: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.AddChargeItemRequest,
-        protos.billing.v1.billing_pb2.ChargeItem,
-    ]
-
-    VoidChargeItem: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.VoidChargeItemRequest,
-        protos.billing.v1.billing_pb2.ChargeItem,
-    ]
-
-    ListChargeItems: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.ListChargeItemsRequest,
-        protos.billing.v1.billing_pb2.ListChargeItemsResponse,
-    ]
-
-    CreateInvoice: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.CreateInvoiceRequest,
-        protos.billing.v1.billing_pb2.Invoice,
-    ]
+    GetAccount: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetAccountRequest, protos.billing.v1.billing_pb2.Account]
+    GetAccountByPatient: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetAccountByPatientRequest, protos.billing.v1.billing_pb2.Account]
+    UpdateAccountStatus: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.UpdateAccountStatusRequest, protos.billing.v1.billing_pb2.Account]
+    AddChargeItem: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.AddChargeItemRequest, protos.billing.v1.billing_pb2.ChargeItem]
+    VoidChargeItem: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.VoidChargeItemRequest, protos.billing.v1.billing_pb2.ChargeItem]
+    ListChargeItems: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListChargeItemsRequest, protos.billing.v1.billing_pb2.ListChargeItemsResponse]
+    CreateInvoice: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CreateInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]
     """With dry_run it answers what the invoice would be and keeps nothing."""
-
-    IssueInvoice: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.IssueInvoiceRequest,
-        protos.billing.v1.billing_pb2.Invoice,
-    ]
+    IssueInvoice: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.IssueInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]
     """Draws the gapless invoice number."""
+    CancelInvoice: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CancelInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]
+    GetInvoice: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]
+    ListInvoices: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListInvoicesRequest, protos.billing.v1.billing_pb2.ListInvoicesResponse]
+    RecordPayment: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RecordPaymentRequest, protos.billing.v1.billing_pb2.Payment]
+    RefundPayment: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RefundPaymentRequest, protos.billing.v1.billing_pb2.Payment]
+    GetBalance: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetBalanceRequest, protos.billing.v1.billing_pb2.Balance]
+    ListLedgerEntries: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListLedgerEntriesRequest, protos.billing.v1.billing_pb2.ListLedgerEntriesResponse]
 
-    CancelInvoice: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.CancelInvoiceRequest,
-        protos.billing.v1.billing_pb2.Invoice,
-    ]
-
-    GetInvoice: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.GetInvoiceRequest,
-        protos.billing.v1.billing_pb2.Invoice,
-    ]
-
-    ListInvoices: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.ListInvoicesRequest,
-        protos.billing.v1.billing_pb2.ListInvoicesResponse,
-    ]
-
-    RecordPayment: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.RecordPaymentRequest,
-        protos.billing.v1.billing_pb2.Payment,
-    ]
-
-    RefundPayment: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.RefundPaymentRequest,
-        protos.billing.v1.billing_pb2.Payment,
-    ]
-
-    GetBalance: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.GetBalanceRequest,
-        protos.billing.v1.billing_pb2.Balance,
-    ]
-
-    ListLedgerEntries: grpc.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.ListLedgerEntriesRequest,
-        protos.billing.v1.billing_pb2.ListLedgerEntriesResponse,
-    ]
-
-class BillingAsyncStub:
+@typing.type_check_only
+class BillingAsyncStub(BillingStub):
     """Every call carries the caller's service token (audience `billing`) in `authorization` and, where a person stands
     behind it, that person's token in `x-user-token`. Every change carries a request_id; repeating it gives the first
     answer. Money is integer minor units and an ISO 4217 currency.
     """
 
-    CreateBillingAccount: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.CreateBillingAccountRequest,
-        protos.billing.v1.billing_pb2.Account,
-    ]
+    def __init__(self, channel: grpc.aio.Channel) -> None: ...
+    CreateBillingAccount: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CreateBillingAccountRequest, protos.billing.v1.billing_pb2.Account]  # type: ignore[assignment]
     """Opens a patient's account. Idempotent for a patient: an account that is there is given back."""
-
-    BatchCreateBillingAccounts: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.BatchCreateBillingAccountsRequest,
-        protos.billing.v1.billing_pb2.BatchCreateBillingAccountsResponse,
-    ]
+    BatchCreateBillingAccounts: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.BatchCreateBillingAccountsRequest, protos.billing.v1.billing_pb2.BatchCreateBillingAccountsResponse]  # type: ignore[assignment]
     """Many patients' accounts, for the service that registers them. Each stands by itself: one refused holds up no other."""
-
-    GetAccount: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.GetAccountRequest,
-        protos.billing.v1.billing_pb2.Account,
-    ]
-
-    GetAccountByPatient: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.GetAccountByPatientRequest,
-        protos.billing.v1.billing_pb2.Account,
-    ]
-
-    UpdateAccountStatus: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.UpdateAccountStatusRequest,
-        protos.billing.v1.billing_pb2.Account,
-    ]
-
-    AddChargeItem: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.AddChargeItemRequest,
-        protos.billing.v1.billing_pb2.ChargeItem,
-    ]
-
-    VoidChargeItem: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.VoidChargeItemRequest,
-        protos.billing.v1.billing_pb2.ChargeItem,
-    ]
-
-    ListChargeItems: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.ListChargeItemsRequest,
-        protos.billing.v1.billing_pb2.ListChargeItemsResponse,
-    ]
-
-    CreateInvoice: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.CreateInvoiceRequest,
-        protos.billing.v1.billing_pb2.Invoice,
-    ]
+    GetAccount: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetAccountRequest, protos.billing.v1.billing_pb2.Account]  # type: ignore[assignment]
+    GetAccountByPatient: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetAccountByPatientRequest, protos.billing.v1.billing_pb2.Account]  # type: ignore[assignment]
+    UpdateAccountStatus: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.UpdateAccountStatusRequest, protos.billing.v1.billing_pb2.Account]  # type: ignore[assignment]
+    AddChargeItem: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.AddChargeItemRequest, protos.billing.v1.billing_pb2.ChargeItem]  # type: ignore[assignment]
+    VoidChargeItem: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.VoidChargeItemRequest, protos.billing.v1.billing_pb2.ChargeItem]  # type: ignore[assignment]
+    ListChargeItems: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListChargeItemsRequest, protos.billing.v1.billing_pb2.ListChargeItemsResponse]  # type: ignore[assignment]
+    CreateInvoice: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CreateInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]  # type: ignore[assignment]
     """With dry_run it answers what the invoice would be and keeps nothing."""
-
-    IssueInvoice: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.IssueInvoiceRequest,
-        protos.billing.v1.billing_pb2.Invoice,
-    ]
+    IssueInvoice: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.IssueInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]  # type: ignore[assignment]
     """Draws the gapless invoice number."""
-
-    CancelInvoice: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.CancelInvoiceRequest,
-        protos.billing.v1.billing_pb2.Invoice,
-    ]
-
-    GetInvoice: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.GetInvoiceRequest,
-        protos.billing.v1.billing_pb2.Invoice,
-    ]
-
-    ListInvoices: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.ListInvoicesRequest,
-        protos.billing.v1.billing_pb2.ListInvoicesResponse,
-    ]
-
-    RecordPayment: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.RecordPaymentRequest,
-        protos.billing.v1.billing_pb2.Payment,
-    ]
-
-    RefundPayment: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.RefundPaymentRequest,
-        protos.billing.v1.billing_pb2.Payment,
-    ]
-
-    GetBalance: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.GetBalanceRequest,
-        protos.billing.v1.billing_pb2.Balance,
-    ]
-
-    ListLedgerEntries: grpc.aio.UnaryUnaryMultiCallable[
-        protos.billing.v1.billing_pb2.ListLedgerEntriesRequest,
-        protos.billing.v1.billing_pb2.ListLedgerEntriesResponse,
-    ]
+    CancelInvoice: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CancelInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]  # type: ignore[assignment]
+    GetInvoice: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]  # type: ignore[assignment]
+    ListInvoices: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListInvoicesRequest, protos.billing.v1.billing_pb2.ListInvoicesResponse]  # type: ignore[assignment]
+    RecordPayment: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RecordPaymentRequest, protos.billing.v1.billing_pb2.Payment]  # type: ignore[assignment]
+    RefundPayment: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RefundPaymentRequest, protos.billing.v1.billing_pb2.Payment]  # type: ignore[assignment]
+    GetBalance: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetBalanceRequest, protos.billing.v1.billing_pb2.Balance]  # type: ignore[assignment]
+    ListLedgerEntries: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListLedgerEntriesRequest, protos.billing.v1.billing_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
 
 class BillingServicer(metaclass=abc.ABCMeta):
     """Every call carries the caller's service token (audience `billing`) in `authorization` and, where a person stands

@@ -7,7 +7,13 @@ import builtins
 import google.protobuf.descriptor
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import sys
 import typing
+
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
+else:
+    import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
@@ -42,9 +48,9 @@ class PatientEvent(google.protobuf.message.Message):
     @property
     def occurred_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
-    def demographics(self) -> global___Demographics: ...
+    def demographics(self) -> Global___Demographics: ...
     @property
-    def clinical(self) -> global___ClinicalFact: ...
+    def clinical(self) -> Global___ClinicalFact: ...
     def __init__(
         self,
         *,
@@ -55,14 +61,18 @@ class PatientEvent(google.protobuf.message.Message):
         occurred_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         actor_id: builtins.str = ...,
         correlation_id: builtins.str = ...,
-        demographics: global___Demographics | None = ...,
-        clinical: global___ClinicalFact | None = ...,
+        demographics: Global___Demographics | None = ...,
+        clinical: Global___ClinicalFact | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["clinical", b"clinical", "demographics", b"demographics", "occurred_at", b"occurred_at", "payload", b"payload"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["actor_id", b"actor_id", "clinical", b"clinical", "correlation_id", b"correlation_id", "demographics", b"demographics", "event_id", b"event_id", "event_type", b"event_type", "occurred_at", b"occurred_at", "patient_id", b"patient_id", "payload", b"payload", "version_id", b"version_id"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["demographics", "clinical"] | None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["clinical", b"clinical", "demographics", b"demographics", "occurred_at", b"occurred_at", "payload", b"payload"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["actor_id", b"actor_id", "clinical", b"clinical", "correlation_id", b"correlation_id", "demographics", b"demographics", "event_id", b"event_id", "event_type", b"event_type", "occurred_at", b"occurred_at", "patient_id", b"patient_id", "payload", b"payload", "version_id", b"version_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_payload: typing_extensions.TypeAlias = typing.Literal["demographics", "clinical"]
+    _WhichOneofArgType_payload: typing_extensions.TypeAlias = typing.Literal["payload", b"payload"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
-global___PatientEvent = PatientEvent
+Global___PatientEvent: typing_extensions.TypeAlias = PatientEvent
 
 @typing.final
 class Demographics(google.protobuf.message.Message):
@@ -84,9 +94,10 @@ class Demographics(google.protobuf.message.Message):
         gender: builtins.str = ...,
         postal_prefix: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["birth_year", b"birth_year", "gender", b"gender", "postal_prefix", b"postal_prefix"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["birth_year", b"birth_year", "gender", b"gender", "postal_prefix", b"postal_prefix"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___Demographics = Demographics
+Global___Demographics: typing_extensions.TypeAlias = Demographics
 
 @typing.final
 class ClinicalFact(google.protobuf.message.Message):
@@ -105,7 +116,7 @@ class ClinicalFact(google.protobuf.message.Message):
     """Encounter.class, or the first category's code."""
     status: builtins.str
     @property
-    def code(self) -> global___Coding: ...
+    def code(self) -> Global___Coding: ...
     @property
     def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When it happened, where the resource says so."""
@@ -115,15 +126,17 @@ class ClinicalFact(google.protobuf.message.Message):
         *,
         resource_type: builtins.str = ...,
         resource_id: builtins.str = ...,
-        code: global___Coding | None = ...,
+        code: Global___Coding | None = ...,
         category: builtins.str = ...,
         status: builtins.str = ...,
         effective_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["code", b"code", "effective_at", b"effective_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["category", b"category", "code", b"code", "effective_at", b"effective_at", "resource_id", b"resource_id", "resource_type", b"resource_type", "status", b"status"]) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "effective_at", b"effective_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["category", b"category", "code", b"code", "effective_at", b"effective_at", "resource_id", b"resource_id", "resource_type", b"resource_type", "status", b"status"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___ClinicalFact = ClinicalFact
+Global___ClinicalFact: typing_extensions.TypeAlias = ClinicalFact
 
 @typing.final
 class Coding(google.protobuf.message.Message):
@@ -139,6 +152,7 @@ class Coding(google.protobuf.message.Message):
         system: builtins.str = ...,
         code: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["code", b"code", "system", b"system"]) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "system", b"system"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-global___Coding = Coding
+Global___Coding: typing_extensions.TypeAlias = Coding
