@@ -8,22 +8,14 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from apps.auth import (
-    account_routes,
-    authorize_routes,
-    client_routes,
-    login_routes,
-    oauth_routes,
-    pages,
-    signin_routes,
-    user_routes,
-    well_known,
-)
+from apps.auth.admin import client_routes, user_routes
 from apps.auth.cleanup import keep_clean
-from apps.auth.passwords import Hashing
-from apps.auth.revocations import OwnSource
-from apps.auth.room import Room, room_of
+from apps.auth.oauth import legacy_login_routes, oauth_routes, well_known
+from apps.auth.oauth.revocations import OwnSource
+from apps.auth.pages import account_routes, authorize_routes, rendering, sign_in_routes
+from apps.auth.people.passwords import Hashing
 from apps.auth.settings import Settings
+from apps.auth.state import Room, room_of
 from apps.kit.database import open_database
 from apps.kit.token_verifier import Verifier, keep_fresh
 from apps.kit.web import Readiness, create_web_app, health_routes
@@ -32,10 +24,10 @@ ROUTED = (
     well_known,
     oauth_routes,
     authorize_routes,
-    signin_routes,
+    sign_in_routes,
     account_routes,
-    pages,
-    login_routes,
+    rendering,
+    legacy_login_routes,
     user_routes,
     client_routes,
 )
@@ -69,7 +61,7 @@ def create_app(settings: Settings) -> Starlette:
 
     routes = [route for room in ROUTED for route in room.routes()]
     return create_web_app(
-        [*health_routes(readiness), *routes], lifespan=lifespan, render=pages.render
+        [*health_routes(readiness), *routes], lifespan=lifespan, render=rendering.render
     )
 
 

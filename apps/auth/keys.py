@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from joserfc.jwk import ECKey, KeyParameters, RSAKey
 
-from apps.auth.sealing import seal, unseal
+from apps.auth.encryption import seal, unseal
 from apps.kit.claims import Key
 from apps.kit.database import Connection
 

@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from apps.auth.roles import ROLES
+from apps.auth.people.roles import ROLES
 from apps.kit.claims import ALGORITHMS
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.settings import ENVIRONMENTS, Environment

@@ -9,7 +9,7 @@ from authlib.common.security import generate_token
 from authlib.integrations.base_client import OAuthError
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from apps.auth.lockout import Attempt
+from apps.auth.people.lockout import Attempt
 from tests.auth.browser import CALLBACK, App, Browser, parameters
 from tests.auth.conftest import PASSWORD, Auth
 

@@ -12,8 +12,8 @@ import pytest
 from joserfc import jws
 
 from apps.auth.cleanup import EXPIRED, clean_up
+from apps.auth.encryption import SealBroken, seal, unseal
 from apps.auth.keys import advance_keys, select_key_ring, withdraw_keys
-from apps.auth.sealing import SealBroken, seal, unseal
 from apps.kit.database import DatabaseSettings, open_database
 from tests.auth.conftest import Auth
 

@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 
-from apps.auth.lockout import FREE_FAILURES, Attempt
+from apps.auth.people.lockout import FREE_FAILURES, Attempt
 from tests.auth.conftest import Auth
 
 

@@ -11,18 +11,22 @@ import asyncpg
 import httpx
 import pytest
 
-from apps.auth.clients import hold_active_client, set_client_disabled
-from apps.auth.families import lock_family
-from apps.auth.passwords import Hashing, hash_password
-from apps.auth.refresh import insert_refresh_token, rotate_refresh_token, select_refresh_token
-from apps.auth.revocations import (
+from apps.auth.encryption import digest
+from apps.auth.oauth.clients import hold_active_client, set_client_disabled
+from apps.auth.oauth.refresh_tokens import (
+    insert_refresh_token,
+    rotate_refresh_token,
+    select_refresh_token,
+)
+from apps.auth.oauth.revocations import (
     CLOCK_SKEW_SECONDS,
     insert_revocation,
     revoke_client,
     revoke_family,
     revoke_subject,
 )
-from apps.auth.sealing import digest
+from apps.auth.oauth.token_families import lock_family
+from apps.auth.people.passwords import Hashing, hash_password
 from tests.auth.browser import App, Browser
 from tests.auth.conftest import Auth
 

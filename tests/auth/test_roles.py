@@ -1,6 +1,6 @@
 import pytest
 
-from apps.auth.roles import ROLES, intersect, is_scope, scopes_of_client, scopes_of_roles
+from apps.auth.people.roles import ROLES, intersect, is_scope, scopes_of_client, scopes_of_roles
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pyotp
 import pytest
 
 from apps.auth.app import create_app
+from apps.auth.encryption import digest, seal
 from apps.auth.keys import advance_keys, withdraw_keys
-from apps.auth.sealing import digest, seal
 from apps.auth.settings import Settings
 from apps.kit.web import serve_http
 from tests.auth.browser import Browser
