@@ -11,21 +11,21 @@ NONCE_BYTES = 12
 TOKEN_BYTES = 32
 
 
-class SealBroken(Exception):
-    """Sealed under another key, for another purpose, or changed since."""
+class DecryptionError(Exception):
+    """A value was encrypted under another key or for another purpose, or was changed since."""
 
 
-def seal(key: bytes, secret: bytes, purpose: str) -> bytes:
+def encrypt(key: bytes, secret: bytes, purpose: str) -> bytes:
     """`purpose` names the row: a sealed value moved to another row does not open."""
     nonce = os.urandom(NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, secret, purpose.encode())
 
 
-def unseal(key: bytes, sealed: bytes, purpose: str) -> bytes:
+def decrypt(key: bytes, sealed: bytes, purpose: str) -> bytes:
     try:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
     except (InvalidTag, ValueError):
-        raise SealBroken(purpose) from None
+        raise DecryptionError(purpose) from None
 
 
 def new_token() -> str:

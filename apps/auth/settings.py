@@ -1,4 +1,7 @@
-"""What the auth service is told by its environment."""
+"""Settings of the auth service, read from environment variables.
+
+The life of an access token is no setting: see ACCESS_TOKEN_SECONDS in `apps/kit/claims.py`.
+"""
 
 import base64
 import binascii

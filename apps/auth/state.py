@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import asyncpg
 from starlette.requests import Request
 
-from apps.auth.encryption import SealBroken
+from apps.auth.encryption import DecryptionError
 from apps.auth.keys import KeyRing, advance_keys, select_key_ring
 from apps.auth.people.passwords import Hashing
 from apps.auth.settings import Settings
@@ -16,7 +16,7 @@ from apps.kit.errors import Problem, Unavailable
 
 KEYS_PERIOD_SECONDS = 15.0
 FIRST_RETRY_SECONDS = 0.2
-SEALED = (
+DECRYPTION_FAILED = (
     "the signing key does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or replace the keys by "
     "`python -m apps.auth keys withdraw`, after which everybody signs in again"
 )
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Room:
+class AuthState:
     settings: Settings
     database: Database
     hashing: Hashing
@@ -33,7 +33,7 @@ class Room:
     refusals: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     _ring: KeyRing | None = None
     # The active key does not open under AUTH_KEY_ENCRYPTION_KEY.
-    keys_are_sealed: bool = False
+    keys_are_undecryptable: bool = False
 
     def ring(self) -> KeyRing:
         if self._ring is None:
@@ -41,23 +41,23 @@ class Room:
         return self._ring
 
     @property
-    def has_ring(self) -> bool:
+    def has_keys(self) -> bool:
         return self._ring is not None
 
-    async def load_ring(self) -> KeyRing | None:
+    async def load_keys(self) -> KeyRing | None:
         """None while there is none to be had: no key yet, or one that does not open."""
         async with self.database.connection() as connection:
             try:
                 self._ring = await select_key_ring(connection, self.settings.key_encryption_key)
-                self.keys_are_sealed = False
-            except SealBroken as error:
-                if not self.keys_are_sealed:
-                    log.error(SEALED, extra={"sealed": str(error)})
+                self.keys_are_undecryptable = False
+            except DecryptionError as error:
+                if not self.keys_are_undecryptable:
+                    log.error(DECRYPTION_FAILED, extra={"sealed": str(error)})
                 # What was withdrawn signs no more.
-                self._ring, self.keys_are_sealed = None, True
+                self._ring, self.keys_are_undecryptable = None, True
         return self._ring
 
-    async def keep_ring(self) -> None:
+    async def refresh_keys(self) -> None:
         """Makes the first key, follows rotation; for as long as the service runs."""
         retry_seconds = FIRST_RETRY_SECONDS
         while True:
@@ -69,20 +69,20 @@ class Room:
             retry_seconds = min(retry_seconds * 1.5, 5.0)
 
     async def _advance(self) -> None:
-        await self.load_ring()
-        if self.keys_are_sealed:
+        await self.load_keys()
+        if self.keys_are_undecryptable:
             # The next key would be sealed under the wrong one, for every replica.
             return
         async with self.database.connection() as connection:
             await advance_keys(
                 connection, self.settings.key_encryption_key, self.settings.signing_algorithm
             )
-        await self.load_ring()
+        await self.load_keys()
 
 
-def room_of(request: Request) -> Room:
-    room: Room = request.state.room
-    return room
+def state_of(request: Request) -> AuthState:
+    state: AuthState = request.state.auth
+    return state
 
 
 def address_of(request: Request) -> str:

@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 
 from apps.auth.admin.client_routes import CLIENTS
 from apps.auth.oauth.registration import is_redirect_uri
-from apps.auth.pages.account_routes import LOGOUT
-from apps.auth.pages.authorize_routes import SIGN_IN
-from apps.auth.pages.rendering import AUTHORIZE
-from apps.auth.pages.sign_in_routes import ENROL, SECOND_FACTOR
+from apps.auth.paths import AUTHORIZE, ENROL, LOGOUT, SECOND_FACTOR, SIGN_IN
 from apps.catalogue import SERVICES
 from apps.gateway.settings import RATE_LIMIT_REQUESTS_PER_MINUTE
 from apps.kit.web import KEEP_ALIVE_SECONDS

@@ -29,7 +29,7 @@ from apps.auth.oauth.clients import (
 )
 from apps.auth.oauth.registration import FIELDS, parse_registration
 from apps.auth.oauth.revocations import revoke_client
-from apps.auth.state import room_of
+from apps.auth.state import state_of
 from apps.kit.database import Connection
 from apps.kit.errors import Conflict, NotFound, Unprocessable
 from apps.kit.idempotency import claim_key, insert_key, read_claim
@@ -58,7 +58,7 @@ async def create(request: Request) -> Response:
     """The answer's `secret` is told here and never again."""
     registration = parse_registration(await read_object(request, *FIELDS))
     claim = read_claim(request, await request.body())
-    async with room_of(request).database.transaction() as connection:
+    async with state_of(request).database.transaction() as connection:
         made_before = await claim_key(connection, claim)
         if made_before is not None:
             known = await select_client(connection, made_before)
@@ -73,13 +73,13 @@ async def create(request: Request) -> Response:
 
 async def list_all(request: Request) -> Response:
     after, limit = read_page(request)
-    async with room_of(request).database.connection() as connection:
+    async with state_of(request).database.connection() as connection:
         clients = await select_clients(connection, after, limit + 1)
     return page_of([as_json(client) for client in clients], limit)
 
 
 async def read(request: Request) -> Response:
-    async with room_of(request).database.connection() as connection:
+    async with state_of(request).database.connection() as connection:
         client = await select_client(connection, request.path_params["id"])
     if client is None:
         raise NotFound("not_found")
@@ -101,7 +101,7 @@ async def update(request: Request) -> Response:
     body = await read_object(request, "disabled")
     if not isinstance(body.get("disabled"), bool):
         raise Unprocessable("invalid_disabled", "true or false", pointer="/disabled")
-    async with room_of(request).database.transaction() as connection:
+    async with state_of(request).database.transaction() as connection:
         client = await locked(connection, request)
         changed = await set_client_disabled(connection, client.id, body["disabled"])
         if body["disabled"]:
@@ -118,7 +118,7 @@ async def update(request: Request) -> Response:
 
 async def rotate_secret(request: Request) -> Response:
     claim = read_claim(request, await request.body(), "if-match")
-    async with room_of(request).database.transaction() as connection:
+    async with state_of(request).database.transaction() as connection:
         await claim_secret(connection, claim)
         client = await locked(connection, request)
         secret = await rotate_client_secret(connection, client.id)

@@ -30,7 +30,7 @@ from apps.auth.people.users import (
     select_users,
     update_user,
 )
-from apps.auth.state import room_of
+from apps.auth.state import state_of
 from apps.kit.errors import BadRequest, NotFound, Unprocessable
 from apps.kit.idempotency import claim_key, insert_key, read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute, principal_of
@@ -61,14 +61,14 @@ async def create(request: Request) -> Response:
     }  # fmt: skip
     check_user(**wish)
     claim = read_claim(request, await request.body())
-    async with room_of(request).database.transaction() as connection:
+    async with state_of(request).database.transaction() as connection:
         made_before = await claim_key(connection, claim)
         if made_before is not None:
             known = await select_user(connection, made_before)
             assert known is not None
             return created(as_json(known), known.version, f"{USERS}/{known.id}", replayed=True)
         user = await create_user(connection, **wish)
-        link = await create_reset_link(connection, user.id, room_of(request).settings.issuer)
+        link = await create_reset_link(connection, user.id, state_of(request).settings.issuer)
         await record(connection, request, "user_created", user.id)
         await insert_key(connection, claim, user.id)
     return created({**as_json(user), "passwordLink": link}, user.version, f"{USERS}/{user.id}")
@@ -76,7 +76,7 @@ async def create(request: Request) -> Response:
 
 async def list_all(request: Request) -> Response:
     after, limit = read_page(request)
-    async with room_of(request).database.connection() as connection:
+    async with state_of(request).database.connection() as connection:
         if after and await select_user(connection, after) is None:
             raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor")
         users = await select_users(connection, after or FIRST, limit + 1)
@@ -84,7 +84,7 @@ async def list_all(request: Request) -> Response:
 
 
 async def read(request: Request) -> Response:
-    async with room_of(request).database.connection() as connection:
+    async with state_of(request).database.connection() as connection:
         user = await select_user(connection, request.path_params["id"])
     if user is None:
         raise NotFound("not_found")
@@ -96,7 +96,7 @@ async def update(request: Request) -> Response:
     body = await read_object(request, "name", "roles", "patientId", "disabled")
     if not isinstance(body.get("disabled", False), bool):
         raise Unprocessable("invalid_disabled", "true or false", pointer="/disabled")
-    async with room_of(request).database.transaction() as connection:
+    async with state_of(request).database.transaction() as connection:
         user = await lock_user(connection, request.path_params["id"])
         if user is None:
             raise NotFound("not_found")
@@ -129,12 +129,12 @@ async def update(request: Request) -> Response:
 
 async def issue_link(request: Request) -> Response:
     claim = read_claim(request, await request.body())
-    async with room_of(request).database.transaction() as connection:
+    async with state_of(request).database.transaction() as connection:
         await claim_secret(connection, claim)
         user = await lock_user(connection, request.path_params["id"])
         if user is None:
             raise NotFound("not_found")
-        link = await create_reset_link(connection, user.id, room_of(request).settings.issuer)
+        link = await create_reset_link(connection, user.id, state_of(request).settings.issuer)
         await record(connection, request, "password_link_issued", user.id)
         await insert_key(connection, claim, user.id)
     return no_store(JSONResponse({"passwordLink": link}, 201))
@@ -142,7 +142,7 @@ async def issue_link(request: Request) -> Response:
 
 async def drop_second_factor(request: Request) -> Response:
     """For whoever lost device and recovery codes."""
-    async with room_of(request).database.transaction() as connection:
+    async with state_of(request).database.transaction() as connection:
         user = await lock_user(connection, request.path_params["id"])
         if user is None:
             raise NotFound("not_found")

@@ -28,6 +28,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 MAX_PARAMETERS = 50
+MAX_FORM_BYTES = 64 * 1024
 FORM = "application/x-www-form-urlencoded"
 WORKERS = 8
 

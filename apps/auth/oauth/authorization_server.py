@@ -25,8 +25,8 @@ from apps.auth.people.roles import intersect, scopes_of_client, scopes_of_roles
 from apps.auth.people.sessions import Session
 from apps.auth.people.users import User
 from apps.auth.settings import Settings
+from apps.kit.claims import ACCESS_TOKEN_SECONDS
 from apps.kit.database import Connection
-from apps.kit.token_verifier import TOKEN_LIFE_SECONDS
 
 
 class InvalidTargetError(OAuth2Error):  # type: ignore[misc]
@@ -158,7 +158,7 @@ class IdentityServer(StarletteAuthorizationServer):
         token: dict[str, Any] = {
             "access_token": sign_access_token(self.ring.active, grant),
             "token_type": "Bearer",
-            "expires_in": TOKEN_LIFE_SECONDS,
+            "expires_in": ACCESS_TOKEN_SECONDS,
             "scope": grant.scope,
         }
         if origin and include_refresh_token and "offline_access" in origin.scope.split():

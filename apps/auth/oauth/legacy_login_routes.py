@@ -12,21 +12,21 @@ from apps.auth.oauth.tokens import Grant, sign_access_token
 from apps.auth.people.password_check import check_password
 from apps.auth.people.roles import intersect, scopes_of_roles
 from apps.auth.people.users import lock_unchanged
-from apps.auth.state import address_of, room_of
+from apps.auth.state import address_of, state_of
 from apps.kit.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from apps.kit.web import AUTHENTICATED, PUBLIC, JSONResponse, Operation, PolicedRoute, read_json
 
 
 async def login(request: Request) -> Response:
-    room = room_of(request)
-    if not room.settings.password_login_enabled:
+    state = state_of(request)
+    if not state.settings.password_login_enabled:
         raise NotFound("not_found", "the short login is off: use /oauth2/authorize")
     email, password = read_credentials(await read_json(request))
     address = address_of(request)
-    ring = room.ring()
+    ring = state.ring()
     user = await check_password(
-        room.database,
-        room.hashing,
+        state.database,
+        state.hashing,
         email=email,
         password=password,
         address=address,
@@ -34,14 +34,14 @@ async def login(request: Request) -> Response:
     )
     if user is None:
         raise Unauthorized("invalid_credentials")
-    async with room.database.transaction() as connection:
+    async with state.database.transaction() as connection:
         client = await select_active_client(connection, PASSWORD_LOGIN)
         # Hashing takes its time: whoever was disabled or changed meanwhile is refused, and waits for this commit else.
         unchanged = await lock_unchanged(connection, user)
         refusal = (
             "changed_meanwhile" if unchanged is None
             else "client_disabled" if client is None
-            else "mfa_required" if user.must_prove_more(room.settings.mfa_required_roles)
+            else "mfa_required" if user.must_prove_more(state.settings.mfa_required_roles)
             else ""
         )  # fmt: skip
         event = Event(
@@ -56,8 +56,8 @@ async def login(request: Request) -> Response:
         await insert_audit(connection, event)
         if client and not refusal:
             grant = Grant(
-                issuer=room.settings.issuer,
-                audience=room.settings.issuer,
+                issuer=state.settings.issuer,
+                audience=state.settings.issuer,
                 client=client,
                 user=user,
                 scopes=intersect(client.scopes, scopes_of_roles(user.roles)),

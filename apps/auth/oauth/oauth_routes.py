@@ -12,16 +12,15 @@ from starlette.routing import BaseRoute
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.oauth.assertions import ClientAssertion
-from apps.auth.oauth.authlib_starlette import read_oauth2_request
+from apps.auth.oauth.authlib_starlette import MAX_FORM_BYTES, read_oauth2_request
 from apps.auth.oauth.authorization_server import IdentityServer
 from apps.auth.oauth.endpoints import register_endpoints
 from apps.auth.oauth.grants import register_grants
 from apps.auth.oauth.revocations import select_revocations
 from apps.auth.oauth.tokens import user_info
-from apps.auth.pages.rendering import MAX_FORM_BYTES
 from apps.auth.people.sessions import Session
 from apps.auth.people.users import select_active_user
-from apps.auth.state import Room, address_of, room_of
+from apps.auth.state import AuthState, address_of, state_of
 from apps.kit.database import Connection
 from apps.kit.errors import Unauthorized
 from apps.kit.scopes import Principal
@@ -37,9 +36,9 @@ SERVICE = Policy("a service's own token", is_service)
 
 
 def make_server(
-    room: Room, connection: Connection, address: str, session: Session | None = None
+    state: AuthState, connection: Connection, address: str, session: Session | None = None
 ) -> IdentityServer:
-    server = IdentityServer(room.settings, connection, room.ring(), address, session)
+    server = IdentityServer(state.settings, connection, state.ring(), address, session)
     server.register_client_auth_method("private_key_jwt", ClientAssertion(server))
     register_grants(server)
     register_endpoints(server)
@@ -57,16 +56,16 @@ async def answer(
     request: Request, call: Callable[[IdentityServer, OAuth2Request], Any], event: str
 ) -> Response:
     """Authlib's answer, on a transaction that is committed for an error too: a replay found stays found."""
-    room, address = room_of(request), address_of(request)
+    state, address = state_of(request), address_of(request)
     try:
-        asked = await read_oauth2_request(request, room.settings.issuer)
+        asked = await read_oauth2_request(request, state.settings.issuer)
         if asked.args:
             # RFC 6749, 3.2 and 2.3.1: addresses end up in logs and histories.
             raise InvalidRequestError("parameters belong into the body")
     except OAuth2Error as error:
         return error_response(error)
-    async with room.database.transaction() as connection:
-        server = make_server(room, connection, address)
+    async with state.database.transaction() as connection:
+        server = make_server(state, connection, address)
         response: Response = await server.run(call, server, asked)
         if response.status_code >= 400:
             await record_refusal(connection, event, asked, response, address)
@@ -95,11 +94,11 @@ async def introspect(request: Request) -> Response:
 
 async def userinfo(request: Request) -> Response:
     principal = principal_of(request)
-    async with room_of(request).database.connection() as connection:
+    async with state_of(request).database.connection() as connection:
         user = await select_active_user(connection, principal.subject)
     if user is None:
         raise Unauthorized("invalid_token")
-    claims = user_info(user, principal.scopes, room_of(request).settings.issuer)
+    claims = user_info(user, principal.scopes, state_of(request).settings.issuer)
     return JSONResponse(claims, headers={"Cache-Control": "no-store"})
 
 
@@ -114,7 +113,7 @@ async def record_refusal(
 
 
 async def revocations(request: Request) -> Response:
-    async with room_of(request).database.connection() as connection:
+    async with state_of(request).database.connection() as connection:
         listed = await select_revocations(connection)
     body = msgspec.json.encode(listed.as_json())
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'

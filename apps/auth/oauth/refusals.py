@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.oauth.clients import select_client
-from apps.auth.state import address_of, room_of
+from apps.auth.state import address_of, state_of
 from apps.kit.errors import Problem
 from apps.kit.web import PolicedRoute
 
@@ -30,12 +30,12 @@ async def record_refusal(
     subject: str = "",
 ) -> None:
     """Never raises: what was refused stays refused. A client that we do not know is not named: it may be anything."""
-    room = room_of(request)
+    state = state_of(request)
     try:
         async with (
             asyncio.timeout(RECORD_TIMEOUT_SECONDS),
-            room.refusals,
-            room.database.connection() as connection,
+            state.refusals,
+            state.database.connection() as connection,
         ):
             known = await select_client(connection, client_id) if client_id else None
             client_id = known.id if known else ""

@@ -6,16 +6,15 @@ from typing import Any
 
 from apps.auth.keys import KeyRing
 from apps.auth.oauth.token_families import lock_family
-from apps.kit.claims import CLOCK_LEEWAY_SECONDS
+from apps.kit.claims import ACCESS_TOKEN_SECONDS, CLOCK_LEEWAY_SECONDS
 from apps.kit.database import Connection, Database
 from apps.kit.errors import Unavailable
 from apps.kit.revocations import Revocations
-from apps.kit.token_verifier import TOKEN_LIFE_SECONDS
 
 KINDS = {"subject": "subjects", "client": "clients", "family": "families"}
 # A token has its time from a replica's clock, a revocation from the database's.
 CLOCK_SKEW_SECONDS = 1
-KEEP_SECONDS = TOKEN_LIFE_SECONDS + 2 * CLOCK_LEEWAY_SECONDS
+KEEP_SECONDS = ACCESS_TOKEN_SECONDS + 2 * CLOCK_LEEWAY_SECONDS
 
 
 async def insert_revocation(connection: Connection, kind: str, id: str) -> None:

@@ -11,8 +11,8 @@ from joserfc import jwt
 from apps.auth.keys import SigningKey
 from apps.auth.oauth.clients import Client
 from apps.auth.people.users import User
+from apps.kit.claims import ACCESS_TOKEN_SECONDS
 from apps.kit.context import new_id
-from apps.kit.token_verifier import TOKEN_LIFE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def sign_access_token(key: SigningKey, grant: Grant) -> str:
         "iss": grant.issuer,
         "sub": grant.user.id if grant.user else grant.client.id,
         "aud": grant.audience,
-        "exp": now + TOKEN_LIFE_SECONDS,
+        "exp": now + ACCESS_TOKEN_SECONDS,
         "iat": now,
         "jti": new_id(),
         "client_id": grant.client.id,

@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.auth.pages.authorize_routes import PROMPTS
+from apps.auth.oauth.authorization_requests import PROMPTS
 from apps.auth.people.roles import PLAIN_SCOPES, ROLES
-from apps.auth.state import room_of
+from apps.auth.state import state_of
 from apps.kit.claims import ALGORITHMS
 from apps.kit.web import PUBLIC, JSONResponse, Operation, PolicedRoute
 
@@ -89,25 +89,25 @@ def document(content: dict[str, Any]) -> Response:
 
 
 async def openid(request: Request) -> Response:
-    room = room_of(request)
+    state = state_of(request)
     # RS256 whatever the keys: OpenID Connect Discovery, 3, does not let it be left out.
     algorithms = {
         "RS256",
-        *(key["alg"] for key in (room.ring().public_keys() if room.has_ring else ())),
+        *(key["alg"] for key in (state.ring().public_keys() if state.has_keys else ())),
     }
-    return document(openid_configuration(room.settings.issuer, algorithms))
+    return document(openid_configuration(state.settings.issuer, algorithms))
 
 
 async def oauth(request: Request) -> Response:
-    return document(oauth_metadata(room_of(request).settings.issuer))
+    return document(oauth_metadata(state_of(request).settings.issuer))
 
 
 async def smart(request: Request) -> Response:
-    return document(smart_configuration(room_of(request).settings.issuer))
+    return document(smart_configuration(state_of(request).settings.issuer))
 
 
 async def jwks(request: Request) -> Response:
-    return document(room_of(request).ring().published)
+    return document(state_of(request).ring().published)
 
 
 def routes() -> list[BaseRoute]:

@@ -10,12 +10,13 @@ from apps.auth.oauth.authlib_starlette import read_oauth2_request
 from apps.auth.oauth.oauth_routes import make_server
 from apps.auth.oauth.refusals import record_refusal
 from apps.auth.oauth.revocations import revoke_subject
-from apps.auth.pages.authorize_routes import SIGN_IN, refuse
+from apps.auth.pages.authorize_routes import refuse
 from apps.auth.pages.rendering import form_route, go_to, origin_of, page, read_form
-from apps.auth.pages.sign_in_routes import ACCOUNT, PAGES_CLIENT, session_of, too_many
+from apps.auth.pages.sign_in_routes import PAGES_CLIENT, session_of, too_many
+from apps.auth.paths import ACCOUNT, LOGOUT, PASSWORD, RESET, SIGN_IN
 from apps.auth.people.password_check import check_password
 from apps.auth.people.passwords import check_new_password
-from apps.auth.people.resets import RESET, is_reset_token, use_reset_token
+from apps.auth.people.resets import is_reset_token, use_reset_token
 from apps.auth.people.sessions import (
     begin_session,
     clear_cookie,
@@ -26,12 +27,9 @@ from apps.auth.people.sessions import (
     session_cookie,
 )
 from apps.auth.people.users import update_password
-from apps.auth.state import address_of, room_of
+from apps.auth.state import address_of, state_of
 from apps.kit.errors import TooManyRequests, Unprocessable
 from apps.kit.web import PUBLIC, Operation, PolicedRoute
-
-PASSWORD = "/oauth2/password"  # noqa: S105  # a path
-LOGOUT = "/oauth2/logout"
 
 
 async def show_account(request: Request) -> Response:
@@ -50,7 +48,7 @@ async def show_password(request: Request) -> Response:
 async def change_password(request: Request) -> Response:
     """Ends every other session and token of the user."""
     fields = await read_form(request)
-    room, address = room_of(request), address_of(request)
+    state, address = state_of(request), address_of(request)
     session = complete(await session_of(request))
     if session is None:
         return go_to(SIGN_IN)
@@ -58,7 +56,7 @@ async def change_password(request: Request) -> Response:
     try:
         new_password = check_new_password(fields.get("new_password", ""))
         right = await check_password(
-            room.database, room.hashing, email=user.email, password=fields.get("password", ""), address=address,
+            state.database, state.hashing, email=user.email, password=fields.get("password", ""), address=address,
             client_id=PAGES_CLIENT,
         )  # fmt: skip
     except Unprocessable as error:
@@ -71,14 +69,14 @@ async def change_password(request: Request) -> Response:
         )
     if right is None:
         return page(request, "password.html", 400, error="The present password is not right.")
-    password_hash = await room.hashing.hash(new_password)
+    password_hash = await state.hashing.hash(new_password)
     response = go_to(ACCOUNT)
-    async with room.database.transaction() as connection:
-        if await lock_session(connection, request, session, secure=room.settings.secure) is None:
+    async with state.database.transaction() as connection:
+        if await lock_session(connection, request, session, secure=state.settings.secure) is None:
             return go_to(SIGN_IN)
         await update_password(connection, user.id, password_hash)
         await revoke_subject(connection, user.id)
-        secure = room.settings.secure
+        secure = state.settings.secure
         await begin_session(
             connection, response, user, session.methods, pending=False, secure=secure
         )
@@ -91,7 +89,7 @@ async def change_password(request: Request) -> Response:
 
 async def show_reset(request: Request) -> Response:
     token = request.query_params.get("token", "")
-    async with room_of(request).database.connection() as connection:
+    async with state_of(request).database.connection() as connection:
         known = await is_reset_token(connection, token)
     if not known:
         return await no_such_link(request)
@@ -108,20 +106,20 @@ async def no_such_link(request: Request) -> Response:
 
 async def reset_password(request: Request) -> Response:
     fields = await read_form(request)
-    room, token = room_of(request), fields.get("token", "")
+    state, token = state_of(request), fields.get("token", "")
     try:
         new_password = check_new_password(fields.get("new_password", ""))
     except Unprocessable as error:
         return page(
             request, "reset.html", 422, token=token, error=f"The password must have {error.detail}."
         )
-    async with room.database.connection() as connection:
+    async with state.database.connection() as connection:
         # Hashing is dear: not for whoever comes without a link.
         known = await is_reset_token(connection, token)
     if not known:
         return await no_such_link(request)
-    password_hash = await room.hashing.hash(new_password)
-    async with room.database.transaction() as connection:
+    password_hash = await state.hashing.hash(new_password)
+    async with state.database.transaction() as connection:
         user_id = await use_reset_token(connection, token)
         if user_id:
             await update_password(connection, user_id, password_hash)
@@ -147,13 +145,13 @@ async def send_logout(request: Request) -> Response:
 
 async def logout(request: Request, *, confirmed: bool) -> Response:
     """OpenID Connect RP-Initiated Logout: at once where an id token shows who is meant, else after a question."""
-    room = room_of(request)
-    secure = room.settings.secure
+    state = state_of(request)
+    secure = state.settings.secure
     try:
-        asked = await read_oauth2_request(request, room.settings.issuer)
-        async with room.database.transaction() as connection:
+        asked = await read_oauth2_request(request, state.settings.issuer)
+        async with state.database.transaction() as connection:
             session = await select_session(connection, request, secure=secure)
-            server = make_server(room, connection, address_of(request))
+            server = make_server(state, connection, address_of(request))
             wish = await server.run(server.validate_endpoint_request, "end_session", asked)
             claims = wish.id_token_claims or {}
             if session and not confirmed and claims.get("sub") != session.user.id:

@@ -1,16 +1,12 @@
 """`/oauth2/authorize`: a person lets an application act for them (RFC 6749, 4.1; OpenID Connect Core, 3.1.2)."""
 
-import re
-import time
 from urllib.parse import parse_qsl, urlencode
 
 from authlib.common.urls import add_params_to_uri
-from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Error
+from authlib.oauth2.rfc6749 import OAuth2Error
 from authlib.oidc.core.errors import (
     ConsentRequiredError,
     LoginRequiredError,
-    RequestNotSupportedError,
-    RequestURINotSupportedError,
 )
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,20 +14,18 @@ from starlette.routing import BaseRoute
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.oauth.authlib_starlette import StarletteOAuth2Request, read_oauth2_request
+from apps.auth.oauth.authorization_requests import check_supported, must_sign_in, read_prompts
 from apps.auth.oauth.authorization_server import IdentityServer
-from apps.auth.oauth.clients import Client, select_active_client
+from apps.auth.oauth.clients import select_active_client
 from apps.auth.oauth.consents import describe, has_consented, save_consent
 from apps.auth.oauth.oauth_routes import make_server
 from apps.auth.oauth.refusals import record_refusal
-from apps.auth.pages.rendering import AUTHORIZE, form_route, go_to, origin_of, page, read_form
+from apps.auth.pages.rendering import form_route, go_to, origin_of, page, read_form
+from apps.auth.paths import AUTHORIZE, SIGN_IN
 from apps.auth.people.sessions import Session, complete, hold_session
-from apps.auth.state import address_of, room_of
+from apps.auth.state import address_of, state_of
 from apps.kit.database import Connection
 
-SIGN_IN = "/oauth2/sign-in"
-PROMPTS = {"none", "login", "consent", "select_account"}
-# No more digits than a person lives: a number of any length is work, and `int` raises at 4,300 digits.
-MAX_AGE_SECONDS = re.compile(r"[0-9]{1,10}")
 # What `prompt=none` asks for: an answer, no attempt.
 ROUTINE = (LoginRequiredError.error, ConsentRequiredError.error)
 
@@ -46,7 +40,7 @@ async def answer(request: Request) -> Response:
         fields = await read_form(request)
         return await decide(request, "allow" if fields.get("decision") == "allow" else "deny")
     try:
-        asked = await read_oauth2_request(request, room_of(request).settings.issuer)
+        asked = await read_oauth2_request(request, state_of(request).settings.issuer)
     except OAuth2Error as error:
         return await refuse(request, error)
     return go_to(f"{AUTHORIZE}?{urlencode(asked.form)}")
@@ -54,12 +48,14 @@ async def answer(request: Request) -> Response:
 
 async def decide(request: Request, decision: str) -> Response:
     """Error, sign-in page, consent page or code. `decision`: `allow` or `deny`, where the consent page was sent."""
-    room = room_of(request)
+    state = state_of(request)
     try:
-        asked = await read_oauth2_request(request, room.settings.issuer)
-        async with room.database.transaction() as connection:
-            session = complete(await hold_session(connection, request, secure=room.settings.secure))
-            server = make_server(room, connection, address_of(request), session)
+        asked = await read_oauth2_request(request, state.settings.issuer)
+        async with state.database.transaction() as connection:
+            session = complete(
+                await hold_session(connection, request, secure=state.settings.secure)
+            )
+            server = make_server(state, connection, address_of(request), session)
             return await respond(request, server, asked, session, decision)
     except OAuth2Error as error:
         return await refuse(request, error)
@@ -122,38 +118,6 @@ async def respond(
     return with_issuer(response, server.settings.issuer)
 
 
-def check_supported(server: IdentityServer, asked: StarletteOAuth2Request, client: Client) -> None:
-    """Raises OAuth2Error for what would change the request, were it understood (OpenID Connect Core, 3.1.2.6)."""
-    data = asked.payload.data
-    if "request" in data:
-        raise RequestNotSupportedError()
-    if "request_uri" in data:
-        raise RequestURINotSupportedError()
-    if data.get("response_mode", "query") != "query":
-        raise InvalidRequestError("the only 'response_mode' is 'query'")
-    for resource in asked.payload.datalist.get("resource", []):
-        server.audience_of({"resource": resource}, client)
-
-
-def read_prompts(asked: StarletteOAuth2Request) -> set[str]:
-    prompts = set(asked.payload.data.get("prompt", "").split())
-    if not prompts <= PROMPTS:
-        raise InvalidRequestError("'prompt' has an unknown value")
-    if "none" in prompts and len(prompts) > 1:
-        raise InvalidRequestError("'prompt' has 'none' beside another value")
-    if not MAX_AGE_SECONDS.fullmatch(asked.payload.data.get("max_age", "0")):
-        raise InvalidRequestError("'max_age' is not a number of seconds")
-    return prompts
-
-
-def must_sign_in(asked: StarletteOAuth2Request, session: Session, prompts: set[str]) -> bool:
-    max_age = asked.payload.data.get("max_age")
-    too_old = max_age is not None and time.time() - session.authenticated_at.timestamp() > int(
-        max_age
-    )
-    return too_old or bool(prompts & {"login", "select_account"})
-
-
 def after_sign_in(query: str) -> str:
     """The authorization request that led to the sign-in, on this service and nowhere else, its wish for it met."""
     pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=50)
@@ -181,7 +145,7 @@ async def refuse(request: Request, error: OAuth2Error, event: str = "authorizati
         )
     if error.redirect_uri:
         response = go_to_client(error)
-        return with_issuer(response, room_of(request).settings.issuer)
+        return with_issuer(response, state_of(request).settings.issuer)
     return page(
         request, "error.html", 400, title="The application's request is not valid",
         message=error.description or error.error, request_id="",

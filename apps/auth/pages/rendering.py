@@ -12,18 +12,16 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from apps.auth.encryption import new_token
+from apps.auth.oauth.authlib_starlette import FORM, MAX_FORM_BYTES
 from apps.auth.oauth.refusals import RECORDED_CODES, record_problem
 from apps.auth.people.sessions import browser_cookie, session_cookie, set_cookie
-from apps.auth.state import room_of
+from apps.auth.state import state_of
 from apps.kit.context import current_request_id
 from apps.kit.errors import BadRequest, Forbidden, Problem, UnsupportedMediaType
 from apps.kit.web import PUBLIC, Endpoint, Operation, PolicedRoute, render_problem
 
-FORM = "application/x-www-form-urlencoded"
 MAX_FIELDS = 30
-MAX_FORM_BYTES = 64 * 1024
 PREFIX = "/oauth2/"
-AUTHORIZE = "/oauth2/authorize"
 
 environment = jinja2.Environment(
     loader=jinja2.PackageLoader("apps.auth.pages"),
@@ -54,7 +52,7 @@ def origin_of(uri: str) -> str:
 def page(
     request: Request, template: str, status: int = 200, *, form_target: str = "", **values: Any
 ) -> Response:
-    secure = room_of(request).settings.secure
+    secure = state_of(request).settings.secure
     browser = request.cookies.get(browser_cookie(secure))
     secret = browser or new_token()
     values["csrf"] = csrf_token(secret, request.cookies.get(session_cookie(secure), ""))
@@ -94,7 +92,7 @@ async def read_form(request: Request) -> dict[str, str]:
         )
     except ValueError:
         raise BadRequest("malformed_form") from None
-    secure = room_of(request).settings.secure
+    secure = state_of(request).settings.secure
     browser = request.cookies.get(browser_cookie(secure), "")
     expected = csrf_token(browser, request.cookies.get(session_cookie(secure), ""))
     if not browser or not hmac.compare_digest(expected.encode(), fields.get("csrf", "").encode()):

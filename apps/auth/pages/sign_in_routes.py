@@ -8,10 +8,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.auth.audit import Event, insert_audit
-from apps.auth.encryption import SealBroken
+from apps.auth.encryption import DecryptionError
 from apps.auth.oauth.refusals import record_refusal
-from apps.auth.pages.authorize_routes import SIGN_IN, after_sign_in, form_target
+from apps.auth.pages.authorize_routes import after_sign_in, form_target
 from apps.auth.pages.rendering import form_route, go_to, page, read_form
+from apps.auth.paths import ACCOUNT, ENROL, SECOND_FACTOR, SIGN_IN
 from apps.auth.people.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.people.password_check import check_password
 from apps.auth.people.sessions import (
@@ -30,18 +31,15 @@ from apps.auth.people.totp import (
     use_recovery_code,
 )
 from apps.auth.people.users import User, lock_unchanged
-from apps.auth.state import address_of, room_of
+from apps.auth.state import address_of, state_of
 from apps.kit.database import Connection
 from apps.kit.errors import TooManyRequests
 
-ACCOUNT = "/oauth2/account"
-SECOND_FACTOR = "/oauth2/second-factor"
-ENROL = "/oauth2/enrol"
 PAGES_CLIENT = "sign-in-page"
 MAX_NEXT_CHARS = 4096
 WRONG = "The e-mail address or the password is not right."
 PROOFS = ("device_code", "recovery_code")
-SEALED = (
+DECRYPTION_FAILED = (
     "a second factor does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or take it off the "
     "account by DELETE /auth/v1/users/{id}/second-factor"
 )
@@ -61,7 +59,7 @@ async def show_page(
     request: Request, template: str, status: int = 200, *, error: str = "", **values: str
 ) -> Response:
     query = values.get("next", "")
-    async with room_of(request).database.connection() as connection:
+    async with state_of(request).database.connection() as connection:
         target = await form_target(connection, query) if query else ""
     return page(
         request,
@@ -91,13 +89,13 @@ async def show_sign_in(request: Request) -> Response:
 
 async def sign_in(request: Request) -> Response:
     fields = await read_form(request)
-    room, address, query = room_of(request), address_of(request), next_of(fields)
+    state, address, query = state_of(request), address_of(request), next_of(fields)
     email, password = fields.get("email", ""), fields.get("password", "")
     again = {"next": query, "email": email}
     try:
         user = await check_password(
-            room.database,
-            room.hashing,
+            state.database,
+            state.hashing,
             email=email,
             password=password,
             address=address,
@@ -109,18 +107,18 @@ async def sign_in(request: Request) -> Response:
         )
     if user is None:
         return await show_page(request, "sign_in.html", 400, error=WRONG, **again)
-    pending = user.must_prove_more(room.settings.mfa_required_roles)
+    pending = user.must_prove_more(state.settings.mfa_required_roles)
     target = continue_to(query)
     if pending:
         target = with_next(SECOND_FACTOR if user.totp_enabled else ENROL, query)
     response = go_to(target)
-    async with room.database.transaction() as connection:
+    async with state.database.transaction() as connection:
         # Hashing takes its time: whoever was disabled or changed meanwhile is refused.
         unchanged = await lock_unchanged(connection, user)
         if unchanged:
-            await end_session(connection, request, secure=room.settings.secure)
+            await end_session(connection, request, secure=state.settings.secure)
             await begin_session(
-                connection, response, user, ("pwd",), pending=pending, secure=room.settings.secure
+                connection, response, user, ("pwd",), pending=pending, secure=state.settings.secure
             )
         event = Event(
             "password_accepted" if pending and unchanged else "sign_in",
@@ -144,9 +142,9 @@ def with_next(path: str, query: str) -> str:
 
 
 async def session_of(request: Request) -> Session | None:
-    room = room_of(request)
-    async with room.database.connection() as connection:
-        return await select_session(connection, request, secure=room.settings.secure)
+    state = state_of(request)
+    async with state.database.connection() as connection:
+        return await select_session(connection, request, secure=state.settings.secure)
 
 
 async def show_second_factor(request: Request) -> Response:
@@ -159,21 +157,21 @@ async def show_second_factor(request: Request) -> Response:
 
 async def second_factor(request: Request) -> Response:
     fields = await read_form(request)
-    room, address, query = room_of(request), address_of(request), next_of(fields)
+    state, address, query = state_of(request), address_of(request), next_of(fields)
     session = await session_of(request)
     if session is None or not session.pending or not session.user.totp_enabled:
         return go_to(continue_to(query))
     user, code = session.user, fields.get("code", "")
     # Counted apart from the password: whoever has that one may not guess on and on.
     attempt = Attempt(user.id, address, "second_factor")
-    async with room.database.transaction() as connection:
-        if await lock_session(connection, request, session, secure=room.settings.secure) is None:
+    async with state.database.transaction() as connection:
+        if await lock_session(connection, request, session, secure=state.settings.secure) is None:
             return go_to(continue_to(query))
         wait_seconds = await waiting_seconds(connection, attempt)
         reason = (
             "locked_out"
             if wait_seconds
-            else await prove(connection, room.settings.key_encryption_key, user, code)
+            else await prove(connection, state.settings.key_encryption_key, user, code)
         )
         right = reason in PROOFS
         wait_seconds = wait_seconds or await settle_attempt(connection, attempt, right)
@@ -184,10 +182,10 @@ async def second_factor(request: Request) -> Response:
         )
         if signed_in:
             response = go_to(continue_to(query))
-            await end_session(connection, request, secure=room.settings.secure)
+            await end_session(connection, request, secure=state.settings.secure)
             methods = ("pwd", "otp", "mfa")
             await begin_session(
-                connection, response, user, methods, pending=False, secure=room.settings.secure
+                connection, response, user, methods, pending=False, secure=state.settings.secure
             )
             return response
     if wait_seconds:
@@ -203,9 +201,9 @@ async def prove(connection: Connection, key: bytes, user: User, code: str) -> st
     try:
         if await use_code(connection, key, user, code):
             return "device_code"
-    except SealBroken:
+    except DecryptionError:
         wrong = "second_factor_sealed"
-        log.error(SEALED, extra={"user": user.id})
+        log.error(DECRYPTION_FAILED, extra={"user": user.id})
     return "recovery_code" if await use_recovery_code(connection, user, code) else wrong
 
 
@@ -216,18 +214,18 @@ async def show_enrolment(request: Request) -> Response:
 async def enrolment_page(
     request: Request, query: str, status: int = 200, error: str = ""
 ) -> Response:
-    room = room_of(request)
+    state = state_of(request)
     session = await session_of(request)
     # Whoever has a second factor proves it first; a new one in its place would be a way around it.
     if session is None or session.user.totp_enabled:
         return go_to(
             with_next(SECOND_FACTOR, query) if session and session.pending else continue_to(query)
         )
-    async with room.database.transaction() as connection:
-        session = await lock_session(connection, request, session, secure=room.settings.secure)
+    async with state.database.transaction() as connection:
+        session = await lock_session(connection, request, session, secure=state.settings.secure)
         if session is None:
             return go_to(continue_to(query))
-        secret = await begin_enrolment(connection, room.settings.key_encryption_key, session)
+        secret = await begin_enrolment(connection, state.settings.key_encryption_key, session)
     picture = qr_code(provisioning_uri(secret, session.user))
     return await show_page(
         request, "enrol.html", status, error=error, next=query, secret=secret, picture=picture,
@@ -237,24 +235,24 @@ async def enrolment_page(
 
 async def enrol(request: Request) -> Response:
     fields = await read_form(request)
-    room, address, query = room_of(request), address_of(request), next_of(fields)
+    state, address, query = state_of(request), address_of(request), next_of(fields)
     session = await session_of(request)
     if session is None or session.user.totp_enabled:
         return go_to(continue_to(query))
     user = session.user
-    async with room.database.transaction() as connection:
-        session = await lock_session(connection, request, session, secure=room.settings.secure)
+    async with state.database.transaction() as connection:
+        session = await lock_session(connection, request, session, secure=state.settings.secure)
         if session is None:
             return go_to(continue_to(query))
         codes = await confirm_enrolment(
-            connection, room.settings.key_encryption_key, session, fields.get("code", "")
+            connection, state.settings.key_encryption_key, session, fields.get("code", "")
         )
         if codes:
             response = page(request, "recovery_codes.html", codes=codes, target=continue_to(query))
-            await end_session(connection, request, secure=room.settings.secure)
+            await end_session(connection, request, secure=state.settings.secure)
             methods = ("pwd", "otp", "mfa")
             await begin_session(
-                connection, response, user, methods, pending=False, secure=room.settings.secure
+                connection, response, user, methods, pending=False, secure=state.settings.secure
             )
             await insert_audit(
                 connection,

@@ -32,13 +32,13 @@ class Attempt:
         # Only hashes are kept: what people type into the field of an address may be their password.
         keys = [("user", digest(f"{self.what}:{self.account.strip().lower()}"))]
         return (
-            [*keys, ("address", digest(f"address:{line_of(self.address)}"))]
+            [*keys, ("address", digest(f"address:{network_of(self.address)}"))]
             if self.address
             else keys
         )
 
 
-def line_of(address: str) -> str:
+def network_of(address: str) -> str:
     """What one visitor has of the addresses: over IPv6 the /64, of which any number of addresses can be had."""
     try:
         known = IPv6Address(address.partition("%")[0])

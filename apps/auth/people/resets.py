@@ -1,10 +1,10 @@
 """One-time links to set a password: issued by an administrator or the operator, good for a day, used once."""
 
 from apps.auth.encryption import digest, new_token
+from apps.auth.paths import RESET
 from apps.kit.database import Connection
 
 LINK_LIFE_HOURS = 24
-RESET = "/oauth2/reset"
 
 
 async def create_reset_link(connection: Connection, user_id: str, issuer: str) -> str:

@@ -10,7 +10,7 @@ from io import BytesIO
 import pyotp
 import segno
 
-from apps.auth.encryption import SealBroken, digest, seal, unseal
+from apps.auth.encryption import DecryptionError, decrypt, digest, encrypt
 from apps.auth.people.sessions import Session
 from apps.auth.people.users import User
 from apps.kit.database import Connection
@@ -37,13 +37,13 @@ async def begin_enrolment(connection: Connection, key: bytes, session: Session) 
     user = session.user
     if user.totp_secret:
         # One of another session or key was never confirmed: a new one takes its place.
-        with suppress(SealBroken):
-            return unseal(key, user.totp_secret, _pending_purpose(session)).decode()
+        with suppress(DecryptionError):
+            return decrypt(key, user.totp_secret, _pending_purpose(session)).decode()
     secret: str = pyotp.random_base32()
     await connection.execute(
         "UPDATE users SET totp_secret = $2 WHERE id = $1 AND NOT totp_enabled",
         user.id,
-        seal(key, secret.encode(), _pending_purpose(session)),
+        encrypt(key, secret.encode(), _pending_purpose(session)),
     )
     return secret
 
@@ -68,15 +68,15 @@ async def confirm_enrolment(
     if not user.totp_secret:
         return None
     try:
-        secret = unseal(key, user.totp_secret, _pending_purpose(session))
-    except SealBroken:
+        secret = decrypt(key, user.totp_secret, _pending_purpose(session))
+    except DecryptionError:
         return None
     if not await _use_step(connection, user, secret.decode(), code):
         return None
     await connection.execute(
         "UPDATE users SET totp_enabled = true, totp_secret = $2, updated_at = now() WHERE id = $1",
         user.id,
-        seal(key, secret, _purpose(user.id)),
+        encrypt(key, secret, _purpose(user.id)),
     )
     await connection.execute("DELETE FROM recovery_codes WHERE user_id = $1", user.id)
     codes = [new_recovery_code() for _ in range(RECOVERY_CODES)]
@@ -90,12 +90,12 @@ async def confirm_enrolment(
 async def use_code(connection: Connection, key: bytes, user: User, code: str) -> bool:
     """A code of the device. The step that it belongs to is used up, in one statement: a code seen is worth nothing.
 
-    Raises SealBroken where the secret is sealed under another key.
+    Raises DecryptionError where the secret is sealed under another key.
     """
     if not user.totp_secret:
         return False
     return await _use_step(
-        connection, user, unseal(key, user.totp_secret, _purpose(user.id)).decode(), code
+        connection, user, decrypt(key, user.totp_secret, _purpose(user.id)).decode(), code
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.auth.browser import App, Browser, parameters
 from tests.auth.conftest import SERVICE_SECRET, Auth
-from tests.auth.test_assertions import assertion, keyed_client
+from tests.auth.oauth.test_assertions import assertion, keyed_client
 
 pytestmark = pytest.mark.integration
 

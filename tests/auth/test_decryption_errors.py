@@ -12,7 +12,7 @@ import pyotp
 import pytest
 
 from apps.auth.app import create_app
-from apps.auth.encryption import digest, seal
+from apps.auth.encryption import digest, encrypt
 from apps.auth.keys import advance_keys, withdraw_keys
 from apps.auth.settings import Settings
 from apps.kit.web import serve_http
@@ -31,7 +31,7 @@ def test_code_for_a_sealed_second_factor_is_a_wrong_one_and_operators_are_told(
     auth: Auth, caplog: pytest.LogCaptureFixture
 ) -> None:
     user, secret = auth.user("clinician"), pyotp.random_base32()
-    sealed = seal(FORMER, secret.encode(), f"totp:{user.id}")
+    sealed = encrypt(FORMER, secret.encode(), f"totp:{user.id}")
     auth.sql(
         "UPDATE users SET totp_secret = $2, totp_enabled = true WHERE id = $1", user.id, sealed
     )
@@ -56,7 +56,7 @@ def test_code_for_a_sealed_second_factor_is_a_wrong_one_and_operators_are_told(
 
 def test_enrolment_begun_under_the_former_key_begins_again(auth: Auth) -> None:
     user = auth.user("analyst")
-    sealed = seal(FORMER, b"A" * 32, f"totp:{user.id}")
+    sealed = encrypt(FORMER, b"A" * 32, f"totp:{user.id}")
     browser = Browser(auth)
     browser.sign_in(user.email)
     page = browser.get("/oauth2/enrol")
