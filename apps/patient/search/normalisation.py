@@ -31,54 +31,7 @@ _PLAIN_LETTERS = str.maketrans(
     }
 )
 # Country calling codes of two digits; 1 and 7 have one digit, all others three (ITU-T E.164).
-_TWO_DIGIT_COUNTRIES = frozenset(
-    [
-        "20",
-        "27",
-        "30",
-        "31",
-        "32",
-        "33",
-        "34",
-        "36",
-        "39",
-        "40",
-        "41",
-        "43",
-        "44",
-        "45",
-        "46",
-        "47",
-        "48",
-        "49",
-        "51",
-        "52",
-        "53",
-        "54",
-        "55",
-        "56",
-        "57",
-        "58",
-        "60",
-        "61",
-        "62",
-        "63",
-        "64",
-        "65",
-        "66",
-        "81",
-        "82",
-        "84",
-        "86",
-        "90",
-        "91",
-        "92",
-        "93",
-        "94",
-        "95",
-        "98",
-    ]
-)
+_COUNTRY_DIGITS = re.compile("[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[0-9]{3}")
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 _EXTENSION = re.compile(r"(?:\s*(?:;?\s*ext\.?|x|#)\s*=?\s*[0-9]{1,6}\s*)$", re.IGNORECASE)
 MIN_PHONE_DIGITS = 5
@@ -108,11 +61,8 @@ def phone_keys(text: str) -> tuple[str, ...]:
     digits = digits.lstrip("0")
     if not international and not (len(digits) == 11 and digits.startswith("1")):
         return (digits,) if digits else ()
-    if digits[:1] in ("1", "7"):
-        country_digits = 1
-    else:
-        country_digits = 2 if digits[:2] in _TWO_DIGIT_COUNTRIES else 3
-    national = digits[country_digits:].lstrip("0")
+    country = _COUNTRY_DIGITS.match(digits)
+    national = digits[country.end() :].lstrip("0") if country else ""
     return (digits, national) if national else (digits,)
 
 
