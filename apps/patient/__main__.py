@@ -15,9 +15,9 @@ from apps.kit.start import read_settings, run_service
 from apps.kit.token_verifier import open_verifier
 from apps.kit.web import serve_http
 from apps.patient.app import create_app
-from apps.patient.destinations import RpcBilling
-from apps.patient.outbox import retry_parked, select_parked
-from apps.patient.relay import connect_to
+from apps.patient.relay.destinations import RpcBilling
+from apps.patient.relay.outbox import retry_parked, select_parked
+from apps.patient.relay.relay import connect_to
 from apps.patient.settings import Settings
 
 
