@@ -14,7 +14,7 @@ Text = pulumi.Input[str]
 PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
     """The names by which this app's things go: a preview's differ from its base's.
 

@@ -27,7 +27,7 @@ MINUTE = 60
 SERVICES_NAMESPACE = "PatientManagement"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """`above` says on which side of the threshold it rings; `statistic` may be a percentile, as `p99`."""
 
@@ -74,15 +74,21 @@ def watch_service(
 ) -> None:
     notices = args.platform.notices_arn
     own: dict[str, Text] = {"ClusterName": args.platform.cluster_name, "ServiceName": service.name}
-    cpu = Metric("AWS/ECS", "CPUUtilization", own, "Average", CPU_PERCENT)
+    cpu = Metric(
+        namespace="AWS/ECS",
+        name="CPUUtilization",
+        dimensions=own,
+        statistic="Average",
+        threshold=CPU_PERCENT,
+    )
     alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, notices, opts)
     if args.insights:
         running = Metric(
-            "ECS/ContainerInsights",
-            "RunningTaskCount",
-            own,
-            "Minimum",
-            1,
+            namespace="ECS/ContainerInsights",
+            name="RunningTaskCount",
+            dimensions=own,
+            statistic="Minimum",
+            threshold=1,
             above=False,
             missing="breaching",
         )
@@ -93,35 +99,52 @@ def watch_service(
             "TargetGroup": target_suffix,
         }
         errors = Metric(
-            "AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", behind, "Sum", ERRORS_A_MINUTE
+            namespace="AWS/ApplicationELB",
+            name="HTTPCode_Target_5XX_Count",
+            dimensions=behind,
+            statistic="Sum",
+            threshold=ERRORS_A_MINUTE,
         )
         alarm(f"{name}-5xx", f"{name} answers with errors", errors, notices, opts)
         # What the balancer itself answers with where nobody is behind it: no target counts that.
         lost = Metric(
-            "AWS/ApplicationELB",
-            "HTTPCode_ELB_5XX_Count",
-            {"LoadBalancer": args.platform.balancer_suffix},
-            "Sum",
-            ERRORS_A_MINUTE,
+            namespace="AWS/ApplicationELB",
+            name="HTTPCode_ELB_5XX_Count",
+            dimensions={"LoadBalancer": args.platform.balancer_suffix},
+            statistic="Sum",
+            threshold=ERRORS_A_MINUTE,
         )
         alarm(f"{name}-unreached", f"requests do not reach {name}", lost, notices, opts)
-        slow = Metric("AWS/ApplicationELB", "TargetResponseTime", behind, "p99", LATENCY_SECONDS)
+        slow = Metric(
+            namespace="AWS/ApplicationELB",
+            name="TargetResponseTime",
+            dimensions=behind,
+            statistic="p99",
+            threshold=LATENCY_SECONDS,
+        )
         alarm(
             f"{name}-latency", f"one request in a hundred to {name} takes long", slow, notices, opts
         )
     for topic in args.entry.consumes:
         lag = Metric(
-            "AWS/Kafka", "SumOffsetLag", lag_dimensions(args, topic), "Maximum", LAG_EVENTS
+            namespace="AWS/Kafka",
+            name="SumOffsetLag",
+            dimensions=lag_dimensions(args, topic),
+            statistic="Maximum",
+            threshold=LAG_EVENTS,
         )
         alarm(f"{name}-lag", f"{name} is behind its topic", lag, notices, opts)
     for topic in args.entry.produces:
         if topic.endswith(".dlq"):
             dead = Metric(
-                SERVICES_NAMESPACE,
-                "NewDeadLetters",
-                {"Environment": args.stack, "ConsumerGroup": args.reach.group(args.entry.name)},
-                "Maximum",
-                0,
+                namespace=SERVICES_NAMESPACE,
+                name="NewDeadLetters",
+                dimensions={
+                    "Environment": args.stack,
+                    "ConsumerGroup": args.reach.group(args.entry.name),
+                },
+                statistic="Maximum",
+                threshold=0,
                 minutes=1,
             )
             alarm(
@@ -138,12 +161,29 @@ def watch_database(
 ) -> None:
     """`capacity`: connections that the instance takes."""
     own = {"DBInstanceIdentifier": identifier}
-    storage = Metric("AWS/RDS", "FreeStorageSpace", own, "Minimum", STORAGE_FREE_BYTES, above=False)
+    storage = Metric(
+        namespace="AWS/RDS",
+        name="FreeStorageSpace",
+        dimensions=own,
+        statistic="Minimum",
+        threshold=STORAGE_FREE_BYTES,
+        above=False,
+    )
     alarm(f"{name}-storage", f"{name} is running out of storage", storage, notices_arn, opts)
-    cpu = Metric("AWS/RDS", "CPUUtilization", own, "Average", CPU_PERCENT)
+    cpu = Metric(
+        namespace="AWS/RDS",
+        name="CPUUtilization",
+        dimensions=own,
+        statistic="Average",
+        threshold=CPU_PERCENT,
+    )
     alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, notices_arn, opts)
     connections = Metric(
-        "AWS/RDS", "DatabaseConnections", own, "Maximum", capacity * CONNECTIONS_PERCENT // 100
+        namespace="AWS/RDS",
+        name="DatabaseConnections",
+        dimensions=own,
+        statistic="Maximum",
+        threshold=capacity * CONNECTIONS_PERCENT // 100,
     )
     alarm(
         f"{name}-connections",
@@ -160,16 +200,22 @@ def watch_stream(
     # Brokers that are all gone say nothing at all.
     own: dict[str, Text] = {"Cluster Name": cluster_name}
     controller = Metric(
-        "AWS/Kafka", "ActiveControllerCount", own, "Maximum", 1, above=False, missing="breaching"
+        namespace="AWS/Kafka",
+        name="ActiveControllerCount",
+        dimensions=own,
+        statistic="Maximum",
+        threshold=1,
+        above=False,
+        missing="breaching",
     )
     alarm(f"{name}-controller", "the brokers have no leader", controller, notices_arn, opts)
     for broker in range(1, brokers + 1):
         disk = Metric(
-            "AWS/Kafka",
-            "KafkaDataLogsDiskUsed",
-            {"Cluster Name": cluster_name, "Broker ID": str(broker)},
-            "Maximum",
-            BROKER_DISK_PERCENT,
+            namespace="AWS/Kafka",
+            name="KafkaDataLogsDiskUsed",
+            dimensions={"Cluster Name": cluster_name, "Broker ID": str(broker)},
+            statistic="Maximum",
+            threshold=BROKER_DISK_PERCENT,
         )
         alarm(
             f"{name}-storage-{broker}",

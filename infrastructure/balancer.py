@@ -21,7 +21,7 @@ IDLE_SECONDS = 60
 ACCESS_LOG_DAYS = 90
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BalancerArgs:
     vpc_id: pulumi.Input[str]
     subnet_ids: pulumi.Input[Sequence[str]]
@@ -55,11 +55,11 @@ class Balancer(pulumi.ComponentResource):
             if service.public
             for way in connect(
                 f"{name}-{service.name}",
-                door.id,
-                targets.id,
-                service.port,
-                "Balancer to target",
-                self.child,
+                source_id=door.id,
+                target_id=targets.id,
+                port=service.port,
+                description="Balancer to target",
+                opts=self.child,
             )
         ]
         log = logbook(name, ACCESS_LOG_DAYS, self.child, keep=args.deletion_protection)

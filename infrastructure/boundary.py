@@ -45,7 +45,7 @@ class Place:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppReach:
     """What an environment's app is made of. `resource_ids` of RDS and `masters` (secrets' ARNs) by database."""
 

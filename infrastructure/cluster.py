@@ -6,7 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterArgs:
     spot: bool
     insights: bool

@@ -18,6 +18,7 @@ START_SECONDS = 60
 
 def task_definition(
     name: str,
+    *,
     family: str,
     cpu: int,
     memory_mib: int,
@@ -47,6 +48,7 @@ def task_definition(
 
 def container(
     name: str,
+    *,
     image: pulumi.Input[str],
     environment: Mapping[str, pulumi.Input[str]],
     secrets: Mapping[str, pulumi.Input[str]],

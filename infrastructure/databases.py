@@ -17,7 +17,7 @@ MASTER = "master"
 EXPORTED_LOGS = ("postgresql", "upgrade")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabasesArgs:
     vpc_id: pulumi.Input[str]
     subnet_ids: pulumi.Input[Sequence[str]]
@@ -27,7 +27,7 @@ class DatabasesArgs:
     bounds: Bounds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """Where a database lies. `resource_id` names its instance in `rds-db:connect`; the ARN is of its master secret."""
 
@@ -92,7 +92,12 @@ class Databases(pulumi.ComponentResource):
         args, child = self.args, self.child
         reached = group(f"{name}-{label}", args.vpc_id, f"The database instance {label}", child)
         self.admin_ways += connect(
-            f"{name}-admin-{label}", self.admin.id, reached.id, PORT, "Release to instance", child
+            f"{name}-admin-{label}",
+            source_id=self.admin.id,
+            target_id=reached.id,
+            port=PORT,
+            description="Release to instance",
+            opts=child,
         )
         identifier = f"{name}-{label}"
         # RDS would make them itself, without our key and never to expire.
@@ -168,7 +173,12 @@ class Databases(pulumi.ComponentResource):
                 child,
             )
             ways = connect(
-                f"{name}-{database}", client.id, reached.id, PORT, f"Client of {database}", child
+                f"{name}-{database}",
+                source_id=client.id,
+                target_id=reached.id,
+                port=PORT,
+                description=f"Client of {database}",
+                opts=child,
             )
             hosts[database] = Host(
                 address=made.address,

@@ -27,7 +27,7 @@ SERVICE_LINKED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeployReach:
     """`state_bucket` empty where the state lies elsewhere; `takes_from`: whose images are promoted, empty where built.
 

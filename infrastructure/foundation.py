@@ -22,7 +22,7 @@ from infrastructure.stream import Stream, StreamArgs
 LOGS = "/patient-management"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformArgs:
     stack: EnvironmentStack
     # The outputs `platform` of the environment whose images are promoted.
@@ -50,7 +50,11 @@ class Platform(pulumi.ComponentResource):
         keys = Keys(
             "data",
             KeysArgs(
-                stack.name, stack.region, account_id, prefixes, config.data.deletion_protection
+                environment=stack.name,
+                region=stack.region,
+                account_id=account_id,
+                log_group_prefixes=prefixes,
+                keep=config.data.deletion_protection,
             ),
             child,
         )
@@ -66,28 +70,28 @@ class Platform(pulumi.ComponentResource):
         network = Network(
             label,
             NetworkArgs(
-                stack.region,
-                config.vpc_cidr,
-                config.availability_zones,
-                config.nat,
-                config.interface_endpoints,
-                config.log_retention_days,
-                keys.arn,
-                f"{LOGS}/{stack.name}/flows",
-                bounds,
+                region=stack.region,
+                cidr=config.vpc_cidr,
+                zones=config.availability_zones,
+                nat=config.nat,
+                interface_endpoints=config.interface_endpoints,
+                log_retention_days=config.log_retention_days,
+                key_arn=keys.arn,
+                log_group_name=f"{LOGS}/{stack.name}/flows",
+                bounds=bounds,
             ),
             child,
         )
         balancer = Balancer(
             label,
             BalancerArgs(
-                network.vpc_id,
-                network.public_subnet_ids,
-                config.domain,
-                config.zone_name,
-                config.waf,
-                config.rate_limit_requests,
-                config.deletion_protection,
+                vpc_id=network.vpc_id,
+                subnet_ids=network.public_subnet_ids,
+                domain=config.domain,
+                zone_name=config.zone_name,
+                waf=config.waf,
+                rate_limit_requests=config.rate_limit_requests,
+                deletion_protection=config.deletion_protection,
                 wildcard=config.previews,
             ),
             child,
@@ -95,31 +99,36 @@ class Platform(pulumi.ComponentResource):
         databases = Databases(
             label,
             DatabasesArgs(
-                network.vpc_id,
-                network.isolated_subnet_ids,
-                keys.arn,
-                config.data,
-                config.log_retention_days,
-                bounds,
+                vpc_id=network.vpc_id,
+                subnet_ids=network.isolated_subnet_ids,
+                key_arn=keys.arn,
+                data=config.data,
+                log_retention_days=config.log_retention_days,
+                bounds=bounds,
             ),
             child,
         )
         stream = Stream(
             label,
             StreamArgs(
-                network.vpc_id,
-                network.isolated_subnet_ids,
-                keys.arn,
-                config.stream,
-                f"{LOGS}/{stack.name}/brokers",
-                config.log_retention_days,
+                vpc_id=network.vpc_id,
+                subnet_ids=network.isolated_subnet_ids,
+                key_arn=keys.arn,
+                settings=config.stream,
+                log_group_name=f"{LOGS}/{stack.name}/brokers",
+                log_retention_days=config.log_retention_days,
                 protect=config.deletion_protection,
             ),
             child,
         )
         cluster = Cluster(
             label,
-            ClusterArgs(config.spot, config.insights, config.log_retention_days, keys.arn),
+            ClusterArgs(
+                spot=config.spot,
+                insights=config.insights,
+                log_retention_days=config.log_retention_days,
+                key_arn=keys.arn,
+            ),
             child,
         )
         certificates = (
@@ -128,14 +137,14 @@ class Platform(pulumi.ComponentResource):
         operations = Operations(
             label,
             OperationsArgs(
-                stack.name,
-                account_id,
-                keys.arn,
-                config.budget_usd,
-                config.notices_email,
-                databases,
-                stream,
-                config.stream.brokers,
+                environment=stack.name,
+                account_id=account_id,
+                key_arn=keys.arn,
+                budget_usd=config.budget_usd,
+                notices_email=config.notices_email,
+                databases=databases,
+                stream=stream,
+                brokers=config.stream.brokers,
             ),
             child,
         )
@@ -145,13 +154,13 @@ class Platform(pulumi.ComponentResource):
         self.masters = {database: host.master_secret_arn for database, host in hosts.items()}
         self.platform_bounds = bounds
         reach = AppReach(
-            keys.arn,
-            stream.cluster_arn,
-            cluster.arn,
-            cluster.name,
-            {database: host.resource_id for database, host in hosts.items()},
-            self.masters,
-            config.previews,
+            key_arn=keys.arn,
+            stream_arn=stream.cluster_arn,
+            cluster_arn=cluster.arn,
+            cluster_name=cluster.name,
+            resource_ids={database: host.resource_id for database, host in hosts.items()},
+            masters=self.masters,
+            previews=config.previews,
         )
         self.bounds = app_bounds(f"{label}-app", place, stack.name, reach, child)
         self.outputs = PlatformOutputs(

@@ -31,7 +31,7 @@ SESSION_SECONDS = 2 * 60 * 60
 PREVIEW_ENVIRONMENTS = ("preview", "preview-fork")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GithubArgs:
     """`makes_provider`: an account has one OIDC provider for GitHub, made by one stack.
 
@@ -129,17 +129,17 @@ def open_to_github(
         state = PreviewState("preview-state", bucket, KEY_ALIAS, opts)
     reach = reach_of_deployment(settings, stack, platform, boundary_arns, state)
     args = GithubArgs(
-        settings.repository,
-        stack.name,
-        platform.account_id,
-        settings.makes_provider,
-        {part: reach.apply(partial(deploy_statements, part=part)) for part in DEPLOY_PARTS},
-        look_statements(
+        repository=settings.repository,
+        environment=stack.name,
+        account_id=platform.account_id,
+        makes_provider=settings.makes_provider,
+        deploy={part: reach.apply(partial(deploy_statements, part=part)) for part in DEPLOY_PARTS},
+        look=look_statements(
             settings.state_bucket,
             state_aliases(stack.name, stack.config.images_from),
             platform.stream_arn,
         ),
-        reach_of_previews(stack, platform, state) if state else None,
+        preview=reach_of_previews(stack, platform, state) if state else None,
     )
     return dict(Github("github", args, opts).role_arns)
 

@@ -80,6 +80,7 @@ def open_egress(
 
 def connect(
     name: str,
+    *,
     source_id: pulumi.Input[str],
     target_id: pulumi.Input[str],
     port: int | None,

@@ -133,7 +133,7 @@ class ImageSet:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildArgs:
     """`tag_prefix` tells a preview's images. Only main writes the cache; `cache_urls` is read by all."""
 

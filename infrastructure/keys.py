@@ -11,7 +11,7 @@ from infrastructure.roles import document
 SHORTEST_WINDOW_DAYS, LONGEST_WINDOW_DAYS = 7, 30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeysArgs:
     """`keep`: protected, and left behind by the stack's end."""
 

@@ -14,7 +14,7 @@ from infrastructure.outputs import PlatformOutputs
 Text = pulumi.Input[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AwsLocate:
     """`pool_size`: connections, of each service to each of its databases; a preview's is always the smallest."""
 

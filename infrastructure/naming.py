@@ -10,7 +10,7 @@ ENVIRONMENT_PRIORITY = 100
 PREVIEW_PRIORITY = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
     """`role`, `topic` and `log` turn a name of the catalogue into this app's own."""
 
@@ -35,10 +35,16 @@ class Names:
 def names_of(stack: Stack) -> Names:
     if isinstance(stack, PreviewStack):
         return Names(
-            stack.name,
-            stack.prefix,
-            f"{stack.name}.",
-            f"{PREVIEW_PATH.strip('/')}/{stack.name}/",
-            PREVIEW_PRIORITY + stack.number,
+            stack=stack.name,
+            database_prefix=stack.prefix,
+            topic_prefix=f"{stack.name}.",
+            secret_prefix=f"{PREVIEW_PATH.strip('/')}/{stack.name}/",
+            priority=PREVIEW_PRIORITY + stack.number,
         )
-    return Names(stack.name, "", "", f"patient-management/{stack.name}/", ENVIRONMENT_PRIORITY)
+    return Names(
+        stack=stack.name,
+        database_prefix="",
+        topic_prefix="",
+        secret_prefix=f"patient-management/{stack.name}/",
+        priority=ENVIRONMENT_PRIORITY,
+    )

@@ -15,7 +15,7 @@ HTTPS = 443
 INTERFACES = ("ecr.api", "ecr.dkr", "logs", "secretsmanager")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkArgs:
     region: str
     cidr: str

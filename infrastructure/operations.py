@@ -18,7 +18,7 @@ from infrastructure.stream import Stream
 BUDGET_PERCENTS = (80, 100)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperationsArgs:
     environment: str
     account_id: pulumi.Input[str]
@@ -95,6 +95,7 @@ class Operations(pulumi.ComponentResource):
 
 def dashboard(
     name: str,
+    *,
     region: str,
     platform: PlatformOutputs,
     services: Mapping[str, pulumi.Output[str]],

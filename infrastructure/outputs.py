@@ -11,7 +11,7 @@ from apps.catalogue import DATABASES
 Text = pulumi.Output[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformOutputs:
     """Names and ARNs, nothing secret: a master secret's ARN is where it lies, not what it is.
 

@@ -20,7 +20,7 @@ ASKED = {"StringLike": {f"aws:RequestTag/{STACK_TAG}": "pr-*"}}
 TAGGED = {**ASKED, "StringLikeIfExists": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"}}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewReach:
     """Names of the base's. `state_bucket_arn` and `state_key_arn` are the previews' own.
 

@@ -45,14 +45,24 @@ def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) ->
     config = stack.config
     building = PlatformRef(config.images_from) if config.images_from else None
     promoted = building.reference.require_output("platform") if building else None
-    platform = Platform("platform", PlatformArgs(stack, promoted), opts)
+    platform = Platform("platform", PlatformArgs(stack=stack, promoted=promoted), opts)
     if building:
         images = taken_over(building.images, IMAGES)
     else:
         urls = platform.outputs.repository_urls
-        images = Images("images", IMAGES, BuildArgs(urls, urls, True), opts).set
+        images = Images(
+            "images", IMAGES, BuildArgs(urls=urls, cache_urls=urls, writes_cache=True), opts
+        ).set
     app = App(
-        "app", AppArgs(stack, platform.outputs, images, platform.bounds, platform.masters), opts
+        "app",
+        AppArgs(
+            stack=stack,
+            platform=platform.outputs,
+            images=images,
+            bounds=platform.bounds,
+            masters=platform.masters,
+        ),
+        opts,
     )
     boundaries = [platform.bounds.boundary_arn, platform.platform_bounds.boundary_arn]
     roles = (
@@ -78,17 +88,21 @@ async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> d
         "images",
         changed,
         BuildArgs(
-            base.outputs.preview_repository_urls,
-            base.outputs.repository_urls,
-            False,
-            f"{stack.name}-",
+            urls=base.outputs.preview_repository_urls,
+            cache_urls=base.outputs.repository_urls,
+            writes_cache=False,
+            tag_prefix=f"{stack.name}-",
         ),
         opts,
     ).set
     unchanged = taken_over(base.images, tuple(image for image in IMAGES if image not in changed))
     images = ImageSet({**unchanged.refs, **built.refs}, {**unchanged.sources, **built.sources})
     bounds = Bounds(PREVIEW_PATH, base.outputs.preview_boundary_arn, base.outputs.account_id)
-    app = App("app", AppArgs(stack, base.outputs, images, bounds, {}), opts)
+    app = App(
+        "app",
+        AppArgs(stack=stack, platform=base.outputs, images=images, bounds=bounds, masters={}),
+        opts,
+    )
     return {
         "url": app.url,
         "services": app.running,

@@ -10,7 +10,7 @@ from infrastructure.config import Stack
 COMPONENT = "patient:"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Resource:
     """`inputs` and `outputs` with Pulumi's own names (camel case). `dependencies` are URNs, explicit ones included."""
 

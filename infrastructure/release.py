@@ -29,7 +29,7 @@ LAMBDA_SECONDS = 900
 RUNNER = Path(__file__).parent / "runner" / "handler.py"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskArgs:
     """`masters`: the master secret's ARN by database; empty for a preview, whose code never holds it.
 
@@ -85,21 +85,21 @@ class ReleaseTask(pulumi.ComponentResource):
         self.family = f"{args.stack}-release"
         self.arn = task_definition(
             name,
-            self.family,
-            CPU,
-            MEMORY_MIB,
-            execution,
-            task,
-            container(
+            family=self.family,
+            cpu=CPU,
+            memory_mib=MEMORY_MIB,
+            execution=execution,
+            task=task,
+            container_definitions=container(
                 "release",
-                args.image,
-                release_environment(args),
-                {},
-                log.name,
-                args.reach.region,
+                image=args.image,
+                environment=release_environment(args),
+                secrets={},
+                log_group=log.name,
+                region=args.reach.region,
                 command=list(args.command),
             ),
-            child,
+            opts=child,
         ).arn
         self.register_outputs({"arn": self.arn})
 
@@ -154,7 +154,7 @@ def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
     return statements
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerArgs:
     """`definition_arn`: the release. `families` that it may start, `passes`: the roles for them, ARNs or a pattern."""
 

@@ -25,7 +25,7 @@ CALL_SECONDS = 60
 IDLE_SECONDS = 300
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
     """The public service's: the host that its rule takes, at a priority of its own."""
 
@@ -33,7 +33,7 @@ class Door:
     priority: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceArgs:
     """`secrets`: ARN by variable. `groups`: the security groups that the task carries. `stack`: for names."""
 
@@ -165,23 +165,23 @@ class EcsService(pulumi.ComponentResource):
         self.policies = [*execution.policies, *task.policies]
         return task_definition(
             name,
-            f"{args.stack}-{entry.name}",
-            entry.resources.cpu,
-            entry.resources.memory,
-            execution,
-            task,
-            container(
+            family=f"{args.stack}-{entry.name}",
+            cpu=entry.resources.cpu,
+            memory_mib=entry.resources.memory,
+            execution=execution,
+            task=task,
+            container_definitions=container(
                 entry.name,
-                args.image,
-                args.environment,
-                args.secrets,
-                log.name,
-                args.reach.region,
+                image=args.image,
+                environment=args.environment,
+                secrets=args.secrets,
+                log_group=log.name,
+                region=args.reach.region,
                 portMappings=ports(entry),
                 healthCheck=health_check(entry),
                 stopTimeout=entry.stop_seconds,
             ),
-            self.child,
+            opts=self.child,
         )
 
     def open_door(

@@ -18,7 +18,7 @@ PORT = 9098
 KAFKA_VERSION = "3.9.x"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamArgs:
     vpc_id: pulumi.Input[str]
     subnet_ids: pulumi.Input[Sequence[str]]
@@ -39,7 +39,14 @@ class Stream(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         brokers = group(f"{name}-brokers", args.vpc_id, "The brokers", child)
         clients = group(f"{name}-client", args.vpc_id, "Carried by who produces or consumes", child)
-        ways = connect(name, clients.id, brokers.id, PORT, "Kafka by IAM over TLS", child)
+        ways = connect(
+            name,
+            source_id=clients.id,
+            target_id=brokers.id,
+            port=PORT,
+            description="Kafka by IAM over TLS",
+            opts=child,
+        )
         # The brokers replicate among themselves over every port that MSK chooses.
         open_ingress(
             f"{name}-among", brokers.id, None, "Brokers among themselves", child, source=brokers.id
@@ -125,6 +132,7 @@ def replication(brokers: int) -> int:
 
 def make_topic(
     resource: str,
+    *,
     topic: Topic,
     name: str,
     retention_ms: int,

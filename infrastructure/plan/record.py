@@ -112,18 +112,18 @@ class Monitor(pulumi_mocks.MockMonitor):
         inputs = whole(pulumi.runtime.rpc.deserialize_properties(request.object))
         self.recording.resources.append(
             Resource(
-                request.type,
-                request.name,
-                answer.urn,
-                request.parent,
-                inputs,
-                made.state,
-                made.id,
-                sorted(request.dependencies),
-                request.protect,
-                request.retainOnDelete,
-                list(request.ignoreChanges),
-                request.importId,
+                type=request.type,
+                name=request.name,
+                urn=answer.urn,
+                parent=request.parent,
+                inputs=inputs,
+                outputs=made.state,
+                id=made.id,
+                dependencies=sorted(request.dependencies),
+                protect=request.protect,
+                retain=request.retainOnDelete,
+                ignored=list(request.ignoreChanges),
+                imported=request.importId,
             )
         )
         # Resources are registered side by side: whoever else comes meanwhile is not their parent.

@@ -12,7 +12,7 @@ from infrastructure.policies.rule import Named
 from infrastructure.policies.running import WAYS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
     type: str
     name: str

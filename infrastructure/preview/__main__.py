@@ -117,7 +117,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             publish_base(base, settings)
             return DONE
         stacks = open_stacks(ROOT, settings)
-        driver = Driver(base, stacks, traces_on(read_base(stacks, base), session), say)
+        driver = Driver(
+            base=base, stacks=stacks, traces=traces_on(read_base(stacks, base), session), say=say
+        )
         if options.command == "list":
             say(render_rows(list_previews(stacks)))
         elif options.command == "reap":
@@ -138,7 +140,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             run_system_tests(visit(session, outputs_of(stacks, preview)))
         else:
             brought = driver.up(
-                preview, Wanted(settings.region, lifetime, options.keep, settings.at_once)
+                preview,
+                Wanted(
+                    region=settings.region,
+                    lifetime=lifetime,
+                    keep=options.keep,
+                    at_once=settings.at_once,
+                ),
             )
             cost = cost_usd_a_day(preview, base)
             if options.markdown:
@@ -210,7 +218,14 @@ def list_previews(stacks: Stacks) -> list[Row]:
             life = parse_life(stacks.config(listed.name))
             url = str(stacks.outputs(listed.name).get("url", ""))
             rows.append(
-                Row(preview, life.base or "?", life.expires, life.keep, listed.resources, url)
+                Row(
+                    preview=preview,
+                    base=life.base or "?",
+                    expires=life.expires,
+                    keep=life.keep,
+                    resources=listed.resources,
+                    url=url,
+                )
             )
     return sorted(rows, key=lambda row: row.preview)
 

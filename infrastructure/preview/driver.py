@@ -22,7 +22,7 @@ DESTROY_ATTEMPTS = 3
 IN_USE_PAUSE_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """`at_once`: how many previews there may be, this one included."""
 
@@ -46,7 +46,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
     """`traces` are looked for on `base`'s platform; a preview of another base is not this driver's to touch."""
 

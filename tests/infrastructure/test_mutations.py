@@ -58,9 +58,9 @@ def test_a_database_in_a_public_subnet(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_group_open_to_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
     original = groups.connect
 
-    def opened(name: str, source: Any, target: Any, port: int, text: str, opts: Any) -> Any:
-        groups.open_ingress(f"{name}-world", target, port, text, opts, cidr="0.0.0.0/0")
-        return original(name, source, target, port, text, opts)
+    def opened(name: str, *, target_id: Any, port: int, opts: Any, **named: Any) -> Any:
+        groups.open_ingress(f"{name}-world", target_id, port, "World", opts, cidr="0.0.0.0/0")
+        return original(name, target_id=target_id, port=port, opts=opts, **named)
 
     monkeypatch.setattr("infrastructure.databases.connect", opened)
     assert "group-closed" in findings()

@@ -250,12 +250,12 @@ class World:
 
     def driver_of(self, base: str) -> Driver:
         return Driver(
-            base,
-            self.stacks,
-            Traces(tuple(self.kinds.values())),
-            self.said.append,
-            self.clock.now,
-            lambda seconds: self.clock.pass_(timedelta(seconds=seconds)),
+            base=base,
+            stacks=self.stacks,
+            traces=Traces(tuple(self.kinds.values())),
+            say=self.said.append,
+            now=self.clock.now,
+            pause=lambda seconds: self.clock.pass_(timedelta(seconds=seconds)),
         )
 
 

@@ -286,8 +286,15 @@ def test_preview_costs_cents_a_day() -> None:
 def test_list_is_a_line_a_preview() -> None:
     expires = datetime(2026, 2, 3, 12, tzinfo=UTC)
     rows = [
-        Row(Preview(1), "dev", expires, False, 70, "https://pr-1.dev.example.org"),
-        Row(Preview(12), "dev", None, True, 0, ""),
+        Row(
+            preview=Preview(1),
+            base="dev",
+            expires=expires,
+            keep=False,
+            resources=70,
+            url="https://pr-1.dev.example.org",
+        ),
+        Row(preview=Preview(12), base="dev", expires=None, keep=True, resources=0, url=""),
     ]
     lines = render_rows(rows).splitlines()
     assert "2026-02-03 12:00 UTC" in lines[0]

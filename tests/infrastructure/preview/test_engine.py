@@ -74,7 +74,7 @@ from infrastructure.preview.stacks import PulumiStacks
 PulumiStacks(Path(sys.argv[1]), sys.argv[2], "passphrase", {"STOP": sys.argv[3]}).up("pr-7", print)
 """
 PREVIEW = Preview(7)
-WANTED = Wanted("us-east-1", timedelta(days=3))
+WANTED = Wanted(region="us-east-1", lifetime=timedelta(days=3))
 
 
 class Engine:
@@ -93,7 +93,11 @@ class Engine:
 
     def driver(self, later: timedelta = timedelta()) -> Driver:
         return Driver(
-            "dev", self.stacks, Traces(()), self.said.append, lambda: datetime.now(UTC) + later
+            base="dev",
+            stacks=self.stacks,
+            traces=Traces(()),
+            say=self.said.append,
+            now=lambda: datetime.now(UTC) + later,
         )
 
     def kill_midway(self) -> None:

@@ -11,8 +11,8 @@ from tests.infrastructure.preview.fakes import DENIED, MADE, Killed, World
 
 pytestmark = pytest.mark.infrastructure
 
-WANTED = Wanted("us-east-1", timedelta(hours=5))
-KEPT = Wanted("us-east-1", timedelta(hours=5), keep=True)
+WANTED = Wanted(region="us-east-1", lifetime=timedelta(hours=5))
+KEPT = Wanted(region="us-east-1", lifetime=timedelta(hours=5), keep=True)
 
 
 @pytest.fixture

@@ -60,7 +60,11 @@ class Ashore:
             LogGroups(self.session.client("logs"), "/patient-management/"),
         )
         return Driver(
-            "dev", self.world.stacks, Traces(kinds), self.world.said.append, self.world.clock.now
+            base="dev",
+            stacks=self.world.stacks,
+            traces=Traces(kinds),
+            say=self.world.said.append,
+            now=self.world.clock.now,
         )
 
 
