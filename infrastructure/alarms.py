@@ -1,18 +1,13 @@
 """Alarms. Each has an action, a reason, and a threshold with its unit in the name."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pulumi
 import pulumi_aws as aws
 
 from infrastructure.scaling import lag_dimensions
-
-if TYPE_CHECKING:
-    from infrastructure.service import ServiceArgs
+from infrastructure.service_args import ServiceArgs
 
 Text = pulumi.Input[str]
 CPU_PERCENT = 85

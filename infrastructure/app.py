@@ -8,19 +8,20 @@ import pulumi_aws as aws
 
 from apps.catalogue import SECRETS, SERVICES, TOPICS, Replicas, Resources, Service, environment
 from apps.release import visitors
-from infrastructure import connections
 from infrastructure.access import Reach
-from infrastructure.config import EnvironmentStack, PreviewStack, Stack
+from infrastructure.config import connections
+from infrastructure.config.model import EnvironmentStack, PreviewStack, Stack
+from infrastructure.config.naming import PREVIEW_PATH, names_of
 from infrastructure.edges import calls, in_order
 from infrastructure.groups import connect, group
 from infrastructure.images import ImageSet
 from infrastructure.locate import AwsLocate
-from infrastructure.naming import names_of
 from infrastructure.operations import dashboard
 from infrastructure.outputs import PlatformOutputs
 from infrastructure.release import ReleaseTask, Runner, RunnerArgs, TaskArgs, arns, invoke
-from infrastructure.roles import PREVIEW_PATH, Bounds
-from infrastructure.service import Door, EcsService, ServiceArgs
+from infrastructure.roles import Bounds
+from infrastructure.service import EcsService
+from infrastructure.service_args import Door, ServiceArgs
 from infrastructure.source import RELEASE
 from infrastructure.stream import make_topic
 

@@ -10,9 +10,8 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.access import PULL, kafka_arn
-from infrastructure.config import STACK_TAG
-from infrastructure.databases import MASTER
-from infrastructure.roles import PREVIEW_PATH, Bounds, Statement, document, environment_path
+from infrastructure.config.naming import MASTER, PREVIEW_PATH, STACK_TAG, environment_path
+from infrastructure.roles import Bounds, Statement, document
 
 Text = pulumi.Input[str]
 KAFKA = [

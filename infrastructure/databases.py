@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.config import Data, Instance
+from infrastructure.config.model import Data, Instance
+from infrastructure.config.naming import MASTER
 from infrastructure.groups import connect, group, ready
 from infrastructure.roles import Bounds, role_of_service
 
 PORT = 5432
 ENGINE_VERSION = "18"
 FAMILY = "postgres18"
-MASTER = "master"
 EXPORTED_LOGS = ("postgresql", "upgrade")
 
 

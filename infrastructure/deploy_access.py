@@ -8,7 +8,7 @@ boundary, no key's policy, and nothing that GitHub's own rights are made of: doc
 from collections.abc import Callable, Mapping, Sequence
 
 from infrastructure.boundary import allow
-from infrastructure.config import PROJECT, STACK_TAG
+from infrastructure.config.naming import PROJECT, STACK_TAG
 from infrastructure.deploy_bounds import DeployReach, denials, keys, of, roles
 from infrastructure.roles import Statement
 

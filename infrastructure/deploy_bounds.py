@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infrastructure.boundary import allow
-from infrastructure.config import PROJECT, STACK_TAG
-from infrastructure.preview.settings import KEY_ALIAS
-from infrastructure.roles import Statement, environment_path
+from infrastructure.config.naming import KEY_ALIAS, PROJECT, STACK_TAG, environment_path
+from infrastructure.roles import Statement
 
 STATE_ALIAS = f"alias/{PROJECT}/state-"
 # What takes on the program's roles.

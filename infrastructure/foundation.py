@@ -10,7 +10,7 @@ from infrastructure.balancer import Balancer, BalancerArgs
 from infrastructure.boundary import AppReach, Place, app_bounds, platform_bounds, preview_boundary
 from infrastructure.certificates import Certificates
 from infrastructure.cluster import Cluster, ClusterArgs
-from infrastructure.config import Environment, EnvironmentStack
+from infrastructure.config.model import Environment, EnvironmentStack
 from infrastructure.databases import Databases, DatabasesArgs
 from infrastructure.images import Repositories
 from infrastructure.keys import Keys, KeysArgs

@@ -12,11 +12,11 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.access import kafka_arn
-from infrastructure.config import EnvironmentStack, GithubSettings
+from infrastructure.config.model import EnvironmentStack, GithubSettings
+from infrastructure.config.naming import KEY_ALIAS, state_bucket
 from infrastructure.deploy_access import DEPLOY_PARTS, deploy_statements
 from infrastructure.deploy_bounds import DeployReach, state_aliases
 from infrastructure.outputs import PlatformOutputs
-from infrastructure.preview.settings import KEY_ALIAS, state_bucket
 from infrastructure.preview_access import PreviewReach, preview_statements
 from infrastructure.preview_state import PreviewState
 from infrastructure.roles import Statement, document

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure import limits
+from infrastructure.config import limits
 
 
 def group(

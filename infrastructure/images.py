@@ -12,8 +12,9 @@ import pulumi_docker_build as docker
 import pulumi_random as random
 
 from infrastructure.access import PULL
+from infrastructure.config.files import ROOT
 from infrastructure.roles import document
-from infrastructure.source import IMAGES, ROOT, source_digest
+from infrastructure.source import IMAGES, source_digest
 
 CACHE_TAG = "cache-main"
 UNTAGGED_DAYS = 14

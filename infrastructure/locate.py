@@ -7,7 +7,7 @@ import pulumi
 
 from apps.catalogue import Service, Topic
 from infrastructure.access import Reach
-from infrastructure.connections import PREVIEW_POOL_SIZE
+from infrastructure.config.connections import PREVIEW_POOL_SIZE
 from infrastructure.databases import PORT as DATABASE_PORT
 from infrastructure.outputs import PlatformOutputs
 

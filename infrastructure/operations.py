@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.alarms import watch_database, watch_stream
-from infrastructure.connections import capacity
+from infrastructure.config.connections import capacity
 from infrastructure.databases import Databases
 from infrastructure.outputs import PlatformOutputs
 from infrastructure.roles import document

@@ -10,8 +10,8 @@ import pulumi
 
 from infrastructure.access import PULL, kafka_arn
 from infrastructure.boundary import Place, allow
-from infrastructure.config import PROJECT, STACK_TAG
-from infrastructure.roles import PREVIEW_PATH, Statement
+from infrastructure.config.naming import PREVIEW_PATH, PROJECT, STACK_TAG
+from infrastructure.roles import Statement
 
 Text = pulumi.Input[str]
 OURS = {"StringLike": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"}}

@@ -6,19 +6,14 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.app import App, AppArgs
-from infrastructure.config import (
-    PROJECT,
-    STACK_TAG,
-    EnvironmentStack,
-    PreviewStack,
-    Stack,
-    parse_stack,
-)
+from infrastructure.config.model import EnvironmentStack, PreviewStack, Stack
+from infrastructure.config.naming import PREVIEW_PATH, PROJECT, STACK_TAG
+from infrastructure.config.parse import parse_stack
 from infrastructure.foundation import Platform, PlatformArgs
 from infrastructure.github import open_to_github
 from infrastructure.images import BuildArgs, Images, ImageSet, taken_over
 from infrastructure.outputs import PlatformRef
-from infrastructure.roles import PREVIEW_PATH, Bounds
+from infrastructure.roles import Bounds
 from infrastructure.source import IMAGES, source_digest
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from infrastructure.config import Stack
+from infrastructure.config.model import Stack
 
 # The first part of our components' type tokens.
 COMPONENT = "patient:"

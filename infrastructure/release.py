@@ -9,7 +9,6 @@ import pulumi
 import pulumi_aws as aws
 
 from apps.catalogue import DATABASES
-from infrastructure import limits
 from infrastructure.access import (
     Reach,
     database_statements,
@@ -18,8 +17,9 @@ from infrastructure.access import (
     unwrap,
 )
 from infrastructure.boundary import Place, once
+from infrastructure.config import limits
+from infrastructure.config.naming import MASTER
 from infrastructure.container import container, task_definition
-from infrastructure.databases import MASTER
 from infrastructure.outputs import PlatformOutputs
 from infrastructure.roles import Bounds, Role, role_of_service
 

@@ -8,12 +8,6 @@ import pulumi
 import pulumi_aws as aws
 
 Statement = Mapping[str, Any]
-# Roles lie under paths of their own, so that a rule can name an environment's, or all previews', and no other.
-PREVIEW_PATH = "/preview/"
-
-
-def environment_path(environment: str) -> str:
-    return f"/patient-management/{environment}/"
 
 
 @dataclass(frozen=True, slots=True)

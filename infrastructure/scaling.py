@@ -1,16 +1,12 @@
 """How many replicas run: by CPU for all, by requests behind the balancer, by consumer lag for who consumes."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
 from apps.catalogue import TOPICS
-
-if TYPE_CHECKING:
-    from infrastructure.service import ServiceArgs
+from infrastructure.service_args import ServiceArgs
 
 CPU_PERCENT = 60
 REQUESTS_A_TARGET_AND_MINUTE = 3_000

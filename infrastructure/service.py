@@ -1,20 +1,19 @@
 """One service of the catalogue on ECS: task, roles, log, door, scaling and alarms, whatever the service is."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-from apps.catalogue import Replicas, Service
-from infrastructure import limits
-from infrastructure.access import Reach, execution_statements, repository_arn, task_statements
+from infrastructure.access import execution_statements, repository_arn, task_statements
 from infrastructure.alarms import watch_service
+from infrastructure.config import limits
 from infrastructure.container import container, health_check, ports, task_definition
 from infrastructure.outputs import PlatformOutputs
-from infrastructure.roles import Bounds, role_of_service
+from infrastructure.roles import role_of_service
 from infrastructure.scaling import scale
+from infrastructure.service_args import ServiceArgs
 
 Text = pulumi.Input[str]
 DRAIN_SECONDS = 30
@@ -23,37 +22,6 @@ GRACE_SECONDS = 90
 CALL_SECONDS = 60
 # Of a connection between proxies; not less than a call.
 IDLE_SECONDS = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """The public service's: the host that its rule takes, at a priority of its own."""
-
-    host: Text
-    priority: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceArgs:
-    """`secrets`: ARN by variable. `groups`: the security groups that the task carries. `stack`: for names."""
-
-    entry: Service
-    stack: str
-    platform: PlatformOutputs
-    reach: Reach
-    image: Text
-    environment: Mapping[str, Text]
-    secrets: Mapping[str, Text]
-    groups: Sequence[Text]
-    namespace_arn: Text
-    log_group_name: str
-    log_retention_days: int
-    replicas: Replicas
-    spot: bool
-    watched: bool
-    insights: bool
-    bounds: Bounds
-    door: Door | None = None
 
 
 class EcsService(pulumi.ComponentResource):

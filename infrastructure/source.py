@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from apps.catalogue import SERVICES
+from infrastructure.config.files import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 RELEASE = "release"
 IMAGES = (*SERVICES, RELEASE)
 # The release runs every service's migrations and registers the services' clients with auth's code.

@@ -11,7 +11,7 @@ import pulumi
 import pulumi_aws as aws
 
 from apps.catalogue import Topic
-from infrastructure.config import Stream as StreamSettings
+from infrastructure.config.model import Stream as StreamSettings
 from infrastructure.groups import connect, group, open_egress, open_ingress, ready
 
 PORT = 9098

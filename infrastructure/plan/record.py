@@ -12,7 +12,8 @@ from pulumi.runtime import stack as pulumi_stack
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import SETTINGS
 
-from infrastructure.config import PROJECT, parse_stack
+from infrastructure.config.naming import PROJECT
+from infrastructure.config.parse import parse_stack
 from infrastructure.program import deploy
 from infrastructure.recording import COMPONENT, Recording, Resource
 

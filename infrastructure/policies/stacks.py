@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from apps.catalogue import SECRETS, SERVICES
-from infrastructure import limits
+from infrastructure.config import limits
 from infrastructure.policies.rule import Named
 from infrastructure.policies.running import WAYS
 

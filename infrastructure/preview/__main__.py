@@ -27,27 +27,26 @@ from infrastructure.preview.names import (
 from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.publish import project_alone, publish
 from infrastructure.preview.pulls import pulls_listed, pulls_of_github
-from infrastructure.preview.reap import DEFAULT_LIFETIME, parse_life, reap
+from infrastructure.preview.reap import parse_life, reap
 from infrastructure.preview.report import Row, render, render_markdown, render_rows
-from infrastructure.preview.settings import Settings
+from infrastructure.preview.settings import DEFAULT_LIFETIME, LONGEST_LIFETIME, Settings
 from infrastructure.preview.stacks import PulumiStacks, Stacks
 from infrastructure.preview.traces import asked_of_aws
 from infrastructure.preview.visit import Visit, open_visit, run_system_tests, seed
 
 ROOT = Path(__file__).resolve().parents[2]
-# Who wants one for longer says so: with --keep, or by the pull request's label.
-LONGEST_DAYS = 13
 DONE, FAILED, REFUSED = 0, 1, 2
 
 
 def parse_lifetime(text: str) -> timedelta:
     matched = re.fullmatch(r"([1-9][0-9]{0,3})([hd])", text)
     hours = int(matched[1]) * (24 if matched[2] == "d" else 1) if matched else 0
-    if not 0 < hours <= LONGEST_DAYS * 24:
+    lifetime = timedelta(hours=hours)
+    if not timedelta() < lifetime <= LONGEST_LIFETIME:
         raise Refusal(
-            f"--ttl takes hours or days such as 36h or 3d, {LONGEST_DAYS}d at most, not {text!r}"
+            f"--ttl takes hours or days such as 36h or 3d, {LONGEST_LIFETIME.days}d at most, not {text!r}"
         )
-    return timedelta(hours=hours)
+    return lifetime
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -72,7 +71,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
             command.add_argument(
                 "--ttl",
                 default=f"{DEFAULT_LIFETIME.days}d",
-                help=f"how long it lives: 36h, 3d (3d), {LONGEST_DAYS}d at most",
+                help=f"how long it lives: 36h, 3d, {LONGEST_LIFETIME.days}d at most"
+                f" (by default {DEFAULT_LIFETIME.days}d)",
             )
             command.add_argument(
                 "--keep",

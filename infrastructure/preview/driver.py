@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from infrastructure.config import PROJECT
+from infrastructure.config.naming import PROJECT
 from infrastructure.preview.faults import Fault, InUse, LeftBehind, Locked, Missing
 from infrastructure.preview.names import Preview, Refusal, preview_of_stack
 from infrastructure.preview.settings import AT_ONCE

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from infrastructure.config import PROJECT
-from infrastructure.plan.configuration import read_config
+from infrastructure.config.files import read_config
+from infrastructure.config.naming import PROJECT
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording

@@ -14,12 +14,12 @@ from botocore.exceptions import ClientError
 from apps import catalogue
 from apps.catalogue import SERVICES, Resources
 from infrastructure import app, groups, network, service
+from infrastructure.config.files import preview_config, read_config
+from infrastructure.config.limits import LimitError
 from infrastructure.databases import PORT as DATABASE_PORT
 from infrastructure.edges import Edge, calls, edges
 from infrastructure.images import ImageSet
 from infrastructure.layout import Spec
-from infrastructure.limits import LimitError
-from infrastructure.plan.configuration import preview_config, read_config
 from infrastructure.plan.graph import reached
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record

@@ -8,9 +8,9 @@ import pytest
 
 from apps.catalogue import SERVICES
 from infrastructure.access import arn_of_image
-from infrastructure.config import PROJECT
+from infrastructure.config.files import read_config
+from infrastructure.config.naming import PROJECT
 from infrastructure.plan import paper
-from infrastructure.plan.configuration import read_config
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording

@@ -15,13 +15,15 @@ from apps.auth.paths import AUTHORIZE, ENROL, LOGOUT, SECOND_FACTOR, SIGN_IN
 from apps.catalogue import SERVICES
 from apps.gateway.settings import RATE_LIMIT_REQUESTS_PER_MINUTE
 from apps.kit.web import KEEP_ALIVE_SECONDS
-from infrastructure import layout, limits
+from infrastructure import layout
 from infrastructure.balancer import IDLE_SECONDS
-from infrastructure.config import EnvironmentStack, parse_stack
+from infrastructure.config import limits
+from infrastructure.config.files import ROOT, read_config
+from infrastructure.config.model import EnvironmentStack
+from infrastructure.config.parse import parse_stack
 from infrastructure.container import probe_url
 from infrastructure.firewall import COMMON, EXEMPTIONS, rules
-from infrastructure.plan.configuration import read_config
-from infrastructure.source import IMAGES, RELEASE, ROOT, parts, source_digest, source_files, stage
+from infrastructure.source import IMAGES, RELEASE, parts, source_digest, source_files, stage
 
 pytestmark = pytest.mark.infrastructure
 

@@ -6,7 +6,8 @@ from infrastructure.preview.driver import Wanted
 from infrastructure.preview.faults import Denied, Fault
 from infrastructure.preview.names import Preview
 from infrastructure.preview.pulls import Pull, pulls_listed
-from infrastructure.preview.reap import DEFAULT_LIFETIME, Reaped, reap
+from infrastructure.preview.reap import Reaped, reap
+from infrastructure.preview.settings import DEFAULT_LIFETIME
 from tests.infrastructure.preview.fakes import DENIED, MADE, Killed, World
 
 pytestmark = pytest.mark.infrastructure

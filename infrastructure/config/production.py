@@ -1,11 +1,6 @@
 """What production must have, whatever it costs."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from infrastructure.config import Environment
+from infrastructure.config.model import Environment
 
 
 def production_faults(config: Environment) -> list[str]:

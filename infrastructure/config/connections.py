@@ -1,15 +1,10 @@
 """How many connections an RDS instance takes, and how many the pools of what runs on it may open at once."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from apps.catalogue import SERVICES, Replicas, Service
-
-if TYPE_CHECKING:
-    from infrastructure.config import Environment, Instance
+from infrastructure.config.model import Environment, Instance
 
 # RDS's default of max_connections: LEAST(DBInstanceClassMemory / 9531392, 5000).
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
@@ -46,7 +41,7 @@ def capacity(instance_class: str) -> int:
     found = re.fullmatch(r"db\.([tmr])\d[a-z]*\.(\d*)([a-z]+)", instance_class)
     if not found or found[3] not in MEMORY_GIB:
         raise ValueError(
-            f"how much memory {instance_class} has is not known: infrastructure/connections.py"
+            f"how much memory {instance_class} has is not known: infrastructure/config/connections.py"
         )
     # `r` has twice the memory of its size.
     gib = MEMORY_GIB[found[3]] * int(found[2] or 1) * (2 if found[1] == "r" else 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from infrastructure.source import ROOT
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def read_config(stack: str, root: Path = ROOT) -> dict[str, str]:
