@@ -8,22 +8,22 @@ import pulumi_aws as aws
 
 from apps.catalogue import SECRETS, SERVICES, TOPICS, Replicas, Resources, Service, environment
 from apps.release import visitors
-from infrastructure.access import Reach
 from infrastructure.config import connections
 from infrastructure.config.model import EnvironmentStack, PreviewStack, Stack
 from infrastructure.config.naming import PREVIEW_PATH, names_of
-from infrastructure.edges import calls, in_order
-from infrastructure.groups import connect, group
-from infrastructure.images import ImageSet
-from infrastructure.locate import AwsLocate
-from infrastructure.operations import dashboard
-from infrastructure.outputs import PlatformOutputs
-from infrastructure.release import ReleaseTask, Runner, RunnerArgs, TaskArgs, arns, invoke
-from infrastructure.roles import Bounds
-from infrastructure.service import EcsService
-from infrastructure.service_args import Door, ServiceArgs
-from infrastructure.source import RELEASE
-from infrastructure.stream import make_topic
+from infrastructure.config.platform_outputs import PlatformOutputs
+from infrastructure.data.msk import make_topic
+from infrastructure.ecs.image_source import RELEASE
+from infrastructure.ecs.images import ImageSet
+from infrastructure.ecs.locate import AwsLocate
+from infrastructure.ecs.monitoring import dashboard
+from infrastructure.ecs.release_task import ReleaseTask, Runner, RunnerArgs, TaskArgs, arns, invoke
+from infrastructure.ecs.service import EcsService
+from infrastructure.ecs.service_args import Door, ServiceArgs
+from infrastructure.iam.roles import Bounds
+from infrastructure.iam.service_roles import Reach
+from infrastructure.network.edges import calls, in_order
+from infrastructure.network.security_groups import connect, group
 
 Text = pulumi.Input[str]
 PREVIEW_LOG_DAYS = 3

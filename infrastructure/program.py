@@ -9,12 +9,12 @@ from infrastructure.app import App, AppArgs
 from infrastructure.config.model import EnvironmentStack, PreviewStack, Stack
 from infrastructure.config.naming import PREVIEW_PATH, PROJECT, STACK_TAG
 from infrastructure.config.parse import parse_stack
-from infrastructure.foundation import Platform, PlatformArgs
+from infrastructure.config.platform_outputs import PlatformRef
+from infrastructure.ecs.image_source import IMAGES, source_digest
+from infrastructure.ecs.images import BuildArgs, Images, ImageSet, taken_over
 from infrastructure.github import open_to_github
-from infrastructure.images import BuildArgs, Images, ImageSet, taken_over
-from infrastructure.outputs import PlatformRef
-from infrastructure.roles import Bounds
-from infrastructure.source import IMAGES, source_digest
+from infrastructure.iam.roles import Bounds
+from infrastructure.platform import Platform, PlatformArgs
 
 
 def run() -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from html import escape
 
 from apps.catalogue import SERVICES, TOPICS
-from infrastructure.edges import AWS, BALANCER, BROKER, INTERNET, database
+from infrastructure.network.edges import AWS, BALANCER, BROKER, INTERNET, database
 from infrastructure.plan.graph import reached
 from infrastructure.recording import Recording
 

@@ -15,7 +15,8 @@ import boto3
 
 from infrastructure.preview.base import read_base, traces_on
 from infrastructure.preview.driver import Driver, Wanted
-from infrastructure.preview.faults import CommandMissing, Denied, Fault, LeftBehind, Missing
+from infrastructure.preview.errors import CommandMissing, Denied, Fault, LeftBehind, Missing
+from infrastructure.preview.leftovers import asked_of_aws
 from infrastructure.preview.names import (
     BASES,
     Preview,
@@ -24,6 +25,7 @@ from infrastructure.preview.names import (
     parse_preview,
     preview_of_stack,
 )
+from infrastructure.preview.preview_tests import Visit, open_visit, run_system_tests, seed
 from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.publish import project_alone, publish
 from infrastructure.preview.pulls import pulls_listed, pulls_of_github
@@ -31,8 +33,6 @@ from infrastructure.preview.reap import parse_life, reap
 from infrastructure.preview.report import Row, render, render_markdown, render_rows
 from infrastructure.preview.settings import DEFAULT_LIFETIME, LONGEST_LIFETIME, Settings
 from infrastructure.preview.stacks import PulumiStacks, Stacks
-from infrastructure.preview.traces import asked_of_aws
-from infrastructure.preview.visit import Visit, open_visit, run_system_tests, seed
 
 ROOT = Path(__file__).resolve().parents[2]
 DONE, FAILED, REFUSED = 0, 1, 2

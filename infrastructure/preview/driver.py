@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from infrastructure.config.naming import PROJECT
-from infrastructure.preview.faults import Fault, InUse, LeftBehind, Locked, Missing
+from infrastructure.preview.errors import Fault, InUse, LeftBehind, Locked, Missing
+from infrastructure.preview.leftovers import Traces
 from infrastructure.preview.names import Preview, Refusal, preview_of_stack
 from infrastructure.preview.settings import AT_ONCE
 from infrastructure.preview.stacks import Listed, Say, Stacks
-from infrastructure.preview.traces import Traces
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from infrastructure.config.naming import PROJECT
-from infrastructure.preview.faults import Missing
+from infrastructure.preview.errors import Missing
 from infrastructure.preview.stacks import Stacks
 
 SHOWN = ("platform", "images")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from infrastructure.config.naming import PROJECT
 from infrastructure.preview.driver import Driver
-from infrastructure.preview.faults import Fault
+from infrastructure.preview.errors import Fault
 from infrastructure.preview.names import Preview, preview_of_stack
 from infrastructure.preview.pulls import FindPull, Pull
 from infrastructure.preview.settings import DEFAULT_LIFETIME

@@ -11,9 +11,9 @@ import boto3
 from botocore.exceptions import ClientError
 
 from infrastructure.config.naming import PREVIEW_PATH, STACK_TAG
-from infrastructure.preview.faults import Fault
+from infrastructure.preview.errors import Fault
+from infrastructure.preview.leftovers import Trace, asked_of_aws, of
 from infrastructure.preview.names import Preview, preview_of_stack
-from infrastructure.preview.traces import Trace, asked_of_aws, of
 
 # Gone, in AWS's many words: a sweep may meet what the one before it deleted.
 GONE = ("NotFound", "NoSuchEntity", "ServiceNotActive", "ClusterNotFound")

@@ -13,8 +13,8 @@ from infrastructure.config.checks import AUTHORITIES
 from infrastructure.config.files import ROOT, read_config
 from infrastructure.config.model import SettingsError
 from infrastructure.config.parse import parse_stack
+from infrastructure.ecs.image_source import IMAGES, source_files
 from infrastructure.recording import Recording
-from infrastructure.source import IMAGES, source_files
 
 pytestmark = pytest.mark.infrastructure
 ENTRY = re.compile(

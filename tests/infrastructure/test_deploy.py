@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infrastructure.config.files import read_config
-from infrastructure.deploy_bounds import PASSED_TO
+from infrastructure.iam.deploy_limits import PASSED_TO
 from infrastructure.plan.paper import ACCOUNT, REGION, Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording, Resource

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from infrastructure.preview.driver import Driver
-from infrastructure.preview.faults import Denied, Fault, InUse, Locked, Missing
+from infrastructure.preview.errors import Denied, Fault, InUse, Locked, Missing
+from infrastructure.preview.leftovers import Trace, Traces
 from infrastructure.preview.names import Preview, preview_of_stack
 from infrastructure.preview.stacks import Listed, Say
-from infrastructure.preview.traces import Trace, Traces
 
 # In the order in which a preview's up makes them; a database is the runner's, so no state ever knows of it.
 MADE = ("role", "log group", "topic", "database", "image", "service")

@@ -11,14 +11,14 @@ from moto import mock_aws
 from infrastructure.preview.__main__ import FAILED, REFUSED, main, parse_lifetime
 from infrastructure.preview.base import Base, traces_on
 from infrastructure.preview.driver import Brought
-from infrastructure.preview.faults import Fault
+from infrastructure.preview.errors import Fault
+from infrastructure.preview.leftovers import Traces
 from infrastructure.preview.names import Preview, Refusal
+from infrastructure.preview.preview_tests import open_visit
 from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.reap import Reaped, Verdict
 from infrastructure.preview.report import Row, render, render_markdown, render_rows
 from infrastructure.preview.settings import AT_ONCE, Settings
-from infrastructure.preview.traces import Traces
-from infrastructure.preview.visit import open_visit
 from tests.infrastructure.preview.conftest import Pulumi
 
 pytestmark = pytest.mark.infrastructure

@@ -7,7 +7,7 @@ import pytest
 
 from apps.catalogue import DATABASES
 from infrastructure.config.naming import PROJECT, state_bucket
-from infrastructure.deploy_access import DEPLOY_PARTS
+from infrastructure.iam.deploy_policy import DEPLOY_PARTS
 from infrastructure.plan.paper import ACCOUNT, REGION
 from infrastructure.recording import Recording, Resource
 from tests.infrastructure.calls import SUFFIX, arn

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from infrastructure.preview.driver import DESTROY_ATTEMPTS, LOCK_STALE_MINUTES, Wanted
-from infrastructure.preview.faults import Denied, Fault, LeftBehind, Locked, Missing
+from infrastructure.preview.errors import Denied, Fault, LeftBehind, Locked, Missing
 from infrastructure.preview.names import Preview, Refusal
 from tests.infrastructure.preview.fakes import DENIED, IN_USE, MADE, Killed, World
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from infrastructure.preview.driver import LOCK_STALE_MINUTES, Driver, Wanted
-from infrastructure.preview.faults import Fault, Locked
+from infrastructure.preview.errors import Fault, Locked
+from infrastructure.preview.leftovers import Traces
 from infrastructure.preview.names import Preview
 from infrastructure.preview.publish import deployment
 from infrastructure.preview.stacks import PulumiStacks
-from infrastructure.preview.traces import Traces
 
 pytestmark = [
     pytest.mark.engine,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from infrastructure.preview.driver import LOCK_STALE_MINUTES, Wanted
-from infrastructure.preview.faults import Denied, Fault
+from infrastructure.preview.errors import Denied, Fault
 from infrastructure.preview.names import Preview, Refusal
 from infrastructure.preview.pulls import Pull
 from infrastructure.preview.reap import reap

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from infrastructure.preview.driver import Wanted
-from infrastructure.preview.faults import Denied, Fault
+from infrastructure.preview.errors import Denied, Fault
 from infrastructure.preview.names import Preview
 from infrastructure.preview.pulls import Pull, pulls_listed
 from infrastructure.preview.reap import Reaped, reap

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.roles import document
+from infrastructure.iam.roles import document
 
 SHORTEST_WINDOW_DAYS, LONGEST_WINDOW_DAYS = 7, 30
 

@@ -8,8 +8,8 @@ import pulumi_aws as aws
 
 from infrastructure.config.model import Data, Instance
 from infrastructure.config.naming import MASTER
-from infrastructure.groups import connect, group, ready
-from infrastructure.roles import Bounds, role_of_service
+from infrastructure.iam.roles import Bounds, role_of_service
+from infrastructure.network.security_groups import connect, group, ready
 
 PORT = 5432
 ENGINE_VERSION = "18"

@@ -10,9 +10,9 @@ import pulumi
 import pulumi_aws as aws
 
 from apps.catalogue import SERVICES
-from infrastructure.firewall import firewall
-from infrastructure.groups import connect, group, open_ingress, ready
-from infrastructure.logbook import logbook
+from infrastructure.network.access_log_bucket import logbook
+from infrastructure.network.firewall import firewall
+from infrastructure.network.security_groups import connect, group, open_ingress, ready
 
 # TLS 1.3 and, for clients that lack it, 1.2 with forward secrecy.
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"

@@ -9,24 +9,24 @@ import pulumi
 import pulumi_aws as aws
 
 from apps.catalogue import DATABASES
-from infrastructure.access import (
+from infrastructure.config import limits
+from infrastructure.config.naming import MASTER
+from infrastructure.config.platform_outputs import PlatformOutputs
+from infrastructure.ecs.task import container, task_definition
+from infrastructure.iam.boundaries import Place, once
+from infrastructure.iam.roles import Bounds, Role, role_of_service
+from infrastructure.iam.service_roles import (
     Reach,
     database_statements,
     execution_statements,
     repository_arn,
     unwrap,
 )
-from infrastructure.boundary import Place, once
-from infrastructure.config import limits
-from infrastructure.config.naming import MASTER
-from infrastructure.container import container, task_definition
-from infrastructure.outputs import PlatformOutputs
-from infrastructure.roles import Bounds, Role, role_of_service
 
 Text = pulumi.Input[str]
 CPU, MEMORY_MIB = 256, 512
 LAMBDA_SECONDS = 900
-RUNNER = Path(__file__).parent / "runner" / "handler.py"
+RUNNER = Path(__file__).parents[1] / "runner" / "handler.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,14 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.access import execution_statements, repository_arn, task_statements
-from infrastructure.alarms import watch_service
 from infrastructure.config import limits
-from infrastructure.container import container, health_check, ports, task_definition
-from infrastructure.outputs import PlatformOutputs
-from infrastructure.roles import role_of_service
-from infrastructure.scaling import scale
-from infrastructure.service_args import ServiceArgs
+from infrastructure.config.platform_outputs import PlatformOutputs
+from infrastructure.ecs.alarms import watch_service
+from infrastructure.ecs.scaling import scale
+from infrastructure.ecs.service_args import ServiceArgs
+from infrastructure.ecs.task import container, health_check, ports, task_definition
+from infrastructure.iam.roles import role_of_service
+from infrastructure.iam.service_roles import execution_statements, repository_arn, task_statements
 
 Text = pulumi.Input[str]
 DRAIN_SECONDS = 30

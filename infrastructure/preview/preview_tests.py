@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infrastructure.preview.faults import Fault
-from infrastructure.preview.traces import asked_of_aws
+from infrastructure.preview.errors import Fault
+from infrastructure.preview.leftovers import asked_of_aws
 
 ROOT = Path(__file__).resolve().parents[2]
 # Made up: never anybody's data, and never the base's.

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 from apps.catalogue import TOPICS
-from infrastructure.service_args import ServiceArgs
+from infrastructure.ecs.service_args import ServiceArgs
 
 CPU_PERCENT = 60
 REQUESTS_A_TARGET_AND_MINUTE = 3_000

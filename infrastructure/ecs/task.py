@@ -8,7 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from apps.catalogue import Probe, Service
-from infrastructure.roles import Role
+from infrastructure.iam.roles import Role
 
 USER = "10001:10001"
 TEMPORARY = "tmp"

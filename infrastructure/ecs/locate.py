@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pulumi
 
 from apps.catalogue import Service, Topic
-from infrastructure.access import Reach
 from infrastructure.config.connections import PREVIEW_POOL_SIZE
-from infrastructure.databases import PORT as DATABASE_PORT
-from infrastructure.outputs import PlatformOutputs
+from infrastructure.config.platform_outputs import PlatformOutputs
+from infrastructure.data.databases import PORT as DATABASE_PORT
+from infrastructure.iam.service_roles import Reach
 
 Text = pulumi.Input[str]
 

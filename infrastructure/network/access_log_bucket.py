@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.bucket import close_bucket, encryption_rule, expiry_rule, tls_only
-from infrastructure.roles import document
+from infrastructure.buckets import close_bucket, encryption_rule, expiry_rule, tls_only
+from infrastructure.iam.roles import document
 
 NONCURRENT_DAYS = 7
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pulumi
 
 from apps.catalogue import Replicas, Service
-from infrastructure.access import Reach
-from infrastructure.outputs import PlatformOutputs
-from infrastructure.roles import Bounds
+from infrastructure.config.platform_outputs import PlatformOutputs
+from infrastructure.iam.roles import Bounds
+from infrastructure.iam.service_roles import Reach
 
 Text = pulumi.Input[str]
 

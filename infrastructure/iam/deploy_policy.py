@@ -7,10 +7,10 @@ boundary, no key's policy, and nothing that GitHub's own rights are made of: doc
 
 from collections.abc import Callable, Mapping, Sequence
 
-from infrastructure.boundary import allow
 from infrastructure.config.naming import PROJECT, STACK_TAG
-from infrastructure.deploy_bounds import DeployReach, denials, keys, of, roles
-from infrastructure.roles import Statement
+from infrastructure.iam.boundaries import allow
+from infrastructure.iam.deploy_limits import DeployReach, denials, keys, of, roles
+from infrastructure.iam.roles import Statement
 
 # What names no resource by its nature: makers of things whose names AWS chooses, and looks.
 NAMELESS = (

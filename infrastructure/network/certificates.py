@@ -7,7 +7,7 @@ eighth of a general one. No service has TLS code of its own for it; only the gat
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.roles import Bounds, role_of_service
+from infrastructure.iam.roles import Bounds, role_of_service
 
 VALID_YEARS = 10
 KEY_ACTIONS = [

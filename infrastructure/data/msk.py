@@ -12,7 +12,7 @@ import pulumi_aws as aws
 
 from apps.catalogue import Topic
 from infrastructure.config.model import Stream as StreamSettings
-from infrastructure.groups import connect, group, open_egress, open_ingress, ready
+from infrastructure.network.security_groups import connect, group, open_egress, open_ingress, ready
 
 PORT = 9098
 KAFKA_VERSION = "3.9.x"

@@ -11,10 +11,10 @@ import pulumi_aws as aws
 import pulumi_docker_build as docker
 import pulumi_random as random
 
-from infrastructure.access import PULL
 from infrastructure.config.files import ROOT
-from infrastructure.roles import document
-from infrastructure.source import IMAGES, source_digest
+from infrastructure.ecs.image_source import IMAGES, source_digest
+from infrastructure.iam.roles import document
+from infrastructure.iam.service_roles import PULL
 
 CACHE_TAG = "cache-main"
 UNTAGGED_DAYS = 14

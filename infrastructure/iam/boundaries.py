@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.access import PULL, kafka_arn
 from infrastructure.config.naming import MASTER, PREVIEW_PATH, STACK_TAG, environment_path
-from infrastructure.roles import Bounds, Statement, document
+from infrastructure.iam.roles import Bounds, Statement, document
+from infrastructure.iam.service_roles import PULL, kafka_arn
 
 Text = pulumi.Input[str]
 KAFKA = [

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infrastructure.preview.faults import Fault, fault_of_aws
+from infrastructure.preview.errors import Fault, fault_of_aws
 from infrastructure.preview.names import (
     DATABASE,
     IMAGE_TAG,

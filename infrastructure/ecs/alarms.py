@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.scaling import lag_dimensions
-from infrastructure.service_args import ServiceArgs
+from infrastructure.ecs.scaling import lag_dimensions
+from infrastructure.ecs.service_args import ServiceArgs
 
 Text = pulumi.Input[str]
 CPU_PERCENT = 85

@@ -6,9 +6,9 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_awsx as awsx
 
-from infrastructure import layout
-from infrastructure.groups import group, open_egress, open_ingress, ready
-from infrastructure.roles import Bounds, role_of_service
+from infrastructure.iam.roles import Bounds, role_of_service
+from infrastructure.network import subnets
+from infrastructure.network.security_groups import group, open_egress, open_ingress, ready
 
 HTTPS = 443
 # What tasks call. S3 has a gateway endpoint of its own, free of charge.
@@ -48,7 +48,7 @@ class Network(pulumi.ComponentResource):
                         name=spec.name,
                         cidr_blocks=list(spec.blocks),
                     )
-                    for spec in layout.cut(args.cidr, len(args.zones))
+                    for spec in subnets.cut(args.cidr, len(args.zones))
                 ],
                 nat_gateways=awsx.ec2.NatGatewayConfigurationArgs(
                     strategy=awsx.ec2.NatGatewayStrategy.ONE_PER_AZ

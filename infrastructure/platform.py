@@ -5,19 +5,25 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure import layout
-from infrastructure.balancer import Balancer, BalancerArgs
-from infrastructure.boundary import AppReach, Place, app_bounds, platform_bounds, preview_boundary
-from infrastructure.certificates import Certificates
-from infrastructure.cluster import Cluster, ClusterArgs
 from infrastructure.config.model import Environment, EnvironmentStack
-from infrastructure.databases import Databases, DatabasesArgs
-from infrastructure.images import Repositories
-from infrastructure.keys import Keys, KeysArgs
-from infrastructure.network import Network, NetworkArgs
-from infrastructure.operations import Operations, OperationsArgs
-from infrastructure.outputs import PlatformOutputs
-from infrastructure.stream import Stream, StreamArgs
+from infrastructure.config.platform_outputs import PlatformOutputs
+from infrastructure.data.databases import Databases, DatabasesArgs
+from infrastructure.data.keys import Keys, KeysArgs
+from infrastructure.data.msk import Stream, StreamArgs
+from infrastructure.ecs.cluster import Cluster, ClusterArgs
+from infrastructure.ecs.images import Repositories
+from infrastructure.ecs.monitoring import Operations, OperationsArgs
+from infrastructure.iam.boundaries import (
+    AppReach,
+    Place,
+    app_bounds,
+    platform_bounds,
+    preview_boundary,
+)
+from infrastructure.network import subnets
+from infrastructure.network.balancer import Balancer, BalancerArgs
+from infrastructure.network.certificates import Certificates
+from infrastructure.network.vpc import Network, NetworkArgs
 
 LOGS = "/patient-management"
 
@@ -219,7 +225,7 @@ def public_blocks(config: Environment) -> tuple[str, ...]:
     """Where the balancer's own addresses lie: whose forwarded headers are believed."""
     return next(
         spec.blocks
-        for spec in layout.cut(config.vpc_cidr, len(config.availability_zones))
+        for spec in subnets.cut(config.vpc_cidr, len(config.availability_zones))
         if spec.type == "Public"
     )
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infrastructure.access import PULL, kafka_arn
-from infrastructure.boundary import Place, allow
 from infrastructure.config.naming import PREVIEW_PATH, PROJECT, STACK_TAG
-from infrastructure.roles import Statement
+from infrastructure.iam.boundaries import Place, allow
+from infrastructure.iam.roles import Statement
+from infrastructure.iam.service_roles import PULL, kafka_arn
 
 Text = pulumi.Input[str]
 OURS = {"StringLike": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"}}

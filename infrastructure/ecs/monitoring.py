@@ -8,12 +8,12 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.alarms import watch_database, watch_stream
 from infrastructure.config.connections import capacity
-from infrastructure.databases import Databases
-from infrastructure.outputs import PlatformOutputs
-from infrastructure.roles import document
-from infrastructure.stream import Stream
+from infrastructure.config.platform_outputs import PlatformOutputs
+from infrastructure.data.databases import Databases
+from infrastructure.data.msk import Stream
+from infrastructure.ecs.alarms import watch_database, watch_stream
+from infrastructure.iam.roles import document
 
 BUDGET_PERCENTS = (80, 100)
 

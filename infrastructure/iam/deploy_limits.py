@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infrastructure.boundary import allow
 from infrastructure.config.naming import KEY_ALIAS, PROJECT, STACK_TAG, environment_path
-from infrastructure.roles import Statement
+from infrastructure.iam.boundaries import allow
+from infrastructure.iam.roles import Statement
 
 STATE_ALIAS = f"alias/{PROJECT}/state-"
 # What takes on the program's roles.

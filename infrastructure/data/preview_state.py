@@ -6,9 +6,9 @@ Both end with the base's stack: no base is production, and once the last preview
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.bucket import close_bucket, encryption_rule, expiry_rule, tls_only
-from infrastructure.keys import SHORTEST_WINDOW_DAYS
-from infrastructure.roles import document
+from infrastructure.buckets import close_bucket, encryption_rule, expiry_rule, tls_only
+from infrastructure.data.keys import SHORTEST_WINDOW_DAYS
+from infrastructure.iam.roles import document
 
 NONCURRENT_DAYS = 30
 
