@@ -1,4 +1,7 @@
-"""The outbox as its relays and operators see it: what waits, what was refused, what was sent and is gone."""
+"""The outbox as its relays and operators see it: what waits, what was refused, what was sent and is gone.
+
+Each service that uses it has a table `outbox` of its own, by its migrations; its rows are keyed by patient.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +10,8 @@ from typing import Any
 
 from apps.kit.database import Connection
 
-DESTINATIONS = ("billing", "kafka")
+# The number of each destination's advisory lock: it must not change, as two releases may run at once.
+DESTINATIONS = {"billing": 0, "kafka": 1}
 LOCK = 0x6F757462  # "outb"
 # Older than this and unsent: operators are told.
 LATE_SECONDS = 30
@@ -38,7 +42,7 @@ class Parked:
 async def try_lead(connection: Connection, destination: str) -> bool:
     """Whether this session is the destination's one relay; it stays so until it ends."""
     leads: bool = await connection.fetchval(
-        "SELECT pg_try_advisory_lock($1, $2)", LOCK, DESTINATIONS.index(destination)
+        "SELECT pg_try_advisory_lock($1, $2)", LOCK, DESTINATIONS[destination]
     )
     return leads
 
@@ -112,7 +116,7 @@ async def select_troubles(connection: Connection) -> tuple[str, ...]:
                (SELECT created_at FROM outbox WHERE destination = d.name AND NOT parked ORDER BY id LIMIT 1)
                    < now() - make_interval(secs => $2) AS late
         FROM unnest($1::text[]) AS d (name)""",
-        DESTINATIONS,
+        list(DESTINATIONS),
         float(LATE_SECONDS),
     )
     return tuple(

@@ -1,4 +1,4 @@
-"""Takes the outbox to one destination: at least once, in order for a patient, none lost.
+"""Takes a service's outbox to one destination: at least once, in order for a patient, none lost.
 
 One relay a destination leads at a time, by an advisory lock of the session that it does all its work on: where the
 session is gone, so is the lead.
@@ -13,9 +13,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 import asyncpg
 
 from apps.kit.database import UNAVAILABLE, Connection, DatabaseSettings, connect_options
+from apps.kit.delivery import Delivery, Destination
+from apps.kit.outbox import Entry, delete_sent, hold, park, select_unsent, try_lead
 from apps.kit.web import log_failure
-from apps.patient.relay.destinations import Delivery, Destination
-from apps.patient.relay.outbox import Entry, delete_sent, hold, park, select_unsent, try_lead
 
 BATCH_ROWS = 500
 # What another replica commits is found by asking; what this one commits wakes the relay at once.
@@ -107,7 +107,7 @@ class Relay:
             if not entries:
                 await _wait_for(self._wake, POLL_SECONDS)
                 continue
-            delivery = await self._destination.send(entries)
+            delivery = await self._send(entries)
             await self._settle(connection, entries, delivery)
             if delivery.away != self.away:
                 self.away = delivery.away
@@ -122,6 +122,28 @@ class Relay:
                 pause.reset()
                 if len(entries) < BATCH_ROWS:
                     await self._rest(GATHER_SECONDS)
+
+    async def _send(self, entries: Sequence[Entry]) -> Delivery:
+        """Sends them together; where that raises, one by one: who is at fault holds up one patient only."""
+        try:
+            return await self._destination.send(entries)
+        except Exception as error:
+            log_failure(error, "destination raised", destination=self.name)
+            if len(entries) == 1:
+                return Delivery(failed={entries[0].id: f"500 {type(error).__name__}"})
+        delivery = Delivery()
+        held: set[str] = set()
+        for entry in entries:
+            if entry.patient_id in held or delivery.away:
+                continue
+            one = await self._send([entry])
+            delivery.sent += one.sent
+            delivery.refused |= one.refused
+            delivery.failed |= one.failed
+            delivery.away = one.away
+            if not one.sent:
+                held.add(entry.patient_id)
+        return delivery
 
     async def _settle(
         self, connection: Connection, entries: Sequence[Entry], delivery: Delivery
