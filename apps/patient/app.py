@@ -11,16 +11,17 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 
 from apps.kit.database import Database
+from apps.kit.delivery import KafkaDestination, Publisher
 from apps.kit.errors import Unavailable
 from apps.kit.idempotency import delete_old_keys
 from apps.kit.operation_outcomes import render_error
+from apps.kit.outbox import select_troubles
+from apps.kit.relay import Relay, connect_to, running
 from apps.kit.web import Readiness, create_web_app, health_routes
 from apps.patient.definitions.validation import compile_checks
 from apps.patient.fhir.routes import fhir_routes
 from apps.patient.patients_api import patients_api_routes
-from apps.patient.relay.destinations import Billing, BillingDestination, KafkaDestination, Publisher
-from apps.patient.relay.outbox import select_troubles
-from apps.patient.relay.relay import Relay, connect_to, running
+from apps.patient.relay.destinations import Billing, BillingDestination
 from apps.patient.settings import Settings
 from apps.patient.storage.read_audit import open_read_audit
 from apps.patient.storage.record import Record
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 def create_app(
     settings: Settings, *, database: Database, verifier: Any, billing: Billing, publisher: Publisher
 ) -> Starlette:
-    """The application; its relays run for its life. `verifier` as kit.tokens.Verifier."""
+    """The application; its relays run for its life. `verifier` as kit.token_verifier.Verifier."""
     relays = [
         Relay(destination, connect_to(settings.database))
         for destination in (

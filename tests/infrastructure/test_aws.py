@@ -5,12 +5,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-
 from apps.analytics.lag import METRIC_NAMESPACE, Lag, metric_line
+
 from apps.analytics.settings import Settings
 from infrastructure.images import PREVIEW_DAYS
-from infrastructure.plan.record import Recording, Resource
 from infrastructure.policies.stacks import log_patterns
+from infrastructure.recording import Recording, Resource
 from tests.infrastructure.tasks import environment_of
 
 pytestmark = pytest.mark.infrastructure

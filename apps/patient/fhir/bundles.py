@@ -114,7 +114,7 @@ def _parse_entry(item: Any, at: str, principal: Principal) -> Entry:
             f"{at}/request/url", f"expected one of {', '.join(RESOURCE_TYPES)}", "not-supported"
         )
     access = principal.access_to(resource_type, "c")
-    if access is None:
+    if access is None or access.has_parameters:
         raise Forbidden("insufficient_scope", f"this needs {resource_type}.c")
     full_url = item.get("fullUrl", "")
     if not isinstance(full_url, str) or len(full_url) > 1000:
@@ -130,7 +130,7 @@ def _parse_entry(item: Any, at: str, principal: Principal) -> Entry:
     condition = parse_condition(
         resource_type, request.get("ifNoneExist"), f"{at}/request/ifNoneExist"
     )
-    restrict_to_patient_id = principal.patient_id if access == "own" else None
+    restrict_to_patient_id = access.only_patient_id
     return Entry(f"{at}/resource", full_url, resource, condition, new_id(), restrict_to_patient_id)
 
 

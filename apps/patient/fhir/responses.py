@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from starlette.requests import Request
 
 from apps.kit.context import current_context
-from apps.kit.errors import BadRequest, NotFound
+from apps.kit.errors import BadRequest, Forbidden, NotFound
 from apps.kit.web import principal_of
 from apps.patient.storage.read_audit import ReadAudit
 from apps.patient.storage.record import Outcome, Record
@@ -29,10 +29,10 @@ def author_of(request: Request) -> Author:
 
 def restriction_of(request: Request, resource_type: str, interaction: str) -> str | None:
     """The only patient whose record the caller may use so; None for everybody's."""
-    principal = principal_of(request)
-    return (
-        principal.patient_id if principal.access_to(resource_type, interaction) == "own" else None
-    )
+    access = principal_of(request).access_to(resource_type, interaction)
+    if access is None or access.has_parameters:
+        raise Forbidden("insufficient_scope", f"this needs {resource_type}.{interaction}")
+    return access.only_patient_id
 
 
 def path_id(request: Request, name: str = "id") -> str:

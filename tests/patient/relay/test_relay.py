@@ -9,11 +9,12 @@ import asyncpg
 import pytest
 
 from apps.kit.context import new_id
+from apps.kit.delivery import Delivery, KafkaDestination
 from apps.kit.errors import ContentTooLarge, Problem, Unavailable, Unprocessable
+from apps.kit.outbox import Entry
+from apps.kit.relay import Relay, connect_to, running
 from apps.patient.__main__ import list_parked, retry
-from apps.patient.relay.destinations import BILLING_BATCH, BillingDestination, KafkaDestination
-from apps.patient.relay.outbox import Entry
-from apps.patient.relay.relay import Relay, connect_to, running
+from apps.patient.relay.destinations import BILLING_BATCH, BillingDestination, opening_of
 from protos.billing.v1 import billing_pb2
 from tests.patient.patient_service import (
     FakeBilling,
@@ -303,3 +304,52 @@ def test_parked_row_shows_in_readiness(database: str) -> None:
             assert time.monotonic() < end
         assert service.readiness()["failed"] == []
     run_sql(database, "DELETE FROM outbox")
+
+
+async def test_row_that_cannot_be_read_is_parked_and_holds_up_its_own_patient_only(
+    database: str, connection: Any
+) -> None:
+    await put(connection, "billing", "poisoned", size=1)
+    await put(connection, "billing", "poisoned")
+    await put(connection, "billing", "well")
+    sent: list[str] = []
+
+    class Stub:
+        async def create_accounts(self, entries: Sequence[Entry]) -> list[Problem | None]:
+            openings = [opening_of(entry) for entry in entries]
+            sent.extend(opening.request.patient_id for opening in openings)
+            return [None] * len(entries)
+
+    async with running([relay_to(BillingDestination(Stub()), database)]):
+        await until(lambda: connection.fetchval("SELECT bool_or(parked) FROM outbox"))
+        await until(lambda: sent)
+    assert sent == ["well"]
+    rows = await connection.fetch("SELECT patient_id, parked, reason FROM outbox ORDER BY id")
+    assert [tuple(row) for row in rows] == [
+        ("poisoned", True, "422 payload_unreadable"),
+        ("poisoned", False, None),
+    ]
+
+
+async def test_destination_that_raises_for_one_row_still_takes_the_others(
+    database: str, connection: Any
+) -> None:
+    await put(connection, "billing", "odd")
+    await put(connection, "billing", "odd")
+    await put(connection, "billing", "even")
+    sent: list[str] = []
+
+    class Raising:
+        name = "billing"
+
+        async def send(self, entries: Sequence[Entry]) -> Delivery:
+            if any(entry.patient_id == "odd" for entry in entries):
+                raise ValueError("a fault of the code, not of the network")
+            sent.extend(entry.patient_id for entry in entries)
+            return Delivery(sent=[entry.id for entry in entries])
+
+    async with running([relay_to(Raising(), database)]):
+        await until(lambda: sent)
+        await until(lambda: connection.fetchval("SELECT max(attempts) > 1 FROM outbox"))
+    assert sent == ["even"]
+    assert await connection.fetchval("SELECT count(*) FROM outbox WHERE patient_id = 'odd'") == 2
