@@ -255,7 +255,7 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="dead-letters redrive",
-            summary="Sends dead letters to their topic again; an event that was counted counts once.",
+            summary="Reads dead letters from their topic again and counts those that can be read now.",
             services=("analytics",),
             arguments=(LETTERS, ALL),
         ),

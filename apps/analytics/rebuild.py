@@ -1,4 +1,4 @@
-"""Makes the figures anew from the whole topic: `python -m apps.analytics rebuild`.
+"""Makes the figures anew from the whole topic: `scripts/operate figures rebuild`.
 
 It is one transaction: readers see the old figures until the new ones are whole, consumers wait and go on behind it.
 """
