@@ -255,7 +255,7 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="dead-letters redrive",
-            summary="Reads dead letters from their topic again and counts those that can be read now.",
+            summary="Sends dead letters to their topic again; an event that was counted counts once.",
             services=("analytics",),
             arguments=(LETTERS, ALL),
         ),
@@ -263,7 +263,13 @@ VERBS: Mapping[str, Verb] = {
             name="dead-letters discard",
             summary="Takes dead letters off the list for good.",
             services=("analytics",),
-            arguments=(LETTERS, ALL),
+            arguments=(
+                LETTERS,
+                ALL,
+                Argument(
+                    name="reason", option=True, required=False, help="why, kept with the letters"
+                ),
+            ),
         ),
         Verb(
             name="figures rebuild",
