@@ -55,6 +55,8 @@ ALTER TABLE refresh_tokens
 
 -- The public name of a session (`sid`), in id tokens and notices of logout.
 ALTER TABLE sessions ADD COLUMN public_id text NOT NULL DEFAULT gen_random_uuid()::text;
+-- When the password was proven once more, for a change of the second factor.
+ALTER TABLE sessions ADD COLUMN confirmed_at timestamptz;
 
 CREATE TABLE session_clients (
     session_id text NOT NULL,
@@ -153,6 +155,9 @@ def upgrade() -> None:
     fill_email_keys()
     op.execute("ALTER TABLE users ALTER COLUMN email_key SET NOT NULL")
     op.execute("CREATE UNIQUE INDEX users_email_key ON users (email_key)")
+    # The previous release looks users up by it. What is unique is the key alone.
+    op.execute("DROP INDEX users_email")
+    op.execute("CREATE INDEX users_email ON users (lower(email))")
     op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {CHANGEABLE} TO {runtime_role()}")
     op.execute(f"GRANT EXECUTE ON FUNCTION delete_old_audit(integer) TO {runtime_role()}")
 
