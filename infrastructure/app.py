@@ -154,6 +154,7 @@ class App(pulumi.ComponentResource):
                 platform,
                 self.reach,
                 self.args.images.refs[RELEASE],
+                self.url,
                 ["migrate"] if preview else ["up"],
                 self.secrets,
                 self.args.masters,

@@ -37,6 +37,7 @@ def place(postgres: Postgres) -> Iterator[Place]:
         owner_url=lambda name, roles: f"postgresql://{roles.owner}:secret@{at}/{roles.database}",
         password_of=lambda role: "secret",
         secrets=FakeStore(),
+        public_url="http://127.0.0.1:4004",
     )
     yield place
     drop_preview(place, prefix=PREFIX)
