@@ -26,6 +26,8 @@ def parts(service: str) -> tuple[str, ...]:
         "apps/Dockerfile",
         "apps/__init__.py",
         "apps/catalogue.py",
+        "apps/operations.py",
+        "apps/verbs.py",
         "apps/kit",
         f"apps/{service}",
         "protos",

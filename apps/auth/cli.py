@@ -10,18 +10,24 @@ from typing import Any
 import asyncpg
 
 from apps.auth.audit import Event, insert_audit
-from apps.auth.clients import (
+from apps.auth.keys import advance_keys, select_keys, withdraw_keys
+from apps.auth.oauth.clients import (
     create_client,
     rotate_client_secret,
     select_clients,
     set_client_disabled,
 )
-from apps.auth.keys import advance_keys, select_keys, withdraw_keys
-from apps.auth.resets import create_reset_link
-from apps.auth.revocations import revoke_client, revoke_subject
-from apps.auth.roles import ROLES
+from apps.auth.oauth.revocations import revoke_client, revoke_subject
+from apps.auth.people.resets import create_reset_link
+from apps.auth.people.roles import ROLES
+from apps.auth.people.users import (
+    User,
+    create_user,
+    select_user_by_email,
+    select_users,
+    set_user_disabled,
+)
 from apps.auth.settings import Settings
-from apps.auth.users import User, create_user, select_user_by_email, select_users, set_user_disabled
 from apps.kit.database import Connection, connect_options
 from apps.kit.errors import NotFound, Problem
 

@@ -13,6 +13,8 @@ from apps.kit.scopes import Principal
 
 ALGORITHMS = ("RS256", "ES256")
 CLOCK_LEEWAY_SECONDS = 10
+# How long an access token lives. Verifiers hold a list of revocations for as long.
+ACCESS_TOKEN_SECONDS = 600
 
 Key: TypeAlias = RSAKey | ECKey
 

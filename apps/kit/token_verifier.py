@@ -13,14 +13,13 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from apps.kit.claims import Key, parse_keys, read_key_id, read_principal
+from apps.kit.claims import ACCESS_TOKEN_SECONDS, Key, parse_keys, read_key_id, read_principal
 from apps.kit.credentials import ServiceCredentials
 from apps.kit.errors import Problem, Unauthorized, Unavailable
 from apps.kit.revocations import Revocations, parse_revocations
 from apps.kit.scopes import Principal
 from apps.kit.settings import Environment
 
-TOKEN_LIFE_SECONDS = 600
 MAX_TOKEN_CHARS = 8192
 MAX_CACHED_TOKENS = 4096
 REVOCATIONS_PERIOD_SECONDS = 15.0
@@ -148,7 +147,7 @@ class Verifier:
     async def verify(self, token: str) -> Principal:
         """Raises Unauthorized, and Unavailable where keys were never had or revocations are too old to go by."""
         now = self._clock()
-        if now - self._revocations_had_at > TOKEN_LIFE_SECONDS:
+        if now - self._revocations_had_at > ACCESS_TOKEN_SECONDS:
             raise Unavailable("verification_unavailable", "revocations are unknown")
         principal = self._cache.get(token)
         if principal is not None:

@@ -10,14 +10,14 @@ from apps.kit.broker import open_producer
 from apps.kit.credentials import ServiceCredentials
 from apps.kit.database import UNAVAILABLE, open_database
 from apps.kit.logs import configure_logging
+from apps.kit.outbox import retry_parked, select_parked
+from apps.kit.relay import connect_to
 from apps.kit.rpc import open_channel
 from apps.kit.start import read_settings, run_service
 from apps.kit.token_verifier import open_verifier
 from apps.kit.web import serve_http
 from apps.patient.app import create_app
-from apps.patient.destinations import RpcBilling
-from apps.patient.outbox import retry_parked, select_parked
-from apps.patient.relay import connect_to
+from apps.patient.relay.destinations import RpcBilling
 from apps.patient.settings import Settings
 
 

@@ -117,7 +117,7 @@ def by_instance(place: Place) -> list[tuple[str, tuple[str, ...]]]:
 
 async def register_clients(auth_url: str, clients: dict[str, str]) -> None:
     """Registers each service's own OAuth client, whose secret is known to it alone."""
-    from apps.auth.clients import register_service_clients
+    from apps.auth.oauth.clients import register_service_clients
 
     connection = await asyncpg.connect(auth_url, timeout=CONNECT_TIMEOUT_SECONDS)
     try:

@@ -9,8 +9,9 @@ from infrastructure.config import PREVIEW, SettingsError
 from infrastructure.plan.configuration import preview_config, read_config
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.picture import picture
-from infrastructure.plan.record import Recording, record
+from infrastructure.plan.record import record
 from infrastructure.plan.report import report
+from infrastructure.recording import Recording
 
 
 def plan(name: str, base: str = "dev") -> tuple[Recording, Recording | None]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from apps.catalogue import DATABASES
 from infrastructure.edges import AWS, BALANCER, BROKER, INTERNET, Edge, database
-from infrastructure.plan.record import Recording, Resource
+from infrastructure.recording import Recording, Resource
 
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"

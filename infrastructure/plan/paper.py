@@ -4,8 +4,9 @@ import json
 from typing import Any
 from zlib import crc32
 
-from infrastructure.plan.record import REMOTE, Resource
+from infrastructure.plan.record import REMOTE
 from infrastructure.plan.vpc import make_vpc
+from infrastructure.recording import Resource
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"

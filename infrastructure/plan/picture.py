@@ -6,7 +6,7 @@ from html import escape
 from apps.catalogue import SERVICES, TOPICS
 from infrastructure.edges import AWS, BALANCER, BROKER, INTERNET, database
 from infrastructure.plan.graph import reached
-from infrastructure.plan.record import Recording
+from infrastructure.recording import Recording
 
 WIDTH, HEIGHT = 1180, 760
 BOX = (150, 54)

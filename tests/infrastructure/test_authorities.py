@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from infrastructure.config import AUTHORITIES, ROOT, SettingsError, parse_stack
 from infrastructure.plan.configuration import read_config
-from infrastructure.plan.record import Recording
+from infrastructure.recording import Recording
 from infrastructure.source import IMAGES, source_files
 
 pytestmark = pytest.mark.infrastructure

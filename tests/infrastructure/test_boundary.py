@@ -9,7 +9,8 @@ import pytest
 
 from infrastructure.plan.configuration import read_config
 from infrastructure.plan.paper import Paper
-from infrastructure.plan.record import Recording, Resource, record
+from infrastructure.plan.record import record
+from infrastructure.recording import Recording, Resource
 from tests.infrastructure.conftest import Account
 from tests.infrastructure.preview.policies import Context, allowed, listed
 

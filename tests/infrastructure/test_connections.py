@@ -23,7 +23,7 @@ from infrastructure.connections import (
     replicas,
 )
 from infrastructure.plan.configuration import read_config
-from infrastructure.plan.record import Recording
+from infrastructure.recording import Recording
 from tests.infrastructure.test_config import nested
 
 pytestmark = pytest.mark.infrastructure

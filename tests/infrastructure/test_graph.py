@@ -9,7 +9,7 @@ from apps.catalogue import DATABASES, SERVICES
 from infrastructure.databases import PORT as DATABASE_PORT
 from infrastructure.edges import BALANCER, BROKER, INTERNET, Edge, database, edges
 from infrastructure.plan.graph import reached
-from infrastructure.plan.record import Recording
+from infrastructure.recording import Recording
 from infrastructure.stream import PORT as BROKER_PORT
 
 pytestmark = pytest.mark.infrastructure

@@ -7,7 +7,8 @@ import pytest
 from infrastructure.config import PROJECT
 from infrastructure.plan.configuration import read_config
 from infrastructure.plan.paper import Paper
-from infrastructure.plan.record import Recording, record
+from infrastructure.plan.record import record
+from infrastructure.recording import Recording
 from infrastructure.source import IMAGES
 
 pytestmark = pytest.mark.infrastructure

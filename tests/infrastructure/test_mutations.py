@@ -22,8 +22,9 @@ from infrastructure.limits import LimitError
 from infrastructure.plan.configuration import preview_config, read_config
 from infrastructure.plan.graph import reached
 from infrastructure.plan.paper import Paper
-from infrastructure.plan.record import Recording, record
-from infrastructure.policies.pack import examine
+from infrastructure.plan.record import record
+from infrastructure.policies.examine import examine
+from infrastructure.recording import Recording
 from infrastructure.stream import PORT as BROKER_PORT
 from tests.infrastructure.bridge import Moto
 from tests.infrastructure.conftest import Account

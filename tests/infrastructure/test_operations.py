@@ -9,8 +9,8 @@ from apps.analytics.lag import METRIC_NAMESPACE
 from apps.catalogue import SERVICES
 from infrastructure.config import EnvironmentStack
 from infrastructure.connections import capacity
-from infrastructure.plan.record import Recording
 from infrastructure.program import tags
+from infrastructure.recording import Recording
 from tests.infrastructure.tasks import TASK, environment_of
 
 pytestmark = pytest.mark.infrastructure

@@ -9,12 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.auth.account_routes import LOGOUT
-from apps.auth.authorize_routes import SIGN_IN
-from apps.auth.client_routes import CLIENTS
-from apps.auth.pages import AUTHORIZE
-from apps.auth.registration import is_redirect_uri
-from apps.auth.signin_routes import ENROL, SECOND_FACTOR
+from apps.auth.admin.client_routes import CLIENTS
+from apps.auth.oauth.registration import is_redirect_uri
+from apps.auth.paths import AUTHORIZE, ENROL, LOGOUT, SECOND_FACTOR, SIGN_IN
 from apps.catalogue import SERVICES
 from apps.gateway.settings import RATE_LIMIT_REQUESTS_PER_MINUTE
 from apps.kit.web import KEEP_ALIVE_SECONDS

@@ -6,7 +6,7 @@ import pytest
 
 from apps.catalogue import SERVICES
 from apps.kit import probe, rpc, web
-from infrastructure.plan.record import Recording
+from infrastructure.recording import Recording
 from infrastructure.source import IMAGES
 from tests.infrastructure.tasks import TASK, container_of, environment_of
 

@@ -6,7 +6,7 @@ A name that is nobody's would be shut by itself: `names` raises where a recordin
 from infrastructure.config import PROJECT
 from infrastructure.databases import MASTER
 from infrastructure.plan.paper import ACCOUNT, REGION
-from infrastructure.plan.record import Recording
+from infrastructure.recording import Recording
 from infrastructure.roles import PREVIEW_PATH
 from tests.infrastructure.calls import SUFFIX, TAG, arn
 from tests.infrastructure.conftest import GITHUB

@@ -7,7 +7,8 @@ import pytest
 
 from infrastructure.plan.configuration import read_config
 from infrastructure.plan.paper import Paper
-from infrastructure.plan.record import Recording, record
+from infrastructure.plan.record import record
+from infrastructure.recording import Recording
 from tests.infrastructure.conftest import GITHUB
 from tests.infrastructure.preview.policies import allowed
 

@@ -6,10 +6,10 @@ import json
 import pytest
 
 from infrastructure.config import STACK_TAG
-from infrastructure.plan.record import Recording
 from infrastructure.preview.names import Preview
 from infrastructure.preview.sweep import ELSEWHERE, KINDS, ROLES_PATH, kind_of
 from infrastructure.program import tags
+from infrastructure.recording import Recording
 from infrastructure.roles import PREVIEW_PATH
 from tests.infrastructure.conftest import Account
 from tests.infrastructure.preview.census import count, destroy

@@ -1,0 +1,94 @@
+"""Guessing passwords and codes gets slower with every failure, for an account and for an address.
+
+Whether an attempt counts is decided at its end, one after the other: of guesses sent all at once the first few are
+answered, and the rest find the door locked, the right one among them. Many right ones at once do not disturb each
+other. A known and an unknown account are counted alike.
+"""
+
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
+from typing import Literal
+
+from apps.auth.encryption import digest
+from apps.kit.database import Connection
+
+MAX_DELAY_SECONDS = 15 * 60
+FORGET_AFTER_SECONDS = 60 * 60
+# Failures that cost nothing but an attempt; then a second, and twice as long with each one more.
+FREE_FAILURES = {"user": 4, "address": 40}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """`account`: the e-mail address as typed, or for a second factor the user's id; `what` keeps the two apart.
+    `address`: where it comes from, empty where that is not known.
+    """
+
+    account: str
+    address: str
+    what: Literal["password", "second_factor"] = "password"
+
+    def counters(self) -> list[tuple[str, bytes]]:
+        # Only hashes are kept: what people type into the field of an address may be their password.
+        keys = [("user", digest(f"{self.what}:{self.account.strip().lower()}"))]
+        return (
+            [*keys, ("address", digest(f"address:{network_of(self.address)}"))]
+            if self.address
+            else keys
+        )
+
+
+def network_of(address: str) -> str:
+    """What one visitor has of the addresses: over IPv6 the /64, of which any number of addresses can be had."""
+    try:
+        known = IPv6Address(address.partition("%")[0])
+    except AddressValueError:
+        return address
+    return str(known.ipv4_mapped or IPv6Address(int(known) >> 64 << 64))
+
+
+async def waiting_seconds(connection: Connection, attempt: Attempt) -> int:
+    """How long this account or address has to wait; 0 where it may try."""
+    kinds, keys = zip(*attempt.counters(), strict=True)
+    left = await connection.fetchval(
+        "SELECT max(ceil(extract(epoch FROM locked_until - now()))::int) FROM attempts "
+        "JOIN unnest($1::text[], $2::bytea[]) AS wanted (kind, key) USING (kind, key) WHERE locked_until > now()",
+        kinds,
+        keys,
+    )
+    return left or 0
+
+
+async def settle_attempt(connection: Connection, attempt: Attempt, right: bool) -> int:
+    """Counts a failure, or forgets the account's after a success; inside a transaction.
+
+    Not 0 where others' failures locked the door meanwhile: then the attempt is no better than one that came later.
+    The failures of an address stay: or whoever has an account of their own could guess at others' for ever.
+    """
+    wait_seconds = await waiting_seconds(connection, attempt)
+    if wait_seconds:
+        return wait_seconds
+    if right:
+        await connection.execute(
+            "DELETE FROM attempts WHERE kind = $1 AND key = $2", *attempt.counters()[0]
+        )
+        return 0
+    for kind, key in attempt.counters():
+        counted = await connection.fetchval(
+            "INSERT INTO attempts (kind, key, failures, locked_until, expires_at) "
+            "VALUES ($1, $2, 1, now(), now() + make_interval(secs => $3)) "
+            "ON CONFLICT (kind, key) DO UPDATE SET "
+            "failures = CASE WHEN attempts.expires_at < now() THEN 1 ELSE attempts.failures + 1 END, "
+            "locked_until = CASE WHEN attempts.expires_at < now() OR attempts.failures < $4 THEN now() ELSE "
+            "clock_timestamp() + make_interval(secs => least($5, power(2, least(attempts.failures - $4, 20)))) END, "
+            "expires_at = now() + make_interval(secs => $3) "
+            "WHERE attempts.locked_until <= clock_timestamp() RETURNING failures",
+            kind,
+            key,
+            float(FORGET_AFTER_SECONDS),
+            FREE_FAILURES[kind],
+            float(MAX_DELAY_SECONDS),
+        )
+        if counted is None:
+            wait_seconds = max(wait_seconds, await waiting_seconds(connection, attempt), 1)
+    return wait_seconds
