@@ -1,4 +1,4 @@
-"""The whole platform on this machine: PostgreSQL, Kafka, what a release does, and the five services."""
+"""The whole platform on this machine: PostgreSQL, Kafka, what a release does, and the six services."""
 
 import contextlib
 import logging

@@ -101,9 +101,7 @@ class Api:
         """Makes one HTTP call; raises ApiError for every refusal and every failure to get an answer."""
         service = next(name for prefix, name in SERVICES_BY_PREFIX if path.startswith(prefix))
         if body is not None and not media_type:
-            media_type = (
-                "application/fhir+json" if path.startswith(FHIR) else "application/json"
-            )
+            media_type = "application/fhir+json" if path.startswith(FHIR) else "application/json"
         headers = self._headers(media_type, if_match, key)
         data = body.encode() if isinstance(body, str) else body and msgspec.json.encode(body)
         is_read = method == "GET" or path.endswith("/_search")

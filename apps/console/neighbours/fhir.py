@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 Resource = Mapping[str, Any]
 
+MRN_SYSTEM = "urn:patient-management:mrn"
 # Elements that tell when something happened, the most telling first.
 DATES = (
     "effectiveDateTime",
@@ -99,9 +100,9 @@ def name_of(patient: Any) -> str:
 
 
 def mrn_of(patient: Any) -> str:
-    """Gives the medical record number."""
+    """Gives the medical record number that the platform issued."""
     for identifier in as_list(as_dict(patient).get("identifier")):
-        if code_of(identifier.get("type"))[1] == "MR":
+        if identifier.get("system") == MRN_SYSTEM:
             return str(identifier.get("value", ""))
     return ""
 
@@ -126,7 +127,7 @@ def _day(text: Any) -> date | None:
     parts = str(text or "")[:10].split("-")
     try:
         numbers = [int(part) for part in parts]
-        return date(*(numbers + [1, 1])[:3]) if numbers else None
+        return date(*([*numbers, 1, 1])[:3]) if numbers else None
     except (ValueError, TypeError):
         return None
 

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from starlette.routing import BaseRoute
 
-SCREENS = ("home",)
+SCREENS = ("home", "patients", "registration", "chart")
 
 
 def screen_routes() -> list[BaseRoute]:

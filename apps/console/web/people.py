@@ -52,8 +52,8 @@ class Person:
 
     @property
     def own_patient_id(self) -> str | None:
-        own = self.principal.access_to("Patient", "r") == "own"
-        return self.principal.patient_id if own else None
+        access = self.principal.access_to("Patient", "r")
+        return access.only_patient_id if access else None
 
     def may(self, resource_type: str, interaction: str) -> bool:
         """Whether the token allows c, r, u, d or s on a type."""
@@ -133,9 +133,7 @@ async def read_form(request: Request) -> Form:
         raise UnsupportedMediaType("unsupported_media_type", f"expected {FORM}")
     try:
         text = (await request.body()).decode()
-        pairs = parse_qsl(
-            text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
-        )
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError:
         raise BadRequest("malformed_form") from None
     if any("\0" in value for _, value in pairs):

@@ -11,6 +11,7 @@ from apps.console.neighbours import fhir
 from apps.console.web.assets import ICON_PATH, SCRIPT_PATH, STYLE_PATH
 from apps.console.web.cookies import LANGUAGE, read_cookie
 from apps.console.web.texts import LANGUAGES, N_, Texts, choose_texts
+from apps.console.web.words import NOTICES, STATUSES, TYPES
 from apps.kit.context import current_request_id
 from apps.kit.errors import Problem
 from apps.kit.web import render_problem
@@ -34,7 +35,11 @@ HEADERS = {
 # Label, path, and who is shown it: a scope, or a FHIR interaction.
 NAVIGATION = (
     (N_("Home"), "/", lambda person: True),
-    (N_("Patients"), "/patients", lambda person: not person.is_patient and person.may("Patient", "s")),
+    (
+        N_("Patients"),
+        "/patients",
+        lambda person: not person.is_patient and person.may("Patient", "s"),
+    ),
     (N_("My record"), "/my", lambda person: person.is_patient),
     (N_("Cash desk"), "/cash-desk", lambda person: person.has("billing.read")),
     (N_("Figures"), "/figures", lambda person: person.has("analytics.read")),
@@ -50,7 +55,13 @@ environment = jinja2.Environment(
     lstrip_blocks=True,
 )
 environment.globals.update(
-    fhir=fhir, style_path=STYLE_PATH, script_path=SCRIPT_PATH, icon_path=ICON_PATH
+    fhir=fhir,
+    statuses=STATUSES,
+    notices=NOTICES,
+    types=TYPES,
+    style_path=STYLE_PATH,
+    script_path=SCRIPT_PATH,
+    icon_path=ICON_PATH,
 )
 
 
@@ -127,9 +138,7 @@ def render(request: Request, problem: Problem) -> Response:
     if problem.status == 401 and request.method in ("GET", "HEAD"):
         query = f"?{request.url.query}" if request.url.query else ""
         return go_to("/sign-in?next=" + quote(request.url.path + query, safe=""))
-    headers = {
-        name: value for name, value in problem.headers.items() if name != "WWW-Authenticate"
-    }
+    headers = {name: value for name, value in problem.headers.items() if name != "WWW-Authenticate"}
     response = page(
         request, "error.html", problem.status, problem=problem, request_id=current_request_id()
     )

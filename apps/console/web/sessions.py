@@ -12,6 +12,10 @@ SESSION_LIFE_HOURS = 12
 # How exactly the idle time is measured: not every request writes.
 SEEN_PERIOD_SECONDS = 30
 RECENT_PATIENTS = 12
+SELECT_SESSION = (
+    "SELECT subject, tokens, access_expires_at, seen_at FROM session"
+    " WHERE token_hash = $1 AND seen_at > $2 AND created_at > $3"
+)
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +69,7 @@ async def select_session(
     token_hash = digest(token)
     now = datetime.now(UTC)
     row = await connection.fetchrow(
-        "SELECT subject, tokens, access_expires_at, seen_at FROM session"
-        " WHERE token_hash = $1 AND seen_at > $2 AND created_at > $3"
-        + (" FOR UPDATE" if lock else ""),
+        f"{SELECT_SESSION} FOR UPDATE" if lock else SELECT_SESSION,
         token_hash,
         now - timedelta(minutes=idle_minutes),
         now - timedelta(hours=SESSION_LIFE_HOURS),

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import logging
 import time
+from typing import cast
 from urllib.parse import urlencode
 
 import msgspec
@@ -12,9 +13,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from apps.catalogue import SERVICES
+from apps.catalogue import SERVICES, SignIn
 from apps.console.settings import SERVICE
-from apps.console.web.cookies import LANGUAGE, SESSION, SIGN_IN, clear_cookie, read_cookie, set_cookie
+from apps.console.web.cookies import (
+    LANGUAGE,
+    SESSION,
+    SIGN_IN,
+    clear_cookie,
+    read_cookie,
+    set_cookie,
+)
 from apps.console.web.encryption import decrypt, encrypt, new_token
 from apps.console.web.people import MAX_FORM_BYTES, ScreenRoute, person_of, read_form
 from apps.console.web.rendering import go_to, is_local_path, page, protect
@@ -32,8 +40,7 @@ from apps.kit.web import AUTHENTICATED, PUBLIC, Operation, PolicedRoute
 SIGN_IN_SECONDS = 600
 LANGUAGE_SECONDS = 365 * 24 * 3600
 COOKIE_PURPOSE = b"sign-in"
-CLIENT = SERVICES[SERVICE].sign_in
-assert CLIENT is not None
+CLIENT = cast(SignIn, SERVICES[SERVICE].sign_in)
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +80,11 @@ async def start(request: Request) -> Response:
     response = go_to(f"{settings.public_url}/oauth2/authorize?{urlencode(query)}")
     sealed = encrypt(settings.key, msgspec.json.encode(pending), COOKIE_PURPOSE)
     set_cookie(
-        request, response, SIGN_IN, base64.urlsafe_b64encode(sealed).decode(), SIGN_IN_SECONDS
+        request,
+        response,
+        SIGN_IN,
+        base64.urlsafe_b64encode(sealed).decode().rstrip("="),
+        SIGN_IN_SECONDS,
     )
     return response
 
@@ -129,7 +140,8 @@ async def finish(request: Request) -> Response:
 
 def _read_pending(request: Request) -> PendingSignIn | None:
     try:
-        sealed = base64.urlsafe_b64decode(read_cookie(request, SIGN_IN))
+        text = read_cookie(request, SIGN_IN)
+        sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
         return None
     content = decrypt(request.state.settings.key, sealed, COOKIE_PURPOSE)

@@ -1,8 +1,11 @@
 """What people read, in their language: texts by gettext catalogues, dates, numbers and money by locale."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC
+from datetime import date as Date
+from datetime import datetime as Datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_datetime, format_time, parse_date
+from babel.dates import format_date, format_datetime, format_time, get_date_format, parse_date
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal, get_currency_precision
 
@@ -24,7 +27,7 @@ DEFAULT = "en"
 REGIONS = {"en": "en_US", "es": "es_ES"}
 
 
-def N_(text: str) -> str:  # noqa: N802 - gettext's own name for it
+def N_(text: str) -> str:
     """Marks a text for the catalogues that is translated where it is shown."""
     return text
 
@@ -40,7 +43,11 @@ def read_catalogue(language: str) -> Mapping[str, str]:
     return {
         message.id: message.string
         for message in catalogue
-        if isinstance(message.id, str) and message.id and message.string and not message.fuzzy
+        if isinstance(message.id, str)
+        and message.id
+        and isinstance(message.string, str)
+        and message.string
+        and not message.fuzzy
     }
 
 
@@ -61,7 +68,7 @@ class Texts:
         """Says in a sentence what went wrong."""
         return self.gettext(SENTENCES.get(problem.status, N_("The request could not be answered.")))
 
-    def date(self, value: str | date | None, style: str = "medium") -> str:
+    def date(self, value: str | Date | None, style: str = "medium") -> str:
         """Writes a FHIR date, to the day, month or year that it says."""
         if not value:
             return ""
@@ -73,20 +80,20 @@ class Texts:
                 if len(parts) == 1:
                     return str(int(value))
                 if len(parts) == 2:
-                    first = date(int(parts[0]), int(parts[1]), 1)
+                    first = Date(int(parts[0]), int(parts[1]), 1)
                     return format_date(first, "MMMM yyyy", locale=self.locale)
-                value = date.fromisoformat(value)
+                value = Date.fromisoformat(value)
             except ValueError:
                 return str(value)
         return format_date(value, style, locale=self.locale)
 
-    def time(self, value: str | datetime | None) -> str:
+    def time(self, value: str | Datetime | None) -> str:
         """Writes the time of day of an instant, in the clinic's time zone."""
         if not value:
             return ""
         return format_time(self.moment(value), "short", locale=self.locale)
 
-    def datetime(self, value: str | datetime | None) -> str:
+    def datetime(self, value: str | Datetime | None) -> str:
         """Writes an instant in the clinic's time zone; a date alone as a date."""
         if not value:
             return ""
@@ -94,25 +101,27 @@ class Texts:
             return self.date(value)
         return format_datetime(self.moment(value), "short", locale=self.locale)
 
-    def moment(self, value: str | datetime) -> datetime:
+    def moment(self, value: str | Datetime) -> Datetime:
         """Reads an ISO 8601 instant into the clinic's time zone."""
         if isinstance(value, str):
             try:
-                value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+                value = Datetime.fromisoformat(value.replace("Z", "+00:00"))
             except ValueError:
-                return datetime.fromtimestamp(0, UTC)
+                return Datetime.fromtimestamp(0, UTC)
         if value.tzinfo is None:
             value = value.replace(tzinfo=UTC)
         return value.astimezone(self.time_zone)
 
-    def now(self) -> datetime:
+    def now(self) -> Datetime:
         """Gives the time at the clinic."""
-        return datetime.now(self.time_zone)
+        return Datetime.now(self.time_zone)
 
     def number(self, value: Any) -> str:
         """Writes a number as the locale does."""
         try:
-            return format_decimal(Decimal(str(value)), locale=self.locale, decimal_quantization=False)
+            return format_decimal(
+                Decimal(str(value)), locale=self.locale, decimal_quantization=False
+            )
         except ArithmeticError:
             return str(value)
 
@@ -123,11 +132,11 @@ class Texts:
         currency = str(money["currency"])
         return format_currency(major_units(money), currency, locale=self.locale)
 
-    def parse_date(self, text: str) -> date | None:
+    def parse_date(self, text: str) -> Date | None:
         """Reads a date as people of this locale write it, or ISO 8601; None for anything else."""
         text = text.strip()
         try:
-            return date.fromisoformat(text)
+            return Date.fromisoformat(text)
         except ValueError:
             pass
         digits = text.replace(".", "/").replace("-", "/").replace(" ", "")
@@ -142,7 +151,7 @@ class Texts:
         year = int(max(digits.split("/"), key=len))
         if year < 100:
             # A birth year of two digits is never in the future.
-            year = found.year if found <= date.today() else found.year - 100
+            year = found.year if found <= Date.today() else found.year - 100
         try:
             return found.replace(year=year)
         except ValueError:
@@ -151,7 +160,12 @@ class Texts:
     @property
     def date_hint(self) -> str:
         """Shows how a date may be written here: the last day of a year."""
-        return format_date(date(1984, 12, 31), "short", locale=self.locale)
+        return self.short_date(Date(1984, 12, 31))
+
+    def short_date(self, value: Date) -> str:
+        """Writes a date in numbers with the whole year, as `parse_date` reads it."""
+        pattern = re.sub("y+", "yyyy", get_date_format("short", locale=self.locale).pattern)
+        return format_date(value, pattern, locale=self.locale)
 
 
 def major_units(money: Mapping[str, Any]) -> Decimal:
