@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from apps.analytics.app import create_app
-from apps.analytics.rebuild import rebuild
+from apps.analytics.consumer.rebuild import rebuild
 from apps.analytics.settings import Settings
 from apps.kit.broker import open_producer
 from apps.kit.database import open_database

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-
 from apps.analytics.lag import METRIC_NAMESPACE
+
 from apps.catalogue import SERVICES
 from infrastructure.config import EnvironmentStack
 from infrastructure.connections import capacity

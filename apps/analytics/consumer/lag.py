@@ -1,21 +1,21 @@
-"""How far the figures are behind the topic: for `/lag`, for readiness, and for the alarm."""
+"""Measures how far the figures are behind the topics: for `/lag`, for readiness and for the alarm."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from apps.analytics.settings import Settings
-from apps.analytics.storage import count_dead_letters, select_offsets
 from apps.kit.database import Database
 from apps.kit.errors import Unavailable
+from apps.kit.event_storage import Place, count_dead_letters, select_offsets
 from apps.kit.web import log_failure
 
 MEASURE_PERIOD_SECONDS = 15.0
 METRIC_NAMESPACE = "PatientManagement"
-# So long a dead letter counts as new, and the alarm stays on: it then goes off by itself, to ring again at the next.
+# A dead letter counts as new this long, and its alarm stays on; it then ends, to ring again at the next.
 NEW_SECONDS = 300.0
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
+    topic: str
     partition: int
     next_offset: int
     end_offset: int
@@ -34,7 +35,7 @@ class PartitionLag:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """In events. `dead_letters`: how many could not be read since the beginning, `new_dead_letters`: just now."""
+    """In events. `dead_letters`: those that nobody settled; `new_dead_letters`: of the last NEW_SECONDS."""
 
     partitions: tuple[PartitionLag, ...]
     dead_letters: int
@@ -46,23 +47,23 @@ class Lag:
 
 
 class EndOffsets(Protocol):
-    async def end_offsets(self) -> Mapping[int, int]: ...
+    async def end_offsets(self) -> Mapping[Place, int]: ...
 
 
-async def measure_lag(database: Database, source: EndOffsets, topic: str) -> Lag:
-    """Raises Unavailable where the broker or the database is away."""
+async def measure_lag(database: Database, source: EndOffsets, topics: Sequence[str]) -> Lag:
+    """Returns the lag; raises Unavailable if the broker or the database is away."""
     ends = await source.end_offsets()
     async with database.connection() as connection:
-        offsets = await select_offsets(connection, topic)
+        offsets = await select_offsets(connection, topics)
         dead_letters, new = await count_dead_letters(connection, NEW_SECONDS)
     partitions = (
-        PartitionLag(number, offsets.get(number, 0), end) for number, end in sorted(ends.items())
+        PartitionLag(*place, offsets.get(place, 0), end) for place, end in sorted(ends.items())
     )
     return Lag(tuple(partitions), dead_letters, new)
 
 
 class LagMonitor:
-    """Measures again and again. It is `failing` while the broker does not answer."""
+    """Measures each MEASURE_PERIOD_SECONDS. It is `failing` while the broker does not answer."""
 
     def __init__(self, settings: Settings, database: Database, source: EndOffsets) -> None:
         self._settings = settings
@@ -77,7 +78,7 @@ class LagMonitor:
 
     async def measure(self) -> None:
         try:
-            lag = await measure_lag(self._database, self._source, self._settings.topic)
+            lag = await measure_lag(self._database, self._source, self._settings.consumer.topics)
         except Unavailable as error:
             self.failing = error.code != "database_unavailable"
         except Exception as error:
@@ -89,7 +90,7 @@ class LagMonitor:
 
 
 def metric_line(lag: Lag, settings: Settings, timestamp_ms: int) -> dict[str, object]:
-    """CloudWatch's embedded metric format: it makes metrics of the log line.
+    """Returns a log line in CloudWatch's embedded metric format, which makes metrics of it.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
