@@ -4,7 +4,7 @@ from importlib import import_module
 
 from starlette.routing import BaseRoute
 
-SCREENS = ("home", "patients", "registration", "chart")
+SCREENS = ("home", "patients", "registration", "chart", "results", "timeline", "entries", "summary")
 
 
 def screen_routes() -> list[BaseRoute]:
