@@ -17,12 +17,15 @@ from infrastructure.local.output import Output
 from infrastructure.local.postgres import Postgres, open_postgres
 from infrastructure.local.process import StartError, free_port, port_is_free
 from infrastructure.local.services import Services, open_services
+from infrastructure.local.state import STATE_VARIABLE, State, published
 
 PUBLIC = next(entry for entry in SERVICES.values() if entry.public)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
+    """A platform whose services are ready."""
+
     postgres: Postgres
     kafka: Kafka
     services: Services
@@ -30,6 +33,7 @@ class Platform:
     ports: Mapping[str, int]
     database_urls: Mapping[str, str]
     secrets: Mapping[str, str]
+    home: Home
 
     @property
     def url(self) -> str:
@@ -46,6 +50,7 @@ class Platform:
             "PLATFORM_POSTGRES_ADMIN_URL": self.postgres.admin_url,
             "PLATFORM_KAFKA": self.kafka.bootstrap_servers,
             "PLATFORM_PIDS": str(self.services.pids),
+            STATE_VARIABLE: str(self.home.directory / "state.json"),
         }
         for entry in SERVICES.values():
             kind = "URL" if entry.protocol == "http" else "TARGET"
@@ -55,6 +60,22 @@ class Platform:
         for name, value in self.secrets.items():
             found[f"PLATFORM_{name}"] = value
         return found
+
+    def state(self) -> State:
+        """Returns what other commands on this machine need to find and operate it."""
+        return State(
+            url=self.url,
+            logs=str(self.home.logs.resolve()),
+            secrets_file=str((self.home.directory / "secrets.json").resolve()),
+            user=self.accounts.user,
+            client_id=self.accounts.client_id,
+            environments={
+                name: self.services.environment_of(entry) for name, entry in SERVICES.items()
+            },
+            targets={name: self.services.locate.service(entry) for name, entry in SERVICES.items()},
+            database_urls=dict(self.database_urls),
+            kafka=self.kafka.bootstrap_servers,
+        )
 
     def check(self) -> None:
         """Raises StartError where PostgreSQL or Kafka has ended: nothing goes on without them."""
@@ -97,7 +118,18 @@ def open_platform(
         services.wait_ready()
         # Where scripts/load and scripts/demo find it; one that never came to this has no URL there.
         secrets.write("PLATFORM_URL", public_url(ports))
-        yield Platform(postgres, kafka, services, accounts, ports, database_urls, filled)
+        platform = Platform(
+            postgres=postgres,
+            kafka=kafka,
+            services=services,
+            accounts=accounts,
+            ports=ports,
+            database_urls=database_urls,
+            secrets=filled,
+            home=home,
+        )
+        with published(platform.state(), home.directory / "state.json"):
+            yield platform
 
 
 def release_locally(
