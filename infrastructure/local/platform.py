@@ -15,7 +15,7 @@ from infrastructure.local.kafka import Kafka, create_topics, open_kafka
 from infrastructure.local.locate import LocalLocate
 from infrastructure.local.output import Output
 from infrastructure.local.postgres import Postgres, open_postgres
-from infrastructure.local.process import StartError, free_port, port_is_free
+from infrastructure.local.process import StartError, free_port, port_error
 from infrastructure.local.services import Services, open_services
 from infrastructure.local.state import STATE_VARIABLE, State, published
 
@@ -165,13 +165,16 @@ def public_url(ports: Mapping[str, int]) -> str:
 def choose_ports(*, public_port: int | None, throwaway: bool) -> dict[str, int]:
     """A port for each service: free ones for a throwaway platform, else the catalogue's where they are free.
 
-    Raises StartError where the public one is taken: what is printed and written in documents must be true.
+    Raises StartError if the public one cannot be had: what is printed and written in documents must be true.
     """
     ports: dict[str, int] = {}
     for entry in SERVICES.values():
         wanted = public_port if entry.public and public_port else None if throwaway else entry.port
-        if wanted and port_is_free(wanted):
+        error = port_error(wanted) if wanted else None
+        if wanted and error is None:
             ports[entry.name] = wanted
+        elif wanted and entry.public and isinstance(error, PermissionError):
+            raise StartError(f"port {wanted} is for root only: choose one from 1024 with --port")
         elif wanted and entry.public:
             raise StartError(
                 f"port {wanted} is taken: stop what listens there, or choose another with --port"

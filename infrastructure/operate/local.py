@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import deque
@@ -16,6 +17,7 @@ from apps.catalogue import SERVICES
 from apps.kit.probe import probe_grpc
 from apps.operations import Verb, command_of
 from apps.verbs import VERBS
+from infrastructure.local.accounts import read_accounts
 from infrastructure.local.home import ROOT, LocalSecrets
 from infrastructure.local.postgres import wheel_binaries
 from infrastructure.local.state import State, read_state
@@ -25,6 +27,7 @@ TIMEOUT_SECONDS = 900
 PROBE_SECONDS = 5
 DEFAULT_LINES = 100
 MAX_LINES = 100_000
+TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d+")
 
 
 def run(verb: Verb, values: Mapping[str, Any], service: str | None) -> Answer:
@@ -106,13 +109,14 @@ def probe_readiness(url: str) -> tuple[bool, str]:
 def show_sign_in(values: Mapping[str, Any]) -> Answer:
     state = read_state()
     secrets = LocalSecrets(Path(state.secrets_file))
+    accounts = read_accounts(state.database_urls["auth"], secrets)
     return {
         "url": state.url,
         "sign in": f"{state.url}/oauth2/sign-in",
-        "user": state.user,
-        "password": secrets.read("PLATFORM_PASSWORD"),
-        "client": state.client_id,
-        "client secret": secrets.read("PLATFORM_CLIENT_SECRET"),
+        "user": accounts.user,
+        "password": accounts.password,
+        "client": accounts.client_id,
+        "client secret": accounts.client_secret,
     }
 
 
@@ -124,20 +128,26 @@ def show_logs(values: Mapping[str, Any]) -> Answer:
         raise RefusedError(f"there is no log of {service}: there are {', '.join(known)}")
     count = min(int(values.get("lines", DEFAULT_LINES)), MAX_LINES)
     request_id = values.get("request_id")
-    found: list[tuple[str, str]] = []
+    found = []
     for name in [service] if service else known:
-        found += [
-            (line, f"{name:<9} | {line}")
-            for line in last_lines(folder / f"{name}.log", count, request_id)
-        ]
-    # Each line begins with its time.
-    return "\n".join(line for _, line in (found if service else sorted(found)))
+        for time, line in last_lines(folder / f"{name}.log", count, request_id):
+            found.append((time, f"{name:<9} | {line}"))
+    # Stable: lines of one service stay in their order.
+    return "\n".join(line for _, line in sorted(found, key=lambda each: each[0]))
 
 
-def last_lines(path: Path, count: int, request_id: str | None) -> list[str]:
+def last_lines(path: Path, count: int, request_id: str | None) -> list[tuple[str, str]]:
+    """Returns the last lines with their times; a line without one, as in a traceback, has that of the line before."""
+    wanted: deque[tuple[str, str]] = deque(maxlen=count)
+    time = ""
     with path.open(encoding="utf-8", errors="replace") as file:
-        wanted = (line.rstrip("\n") for line in file if request_id is None or request_id in line)
-        return list(deque(wanted, count))
+        for line in file:
+            if found := TIME.match(line):
+                # PostgreSQL writes a space in place of the T.
+                time = found[0].replace(" ", "T")
+            if request_id is None or request_id in line:
+                wanted.append((time, line.rstrip("\n")))
+    return list(wanted)
 
 
 def open_psql(values: Mapping[str, Any]) -> Answer:
