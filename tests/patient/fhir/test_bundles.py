@@ -182,7 +182,8 @@ def test_bounds_are_settings(patient_database: str) -> None:
 
 
 def test_bundle_over_a_mebibyte_is_taken_and_one_over_sixteen_is_not(service: Service) -> None:
-    padding = {"text": {"status": "generated", "div": f"<div>{'x' * 900_000}</div>"}}
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml">{"x" * 900_000}</div>'
+    padding = {"text": {"status": "generated", "div": div}}
     large = [entry({"resourceType": "Patient", **padding}) for _ in range(3)]
     assert len(locations(service.call("POST", "/fhir/R4", json=bundle(large)))) == 3
     content = json.dumps(bundle(history())).encode() + b" " * (16 * 1024 * 1024)

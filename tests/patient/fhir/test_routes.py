@@ -40,6 +40,7 @@ def test_body_is_given_back_as_it_came_numbers_exact(service: Service) -> None:
     patient_id = service.create(patient())["id"]
     body = (
         '{"resourceType":"Observation","contained":[{"resourceType":"Device","id":"d"}],'
+        '"device":{"reference":"#d"},'
         '"status":"final","code":{"text":"x"},'
         f'"subject":{{"reference":"Patient/{patient_id}"}},'
         '"effectiveDateTime":"2022-03-18T15:57:43+00:00","valueQuantity":{"value":5.840,"unit":"%"},'
