@@ -37,7 +37,9 @@ SUITES = {
         # Journeys first: they count what travels, and the others make more of it.
         Suite("system", needs_platform=True),
         Suite(
-            "browser", needs_platform=True, tools=(("chromium", "chromium-browser", "google-chrome"),)
+            "browser",
+            needs_platform=True,
+            tools=(("chromium", "chromium-browser", "google-chrome"),),
         ),
         Suite("integration", needs_platform=True, workers=2),
         # The HL7 validator and other people's FHIR clients, against the running record.
@@ -53,7 +55,9 @@ UNIT = " and ".join(f"not {name}" for name in SUITES if name != "unit")
 def main(arguments: list[str]) -> int:
     """Returns the exit status: 2 for a suite that there is not."""
     if arguments and arguments[0] in ("-h", "--help"):
-        print(f"usage: scripts/test [SUITE[,SUITE]...] [pytest arguments]\nSuites: {', '.join(SUITES)}")
+        print(
+            f"usage: scripts/test [SUITE[,SUITE]...] [pytest arguments]\nSuites: {', '.join(SUITES)}"
+        )
         return 0
     if arguments and is_misspelt(arguments[0]):
         print(
