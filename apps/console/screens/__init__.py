@@ -4,7 +4,17 @@ from importlib import import_module
 
 from starlette.routing import BaseRoute
 
-SCREENS = ("home", "patients", "registration", "chart", "results", "timeline", "entries", "summary")
+SCREENS = (
+    "home",
+    "patients",
+    "registration",
+    "chart",
+    "results",
+    "timeline",
+    "entries",
+    "summary",
+    "writing",
+)
 
 
 def screen_routes() -> list[BaseRoute]:
