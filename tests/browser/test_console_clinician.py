@@ -12,9 +12,7 @@ pytestmark = pytest.mark.browser
 @pytest.mark.parametrize("scripts", [True, False], ids=["with-scripts", "without-scripts"])
 def test_day_of_a_clinician(chromium: Browser, world: World, scripts: bool) -> None:
     patient_id = make_patient(world, word())
-    with signed_in(
-        chromium, world, "clinician", java_script_enabled=scripts
-    ) as doctor:
+    with signed_in(chromium, world, "clinician", java_script_enabled=scripts) as doctor:
         doctor.go(f"/patients/{patient_id}")
         doctor.follow("Start an encounter")
         doctor.page.get_by_label("Kind of encounter").select_option("AMB")
