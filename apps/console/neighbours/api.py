@@ -33,6 +33,7 @@ SERVICES_BY_PREFIX = (
     ("/analytics/", "analytics"),
     ("/auth/", "auth"),
     ("/oauth2/", "auth"),
+    ("/.well-known/", "auth"),
 )
 
 T = TypeVar("T")

@@ -4,6 +4,8 @@ from importlib import import_module
 
 from starlette.routing import BaseRoute
 
+from apps.console.screens import home
+
 SCREENS = (
     "home",
     "patients",
@@ -14,6 +16,12 @@ SCREENS = (
     "entries",
     "summary",
     "writing",
+    "money",
+    "cash_desk",
+    "figures",
+    "administration",
+    "operations",
+    "my",
 )
 
 
@@ -23,3 +31,8 @@ def screen_routes() -> list[BaseRoute]:
     for name in SCREENS:
         found += import_module(f"apps.console.screens.{name}").routes()
     return found
+
+
+def last_routes() -> list[BaseRoute]:
+    """Gives the route of every path that is left over."""
+    return home.last_routes()
