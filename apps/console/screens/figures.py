@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, load_all
-from apps.console.screens.clinical_forms import day
+from apps.console.screens.clinical_forms import codes, day
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.plots import Plot, plot_bars
 from apps.console.web.rendering import page, protect
@@ -169,6 +169,7 @@ async def show(request: Request) -> Response:
         period=period,
         intervals=INTERVALS,
         ages=AGES,
+        names={code: display for _, code, display in codes("condition")},
         link=urlencode(link),
         values={
             "from": texts.short_date(period["start"]),
