@@ -6,6 +6,7 @@ import sys
 from apps.analytics.app import create_app
 from apps.analytics.rebuild import rebuild
 from apps.analytics.settings import Settings
+from apps.catalogue import SERVICES
 from apps.kit.broker import open_producer
 from apps.kit.database import open_database
 from apps.kit.errors import Unavailable
@@ -15,7 +16,13 @@ from apps.kit.web import serve_http
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    await serve_http(create_app(settings), settings.host, settings.port, stop)
+    await serve_http(
+        create_app(settings),
+        settings.host,
+        settings.port,
+        stop,
+        server=SERVICES["analytics"].server,
+    )
 
 
 async def rebuild_figures(settings: Settings) -> None:

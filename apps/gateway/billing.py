@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Message as StarletteMessage
 
 from apps.gateway.body import RequestBody
-from apps.gateway.settings import Bounds
+from apps.gateway.settings import RequestLimits
 from apps.kit.context import new_id
 from apps.kit.errors import BadRequest, Unprocessable
 from apps.kit.rpc import call_metadata, problem_of_rpc
@@ -174,8 +174,8 @@ async def _read_message(call: Call, request: Request) -> Message:
 
 
 async def _read_object(request: Request) -> dict[str, Any]:
-    bounds: Bounds = request.state.settings.bounds
-    body = RequestBody(request.scope, request.receive, max_bytes=bounds.body_bytes, bounds=bounds)
+    limits: RequestLimits = request.state.settings.limits
+    body = RequestBody(request.scope, request.receive, max_bytes=limits.body_bytes, limits=limits)
     content = await body.read()
     if not content:
         return {}

@@ -121,10 +121,10 @@ ANALYTICS_PATHS: Mapping[str, Mapping[str, Policy]] = {
 
 def public_routes(settings: Settings) -> list[PolicedRoute]:
     """The oftenest called come first: they are looked through in order."""
-    body_bytes = settings.bounds.body_bytes
+    body_bytes = settings.limits.body_bytes
     return [
         *_forwarded("patient", PATIENT, body_bytes),
-        *_forwarded("patient", BUNDLE, settings.bounds.bundle_bytes),
+        *_forwarded("patient", BUNDLE, settings.limits.bundle_bytes),
         *billing_routes(body_bytes),
         *_forwarded("analytics", ANALYTICS_PATHS, body_bytes),
         *_forwarded("auth", AUTH, body_bytes),

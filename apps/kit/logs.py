@@ -55,5 +55,6 @@ def configure_logging(log_format: str) -> None:
     logging.getLogger("authlib").setLevel(logging.WARNING)
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     logging.getLogger("hypercorn.access").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     # It says "connected" when it has opened no connection yet.
     logging.getLogger("databases").setLevel(logging.WARNING)

@@ -6,6 +6,7 @@ import sys
 
 import aiohttp
 
+from apps.catalogue import SERVICES
 from apps.kit.broker import open_producer
 from apps.kit.credentials import ServiceCredentials
 from apps.kit.database import UNAVAILABLE, open_database
@@ -40,7 +41,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             billing=RpcBilling(channel, credentials),
             publisher=producer,
         )
-        await serve_http(app, settings.host, settings.port, stop)
+        await serve_http(app, settings.host, settings.port, stop, server=SERVICES["patient"].server)
 
 
 async def list_parked(settings: Settings) -> None:
