@@ -8,22 +8,14 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from apps.auth import (
-    account_routes,
-    authorize_routes,
-    client_routes,
-    login_routes,
-    oauth_routes,
-    pages,
-    signin_routes,
-    user_routes,
-    well_known,
-)
+from apps.auth.admin import client_routes, user_routes
 from apps.auth.cleanup import keep_clean
-from apps.auth.passwords import Hashing
-from apps.auth.revocations import OwnSource
-from apps.auth.room import Room, room_of
+from apps.auth.oauth import legacy_login_routes, oauth_routes, well_known
+from apps.auth.oauth.revocations import OwnSource
+from apps.auth.pages import account_routes, authorize_routes, rendering, sign_in_routes
+from apps.auth.people.passwords import Hashing
 from apps.auth.settings import Settings
+from apps.auth.state import AuthState, state_of
 from apps.kit.database import open_database
 from apps.kit.token_verifier import Verifier, keep_fresh
 from apps.kit.web import Readiness, create_web_app, health_routes
@@ -32,10 +24,10 @@ ROUTED = (
     well_known,
     oauth_routes,
     authorize_routes,
-    signin_routes,
+    sign_in_routes,
     account_routes,
-    pages,
-    login_routes,
+    rendering,
+    legacy_login_routes,
     user_routes,
     client_routes,
 )
@@ -45,12 +37,12 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with open_database(settings.database) as database:
-            room = Room(settings, database, Hashing())
+            state = AuthState(settings, database, Hashing())
             verifier = Verifier(
-                settings.issuer, (settings.issuer, "auth"), OwnSource(database, room.load_ring)
+                settings.issuer, (settings.issuer, "auth"), OwnSource(database, state.load_keys)
             )
             tasks = [
-                asyncio.create_task(room.keep_ring()),
+                asyncio.create_task(state.refresh_keys()),
                 asyncio.create_task(keep_clean(database)),
             ]
             try:
@@ -58,25 +50,25 @@ def create_app(settings: Settings) -> Starlette:
                     yield {
                         "settings": settings,
                         "database": database,
-                        "room": room,
+                        "auth": state,
                         "verifier": verifier,
                     }
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                room.hashing.close()
+                state.hashing.close()
 
-    routes = [route for room in ROUTED for route in room.routes()]
+    routes = [route for module in ROUTED for route in module.routes()]
     return create_web_app(
-        [*health_routes(readiness), *routes], lifespan=lifespan, render=pages.render
+        [*health_routes(readiness), *routes], lifespan=lifespan, render=rendering.render
     )
 
 
 async def readiness(request: Request) -> Readiness:
-    room = room_of(request)
-    if not await room.database.is_ready():
+    state = state_of(request)
+    if not await state.database.is_ready():
         return Readiness(failed=("database",))
-    if room.keys_are_sealed:
+    if state.keys_are_undecryptable:
         return Readiness(failed=("signing_key_sealed_under_another_AUTH_KEY_ENCRYPTION_KEY",))
-    return Readiness(failed=() if room.has_ring and request.state.verifier.has_keys else ("keys",))
+    return Readiness(failed=() if state.has_keys and request.state.verifier.has_keys else ("keys",))

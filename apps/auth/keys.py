@@ -1,4 +1,4 @@
-"""Signing keys: rows sealed under the service's key; next -> active -> retired -> gone.
+"""Signing keys: rows encrypted under the service's key; next -> active -> retired -> gone.
 
 Verifiers ask for the keys every 5 minutes: a key is published for that long before it signs, and after its last
 signature for as long as anything that it signed is good.
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from joserfc.jwk import ECKey, KeyParameters, RSAKey
 
-from apps.auth.sealing import seal, unseal
+from apps.auth.encryption import decrypt, encrypt
 from apps.kit.claims import Key
 from apps.kit.database import Connection
 
@@ -62,7 +62,7 @@ async def insert_key(connection: Connection, secret: bytes, algorithm: str, stat
     # Searching primes takes 100 ms and more.
     made = await asyncio.to_thread(generate_key, algorithm)
     public = msgspec.json.encode(made.key.as_dict(private=False)).decode()
-    private = seal(secret, made.key.as_pem(private=True), f"signing-key:{made.id}")
+    private = encrypt(secret, made.key.as_pem(private=True), f"signing-key:{made.id}")
     await connection.execute(
         "INSERT INTO signing_keys (id, algorithm, state, public_jwk, private_key, activated_at) "
         "VALUES ($1, $2, $3, $4, $5, CASE WHEN $3 = 'active' THEN now() END)",
@@ -133,14 +133,17 @@ async def select_keys(connection: Connection) -> list[Any]:
 
 
 async def select_key_ring(connection: Connection, secret: bytes) -> KeyRing | None:
-    """None while there is no key yet; raises SealBroken where the service's key is not the one that sealed them."""
+    """Returns the keys, or None before the first exists.
+
+    Raises DecryptionError if they were encrypted under another service key.
+    """
     rows = await connection.fetch(
         "SELECT id, algorithm, state, public_jwk, private_key FROM signing_keys ORDER BY created_at"
     )
     active = next((row for row in rows if row["state"] == "active"), None)
     if active is None:
         return None
-    pem = unseal(secret, active["private_key"], f"signing-key:{active['id']}")
+    pem = decrypt(secret, active["private_key"], f"signing-key:{active['id']}")
     kind: type[Key] = ECKey if active["algorithm"] == "ES256" else RSAKey
     key = kind.import_key(pem, {"kid": active["id"], "alg": active["algorithm"], "use": "sig"})
     published = {"keys": [msgspec.json.decode(row["public_jwk"]) for row in rows]}

@@ -1,11 +1,14 @@
-"""What the auth service is told by its environment."""
+"""Settings of the auth service, read from environment variables.
+
+The life of an access token is no setting: see ACCESS_TOKEN_SECONDS in `apps/kit/claims.py`.
+"""
 
 import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from apps.auth.roles import ROLES
+from apps.auth.people.roles import ROLES
 from apps.kit.claims import ALGORITHMS
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.settings import ENVIRONMENTS, Environment

@@ -27,6 +27,8 @@ DNS_CACHE_SECONDS = 10
 IDLE_CONNECTION_SECONDS = 30.0
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
+WITH_PAGES = ("auth", "console")
+
 # TimeoutError is an OSError.
 FAILURES = (aiohttp.ClientError, OSError)
 NOT_CONNECTED = (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError)
@@ -61,7 +63,7 @@ class Proxy:
             ("x-forwarded-host", public.netloc),
         )
         self.upstreams: Mapping[str, Upstream] = {
-            name: Upstream(name, url, cookies=name == "auth")
+            name: Upstream(name, url, cookies=name in WITH_PAGES)
             for name, url in settings.upstreams.items()
         }
 

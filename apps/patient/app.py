@@ -11,19 +11,20 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 
 from apps.kit.database import Database
+from apps.kit.delivery import KafkaDestination, Publisher
 from apps.kit.errors import Unavailable
 from apps.kit.idempotency import delete_old_keys
 from apps.kit.operation_outcomes import render_error
+from apps.kit.outbox import select_troubles
+from apps.kit.relay import Relay, connect_to, running
 from apps.kit.web import Readiness, create_web_app, health_routes
-from apps.patient.destinations import Billing, BillingDestination, KafkaDestination, Publisher
-from apps.patient.fhir import fhir_routes
-from apps.patient.outbox import select_troubles
-from apps.patient.record import Record
-from apps.patient.relay import Relay, connect_to, running
-from apps.patient.schema import load_models
+from apps.patient.definitions.validation import compile_checks
+from apps.patient.fhir.routes import fhir_routes
+from apps.patient.patients_api import patients_api_routes
+from apps.patient.relay.destinations import Billing, BillingDestination
 from apps.patient.settings import Settings
-from apps.patient.simple import simple_routes
-from apps.patient.trail import open_trail
+from apps.patient.storage.read_audit import open_read_audit
+from apps.patient.storage.record import Record
 
 CLEANING_SECONDS = 600.0
 
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 def create_app(
     settings: Settings, *, database: Database, verifier: Any, billing: Billing, publisher: Publisher
 ) -> Starlette:
-    """The application; its relays run for its life. `verifier` as kit.tokens.Verifier."""
+    """The application; its relays run for its life. `verifier` as kit.token_verifier.Verifier."""
     relays = [
         Relay(destination, connect_to(settings.database))
         for destination in (
@@ -48,14 +49,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        load_models()
-        async with running(relays), cleaning(database), open_trail(database) as trail:
+        compile_checks()
+        async with running(relays), cleaning(database), open_read_audit(database) as read_audit:
             yield {
                 "settings": settings,
                 "database": database,
                 "verifier": verifier,
                 "record": Record(database, committed),
-                "trail": trail,
+                "read_audit": read_audit,
             }
 
     async def readiness(request: Request) -> Readiness:
@@ -67,7 +68,11 @@ def create_app(
             return Readiness(("database",), tuple(degraded))
         return Readiness(() if verifier.has_keys else ("keys",), tuple(degraded))
 
-    routes = [*health_routes(readiness), *simple_routes(), *fhir_routes(settings.max_bundle_bytes)]
+    routes = [
+        *health_routes(readiness),
+        *patients_api_routes(),
+        *fhir_routes(settings.max_bundle_bytes),
+    ]
     return create_web_app(
         routes, lifespan=lifespan, render=render_error, max_body_bytes=settings.max_body_bytes
     )

@@ -8,7 +8,13 @@ import msgspec
 
 from apps.kit.errors import FieldError, Unprocessable
 from apps.patient.codec import Resource
-from apps.patient.facts import display_name, first_address, first_email, objects, official_name
+from apps.patient.search.index_columns import (
+    display_name,
+    first_address,
+    first_email,
+    objects,
+    official_name,
+)
 
 MAX_NAME_CHARS = 255
 MAX_ADDRESS_CHARS = 1000

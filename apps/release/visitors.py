@@ -26,8 +26,8 @@ class Visitors:
 
 async def insert_visitors(auth_url: str, visitors: Visitors) -> None:
     """Makes those that are missing; the others keep what they have."""
-    from apps.auth.clients import create_client, select_client
-    from apps.auth.users import create_user, select_user_by_email
+    from apps.auth.oauth.clients import create_client, select_client
+    from apps.auth.people.users import create_user, select_user_by_email
 
     connection = await asyncpg.connect(auth_url, timeout=CONNECT_TIMEOUT_SECONDS)
     try:

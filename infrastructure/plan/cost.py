@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from infrastructure.plan import prices
-from infrastructure.plan.record import Recording, Resource
+from infrastructure.recording import Recording, Resource
 
 HOURS = prices.HOURS_A_MONTH
 NAT_GIB = 20

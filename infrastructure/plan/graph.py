@@ -5,8 +5,8 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from apps.catalogue import DATABASES
-from infrastructure.edges import AWS, BALANCER, BROKER, INTERNET, Edge, database
-from infrastructure.plan.record import Recording, Resource
+from infrastructure.network.edges import AWS, BALANCER, BROKER, INTERNET, Edge, database
+from infrastructure.recording import Recording, Resource
 
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"

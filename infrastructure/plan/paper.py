@@ -4,8 +4,9 @@ import json
 from typing import Any
 from zlib import crc32
 
-from infrastructure.plan.record import REMOTE, Resource
+from infrastructure.plan.record import REMOTE
 from infrastructure.plan.vpc import make_vpc
+from infrastructure.recording import Resource
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -38,7 +39,15 @@ class Paper:
     def child(self, kind: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         id_, outputs = self.create(kind, name, inputs)
         self.made.append(
-            Resource(kind, name, f"urn:pulumi:plan::{kind}::{name}", "", inputs, outputs, id_)
+            Resource(
+                type=kind,
+                name=name,
+                urn=f"urn:pulumi:plan::{kind}::{name}",
+                parent="",
+                inputs=inputs,
+                outputs=outputs,
+                id=id_,
+            )
         )
         return id_, outputs
 

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import pulumi
@@ -13,54 +12,15 @@ from pulumi.runtime import stack as pulumi_stack
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import SETTINGS
 
-from infrastructure.config import PROJECT, Stack, parse_stack
+from infrastructure.config.naming import PROJECT
+from infrastructure.config.parse import parse_stack
 from infrastructure.program import deploy
+from infrastructure.recording import COMPONENT, Recording, Resource
 
 ORGANIZATION = "organization"
 REMOTE = "awsx:"
-COMPONENT = "patient:"
 # Pulumi's key of what stands beside a secret's value.
 SIGNATURE = "4dabf18193072939515e22adb298388d"
-
-
-@dataclass(slots=True)
-class Resource:
-    """`inputs` and `outputs` with Pulumi's own names (camel case). `dependencies` are URNs, explicit ones included."""
-
-    type: str
-    name: str
-    urn: str
-    parent: str
-    inputs: Mapping[str, Any]
-    outputs: Mapping[str, Any]
-    id: str
-    dependencies: Sequence[str] = ()
-    protect: bool = False
-    retain: bool = False
-    ignored: Sequence[str] = ()
-    imported: str = ""
-
-    @property
-    def is_component(self) -> bool:
-        return self.type.startswith(COMPONENT)
-
-
-@dataclass(slots=True)
-class Recording:
-    stack: Stack
-    resources: list[Resource] = field(default_factory=list)
-    outputs: dict[str, Any] = field(default_factory=dict)
-
-    def of(self, kind: str) -> list[Resource]:
-        return [resource for resource in self.resources if resource.type == kind]
-
-    def one(self, kind: str, name: str) -> Resource:
-        found = [resource for resource in self.of(kind) if resource.name == name]
-        if len(found) != 1:
-            raise KeyError(
-                f"{len(found)} of {kind} called {name}: {[each.name for each in self.of(kind)]}"
-            )
-        return found[0]
 
 
 class Cloud(Protocol):
@@ -153,18 +113,18 @@ class Monitor(pulumi_mocks.MockMonitor):
         inputs = whole(pulumi.runtime.rpc.deserialize_properties(request.object))
         self.recording.resources.append(
             Resource(
-                request.type,
-                request.name,
-                answer.urn,
-                request.parent,
-                inputs,
-                made.state,
-                made.id,
-                sorted(request.dependencies),
-                request.protect,
-                request.retainOnDelete,
-                list(request.ignoreChanges),
-                request.importId,
+                type=request.type,
+                name=request.name,
+                urn=answer.urn,
+                parent=request.parent,
+                inputs=inputs,
+                outputs=made.state,
+                id=made.id,
+                dependencies=sorted(request.dependencies),
+                protect=request.protect,
+                retain=request.retainOnDelete,
+                ignored=list(request.ignoreChanges),
+                imported=request.importId,
             )
         )
         # Resources are registered side by side: whoever else comes meanwhile is not their parent.

@@ -7,8 +7,8 @@ from typing import Any
 
 from infrastructure.plan.cost import ASSUMPTIONS, DAYS_A_MONTH, Line, estimate, total
 from infrastructure.plan.graph import reached
-from infrastructure.plan.record import Recording
-from infrastructure.policies.pack import examine
+from infrastructure.policies.examine import examine
+from infrastructure.recording import Recording
 
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
 # An upper bound of roles, or what GitHub may do.

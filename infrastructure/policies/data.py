@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from infrastructure import limits
+from infrastructure.config import limits
 from infrastructure.policies.rule import Props, Rule, demand
 
 DATABASE = "aws:rds/instance:Instance"
@@ -32,161 +32,163 @@ def authenticated(props: Props) -> bool:
 
 DATA_RULES: tuple[Rule, ...] = (
     Rule(
-        "database-not-public",
-        ("RDS.2", "HIPAA.Security-RDSInstancePublicAccess"),
-        (DATABASE,),
-        "a database has no public address",
-        demand("it is publicly accessible", lambda props: props.get("publiclyAccessible") is False),
+        name="database-not-public",
+        controls=("RDS.2", "HIPAA.Security-RDSInstancePublicAccess"),
+        types=(DATABASE,),
+        why="a database has no public address",
+        check=demand(
+            "it is publicly accessible", lambda props: props.get("publiclyAccessible") is False
+        ),
     ),
     Rule(
-        "database-encrypted",
-        ("RDS.3", "HIPAA.Security-RDSStorageEncrypted"),
-        (DATABASE,),
-        "a database's storage is encrypted under our key",
-        demand(
+        name="database-encrypted",
+        controls=("RDS.3", "HIPAA.Security-RDSStorageEncrypted"),
+        types=(DATABASE,),
+        why="a database's storage is encrypted under our key",
+        check=demand(
             "its storage is not encrypted",
             lambda props: props.get("storageEncrypted") and props.get("kmsKeyId"),
         ),
     ),
     Rule(
-        "database-iam",
-        ("RDS.10",),
-        (DATABASE,),
-        "services sign in by IAM",
-        demand(
+        name="database-iam",
+        controls=("RDS.10",),
+        types=(DATABASE,),
+        why="services sign in by IAM",
+        check=demand(
             "IAM authentication is off", lambda props: props.get("iamDatabaseAuthenticationEnabled")
         ),
     ),
     Rule(
-        "database-managed-password",
-        ("PM.1", "SecretsManager.1"),
-        (DATABASE,),
-        "RDS itself makes, keeps and rotates the master's password",
-        demand(
+        name="database-managed-password",
+        controls=("PM.1", "SecretsManager.1"),
+        types=(DATABASE,),
+        why="RDS itself makes, keeps and rotates the master's password",
+        check=demand(
             "a password is given",
             lambda props: props.get("manageMasterUserPassword") and not props.get("password"),
         ),
     ),
     Rule(
-        "database-backups",
-        ("RDS.11", "HIPAA.Security-RDSInBackupPlan"),
-        (DATABASE,),
-        "a database can be brought back to any moment of a week",
-        demand(
+        name="database-backups",
+        controls=("RDS.11", "HIPAA.Security-RDSInBackupPlan"),
+        types=(DATABASE,),
+        why="a database can be brought back to any moment of a week",
+        check=demand(
             "backups are kept too short",
             lambda props: (props.get("backupRetentionPeriod") or 0) >= BACKUP_DAYS,
         ),
     ),
     Rule(
-        "database-logs",
-        ("RDS.9", "HIPAA.Security-RDSLoggingEnabled"),
-        (DATABASE,),
-        "a database's log leaves it",
-        demand(
+        name="database-logs",
+        controls=("RDS.9", "HIPAA.Security-RDSLoggingEnabled"),
+        types=(DATABASE,),
+        why="a database's log leaves it",
+        check=demand(
             "its log is not exported",
             lambda props: "postgresql" in (props.get("enabledCloudwatchLogsExports") or []),
         ),
     ),
     Rule(
-        "database-monitoring",
-        ("RDS.6", "HIPAA.Security-RDSEnhancedMonitoringEnabled"),
-        (DATABASE,),
-        "a database's host is measured",
-        demand("enhanced monitoring is off", lambda props: props.get("monitoringInterval")),
+        name="database-monitoring",
+        controls=("RDS.6", "HIPAA.Security-RDSEnhancedMonitoringEnabled"),
+        types=(DATABASE,),
+        why="a database's host is measured",
+        check=demand("enhanced monitoring is off", lambda props: props.get("monitoringInterval")),
     ),
     Rule(
-        "database-tls",
-        ("RDS.38",),
-        ("aws:rds/parameterGroup:ParameterGroup",),
-        "a database takes TLS only",
-        demand(
+        name="database-tls",
+        controls=("RDS.38",),
+        types=("aws:rds/parameterGroup:ParameterGroup",),
+        why="a database takes TLS only",
+        check=demand(
             "rds.force_ssl is not 1", lambda props: parameters(props).get("rds.force_ssl") == "1"
         ),
     ),
     Rule(
-        "brokers-tls",
-        ("MSK.1",),
-        (BROKERS,),
-        "brokers speak TLS only",
-        demand("plain text is taken", in_transit),
+        name="brokers-tls",
+        controls=("MSK.1",),
+        types=(BROKERS,),
+        why="brokers speak TLS only",
+        check=demand("plain text is taken", in_transit),
     ),
     Rule(
-        "brokers-authenticated",
-        ("MSK.6",),
-        (BROKERS,),
-        "brokers take IAM only",
-        demand("clients without a name are taken", authenticated),
+        name="brokers-authenticated",
+        controls=("MSK.6",),
+        types=(BROKERS,),
+        why="brokers take IAM only",
+        check=demand("clients without a name are taken", authenticated),
     ),
     Rule(
-        "brokers-encrypted",
-        ("PM.2",),
-        (BROKERS,),
-        "events at rest are encrypted under our key",
-        demand(
+        name="brokers-encrypted",
+        controls=("PM.2",),
+        types=(BROKERS,),
+        why="events at rest are encrypted under our key",
+        check=demand(
             "no key",
             lambda props: (props.get("encryptionInfo") or {}).get("encryptionAtRestKmsKeyArn"),
         ),
     ),
     Rule(
-        "key-rotates",
-        ("KMS.4", "HIPAA.Security-KMSBackingKeyRotationEnabled"),
-        ("aws:kms/key:Key",),
-        "keys rotate",
-        demand("it does not", lambda props: props.get("enableKeyRotation")),
+        name="key-rotates",
+        controls=("KMS.4", "HIPAA.Security-KMSBackingKeyRotationEnabled"),
+        types=("aws:kms/key:Key",),
+        why="keys rotate",
+        check=demand("it does not", lambda props: props.get("enableKeyRotation")),
     ),
     Rule(
-        "registry-scan",
-        ("ECR.1",),
-        ("aws:ecr/repository:Repository",),
-        "images are scanned",
-        demand(
+        name="registry-scan",
+        controls=("ECR.1",),
+        types=("aws:ecr/repository:Repository",),
+        why="images are scanned",
+        check=demand(
             "they are not",
             lambda props: (props.get("imageScanningConfiguration") or {}).get("scanOnPush"),
         ),
     ),
     Rule(
-        "registry-immutable",
-        ("ECR.2",),
-        ("aws:ecr/repository:Repository",),
-        "a tag stays what it was",
-        demand(
+        name="registry-immutable",
+        controls=("ECR.2",),
+        types=("aws:ecr/repository:Repository",),
+        why="a tag stays what it was",
+        check=demand(
             "tags can be moved",
             lambda props: str(props.get("imageTagMutability")).startswith("IMMUTABLE"),
         ),
     ),
     Rule(
-        "bucket-private",
-        ("S3.1", "S3.8", "HIPAA.Security-S3BucketLevelPublicAccessProhibited"),
-        ("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",),
-        "a bucket is nobody else's",
-        demand("a door is left", lambda props: all(props.get(door) for door in DOORS)),
+        name="bucket-private",
+        controls=("S3.1", "S3.8", "HIPAA.Security-S3BucketLevelPublicAccessProhibited"),
+        types=("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",),
+        why="a bucket is nobody else's",
+        check=demand("a door is left", lambda props: all(props.get(door) for door in DOORS)),
     ),
     Rule(
-        "log-kept",
-        ("CloudWatch.16", "HIPAA.Security-CloudWatchLogGroupRetentionPeriod"),
-        ("aws:cloudwatch/logGroup:LogGroup",),
-        "a log has an end",
-        retention,
+        name="log-kept",
+        controls=("CloudWatch.16", "HIPAA.Security-CloudWatchLogGroupRetentionPeriod"),
+        types=("aws:cloudwatch/logGroup:LogGroup",),
+        why="a log has an end",
+        check=retention,
     ),
     Rule(
-        "log-encrypted",
-        ("HIPAA.Security-CloudWatchLogGroupEncrypted",),
-        ("aws:cloudwatch/logGroup:LogGroup",),
-        "a log is encrypted under our key",
-        demand("no key", lambda props: props.get("kmsKeyId")),
+        name="log-encrypted",
+        controls=("HIPAA.Security-CloudWatchLogGroupEncrypted",),
+        types=("aws:cloudwatch/logGroup:LogGroup",),
+        why="a log is encrypted under our key",
+        check=demand("no key", lambda props: props.get("kmsKeyId")),
     ),
     Rule(
-        "notices-encrypted",
-        ("SNS.1", "HIPAA.Security-SNSEncryptedKMS"),
-        ("aws:sns/topic:Topic",),
-        "notices are encrypted",
-        demand("they are not", lambda props: props.get("kmsMasterKeyId")),
+        name="notices-encrypted",
+        controls=("SNS.1", "HIPAA.Security-SNSEncryptedKMS"),
+        types=("aws:sns/topic:Topic",),
+        why="notices are encrypted",
+        check=demand("they are not", lambda props: props.get("kmsMasterKeyId")),
     ),
     Rule(
-        "secret-key",
-        ("HIPAA.Security-SecretsManagerUsingKMSKey",),
-        ("aws:secretsmanager/secret:Secret",),
-        "secrets are encrypted under our key",
-        demand("no key of ours", lambda props: props.get("kmsKeyId")),
+        name="secret-key",
+        controls=("HIPAA.Security-SecretsManagerUsingKMSKey",),
+        types=("aws:secretsmanager/secret:Secret",),
+        why="secrets are encrypted under our key",
+        check=demand("no key of ours", lambda props: props.get("kmsKeyId")),
     ),
 )

@@ -7,11 +7,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from apps.catalogue import SECRETS, SERVICES
-from infrastructure import limits
+from infrastructure.config import limits
+from infrastructure.policies.rule import Named
 from infrastructure.policies.running import WAYS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
     type: str
     name: str
@@ -23,13 +24,10 @@ class Thing:
 Faults = Iterator[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class StackRule:
-    """`check` gives (the resource's URN, the fault)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackRule(Named):
+    """A rule on all resources of a stack. `check` yields (the resource's URN, the fault)."""
 
-    name: str
-    controls: tuple[str, ...]
-    why: str
     check: Callable[[Sequence[Thing]], Faults]
 
 
@@ -167,24 +165,46 @@ def log_patterns(policy: object) -> list[str]:
 
 STACK_RULES: tuple[StackRule, ...] = (
     StackRule(
-        "vpc-flows",
-        ("EC2.6", "HIPAA.Security-VPCFlowLogsEnabled"),
-        "the network is recorded",
-        flows,
+        name="vpc-flows",
+        controls=("EC2.6", "HIPAA.Security-VPCFlowLogsEnabled"),
+        why="the network is recorded",
+        check=flows,
     ),
     StackRule(
-        "balancer-firewall",
-        ("ELB.16", "HIPAA.Security-ALBWAFEnabled"),
-        "a firewall stands before it",
-        firewall,
+        name="balancer-firewall",
+        controls=("ELB.16", "HIPAA.Security-ALBWAFEnabled"),
+        why="a firewall stands before it",
+        check=firewall,
     ),
-    StackRule("registry-lifecycle", ("ECR.3",), "old images go", lifecycles),
-    StackRule("data-isolated", ("RDS.46", "PM.6"), "no data lies in a public subnet", isolated),
-    StackRule("order", ("PM.7",), "nothing starts before what it needs", order),
-    StackRule("secrets-own", ("PM.8",), "a task holds its own secrets only", own_secrets),
     StackRule(
-        "secrets-readable", ("PM.9",), "a role reads its own service's secrets only", own_policies
+        name="registry-lifecycle", controls=("ECR.3",), why="old images go", check=lifecycles
     ),
-    StackRule("log-keys", ("PM.11",), "every log group is one that the key is for", log_keys),
-    StackRule("names", ("PM.10",), "AWS takes the names", names),
+    StackRule(
+        name="data-isolated",
+        controls=("RDS.46", "PM.6"),
+        why="no data lies in a public subnet",
+        check=isolated,
+    ),
+    StackRule(
+        name="order", controls=("PM.7",), why="nothing starts before what it needs", check=order
+    ),
+    StackRule(
+        name="secrets-own",
+        controls=("PM.8",),
+        why="a task holds its own secrets only",
+        check=own_secrets,
+    ),
+    StackRule(
+        name="secrets-readable",
+        controls=("PM.9",),
+        why="a role reads its own service's secrets only",
+        check=own_policies,
+    ),
+    StackRule(
+        name="log-keys",
+        controls=("PM.11",),
+        why="every log group is one that the key is for",
+        check=log_keys,
+    ),
+    StackRule(name="names", controls=("PM.10",), why="AWS takes the names", check=names),
 )

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from apps.auth.app import create_app
-from apps.auth.clients import create_client, register_service_clients
-from apps.auth.resets import create_reset_link
+from apps.auth.oauth.clients import create_client, register_service_clients
+from apps.auth.people.resets import create_reset_link
+from apps.auth.people.users import User, create_user
 from apps.auth.settings import Settings
-from apps.auth.users import User, create_user
 from apps.kit.database import DatabaseSettings
 from apps.kit.web import serve_http
 from tests.ports import free_port

@@ -12,8 +12,8 @@ import pytest
 from joserfc import jws
 
 from apps.auth.cleanup import EXPIRED, clean_up
+from apps.auth.encryption import DecryptionError, decrypt, encrypt
 from apps.auth.keys import advance_keys, select_key_ring, withdraw_keys
-from apps.auth.sealing import SealBroken, seal, unseal
 from apps.kit.database import DatabaseSettings, open_database
 from tests.auth.conftest import Auth
 
@@ -77,15 +77,15 @@ async def test_withdrawn_keys_are_gone_at_once(connection: Any) -> None:
 async def test_key_opens_under_the_services_key_alone(connection: Any) -> None:
     await connection.execute("DELETE FROM signing_keys")
     await advance_keys(connection, SECRET, "RS256")
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionError):
         await select_key_ring(connection, b"x" * 32)
     stored = str([tuple(row) for row in await connection.fetch("SELECT * FROM signing_keys")])
     assert "PRIVATE" not in stored and '"d":' not in stored
 
 
 def test_sealed_value_does_not_open_elsewhere() -> None:
-    sealed = seal(SECRET, b"secret", "row-1")
-    assert unseal(SECRET, sealed, "row-1") == b"secret"
+    sealed = encrypt(SECRET, b"secret", "row-1")
+    assert decrypt(SECRET, sealed, "row-1") == b"secret"
     flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
     for changed, purpose in (
         (sealed, "row-2"),
@@ -93,8 +93,8 @@ def test_sealed_value_does_not_open_elsewhere() -> None:
         (b"", "row-1"),
         (b"x" * 40, "row-1"),
     ):
-        with pytest.raises(SealBroken):
-            unseal(SECRET, changed, purpose)
+        with pytest.raises(DecryptionError):
+            decrypt(SECRET, changed, purpose)
 
 
 async def test_replicas_starting_at_once_make_one_key(make_database: MakeDatabase) -> None:

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 
-from apps.auth.users import create_user
+from apps.auth.people.users import create_user
 from apps.catalogue import SERVICES
 from apps.kit.rpc import call_metadata, open_channel
 from apps.kit.web import every_route

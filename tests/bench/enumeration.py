@@ -15,7 +15,7 @@ import time
 import aiohttp
 import asyncpg
 
-from apps.auth.users import create_user
+from apps.auth.people.users import create_user
 
 ATTEMPTS = 150
 PASSWORD = "correct horse battery"

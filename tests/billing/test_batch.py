@@ -7,8 +7,8 @@ import pytest
 
 from apps.billing.accounts import MAX_OPENINGS
 from apps.kit.context import new_id
-from apps.patient.destinations import BILLING_BATCH, RpcBilling, refusal_of
-from apps.patient.outbox import Entry
+from apps.kit.outbox import Entry
+from apps.patient.relay.destinations import BILLING_BATCH, RpcBilling, refusal_of
 from protos.billing.v1 import billing_pb2 as pb
 from tests.billing.conftest import Client
 

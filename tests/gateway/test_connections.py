@@ -321,12 +321,12 @@ async def test_requests_sent_together_are_answered_in_their_order(gateway: Gatew
     async with connect(gateway.port) as (reader, writer):
         writer.write(
             b"".join(
-                b"GET /nowhere/%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(10)
+                b"GET /api/nowhere/%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(10)
             )
         )
         for number in range(10):
             _, body = await read_response(reader)
-            assert b'"/nowhere/%d"' % number in body
+            assert b'"/api/nowhere/%d"' % number in body
 
 
 @asynccontextmanager
@@ -343,6 +343,7 @@ async def gateway_process(
         "AUTH_URL": "http://127.0.0.1:1",
         "PATIENT_URL": patient_url,
         "ANALYTICS_URL": "http://127.0.0.1:1",
+        "CONSOLE_URL": "http://127.0.0.1:1",
         "BILLING_TARGET": "127.0.0.1:1",
         "GATEWAY_CLIENT_SECRET": "s",
         "RATE_LIMIT_REQUESTS_PER_MINUTE": "1000000",

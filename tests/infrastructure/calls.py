@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from infrastructure.plan.paper import ACCOUNT, REGION
-from infrastructure.plan.record import Recording, Resource
+from infrastructure.recording import Recording, Resource
 
 TAG = "patient-management:stack"
 SUFFIX = "-1a2b3c4"

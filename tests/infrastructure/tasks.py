@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from infrastructure.plan.record import Resource
+from infrastructure.recording import Resource
 
 TASK = "aws:ecs/taskDefinition:TaskDefinition"
 

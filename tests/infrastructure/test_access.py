@@ -8,7 +8,8 @@ import pytest
 
 from apps.catalogue import DATABASES, SECRETS, SERVICES, TOPICS
 from infrastructure.plan.paper import LOGIN
-from infrastructure.plan.record import SIGNATURE, Recording
+from infrastructure.plan.record import SIGNATURE
+from infrastructure.recording import Recording
 
 pytestmark = pytest.mark.infrastructure
 

@@ -5,12 +5,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-
 from apps.analytics.lag import METRIC_NAMESPACE, Lag, metric_line
+
 from apps.analytics.settings import Settings
-from infrastructure.images import PREVIEW_DAYS
-from infrastructure.plan.record import Recording, Resource
+from infrastructure.ecs.images import PREVIEW_DAYS
 from infrastructure.policies.stacks import log_patterns
+from infrastructure.recording import Recording, Resource
 from tests.infrastructure.tasks import environment_of
 
 pytestmark = pytest.mark.infrastructure
@@ -190,6 +190,7 @@ def test_the_proxy_knows_which_service_speaks_grpc(dev: Recording) -> None:
         "auth": "http",
         "patient": "http",
         "analytics": "http",
+        "console": "http",
         "billing": "grpc",
         "gateway": None,
     }

@@ -7,9 +7,10 @@ from typing import Any
 import boto3
 import pytest
 
-from infrastructure.plan.configuration import read_config
+from infrastructure.config.files import read_config
 from infrastructure.plan.paper import Paper
-from infrastructure.plan.record import Recording, Resource, record
+from infrastructure.plan.record import record
+from infrastructure.recording import Recording, Resource
 from tests.infrastructure.conftest import Account
 from tests.infrastructure.preview.policies import Context, allowed, listed
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infrastructure.plan.paper import ACCOUNT
-from infrastructure.plan.record import Recording, Resource
+from infrastructure.recording import Recording, Resource
 from tests.infrastructure.bridge import CREATORS, ON_PAPER
 from tests.infrastructure.bridge_end import ENDS
 from tests.infrastructure.bridge_words import pascal

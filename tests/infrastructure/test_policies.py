@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 
-from infrastructure.plan.record import Recording, Resource
 from infrastructure.policies.data import DATA_RULES
-from infrastructure.policies.pack import (
+from infrastructure.policies.examine import (
     Finding,
     examine,
     examine_resources,
     examine_stack,
-    policies,
 )
 from infrastructure.policies.running import RUNNING_RULES
 from infrastructure.policies.stacks import STACK_RULES
+from infrastructure.recording import Recording, Resource
 
 pytestmark = pytest.mark.infrastructure
 RULES = (*DATA_RULES, *RUNNING_RULES)
@@ -214,10 +213,3 @@ def test_a_switch_that_is_called_after_a_secret_is_none(preview: Recording) -> N
     assert examine_resources([changed(gateway, container(environment=switches))]) == []
     found = rules_of(examine_resources([changed(gateway, container(environment=secrets))]))
     assert found == {"task-secrets"}
-
-
-def test_the_pack_is_made_of_the_same_rules() -> None:
-    assert {str(vars(made)["name"]) for made in policies()} == {each.name for each in RULES} | {
-        each.name for each in STACK_RULES
-    }
-    assert all("(" in str(vars(made)["description"]) for made in policies())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infrastructure.plan.record import Recording
+from infrastructure.recording import Recording
 from tests.infrastructure.preview.policies import listed
 
 pytestmark = pytest.mark.infrastructure

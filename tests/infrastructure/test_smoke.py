@@ -17,7 +17,7 @@ from moto import mock_aws
 
 from apps.catalogue import SERVICES
 from infrastructure import smoke
-from infrastructure.plan.record import Recording
+from infrastructure.recording import Recording
 from infrastructure.smoke import (
     Broken,
     NotYet,

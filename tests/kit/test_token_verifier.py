@@ -15,12 +15,12 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from apps.kit import token_verifier as tokens_module
+from apps.kit.claims import ACCESS_TOKEN_SECONDS
 from apps.kit.errors import Unauthorized, Unavailable
 from apps.kit.revocations import Revocations, parse_revocations
 from apps.kit.token_verifier import (
     KEYS_PERIOD_SECONDS,
     REQUEST_TIMEOUT_SECONDS,
-    TOKEN_LIFE_SECONDS,
     UNKNOWN_KEY_PERIOD_SECONDS,
     Verifier,
     keep_fresh,
@@ -336,7 +336,7 @@ async def test_keys_serve_while_auth_is_down_until_revocations_are_too_old() -> 
     auth, clock = FakeAuth(), Clock()
     verifier = await make_verifier(auth, clock)
     auth.down = True
-    clock.now += TOKEN_LIFE_SECONDS - 1
+    clock.now += ACCESS_TOKEN_SECONDS - 1
     await verifier.refresh()
     await verifier.verify(sign(exp=int(clock.now) + 600))
     assert verifier.has_keys and verifier.degraded == ("auth",)

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.patient.running import Service, open_service
+from tests.patient.patient_service import Service, open_service
 
 
 @pytest.fixture(scope="session")

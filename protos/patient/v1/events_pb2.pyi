@@ -109,6 +109,8 @@ class ClinicalFact(google.protobuf.message.Message):
     CATEGORY_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     EFFECTIVE_AT_FIELD_NUMBER: builtins.int
+    ENDED_AT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     resource_type: builtins.str
     """FHIR resource type: Encounter, Condition, ..."""
     resource_id: builtins.str
@@ -121,6 +123,14 @@ class ClinicalFact(google.protobuf.message.Message):
     def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When it happened, where the resource says so."""
 
+    @property
+    def ended_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it ended: Encounter.period.end; not set otherwise, or while it goes on."""
+
+    @property
+    def reason(self) -> Global___Coding:
+        """Encounter.reasonCode, the first coding; empty otherwise."""
+
     def __init__(
         self,
         *,
@@ -130,10 +140,12 @@ class ClinicalFact(google.protobuf.message.Message):
         category: builtins.str = ...,
         status: builtins.str = ...,
         effective_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        ended_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        reason: Global___Coding | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "effective_at", b"effective_at"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "effective_at", b"effective_at", "ended_at", b"ended_at", "reason", b"reason"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["category", b"category", "code", b"code", "effective_at", b"effective_at", "resource_id", b"resource_id", "resource_type", b"resource_type", "status", b"status"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["category", b"category", "code", b"code", "effective_at", b"effective_at", "ended_at", b"ended_at", "reason", b"reason", "resource_id", b"resource_id", "resource_type", b"resource_type", "status", b"status"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ClinicalFact: typing_extensions.TypeAlias = ClinicalFact

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from infrastructure.plan.record import Recording, Resource
+from infrastructure.recording import Recording, Resource
 from tests.infrastructure.bridge import Moto
 
 Census = dict[str, set[str]]

@@ -14,8 +14,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infrastructure.preview.faults import Fault
-from infrastructure.preview.visit import ROOT, Visit, open_visit, run_system_tests, seed
+from infrastructure.preview.errors import Fault
+from infrastructure.preview.preview_tests import ROOT, Visit, open_visit, run_system_tests, seed
 
 pytestmark = pytest.mark.system
 
@@ -79,7 +79,7 @@ def patients(visit: Visit) -> int:
 def test_seed_brings_the_synthetic_people_once(
     visit: Visit, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    people = len(list((ROOT / "infrastructure/loader/people").glob("*.json")))
+    people = len(list((ROOT / "apps/client/people").glob("*.json")))
     before = patients(visit)
     seed(visit)
     assert patients(visit) - before == people

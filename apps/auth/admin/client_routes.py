@@ -1,0 +1,139 @@
+"""`/auth/v1/clients`: for administrators."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from apps.auth.admin.requests import (
+    ADMIN,
+    check_version,
+    claim_secret,
+    created,
+    no_store,
+    one,
+    page_of,
+    read_object,
+    read_page,
+    record,
+)
+from apps.auth.oauth.clients import (
+    Client,
+    create_client,
+    lock_client,
+    rotate_client_secret,
+    select_client,
+    select_clients,
+    set_client_disabled,
+)
+from apps.auth.oauth.registration import FIELDS, parse_registration
+from apps.auth.oauth.revocations import revoke_client
+from apps.auth.state import state_of
+from apps.kit.database import Connection
+from apps.kit.errors import Conflict, NotFound, Unprocessable
+from apps.kit.idempotency import claim_key, insert_key, read_claim
+from apps.kit.web import JSONResponse, Operation, PolicedRoute
+
+CLIENTS = "/auth/v1/clients"
+
+
+def as_json(client: Client) -> dict[str, Any]:
+    return {
+        "id": client.id,
+        "name": client.name,
+        "authMethod": client.auth_method,
+        "grantTypes": client.grant_types,
+        "scopes": client.scopes,
+        "redirectUris": client.redirect_uris,
+        "postLogoutRedirectUris": client.post_logout_redirect_uris,
+        "jwks": client.jwks,
+        "trusted": client.trusted,
+        "disabled": client.disabled_at is not None,
+        "createdAt": client.created_at,
+    }
+
+
+async def create(request: Request) -> Response:
+    """The answer's `secret` is told here and never again."""
+    registration = parse_registration(await read_object(request, *FIELDS))
+    claim = read_claim(request, await request.body())
+    async with state_of(request).database.transaction() as connection:
+        made_before = await claim_key(connection, claim)
+        if made_before is not None:
+            known = await select_client(connection, made_before)
+            assert known is not None
+            return created(as_json(known), known.version, f"{CLIENTS}/{known.id}", replayed=True)
+        client, secret = await create_client(connection, **registration)
+        await record(connection, request, "client_created", client.id)
+        await insert_key(connection, claim, client.id)
+    told = {"secret": secret} if secret else {}
+    return created({**as_json(client), **told}, client.version, f"{CLIENTS}/{client.id}")
+
+
+async def list_all(request: Request) -> Response:
+    after, limit = read_page(request)
+    async with state_of(request).database.connection() as connection:
+        clients = await select_clients(connection, after, limit + 1)
+    return page_of([as_json(client) for client in clients], limit)
+
+
+async def read(request: Request) -> Response:
+    async with state_of(request).database.connection() as connection:
+        client = await select_client(connection, request.path_params["id"])
+    if client is None:
+        raise NotFound("not_found")
+    return one(as_json(client), client.version)
+
+
+async def locked(connection: Connection, request: Request) -> Client:
+    client = await lock_client(connection, request.path_params["id"])
+    if client is None:
+        raise NotFound("not_found")
+    if client.audiences:
+        raise Conflict("service_client", "a service's own client: the release looks after it")
+    check_version(request, client.version)
+    return client
+
+
+async def update(request: Request) -> Response:
+    """`disabled`: ends the client's tokens and gives it no more. Anything else is another client."""
+    body = await read_object(request, "disabled")
+    if not isinstance(body.get("disabled"), bool):
+        raise Unprocessable("invalid_disabled", "true or false", pointer="/disabled")
+    async with state_of(request).database.transaction() as connection:
+        client = await locked(connection, request)
+        changed = await set_client_disabled(connection, client.id, body["disabled"])
+        if body["disabled"]:
+            await revoke_client(connection, client.id)
+        await record(
+            connection,
+            request,
+            "client_disabled" if body["disabled"] else "client_enabled",
+            client.id,
+        )
+    assert changed is not None
+    return one(as_json(changed), changed.version)
+
+
+async def rotate_secret(request: Request) -> Response:
+    claim = read_claim(request, await request.body(), "if-match")
+    async with state_of(request).database.transaction() as connection:
+        await claim_secret(connection, claim)
+        client = await locked(connection, request)
+        secret = await rotate_client_secret(connection, client.id)
+        if secret is None:
+            raise Conflict("no_secret", "this client has no secret")
+        await record(connection, request, "client_secret_rotated", client.id)
+        await insert_key(connection, claim, client.id)
+    return no_store(JSONResponse({"secret": secret}, 201))
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        PolicedRoute(CLIENTS, Operation("GET", list_all, ADMIN), Operation("POST", create, ADMIN)),
+        PolicedRoute(
+            CLIENTS + "/{id}", Operation("GET", read, ADMIN), Operation("PATCH", update, ADMIN)
+        ),
+        PolicedRoute(CLIENTS + "/{id}/secret", Operation("POST", rotate_secret, ADMIN)),
+    ]

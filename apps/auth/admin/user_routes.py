@@ -1,0 +1,168 @@
+"""`/auth/v1/users`: for administrators."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from apps.auth.admin.requests import (
+    ADMIN,
+    check_version,
+    claim_secret,
+    created,
+    no_store,
+    one,
+    page_of,
+    read_object,
+    read_page,
+    record,
+)
+from apps.auth.oauth.revocations import revoke_subject
+from apps.auth.people.resets import create_reset_link
+from apps.auth.people.totp import remove_second_factor
+from apps.auth.people.users import (
+    User,
+    check_user,
+    create_user,
+    lock_user,
+    select_user,
+    select_users,
+    update_user,
+)
+from apps.auth.state import state_of
+from apps.kit.errors import BadRequest, NotFound, Unprocessable
+from apps.kit.idempotency import claim_key, insert_key, read_claim
+from apps.kit.web import JSONResponse, Operation, PolicedRoute, principal_of
+
+USERS = "/auth/v1/users"
+FIRST = "00000000-0000-0000-0000-000000000000"
+
+
+def as_json(user: User) -> dict[str, Any]:
+    return {
+        "id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "roles": user.roles,
+        "patientId": user.patient_id,
+        "practitionerId": user.practitioner_id,
+        "secondFactor": user.totp_enabled,
+        "disabled": user.disabled_at is not None,
+        "createdAt": user.created_at,
+    }
+
+
+async def create(request: Request) -> Response:
+    """Without a password: the answer's `passwordLink` is where the person sets one."""
+    body = await read_object(request, "email", "name", "roles", "patientId", "practitionerId")
+    wish = {
+        "email": body.get("email"),
+        "name": body.get("name", ""),
+        "roles": body.get("roles"),
+        "patient_id": body.get("patientId"),
+        "practitioner_id": body.get("practitionerId"),
+    }
+    check_user(**wish)
+    claim = read_claim(request, await request.body())
+    async with state_of(request).database.transaction() as connection:
+        made_before = await claim_key(connection, claim)
+        if made_before is not None:
+            known = await select_user(connection, made_before)
+            assert known is not None
+            return created(as_json(known), known.version, f"{USERS}/{known.id}", replayed=True)
+        user = await create_user(connection, **wish)
+        link = await create_reset_link(connection, user.id, state_of(request).settings.issuer)
+        await record(connection, request, "user_created", user.id)
+        await insert_key(connection, claim, user.id)
+    return created({**as_json(user), "passwordLink": link}, user.version, f"{USERS}/{user.id}")
+
+
+async def list_all(request: Request) -> Response:
+    after, limit = read_page(request)
+    async with state_of(request).database.connection() as connection:
+        if after and await select_user(connection, after) is None:
+            raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor")
+        users = await select_users(connection, after or FIRST, limit + 1)
+    return page_of([as_json(user) for user in users], limit)
+
+
+async def read(request: Request) -> Response:
+    async with state_of(request).database.connection() as connection:
+        user = await select_user(connection, request.path_params["id"])
+    if user is None:
+        raise NotFound("not_found")
+    return one(as_json(user), user.version)
+
+
+async def update(request: Request) -> Response:
+    """Changes name, roles, the person's own record or `disabled`. All but the name end what the user holds."""
+    body = await read_object(request, "name", "roles", "patientId", "practitionerId", "disabled")
+    if not isinstance(body.get("disabled", False), bool):
+        raise Unprocessable("invalid_disabled", "true or false", pointer="/disabled")
+    async with state_of(request).database.transaction() as connection:
+        user = await lock_user(connection, request.path_params["id"])
+        if user is None:
+            raise NotFound("not_found")
+        check_version(request, user.version)
+        wish: dict[str, Any] = {
+            "name": body.get("name", user.name),
+            "roles": body.get("roles", list(user.roles)),
+            "patient_id": body.get("patientId", user.patient_id),
+            "practitioner_id": body.get("practitionerId", user.practitioner_id),
+        }
+        check_user(email=user.email, **wish)
+        disabled = body.get("disabled", user.disabled_at is not None)
+        if user.id == principal_of(request).subject and (disabled or "admin" not in wish["roles"]):
+            raise Unprocessable(
+                "own_account", "you would lock yourself out; ask another administrator"
+            )
+        changed = await update_user(connection, user.id, disabled=disabled, **wish)
+        if disabled or changed.roles != user.roles or changed.fhir_user != user.fhir_user:
+            await revoke_subject(connection, user.id)
+        was_disabled = user.disabled_at is not None
+        event = (
+            "user_updated"
+            if disabled == was_disabled
+            else "user_disabled"
+            if disabled
+            else "user_enabled"
+        )
+        await record(connection, request, event, user.id)
+    return one(as_json(changed), changed.version)
+
+
+async def issue_link(request: Request) -> Response:
+    claim = read_claim(request, await request.body())
+    async with state_of(request).database.transaction() as connection:
+        await claim_secret(connection, claim)
+        user = await lock_user(connection, request.path_params["id"])
+        if user is None:
+            raise NotFound("not_found")
+        link = await create_reset_link(connection, user.id, state_of(request).settings.issuer)
+        await record(connection, request, "password_link_issued", user.id)
+        await insert_key(connection, claim, user.id)
+    return no_store(JSONResponse({"passwordLink": link}, 201))
+
+
+async def drop_second_factor(request: Request) -> Response:
+    """For whoever lost device and recovery codes."""
+    async with state_of(request).database.transaction() as connection:
+        user = await lock_user(connection, request.path_params["id"])
+        if user is None:
+            raise NotFound("not_found")
+        await remove_second_factor(connection, user.id)
+        await revoke_subject(connection, user.id)
+        await record(connection, request, "second_factor_removed", user.id)
+    return Response(status_code=204)
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        PolicedRoute(USERS, Operation("GET", list_all, ADMIN), Operation("POST", create, ADMIN)),
+        PolicedRoute(
+            USERS + "/{id}", Operation("GET", read, ADMIN), Operation("PATCH", update, ADMIN)
+        ),
+        PolicedRoute(USERS + "/{id}/password-link", Operation("POST", issue_link, ADMIN)),
+        PolicedRoute(USERS + "/{id}/second-factor", Operation("DELETE", drop_second_factor, ADMIN)),
+    ]

@@ -1,0 +1,38 @@
+"""Secrets at rest: AES-256-GCM under the service's key for what must be read again, SHA-256 for what must not."""
+
+import hashlib
+import os
+import secrets
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+NONCE_BYTES = 12
+TOKEN_BYTES = 32
+
+
+class DecryptionError(Exception):
+    """A value was encrypted under another key or for another purpose, or was changed since."""
+
+
+def encrypt(key: bytes, secret: bytes, purpose: str) -> bytes:
+    """`purpose` names the row: a sealed value moved to another row does not open."""
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, secret, purpose.encode())
+
+
+def decrypt(key: bytes, sealed: bytes, purpose: str) -> bytes:
+    try:
+        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
+    except (InvalidTag, ValueError):
+        raise DecryptionError(purpose) from None
+
+
+def new_token() -> str:
+    """A secret of 256 random bits: client secrets, codes, refresh tokens, session ids."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def digest(token: str) -> bytes:
+    """What is stored of a token. It is random and long: a fast hash is enough, and there is nothing to guess."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

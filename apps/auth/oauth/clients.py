@@ -1,0 +1,207 @@
+"""The applications that may ask for tokens."""
+
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from authlib.oauth2.rfc6749 import ClientMixin
+
+from apps.auth.encryption import digest, new_token
+from apps.auth.people.roles import intersect
+from apps.catalogue import SERVICES
+from apps.kit.context import new_id
+from apps.kit.database import Connection
+
+PASSWORD_LOGIN = "password-login"  # noqa: S105  # a name
+
+
+@dataclass(frozen=True, slots=True)
+class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
+    """`audiences`: the callees whose tokens it may have; without one it has tokens for the public interface."""
+
+    id: str
+    name: str
+    auth_method: str
+    secret_hash: bytes | None
+    jwks: dict[str, Any] | None
+    grant_types: tuple[str, ...]
+    redirect_uris: tuple[str, ...]
+    post_logout_redirect_uris: tuple[str, ...]
+    scopes: tuple[str, ...]
+    audiences: tuple[str, ...]
+    trusted: bool
+    disabled_at: datetime | None
+    created_at: datetime
+    version: int
+
+    # From here on: what Authlib asks of a client.
+
+    @property
+    def client_metadata(self) -> dict[str, Any]:
+        return {"post_logout_redirect_uris": list(self.post_logout_redirect_uris)}
+
+    def get_client_id(self) -> str:
+        return self.id
+
+    def get_default_redirect_uri(self) -> str | None:
+        # Never guessed: a request names where it wants to go.
+        return None
+
+    def get_allowed_scope(self, scope: str | None) -> str | None:
+        """What of `scope` (all, where nothing is asked for) it may have; None, which is an error, for nothing."""
+        asked = (scope or "").split()
+        allowed = intersect(asked, self.scopes) if asked else frozenset(self.scopes)
+        return " ".join(sorted(allowed)) if allowed or not asked else None
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        return redirect_uri in self.redirect_uris
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        return self.secret_hash is not None and hmac.compare_digest(
+            self.secret_hash, digest(client_secret)
+        )
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        return method == self.auth_method
+
+    def check_response_type(self, response_type: str) -> bool:
+        return response_type == "code" and "authorization_code" in self.grant_types
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        return grant_type in self.grant_types
+
+
+def _client(row: Any) -> Client:
+    values: dict[str, Any] = {field.name: row[field.name] for field in fields(Client)}
+    values["jwks"] = msgspec.json.decode(row["jwks"]) if row["jwks"] else None
+    frozen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return Client(**frozen)
+
+
+async def select_client(connection: Connection, client_id: str) -> Client | None:
+    if not client_id.isprintable():
+        # PostgreSQL takes no NUL and no lone surrogate.
+        return None
+    row = await connection.fetchrow("SELECT * FROM clients WHERE id = $1", client_id)
+    return _client(row) if row else None
+
+
+async def select_active_client(connection: Connection, client_id: str) -> Client | None:
+    client = await select_client(connection, client_id)
+    return client if client and client.disabled_at is None else None
+
+
+async def hold_active_client(connection: Connection, client_id: str) -> Client | None:
+    """Held against change until the end of the transaction, beside others who hold it: a revocation waits for them."""
+    if not client_id.isprintable():
+        return None
+    row = await connection.fetchrow(
+        "SELECT * FROM clients WHERE id = $1 AND disabled_at IS NULL FOR SHARE", client_id
+    )
+    return _client(row) if row else None
+
+
+async def lock_client(connection: Connection, client_id: str) -> Client | None:
+    """Held until the end of the transaction."""
+    if await select_client(connection, client_id) is None:
+        return None
+    row = await connection.fetchrow("SELECT * FROM clients WHERE id = $1 FOR UPDATE", client_id)
+    return _client(row) if row else None
+
+
+async def select_clients(connection: Connection, after: str, limit: int) -> list[Client]:
+    rows = await connection.fetch(
+        "SELECT * FROM clients WHERE id > $1 ORDER BY id LIMIT $2", after, limit
+    )
+    return [_client(row) for row in rows]
+
+
+async def create_client(
+    connection: Connection,
+    *,
+    name: str,
+    scopes: Iterable[str],
+    grant_types: Iterable[str],
+    client_id: str | None = None,
+    auth_method: str = "client_secret_basic",
+    redirect_uris: Iterable[str] = (),
+    post_logout_redirect_uris: Iterable[str] = (),
+    jwks: Mapping[str, Any] | None = None,
+    audiences: Iterable[str] = (),
+    trusted: bool = False,
+    secret: str | None = None,
+) -> tuple[Client, str | None]:
+    """The client and its secret, which is told here only; None for one that has none. `secret` to set a known one."""
+    if auth_method != "client_secret_basic":
+        secret = None
+    elif secret is None:
+        secret = new_token()
+    row = await connection.fetchrow(
+        "INSERT INTO clients (id, name, auth_method, secret_hash, jwks, grant_types, redirect_uris, "
+        "post_logout_redirect_uris, scopes, audiences, trusted) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *",
+        client_id or new_id(),
+        name,
+        auth_method,
+        digest(secret) if secret else None,
+        msgspec.json.encode(jwks).decode() if jwks else None,
+        list(grant_types),
+        list(redirect_uris),
+        list(post_logout_redirect_uris),
+        sorted(set(scopes)),
+        list(audiences),
+        trusted,
+    )
+    return _client(row), secret
+
+
+async def rotate_client_secret(connection: Connection, client_id: str) -> str | None:
+    """A new secret in place of the old one; None where there is no such client, or none with a secret."""
+    secret = new_token()
+    row = await connection.fetchrow(
+        "UPDATE clients SET secret_hash = $2, updated_at = now(), version = version + 1 "
+        "WHERE id = $1 AND auth_method = 'client_secret_basic' RETURNING id",
+        client_id,
+        digest(secret),
+    )
+    return secret if row else None
+
+
+async def set_client_disabled(
+    connection: Connection, client_id: str, disabled: bool
+) -> Client | None:
+    row = await connection.fetchrow(
+        "UPDATE clients SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END, updated_at = now(), "
+        "version = version + 1 WHERE id = $1 RETURNING *",
+        client_id,
+        disabled,
+    )
+    return _client(row) if row else None
+
+
+# What a service may do in its own name at the services that it calls.
+SERVICE_SCOPES: Mapping[str, tuple[str, ...]] = {"patient": ("billing.system",)}
+
+
+async def register_service_clients(connection: Connection, secrets: Mapping[str, str]) -> None:
+    """`secrets`: `service-<name>` -> its secret. Made or brought up to date; repeating it changes nothing."""
+    for client_id, secret in secrets.items():
+        service = SERVICES[client_id.removeprefix("service-")]
+        await connection.execute(
+            "INSERT INTO clients (id, name, auth_method, secret_hash, grant_types, scopes, audiences, trusted) "
+            "VALUES ($1, $2, 'client_secret_basic', $3, '{client_credentials}', $4, $5, true) "
+            "ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash, scopes = excluded.scopes, "
+            "audiences = excluded.audiences, updated_at = now(), version = clients.version + 1 "
+            "WHERE (clients.secret_hash, clients.scopes, clients.audiences) "
+            "IS DISTINCT FROM (excluded.secret_hash, excluded.scopes, excluded.audiences)",
+            client_id,
+            f"The {service.name} service",
+            digest(secret),
+            list(SERVICE_SCOPES.get(service.name, ())),
+            list(service.calls),
+        )

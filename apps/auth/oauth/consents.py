@@ -1,0 +1,63 @@
+"""What a person let an application have; asked for again only where it wants more."""
+
+from collections.abc import Mapping
+
+from apps.auth.oauth.clients import Client
+from apps.kit.database import Connection
+from apps.kit.scopes import parse_smart_scope
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "openid": "Know who you are",
+    "profile": "See your name and e-mail address",
+    "fhirUser": "Know which record is yours",
+    "offline_access": "Stay connected while you are away, for up to 30 days",
+    "launch/patient": "Know which record is yours",
+    "admin": "Administer users and applications",
+    "billing.read": "See accounts, charges, invoices and payments",
+    "billing.write": "Change accounts, charges, invoices and payments",
+    "analytics.read": "See statistics",
+}
+VERBS = {"c": "create", "r": "read", "u": "change", "d": "delete", "s": "search"}
+CONTEXTS = {"patient": "your own", "user": "all", "system": "all"}
+
+
+def describe(scope: str) -> str:
+    """In words for the person who is asked."""
+    smart = parse_smart_scope(scope)
+    if smart is None:
+        return DESCRIPTIONS.get(scope, scope)
+    verbs = [VERBS[letter] for letter in smart.interactions]
+    what = (
+        "health records"
+        if smart.resource_type == "*"
+        else f"records of the kind {smart.resource_type}"
+    )
+    verb = verbs[0] if len(verbs) == 1 else f"{', '.join(verbs[:-1])} and {verbs[-1]}"
+    return f"{verb.capitalize()} {CONTEXTS[smart.context]} {what}"
+
+
+async def has_consented(
+    connection: Connection, user_id: str, client: Client, scopes: frozenset[str], redirect_uri: str
+) -> bool:
+    if client.auth_method == "none" and not redirect_uri.startswith("https:"):
+        # Any program on the device may listen there (RFC 8252, 8.6): the person says so each time.
+        # A client with credentials is known by those: nobody else can use the code.
+        return False
+    if client.trusted:
+        return True
+    granted = await connection.fetchval(
+        "SELECT scopes FROM consents WHERE user_id = $1 AND client_id = $2", user_id, client.id
+    )
+    return granted is not None and scopes <= set(granted)
+
+
+async def save_consent(
+    connection: Connection, user_id: str, client_id: str, scopes: frozenset[str]
+) -> None:
+    await connection.execute(
+        "INSERT INTO consents (user_id, client_id, scopes) VALUES ($1, $2, $3) "
+        "ON CONFLICT (user_id, client_id) DO UPDATE SET scopes = excluded.scopes, granted_at = now()",
+        user_id,
+        client_id,
+        sorted(scopes),
+    )

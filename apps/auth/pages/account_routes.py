@@ -1,0 +1,195 @@
+"""Pages of one's own account: password, second factor, signing out."""
+
+from authlib.oauth2.rfc6749 import OAuth2Error
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from apps.auth.audit import Event, insert_audit
+from apps.auth.oauth.authlib_starlette import read_oauth2_request
+from apps.auth.oauth.oauth_routes import make_server
+from apps.auth.oauth.refusals import record_refusal
+from apps.auth.oauth.revocations import revoke_subject
+from apps.auth.pages.authorize_routes import refuse
+from apps.auth.pages.rendering import form_route, go_to, origin_of, page, read_form
+from apps.auth.pages.sign_in_routes import PAGES_CLIENT, session_of, too_many
+from apps.auth.paths import ACCOUNT, LOGOUT, PASSWORD, RESET, SIGN_IN
+from apps.auth.people.devices import device_of, forget_devices, remember_device
+from apps.auth.people.password_check import check_password
+from apps.auth.people.passwords import check_new_password
+from apps.auth.people.resets import select_reset_link, use_reset_token
+from apps.auth.people.sessions import (
+    begin_session,
+    clear_cookie,
+    complete,
+    end_session,
+    lock_session,
+    select_session,
+    session_cookie,
+)
+from apps.auth.people.users import update_password
+from apps.auth.state import address_of, state_of
+from apps.kit.errors import TooManyRequests, Unprocessable
+from apps.kit.web import PUBLIC, Operation, PolicedRoute
+
+
+async def show_account(request: Request) -> Response:
+    session = complete(await session_of(request))
+    if session is None:
+        return go_to(SIGN_IN)
+    return page(request, "account.html", user=session.user)
+
+
+async def show_password(request: Request) -> Response:
+    if complete(await session_of(request)) is None:
+        return go_to(SIGN_IN)
+    return page(request, "password.html", error="")
+
+
+async def change_password(request: Request) -> Response:
+    """Ends every other session and token of the user."""
+    fields = await read_form(request)
+    state, address = state_of(request), address_of(request)
+    session = complete(await session_of(request))
+    if session is None:
+        return go_to(SIGN_IN)
+    user = session.user
+    try:
+        new_password = check_new_password(
+            fields.get("new_password", ""), about=(user.email, user.name)
+        )
+        right = await check_password(
+            state.database,
+            state.hashing,
+            email=user.email,
+            password=fields.get("password", ""),
+            address=address,
+            client_id=PAGES_CLIENT,
+            device=device_of(request, secure=state.settings.secure),
+        )
+    except Unprocessable as error:
+        return page(
+            request, "password.html", 422, error=f"The new password must be {error.detail}."
+        )
+    except TooManyRequests as error:
+        return page(
+            request, "password.html", 429, error=too_many(int(error.headers["Retry-After"]))
+        )
+    if right is None:
+        return page(request, "password.html", 400, error="The present password is not right.")
+    password_hash = await state.hashing.hash(new_password)
+    response = go_to(ACCOUNT)
+    async with state.database.transaction() as connection:
+        if await lock_session(connection, request, session, secure=state.settings.secure) is None:
+            return go_to(SIGN_IN)
+        await update_password(connection, user.id, password_hash)
+        await revoke_subject(connection, user.id)
+        await forget_devices(connection, user.id)
+        secure = state.settings.secure
+        await begin_session(
+            connection, response, user, session.methods, pending=False, secure=secure
+        )
+        await remember_device(connection, request, response, user.id, secure=secure)
+        await insert_audit(
+            connection,
+            Event("password_changed", "success", "", user.id, PAGES_CLIENT, user.id, address),
+        )
+    return response
+
+
+async def show_reset(request: Request) -> Response:
+    token = request.query_params.get("token", "")
+    async with state_of(request).database.connection() as connection:
+        link = await select_reset_link(connection, token)
+    if link is None:
+        return await no_such_link(request)
+    return page(request, "reset.html", token=token, error="")
+
+
+async def no_such_link(request: Request) -> Response:
+    await record_refusal(request, "password_reset", "invalid_link")
+    message = "It was used before, or it is too old. Ask your administrator for a new one."
+    return page(
+        request, "error.html", 404, title="This link is not valid", message=message, request_id=""
+    )
+
+
+async def reset_password(request: Request) -> Response:
+    fields = await read_form(request)
+    state, token = state_of(request), fields.get("token", "")
+    async with state.database.connection() as connection:
+        # Judging and hashing a password is expensive: only for a valid link.
+        link = await select_reset_link(connection, token)
+    if link is None:
+        return await no_such_link(request)
+    try:
+        new_password = check_new_password(
+            fields.get("new_password", ""), about=(link.email, link.name)
+        )
+    except Unprocessable as error:
+        message = f"The password must be {error.detail}."
+        return page(request, "reset.html", 422, token=token, error=message)
+    password_hash = await state.hashing.hash(new_password)
+    async with state.database.transaction() as connection:
+        user_id = await use_reset_token(connection, token)
+        if user_id:
+            await update_password(connection, user_id, password_hash)
+            await revoke_subject(connection, user_id)
+            await forget_devices(connection, user_id)
+            event = Event(
+                "password_reset", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request)
+            )
+            await insert_audit(connection, event)
+    return go_to(SIGN_IN) if user_id else await no_such_link(request)
+
+
+async def show_logout(request: Request) -> Response:
+    return await logout(request, confirmed=False)
+
+
+async def send_logout(request: Request) -> Response:
+    """Our page's form ends the session; a form of a client's site (which may send one) asks the person first."""
+    if "csrf" not in (await request.body()).decode("latin-1"):
+        return await logout(request, confirmed=False)
+    await read_form(request)
+    return await logout(request, confirmed=True)
+
+
+async def logout(request: Request, *, confirmed: bool) -> Response:
+    """OpenID Connect RP-Initiated Logout: at once where an id token shows who is meant, else after a question."""
+    state = state_of(request)
+    secure = state.settings.secure
+    try:
+        asked = await read_oauth2_request(request, state.settings.issuer)
+        async with state.database.transaction() as connection:
+            session = await select_session(connection, request, secure=secure)
+            server = make_server(state, connection, address_of(request))
+            wish = await server.run(server.validate_endpoint_request, "end_session", asked)
+            claims = wish.id_token_claims or {}
+            if session and not confirmed and claims.get("sub") != session.user.id:
+                target = origin_of(wish.redirect_uri) if wish.redirect_uri else ""
+                return page(request, "sign_out.html", query=request.url.query, form_target=target)
+            if session:
+                await end_session(connection, request, secure=secure)
+                user_id = session.user.id
+                event = Event(
+                    "sign_out", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request)
+                )
+                await insert_audit(connection, event)
+            leaving: Response | None = await server.run(
+                server.create_endpoint_response, "end_session", wish
+            )
+    except OAuth2Error as error:
+        return await refuse(request, error, "sign_out")
+    response = leaving if leaving is not None else page(request, "signed_out.html")
+    clear_cookie(response, session_cookie(secure), secure=secure)
+    return response
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        PolicedRoute(ACCOUNT, Operation("GET", show_account, PUBLIC)),
+        form_route(PASSWORD, show_password, change_password),
+        form_route(RESET, show_reset, reset_password),
+        form_route(LOGOUT, show_logout, send_logout),
+    ]

@@ -1,0 +1,154 @@
+"""What people see: pages rendered here, complete without a script; forms that only our own pages can send."""
+
+import hashlib
+import hmac
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import jinja2
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from apps.auth.encryption import new_token
+from apps.auth.oauth.authlib_starlette import FORM, MAX_FORM_BYTES
+from apps.auth.oauth.refusals import RECORDED_CODES, record_problem
+from apps.auth.people.sessions import browser_cookie, session_cookie, set_cookie
+from apps.auth.state import state_of
+from apps.kit.context import current_request_id
+from apps.kit.errors import BadRequest, Forbidden, Problem, UnsupportedMediaType
+from apps.kit.web import PUBLIC, Endpoint, Operation, PolicedRoute, render_problem
+
+MAX_FIELDS = 30
+PREFIX = "/oauth2/"
+
+environment = jinja2.Environment(
+    loader=jinja2.PackageLoader("apps.auth.pages"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+)
+
+
+def content_security_policy(form_target: str = "") -> str:
+    # A browser applies form-action to where a form's answer redirects to as well: the client's address.
+    return (
+        "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'; "
+        f"form-action 'self'{' ' + form_target if form_target else ''}"
+    )
+
+
+def origin_of(uri: str) -> str:
+    """As a source of a content security policy: `https://host:port`, or `scheme:` of an application's own scheme."""
+    parts = urlsplit(uri)
+    return (
+        f"{parts.scheme}://{parts.netloc}"
+        if parts.scheme in ("http", "https")
+        else f"{parts.scheme}:"
+    )
+
+
+def page(
+    request: Request, template: str, status: int = 200, *, form_target: str = "", **values: Any
+) -> Response:
+    secure = state_of(request).settings.secure
+    browser = request.cookies.get(browser_cookie(secure))
+    secret = browser or new_token()
+    values["csrf"] = csrf_token(secret, request.cookies.get(session_cookie(secure), ""))
+    content = environment.get_template(template).render(values)
+    response = Response(content, status, media_type="text/html")
+    if not browser:
+        set_cookie(response, browser_cookie(secure), secret, secure=secure)
+    protect(response, form_target)
+    return response
+
+
+def protect(response: Response, form_target: str = "") -> None:
+    response.headers.update(
+        {
+            "Content-Security-Policy": content_security_policy(form_target),
+            "Cache-Control": "no-store",
+            "Referrer-Policy": "same-origin",
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+        }
+    )
+
+
+def csrf_token(browser: str, session: str) -> str:
+    """Of this browser and this session: after a sign-in the forms from before it are void."""
+    return hmac.new(browser.encode(), b"csrf:" + session.encode(), hashlib.sha256).hexdigest()
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form of ours; raises Forbidden for one that another site sent."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise UnsupportedMediaType("unsupported_media_type", f"expected {FORM}")
+    try:
+        text = (await request.body()).decode("ascii")
+        fields = dict(
+            parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+        )
+    except ValueError:
+        raise BadRequest("malformed_form") from None
+    secure = state_of(request).settings.secure
+    browser = request.cookies.get(browser_cookie(secure), "")
+    expected = csrf_token(browser, request.cookies.get(session_cookie(secure), ""))
+    if not browser or not hmac.compare_digest(expected.encode(), fields.get("csrf", "").encode()):
+        raise Forbidden(
+            "form_expired", "This form is too old, or not from our page. Please go back and retry."
+        )
+    return fields
+
+
+def go_to(path: str) -> Response:
+    """Always a path of ours: what comes after it is never taken from a request as a whole."""
+    response = RedirectResponse(path, 303)
+    response.headers["cache-control"] = "no-store"
+    return response
+
+
+def render(request: Request, problem: Problem) -> Response:
+    """A problem as a page for people, as problem+json for programs."""
+    response = render_page(request, problem)
+    if problem.code in RECORDED_CODES:
+        # Once the answer is sent: a renderer waits for nothing.
+        response.background = BackgroundTask(record_problem, request, problem)
+    return response
+
+
+def render_page(request: Request, problem: Problem) -> Response:
+    if not (
+        request.url.path.startswith(PREFIX) and "text/html" in request.headers.get("accept", "")
+    ):
+        return render_problem(request, problem)
+    content = environment.get_template("error.html").render(
+        title="That did not work",
+        message=problem.detail or problem.code,
+        request_id=current_request_id(),
+    )
+    response = Response(content, problem.status, headers=problem.headers, media_type="text/html")
+    if "www-authenticate" in response.headers:
+        del response.headers["www-authenticate"]
+    protect(response)
+    return response
+
+
+def form_route(path: str, show: Endpoint, send: Endpoint) -> PolicedRoute:
+    """A page and its form."""
+    return PolicedRoute(
+        path,
+        Operation("GET", show, PUBLIC),
+        Operation("POST", send, PUBLIC),
+        max_body_bytes=MAX_FORM_BYTES,
+    )
+
+
+async def style(request: Request) -> Response:
+    css, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
+    return Response(css, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
+
+
+def routes() -> list[BaseRoute]:
+    return [PolicedRoute("/oauth2/style.css", Operation("GET", style, PUBLIC))]

@@ -1,0 +1,142 @@
+"""A browser's session: a random cookie, of which the database knows a hash. A new one with every sign-in."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from apps.auth.encryption import digest, new_token
+from apps.auth.people.users import User, hold_user, lock_unchanged, select_active_user
+from apps.kit.database import Connection
+
+SESSION_LIFE_SECONDS = 8 * 60 * 60
+# From the password to the second factor.
+PENDING_LIFE_SECONDS = 10 * 60
+# From the password, proven again, to the change of a second factor.
+CONFIRMED_SECONDS = 5 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`pending`: the password was right, the second factor is still to come. `methods` as in RFC 8176: pwd, otp."""
+
+    # Of its hash: told to nobody.
+    id: str
+    user: User
+    authenticated_at: datetime
+    methods: tuple[str, ...]
+    pending: bool
+    # Its name in id tokens and notices of logout (`sid`): of no use to anybody else.
+    public_id: str
+    # The password was proven again within the last minutes.
+    confirmed: bool
+
+
+def session_cookie(secure: bool) -> str:
+    # `__Host-`: neither a subdomain nor plain HTTP can plant it.
+    return "__Host-session" if secure else "session"
+
+
+def browser_cookie(secure: bool) -> str:
+    return "__Host-browser" if secure else "browser"
+
+
+def set_cookie(
+    response: Response, name: str, value: str, *, secure: bool, max_age: int | None = None
+) -> None:
+    # Lax, not Strict: the way to /oauth2/authorize leads from another site.
+    response.set_cookie(
+        name, value, max_age=max_age, path="/", secure=secure, httponly=True, samesite="lax"
+    )
+
+
+def clear_cookie(response: Response, name: str, *, secure: bool) -> None:
+    response.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="lax")
+
+
+async def begin_session(
+    connection: Connection,
+    response: Response,
+    user: User,
+    methods: tuple[str, ...],
+    *,
+    pending: bool,
+    secure: bool,
+) -> None:
+    secret = new_token()
+    life_seconds = PENDING_LIFE_SECONDS if pending else SESSION_LIFE_SECONDS
+    await connection.execute(
+        "INSERT INTO sessions (token_hash, user_id, methods, pending, expires_at) "
+        "VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))",
+        digest(secret),
+        user.id,
+        list(methods),
+        pending,
+        float(life_seconds),
+    )
+    set_cookie(response, session_cookie(secure), secret, secure=secure, max_age=life_seconds)
+
+
+async def end_session(connection: Connection, request: Request, *, secure: bool) -> None:
+    secret = request.cookies.get(session_cookie(secure))
+    if secret:
+        await connection.execute("DELETE FROM sessions WHERE token_hash = $1", digest(secret))
+
+
+async def select_session(
+    connection: Connection, request: Request, *, secure: bool
+) -> Session | None:
+    secret = request.cookies.get(session_cookie(secure))
+    if not secret:
+        return None
+    row = await connection.fetchrow(
+        "SELECT user_id, authenticated_at, methods, pending, public_id, "
+        "coalesce(confirmed_at > now() - make_interval(secs => $2), false) AS confirmed "
+        "FROM sessions WHERE token_hash = $1 AND expires_at > now()",
+        digest(secret),
+        float(CONFIRMED_SECONDS),
+    )
+    user = await select_active_user(connection, str(row["user_id"])) if row else None
+    if row is None or user is None:
+        return None
+    return Session(
+        id=digest(secret).hex(),
+        user=user,
+        authenticated_at=row["authenticated_at"],
+        methods=tuple(row["methods"]),
+        pending=row["pending"],
+        public_id=row["public_id"],
+        confirmed=row["confirmed"],
+    )
+
+
+async def confirm_session(connection: Connection, session: Session) -> None:
+    """Notes that the person has just proven the password again."""
+    await connection.execute(
+        "UPDATE sessions SET confirmed_at = now() WHERE token_hash = $1", bytes.fromhex(session.id)
+    )
+
+
+async def hold_session(connection: Connection, request: Request, *, secure: bool) -> Session | None:
+    """The session, its user held against change until the end of the transaction."""
+    session = await select_session(connection, request, secure=secure)
+    if session is None:
+        return None
+    await hold_user(connection, session.user.id)
+    # Read again: a revocation may have been waited for.
+    return await select_session(connection, request, secure=secure)
+
+
+async def lock_session(
+    connection: Connection, request: Request, session: Session, *, secure: bool
+) -> Session | None:
+    """The same session, its user held until the end of the transaction; None where it ended since, or they changed."""
+    if await lock_unchanged(connection, session.user) is None:
+        return None
+    return await select_session(connection, request, secure=secure)
+
+
+def complete(session: Session | None) -> Session | None:
+    """The session where nothing is left to prove."""
+    return session if session and not session.pending else None

@@ -1,0 +1,141 @@
+"""The audit trail of reads: each is recorded, durably, before its answer goes out; many share one commit.
+
+What comes while one batch is being written makes the next. A change's own entry is part of its transaction instead.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from apps.kit.database import Connection, Database
+from apps.kit.errors import Unavailable
+from apps.patient.storage.versions import Author, Version
+
+MAX_BATCH_READS = 100
+# As many as the gateway lets run at once, and more.
+MAX_WAITING_READS = 1_000
+# What is wrong with an entry. Whatever else fails would fail, slowly maybe, for each of them.
+_OF_A_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEntry:
+    """`resource_id` and what follows for one resource that was read, `query` and `returned_ids` for a search."""
+
+    action: str
+    author: Author
+    resource_type: str
+    resource_id: str | None = None
+    version_id: int | None = None
+    patient_id: str | None = None
+    query: str | None = None
+    # FHIR ids, which hold no blank.
+    returned_ids: Sequence[str] | None = None
+
+
+def entry_of(action: str, author: Author, version: Version) -> ReadEntry:
+    return ReadEntry(
+        action, author, version.resource_type, version.id, version.version_id, version.patient_id
+    )
+
+
+async def insert_entries(connection: Connection, entries: Sequence[ReadEntry]) -> None:
+    rows = [
+        (
+            entry.action,
+            entry.author.actor_id,
+            entry.author.client_id,
+            entry.author.request_id,
+            entry.resource_type,
+            entry.resource_id,
+            entry.version_id,
+            entry.patient_id,
+            entry.query,
+            None if entry.returned_ids is None else " ".join(entry.returned_ids),
+        )
+        for entry in entries
+    ]
+    await connection.execute(
+        """
+        INSERT INTO audit_event (action, actor_id, client_id, request_id, resource_type, resource_id,
+                                 version_id, patient_id, query, returned_ids)
+        SELECT action, actor_id, client_id, request_id, resource_type, resource_id,
+               version_id, patient_id, query, string_to_array(returned_ids, ' ')
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                    $7::bigint[], $8::text[], $9::text[], $10::text[])
+            AS r (action, actor_id, client_id, request_id, resource_type, resource_id,
+                  version_id, patient_id, query, returned_ids)""",
+        *zip(*rows, strict=True),
+    )
+
+
+class ReadAudit:
+    """`database` is what the reads are made on: whoever has it from here records what it gives out."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._waiting: deque[tuple[Sequence[ReadEntry], asyncio.Future[None]]] = deque()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def record(self, *entries: ReadEntry) -> None:
+        """Returns when they are committed; raises Unavailable where they cannot be, and then nothing may be told."""
+        if not entries:
+            return
+        if len(self._waiting) >= MAX_WAITING_READS:
+            raise Unavailable("audit_busy")
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entries, written))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
+        await written
+
+    async def settle(self) -> None:
+        """Waits until nothing is left to write."""
+        if self._writer:
+            await asyncio.wait([self._writer])
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                count = min(len(self._waiting), MAX_BATCH_READS)
+                await self._write_batch([self._waiting.popleft() for _ in range(count)])
+        finally:
+            self._writer = None
+
+    async def _write_batch(
+        self, batch: Sequence[tuple[Sequence[ReadEntry], "asyncio.Future[None]"]]
+    ) -> None:
+        try:
+            async with self.database.connection() as connection:
+                await insert_entries(
+                    connection, [entry for entries, _ in batch for entry in entries]
+                )
+        except Exception as error:
+            if len(batch) > 1 and isinstance(error, _OF_A_ROW):
+                # Whichever of them cannot be written holds up itself alone.
+                await self._write_batch(batch[: len(batch) // 2])
+                await self._write_batch(batch[len(batch) // 2 :])
+                return
+            for _, written in batch:
+                if not written.done():
+                    written.set_exception(
+                        Unavailable(error.code) if isinstance(error, Unavailable) else error
+                    )
+        else:
+            for _, written in batch:
+                if not written.done():
+                    written.set_result(None)
+
+
+@asynccontextmanager
+async def open_read_audit(database: Database) -> AsyncIterator[ReadAudit]:
+    """At its end what waits is still written."""
+    read_audit = ReadAudit(database)
+    try:
+        yield read_audit
+    finally:
+        await read_audit.settle()

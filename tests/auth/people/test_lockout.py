@@ -1,0 +1,50 @@
+"""Who is held to be one and the same when failures are counted."""
+
+import secrets
+
+import pytest
+
+from apps.auth.people.lockout import FREE_FAILURES, Attempt
+from tests.auth.conftest import Auth
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", True),
+        ("2001:db8:1:2::1", "2001:0DB8:1:2::1", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("unknown", "::", False),
+    ],
+)
+def test_addresses_of_one_line_are_counted_as_one(one: str, other: str, same: bool) -> None:
+    counted = [
+        dict(Attempt("a@example.org", address).counters())["address"] for address in (one, other)
+    ]
+    assert (counted[0] == counted[1]) is same
+
+
+def test_second_factor_is_counted_apart_from_whatever_is_typed_as_an_e_mail_address() -> None:
+    factor = Attempt("user-1", "", "second_factor").counters()
+    for typed in ("user-1", "second_factor:user-1", "second-factor:user-1", "password:user-1"):
+        assert not set(Attempt(typed, "").counters()) & set(factor)
+
+
+def test_account_and_address_of_one_spelling_are_counted_apart() -> None:
+    kinds = dict(Attempt("192.0.2.1", "192.0.2.1").counters())
+    assert kinds["user"] != kinds["address"]
+
+
+@pytest.mark.integration
+def test_guessing_from_one_network_over_ipv6_is_locked_out(auth: Auth) -> None:
+    prefix = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}"
+    email = f"{secrets.token_hex(6)}@example.org"
+    statuses = {
+        auth.login(email, "wrong", f"{prefix}::{number:x}").status_code
+        for number in range(FREE_FAILURES["pair"] + 4)
+    }
+    assert statuses == {401, 429}

@@ -1,0 +1,127 @@
+from typing import Any
+
+import pytest
+
+from apps.patient.codec import decode, encode
+from apps.patient.definitions.validation import MAX_FAULTS, find_faults
+
+PATIENT = {"resourceType": "Patient"}
+OBSERVATION = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
+
+
+DIV = '<div xmlns="http://www.w3.org/1999/xhtml">x</div>'
+
+
+def contained(resource: dict[str, Any]) -> dict[str, Any]:
+    """A change that contains `resource` as `#o` and refers to it."""
+    return {
+        "contained": [{"id": "o", **resource}],
+        "extension": [{"url": "u", "valueReference": {"reference": "#o"}}],
+    }
+
+
+def pointers(resource: dict[str, Any]) -> list[str]:
+    return [fault.pointer for fault in find_faults(resource, resource["resourceType"])]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gender": "unknown", "birthDate": "1970", "active": False},
+        {"deceasedDateTime": "2020-02-29T10:00:00.123+01:00"},
+        {
+            "name": [
+                {
+                    "given": ["Ann", None],
+                    "_given": [None, {"extension": [{"url": "u", "valueString": "x"}]}],
+                }
+            ]
+        },
+        {"_birthDate": {"extension": [{"url": "u", "valueDateTime": "1970-01-01T10:00:00Z"}]}},
+        {
+            "contained": [{"resourceType": "Organization", "id": "o", "name": "x"}],
+            "managingOrganization": {"reference": "#o"},
+        },
+        {"extension": [{"url": "u", "valueDecimal": decode(b"1.10")}]},
+        {
+            "text": {
+                "status": "generated",
+                "div": '<div xmlns="http://www.w3.org/1999/xhtml"><p>x &amp; y</p></div>',
+            }
+        },
+        {"multipleBirthInteger": 2},
+        {"name": [{"family": "line\nbreak and \ttab"}]},
+    ],
+)
+def test_valid_resource_has_no_fault_and_is_left_as_it_is(change: dict[str, Any]) -> None:
+    resource = {**PATIENT, **change}
+    before = encode(resource)
+    assert find_faults(resource, "Patient") == ()
+    assert encode(resource) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"gender": "banana"}, "/gender"),
+        ({"active": "true"}, "/active"),
+        ({"active": 1}, "/active"),
+        ({"birthDate": 0}, "/birthDate"),
+        ({"birthDate": "1700000000"}, "/birthDate"),
+        ({"birthDate": "2024-02-30"}, "/birthDate"),
+        ({"birthDate": "0000-01-01"}, "/birthDate"),
+        ({"deceasedDateTime": "2020-01-01T10:00:00"}, "/deceasedDateTime"),
+        ({"multipleBirthInteger": True}, "/multipleBirthInteger"),
+        ({"multipleBirthInteger": "2"}, "/multipleBirthInteger"),
+        ({"multipleBirthInteger": 2**31}, "/multipleBirthInteger"),
+        ({"extension": [{"url": "u", "valueDecimal": "1.0"}]}, "/extension/0/valueDecimal"),
+        ({"id": "x" * 65}, "/id"),
+        ({"id": "a/b"}, "/id"),
+        ({"name": []}, "/name"),
+        ({"name": {"family": "x"}}, "/name"),
+        ({"name": [{}]}, "/name/0"),
+        ({"name": [None]}, "/name/0"),
+        ({"name": None}, "/name"),
+        ({"meta": {}}, "/meta"),
+        ({"name": [{"family": ""}]}, "/name/0/family"),
+        ({"name": [{"family": "a\x00b"}]}, "/name/0/family"),
+        ({"name": [{"family": "a\ud800"}]}, "/name/0/family"),
+        ({"name": [{"use": "nick"}]}, "/name/0/use"),
+        ({"identifier": [{"use": "x"}]}, "/identifier/0/use"),
+        ({"shoeSize": 44}, "/shoeSize"),
+        ({"fhir_comments": ["x"]}, "/fhir_comments"),
+        (contained({"resourceType": "Bogus"}), "/contained/0/resourceType"),
+        (contained({"resourceType": "HumanName", "text": "x"}), "/contained/0/resourceType"),
+        (
+            contained({"resourceType": "Organization", "name": "x", "active": "true"}),
+            "/contained/0/active",
+        ),
+        ({"link": [{"other": {"reference": "Patient/1"}}]}, "/link/0/type"),
+        ({"deceasedBoolean": True, "deceasedDateTime": "2020"}, "/deceasedDateTime"),
+        ({"text": {"status": "done", "div": DIV}}, "/text/status"),
+    ],
+)
+def test_fault_is_named(change: dict[str, Any], pointer: str) -> None:
+    assert pointers({**PATIENT, **change}) == [pointer]
+
+
+@pytest.mark.parametrize("status", ["corrected", "entered-in-error", "unknown", "cancelled"])
+def test_value_sets_are_whole(status: str) -> None:
+    assert pointers({**OBSERVATION, "status": status}) == []
+
+
+def test_resource_of_another_type_or_of_none_is_refused() -> None:
+    resource: Any
+    for resource in ({"resourceType": "Observation"}, {}, [], None, "Patient"):
+        assert find_faults(resource, "Patient")
+
+
+def test_deep_nesting_is_refused() -> None:
+    extension: dict[str, Any] = {"url": "u", "valueString": "x"}
+    for _ in range(200):
+        extension = {"url": "u", "extension": [extension]}
+    assert pointers({**PATIENT, "extension": [extension]})
+
+
+def test_faults_are_bounded() -> None:
+    assert len(find_faults({**PATIENT, "name": [{}] * 1000}, "Patient")) == MAX_FAULTS

@@ -1,0 +1,374 @@
+"""`/fhir/R4` on a real database."""
+
+from typing import Any
+
+import pytest
+
+from tests.patient.patient_service import PUBLIC_URL, Service, principal
+
+pytestmark = pytest.mark.integration
+
+FHIR = "application/fhir+json"
+
+
+def patient(**changes: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Patient",
+        "name": [{"family": "Testperson", "given": ["Ann"]}],
+        **changes,
+    }
+
+
+def observation(patient_id: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "category": [{"coding": [{"system": "http://test/category", "code": "laboratory"}]}],
+        "code": {"coding": [{"system": "http://loinc.org", "code": "4548-4"}]},
+        "subject": {"reference": f"Patient/{patient_id}"},
+        "effectiveDateTime": "2022-03-18T15:57:43+00:00",
+        **changes,
+    }
+
+
+def ids(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [entry["resource"]["id"] for entry in answer.json().get("entry", ())]
+
+
+def test_body_is_given_back_as_it_came_numbers_exact(service: Service) -> None:
+    patient_id = service.create(patient())["id"]
+    body = (
+        '{"resourceType":"Observation","contained":[{"resourceType":"Device","id":"d"}],'
+        '"device":{"reference":"#d"},'
+        '"status":"final","code":{"text":"x"},'
+        f'"subject":{{"reference":"Patient/{patient_id}"}},'
+        '"effectiveDateTime":"2022-03-18T15:57:43+00:00","valueQuantity":{"value":5.840,"unit":"%"},'
+        '"component":[{"code":{"text":"c"},"valueQuantity":{"value":0.1000000000000000055511151231257827}}]}'
+    )
+    made = service.call(
+        "POST", "/fhir/R4/Observation", content=body, headers={"Content-Type": FHIR}
+    )
+    assert made.status_code == 201
+    id = made.json()["id"]
+    assert made.headers["location"] == f"{PUBLIC_URL}/fhir/R4/Observation/{id}/_history/1"
+    read = service.call("GET", f"/fhir/R4/Observation/{id}")
+    assert read.text == made.text
+    assert read.headers["content-type"].startswith(FHIR)
+    assert body.removeprefix('{"resourceType":"Observation",') in read.text
+
+
+def test_update_makes_a_version_and_the_old_one_stays(service: Service) -> None:
+    created = service.create(patient(gender="female"))
+    path = f"/fhir/R4/Patient/{created['id']}"
+    put = service.call(
+        "PUT", path, json={**created, "gender": "other"}, headers={"If-Match": 'W/"1"'}
+    )
+    assert (put.status_code, put.headers["etag"]) == (200, 'W/"2"')
+    assert service.call("GET", path).json()["gender"] == "other"
+    assert service.call("GET", f"{path}/_history/1").json() == created
+    assert service.call("PUT", path, json=created, headers={"If-Match": 'W/"1"'}).status_code == 412
+    assert service.call("DELETE", path, headers={"If-Match": 'W/"2"'}).status_code == 204
+    history = service.call("GET", f"{path}/_history").json()["entry"]
+    assert [entry["request"]["method"] for entry in history] == ["DELETE", "PUT", "POST"]
+    assert [entry["response"]["etag"] for entry in history] == ['W/"3"', 'W/"2"', 'W/"1"']
+    assert "resource" not in history[0]
+    gone = service.call("GET", path)
+    assert gone.status_code == 410
+    assert gone.json()["issue"][0]["code"] == "deleted"
+    assert service.call("GET", f"{path}/_history/3").status_code == 410
+    events = service.events(created["id"], 3)
+    assert [event.event_type for event in events] == [
+        "patient.created",
+        "patient.updated",
+        "patient.deleted",
+    ]
+    assert [event.version_id for event in events] == [1, 2, 3]
+
+
+def test_history_pages_by_its_links(service: Service) -> None:
+    created = service.create(patient())
+    path = f"/fhir/R4/Patient/{created['id']}"
+    for _ in range(3):
+        assert service.call("PUT", path, json=created).status_code == 200
+    first = service.call("GET", f"{path}/_history?_count=3").json()
+    following = next(link["url"] for link in first["link"] if link["relation"] == "next")
+    rest = service.call("GET", following.removeprefix(PUBLIC_URL)).json()
+    assert [entry["response"]["etag"] for entry in first["entry"] + rest["entry"]] == [
+        f'W/"{version}"' for version in (4, 3, 2, 1)
+    ]
+
+
+def test_mrn_is_issued_here_and_outlives_an_update_without_it(service: Service) -> None:
+    created = service.create(patient(identifier=[{"system": "http://test/id", "value": "1"}]))
+    mrn = created["identifier"][1]
+    without = {**created, "identifier": created["identifier"][:1]}
+    put = service.call("PUT", f"/fhir/R4/Patient/{created['id']}", json=without)
+    assert put.json()["identifier"][1] == mrn
+    claimed = service.call(
+        "POST", "/fhir/R4/Patient", json=patient(identifier=[{**mrn, "value": "000000000"}])
+    )
+    assert claimed.status_code == 422
+    assert service.create(patient())["identifier"][0]["value"] != mrn["value"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expression"),
+    [
+        ({"gender": "banana"}, "Patient.gender"),
+        ({"active": "true"}, "Patient.active"),
+        ({"name": [{"family": "nul\x00"}]}, "Patient.name[0].family"),
+        ({"name": [{}]}, "Patient.name[0]"),
+        ({"shoeSize": 44}, "Patient.shoeSize"),
+        (
+            {"text": {"status": "generated", "div": "<div><script>alert(1)</script></div>"}},
+            "Patient.text.div",
+        ),
+    ],
+)
+def test_invalid_resource_is_refused_by_an_outcome_that_names_the_element(
+    service: Service, change: dict[str, Any], expression: str
+) -> None:
+    answer = service.call("POST", "/fhir/R4/Patient", json=patient(**change))
+    assert answer.status_code == 422
+    assert answer.headers["content-type"].startswith(FHIR)
+    outcome = answer.json()
+    assert outcome["resourceType"] == "OperationOutcome"
+    assert outcome["issue"][0]["expression"] == [expression]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status"),
+    [
+        ("GET", "/fhir/R4/Patient/no-such-id", {}, 404),
+        ("GET", "/fhir/R4/Organization/x", {}, 404),
+        ("GET", "/fhir/R4/Patient?shoe-size=44", {}, 400),
+        ("GET", "/fhir/R4/Patient?birthdate=soon", {}, 400),
+        ("GET", "/fhir/R4/Patient?name=%00", {}, 400),
+        ("GET", "/fhir/R4/Patient?_count=101", {}, 400),
+        ("GET", "/fhir/R4/Patient/x/$everything", {}, 501),
+        ("PATCH", "/fhir/R4/Patient/x", {}, 405),
+        ("POST", "/fhir/R4/Patient", {"content": b"{", "headers": {"Content-Type": FHIR}}, 400),
+        (
+            "POST",
+            "/fhir/R4/Patient",
+            {"content": b"x", "headers": {"Content-Type": "text/xml"}},
+            415,
+        ),
+        ("POST", "/fhir/R4/Patient", {"json": {"resourceType": "Observation"}}, 422),
+        ("PUT", "/fhir/R4/Patient/no-such-id", {"json": {**patient(), "id": "no-such-id"}}, 404),
+        ("PUT", "/fhir/R4/Patient/no-such-id", {"json": patient()}, 422),
+    ],
+)
+def test_errors_are_operation_outcomes(
+    service: Service, method: str, path: str, options: dict[str, Any], status: int
+) -> None:
+    answer = service.call(method, path, **options)
+    assert answer.status_code == status
+    assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+@pytest.mark.parametrize("path", ["/fhir/R4/Patient", "/fhir/R4", "/fhir/R4/Patient/x"])
+def test_missing_token_is_an_outcome_too(service: Service, path: str) -> None:
+    answer = service.client.request("POST" if path == "/fhir/R4" else "GET", service.url + path)
+    assert answer.status_code == 401
+    assert answer.json()["issue"][0]["code"] == "login"
+
+
+def test_record_belongs_to_a_patient_that_is_there(service: Service) -> None:
+    answer = service.call("POST", "/fhir/R4/Observation", json=observation("no-such-patient"))
+    assert answer.status_code == 422
+    assert answer.json()["issue"][0]["expression"] == ["Observation.subject.reference"]
+    first, second = service.create(patient()), service.create(patient())
+    made = service.create(observation(first["id"]))
+    moved = {**made, "subject": {"reference": f"Patient/{second['id']}"}}
+    assert service.call("PUT", f"/fhir/R4/Observation/{made['id']}", json=moved).status_code == 422
+    service.call("DELETE", f"/fhir/R4/Patient/{first['id']}")
+    assert (
+        service.call("POST", "/fhir/R4/Observation", json=observation(first["id"])).status_code
+        == 422
+    )
+
+
+def test_clinical_event_tells_code_status_and_time_alone(service: Service) -> None:
+    patient_id = service.create(patient())["id"]
+    made = service.create(observation(patient_id, note=[{"text": "Unmistakable"}]))
+    event = service.events(patient_id, 2)[1]
+    assert event.event_type == "clinical.recorded"
+    fact = event.clinical
+    assert (fact.resource_type, fact.resource_id, fact.code.code) == (
+        "Observation",
+        made["id"],
+        "4548-4",
+    )
+    assert (fact.category, fact.status, fact.effective_at.ToJsonString()) == (
+        "laboratory",
+        "final",
+        "2022-03-18T15:57:43Z",
+    )
+    assert b"nmistakable" not in event.SerializeToString()
+
+
+def test_patient_is_found_by_what_is_served(service: Service) -> None:
+    id = service.create(
+        patient(
+            identifier=[{"system": "http://test/ssn", "value": "999-77-1234"}],
+            name=[{"family": "García Márquez", "given": ["Zoë", "Quirina"]}],
+            telecom=[
+                {"system": "phone", "value": "555-0177"},
+                {"system": "email", "value": "Zoe@Example.com"},
+            ],
+            gender="female",
+            birthDate="1971-05-17",
+            active=True,
+            address=[{"postalCode": "02332"}],
+        )
+    )["id"]
+    for query in (
+        f"_id={id}",
+        "identifier=http://test/ssn|999-77-1234",
+        "identifier=999-77-1234",
+        "family=GARCIA",
+        "family=marquez",
+        "given=zoe",
+        "name=quir",
+        "name=Garc&birthdate=1971-05-17&gender=female&active=true",
+        "name=zo%C3%AB&birthdate=1971-05",
+        "name=zoe&birthdate=ge1971-05-17&birthdate=lt1971-05-18",
+        "name=zoe&birthdate=ne1980",
+        "telecom=555-0177",
+        "telecom=email|zoe@example.com",
+        "name=zoe&address-postalcode=023",
+        "name=nobody,zoe",
+        f"_id={id}&_lastUpdated=gt2020-01-01",
+    ):
+        assert ids(service.call("GET", f"/fhir/R4/Patient?{query}")) == [id], query
+    for query in (
+        "identifier=http://other|999-77-1234",
+        "identifier=999-77-123",
+        "name=zoe&birthdate=lt1971-05-17",
+        "name=zoe&birthdate=gt1971-05-17",
+        "name=zoe&birthdate=1972",
+        "name=zoe&gender=male",
+        "telecom=phone|zoe@example.com",
+        f"_id={id}&_lastUpdated=lt2020-01-01",
+    ):
+        assert ids(service.call("GET", f"/fhir/R4/Patient?{query}")) == [], query
+
+
+def test_old_name_is_not_found_any_more(service: Service) -> None:
+    created = service.create(patient(name=[{"family": "Beforewedding"}]))
+    service.call(
+        "PUT",
+        f"/fhir/R4/Patient/{created['id']}",
+        json={**created, "name": [{"family": "Afterwedding"}]},
+    )
+    assert ids(service.call("GET", "/fhir/R4/Patient?name=Beforewedding")) == []
+    assert ids(service.call("GET", "/fhir/R4/Patient?name=Afterwedding")) == [created["id"]]
+
+
+def test_history_is_found_by_patient_code_date_category_and_status(service: Service) -> None:
+    patient_id = service.create(patient())["id"]
+    id = service.create(observation(patient_id))["id"]
+    other = service.create(observation(patient_id, status="amended", effectiveDateTime="2023"))[
+        "id"
+    ]
+    by_patient = f"/fhir/R4/Observation?patient={patient_id}"
+    assert ids(service.call("GET", by_patient)) == [id, other]
+    assert ids(service.call("GET", f"/fhir/R4/Observation?subject=Patient/{patient_id}")) == [
+        id,
+        other,
+    ]
+    for query in (
+        "code=http://loinc.org|4548-4",
+        "code=4548-4",
+        "category=laboratory",
+        "category=x,laboratory",
+    ):
+        assert ids(service.call("GET", f"{by_patient}&{query}")) == [id, other], query
+    for query in ("status=final", "date=2022-03", "date=le2022-12-31", "date=2022-03-18T15:57:43Z"):
+        assert ids(service.call("GET", f"{by_patient}&{query}")) == [id], query
+    for query in ("code=http://other|4548-4", "code=|4548-4", "date=gt2024", "status=unknown"):
+        assert ids(service.call("GET", f"{by_patient}&{query}")) == [], query
+
+
+def test_search_pages_by_its_links_counts_when_asked_and_is_audited(service: Service) -> None:
+    patient_id = service.create(patient())["id"]
+    made = [service.create(observation(patient_id))["id"] for _ in range(5)]
+    url, seen = f"/fhir/R4/Observation?patient={patient_id}&_count=2", list[str]()
+    while url:
+        answer = service.call("GET", url, headers={"X-Request-Id": f"page-{len(seen)}"})
+        assert "total" not in answer.json()
+        seen += ids(answer)
+        links = {link["relation"]: link["url"] for link in answer.json()["link"]}
+        url = links.get("next", "").removeprefix(PUBLIC_URL)
+    assert seen == made
+    audited = service.sql(
+        "SELECT action, query, returned_ids FROM audit_event WHERE request_id = 'page-0'"
+    )
+    assert audited == [("search", f"patient={patient_id}&_count=2", made[:2])]
+    counted = service.call(
+        "GET", f"/fhir/R4/Observation?patient={patient_id}&_total=accurate&_count=1"
+    ).json()
+    assert (counted["total"], len(counted["entry"])) == (5, 1)
+    summary = service.call(
+        "GET", f"/fhir/R4/Observation?patient={patient_id}&_summary=count"
+    ).json()
+    assert summary["total"] == 5
+    assert "entry" not in summary
+
+
+def test_search_by_post_is_the_same_search(service: Service) -> None:
+    id = service.create(patient(name=[{"family": "Postsearch"}]))["id"]
+    assert ids(service.call("POST", "/fhir/R4/Patient/_search", data={"family": "postsearch"})) == [
+        id
+    ]
+    assert service.call("POST", "/fhir/R4/Patient/_search", json={}).status_code == 415
+
+
+def test_conditional_create_makes_one(service: Service) -> None:
+    body = patient(identifier=[{"system": "http://test/conditional", "value": "one"}])
+    headers = {"If-None-Exist": "identifier=http://test/conditional|one"}
+    first = service.call("POST", "/fhir/R4/Patient", json=body, headers=headers)
+    second = service.call("POST", "/fhir/R4/Patient", json=body, headers=headers)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert second.json() == first.json()
+    service.create(body)
+    assert service.call("POST", "/fhir/R4/Patient", json=body, headers=headers).status_code == 412
+
+
+def test_patients_own_login_finds_that_history_alone(service: Service) -> None:
+    own, other = service.create(patient())["id"], service.create(patient())["id"]
+    mine, theirs = service.create(observation(own))["id"], service.create(observation(other))["id"]
+    service.verifier.principals["own"] = principal("patient/*.rs", patient_id=own)
+    assert ids(service.call("GET", "/fhir/R4/Observation", by="own")) == [mine]
+    assert ids(service.call("GET", f"/fhir/R4/Observation?patient={other}", by="own")) == []
+    total = service.call("GET", "/fhir/R4/Observation?_summary=count", by="own").json()["total"]
+    assert total == 1
+    assert service.call("GET", f"/fhir/R4/Observation/{mine}", by="own").status_code == 200
+    for path in (
+        f"Observation/{theirs}",
+        f"Observation/{theirs}/_history",
+        f"Observation/{theirs}/_history/1",
+    ):
+        assert service.call("GET", f"/fhir/R4/{path}", by="own").status_code == 404
+    # What was not given out is not recorded as read.
+    assert service.sql("SELECT action FROM audit_event WHERE resource_id = $1", theirs) == [
+        ("create",)
+    ]
+    service.verifier.principals["own-writer"] = principal("patient/*.cruds", patient_id=own)
+    refused = service.call("POST", "/fhir/R4/Observation", by="own-writer", json=observation(other))
+    assert refused.status_code == 403
+
+
+def test_metadata_is_public_and_tells_what_is_served(service: Service) -> None:
+    statement = service.client.get(f"{service.url}/fhir/R4/metadata").json()
+    resources = {resource["type"]: resource for resource in statement["rest"][0]["resource"]}
+    assert len(resources) == 8
+    for name, resource in resources.items():
+        for parameter in resource["searchParam"]:
+            sample = {"date": "2020", "token": "true" if parameter["name"] == "active" else "x"}
+            query = f"{parameter['name']}={sample.get(parameter['type'], 'x')}"
+            assert service.call("GET", f"/fhir/R4/{name}?{query}").status_code == 200, (
+                f"{name}?{query}"
+            )

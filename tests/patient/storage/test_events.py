@@ -1,0 +1,36 @@
+"""Messages written with a change."""
+
+from datetime import UTC, datetime
+
+from apps.patient.storage.events import messages_of
+from apps.patient.storage.versions import Author, change_of
+
+
+def moment(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type,misc]
+
+
+def test_new_patient_is_an_event_and_an_account_under_one_id() -> None:
+    author = Author("actor", "client", "request", "trace")
+    resource = {
+        "resourceType": "Patient",
+        "birthDate": "1990-01-31",
+        "address": [{"postalCode": "02332"}],
+    }
+    change = change_of(
+        resource,
+        id="p",
+        version_id=1,
+        patient_id="p",
+        recorded_at=moment(2026, 1, 1),
+        method="POST",
+    )
+    billing, kafka = messages_of(change, author)
+    assert (billing.destination, kafka.destination) == ("billing", "kafka")
+    assert billing.event_id == kafka.event_id
+    assert b"02332" not in kafka.payload
+    assert b"023" in kafka.payload
+    again = change_of(
+        resource, id="p", version_id=2, patient_id="p", recorded_at=moment(2026, 1, 1), method="PUT"
+    )
+    assert [message.destination for message in messages_of(again, author)] == ["kafka"]

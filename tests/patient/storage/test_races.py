@@ -1,0 +1,70 @@
+"""Several at once."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.patient.fhir.test_bundles import bundle, history
+from tests.patient.patient_service import PERSON, Service
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
+
+AT_ONCE = 8
+
+
+def at_once(call: Callable[[int], Any]) -> list[Any]:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(call, range(AT_ONCE)))
+
+
+def test_two_loads_of_one_file_make_one(service: Service) -> None:
+    def load(number: int) -> int:
+        headers = {"Idempotency-Key": "one-file"}
+        return service.call(
+            "POST", "/fhir/R4", json=bundle(history("one-file")), headers=headers
+        ).status_code
+
+    statuses = Counter(at_once(load))
+    assert set(statuses) <= {200, 409}
+    made = "SELECT count(*) FROM clinical JOIN patient_term USING (patient_id) WHERE value = 'one-file'"
+    assert service.sql(made) == [(2,)]
+    assert service.sql("SELECT count(*) FROM patient_term WHERE value = 'one-file'") == [(1,)]
+
+
+def test_condition_makes_one_patient_whoever_asks(service: Service) -> None:
+    answers = at_once(
+        lambda number: service.call("POST", "/fhir/R4", json=bundle(history("one-person")))
+    )
+    statuses = Counter(answer.json()["entry"][1]["response"]["status"] for answer in answers)
+    assert statuses == {"201 Created": 1, "200 OK": AT_ONCE - 1}
+
+
+def test_writers_at_once_make_a_version_each_or_are_told(service: Service) -> None:
+    path = f"/api/patients/{service.register()}"
+    answers = at_once(lambda number: service.call("PUT", path, json={"name": f"Writer {number}"}))
+    made = sorted(answer.headers["etag"] for answer in answers if answer.status_code == 200)
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert made == [f'W/"{version}"' for version in range(2, 2 + len(made))]
+    last = next(answer for answer in answers if answer.headers.get("etag") == made[-1])
+    assert service.call("GET", path).json() == last.json()
+
+
+def test_one_of_many_wins_with_if_match(service: Service) -> None:
+    path = f"/api/patients/{service.register()}"
+    headers = {"If-Match": 'W/"1"'}
+    answers = at_once(
+        lambda n: service.call("PUT", path, json={"name": f"Writer {n}"}, headers=headers)
+    )
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 412: AT_ONCE - 1}
+
+
+def test_numbers_are_given_once(service: Service) -> None:
+    def register(number: int) -> list[str]:
+        return [service.register(**PERSON) for _ in range(20)]
+
+    ids = [id for made in at_once(register) for id in made]
+    numbers = service.sql("SELECT count(DISTINCT mrn) FROM patient WHERE id = ANY($1::text[])", ids)
+    assert numbers == [(AT_ONCE * 20,)]

@@ -1,0 +1,69 @@
+"""Parsing and merging of `/api/patients`."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from apps.kit.errors import Unprocessable
+from apps.patient.registration import Registration, merge, parse_registration, patient_of
+
+TODAY = date(2026, 1, 1)
+
+
+def registration(**changes: Any) -> Registration:
+    body = {
+        "name": "Ann Roe",
+        "email": "ann@example.org",
+        "address": "1 Street",
+        "dateOfBirth": "1990-01-31",
+    }
+    return parse_registration({**body, **changes}, complete=True, today=TODAY)
+
+
+def test_every_fault_of_a_registration_is_told_at_once() -> None:
+    with pytest.raises(Unprocessable) as raised:
+        parse_registration(
+            {"name": "", "email": "x", "dateOfBirth": "x"}, complete=True, today=TODAY
+        )
+    assert {fault.pointer for fault in raised.value.faults} == {
+        "/name",
+        "/email",
+        "/address",
+        "/dateOfBirth",
+    }
+
+
+@pytest.mark.parametrize("email", ["a@b", "a.b+c@example.org", "ä@example.org", "a@example.co.uk"])
+def test_email_addresses(email: str) -> None:
+    assert registration(email=email).email == email
+
+
+@pytest.mark.parametrize("email", ["a", "a@", "@b", "a b@c", "a@b@c", "a@-b", "<a@b>"])
+def test_what_is_no_email_address(email: str) -> None:
+    with pytest.raises(Unprocessable):
+        registration(email=email)
+
+
+def test_merging_what_is_left_out_changes_nothing() -> None:
+    patient = patient_of(registration(), TODAY)
+    assert merge(patient, parse_registration({}, complete=False, today=TODAY)) == patient
+    assert merge(patient, registration()) == patient
+
+
+def test_merging_does_not_change_the_version_before() -> None:
+    patient = patient_of(registration(), TODAY)
+    copy = repr(patient)
+    merge(
+        patient,
+        registration(
+            name="Ann Doe", email="new@example.org", address="2 Street", dateOfBirth="1991-01-01"
+        ),
+    )
+    assert repr(patient) == copy
+
+
+def test_patient_without_anything_gets_what_is_given() -> None:
+    merged = merge({"resourceType": "Patient"}, registration())
+    assert merged["name"] == [{"use": "official", "text": "Ann Roe"}]
+    assert merged["telecom"] == [{"system": "email", "value": "ann@example.org"}]
