@@ -71,8 +71,7 @@ def test_a_preview_adds_nothing_that_is_slow_or_dear(preview: Recording) -> None
     }
     assert kinds & dear == set()
     assert {each.name for each in preview.of("aws:msk/topic:Topic")} == {
-        "pr-1.patient",
-        "pr-1.patient.dlq",
+        f"pr-1.{topic}" for topic in TOPICS
     }
     rule = preview.of("aws:lb/listenerRule:ListenerRule")[0].inputs
     assert rule["priority"] == 1001
