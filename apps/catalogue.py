@@ -193,9 +193,16 @@ SERVICES: Mapping[str, Service] = {
             Resources(256, 512),
             Replicas(2, 6),
             databases=("billing",),
-            produces=("billing",),
+            consumes=("patient",),
+            produces=("billing", "patient.dlq"),
             calls=("auth",),
             secrets=("BILLING_CLIENT_SECRET",),
+            settings=(
+                "BILLING_CURRENCY",
+                "BILLING_PAYMENT_DAYS",
+                "BILLING_SELLER",
+                "BILLING_WRITE_OFF_LIMIT",
+            ),
         ),
         Service(
             "analytics",

@@ -27,7 +27,7 @@ PUBLIC_PATHS = {
     "console": ("/static/", "/sign-in", "/sign-out/back-channel", "/signed-out", "/language"),
 }
 # Without what follows.
-PUBLIC_PAGES = {"console": ("/",)}
+PUBLIC_PAGES = {"console": ("/", "/{path:path}")}
 PUBLIC_AT_GATEWAY = ("/fhir/R4/metadata", "/fhir/R4/.well-known/")
 HEALTH = ("/livez", "/readyz")
 

@@ -18,7 +18,14 @@ from apps.kit import errors
 from apps.kit.context import current_context, read_context, use_context
 from apps.kit.errors import Problem
 from apps.kit.health import health_handler
-from apps.kit.rpc_errors import PROBLEM_KEY, code_of, encode_problem, problem_of_rpc
+from apps.kit.rpc_errors import (
+    PROBLEM_KEY,
+    STATUS_KEY,
+    code_of,
+    encode_problem,
+    encode_status,
+    problem_of_rpc,
+)
 from apps.kit.scopes import Principal
 from apps.kit.web import log_failure
 
@@ -72,12 +79,19 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class RpcPolicy:
-    """Any one of these scopes: of the user where there is a user token, else of the service itself."""
+    """Any one of these scopes: of the user where there is a user token, else of the service itself.
+
+    `patient`: a resource type that a patient's own login may read as well. What the method then answers must be of
+    that patient.
+    """
 
     user: tuple[str, ...]
     service: tuple[str, ...] = ()
+    patient: str = ""
 
     def allows(self, caller: Caller) -> bool:
+        if caller.user and self.patient and caller.user.may_read_own(self.patient):
+            return True
         return caller.actor.has_scope(*(self.service if caller.user is None else self.user))
 
 
@@ -172,9 +186,11 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
             except Exception as error:
                 log_failure(error, "call failed", path=path)
                 problem = Problem("internal_error")
-            return await context.abort(
-                code_of(problem), problem.code, ((PROBLEM_KEY, encode_problem(problem)),)
+            trailers = (
+                (PROBLEM_KEY, encode_problem(problem)),
+                (STATUS_KEY, encode_status(problem)),
             )
+            return await context.abort(code_of(problem), problem.code, trailers)
 
     return call
 
@@ -226,9 +242,14 @@ def open_channel(target: str, *, repeatable: tuple[str, ...] = ()) -> grpc.aio.C
     return grpc.aio.insecure_channel(f"dns:///{target}", options=options)
 
 
-def create_rpc_server(handler: Any, is_ready: Callable[[], Awaitable[bool]]) -> grpc.aio.Server:
-    """A server with the house's bounds; it answers `grpc.health.v1` from `is_ready`, `livez` with SERVING."""
-    return grpc.aio.server(
+def create_rpc_server(
+    handler: Any, is_ready: Callable[[], Awaitable[bool]], *, reflected: tuple[str, ...] = ()
+) -> grpc.aio.Server:
+    """A server with bounds; it answers `grpc.health.v1` from `is_ready`, `livez` with SERVING.
+
+    `reflected`: the full names of services that anybody who can connect may read the contracts of.
+    """
+    server = grpc.aio.server(
         handlers=(handler, health_handler(is_ready)),
         maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
         options=(
@@ -244,6 +265,11 @@ def create_rpc_server(handler: Any, is_ready: Callable[[], Awaitable[bool]]) -> 
             ("grpc.so_reuseport", 0),
         ),
     )
+    if reflected:
+        from grpc_reflection.v1alpha import reflection  # only where it is wanted
+
+        reflection.enable_server_reflection((*reflected, reflection.SERVICE_NAME), server)
+    return server
 
 
 async def serve_rpc(server: grpc.aio.Server, host: str, port: int, stop: asyncio.Event) -> None:

@@ -1,25 +1,19 @@
 """A patient's billing account: what it is, and what a request for one must say."""
 
-import hashlib
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from google.protobuf.message import Message
-
+from apps.billing.accounts.coverage import Coverage, render_coverage
+from apps.billing.books import hash_of
+from apps.billing.money import is_supported
+from apps.billing.parsing import FHIR_ID, Fields
 from apps.kit.context import RequestContext
-from apps.kit.errors import BadRequest, FieldError, NotFound, Problem
+from apps.kit.errors import BadRequest, Problem
 from protos.billing.v1 import billing_pb2 as pb
 
-# Every account is kept in one currency; charges in another are refused.
-CURRENCY = "USD"
-MAX_REQUEST_ID_CHARACTERS = 255
 MAX_OPENINGS = 100
-
-# A FHIR id: https://hl7.org/fhir/R4/datatypes.html#id
-_FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
-_REQUEST_ID = re.compile(rf"[!-~]{{1,{MAX_REQUEST_ID_CHARACTERS}}}")
 
 _STATUSES = {
     "active": pb.ACCOUNT_STATUS_ACTIVE,
@@ -40,7 +34,7 @@ class Account:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountRequest:
     """Opens the account of `patient_id`; `request_id` is the caller's own name for the request.
 
@@ -49,57 +43,59 @@ class AccountRequest:
 
     request_id: str
     patient_id: str
+    currency: str
     request_hash: bytes
     context: RequestContext
 
 
 def parse_account_request(
-    message: pb.CreateBillingAccountRequest, context: RequestContext
+    message: pb.CreateBillingAccountRequest, context: RequestContext, currency: str
 ) -> AccountRequest:
-    """Raises BadRequest, which names every field that is wrong."""
-    faults: list[FieldError] = []
-    if not _REQUEST_ID.fullmatch(message.request_id):
-        limit = f"1 to {MAX_REQUEST_ID_CHARACTERS} printable ASCII characters without a space"
-        faults.append(FieldError("invalid_request_id", limit, "request_id"))
-    if not _FHIR_ID.fullmatch(message.patient_id):
-        faults.append(
-            FieldError(
-                "invalid_patient_id", "1 to 64 letters, digits, dots or hyphens", "patient_id"
-            )
-        )
-    if faults:
-        raise BadRequest("invalid_request", faults=tuple(faults))
-    return AccountRequest(message.request_id, message.patient_id, hash_of(message), context)
+    """Reads an opening; an account without a currency is kept in `currency`.
+
+    Raises BadRequest, which names every field that is wrong.
+    """
+    fields = Fields()
+    fields.request_id(message.request_id)
+    fields.fhir_id("patient_id", message.patient_id, required=True)
+    if message.currency and not is_supported(message.currency):
+        fields.refuse("currency", "unknown_currency", "an ISO 4217 code, as USD")
+    fields.check()
+    return AccountRequest(
+        request_id=message.request_id,
+        patient_id=message.patient_id,
+        currency=message.currency or currency,
+        request_hash=hash_of(message),
+        context=context,
+    )
 
 
-def hash_of(message: Message) -> bytes:
-    """Of a message's fields, in the order of their numbers."""
-    return hashlib.sha256(message.SerializeToString(deterministic=True)).digest()
-
-
-def parse_account_id(text: str) -> UUID:
-    """Raises NotFound for what cannot be an account's id: there is no such account."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound("account_unknown") from None
+def parse_status(status: "pb.AccountStatus.ValueType") -> str:
+    for name, value in _STATUSES.items():
+        if value == status:
+            return name
+    raise BadRequest("invalid_status", "active, on hold or inactive", pointer="status")
 
 
 def parse_patient_id(text: str) -> str:
-    if not _FHIR_ID.fullmatch(text):
+    if not FHIR_ID.fullmatch(text):
         raise BadRequest(
             "invalid_patient_id", "1 to 64 letters, digits, dots or hyphens", pointer="patient_id"
         )
     return text
 
 
-def render_account(account: Account) -> pb.Account:
+def render_account(
+    account: Account, coverages: Sequence[Coverage] = (), merged_into: UUID | None = None
+) -> pb.Account:
     message = pb.Account(
         account_id=str(account.account_id),
         patient_id=account.patient_id,
         status=_STATUSES[account.status],
         currency=account.currency,
         version=account.version,
+        coverages=[render_coverage(coverage, account.currency) for coverage in coverages],
+        merged_into=str(merged_into or ""),
     )
     message.created_at.FromDatetime(account.created_at)
     message.updated_at.FromDatetime(account.updated_at)

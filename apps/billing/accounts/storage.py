@@ -1,4 +1,7 @@
-"""Billing's SQL. Every function takes the connection of the transaction that it is part of."""
+"""The SQL of accounts and of the requests that opened them.
+
+Every function takes the connection of the transaction that it is part of.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from apps.billing.accounts import CURRENCY, Account, AccountRequest
+from apps.billing.accounts.account import Account, AccountRequest
 from apps.kit.context import current_request_id, new_id
 from apps.kit.database import Connection
 from apps.kit.rpc import Caller
@@ -34,7 +37,16 @@ async def select_account_by_patient(connection: Connection, patient_id: str) -> 
     )
 
 
-async def insert_account(connection: Connection, patient_id: str) -> Account | None:
+async def select_account_for_update(connection: Connection, account_id: UUID) -> Account | None:
+    """Locks the account: of two changes of one patient's bills the second waits here."""
+    return _account(
+        await connection.fetchrow(
+            "SELECT * FROM account WHERE account_id = $1 FOR NO KEY UPDATE", account_id
+        )
+    )
+
+
+async def insert_account(connection: Connection, patient_id: str, currency: str) -> Account | None:
     """None where the patient has an account; it then waited for the transaction that opens it."""
     row = await connection.fetchrow(
         """
@@ -45,7 +57,7 @@ async def insert_account(connection: Connection, patient_id: str) -> Account | N
         """,
         new_id(),
         patient_id,
-        CURRENCY,
+        currency,
     )
     return _account(row)
 
@@ -62,11 +74,12 @@ async def insert_opened(
         rows = await connection.fetch(
             """
             WITH asked AS (
-                SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::bytea[])
-                    AS each (account_id, patient_id, audit_id, correlation_id, request_id, request_hash)),
+                SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::bytea[],
+                                     $7::text[])
+                    AS each (account_id, patient_id, audit_id, correlation_id, request_id, request_hash, currency)),
             opened AS (
                 INSERT INTO account (account_id, patient_id, status, currency, version)
-                SELECT account_id, patient_id, 'active', $7, 1 FROM asked
+                SELECT account_id, patient_id, 'active', currency, 1 FROM asked
                 -- In one order whoever asks: of two that wait for each other, one would fail.
                 ORDER BY patient_id
                 ON CONFLICT (patient_id) DO NOTHING RETURNING *),
@@ -85,7 +98,7 @@ async def insert_opened(
             [request.context.request_id for request in requests],
             [request.request_id for request in requests],
             [request.request_hash for request in requests],
-            CURRENCY,
+            [request.currency for request in requests],
             caller.actor.subject,
             caller.actor.client_id,
             caller.service.client_id,
@@ -117,7 +130,8 @@ async def select_answered(
     """Those of the request ids that were used before, each with the account that it was answered with."""
     rows = await connection.fetch(
         """
-        SELECT request_id, method, request_hash, account.* FROM request JOIN account ON account_id = resource_id
+        SELECT request.request_id, request.method, request.request_hash, account.*
+        FROM request JOIN account ON account_id = resource_id
         WHERE client_id = $1 AND subject = $2 AND request_id = ANY($3::text[])
         """,
         caller.actor.client_id,
@@ -149,6 +163,43 @@ async def insert_request(
         answered.resource_id,
     )
     return row is not None
+
+
+async def update_account(connection: Connection, account_id: UUID, status: str) -> Account:
+    row = await connection.fetchrow(
+        """
+        UPDATE account SET status = $2, version = version + 1, updated_at = now()
+        WHERE account_id = $1 RETURNING *""",
+        account_id,
+        status,
+    )
+    return Account(**row)
+
+
+async def select_merged_into(connection: Connection, account_id: UUID) -> UUID | None:
+    merged_into: UUID | None = await connection.fetchval(
+        "SELECT merged_into FROM account_merge WHERE account_id = $1", account_id
+    )
+    return merged_into
+
+
+async def insert_merge(connection: Connection, account_id: UUID, merged_into: UUID) -> None:
+    await connection.execute(
+        """
+        INSERT INTO account_merge (account_id, merged_into) VALUES ($1, $2)
+        ON CONFLICT DO NOTHING""",
+        account_id,
+        merged_into,
+    )
+
+
+async def delete_merge(connection: Connection, account_id: UUID) -> bool:
+    """Undoes a merge; False where there was none."""
+    return bool(
+        await connection.fetchval(
+            "DELETE FROM account_merge WHERE account_id = $1 RETURNING true", account_id
+        )
+    )
 
 
 async def insert_audit(
