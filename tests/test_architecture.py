@@ -135,6 +135,12 @@ def test_every_service_can_be_started() -> None:
         assert importlib.util.find_spec(f"apps.{name}.__main__"), name
 
 
+@pytest.mark.parametrize("entry", HTTP_SERVICES, ids=[entry.name for entry in HTTP_SERVICES])
+def test_service_is_run_by_the_server_that_the_catalogue_names(entry: Service) -> None:
+    start = (APPS / entry.name / "__main__.py").read_text()
+    assert f'server=SERVICES["{entry.name}"].server' in start
+
+
 def test_catalogue_names_only_what_exists() -> None:
     assert sum(entry.public for entry in SERVICES.values()) == 1
     assert len({entry.port for entry in SERVICES.values()}) == len(SERVICES)

@@ -14,7 +14,7 @@ from starlette.types import Message as StarletteMessage
 
 from apps.gateway.billing_calls import BASE, CALLS, Call
 from apps.gateway.body import RequestBody
-from apps.gateway.settings import Bounds
+from apps.gateway.settings import RequestLimits
 from apps.kit.context import new_id
 from apps.kit.errors import BadRequest, Unprocessable
 from apps.kit.rpc import call_metadata, problem_of_rpc
@@ -135,8 +135,8 @@ def _expected_version(request: Request) -> int:
 
 
 async def _read_bytes(request: Request) -> bytes:
-    bounds: Bounds = request.state.settings.bounds
-    body = RequestBody(request.scope, request.receive, max_bytes=bounds.body_bytes, bounds=bounds)
+    limits: RequestLimits = request.state.settings.limits
+    body = RequestBody(request.scope, request.receive, max_bytes=limits.body_bytes, limits=limits)
     return bytes(await body.read())
 
 

@@ -3,8 +3,8 @@ from ipaddress import ip_network
 import pytest
 
 from apps.gateway.addresses import client_address, limit_key
-from apps.gateway.limits import RateLimiter
-from apps.gateway.settings import Bounds
+from apps.gateway.rate_limit import RateLimiter
+from apps.gateway.settings import RequestLimits
 from tests.gateway.running import make_token, open_gateway
 
 PRIVATE = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -85,7 +85,7 @@ def test_addresses_of_one_ipv6_network_count_as_one() -> None:
 
 
 async def test_client_over_its_limit_is_429_and_told_when_to_come_back() -> None:
-    async with open_gateway(bounds=Bounds(requests_per_minute=3)) as gateway:
+    async with open_gateway(limits=RequestLimits(requests_per_minute=3)) as gateway:
         for remaining in (2, 1, 0):
             async with gateway.call("GET", "/api/patients", scope="user/Patient.s") as answer:
                 assert answer.status == 200
@@ -103,7 +103,7 @@ async def test_client_over_its_limit_is_429_and_told_when_to_come_back() -> None
 
 
 async def test_guesses_at_tokens_count_against_their_address() -> None:
-    async with open_gateway(bounds=Bounds(requests_per_minute=2)) as gateway:
+    async with open_gateway(limits=RequestLimits(requests_per_minute=2)) as gateway:
         statuses = []
         for number in range(3):
             async with gateway.call("GET", "/api/patients", token=f"guess-{number}") as answer:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apps.gateway.addresses import client_address, limit_key
-from apps.gateway.limits import Decision, RateLimiter, rate_limit_header
+from apps.gateway.rate_limit import Decision, RateLimiter, rate_limit_header
 from apps.gateway.settings import Settings
 from apps.kit.errors import NotFound, Problem, TooManyRequests, Unavailable
 from apps.kit.operation_outcomes import render_error
@@ -26,13 +26,13 @@ _PLAIN_PATH = re.compile(
 log = logging.getLogger("apps.gateway.access")
 
 
-class Edge:
+class GatewayMiddleware:
     """Wraps the routes. It looks at the token for its client's id alone: who may what is the route's policy."""
 
     def __init__(self, app: ASGIApp, settings: Settings, limiter: RateLimiter) -> None:
         self.app = app
         self._trusted = settings.trusted_proxies
-        self._max_running = settings.bounds.running_requests
+        self._max_running = settings.limits.running_requests
         self._running = 0
         self._limiter = limiter
         self._fixed_headers = [
