@@ -105,9 +105,7 @@ AUTH: dict[Operation, Who] = {
     ("GET", "/auth/v1/clients/{id}"): ADMIN,
     ("PATCH", "/auth/v1/clients/{id}"): ADMIN,
     ("POST", "/auth/v1/clients/{id}/secret"): ADMIN,
-    ("POST", "/auth/v1/launches"): frozenset(
-        {"admin", "clinician", "registrar", "billing", "client"}
-    ),
+    ("POST", "/auth/v1/launches"): frozenset({"admin", "clinician", "registrar", "billing"}),
 }
 ANALYTICS_TABLE: dict[Operation, Who] = {
     ("GET", f"/analytics/v1/{name}"): ANALYTICS
