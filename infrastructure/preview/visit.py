@@ -12,7 +12,7 @@ from infrastructure.preview.traces import asked_of_aws
 
 ROOT = Path(__file__).resolve().parents[2]
 # Made up: never anybody's data, and never the base's.
-PEOPLE = "infrastructure/loader/people"
+PEOPLE = "apps/client/people"
 LIMIT_SECONDS = 20 * 60
 
 

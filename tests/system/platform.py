@@ -1,7 +1,7 @@
 """The running platform as its users see it: addresses and credentials from `scripts/up --run`, or a preview's.
 
-Of a preview there are only PLATFORM_URL, and the USER, PASSWORD, CLIENT_ID and CLIENT_SECRET that enter it: what needs
-its keys, its databases or its services' own doors is skipped there.
+Of a preview only PLATFORM_URL, _USER, _PASSWORD, _CLIENT_ID and _CLIENT_SECRET are known: tests that need its keys, its
+databases or its services' own addresses are skipped there.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ import pytest
 from joserfc import jwt
 
 from apps.auth.keys import select_key_ring
+from apps.client.client import Client, Response, open_client
+from apps.client.settings import ClientSettings
 
 # How long a journey may take before the test gives it up; what it should take is asserted where it matters.
 LIMIT_SECONDS = 10.0
@@ -42,29 +44,24 @@ def is_on_this_machine() -> bool:
     return "PLATFORM_PIDS" in os.environ
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: Any
-
-    @property
-    def is_problem(self) -> bool:
-        """Told as the caller of the path expects it."""
-        kind = self.headers.get("Content-Type", "").partition(";")[0]
-        if kind == "application/fhir+json":
-            return bool(self.body["resourceType"] == "OperationOutcome")
-        return kind == "application/problem+json" and self.body["status"] == self.status
+def is_problem(response: Response) -> bool:
+    """Whether an error has the form that the path promises: problem details or an OperationOutcome."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0]
+    if kind == "application/fhir+json":
+        return bool(response.body["resourceType"] == "OperationOutcome")
+    return kind == "application/problem+json" and response.body["status"] == response.status
 
 
 @dataclass
 class Platform:
-    session: aiohttp.ClientSession
+    """`urls`: of the gateway and, on this machine, of each HTTP service behind it."""
+
+    client: Client
     urls: Mapping[str, str]
     tokens: dict[tuple[str, ...], str] = field(default_factory=dict)
 
-    def doors(self, service: str) -> tuple[str, ...]:
-        """Where it can be asked: through the gateway and, on this machine, at its own address."""
+    def servers_of(self, service: str) -> tuple[str, ...]:
+        """Returns where the service can be called: through the gateway and, on this machine, at its own address."""
         return ("gateway", service) if service in self.urls else ("gateway",)
 
     async def call(
@@ -76,69 +73,70 @@ class Platform:
         at: str = "gateway",
         headers: Mapping[str, str] | None = None,
         **options: Any,
-    ) -> Answer:
-        """`at`: the service that is asked."""
-        sent = {
-            **(headers or {}),
-            **({"Authorization": f"Bearer {token}"} if token is not None else {}),
-        }
-        async with self.session.request(
-            method, self.urls[at] + path, headers=sent, allow_redirects=False, **options
-        ) as answer:
-            is_json = "json" in answer.content_type
-            body = await answer.json(content_type=None) if is_json else await answer.text()
-            return Answer(answer.status, answer.headers.copy(), body)
-
-    async def client_token(self, scope: str = "") -> str:
-        return await self._token(variable("CLIENT_ID"), variable("CLIENT_SECRET"), scope=scope)
-
-    async def service_token(self, service: str, audience: str, scope: str = "") -> str:
-        secret = variable(f"{service.upper()}_CLIENT_SECRET")
-        return await self._token(
-            f"service-{service}", secret, scope=scope, audience=audience, at="auth"
+    ) -> Response:
+        """Sends one request to the server `at`."""
+        return await self.client.send(
+            method, path, token=token, headers=headers, base_url=self.urls[at], **options
         )
 
-    async def _token(
-        self, client_id: str, secret: str, *, scope: str, audience: str = "", at: str = "gateway"
-    ) -> str:
-        key = (client_id, scope, audience)
+    async def client_token(self, scope: str = "") -> str:
+        """Returns an access token of the first client, asked for once."""
+        key = (self.client.settings.client_id, scope)
         if key not in self.tokens:
+            form = {"scope": scope} if scope else {}
+            self.tokens[key] = token_of(await self.client.request_token(**form))
+        return self.tokens[key]
+
+    async def service_token(self, service: str, audience: str, scope: str = "") -> str:
+        """Returns a service's own access token for the service `audience`, asked for once."""
+        key = (f"service-{service}", scope, audience)
+        if key not in self.tokens:
+            secret = variable(f"{service.upper()}_CLIENT_SECRET")
             form = {"grant_type": "client_credentials", "scope": scope, "audience": audience}
-            answer = await self.call(
+            response = await self.call(
                 "POST",
                 "/oauth2/token",
-                at=at,
+                at="auth",
                 data={name: value for name, value in form.items() if value},
-                headers={"Authorization": aiohttp.encode_basic_auth(client_id, secret)},
+                headers={"Authorization": aiohttp.encode_basic_auth(key[0], secret)},
             )
-            assert answer.status == 200, answer.body
-            self.tokens[key] = answer.body["access_token"]
+            self.tokens[key] = token_of(response)
         return self.tokens[key]
 
     async def user_token(self) -> str:
+        """Signs the first administrator in by the short login."""
         body = {"email": variable("USER"), "password": variable("PASSWORD")}
-        answer = await self.call("POST", "/auth/login", json=body)
-        assert answer.status == 200, answer.body
-        token: str = answer.body["token"]
+        response = await self.call("POST", "/auth/login", json=body)
+        assert response.status == 200, response.body
+        token: str = response.body["token"]
         return token
 
     async def registrations(self) -> int:
-        answer = await self.call(
+        """Returns how many registrations analytics has counted."""
+        response = await self.call(
             "GET", "/analytics/v1/registrations", token=await self.client_token()
         )
-        assert answer.status == 200, answer.body
-        total: int = answer.body["total"]
+        assert response.status == 200, response.body
+        total: int = response.body["total"]
         return total
 
-    async def account_of(self, patient_id: str) -> Answer:
+    async def account_of(self, patient_id: str) -> Response:
+        """Asks for the patient's billing account."""
         return await self.call(
             "GET", f"/billing/v1/accounts?patient={patient_id}", token=await self.client_token()
         )
 
 
+def token_of(response: Response) -> str:
+    assert response.status == 200, response.body
+    token: str = response.body["access_token"]
+    return token
+
+
 async def sign_with_the_platforms_key(**changes: Any) -> str:
-    """A token as the auth service makes them, but for `changes`."""
-    public_url, now = variable("URL"), int(time.time())
+    """Returns a token as the auth service signs them, with `changes` to its claims."""
+    public_url = variable("URL")
+    now = int(time.time())
     secret = base64.urlsafe_b64decode(variable("AUTH_KEY_ENCRYPTION_KEY") + "==")
     connection = await asyncpg.connect(variable("AUTH_DATABASE_URL"))
     try:
@@ -178,7 +176,7 @@ async def settle(platform: Platform) -> None:
 async def until(
     condition: Callable[[], Awaitable[bool]], limit_seconds: float = LIMIT_SECONDS
 ) -> float:
-    """Waits for `condition`, within the limit; the seconds that it took."""
+    """Waits for `condition` within the limit and returns the seconds that it took."""
     started_at = time.perf_counter()
     async with asyncio.timeout(limit_seconds):
         while not await condition():  # noqa: ASYNC110
@@ -188,9 +186,15 @@ async def until(
 
 @contextlib.asynccontextmanager
 async def open_platform() -> AsyncIterator[Platform]:
-    urls = {"gateway": variable("URL")}
+    """Opens a client of the platform that the environment names; skips the test if it names none."""
+    settings = ClientSettings(
+        url=variable("URL"),
+        client_id=variable("CLIENT_ID"),
+        client_secret=variable("CLIENT_SECRET"),
+    )
+    urls = {"gateway": settings.url}
     for name in ("auth", "patient", "analytics"):
         if url := os.environ.get(f"PLATFORM_{name.upper()}_URL"):
             urls[name] = url
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LIMIT_SECONDS)) as session:
-        yield Platform(session, urls)
+    async with open_client(settings=settings) as client:
+        yield Platform(client, urls)

@@ -13,7 +13,7 @@ from joserfc.jwk import RSAKey
 from apps.kit.rpc import open_channel
 from protos.billing.v1 import billing_pb2 as pb
 from protos.billing.v1.billing_pb2_grpc import BillingStub
-from tests.system.platform import Platform, sign_with_the_platforms_key, variable
+from tests.system.platform import Platform, is_problem, sign_with_the_platforms_key, variable
 
 pytestmark = pytest.mark.system
 
@@ -82,13 +82,13 @@ async def test_bad_token_is_401_at_the_gateway_and_at_the_service(
 ) -> None:
     token = await bad_token(platform, kind)
     for service, method, path in HTTP_CALLS:
-        for at in platform.doors(service):
+        for at in platform.servers_of(service):
             answer = await platform.call(method, path, token=token, at=at)
             assert answer.status == 401, f"{method} {path} at {at}: {answer.body}"
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-            assert answer.is_problem
+            assert is_problem(answer)
     answer = await platform.call("GET", "/billing/v1/accounts?patient=x", token=token)
-    assert (answer.status, answer.is_problem) == (401, True)
+    assert (answer.status, is_problem(answer)) == (401, True)
 
 
 async def test_token_without_the_scope_is_403_at_the_gateway_and_at_the_service(
@@ -98,20 +98,20 @@ async def test_token_without_the_scope_is_403_at_the_gateway_and_at_the_service(
     for service, method, path in HTTP_CALLS:
         if path == "/auth/validate":
             continue
-        for at in platform.doors(service):
+        for at in platform.servers_of(service):
             answer = await platform.call(method, path, token=token, at=at)
             assert answer.status == 403, f"{method} {path} at {at}: {answer.body}"
-            assert answer.is_problem
+            assert is_problem(answer)
     read = await platform.client_token("billing.read system/Patient.rs")
     for method, path in (("POST", "/billing/v1/accounts"), ("POST", "/api/patients")):
         answer = await platform.call(method, path, token=read, json={})
-        assert (answer.status, answer.is_problem) == (403, True)
+        assert (answer.status, is_problem(answer)) == (403, True)
 
 
 async def test_granted_scope_is_no_more_than_the_client_may_have(platform: Platform) -> None:
     narrow = await platform.client_token("analytics.read")
     assert (await platform.call("GET", "/analytics/v1/registrations", token=narrow)).status == 200
-    for at in platform.doors("patient"):
+    for at in platform.servers_of("patient"):
         assert (await platform.call("GET", "/api/patients", token=narrow, at=at)).status == 403
 
 
@@ -161,10 +161,10 @@ async def test_what_is_internal_is_not_there_from_outside(platform: Platform) ->
     for token in (None, await platform.user_token()):
         for path in INTERNAL:
             answer = await platform.call("GET", path, token=token)
-            assert (answer.status, answer.is_problem) == (404, True)
+            assert (answer.status, is_problem(answer)) == (404, True)
     for path in ("/livez", "/readyz"):
         answer = await platform.call("GET", path, headers={"X-Forwarded-For": "203.0.113.9"})
-        assert (answer.status, answer.is_problem) == (404, True)
+        assert (answer.status, is_problem(answer)) == (404, True)
 
 
 async def test_what_is_internal_opens_to_no_token_from_outside(platform: Platform) -> None:
@@ -175,7 +175,7 @@ async def test_what_is_internal_opens_to_no_token_from_outside(platform: Platfor
     for token in (service, await sign_with_the_platforms_key()):
         for path in INTERNAL:
             answer = await platform.call("GET", path, token=token)
-            assert (answer.status, answer.is_problem) == (404, True)
+            assert (answer.status, is_problem(answer)) == (404, True)
 
 
 async def test_public_paths_need_no_token(platform: Platform) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.loader.demo import PEOPLE
+from apps.client.demo import PEOPLE
 from tests.ports import free_port
 
 pytestmark = pytest.mark.up

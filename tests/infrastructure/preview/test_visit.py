@@ -79,7 +79,7 @@ def patients(visit: Visit) -> int:
 def test_seed_brings_the_synthetic_people_once(
     visit: Visit, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    people = len(list((ROOT / "infrastructure/loader/people").glob("*.json")))
+    people = len(list((ROOT / "apps/client/people").glob("*.json")))
     before = patients(visit)
     seed(visit)
     assert patients(visit) - before == people

@@ -1,10 +1,11 @@
 """`scripts/demo`: loads three made-up people and follows one new patient through the five services, step by step."""
 
+import argparse
 import asyncio
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from infrastructure.loader.load import Report, load_files
-from infrastructure.loader.platform import Answer, Platform, PlatformError, open_platform
+from apps.client.client import Client, open_client
+from apps.client.fhir import RefusedError, check, read_resource
+from apps.client.loading import Report, load_files
+from apps.client.settings import PlatformError
 
 PEOPLE = Path(__file__).parent / "people"
 # The journey takes well under a second; after this long something is wrong.
@@ -22,16 +25,11 @@ ASK_SECONDS = 0.02
 
 
 class DemoError(Exception):
-    pass
-
-
-def check(answer: Answer) -> Any:
-    if not answer.ok:
-        raise DemoError(f"HTTP {answer.status}: {'; '.join(answer.reasons)}")
-    return answer.body
+    """The journey did not come to its end; the message says where."""
 
 
 async def wait_for(ask: Callable[[], Awaitable[Any]], what: str) -> Any:
+    """Asks until the answer is true, and returns it. Raises DemoError after WAIT_SECONDS."""
     end = time.monotonic() + WAIT_SECONDS
     while not (found := await ask()):
         if time.monotonic() > end:
@@ -44,7 +42,7 @@ async def wait_for(ask: Callable[[], Awaitable[Any]], what: str) -> Any:
 
 @asynccontextmanager
 async def step(screen: Console, title: str) -> AsyncIterator[list[str]]:
-    """Prints `title`, its time in milliseconds and what the block says of it."""
+    """Prints `title`, the time that the block took and what it adds to the list."""
     said: list[str] = []
     start = time.perf_counter()
     yield said
@@ -57,16 +55,16 @@ async def step(screen: Console, title: str) -> AsyncIterator[list[str]]:
     )
 
 
-async def registrations(platform: Platform) -> int:
-    return int(check(await platform.call("GET", "/analytics/v1/registrations"))["total"])
+async def registrations(client: Client) -> int:
+    return int(check(await client.call("GET", "/analytics/v1/registrations"))["total"])
 
 
-async def journey(platform: Platform, screen: Console) -> None:
+async def journey(client: Client, screen: Console) -> None:
     async with step(screen, "a token, by client credentials"):
-        await platform.sign_in()
+        await client.sign_in()
     async with step(screen, "three people and their history, loaded") as said:
         report = Report()
-        async for _ in load_files(platform, sorted(PEOPLE.glob("*.json")), report):
+        async for _ in load_files(client, sorted(PEOPLE.glob("*.json")), report):
             pass
         if report.refused:
             raise DemoError(
@@ -75,10 +73,10 @@ async def journey(platform: Platform, screen: Console) -> None:
         said.append(
             f"{report.created.total()} resources created, {len(report.skipped)} people were there already"
         )
-        # So that the figure below grows by one patient and nobody else.
+        # The figure below is to grow by one patient and nobody else.
         people = report.created["Patient"]
     async with step(screen, "analytics' figure before") as said:
-        before = await settled_registrations(platform, people)
+        before = await settled_registrations(client, people)
         said.append(f"{before} registrations")
     started = time.perf_counter()
     async with step(screen, "POST /api/patients") as said:
@@ -88,16 +86,21 @@ async def journey(platform: Platform, screen: Console) -> None:
             "address": "1 Example Street, Springfield",
             "dateOfBirth": "1990-01-31",
         }
-        body, key = msgspec.json.encode(person), {"Idempotency-Key": str(uuid.uuid4())}
-        patient = check(await platform.call("POST", "/api/patients", body=body, headers=key))["id"]
+        created = await client.call(
+            "POST",
+            "/api/patients",
+            body=msgspec.json.encode(person),
+            headers={"Idempotency-Key": str(uuid.uuid4())},
+        )
+        patient = check(created)["id"]
         said.append(f"patient {patient}")
     async with step(screen, "GET /fhir/R4/Patient/{id}") as said:
-        read = check(await platform.call("GET", f"/fhir/R4/Patient/{patient}"))
+        read = await read_resource(client, "Patient", patient)
         said.append(f"version {read['meta']['versionId']}, MRN {read['identifier'][-1]['value']}")
     async with step(screen, "GET /billing/v1/accounts?patient={id}") as said:
 
         async def account() -> Any:
-            answer = await platform.call("GET", f"/billing/v1/accounts?patient={patient}")
+            answer = await client.call("GET", f"/billing/v1/accounts?patient={patient}")
             return None if answer.status == 404 else check(answer)
 
         found = await wait_for(account, "billing account")
@@ -105,7 +108,7 @@ async def journey(platform: Platform, screen: Console) -> None:
     async with step(screen, "GET /analytics/v1/registrations") as said:
 
         async def counted() -> int:
-            total = await registrations(platform)
+            total = await registrations(client)
             return total if total > before else 0
 
         said.append(f"{await wait_for(counted, 'registration counted')} registrations")
@@ -115,29 +118,37 @@ async def journey(platform: Platform, screen: Console) -> None:
     )
 
 
-async def settled_registrations(platform: Platform, at_least: int) -> int:
-    """The figure once it has stood still for a moment: what was loaded just now is counted by then."""
-    total, since = await registrations(platform), time.monotonic()
+async def settled_registrations(client: Client, at_least: int) -> int:
+    """Returns the figure once it has stood still for a moment: what was loaded just now is counted by then."""
+    total = await registrations(client)
+    since = time.monotonic()
     end = since + WAIT_SECONDS
     while total < at_least or time.monotonic() - since < 0.5:
         if time.monotonic() > end:
             raise DemoError("the figures do not come to rest: somebody else registers patients")
         await asyncio.sleep(ASK_SECONDS * 5)
-        newer = await registrations(platform)
+        newer = await registrations(client)
         if newer != total:
-            total, since = newer, time.monotonic()
+            total = newer
+            since = time.monotonic()
     return total
 
 
 async def demo(screen: Console) -> None:
-    async with open_platform() as platform:
-        await journey(platform, screen)
+    async with open_client() as client:
+        await journey(client, screen)
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit status."""
+    argparse.ArgumentParser(
+        prog="scripts/demo",
+        description="Loads three made-up people into a running platform and prints one patient's journey"
+        " through it, step by step.",
+    ).parse_args(arguments)
     try:
         asyncio.run(demo(Console()))
-    except (DemoError, PlatformError) as error:
+    except (DemoError, RefusedError, PlatformError) as error:
         print(f"scripts/demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -146,4 +157,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,107 @@
+"""FHIR Bundles in files: reads them and makes them safe to send more than once."""
+
+import gzip
+import re
+import zlib
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+# What the platform takes; a file that unpacks to more is refused before it takes this machine's memory.
+MAX_BUNDLE_BYTES = 16 * 1024 * 1024
+GZIP_MAGIC = b"\x1f\x8b"
+
+# Numbers are passed on as they are written: a float would round them.
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class BundleError(Exception):
+    """This file cannot be loaded; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """`condition`: the search that finds its person; None for a batch of what several people share.
+
+    `key`: the hash of what the file held, sent as `Idempotency-Key`. `types`: the resource type of each entry.
+    """
+
+    body: bytes
+    key: str
+    condition: str | None
+    types: tuple[str, ...]
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Reads a file, plain or gzip. Raises BundleError if it is missing, unreadable, or cannot be loaded safely."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == GZIP_MAGIC
+        with gzip.open(path) if packed else path.open("rb") as unpacked:
+            content = unpacked.read(MAX_BUNDLE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "it is no whole gzip file"
+        raise BundleError(reason.lower()) from None
+    if len(content) > MAX_BUNDLE_BYTES:
+        raise BundleError(f"it is over {MAX_BUNDLE_BYTES // 2**20} MiB")
+    return parse_bundle(content)
+
+
+def parse_bundle(content: bytes) -> Bundle:
+    """Parses a transaction of one person, or a batch of conditional creates. Raises BundleError."""
+    try:
+        bundle = _decoder.decode(content)
+        entries = bundle["entry"]
+        types = tuple(str(entry["resource"]["resourceType"]) for entry in entries)
+        if bundle.get("type") == "batch" and "Patient" not in types:
+            condition = None
+            check_conditional(entries)
+        else:
+            condition = make_patient_conditional(entries, types)
+        body = _encoder.encode(bundle)
+    except (msgspec.DecodeError, ValueError, ArithmeticError, KeyError, TypeError, AttributeError):
+        raise BundleError("it is no FHIR transaction Bundle in JSON") from None
+    except RecursionError:
+        raise BundleError("it is nested too deeply") from None
+    return Bundle(body=body, key=sha256(content).hexdigest(), condition=condition, types=types)
+
+
+def make_patient_conditional(entries: list[Any], types: tuple[str, ...]) -> str:
+    """Makes the creation of the one patient conditional on its identifier, and returns the condition."""
+    patients = [entry for entry, name in zip(entries, types, strict=True) if name == "Patient"]
+    if len(patients) != 1:
+        raise BundleError(f"it holds {len(patients)} patients: a file is loaded for one person")
+    condition = urlencode({"identifier": identifier_of(patients[0]["resource"])})
+    patients[0]["request"]["ifNoneExist"] = condition
+    return condition
+
+
+def check_conditional(entries: list[Any]) -> None:
+    """Raises BundleError if loading the entries a second time would create them again."""
+    for number, entry in enumerate(entries):
+        request = entry["request"]
+        if request["method"] != "PUT" and not request.get("ifNoneExist"):
+            raise BundleError(
+                f"entry {number} has no ifNoneExist: a second load would create it again"
+            )
+
+
+def identifier_of(patient: dict[str, Any]) -> str:
+    """Returns `system|value` of the first identifier that has both. Raises BundleError if there is none."""
+    for identifier in patient.get("identifier") or ():
+        system = identifier.get("system")
+        value = identifier.get("value")
+        if isinstance(system, str) and isinstance(value, str):
+            return f"{escape(system)}|{escape(value)}"
+    raise BundleError("its person has no identifier, by which a second load would find it")
+
+
+def escape(text: str) -> str:
+    """Escapes a search value (https://hl7.org/fhir/R4/search.html#escaping)."""
+    return re.sub(r"([\\,|$])", r"\\\1", text)
