@@ -45,6 +45,7 @@ def token_hash(resource_type: str, parameter: str, form: str, *value: str) -> in
     return hash_of(resource_type, parameter, form, *value)
 
 
+@lru_cache(maxsize=65_536)
 def resource_hash(resource_type: str, id: str) -> int:
     """Returns the hash that identifies a resource: `resource.reference_hash`."""
     return hash_of(resource_type, id)
