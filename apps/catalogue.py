@@ -100,6 +100,8 @@ TOPICS: Mapping[str, Topic] = {
     for topic in (
         Topic("patient", 6, "delete", retention_ms=-1, preview_retention_ms=WEEK_MS),
         Topic("patient.dlq", 1, "delete", retention_ms=-1, preview_retention_ms=WEEK_MS),
+        Topic("billing", 6, "delete", retention_ms=-1, preview_retention_ms=WEEK_MS),
+        Topic("billing.dlq", 1, "delete", retention_ms=-1, preview_retention_ms=WEEK_MS),
     )
 }
 
@@ -170,6 +172,7 @@ SERVICES: Mapping[str, Service] = {
             Resources(256, 512),
             Replicas(2, 6),
             databases=("billing",),
+            produces=("billing",),
             calls=("auth",),
             secrets=("BILLING_CLIENT_SECRET",),
         ),
@@ -180,8 +183,8 @@ SERVICES: Mapping[str, Service] = {
             Resources(256, 512),
             Replicas(1, 6),
             databases=("analytics",),
-            consumes=("patient",),
-            produces=("patient.dlq",),
+            consumes=("patient", "billing"),
+            produces=("patient.dlq", "billing.dlq"),
             calls=("auth",),
             secrets=("ANALYTICS_CLIENT_SECRET",),
             settings=("ANALYTICS_SMALLEST_GROUP",),

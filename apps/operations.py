@@ -11,6 +11,7 @@ import argparse
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 Value = str | bool | list[str]
@@ -120,12 +121,22 @@ def check_value(verb: Verb, argument: Argument, value: object) -> Value:
     for item in items:
         if not isinstance(item, str) or not re.fullmatch(KINDS[argument.kind], item):
             raise InvalidArguments(f"{verb.name}: {argument.name} is no {argument.kind}: {item!r}")
+        if argument.kind == "time" and not is_time(item):
+            raise InvalidArguments(f"{verb.name}: {argument.name} is no time: {item!r}")
         if argument.choices and item not in argument.choices:
             raise InvalidArguments(
                 f"{verb.name}: {argument.name} is one of {', '.join(argument.choices)}"
             )
         texts.append(item)
     return texts if argument.many else texts[0]
+
+
+def is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -263,7 +263,13 @@ VERBS: Mapping[str, Verb] = {
             name="dead-letters discard",
             summary="Takes dead letters off the list for good.",
             services=("analytics",),
-            arguments=(LETTERS, ALL),
+            arguments=(
+                LETTERS,
+                ALL,
+                Argument(
+                    name="reason", option=True, required=False, help="why, kept with the letters"
+                ),
+            ),
         ),
         Verb(
             name="figures rebuild",

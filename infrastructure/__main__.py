@@ -1,6 +1,7 @@
-from infrastructure.images import CONTEXTS
+from infrastructure.config.files import ROOT
+from infrastructure.ecs.image_source import IMAGES, stage
+from infrastructure.ecs.images import CONTEXTS
 from infrastructure.program import run
-from infrastructure.source import IMAGES, ROOT, stage
 
 for image in IMAGES:
     stage(image, ROOT / CONTEXTS)

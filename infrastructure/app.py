@@ -8,21 +8,22 @@ import pulumi_aws as aws
 
 from apps.catalogue import SECRETS, SERVICES, TOPICS, Replicas, Resources, Service, environment
 from apps.release import visitors
-from infrastructure import connections
-from infrastructure.access import Reach
-from infrastructure.config import EnvironmentStack, PreviewStack, Stack
-from infrastructure.edges import calls, in_order
-from infrastructure.groups import connect, group
-from infrastructure.images import ImageSet
-from infrastructure.locate import AwsLocate
-from infrastructure.naming import names_of
-from infrastructure.operations import dashboard
-from infrastructure.outputs import PlatformOutputs
-from infrastructure.release import ReleaseTask, Runner, RunnerArgs, TaskArgs, arns, invoke
-from infrastructure.roles import PREVIEW_PATH, Bounds
-from infrastructure.service import Door, EcsService, ServiceArgs
-from infrastructure.source import RELEASE
-from infrastructure.stream import make_topic
+from infrastructure.config import connections
+from infrastructure.config.model import EnvironmentStack, PreviewStack, Stack
+from infrastructure.config.naming import PREVIEW_PATH, names_of
+from infrastructure.config.platform_outputs import PlatformOutputs
+from infrastructure.data.msk import make_topic
+from infrastructure.ecs.image_source import RELEASE
+from infrastructure.ecs.images import ImageSet
+from infrastructure.ecs.locate import AwsLocate
+from infrastructure.ecs.monitoring import dashboard
+from infrastructure.ecs.release_task import ReleaseTask, Runner, RunnerArgs, TaskArgs, arns, invoke
+from infrastructure.ecs.service import EcsService
+from infrastructure.ecs.service_args import Door, ServiceArgs
+from infrastructure.iam.roles import Bounds
+from infrastructure.iam.service_roles import Reach
+from infrastructure.network.edges import calls, in_order
+from infrastructure.network.security_groups import connect, group
 
 Text = pulumi.Input[str]
 PREVIEW_LOG_DAYS = 3
@@ -32,7 +33,7 @@ PREVIEW_RESOURCES = Resources(256, 512)
 SHORTEST_RECOVERY_DAYS, LONGEST_RECOVERY_DAYS = 7, 30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppArgs:
     """`bounds`: of every role that it makes. `masters`: the databases' master secrets' ARNs, an environment's only."""
 
@@ -133,12 +134,12 @@ class App(pulumi.ComponentResource):
         return [
             make_topic(
                 self.names.topic(topic.name),
-                topic,
-                self.names.topic(topic.name),
-                topic.preview_retention_ms if preview else topic.retention_ms,
-                self.platform.stream_arn,
-                self.platform.replication_factor,
-                self.guarded,
+                topic=topic,
+                name=self.names.topic(topic.name),
+                retention_ms=topic.preview_retention_ms if preview else topic.retention_ms,
+                cluster_arn=self.platform.stream_arn,
+                replication_factor=self.platform.replication_factor,
+                opts=self.guarded,
             )
             for topic in TOPICS.values()
         ]
@@ -149,18 +150,18 @@ class App(pulumi.ComponentResource):
         task = ReleaseTask(
             f"{name}-release",
             TaskArgs(
-                stack.name,
-                stack.kind,
-                platform,
-                self.reach,
-                self.args.images.refs[RELEASE],
-                ["migrate"] if preview else ["up"],
-                self.secrets,
-                self.args.masters,
-                self.names.log(RELEASE),
-                self.log_days,
-                self.args.bounds,
-                connections.of_role(stack.config, production=stack.production)
+                stack=stack.name,
+                kind=stack.kind,
+                platform=platform,
+                reach=self.reach,
+                image=self.args.images.refs[RELEASE],
+                command=["migrate"] if preview else ["up"],
+                secrets=self.secrets,
+                masters=self.args.masters,
+                log_group_name=self.names.log(RELEASE),
+                log_retention_days=self.log_days,
+                bounds=self.args.bounds,
+                connections=connections.of_role(stack.config, production=stack.production)
                 if isinstance(stack, EnvironmentStack)
                 else None,
             ),
@@ -178,16 +179,16 @@ class App(pulumi.ComponentResource):
         runner = Runner(
             f"{name}-runner",
             RunnerArgs(
-                "environment",
-                f"patient-management-{stack.name}-runner",
-                stack.region,
-                platform,
-                task.arn,
-                [task.family],
-                self.names.log(RELEASE),
-                arns(task.roles),
-                self.log_days,
-                self.args.bounds,
+                mode="environment",
+                function_name=f"patient-management-{stack.name}-runner",
+                region=stack.region,
+                platform=platform,
+                definition_arn=task.arn,
+                families=[task.family],
+                release_log_name=self.names.log(RELEASE),
+                passes=arns(task.roles),
+                log_retention_days=self.log_days,
+                bounds=self.args.bounds,
             ),
             self.child,
         )
@@ -202,16 +203,16 @@ class App(pulumi.ComponentResource):
         Runner(
             f"{name}-preview-runner",
             RunnerArgs(
-                "preview",
-                f"patient-management-{stack.name}-preview-runner",
-                stack.region,
-                self.platform,
-                task.arn,
-                [task.family, "pr-*-release"],
-                self.names.log(RELEASE),
-                [*arns(task.roles), handed],
-                self.log_days,
-                self.args.bounds,
+                mode="preview",
+                function_name=f"patient-management-{stack.name}-preview-runner",
+                region=stack.region,
+                platform=self.platform,
+                definition_arn=task.arn,
+                families=[task.family, "pr-*-release"],
+                release_log_name=self.names.log(RELEASE),
+                passes=[*arns(task.roles), handed],
+                log_retention_days=self.log_days,
+                bounds=self.args.bounds,
             ),
             self.child,
         )
@@ -238,11 +239,11 @@ class App(pulumi.ComponentResource):
         for edge in calls():
             rules += connect(
                 f"{self.names.stack}-{edge.source}-{edge.target}",
-                own[edge.source],
-                own[edge.target],
-                edge.port,
-                f"{edge.source} calls {edge.target}",
-                self.child,
+                source_id=own[edge.source],
+                target_id=own[edge.target],
+                port=edge.port,
+                description=f"{edge.source} calls {edge.target}",
+                opts=self.child,
             )
         stack = self.stack
         size = (
@@ -250,7 +251,14 @@ class App(pulumi.ComponentResource):
             if isinstance(stack, EnvironmentStack)
             else connections.PREVIEW_POOL_SIZE
         )
-        locate = AwsLocate(stack.kind, self.url, self.platform, self.reach, stack.config.app, size)
+        locate = AwsLocate(
+            kind=stack.kind,
+            public_url=self.url,
+            platform=self.platform,
+            reach=self.reach,
+            settings=stack.config.app,
+            pool_size=size,
+        )
         started: dict[str, EcsService] = {}
         for entry in in_order(SERVICES):
             args = self.service_args(entry, own[entry.name], locate)
@@ -286,21 +294,21 @@ class App(pulumi.ComponentResource):
             watched=isinstance(stack, EnvironmentStack),
             insights=isinstance(stack, EnvironmentStack) and stack.config.insights,
             bounds=self.args.bounds,
-            door=Door(self.host, self.names.priority) if entry.public else None,
+            door=Door(host=self.host, priority=self.names.priority) if entry.public else None,
         )
 
     def show(self) -> None:
         dashboard(
             f"patient-{self.names.stack}",
-            self.stack.region,
-            self.platform,
-            {service: started.service_name for service, started in self.services.items()},
-            [
+            region=self.stack.region,
+            platform=self.platform,
+            services={service: started.service_name for service, started in self.services.items()},
+            consumers=[
                 (self.names.topic(entry.name), self.names.topic(topic))
                 for entry in SERVICES.values()
                 for topic in entry.consumes
             ],
-            self.child,
+            opts=self.child,
         )
 
 

@@ -1,118 +1,21 @@
-"""What GitHub Actions may do in the account: roles taken on by OIDC, each by one of the repository's environments.
+"""Composes an environment's roles for GitHub Actions, and the place where its previews keep their state."""
 
-`deploy` brings this environment up, `look` reads for previews of a deployment and for drift, `preview` is what a pull
-request's code runs with. An environment's own protection rules (branches, reviewers) say who gets that far.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.access import kafka_arn
-from infrastructure.config import EnvironmentStack, GithubSettings
-from infrastructure.deploy_access import DEPLOY_PARTS, deploy_statements
-from infrastructure.deploy_bounds import DeployReach, state_aliases
-from infrastructure.outputs import PlatformOutputs
-from infrastructure.preview.settings import KEY_ALIAS, state_bucket
-from infrastructure.preview_access import PreviewReach, preview_statements
-from infrastructure.preview_state import PreviewState
-from infrastructure.roles import Statement, document
+from infrastructure.config.model import EnvironmentStack, GithubSettings
+from infrastructure.config.naming import KEY_ALIAS, state_bucket
+from infrastructure.config.platform_outputs import PlatformOutputs
+from infrastructure.data.preview_state import PreviewState
+from infrastructure.iam.deploy_limits import DeployReach, state_aliases
+from infrastructure.iam.deploy_policy import DEPLOY_PARTS, deploy_statements
+from infrastructure.iam.github_oidc import Github, GithubArgs, look_statements
+from infrastructure.iam.preview_policy import PreviewReach
 
 Text = pulumi.Input[str]
-Statements = pulumi.Input[Sequence[Statement]]
-ISSUER = "token.actions.githubusercontent.com"
-AUDIENCE = "sts.amazonaws.com"
-READS = "arn:aws:iam::aws:policy/ReadOnlyAccess"
-# Longer than the longest job.
-SESSION_SECONDS = 2 * 60 * 60
-PREVIEW_ENVIRONMENTS = ("preview", "preview-fork")
-
-
-@dataclass(frozen=True, slots=True)
-class GithubArgs:
-    """`makes_provider`: an account has one OIDC provider for GitHub, made by one stack.
-
-    `preview`: where this environment takes previews.
-    """
-
-    repository: str
-    environment: str
-    account_id: Text
-    makes_provider: bool
-    deploy: Mapping[str, Statements]
-    look: Statements
-    preview: PreviewReach | None = None
-
-
-class Github(pulumi.ComponentResource):
-    """Outputs: `role_arns` by the environment in GitHub whose variable AWS_ROLE or AWS_PREVIEW_ROLE each one is."""
-
-    def __init__(
-        self, name: str, args: GithubArgs, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        super().__init__("patient:infrastructure:Github", name, None, opts)
-        self.child = pulumi.ResourceOptions(parent=self)
-        self.args = args
-        self.provider_arn = self.find_provider(name)
-        looks = f"{args.environment}-preview"
-        role_arns = {
-            args.environment: self.role(name, "deploy", (args.environment,), args.deploy),
-            looks: self.role(name, "look", (looks,), {"data": args.look}, managed=[READS]),
-        }
-        if args.preview is not None:
-            # Its policy is its boundary too: whatever else is attached one day opens nothing.
-            own = {"all": preview_statements(args.preview)}
-            role_arns["preview"] = self.role(
-                name, "preview", PREVIEW_ENVIRONMENTS, own, bounded=True
-            )
-        self.role_arns: Mapping[str, pulumi.Output[str]] = role_arns
-        self.register_outputs({"role_arns": self.role_arns})
-
-    def find_provider(self, name: str) -> pulumi.Output[str]:
-        if not self.args.makes_provider:
-            return pulumi.Output.concat(
-                "arn:aws:iam::", self.args.account_id, f":oidc-provider/{ISSUER}"
-            )
-        return aws.iam.OpenIdConnectProvider(
-            name, url=f"https://{ISSUER}", client_id_lists=[AUDIENCE], opts=self.child
-        ).arn
-
-    def role(
-        self,
-        name: str,
-        part: str,
-        environments: Sequence[str],
-        policies: Mapping[str, Statements],
-        *,
-        bounded: bool = False,
-        managed: Sequence[str] = (),
-    ) -> pulumi.Output[str]:
-        """Its policies' names begin as its own: no deployment changes them. `bounded` by the one that it has."""
-        made = [
-            aws.iam.Policy(
-                f"{name}-{part}-{label}", policy=document(statements), opts=self.child
-            ).arn
-            for label, statements in policies.items()
-        ]
-        role = aws.iam.Role(
-            f"{name}-{part}",
-            assume_role_policy=document(
-                [trust(self.provider_arn, self.args.repository, environments)]
-            ),
-            max_session_duration=SESSION_SECONDS,
-            permissions_boundary=made[0] if bounded else None,
-            opts=self.child,
-        )
-        child = pulumi.ResourceOptions(parent=role)
-        attached: list[Text] = [*managed, *made]
-        for index, arn in enumerate(attached):
-            aws.iam.RolePolicyAttachment(
-                f"{name}-{part}-{index}", role=role.name, policy_arn=arn, opts=child
-            )
-        return role.arn
 
 
 def open_to_github(
@@ -129,17 +32,17 @@ def open_to_github(
         state = PreviewState("preview-state", bucket, KEY_ALIAS, opts)
     reach = reach_of_deployment(settings, stack, platform, boundary_arns, state)
     args = GithubArgs(
-        settings.repository,
-        stack.name,
-        platform.account_id,
-        settings.makes_provider,
-        {part: reach.apply(partial(deploy_statements, part=part)) for part in DEPLOY_PARTS},
-        look_statements(
+        repository=settings.repository,
+        environment=stack.name,
+        account_id=platform.account_id,
+        makes_provider=settings.makes_provider,
+        deploy={part: reach.apply(partial(deploy_statements, part=part)) for part in DEPLOY_PARTS},
+        look=look_statements(
             settings.state_bucket,
             state_aliases(stack.name, stack.config.images_from),
             platform.stream_arn,
         ),
-        reach_of_previews(stack, platform, state) if state else None,
+        preview=reach_of_previews(stack, platform, state) if state else None,
     )
     return dict(Github("github", args, opts).role_arns)
 
@@ -189,60 +92,3 @@ def reach_of_previews(
         state_key_arn=state.key_arn,
         connect_role_arn=platform.connect_role_arn if stack.config.service_tls else None,
     )
-
-
-def trust(provider_arn: Text, repository: str, environments: Sequence[str]) -> Statement:
-    """No branch and no pull request as such: only a job that an environment let in."""
-    return {
-        "Effect": "Allow",
-        "Principal": {"Federated": provider_arn},
-        "Action": "sts:AssumeRoleWithWebIdentity",
-        "Condition": {
-            "StringEquals": {
-                f"{ISSUER}:aud": AUDIENCE,
-                f"{ISSUER}:sub": [
-                    f"repo:{repository}:environment:{environment}" for environment in environments
-                ],
-            }
-        },
-    }
-
-
-def look_statements(bucket: str, aliases: Sequence[str], stream_arn: Text) -> list[Statement]:
-    """ReadOnlyAccess reads no secret's value; here is what it reads of people, and what a state is read with."""
-    return [
-        {
-            "Sid": "NoData",
-            "Effect": "Deny",
-            "Action": [
-                "secretsmanager:*GetSecretValue", "ssm:GetParameter*", "logs:GetLogEvents", "logs:FilterLogEvents",
-                "logs:GetLogRecord", "logs:StartLiveTail", "logs:StartQuery", "logs:GetQueryResults",
-                "rds:DownloadDBLogFilePortion", "rds:DownloadCompleteDBLogFile", "rds-db:connect",
-                "kafka-cluster:*Data",
-            ],
-            "Resource": "*",
-        },
-        # Of objects the states' alone: balancers' logs tell who asked for whom.
-        {
-            "Sid": "NoObjects",
-            "Effect": "Deny",
-            "Action": "s3:GetObject*",
-            **({"NotResource": f"arn:aws:s3:::{bucket}/.pulumi/*"} if bucket else {"Resource": "*"}),
-        },
-        {
-            # MSK describes a topic in its caller's name, and a look for drift asks it:
-            # https://docs.aws.amazon.com/msk/latest/developerguide/msk-topic-operations-information.html
-            "Sid": "Topics",
-            "Effect": "Allow",
-            "Action": ["kafka-cluster:Connect", "kafka-cluster:DescribeTopic*"],
-            "Resource": [stream_arn, kafka_arn(stream_arn, "topic", "*")],
-        },
-        {
-            # Of states by their alias alone, never the data's.
-            "Sid": "State",
-            "Effect": "Allow",
-            "Action": "kms:Decrypt",
-            "Resource": "*",
-            "Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": list(aliases)}},
-        },
-    ]  # fmt: skip

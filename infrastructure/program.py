@@ -6,20 +6,15 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.app import App, AppArgs
-from infrastructure.config import (
-    PROJECT,
-    STACK_TAG,
-    EnvironmentStack,
-    PreviewStack,
-    Stack,
-    parse_stack,
-)
-from infrastructure.foundation import Platform, PlatformArgs
+from infrastructure.config.model import EnvironmentStack, PreviewStack, Stack
+from infrastructure.config.naming import PREVIEW_PATH, PROJECT, STACK_TAG
+from infrastructure.config.parse import parse_stack
+from infrastructure.config.platform_outputs import PlatformRef
+from infrastructure.ecs.image_source import IMAGES, source_digest
+from infrastructure.ecs.images import BuildArgs, Images, ImageSet, taken_over
 from infrastructure.github import open_to_github
-from infrastructure.images import BuildArgs, Images, ImageSet, taken_over
-from infrastructure.outputs import PlatformRef
-from infrastructure.roles import PREVIEW_PATH, Bounds
-from infrastructure.source import IMAGES, source_digest
+from infrastructure.iam.roles import Bounds
+from infrastructure.platform import Platform, PlatformArgs
 
 
 def run() -> None:
@@ -45,14 +40,24 @@ def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) ->
     config = stack.config
     building = PlatformRef(config.images_from) if config.images_from else None
     promoted = building.reference.require_output("platform") if building else None
-    platform = Platform("platform", PlatformArgs(stack, promoted), opts)
+    platform = Platform("platform", PlatformArgs(stack=stack, promoted=promoted), opts)
     if building:
         images = taken_over(building.images, IMAGES)
     else:
         urls = platform.outputs.repository_urls
-        images = Images("images", IMAGES, BuildArgs(urls, urls, True), opts).set
+        images = Images(
+            "images", IMAGES, BuildArgs(urls=urls, cache_urls=urls, writes_cache=True), opts
+        ).set
     app = App(
-        "app", AppArgs(stack, platform.outputs, images, platform.bounds, platform.masters), opts
+        "app",
+        AppArgs(
+            stack=stack,
+            platform=platform.outputs,
+            images=images,
+            bounds=platform.bounds,
+            masters=platform.masters,
+        ),
+        opts,
     )
     boundaries = [platform.bounds.boundary_arn, platform.platform_bounds.boundary_arn]
     roles = (
@@ -78,17 +83,21 @@ async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> d
         "images",
         changed,
         BuildArgs(
-            base.outputs.preview_repository_urls,
-            base.outputs.repository_urls,
-            False,
-            f"{stack.name}-",
+            urls=base.outputs.preview_repository_urls,
+            cache_urls=base.outputs.repository_urls,
+            writes_cache=False,
+            tag_prefix=f"{stack.name}-",
         ),
         opts,
     ).set
     unchanged = taken_over(base.images, tuple(image for image in IMAGES if image not in changed))
     images = ImageSet({**unchanged.refs, **built.refs}, {**unchanged.sources, **built.sources})
     bounds = Bounds(PREVIEW_PATH, base.outputs.preview_boundary_arn, base.outputs.account_id)
-    app = App("app", AppArgs(stack, base.outputs, images, bounds, {}), opts)
+    app = App(
+        "app",
+        AppArgs(stack=stack, platform=base.outputs, images=images, bounds=bounds, masters={}),
+        opts,
+    )
     return {
         "url": app.url,
         "services": app.running,

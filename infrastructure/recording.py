@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from infrastructure.config import Stack
+from infrastructure.config.model import Stack
 
 # The first part of our components' type tokens.
 COMPONENT = "patient:"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Resource:
     """`inputs` and `outputs` with Pulumi's own names (camel case). `dependencies` are URNs, explicit ones included."""
 

@@ -99,6 +99,7 @@ def test_words_of_a_command_are_parsed_as_its_arguments(verb: Verb) -> None:
         ("outbox show", {"id": "1; DROP TABLE outbox"}, "is no number"),
         ("outbox show", {"id": "\u0661"}, "is no number"),
         ("audit search", {"since": "yesterday"}, "is no time"),
+        ("audit search", {"since": "2026-13-31"}, "is no time"),
     ],
 )
 def test_command_that_the_table_does_not_have_is_refused(

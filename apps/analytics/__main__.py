@@ -1,15 +1,10 @@
-"""Starts analytics: `python -m apps.analytics`; `rebuild` instead makes the figures anew from the whole topic."""
+"""Starts analytics: `python -m apps.analytics`. `operate VERB ...` instead runs a verb of `scripts/operate`."""
 
 import asyncio
 import sys
 
 from apps.analytics.app import create_app
-from apps.analytics.rebuild import rebuild
 from apps.analytics.settings import Settings
-from apps.kit.broker import open_producer
-from apps.kit.database import open_database
-from apps.kit.errors import Unavailable
-from apps.kit.logs import configure_logging
 from apps.kit.start import read_settings, run_service
 from apps.kit.web import serve_http
 
@@ -18,29 +13,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     await serve_http(create_app(settings), settings.host, settings.port, stop)
 
 
-async def rebuild_figures(settings: Settings) -> None:
-    async with (
-        open_database(settings.database) as database,
-        open_producer(settings.broker) as producer,
-    ):
-        count = await rebuild(settings, database, producer)
-    print(f"read {count} events; the figures are new")
-
-
 def main(arguments: list[str]) -> int:
-    if arguments not in ([], ["rebuild"]):
-        print("usage: python -m apps.analytics [rebuild]", file=sys.stderr)
-        return 2
     settings = read_settings(Settings.from_environment)
-    if not arguments:
-        return run_service(settings, serve)
-    configure_logging(settings.log_format)
-    try:
-        asyncio.run(rebuild_figures(settings))
-    except Unavailable as error:
-        print(f"nothing was changed: {error.code}", file=sys.stderr)
-        return 1
-    return 0
+    if arguments[:1] == ["operate"]:
+        from apps.analytics.operate import HANDLERS
+        from apps.kit.operate import operate
+
+        return operate("analytics", settings, HANDLERS, arguments[1:])
+    return run_service(settings, serve)
 
 
 if __name__ == "__main__":

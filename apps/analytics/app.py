@@ -9,19 +9,22 @@ import aiohttp
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from apps.analytics.consumer import EventConsumer, clean_forever, running
-from apps.analytics.lag import LagMonitor
-from apps.analytics.routes import analytics_routes
+from apps.analytics.consumer.lag import LagMonitor
+from apps.analytics.figures.storage import apply_events
+from apps.analytics.routes.live import LiveUpdates
+from apps.analytics.routes.routes import analytics_routes
 from apps.analytics.settings import Settings
 from apps.kit.broker import Producer, open_producer
 from apps.kit.database import Database, open_database
+from apps.kit.event_consumer import EventConsumer, clean_forever
+from apps.kit.tasks import running
 from apps.kit.token_verifier import open_verifier
 from apps.kit.web import Readiness, create_web_app, health_routes
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """`verifier`: a `kit.tokens.Verifier`, or what answers like one."""
+    """`verifier`: a `kit.token_verifier.Verifier`, or what answers like one."""
 
     verifier: Any
     database: Database
@@ -43,18 +46,27 @@ OpenNeighbours = Callable[[Settings], AbstractAsyncContextManager[Neighbours]]
 
 
 def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbours) -> Starlette:
+    """Returns the application; its consumer runs for its life."""
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with neighbours(settings) as found:
-            consumer = EventConsumer(settings, found.database, found.producer)
+            consumer = EventConsumer(
+                settings.consumer, found.database, found.producer, apply_events
+            )
             monitor = LagMonitor(settings, found.database, consumer)
-            async with running(consumer.run(), monitor.run(), clean_forever(found.database)):
+            live = LiveUpdates(found.database)
+            async with running(
+                consumer.run(), monitor.run(), live.run(), clean_forever(found.database)
+            ):
                 yield {
                     "settings": settings,
                     "verifier": found.verifier,
                     "database": found.database,
                     "consumer": consumer,
+                    "producer": found.producer,
                     "monitor": monitor,
+                    "live": live,
                 }
 
     return create_web_app([*health_routes(readiness), *analytics_routes()], lifespan=lifespan)

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from apps.analytics.events.billing import parse_billing_event
+from apps.analytics.events.patient import parse_event
 from apps.kit.broker import BrokerSettings, read_broker_settings
 from apps.kit.database import DatabaseSettings, read_database_settings
+from apps.kit.event_batch import Source
+from apps.kit.event_consumer import ConsumerSettings
 from apps.kit.settings import ENVIRONMENTS, Environment
 from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 
@@ -23,18 +27,36 @@ class Settings:
     broker: BrokerSettings
     topic: str
     dead_letter_topic: str
+    billing_topic: str
+    billing_dead_letter_topic: str
     consumer_group: str
-    # A group of fewer people than this is not shown in a breakdown.
+    # Groups of fewer people than this are hidden in breakdowns.
     smallest_group: int = SMALLEST_GROUP
 
     @property
+    def consumer(self) -> ConsumerSettings:
+        """The topics that it reads, with their parsers."""
+        return ConsumerSettings(
+            broker=self.broker,
+            group=self.consumer_group,
+            sources=(
+                Source(topic=self.topic, dead_letters=self.dead_letter_topic, parse=parse_event),
+                Source(
+                    topic=self.billing_topic,
+                    dead_letters=self.billing_dead_letter_topic,
+                    parse=parse_billing_event,
+                ),
+            ),
+        )
+
+    @property
     def emits_metrics(self) -> bool:
-        """Whether its log lines are read by CloudWatch, which makes metrics of some."""
+        """Tells whether CloudWatch reads the log lines and makes metrics of some."""
         return self.log_format == "json" and self.environment != "local"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
-        """Raises SettingsError, which names every fault."""
+        """Returns the settings; raises SettingsError, which names every fault."""
         env = Environment(environ)
         settings = cls(
             environment=env.choice("ENVIRONMENT", ENVIRONMENTS),
@@ -46,6 +68,8 @@ class Settings:
             broker=read_broker_settings(env),
             topic=env.require("TOPIC_PATIENT"),
             dead_letter_topic=env.require("TOPIC_PATIENT_DLQ"),
+            billing_topic=env.require("TOPIC_BILLING"),
+            billing_dead_letter_topic=env.require("TOPIC_BILLING_DLQ"),
             consumer_group=env.require("KAFKA_CONSUMER_GROUP"),
             smallest_group=env.integer(
                 "ANALYTICS_SMALLEST_GROUP", minimum=1, maximum=1000, default=SMALLEST_GROUP

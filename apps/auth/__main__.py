@@ -1,4 +1,4 @@
-"""`python -m apps.auth` serves; `python -m apps.auth users|clients|keys ...` is for operators."""
+"""Starts the auth service: `python -m apps.auth`. `operate VERB ...` instead runs a verb of `scripts/operate`."""
 
 import asyncio
 import sys
@@ -16,10 +16,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 def main(arguments: list[str]) -> int:
     settings = read_settings(Settings.from_environment)
-    if arguments:
-        from apps.auth.cli import operate
+    if arguments[:1] == ["operate"]:
+        from apps.auth.operate import HANDLERS
+        from apps.kit.operate import operate
 
-        return operate(settings, arguments)
+        return operate("auth", settings, HANDLERS, arguments[1:])
     return run_service(settings, serve)
 
 

@@ -159,11 +159,11 @@ async def open_producer(settings: BrokerSettings) -> AsyncIterator[Producer]:
 @asynccontextmanager
 async def open_consumer(
     settings: BrokerSettings,
-    topic: str,
+    topics: Sequence[str],
     group: str | None = None,
     listener: ConsumerRebalanceListener | None = None,
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """A started reader of `topic`: a member of `group` or, without one, of all its partitions.
+    """Yields a started reader of `topics`: a member of `group` or, without one, of all partitions.
 
     It commits nothing by itself: where to go on is the listener's to say, from the store of what was made of them.
     Raises Unavailable where no broker answers.
@@ -181,7 +181,7 @@ async def open_consumer(
         heartbeat_interval_ms=2_000,
         max_poll_interval_ms=120_000,
     )
-    consumer.subscribe([topic], listener=listener)
+    consumer.subscribe(list(topics), listener=listener)
     try:
         try:
             await _start(consumer)

@@ -9,3 +9,50 @@ def runtime_role() -> str:
     config = op.get_context().config
     assert config is not None
     return sql.Identifier(config.attributes["runtime_role"]).as_string()
+
+
+def create_consumer_tables() -> None:
+    """Creates what `apps.kit.event_storage` keeps, and grants it to the runtime role."""
+    op.execute("""
+        CREATE TABLE consumed (
+            topic text NOT NULL,
+            partition integer NOT NULL,
+            next_offset bigint NOT NULL CHECK (next_offset >= 0),
+            updated_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (topic, partition)
+        )
+    """)
+    op.execute("""
+        CREATE TABLE seen_event (
+            event_id uuid PRIMARY KEY, seen_at timestamptz NOT NULL DEFAULT now()
+        )
+    """)
+    op.execute("CREATE INDEX seen_event_seen_at ON seen_event (seen_at)")
+    op.execute("""
+        CREATE TABLE dead_letter (
+            topic text NOT NULL,
+            partition integer NOT NULL,
+            record_offset bigint NOT NULL,
+            reason text NOT NULL,
+            recorded_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (topic, partition, record_offset)
+        )
+    """)
+    runtime = runtime_role()
+    op.execute(f"GRANT SELECT, INSERT, UPDATE ON consumed TO {runtime}")
+    op.execute(f"GRANT SELECT, INSERT, DELETE ON seen_event TO {runtime}")
+    op.execute(f"GRANT SELECT, INSERT ON dead_letter TO {runtime}")
+    let_dead_letters_be_resolved()
+
+
+def let_dead_letters_be_resolved() -> None:
+    """Adds how an operator settled a dead letter; for databases whose table has it not yet."""
+    op.execute("""
+        ALTER TABLE dead_letter
+            ADD COLUMN resolution text NOT NULL DEFAULT ''
+                CHECK (resolution IN ('', 'redriven', 'discarded')),
+            ADD COLUMN note text NOT NULL DEFAULT '',
+            ADD COLUMN resolved_at timestamptz
+    """)
+    runtime = runtime_role()
+    op.execute(f"GRANT UPDATE (resolution, note, resolved_at) ON dead_letter TO {runtime}")

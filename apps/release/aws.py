@@ -1,8 +1,8 @@
 """The release on AWS: RDS's own master secret, roles that sign in by IAM token, secrets in Secrets Manager.
 
-Its environment (infrastructure/release.py): `<NAME>_DATABASE_HOST` and, but for a preview, `<NAME>_MASTER_SECRET_ARN`
-of each database; `<SECRET>_ARN` of each secret of the catalogue; `RUNTIME_CONNECTIONS`, the most that a service's role
-may open. A preview's code never holds a master secret.
+Its environment is made by infrastructure/ecs/release_task.py: `<NAME>_DATABASE_HOST` and, except in a preview,
+`<NAME>_MASTER_SECRET_ARN` of each database; `<SECRET>_ARN` of each secret of the catalogue; `RUNTIME_CONNECTIONS`, the
+most that a service's role may open. A preview's code never holds a master secret.
 """
 
 import json

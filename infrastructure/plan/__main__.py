@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from infrastructure.config import PREVIEW, SettingsError
-from infrastructure.plan.configuration import preview_config, read_config
+from infrastructure.config.files import preview_config, read_config
+from infrastructure.config.model import SettingsError
+from infrastructure.config.naming import PREVIEW
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.picture import picture
 from infrastructure.plan.record import record

@@ -5,7 +5,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from apps.catalogue import DATABASES
-from infrastructure.edges import AWS, BALANCER, BROKER, INTERNET, Edge, database
+from infrastructure.network.edges import AWS, BALANCER, BROKER, INTERNET, Edge, database
 from infrastructure.recording import Recording, Resource
 
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"

@@ -39,7 +39,15 @@ class Paper:
     def child(self, kind: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         id_, outputs = self.create(kind, name, inputs)
         self.made.append(
-            Resource(kind, name, f"urn:pulumi:plan::{kind}::{name}", "", inputs, outputs, id_)
+            Resource(
+                type=kind,
+                name=name,
+                urn=f"urn:pulumi:plan::{kind}::{name}",
+                parent="",
+                inputs=inputs,
+                outputs=outputs,
+                id=id_,
+            )
         )
         return id_, outputs
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from html import escape
 
 from apps.catalogue import SERVICES, TOPICS
-from infrastructure.edges import AWS, BALANCER, BROKER, INTERNET, database
+from infrastructure.network.edges import AWS, BALANCER, BROKER, INTERNET, database
 from infrastructure.plan.graph import reached
 from infrastructure.recording import Recording
 
@@ -76,11 +76,11 @@ def picture(stack: Recording) -> str:
     zones = len({each.inputs["availabilityZone"] for each in stack.of("aws:ec2/subnet:Subnet")})
     nats = len(stack.of("aws:ec2/natGateway:NatGateway"))
     shapes = [
-        area("vpc", 215, 50, 945, 690, f"VPC {vpc}, {zones} zones"),
-        area("public", 230, 100, 180, 620, f"public subnets, {nats} NAT"),
-        area("private", 425, 100, 495, 620, "private subnets"),
-        area("cluster", 437, 130, 470, 575, "ECS cluster, Service Connect"),
-        area("isolated", 935, 100, 210, 620, "isolated subnets"),
+        area("vpc", x=215, y=50, wide=945, high=690, label=f"VPC {vpc}, {zones} zones"),
+        area("public", x=230, y=100, wide=180, high=620, label=f"public subnets, {nats} NAT"),
+        area("private", x=425, y=100, wide=495, high=620, label="private subnets"),
+        area("cluster", x=437, y=130, wide=470, high=575, label="ECS cluster, Service Connect"),
+        area("isolated", x=935, y=100, wide=210, high=620, label="isolated subnets"),
     ]
     arrows = [
         arrow(found[edge.source], found[edge.target])
@@ -99,7 +99,7 @@ def picture(stack: Recording) -> str:
     )
 
 
-def area(kind: str, x: int, y: int, wide: int, high: int, label: str) -> str:
+def area(kind: str, *, x: int, y: int, wide: int, high: int, label: str) -> str:
     return (
         f'<rect class="area {kind}" x="{x}" y="{y}" width="{wide}" height="{high}"/>'
         f'<text class="small" x="{x + 10}" y="{y + 18}">{escape(label)}</text>'

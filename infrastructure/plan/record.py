@@ -12,7 +12,8 @@ from pulumi.runtime import stack as pulumi_stack
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import SETTINGS
 
-from infrastructure.config import PROJECT, parse_stack
+from infrastructure.config.naming import PROJECT
+from infrastructure.config.parse import parse_stack
 from infrastructure.program import deploy
 from infrastructure.recording import COMPONENT, Recording, Resource
 
@@ -112,18 +113,18 @@ class Monitor(pulumi_mocks.MockMonitor):
         inputs = whole(pulumi.runtime.rpc.deserialize_properties(request.object))
         self.recording.resources.append(
             Resource(
-                request.type,
-                request.name,
-                answer.urn,
-                request.parent,
-                inputs,
-                made.state,
-                made.id,
-                sorted(request.dependencies),
-                request.protect,
-                request.retainOnDelete,
-                list(request.ignoreChanges),
-                request.importId,
+                type=request.type,
+                name=request.name,
+                urn=answer.urn,
+                parent=request.parent,
+                inputs=inputs,
+                outputs=made.state,
+                id=made.id,
+                dependencies=sorted(request.dependencies),
+                protect=request.protect,
+                retain=request.retainOnDelete,
+                ignored=list(request.ignoreChanges),
+                imported=request.importId,
             )
         )
         # Resources are registered side by side: whoever else comes meanwhile is not their parent.

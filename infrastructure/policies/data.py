@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from infrastructure import limits
+from infrastructure.config import limits
 from infrastructure.policies.rule import Props, Rule, demand
 
 DATABASE = "aws:rds/instance:Instance"

@@ -37,7 +37,13 @@ def examine_resources(resources: Sequence[Resource]) -> list[Finding]:
 
 def examine_stack(resources: Sequence[Resource]) -> list[Finding]:
     things = [
-        Thing(each.type, each.name, each.urn, each.inputs, list(each.dependencies))
+        Thing(
+            type=each.type,
+            name=each.name,
+            urn=each.urn,
+            props=each.inputs,
+            dependencies=list(each.dependencies),
+        )
         for each in resources
     ]
     names = {each.urn: each.name for each in resources}

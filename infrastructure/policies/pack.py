@@ -38,11 +38,11 @@ def stack_policy(rule: StackRule) -> policy.StackValidationPolicy:
     def validate(args: policy.StackValidationArgs, report: Report) -> None:
         things = [
             Thing(
-                each.resource_type,
-                each.name,
-                each.urn,
-                each.props,
-                [other.urn for other in each.dependencies],
+                type=each.resource_type,
+                name=each.name,
+                urn=each.urn,
+                props=each.props,
+                dependencies=[other.urn for other in each.dependencies],
             )
             for each in args.resources
         ]

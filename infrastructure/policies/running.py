@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from infrastructure import limits
+from infrastructure.config import limits
 from infrastructure.policies.nameless import NAMELESS
 from infrastructure.policies.rule import Props, Rule, demand
 

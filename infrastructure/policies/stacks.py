@@ -7,12 +7,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from apps.catalogue import SECRETS, SERVICES
-from infrastructure import limits
+from infrastructure.config import limits
 from infrastructure.policies.rule import Named
 from infrastructure.policies.running import WAYS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
     type: str
     name: str

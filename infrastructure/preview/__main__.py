@@ -15,7 +15,8 @@ import boto3
 
 from infrastructure.preview.base import read_base, traces_on
 from infrastructure.preview.driver import Driver, Wanted
-from infrastructure.preview.faults import CommandMissing, Denied, Fault, LeftBehind, Missing
+from infrastructure.preview.errors import CommandMissing, Denied, Fault, LeftBehind, Missing
+from infrastructure.preview.leftovers import asked_of_aws
 from infrastructure.preview.names import (
     BASES,
     Preview,
@@ -24,30 +25,28 @@ from infrastructure.preview.names import (
     parse_preview,
     preview_of_stack,
 )
+from infrastructure.preview.preview_tests import Visit, open_visit, run_system_tests, seed
 from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.publish import project_alone, publish
 from infrastructure.preview.pulls import pulls_listed, pulls_of_github
-from infrastructure.preview.reap import DEFAULT_LIFETIME, parse_life, reap
+from infrastructure.preview.reap import parse_life, reap
 from infrastructure.preview.report import Row, render, render_markdown, render_rows
-from infrastructure.preview.settings import Settings
+from infrastructure.preview.settings import DEFAULT_LIFETIME, LONGEST_LIFETIME, Settings
 from infrastructure.preview.stacks import PulumiStacks, Stacks
-from infrastructure.preview.traces import asked_of_aws
-from infrastructure.preview.visit import Visit, open_visit, run_system_tests, seed
 
 ROOT = Path(__file__).resolve().parents[2]
-# Who wants one for longer says so: with --keep, or by the pull request's label.
-LONGEST_DAYS = 13
 DONE, FAILED, REFUSED = 0, 1, 2
 
 
 def parse_lifetime(text: str) -> timedelta:
     matched = re.fullmatch(r"([1-9][0-9]{0,3})([hd])", text)
     hours = int(matched[1]) * (24 if matched[2] == "d" else 1) if matched else 0
-    if not 0 < hours <= LONGEST_DAYS * 24:
+    lifetime = timedelta(hours=hours)
+    if not timedelta() < lifetime <= LONGEST_LIFETIME:
         raise Refusal(
-            f"--ttl takes hours or days such as 36h or 3d, {LONGEST_DAYS}d at most, not {text!r}"
+            f"--ttl takes hours or days such as 36h or 3d, {LONGEST_LIFETIME.days}d at most, not {text!r}"
         )
-    return timedelta(hours=hours)
+    return lifetime
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -72,7 +71,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
             command.add_argument(
                 "--ttl",
                 default=f"{DEFAULT_LIFETIME.days}d",
-                help=f"how long it lives: 36h, 3d (3d), {LONGEST_DAYS}d at most",
+                help=f"how long it lives: 36h, 3d, {LONGEST_LIFETIME.days}d at most"
+                f" (by default {DEFAULT_LIFETIME.days}d)",
             )
             command.add_argument(
                 "--keep",
@@ -117,7 +117,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             publish_base(base, settings)
             return DONE
         stacks = open_stacks(ROOT, settings)
-        driver = Driver(base, stacks, traces_on(read_base(stacks, base), session), say)
+        driver = Driver(
+            base=base, stacks=stacks, traces=traces_on(read_base(stacks, base), session), say=say
+        )
         if options.command == "list":
             say(render_rows(list_previews(stacks)))
         elif options.command == "reap":
@@ -138,7 +140,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             run_system_tests(visit(session, outputs_of(stacks, preview)))
         else:
             brought = driver.up(
-                preview, Wanted(settings.region, lifetime, options.keep, settings.at_once)
+                preview,
+                Wanted(
+                    region=settings.region,
+                    lifetime=lifetime,
+                    keep=options.keep,
+                    at_once=settings.at_once,
+                ),
             )
             cost = cost_usd_a_day(preview, base)
             if options.markdown:
@@ -210,7 +218,14 @@ def list_previews(stacks: Stacks) -> list[Row]:
             life = parse_life(stacks.config(listed.name))
             url = str(stacks.outputs(listed.name).get("url", ""))
             rows.append(
-                Row(preview, life.base or "?", life.expires, life.keep, listed.resources, url)
+                Row(
+                    preview=preview,
+                    base=life.base or "?",
+                    expires=life.expires,
+                    keep=life.keep,
+                    resources=listed.resources,
+                    url=url,
+                )
             )
     return sorted(rows, key=lambda row: row.preview)
 

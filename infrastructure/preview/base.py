@@ -9,10 +9,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infrastructure.preview.faults import Denied, Fault, Missing, fault_of_aws
+from infrastructure.preview.errors import Denied, Fault, Missing, fault_of_aws
+from infrastructure.preview.leftovers import Databases, Images, LogGroups, Topics, Traces
 from infrastructure.preview.names import Preview, Refusal
 from infrastructure.preview.sweep import Tagged
-from infrastructure.preview.traces import Databases, Images, LogGroups, Topics, Traces
 
 # A Lambda function's own limit, and a little for the answer's way.
 RUNNER_TIMEOUT_SECONDS = 15 * 60 + 30

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from infrastructure.config import PROJECT
-from infrastructure.preview.faults import Fault, InUse, LeftBehind, Locked, Missing
+from infrastructure.config.naming import PROJECT
+from infrastructure.preview.errors import Fault, InUse, LeftBehind, Locked, Missing
+from infrastructure.preview.leftovers import Traces
 from infrastructure.preview.names import Preview, Refusal, preview_of_stack
 from infrastructure.preview.settings import AT_ONCE
 from infrastructure.preview.stacks import Listed, Say, Stacks
-from infrastructure.preview.traces import Traces
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ DESTROY_ATTEMPTS = 3
 IN_USE_PAUSE_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """`at_once`: how many previews there may be, this one included."""
 
@@ -46,7 +46,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
     """`traces` are looked for on `base`'s platform; a preview of another base is not this driver's to touch."""
 

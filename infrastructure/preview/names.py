@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from infrastructure.config import ENVIRONMENTS, HIGHEST_PREVIEW, PREVIEW
+from infrastructure.config.naming import ENVIRONMENTS, HIGHEST_PREVIEW, PREVIEW
 
 BASES = tuple(name for name in ENVIRONMENTS if name != "prod")
 # Every pattern ends at its delimiter: `pr_1_` is no prefix of `pr_12_patient`.

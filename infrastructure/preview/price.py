@@ -5,7 +5,7 @@ from infrastructure.preview.names import Preview
 
 def cost_usd_a_day(preview: Preview, base: str) -> float:
     # Here, because the whole SDK comes with it: seconds that a refused command need not take.
-    from infrastructure.plan.configuration import preview_config, read_config
+    from infrastructure.config.files import preview_config, read_config
     from infrastructure.plan.cost import DAYS_A_MONTH, estimate, total
     from infrastructure.plan.paper import REGION, Paper
     from infrastructure.plan.record import record

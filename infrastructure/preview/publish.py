@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-from infrastructure.config import PROJECT
-from infrastructure.preview.faults import Missing
+from infrastructure.config.naming import PROJECT
+from infrastructure.preview.errors import Missing
 from infrastructure.preview.stacks import Stacks
 
 SHOWN = ("platform", "images")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infrastructure.preview.faults import Fault
+from infrastructure.preview.errors import Fault
 from infrastructure.preview.names import Preview, Refusal, parse_preview
 
 KEEP_LABEL = "preview-keep"

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from infrastructure.config import PROJECT
+from infrastructure.config.naming import PROJECT
 from infrastructure.preview.driver import Driver
-from infrastructure.preview.faults import Fault
+from infrastructure.preview.errors import Fault
 from infrastructure.preview.names import Preview, preview_of_stack
 from infrastructure.preview.pulls import FindPull, Pull
+from infrastructure.preview.settings import DEFAULT_LIFETIME
 from infrastructure.preview.stacks import Listed
-
-DEFAULT_LIFETIME = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)

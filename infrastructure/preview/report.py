@@ -8,7 +8,7 @@ from infrastructure.preview.driver import Brought
 from infrastructure.preview.names import Preview
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     preview: Preview
     base: str

@@ -3,13 +3,17 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
-from infrastructure.config import PROJECT
+from infrastructure.config.naming import KEY_ALIAS, state_bucket
 from infrastructure.preview.names import Refusal
 
-# Fewer than dev's instance has connections for (infrastructure/connections.py: nine): each costs money, too.
+# Fewer than dev's instance has connections for (infrastructure/config/connections.py: nine): each costs money, too.
 AT_ONCE = 5
-KEY_ALIAS = f"alias/{PROJECT}/previews"
+# How long a preview lives unless told otherwise.
+DEFAULT_LIFETIME = timedelta(days=3)
+# Whoever wants one for longer says so: with --keep, or by the pull request's label.
+LONGEST_LIFETIME = timedelta(days=13)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,3 @@ def parse_at_once(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,2}", text):
         raise Refusal(f"PREVIEWS_AT_ONCE takes a number from 1 to 999, not {text!r}")
     return int(text)
-
-
-def state_bucket(account_id: str, region: str) -> str:
-    return f"{PROJECT}-previews-{account_id}-{region}"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pulumi import automation
 
-from infrastructure.preview.faults import (
+from infrastructure.preview.errors import (
     DENIED,
     IN_USE,
     CommandMissing,

@@ -10,13 +10,11 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from infrastructure.config import STACK_TAG
-from infrastructure.preview.faults import Fault
+from infrastructure.config.naming import PREVIEW_PATH, STACK_TAG
+from infrastructure.preview.errors import Fault
+from infrastructure.preview.leftovers import Trace, asked_of_aws, of
 from infrastructure.preview.names import Preview, preview_of_stack
-from infrastructure.preview.traces import Trace, asked_of_aws, of
 
-# What `infrastructure.roles` gives to every role of a preview; that module needs all of Pulumi's SDK for AWS.
-ROLES_PATH = "/preview/"
 # Gone, in AWS's many words: a sweep may meet what the one before it deleted.
 GONE = ("NotFound", "NoSuchEntity", "ServiceNotActive", "ClusterNotFound")
 
@@ -182,7 +180,7 @@ class Tagged:
         """The tagging API knows no roles; previews' lie under a path of their own."""
         with asked_of_aws("list the roles"):
             client = self.session.client("iam")
-            pages = client.get_paginator("list_roles").paginate(PathPrefix=ROLES_PATH)
+            pages = client.get_paginator("list_roles").paginate(PathPrefix=PREVIEW_PATH)
             roles = [role for page in pages for role in page["Roles"]]
             tagged = [
                 (role["Arn"], client.list_role_tags(RoleName=role["RoleName"])["Tags"])

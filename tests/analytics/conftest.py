@@ -1,4 +1,4 @@
-"""Analytics on a real PostgreSQL and Kafka: a topic, a group and a database of its own for each test."""
+"""Runs analytics on a real PostgreSQL and Kafka: topics, a group and a database for each test."""
 
 import asyncio
 import time
@@ -11,11 +11,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from apps.analytics.consumer import EventConsumer, running
+from apps.analytics.figures.storage import apply_events
 from apps.analytics.settings import Settings
 from apps.kit.broker import BrokerSettings, Message, Producer, open_producer
 from apps.kit.context import new_id
 from apps.kit.database import Database, DatabaseSettings, open_database
+from apps.kit.event_consumer import EventConsumer
+from apps.kit.tasks import running
+from protos.billing.v1 import events_pb2 as billing_pb
 from protos.patient.v1 import events_pb2 as pb
 
 PUBLIC_URL = "https://health.example"
@@ -32,6 +35,8 @@ ENVIRONMENT = {
     "KAFKA_SECURITY": "plaintext",
     "TOPIC_PATIENT": "patient",
     "TOPIC_PATIENT_DLQ": "patient.dlq",
+    "TOPIC_BILLING": "billing",
+    "TOPIC_BILLING_DLQ": "billing.dlq",
     "KAFKA_CONSUMER_GROUP": "analytics",
 }
 PARTITIONS = 3
@@ -53,11 +58,24 @@ def patient_event(event_type: str = "patient.created", **fields: Any) -> pb.Pati
 
 
 def clinical_event(event_type: str = "clinical.recorded", **fields: Any) -> pb.PatientEvent:
-    names = {"resource_type", "resource_id", "code", "category", "effective_at"}
+    names = {
+        "resource_type",
+        "resource_id",
+        "code",
+        "category",
+        "status",
+        "effective_at",
+        "ended_at",
+        "reason",
+    }
     fact: dict[str, Any] = {"resource_type": "Condition", "resource_id": new_id()}
     fact |= {name: value for name, value in fields.items() if name in names}
     rest = {name: value for name, value in fields.items() if name not in names}
     return patient_event(event_type, demographics=None, clinical=pb.ClinicalFact(**fact), **rest)
+
+
+def consumer_of(settings: Settings, database: Database, producer: Producer) -> EventConsumer:
+    return EventConsumer(settings.consumer, database, producer, apply_events)
 
 
 @dataclass
@@ -67,6 +85,18 @@ class Bench:
     settings: Settings
     database: Database
     producer: Producer
+
+    async def publish_billing(self, *events: billing_pb.BillingEvent | bytes) -> None:
+        await self.producer.publish(
+            [
+                Message(
+                    self.settings.billing_topic,
+                    b"key",
+                    event if isinstance(event, bytes) else event.SerializeToString(),
+                )
+                for event in events
+            ]
+        )
 
     async def publish(self, *events: pb.PatientEvent | bytes) -> None:
         await self.producer.publish(
@@ -81,7 +111,7 @@ class Bench:
         )
 
     def consumer(self) -> EventConsumer:
-        return EventConsumer(self.settings, self.database, self.producer)
+        return consumer_of(self.settings, self.database, self.producer)
 
     async def rows(self, statement: str) -> list[tuple[Any, ...]]:
         async with self.database.connection() as connection:
@@ -149,17 +179,25 @@ async def bench(analytics_urls: tuple[str, str], kafka: str) -> AsyncIterator[Be
         broker=BrokerSettings(kafka),
         topic=name,
         dead_letter_topic=f"{name}.dlq",
+        billing_topic=f"{name}.billing",
+        billing_dead_letter_topic=f"{name}.billing.dlq",
         consumer_group=name,
     )
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(name, PARTITIONS, 1), NewTopic(f"{name}.dlq", 1, 1)])
+        topics = {
+            settings.topic: PARTITIONS,
+            settings.billing_topic: PARTITIONS,
+            settings.dead_letter_topic: 1,
+            settings.billing_dead_letter_topic: 1,
+        }
+        await admin.create_topics([NewTopic(topic, count, 1) for topic, count in topics.items()])
         async with (
             open_database(settings.database) as database,
             open_producer(settings.broker) as producer,
         ):
             yield Bench(settings, database, producer)
-        await admin.delete_topics([name, f"{name}.dlq"])
+        await admin.delete_topics(list(topics))
     finally:
         await admin.close()

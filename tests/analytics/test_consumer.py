@@ -5,18 +5,31 @@ import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from apps.analytics.batch import Overtaken, apply_batch, read_batch
-from apps.analytics.consumer import EventConsumer, forget_old_events, running
-from apps.analytics.lag import measure_lag
-from apps.analytics.rebuild import rebuild
-from apps.analytics.storage import CLEAN_BATCH_ROWS, ensure_offsets
+from apps.analytics.consumer.lag import measure_lag
+from apps.analytics.consumer.rebuild import rebuild
+from apps.analytics.figures.storage import apply_events
 from apps.kit.errors import Unavailable
+from apps.kit.event_batch import OvertakenError, apply_batch, read_batch
+from apps.kit.event_consumer import EventConsumer, forget_old_events
+from apps.kit.event_storage import CLEAN_BATCH_ROWS, ensure_offsets
+from apps.kit.tasks import running
 from protos.patient.v1 import events_pb2 as pb
-from tests.analytics.conftest import PARTITIONS, Bench, clinical_event, patient_event, until
+from tests.analytics.conftest import (
+    PARTITIONS,
+    Bench,
+    clinical_event,
+    consumer_of,
+    patient_event,
+    until,
+)
 
 pytestmark = pytest.mark.integration
 
 FIGURES = (
+    "SELECT * FROM charge ORDER BY 1",
+    "SELECT * FROM invoice_version ORDER BY 1, 2",
+    "SELECT * FROM revenue ORDER BY 1, 2, 3",
+    "SELECT * FROM payment ORDER BY 1, 2",
     "SELECT * FROM registration ORDER BY 1",
     "SELECT * FROM patient ORDER BY 1",
     "SELECT * FROM fact ORDER BY 1, 2",
@@ -57,13 +70,17 @@ class Crash(Exception):
 
 
 async def test_figures_and_offsets_move_together_or_not_at_all(bench: Bench) -> None:
-    batch = read_batch(bench.settings.topic, {0: 0}, records_of(patient_event()))
+    topic = bench.settings.topic
+    sources = bench.settings.consumer.by_topic
+    batch = read_batch(sources, {(topic, 0): 0}, records_of(topic, patient_event()))
     async with bench.database.transaction() as connection:
-        await ensure_offsets(connection, bench.settings.topic, [0])
+        await ensure_offsets(connection, [(topic, 0)])
 
     async def crash_before_the_commit() -> None:
         async with bench.database.transaction() as connection:
-            await apply_batch(connection, batch, bench.producer, bench.settings.dead_letter_topic)
+            await apply_batch(
+                connection, batch, apply_events, sources=sources, publisher=bench.producer
+            )
             raise Crash
 
     with pytest.raises(Crash):
@@ -73,6 +90,7 @@ async def test_figures_and_offsets_move_together_or_not_at_all(bench: Bench) -> 
 
 @dataclass(frozen=True)
 class FakeRecord:
+    topic: str
     partition: int
     offset: int
     key: bytes | None
@@ -80,28 +98,31 @@ class FakeRecord:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-def records_of(*events: pb.PatientEvent) -> list[FakeRecord]:
+def records_of(topic: str, *events: pb.PatientEvent) -> list[FakeRecord]:
     return [
-        FakeRecord(0, offset, b"key", event.SerializeToString())
+        FakeRecord(topic, 0, offset, b"key", event.SerializeToString())
         for offset, event in enumerate(events)
     ]
 
 
-async def test_reader_that_lost_its_partition_changes_nothing(bench: Bench) -> None:
-    records = records_of(patient_event(), patient_event())
-    topic, dead_letter_topic = bench.settings.topic, bench.settings.dead_letter_topic
+async def test_consumer_that_lost_its_partition_changes_nothing(bench: Bench) -> None:
+    topic = bench.settings.topic
+    sources = bench.settings.consumer.by_topic
+    records = records_of(topic, patient_event(), patient_event())
 
     async def keep(kept: list[FakeRecord]) -> None:
+        batch = read_batch(sources, {(topic, 0): 0}, kept)
         async with bench.database.transaction() as connection:
             await apply_batch(
-                connection, read_batch(topic, {0: 0}, kept), bench.producer, dead_letter_topic
+                connection, batch, apply_events, sources=sources, publisher=bench.producer
             )
 
     async with bench.database.transaction() as connection:
-        await ensure_offsets(connection, topic, [0])
+        await ensure_offsets(connection, [(topic, 0)])
     await keep(records[:1])
-    with pytest.raises(Overtaken):
+    with pytest.raises(OvertakenError):
         await keep(records)
+
     assert (await bench.registrations(), await bench.read()) == (1, 1)
 
 
@@ -110,7 +131,7 @@ async def test_two_readers_of_the_same_partitions_count_once(bench: Bench) -> No
     await bench.publish(*(patient_event() for _ in range(300)))
     apart = replace(bench.settings, consumer_group=bench.settings.consumer_group + "-apart")
     async with running(
-        bench.consumer().run(), EventConsumer(apart, bench.database, bench.producer).run()
+        bench.consumer().run(), consumer_of(apart, bench.database, bench.producer).run()
     ):
         await bench.wait_for_reading(300)
         await bench.publish(*(patient_event() for _ in range(300)))
@@ -133,7 +154,7 @@ async def test_partitions_move_to_a_second_reader_and_back(bench: Bench) -> None
 
 
 async def has_partitions(consumer: EventConsumer) -> bool:
-    return bool(consumer._positions)
+    return bool(consumer.places)
 
 
 async def test_unreadable_event_goes_to_the_dead_letters_and_the_next_is_counted(
@@ -171,24 +192,22 @@ async def test_event_that_the_database_refuses_is_buried_alone(
 
 
 async def test_later_version_stands_whichever_comes_first(bench: Bench) -> None:
-    patient, fact = "patient-1", "fact-1"
+    """The older versions come in a batch of their own, so that the SQL decides."""
+    patient = "patient-1"
+    fact = "fact-1"
+    changed = {"patient_id": patient}
     await bench.publish(
-        patient_event(
-            "patient.updated",
-            patient_id=patient,
-            version_id=3,
-            demographics=pb.Demographics(gender="male"),
-        ),
-        patient_event(
-            "patient.updated",
-            patient_id=patient,
-            version_id=2,
-            demographics=pb.Demographics(gender="other"),
-        ),
-        clinical_event("clinical.deleted", patient_id=patient, resource_id=fact, version_id=2),
-        clinical_event("clinical.recorded", patient_id=patient, resource_id=fact, version_id=1),
+        patient_event("patient.updated", version_id=3, **changed),
+        clinical_event("clinical.deleted", resource_id=fact, version_id=2, **changed),
+    )
+    await bench.consume(2)
+
+    await bench.publish(
+        patient_event("patient.updated", version_id=2, **changed),
+        clinical_event("clinical.recorded", resource_id=fact, version_id=1, **changed),
     )
     await bench.consume(4)
+
     assert await bench.rows("SELECT patient_id, version_id FROM patient") == [(patient, 3)]
     assert await bench.rows("SELECT version_id, deleted FROM fact") == [(2, True)]
 
@@ -221,24 +240,20 @@ async def test_rebuild_repairs_wrong_figures_while_a_consumer_runs(bench: Bench)
 async def test_lag_is_what_was_published_and_not_read(bench: Bench) -> None:
     consumer = bench.consumer()
     with pytest.raises(Unavailable):
-        await measure_lag(bench.database, consumer, bench.settings.topic)
+        await measure_lag(bench.database, consumer, bench.settings.consumer.topics)
     await bench.publish(patient_event(), b"poison")
     async with running(consumer.run()):
         await bench.wait_for_reading(2)
-        lag = await measure_lag(bench.database, consumer, bench.settings.topic)
-        assert (lag.total, lag.dead_letters, lag.new_dead_letters, len(lag.partitions)) == (
-            0,
-            1,
-            1,
-            3,
-        )
+        lag = await measure_lag(bench.database, consumer, bench.settings.consumer.topics)
+        assert (lag.total, lag.dead_letters, lag.new_dead_letters) == (0, 1, 1)
+        assert len(lag.partitions) == 2 * PARTITIONS
         async with bench.database.connection() as connection:
             await connection.execute("UPDATE consumed SET next_offset = 0")
             await connection.execute(
                 "INSERT INTO dead_letter VALUES ($1, 0, 7, 'empty', now() - interval '6 minutes')",
                 bench.settings.topic,
             )
-        lag = await measure_lag(bench.database, consumer, bench.settings.topic)
+        lag = await measure_lag(bench.database, consumer, bench.settings.consumer.topics)
         assert (lag.total, lag.dead_letters, lag.new_dead_letters) == (2, 2, 1)
 
 
@@ -269,7 +284,7 @@ async def test_reader_stops_at_once_when_it_is_told(bench: Bench) -> None:
 async def test_kafka_is_told_how_far_it_read_for_its_lag_metric(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.analytics.consumer.TELL_PERIOD_SECONDS", 0.0)
+    monkeypatch.setattr("apps.kit.event_consumer.COMMIT_PERIOD_SECONDS", 0.0)
     await bench.publish(*(patient_event() for _ in range(10)))
     partitions = [TopicPartition(bench.settings.topic, number) for number in range(PARTITIONS)]
     onlooker = AIOKafkaConsumer(

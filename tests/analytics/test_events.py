@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from apps.analytics.events import ClinicalEvent, PatientEvent, Unreadable, parse_event
+from apps.analytics.events.patient import ClinicalEvent, PatientEvent, parse_event
+from apps.kit.event_batch import UnreadableError
 from protos.patient.v1 import events_pb2 as pb
 from tests.analytics.conftest import clinical_event, patient_event
 
@@ -71,6 +72,6 @@ def test_clinical_event_without_its_fact_is_unreadable() -> None:
 
 
 def reason_of(value: bytes | None) -> str:
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(UnreadableError) as refused:
         parse_event(value)
     return refused.value.reason

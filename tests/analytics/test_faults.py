@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from apps.analytics.consumer import EventConsumer, running
-from apps.analytics.lag import LagMonitor
+from apps.analytics.consumer.lag import LagMonitor
 from apps.catalogue import TOPICS
 from apps.kit.broker import BrokerSettings, open_producer
 from apps.kit.database import DatabaseSettings, open_database
 from apps.kit.errors import Unavailable
+from apps.kit.event_consumer import EventConsumer
+from apps.kit.tasks import running
 from infrastructure.local.jars import resolve_jars
 from infrastructure.local.kafka import create_topics, open_kafka
-from tests.analytics.conftest import Bench, patient_event, until
+from tests.analytics.conftest import Bench, consumer_of, patient_event, until
 from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
@@ -56,7 +57,7 @@ async def test_database_away_delays_the_figures_and_loses_nothing(bench: Bench) 
     target_port, _, name = rest.partition("/")
     port = free_port()
     async with open_database(DatabaseSettings(f"{role}@127.0.0.1:{port}/{name}")) as database:
-        async with running(EventConsumer(bench.settings, database, bench.producer).run()):
+        async with running(consumer_of(bench.settings, database, bench.producer).run()):
             async with way_to(host, int(target_port), port):
                 await bench.publish(*(patient_event() for _ in range(100)))
                 await bench.wait_for_reading(100)
@@ -86,6 +87,8 @@ async def test_broker_away_is_told_and_reading_goes_on_when_it_is_back(
         broker=BrokerSettings(f"127.0.0.1:{port}"),
         topic="patient",
         dead_letter_topic="patient.dlq",
+        billing_topic="billing",
+        billing_dead_letter_topic="billing.dlq",
         consumer_group="analytics",
     )
     async with open_producer(settings.broker) as producer:

@@ -3,11 +3,12 @@ from datetime import UTC, datetime
 import pytest
 from starlette.datastructures import QueryParams
 
-from apps.analytics.events import PatientEvent, parse_event
-from apps.analytics.figures import Breakdown, Group, break_down, changes_of
-from apps.analytics.lag import Lag, PartitionLag, metric_line
-from apps.analytics.queries import parse_period
-from apps.analytics.reports import age_group
+from apps.analytics.consumer.lag import Lag, PartitionLag, metric_line
+from apps.analytics.events.patient import PatientEvent, parse_event
+from apps.analytics.figures.changes import changes_of
+from apps.analytics.figures.suppression import Breakdown, Cell, Group, break_down, suppress_cells
+from apps.analytics.reports.care import age_group
+from apps.analytics.reports.parameters import parse_period
 from apps.analytics.settings import Settings
 from apps.kit.settings import SettingsError
 from tests.analytics.conftest import ENVIRONMENT, clinical_event, patient_event
@@ -33,10 +34,10 @@ def test_newest_version_of_a_batch_is_kept() -> None:
 
 
 def test_facts_without_a_statistic_are_not_kept() -> None:
-    kinds = ("Observation", "Condition", "Encounter", "Immunization")
+    kinds = ("Observation", "Condition", "Encounter", "Immunization", "CarePlan")
     messages = [clinical_event(resource_type=kind) for kind in kinds]
     facts = changes_of(parse_event(message.SerializeToString()) for message in messages).facts
-    assert [fact.resource_type for fact in facts] == ["Condition", "Encounter"]
+    assert [fact.resource_type for fact in facts] == ["Condition", "Encounter", "Immunization"]
 
 
 @pytest.mark.parametrize(
@@ -70,13 +71,42 @@ def test_age_groups_are_decades() -> None:
     assert [age_group(decade) for decade in (0, 3, 9, None)] == ["0-9", "30-39", "90+", "unknown"]
 
 
-def test_period_is_widened_to_full_hours() -> None:
+def cell(row: str, column: str, count: int) -> Cell:
+    return Cell(row=row, column=column, count=count, population=100)
+
+
+def test_hidden_cell_of_a_table_cannot_be_calculated_from_its_row_or_column() -> None:
+    counts = {"a": (3, 40, 50), "b": (20, 30, 60), "c": (70, 80, 90)}
+    cells = [
+        cell(row, column, count)
+        for row, line in counts.items()
+        for column, count in zip("xyz", line, strict=True)
+    ]
+
+    shown, hidden = suppress_cells(cells, 11)
+
+    # Row a and column x have a second hidden cell each, and so have the lines of those.
+    assert {(each.row, each.column) for each in cells} - {
+        (each.row, each.column) for each in shown
+    } == {("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")}
+    assert hidden == 4
+
+
+def test_days_begin_by_the_clock_of_the_time_zone() -> None:
+    period = parse_period(QueryParams("from=2026-07-01&to=2026-07-01&timezone=Asia/Kolkata"))
+    assert (period.start, period.end) == (
+        datetime(2026, 6, 30, 18, 30, tzinfo=UTC),
+        datetime(2026, 7, 1, 18, 30, tzinfo=UTC),
+    )
+
+
+def test_period_is_widened_to_full_quarters_of_an_hour() -> None:
     period = parse_period(
         QueryParams("interval=hour&from=2026-01-01T10:20:00Z&to=2026-01-01T12:00:01%2B01:00")
     )
     assert (period.start, period.end) == (
-        datetime(2026, 1, 1, 10, tzinfo=UTC),
-        datetime(2026, 1, 1, 12, tzinfo=UTC),
+        datetime(2026, 1, 1, 10, 15, tzinfo=UTC),
+        datetime(2026, 1, 1, 11, 15, tzinfo=UTC),
     )
 
 
@@ -85,7 +115,11 @@ def test_last_day_of_a_period_is_counted() -> None:
 
 
 def test_lag_becomes_a_metric() -> None:
-    lag = Lag((PartitionLag(0, 3, 10), PartitionLag(1, 5, 4)), dead_letters=2, new_dead_letters=1)
+    lag = Lag(
+        (PartitionLag("patient", 0, 3, 10), PartitionLag("patient", 1, 5, 4)),
+        dead_letters=2,
+        new_dead_letters=1,
+    )
     line = metric_line(lag, Settings.from_environment(ENVIRONMENT), 1_000)
     assert (line["Lag"], line["DeadLetters"], line["NewDeadLetters"]) == (7, 2, 1)
     assert (line["Environment"], line["ConsumerGroup"]) == ("local", "analytics")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infrastructure.source import stage
+from infrastructure.ecs.image_source import stage
 
 BASE = "localhost/patient-management-base:test"
 BUILD_SECONDS = 900

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from apps.catalogue import SERVICES, Service, Topic, environment
-from infrastructure.container import USER, probe_url
-from infrastructure.source import IMAGES, RELEASE
+from infrastructure.ecs.image_source import IMAGES, RELEASE
+from infrastructure.ecs.task import USER, probe_url
 from tests.images.conftest import Build, Image
 from tests.ports import free_port
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 
-from infrastructure import limits
+from infrastructure.config import limits
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import REMOTE
 from infrastructure.plan.vpc import make_vpc

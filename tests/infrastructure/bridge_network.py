@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from infrastructure import limits
+from infrastructure.config import limits
 from tests.infrastructure.bridge_words import pascal
 
 if TYPE_CHECKING:

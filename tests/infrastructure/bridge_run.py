@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from infrastructure import limits
+from infrastructure.config import limits
 from tests.infrastructure.bridge_words import pascal
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infrastructure.plan.configuration import preview_config, read_config
+from infrastructure.config.files import preview_config, read_config
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording

@@ -9,10 +9,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from infrastructure.config import AUTHORITIES, ROOT, SettingsError, parse_stack
-from infrastructure.plan.configuration import read_config
+from infrastructure.config.checks import AUTHORITIES
+from infrastructure.config.files import ROOT, read_config
+from infrastructure.config.model import SettingsError
+from infrastructure.config.parse import parse_stack
+from infrastructure.ecs.image_source import IMAGES, source_files
 from infrastructure.recording import Recording
-from infrastructure.source import IMAGES, source_files
 
 pytestmark = pytest.mark.infrastructure
 ENTRY = re.compile(

@@ -5,10 +5,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-
 from apps.analytics.lag import METRIC_NAMESPACE, Lag, metric_line
+
 from apps.analytics.settings import Settings
-from infrastructure.images import PREVIEW_DAYS
+from infrastructure.ecs.images import PREVIEW_DAYS
 from infrastructure.policies.stacks import log_patterns
 from infrastructure.recording import Recording, Resource
 from tests.infrastructure.tasks import environment_of

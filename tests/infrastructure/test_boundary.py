@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from infrastructure.plan.configuration import read_config
+from infrastructure.config.files import read_config
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording, Resource

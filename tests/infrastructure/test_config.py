@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from infrastructure.config import EnvironmentStack, PreviewStack, SettingsError, parse_stack
-from infrastructure.plan.configuration import preview_config, read_config
+from infrastructure.config.files import preview_config, read_config
+from infrastructure.config.model import EnvironmentStack, PreviewStack, SettingsError
+from infrastructure.config.parse import parse_stack
 
 pytestmark = pytest.mark.infrastructure
 KEY = "patient-management:"

@@ -9,8 +9,7 @@ import pytest
 from apps.catalogue import SERVICES
 from apps.patient import app as patient_app
 from apps.release.release import PREVIEW_CONNECTIONS
-from infrastructure.config import EnvironmentStack, SettingsError, parse_stack
-from infrastructure.connections import (
+from infrastructure.config.connections import (
     OUTSIDE_POOL,
     PREVIEW_POOL_SIZE,
     RESERVED_CONNECTIONS,
@@ -22,7 +21,9 @@ from infrastructure.connections import (
     previews_that_fit,
     replicas,
 )
-from infrastructure.plan.configuration import read_config
+from infrastructure.config.files import read_config
+from infrastructure.config.model import EnvironmentStack, SettingsError
+from infrastructure.config.parse import parse_stack
 from infrastructure.recording import Recording
 from tests.infrastructure.test_config import nested
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from infrastructure.deploy_bounds import PASSED_TO
-from infrastructure.plan.configuration import read_config
+from infrastructure.config.files import read_config
+from infrastructure.iam.deploy_limits import PASSED_TO
 from infrastructure.plan.paper import ACCOUNT, REGION, Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording, Resource

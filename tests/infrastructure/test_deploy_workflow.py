@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infrastructure.github import SESSION_SECONDS
+from infrastructure.iam.github_oidc import SESSION_SECONDS
 
 pytestmark = pytest.mark.infrastructure
 WORKFLOWS = Path(__file__).parents[2] / ".github" / "workflows"

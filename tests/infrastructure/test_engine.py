@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from infrastructure.ecs.image_source import IMAGES
 from infrastructure.preview.names import Preview
 from infrastructure.preview.publish import deployment
-from infrastructure.source import IMAGES
 from tests.infrastructure.engine.census import Census
 from tests.infrastructure.engine.provider import PASSWORD
 from tests.infrastructure.engine.workspace import Workspace, open_workspace

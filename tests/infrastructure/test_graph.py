@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from apps.catalogue import DATABASES, SERVICES
-from infrastructure.databases import PORT as DATABASE_PORT
-from infrastructure.edges import BALANCER, BROKER, INTERNET, Edge, database, edges
+from infrastructure.data.databases import PORT as DATABASE_PORT
+from infrastructure.data.msk import PORT as BROKER_PORT
+from infrastructure.network.edges import BALANCER, BROKER, INTERNET, Edge, database, edges
 from infrastructure.plan.graph import reached
 from infrastructure.recording import Recording
-from infrastructure.stream import PORT as BROKER_PORT
 
 pytestmark = pytest.mark.infrastructure
 EXPECTED = set(edges(database_port=DATABASE_PORT, broker_port=BROKER_PORT))

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from infrastructure.config import PROJECT
-from infrastructure.plan.configuration import read_config
+from infrastructure.config.files import read_config
+from infrastructure.config.naming import PROJECT
+from infrastructure.ecs.image_source import IMAGES
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording
-from infrastructure.source import IMAGES
 
 pytestmark = pytest.mark.infrastructure
 BUCKET = "aws:s3/bucket:Bucket"

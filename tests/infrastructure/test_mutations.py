@@ -13,19 +13,21 @@ from botocore.exceptions import ClientError
 
 from apps import catalogue
 from apps.catalogue import SERVICES, Resources
-from infrastructure import app, groups, network, service
-from infrastructure.databases import PORT as DATABASE_PORT
-from infrastructure.edges import Edge, calls, edges
-from infrastructure.images import ImageSet
-from infrastructure.layout import Spec
-from infrastructure.limits import LimitError
-from infrastructure.plan.configuration import preview_config, read_config
+from infrastructure import app
+from infrastructure.config.files import preview_config, read_config
+from infrastructure.config.limits import LimitError
+from infrastructure.data.databases import PORT as DATABASE_PORT
+from infrastructure.data.msk import PORT as BROKER_PORT
+from infrastructure.ecs import service
+from infrastructure.ecs.images import ImageSet
+from infrastructure.network import security_groups, vpc
+from infrastructure.network.edges import Edge, calls, edges
+from infrastructure.network.subnets import Spec
 from infrastructure.plan.graph import reached
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
 from infrastructure.policies.examine import examine
 from infrastructure.recording import Recording
-from infrastructure.stream import PORT as BROKER_PORT
 from tests.infrastructure.bridge import Moto
 from tests.infrastructure.conftest import Account
 
@@ -47,7 +49,7 @@ def with_arguments(original: Callable[..., Any], **changes: Any) -> Callable[...
 
 def test_a_database_in_a_public_subnet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        network.Network,
+        vpc.Network,
         "isolated_subnet_ids",
         property(lambda self: self.public_subnet_ids, lambda self, _: None),
         False,
@@ -56,13 +58,15 @@ def test_a_database_in_a_public_subnet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_group_open_to_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = groups.connect
+    original = security_groups.connect
 
-    def opened(name: str, source: Any, target: Any, port: int, text: str, opts: Any) -> Any:
-        groups.open_ingress(f"{name}-world", target, port, text, opts, cidr="0.0.0.0/0")
-        return original(name, source, target, port, text, opts)
+    def opened(name: str, *, target_id: Any, port: int, opts: Any, **named: Any) -> Any:
+        security_groups.open_ingress(
+            f"{name}-world", target_id, port, "World", opts, cidr="0.0.0.0/0"
+        )
+        return original(name, target_id=target_id, port=port, opts=opts, **named)
 
-    monkeypatch.setattr("infrastructure.databases.connect", opened)
+    monkeypatch.setattr("infrastructure.data.databases.connect", opened)
     assert "group-closed" in findings()
 
 
@@ -123,14 +127,16 @@ def test_a_missing_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "order" in findings()
 
 
-@pytest.mark.parametrize("module", ["databases", "stream", "network", "balancer"])
+@pytest.mark.parametrize(
+    "module", ["data.databases", "data.msk", "network.vpc", "network.balancer"]
+)
 def test_a_task_that_does_not_wait_for_its_network_rules(
     monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     monkeypatch.setattr(f"infrastructure.{module}.ready", lambda group, ways: group.id)
     found = [finding for finding in examine(dev()) if finding.rule == "order"]
     assert {"is open" in finding.message for finding in found} == {True}
-    if module in ("databases", "network"):
+    if module in ("data.databases", "network.vpc"):
         assert any(finding.resource.endswith("app-runner") for finding in found)
 
 
@@ -169,7 +175,7 @@ def test_an_overlapping_cidr(monkeypatch: pytest.MonkeyPatch, elsewhere: Moto) -
             Spec("public", "Public", ("10.0.48.0/21", "10.0.112.0/21")),
         )
 
-    monkeypatch.setattr("infrastructure.layout.cut", overlapping)
+    monkeypatch.setattr("infrastructure.network.subnets.cut", overlapping)
     with pytest.raises(ClientError, match=r"InvalidSubnet\.Conflict"):
         record("dev", read_config("dev"), elsewhere)
 

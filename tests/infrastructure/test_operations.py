@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-
 from apps.analytics.lag import METRIC_NAMESPACE
+
 from apps.catalogue import SERVICES
-from infrastructure.config import EnvironmentStack
-from infrastructure.connections import capacity
+from infrastructure.config.connections import capacity
+from infrastructure.config.model import EnvironmentStack
 from infrastructure.program import tags
 from infrastructure.recording import Recording
 from tests.infrastructure.tasks import TASK, environment_of

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from apps.catalogue import SERVICES
+from infrastructure.config.files import ROOT, read_config
 from infrastructure.plan.__main__ import main, plan
-from infrastructure.plan.configuration import read_config
 from infrastructure.plan.cost import estimate, total
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.picture import picture
 from infrastructure.plan.record import REMOTE, record
-from infrastructure.source import ROOT
 
 pytestmark = pytest.mark.infrastructure
 SECTIONS = (

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from infrastructure.config.files import ROOT
 from infrastructure.policies.examine import RESOURCE_RULES, examine
 from infrastructure.policies.stacks import STACK_RULES
 from infrastructure.recording import Recording
-from infrastructure.source import ROOT
 
 pytestmark = pytest.mark.infrastructure
 PYTHON = ROOT / ".venv-policies" / "bin" / "python"

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from apps.catalogue import SERVICES
-from infrastructure.access import arn_of_image
-from infrastructure.config import PROJECT
+from infrastructure.config.files import read_config
+from infrastructure.config.naming import PROJECT
+from infrastructure.ecs.image_source import IMAGES
+from infrastructure.iam.service_roles import arn_of_image
 from infrastructure.plan import paper
-from infrastructure.plan.configuration import read_config
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording
-from infrastructure.source import IMAGES
 
 pytestmark = pytest.mark.infrastructure
 PRODUCTION = "210987654321"

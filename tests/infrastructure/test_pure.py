@@ -15,20 +15,29 @@ from apps.auth.paths import AUTHORIZE, ENROL, LOGOUT, SECOND_FACTOR, SIGN_IN
 from apps.catalogue import SERVICES
 from apps.gateway.settings import RATE_LIMIT_REQUESTS_PER_MINUTE
 from apps.kit.web import KEEP_ALIVE_SECONDS
-from infrastructure import layout, limits
-from infrastructure.balancer import IDLE_SECONDS
-from infrastructure.config import EnvironmentStack, parse_stack
-from infrastructure.container import probe_url
-from infrastructure.firewall import COMMON, EXEMPTIONS, rules
-from infrastructure.plan.configuration import read_config
-from infrastructure.source import IMAGES, RELEASE, ROOT, parts, source_digest, source_files, stage
+from infrastructure.config import limits
+from infrastructure.config.files import ROOT, read_config
+from infrastructure.config.model import EnvironmentStack
+from infrastructure.config.parse import parse_stack
+from infrastructure.ecs.image_source import (
+    IMAGES,
+    RELEASE,
+    parts,
+    source_digest,
+    source_files,
+    stage,
+)
+from infrastructure.ecs.task import probe_url
+from infrastructure.network import subnets
+from infrastructure.network.balancer import IDLE_SECONDS
+from infrastructure.network.firewall import COMMON, EXEMPTIONS, rules
 
 pytestmark = pytest.mark.infrastructure
 
 
 @given(second=st.integers(0, 255), zones=st.integers(2, 3))
 def test_subnets_cover_the_vpc_zone_by_zone_without_a_hole(second: int, zones: int) -> None:
-    specs = layout.cut(f"10.{second}.0.0/16", zones)
+    specs = subnets.cut(f"10.{second}.0.0/16", zones)
     blocks = [ipaddress.IPv4Network(spec.blocks[zone]) for zone in range(zones) for spec in specs]
     address = int(ipaddress.IPv4Address(f"10.{second}.0.0"))
     for block in blocks:

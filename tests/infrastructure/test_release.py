@@ -174,7 +174,13 @@ def test_a_task_that_takes_too_long_is_stopped() -> None:
     ecs.describe_tasks = lambda **wanted: {"tasks": []}  # type: ignore[method-assign]
     with pytest.raises(handler.ReleaseFailed, match="did not end within"):
         handler.wait(
-            ecs, "c", TASK, "up", handler.LIMIT_SECONDS, lambda: next(times), lambda seconds: None
+            ecs,
+            "c",
+            TASK,
+            "up",
+            handler.LIMIT_SECONDS,
+            clock=lambda: next(times),
+            sleep=lambda seconds: None,
         )
     assert ecs.stopped == [TASK]
 

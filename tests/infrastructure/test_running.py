@@ -6,8 +6,8 @@ import pytest
 
 from apps.catalogue import SERVICES
 from apps.kit import probe, rpc, web
+from infrastructure.ecs.image_source import IMAGES
 from infrastructure.recording import Recording
-from infrastructure.source import IMAGES
 from tests.infrastructure.tasks import TASK, container_of, environment_of
 
 pytestmark = pytest.mark.infrastructure

@@ -44,7 +44,7 @@ async def topic(kafka: str) -> AsyncIterator[str]:
 
 
 async def read(kafka: str, topic: str, count: int) -> list[Any]:
-    async with open_consumer(BrokerSettings(kafka), topic) as consumer, asyncio.timeout(20):
+    async with open_consumer(BrokerSettings(kafka), [topic]) as consumer, asyncio.timeout(20):
         found: list[Any] = []
         while len(found) < count:
             for records in (await consumer.getmany(timeout_ms=200)).values():
@@ -92,7 +92,7 @@ async def test_absent_broker_is_unavailable_and_does_not_stop_the_start() -> Non
 
 async def test_absent_broker_is_unavailable_to_a_reader() -> None:
     with pytest.raises(Unavailable):
-        async with open_consumer(AWAY, "topic", "group"):
+        async with open_consumer(AWAY, ["topic"], "group"):
             pass
 
 
@@ -164,7 +164,7 @@ async def test_start_that_is_cancelled_leaves_no_connection_open(kafka: str) -> 
         closed.set()
 
     async def consume(at: int) -> None:
-        async with open_consumer(BrokerSettings(f"127.0.0.1:{at}"), "patient"):
+        async with open_consumer(BrokerSettings(f"127.0.0.1:{at}"), ["patient"]):
             pass
 
     async with await asyncio.start_server(connect, "127.0.0.1", 0) as server, asyncio.timeout(20):
@@ -186,7 +186,7 @@ async def test_reader_commits_nothing(kafka: str, topic: str) -> None:
         await producer.publish([Message(topic, None, b"x")])
     for _ in range(2):
         async with (
-            open_consumer(settings, topic, f"group-{topic}") as consumer,
+            open_consumer(settings, [topic], f"group-{topic}") as consumer,
             asyncio.timeout(20),
         ):
             assert (await consumer.getone()).value == b"x"

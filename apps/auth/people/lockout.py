@@ -92,3 +92,15 @@ async def settle_attempt(connection: Connection, attempt: Attempt, right: bool) 
         if counted is None:
             wait_seconds = max(wait_seconds, await waiting_seconds(connection, attempt), 1)
     return wait_seconds
+
+
+async def forget_failures(connection: Connection, email: str, user_id: str) -> None:
+    """Forgets the failures of a person, of the password and of the second factor: the next attempt need not wait.
+
+    Those of the addresses that the attempts came from stay.
+    """
+    attempts = (Attempt(email, ""), Attempt(user_id, "", "second_factor"))
+    keys = [key for attempt in attempts for _, key in attempt.counters()]
+    await connection.execute(
+        "DELETE FROM attempts WHERE kind = 'user' AND key = ANY($1::bytea[])", keys
+    )

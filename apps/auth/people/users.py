@@ -150,6 +150,27 @@ async def select_users(connection: Connection, after: str, limit: int) -> list[U
     return [_user(row) for row in rows]
 
 
+async def find_users(connection: Connection, text: str, limit: int) -> list[User]:
+    """Returns users whose id is `text`, or whose address or name contains it, oldest first."""
+    rows = await connection.fetch(
+        "SELECT * FROM users WHERE id::text = $1 OR position(lower($1) IN lower(email)) > 0 "
+        "OR position(lower($1) IN lower(name)) > 0 ORDER BY id LIMIT $2",
+        text,
+        limit,
+    )
+    return [_user(row) for row in rows]
+
+
+async def has_administrator(connection: Connection) -> bool:
+    """Whether there is an administrator who may sign in; nobody makes one until the transaction's end."""
+    # Two who ask at once must not both be told that there is none.
+    await connection.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM users WHERE 'admin' = ANY(roles) AND disabled_at IS NULL)"
+    )
+    return found
+
+
 async def update_password(connection: Connection, user_id: str, password_hash: str) -> None:
     await connection.execute(
         "UPDATE users SET password_hash = $2, updated_at = now(), version = version + 1 WHERE id = $1",

@@ -1,9 +1,6 @@
-"""Users and clients: `/auth/v1/*` for administrators, `python -m apps.auth` for operators."""
+"""Users and clients: `/auth/v1/*`, for administrators."""
 
 import base64
-import os
-import subprocess
-import sys
 from typing import Any
 
 import httpx
@@ -224,45 +221,3 @@ def test_services_own_clients_are_not_administered_here(admin: httpx.Client) -> 
         admin.patch("/auth/v1/clients/service-billing", json={"disabled": True}).status_code == 409
     )
     assert admin.post("/auth/v1/clients/service-billing/secret").status_code == 409
-
-
-def operate(auth: Auth, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    settings = auth.settings
-    environ = {
-        **os.environ,
-        "ENVIRONMENT": "local",
-        "PORT": str(settings.port),
-        "PUBLIC_URL": settings.issuer,
-        "AUTH_DATABASE_URL": settings.database.url,
-        "AUTH_KEY_ENCRYPTION_KEY": base64.urlsafe_b64encode(settings.key_encryption_key).decode(),
-    }
-    command = [sys.executable, "-m", "apps.auth", *arguments]
-    return subprocess.run(
-        command, input=stdin, env=environ, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def test_operator_makes_the_first_administrator_and_clients(auth: Auth) -> None:
-    email = "first@example.org"
-    made = operate(
-        auth, "users", "add", email, "--role", "admin", "--password-stdin", stdin=PASSWORD + "\n"
-    )
-    assert made.returncode == 0, made.stderr
-    assert auth.login(email).status_code == 200
-    again = operate(
-        auth, "users", "add", email, "--role", "admin", "--password-stdin", stdin=PASSWORD + "\n"
-    )
-    assert (
-        again.returncode == 1
-        and "there is a user" in again.stderr
-        and "Traceback" not in again.stderr
-    )
-    client = operate(auth, "clients", "add", "Loader", "--scope", "system/*.cruds").stdout.split()
-    assert auth.token_for((client[0], client[1])).status_code == 200
-    link = operate(auth, "users", "reset-password", email).stdout.strip()
-    assert "Set your password" in Browser(auth).get(link).text
-    assert (
-        operate(auth, "users", "disable", email).returncode == 0
-        and auth.login(email).status_code == 401
-    )
-    assert "active" in operate(auth, "keys", "list").stdout

@@ -75,13 +75,18 @@ def count(account: Account) -> Census:
         for listener in names(
             account,
             "elbv2",
-            "describe_listeners",
-            "Listeners",
-            "ListenerArn",
-            {"LoadBalancerArn": balancer},
+            operation="describe_listeners",
+            key="Listeners",
+            name="ListenerArn",
+            asked={"LoadBalancerArn": balancer},
         )
         for rule in names(
-            account, "elbv2", "describe_rules", "Rules", "RuleArn", {"ListenerArn": listener}
+            account,
+            "elbv2",
+            operation="describe_rules",
+            key="Rules",
+            name="RuleArn",
+            asked={"ListenerArn": listener},
         )
     }
     # A database ends with its instance.
@@ -96,11 +101,13 @@ def count(account: Account) -> Census:
 
 
 def look(account: Account, service: str, operation: str, key: str, name: str) -> set[str]:
-    return names(account, service, operation, key, name, ASKED.get(operation, {}))
+    return names(
+        account, service, operation=operation, key=key, name=name, asked=ASKED.get(operation, {})
+    )
 
 
 def names(
-    account: Account, service: str, operation: str, key: str, name: str, asked: dict[str, Any]
+    account: Account, service: str, *, operation: str, key: str, name: str, asked: dict[str, Any]
 ) -> set[str]:
     client = account.client(service)
     pages = (

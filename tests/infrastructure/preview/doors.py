@@ -3,11 +3,9 @@
 A name that is nobody's would be shut by itself: `names` raises where a recording does not have it.
 """
 
-from infrastructure.config import PROJECT
-from infrastructure.databases import MASTER
+from infrastructure.config.naming import MASTER, PREVIEW_PATH, PROJECT
 from infrastructure.plan.paper import ACCOUNT, REGION
 from infrastructure.recording import Recording
-from infrastructure.roles import PREVIEW_PATH
 from tests.infrastructure.calls import SUFFIX, TAG, arn
 from tests.infrastructure.conftest import GITHUB
 

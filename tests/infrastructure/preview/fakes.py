@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from infrastructure.preview.driver import Driver
-from infrastructure.preview.faults import Denied, Fault, InUse, Locked, Missing
+from infrastructure.preview.errors import Denied, Fault, InUse, Locked, Missing
+from infrastructure.preview.leftovers import Trace, Traces
 from infrastructure.preview.names import Preview, preview_of_stack
 from infrastructure.preview.stacks import Listed, Say
-from infrastructure.preview.traces import Trace, Traces
 
 # In the order in which a preview's up makes them; a database is the runner's, so no state ever knows of it.
 MADE = ("role", "log group", "topic", "database", "image", "service")
@@ -250,12 +250,12 @@ class World:
 
     def driver_of(self, base: str) -> Driver:
         return Driver(
-            base,
-            self.stacks,
-            Traces(tuple(self.kinds.values())),
-            self.said.append,
-            self.clock.now,
-            lambda seconds: self.clock.pass_(timedelta(seconds=seconds)),
+            base=base,
+            stacks=self.stacks,
+            traces=Traces(tuple(self.kinds.values())),
+            say=self.said.append,
+            now=self.clock.now,
+            pause=lambda seconds: self.clock.pass_(timedelta(seconds=seconds)),
         )
 
 

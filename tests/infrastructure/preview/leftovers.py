@@ -9,8 +9,7 @@ from typing import Any
 
 import boto3
 
-from infrastructure.config import STACK_TAG
-from infrastructure.preview.sweep import ROLES_PATH
+from infrastructure.config.naming import PREVIEW_PATH, STACK_TAG
 
 NUMBERS = itertools.count(1)
 DENY = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
@@ -155,7 +154,9 @@ def make_alarm(ground: Ground, stack: str) -> None:
 
 def make_role(ground: Ground, stack: str) -> None:
     iam, name = ground.client("iam"), named(stack)
-    iam.create_role(RoleName=name, Path=ROLES_PATH, AssumeRolePolicyDocument="{}", Tags=tags(stack))
+    iam.create_role(
+        RoleName=name, Path=PREVIEW_PATH, AssumeRolePolicyDocument="{}", Tags=tags(stack)
+    )
     iam.put_role_policy(RoleName=name, PolicyName="work", PolicyDocument=json.dumps(DENY))
 
 

@@ -11,14 +11,14 @@ from moto import mock_aws
 from infrastructure.preview.__main__ import FAILED, REFUSED, main, parse_lifetime
 from infrastructure.preview.base import Base, traces_on
 from infrastructure.preview.driver import Brought
-from infrastructure.preview.faults import Fault
+from infrastructure.preview.errors import Fault
+from infrastructure.preview.leftovers import Traces
 from infrastructure.preview.names import Preview, Refusal
+from infrastructure.preview.preview_tests import open_visit
 from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.reap import Reaped, Verdict
 from infrastructure.preview.report import Row, render, render_markdown, render_rows
 from infrastructure.preview.settings import AT_ONCE, Settings
-from infrastructure.preview.traces import Traces
-from infrastructure.preview.visit import open_visit
 from tests.infrastructure.preview.conftest import Pulumi
 
 pytestmark = pytest.mark.infrastructure
@@ -286,8 +286,15 @@ def test_preview_costs_cents_a_day() -> None:
 def test_list_is_a_line_a_preview() -> None:
     expires = datetime(2026, 2, 3, 12, tzinfo=UTC)
     rows = [
-        Row(Preview(1), "dev", expires, False, 70, "https://pr-1.dev.example.org"),
-        Row(Preview(12), "dev", None, True, 0, ""),
+        Row(
+            preview=Preview(1),
+            base="dev",
+            expires=expires,
+            keep=False,
+            resources=70,
+            url="https://pr-1.dev.example.org",
+        ),
+        Row(preview=Preview(12), base="dev", expires=None, keep=True, resources=0, url=""),
     ]
     lines = render_rows(rows).splitlines()
     assert "2026-02-03 12:00 UTC" in lines[0]

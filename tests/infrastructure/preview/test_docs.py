@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infrastructure.config import PROJECT, Environment, parse_stack
-from infrastructure.connections import previews_that_fit
-from infrastructure.plan.configuration import read_config
+from infrastructure.config.connections import previews_that_fit
+from infrastructure.config.files import read_config
+from infrastructure.config.model import Environment
+from infrastructure.config.naming import PROJECT
+from infrastructure.config.parse import parse_stack
 from infrastructure.preview.__main__ import parse_arguments, parse_lifetime
 from infrastructure.preview.pulls import KEEP_LABEL
 from infrastructure.preview.settings import AT_ONCE

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from apps.catalogue import DATABASES
-from infrastructure.config import PROJECT
-from infrastructure.deploy_access import DEPLOY_PARTS
+from infrastructure.config.naming import PROJECT, state_bucket
+from infrastructure.iam.deploy_policy import DEPLOY_PARTS
 from infrastructure.plan.paper import ACCOUNT, REGION
-from infrastructure.preview.settings import state_bucket
 from infrastructure.recording import Recording, Resource
 from tests.infrastructure.calls import SUFFIX, arn
 from tests.infrastructure.preview.doors import (

@@ -4,14 +4,14 @@ from datetime import timedelta
 import pytest
 
 from infrastructure.preview.driver import DESTROY_ATTEMPTS, LOCK_STALE_MINUTES, Wanted
-from infrastructure.preview.faults import Denied, Fault, LeftBehind, Locked, Missing
+from infrastructure.preview.errors import Denied, Fault, LeftBehind, Locked, Missing
 from infrastructure.preview.names import Preview, Refusal
 from tests.infrastructure.preview.fakes import DENIED, IN_USE, MADE, Killed, World
 
 pytestmark = pytest.mark.infrastructure
 
 PREVIEW = Preview(12)
-WANTED = Wanted("us-east-1", timedelta(days=3))
+WANTED = Wanted(region="us-east-1", lifetime=timedelta(days=3))
 NOTHING: set[tuple[str, str]] = set()
 
 
@@ -28,7 +28,7 @@ def test_up_brings_everything_and_says_when_it_goes(world: World) -> None:
 
 
 def test_settings_carry_base_expiry_and_label(world: World) -> None:
-    world.driver.up(PREVIEW, Wanted("us-east-1", timedelta(hours=1), keep=True))
+    world.driver.up(PREVIEW, Wanted(region="us-east-1", lifetime=timedelta(hours=1), keep=True))
     assert world.stacks.states["pr-12"].recorded == {
         "aws:region": "us-east-1",
         "patient-management:base": "dev",
@@ -45,7 +45,9 @@ def test_second_up_starts_the_time_again(world: World) -> None:
 
 def up_all(world: World, *numbers: int, at_once: int) -> None:
     for number in numbers:
-        world.driver.up(Preview(number), Wanted("us-east-1", timedelta(days=3), at_once=at_once))
+        world.driver.up(
+            Preview(number), Wanted(region="us-east-1", lifetime=timedelta(days=3), at_once=at_once)
+        )
 
 
 def test_one_preview_too_many_is_refused_and_leaves_nothing(world: World) -> None:

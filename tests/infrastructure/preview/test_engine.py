@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from infrastructure.preview.driver import LOCK_STALE_MINUTES, Driver, Wanted
-from infrastructure.preview.faults import Fault, Locked
+from infrastructure.preview.errors import Fault, Locked
+from infrastructure.preview.leftovers import Traces
 from infrastructure.preview.names import Preview
 from infrastructure.preview.publish import deployment
 from infrastructure.preview.stacks import PulumiStacks
-from infrastructure.preview.traces import Traces
 
 pytestmark = [
     pytest.mark.engine,
@@ -74,7 +74,7 @@ from infrastructure.preview.stacks import PulumiStacks
 PulumiStacks(Path(sys.argv[1]), sys.argv[2], "passphrase", {"STOP": sys.argv[3]}).up("pr-7", print)
 """
 PREVIEW = Preview(7)
-WANTED = Wanted("us-east-1", timedelta(days=3))
+WANTED = Wanted(region="us-east-1", lifetime=timedelta(days=3))
 
 
 class Engine:
@@ -93,7 +93,11 @@ class Engine:
 
     def driver(self, later: timedelta = timedelta()) -> Driver:
         return Driver(
-            "dev", self.stacks, Traces(()), self.said.append, lambda: datetime.now(UTC) + later
+            base="dev",
+            stacks=self.stacks,
+            traces=Traces(()),
+            say=self.said.append,
+            now=lambda: datetime.now(UTC) + later,
         )
 
     def kill_midway(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infrastructure.plan.configuration import read_config
+from infrastructure.config.files import read_config
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording
@@ -83,7 +83,7 @@ def test_preview_hands_over_the_role_of_proxies_certificates_where_its_base_has_
     open_dev: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if dev took none.
-    monkeypatch.setattr("infrastructure.config.takes_previews", lambda environment: False)
+    monkeypatch.setattr("infrastructure.config.checks.takes_previews", lambda environment: False)
     settings = {
         "patient-management:github": json.dumps(GITHUB),
         "patient-management:previews": "true",

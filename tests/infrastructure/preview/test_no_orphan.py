@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from infrastructure.preview.driver import LOCK_STALE_MINUTES, Wanted
-from infrastructure.preview.faults import Denied, Fault
+from infrastructure.preview.errors import Denied, Fault
 from infrastructure.preview.names import Preview, Refusal
 from infrastructure.preview.pulls import Pull
 from infrastructure.preview.reap import reap
@@ -61,7 +61,7 @@ class Previews(RuleBasedStateMachine):
     )
     def up(self, preview: Preview, keep: bool, at_once: int, trouble: Trouble | None) -> None:
         self.open.add(preview)
-        wanted = Wanted("us-east-1", LIFETIME, keep, at_once)
+        wanted = Wanted(region="us-east-1", lifetime=LIFETIME, keep=keep, at_once=at_once)
         if self.survives(lambda: self.world.driver.up(preview, wanted), trouble):
             assert {(kind, preview.stack) for kind in MADE} <= self.world.cloud.resources
 

@@ -5,12 +5,11 @@ import json
 
 import pytest
 
-from infrastructure.config import STACK_TAG
+from infrastructure.config.naming import PREVIEW_PATH, STACK_TAG
 from infrastructure.preview.names import Preview
-from infrastructure.preview.sweep import ELSEWHERE, KINDS, ROLES_PATH, kind_of
+from infrastructure.preview.sweep import ELSEWHERE, KINDS, kind_of
 from infrastructure.program import tags
 from infrastructure.recording import Recording
-from infrastructure.roles import PREVIEW_PATH
 from tests.infrastructure.conftest import Account
 from tests.infrastructure.preview.census import count, destroy
 from tests.infrastructure.preview.whole import everything
@@ -165,9 +164,8 @@ def test_outputs_tell_the_driver_what_it_reports(preview: Recording) -> None:
 
 def test_everything_carries_the_tag_that_a_sweep_goes_by(preview: Recording) -> None:
     assert tags(preview.stack)[STACK_TAG] == "pr-1"
-    assert PREVIEW_PATH == ROLES_PATH
     for role in preview.of("aws:iam/role:Role"):
-        assert role.inputs["path"] == ROLES_PATH
+        assert role.inputs["path"] == PREVIEW_PATH
 
 
 def test_whatever_a_preview_makes_a_sweep_can_take_away(preview: Recording) -> None:

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from infrastructure.preview.faults import Fault
+from infrastructure.preview.errors import Fault
 from infrastructure.preview.names import Preview
 from infrastructure.preview.pulls import FindPull, Pull, pulls_of_github
 

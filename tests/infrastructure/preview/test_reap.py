@@ -3,16 +3,17 @@ from datetime import timedelta
 import pytest
 
 from infrastructure.preview.driver import Wanted
-from infrastructure.preview.faults import Denied, Fault
+from infrastructure.preview.errors import Denied, Fault
 from infrastructure.preview.names import Preview
 from infrastructure.preview.pulls import Pull, pulls_listed
-from infrastructure.preview.reap import DEFAULT_LIFETIME, Reaped, reap
+from infrastructure.preview.reap import Reaped, reap
+from infrastructure.preview.settings import DEFAULT_LIFETIME
 from tests.infrastructure.preview.fakes import DENIED, MADE, Killed, World
 
 pytestmark = pytest.mark.infrastructure
 
-WANTED = Wanted("us-east-1", timedelta(hours=5))
-KEPT = Wanted("us-east-1", timedelta(hours=5), keep=True)
+WANTED = Wanted(region="us-east-1", lifetime=timedelta(hours=5))
+KEPT = Wanted(region="us-east-1", lifetime=timedelta(hours=5), keep=True)
 
 
 @pytest.fixture

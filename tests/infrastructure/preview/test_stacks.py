@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.preview.faults import CommandMissing, Denied, Fault, InUse, Locked, Missing
+from infrastructure.preview.errors import CommandMissing, Denied, Fault, InUse, Locked, Missing
 from infrastructure.preview.publish import deployment, publish
 from infrastructure.preview.stacks import Listed, PulumiStacks
 from tests.infrastructure.preview.conftest import Pulumi

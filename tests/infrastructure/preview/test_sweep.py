@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from infrastructure.preview.driver import Driver
-from infrastructure.preview.faults import Fault
+from infrastructure.preview.errors import Fault
+from infrastructure.preview.leftovers import Images, LogGroups, Traces
 from infrastructure.preview.names import Preview
 from infrastructure.preview.pulls import pulls_listed
 from infrastructure.preview.reap import reap
 from infrastructure.preview.sweep import KINDS, Kind, Tagged, kind_of
-from infrastructure.preview.traces import Images, LogGroups, Traces
 from tests.infrastructure.preview.fakes import World
 from tests.infrastructure.preview.leftovers import MAKERS, Ground, tags
 from tests.infrastructure.preview.whole import everything
@@ -60,7 +60,11 @@ class Ashore:
             LogGroups(self.session.client("logs"), "/patient-management/"),
         )
         return Driver(
-            "dev", self.world.stacks, Traces(kinds), self.world.said.append, self.world.clock.now
+            base="dev",
+            stacks=self.world.stacks,
+            traces=Traces(kinds),
+            say=self.world.said.append,
+            now=self.world.clock.now,
         )
 
 

@@ -10,9 +10,9 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from infrastructure.preview.base import Runner, read_base
-from infrastructure.preview.faults import Denied, Fault, Missing
+from infrastructure.preview.errors import Denied, Fault, Missing
+from infrastructure.preview.leftovers import Databases, Images, LogGroups, Topics, Trace, Traces
 from infrastructure.preview.names import Preview, Refusal
-from infrastructure.preview.traces import Databases, Images, LogGroups, Topics, Trace, Traces
 
 pytestmark = pytest.mark.infrastructure
 

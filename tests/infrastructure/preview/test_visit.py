@@ -14,8 +14,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infrastructure.preview.faults import Fault
-from infrastructure.preview.visit import ROOT, Visit, open_visit, run_system_tests, seed
+from infrastructure.preview.errors import Fault
+from infrastructure.preview.preview_tests import ROOT, Visit, open_visit, run_system_tests, seed
 
 pytestmark = pytest.mark.system
 

@@ -10,10 +10,10 @@ import pytest
 
 from apps.kit.context import new_id
 from apps.kit.delivery import Delivery, KafkaDestination
-from apps.kit.errors import ContentTooLarge, Problem, Unavailable, Unprocessable
+from apps.kit.errors import ContentTooLarge, NotFound, Problem, Unavailable, Unprocessable
 from apps.kit.outbox import Entry
 from apps.kit.relay import Relay, connect_to, running
-from apps.patient.__main__ import list_parked, retry
+from apps.patient.operate import HANDLERS
 from apps.patient.relay.destinations import BILLING_BATCH, BillingDestination, opening_of
 from protos.billing.v1 import billing_pb2
 from tests.patient.patient_service import (
@@ -155,7 +155,7 @@ async def test_of_a_batch_whose_answer_was_lost_all_are_asked_for_again_under_th
 
 
 async def test_refused_row_is_parked_and_holds_up_its_own_patient_only(
-    database: str, connection: Any, capsys: pytest.CaptureFixture[str]
+    database: str, connection: Any
 ) -> None:
     class Picky(FakeBilling):
         async def create_account(self, payload: bytes) -> None:
@@ -176,12 +176,14 @@ async def test_refused_row_is_parked_and_holds_up_its_own_patient_only(
         await until(lambda: connection.fetchval("SELECT bool_or(parked) FROM outbox"))
         waiting = await connection.fetch("SELECT patient_id FROM outbox")
         assert {row["patient_id"] for row in waiting} == {"bad"}
-        await list_parked(settings)
-        listed = capsys.readouterr().out
-        assert "422 patient_not_acceptable" in listed
-        assert "patient bad" in listed
+        listed: Any = await HANDLERS["outbox list"](settings, {})
+        row = listed[0]
+        assert (row["patient"], row["reason"]) == ("bad", "422 patient_not_acceptable")
+        shown: Any = await HANDLERS["outbox show"](settings, {"id": str(row["id"])})
+        assert shown["event"]["patient_id"] == "bad"
         refusing = False
-        await retry(settings, None)
+        again: Any = await HANDLERS["outbox retry"](settings, {"all": True})
+        assert again == {"sent again": len(listed)}
         await until(lambda: is_empty(connection))
     assert billing.patients().count("bad") == 2
 
@@ -353,3 +355,29 @@ async def test_destination_that_raises_for_one_row_still_takes_the_others(
         await until(lambda: connection.fetchval("SELECT max(attempts) > 1 FROM outbox"))
     assert sent == ["even"]
     assert await connection.fetchval("SELECT count(*) FROM outbox WHERE patient_id = 'odd'") == 2
+
+
+async def test_discarded_row_is_gone_and_the_next_of_its_patient_is_sent(
+    database: str, connection: Any
+) -> None:
+    billing = FakeBilling()
+    parked = await put(connection, "billing", "bad")
+    await connection.execute("UPDATE outbox SET parked = true, reason = 'x', payload = '\\xff'")
+    await put(connection, "billing", "bad")
+    settings = make_settings(database)
+    listed: Any = await HANDLERS["outbox list"](settings, {})
+    id = str(listed[0]["id"])
+    shown: Any = await HANDLERS["outbox show"](settings, {"id": id})
+    assert (shown["event_id"], shown["event"]["bytes"]) == (parked, "ff")
+    # What waits to be sent is not an operator's to delete.
+    waiting = await connection.fetchval("SELECT id FROM outbox WHERE NOT parked")
+    discarded = await HANDLERS["outbox discard"](settings, {"ids": [id, str(waiting)]})
+    assert discarded == {"discarded": 1}
+    async with running([relay_to(BillingDestination(billing), database)]):
+        await until(lambda: is_empty(connection))
+    assert billing.patients() == ["bad"]
+
+
+async def test_row_that_is_not_there_is_not_found(database: str, connection: Any) -> None:
+    with pytest.raises(NotFound):
+        await HANDLERS["outbox show"](make_settings(database), {"id": "7"})

@@ -1,0 +1,142 @@
+"""The configuration of a stack as typed values: one class for each structure in `Pulumi.<stack>.yaml`.
+
+Two kinds of stack share the program: an environment (`dev`, `staging`, `prod`) owns a platform and runs the app on
+it; a preview (`pr-<number>`) runs the app on the platform of a base environment.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+
+class SettingsError(Exception):
+    """The stack's configuration is not valid; each line names one key."""
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    pass
+
+
+class Instance(Struct, frozen=True, kw_only=True):
+    """One RDS instance and the databases on it. `storage_gib` may grow by itself to `storage_limit_gib`."""
+
+    databases: tuple[str, ...]
+    instance_class: str
+    storage_gib: int
+    storage_limit_gib: int
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    instances: dict[str, Instance]
+    multi_az: bool
+    deletion_protection: bool
+    backup_retention_days: int
+    # Of each service's pool, in each of its replicas.
+    pool_size: int = 10
+    performance_insights: bool = False
+
+
+class Stream(Struct, frozen=True, kw_only=True):
+    """`brokers` over all zones; `storage_gib` a broker."""
+
+    broker_class: str
+    brokers: int
+    storage_gib: int
+
+
+class GithubSettings(Struct, frozen=True, kw_only=True):
+    """Whose workflows may come. An account has one OIDC provider. `state_bucket`: PULUMI_BACKEND_URL's, where in S3."""
+
+    repository: str
+    makes_provider: bool = True
+    state_bucket: str = ""
+
+
+class Replicas(Struct, frozen=True, kw_only=True):
+    """Narrows what the catalogue says, for an environment that needs no spare replica."""
+
+    minimum: int
+    maximum: int
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """The configuration of dev, staging or prod, as `Pulumi.<stack>.yaml` has it."""
+
+    domain: str
+    zone_name: str
+    vpc_cidr: str
+    availability_zones: tuple[str, ...]
+    nat: Literal["single", "per-zone"]
+    interface_endpoints: bool
+    data: Data
+    stream: Stream
+    spot: bool
+    service_tls: bool
+    waf: bool
+    images: Literal["build", "promote"]
+    log_retention_days: int
+    # Container Insights bills each service of each preview too.
+    insights: bool
+    budget_usd: int
+    deletion_protection: bool
+    notices_email: str | None = None
+    replicas: Replicas | None = None
+    previews: bool = False
+    images_from: str | None = None
+    # Of the repositories, which outlive their stack: one after the first takes over what the one before has left.
+    images_life: int = 1
+    # Accounts, by their twelve digits, whose environments promote the images that are built here.
+    image_readers: tuple[str, ...] = ()
+    github: GithubSettings | None = None
+    # The firewall's, in five minutes from one address: what the gateway gives one client. A clinic may be one address.
+    rate_limit_requests: int = 30_000
+    app: dict[str, str] = {}
+
+
+# One call signs a reviewer, or a test, in: nobody in a preview is real.
+PREVIEW_APP = {"AUTH_PASSWORD_LOGIN_ENABLED": "true"}
+
+
+class Preview(Struct, frozen=True, kw_only=True):
+    """A preview's configuration, written by the command that makes it. Times in RFC 3339."""
+
+    base: str
+    expires: str
+    keep: bool = False
+    app: dict[str, str] = msgspec.field(default_factory=PREVIEW_APP.copy)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentStack:
+    name: str
+    region: str
+    config: Environment
+
+    @property
+    def kind(self) -> str:
+        return self.name
+
+    @property
+    def production(self) -> bool:
+        return self.name == "prod"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewStack:
+    name: str
+    region: str
+    number: int
+    config: Preview
+
+    @property
+    def kind(self) -> str:
+        return "preview"
+
+    @property
+    def prefix(self) -> str:
+        """Of databases and roles. It ends with the delimiter, so that `pr_1_` is no prefix of `pr_12_patient`."""
+        return f"pr_{self.number}_"
+
+
+Stack = EnvironmentStack | PreviewStack

@@ -1,0 +1,296 @@
+"""The release: a one-off task inside `pulumi up`, before services roll, started and awaited by a runner."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from apps.catalogue import DATABASES
+from infrastructure.config import limits
+from infrastructure.config.naming import MASTER
+from infrastructure.config.platform_outputs import PlatformOutputs
+from infrastructure.ecs.task import container, task_definition
+from infrastructure.iam.boundaries import Place, once
+from infrastructure.iam.roles import Bounds, Role, role_of_service
+from infrastructure.iam.service_roles import (
+    Reach,
+    database_statements,
+    execution_statements,
+    repository_arn,
+    unwrap,
+)
+
+Text = pulumi.Input[str]
+CPU, MEMORY_MIB = 256, 512
+LAMBDA_SECONDS = 900
+RUNNER = Path(__file__).parents[1] / "runner" / "handler.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskArgs:
+    """`masters`: the master secret's ARN by database; empty for a preview, whose code never holds it.
+
+    `connections`: the most that a service's role may open; none for a preview, whose roles its base's release makes.
+    """
+
+    stack: str
+    kind: str
+    platform: PlatformOutputs
+    reach: Reach
+    image: Text
+    command: Sequence[str]
+    secrets: Mapping[str, Text]
+    masters: Mapping[str, Text]
+    log_group_name: str
+    log_retention_days: int
+    bounds: Bounds
+    connections: int | None = None
+
+
+class ReleaseTask(pulumi.ComponentResource):
+    """Outputs: `arn` of the definition, `family`, `roles` that the runner hands over."""
+
+    def __init__(
+        self, name: str, args: TaskArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("patient:infrastructure:ReleaseTask", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        limits.check_fargate_size(CPU, MEMORY_MIB)
+        log = aws.cloudwatch.LogGroup(
+            name,
+            name=args.log_group_name,
+            retention_in_days=args.log_retention_days,
+            kms_key_id=args.platform.key_arn,
+            opts=child,
+        )
+        repository = repository_arn(args.image)
+        execution = role_of_service(
+            f"{name}-execution",
+            "ecs-tasks.amazonaws.com",
+            {"start": execution_statements(args.reach, repository, log.arn, [])},
+            child,
+            args.bounds,
+        )
+        task = role_of_service(
+            f"{name}-task",
+            "ecs-tasks.amazonaws.com",
+            {"work": release_statements(args)},
+            child,
+            args.bounds,
+        )
+        self.roles = [execution, task]
+        self.family = f"{args.stack}-release"
+        self.arn = task_definition(
+            name,
+            family=self.family,
+            cpu=CPU,
+            memory_mib=MEMORY_MIB,
+            execution=execution,
+            task=task,
+            container_definitions=container(
+                "release",
+                image=args.image,
+                environment=release_environment(args),
+                secrets={},
+                log_group=log.name,
+                region=args.reach.region,
+                command=list(args.command),
+            ),
+            opts=child,
+        ).arn
+        self.register_outputs({"arn": self.arn})
+
+
+def release_environment(args: TaskArgs) -> dict[str, Text]:
+    """ARNs, not secrets: the task reads and fills them itself, so that it can also tell which are still empty."""
+    values: dict[str, Text] = {
+        "AWS_DEFAULT_REGION": args.reach.region,
+        "AWS_REGION": args.reach.region,
+        "ENVIRONMENT": args.kind,
+    }
+    if args.connections is not None:
+        values["RUNTIME_CONNECTIONS"] = str(args.connections)
+    for database in DATABASES:
+        values[f"{database.upper()}_DATABASE_HOST"] = args.platform.database_addresses[database]
+    values |= {
+        f"{database.upper()}_MASTER_SECRET_ARN": arn for database, arn in args.masters.items()
+    }
+    values |= {f"{secret}_ARN": arn for secret, arn in args.secrets.items()}
+    return values
+
+
+def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
+    own = list(args.secrets.values())
+    statements = [
+        *database_statements(DATABASES, args.reach, suffix="_owner"),
+        {
+            "Sid": "Fill",
+            "Effect": "Allow",
+            "Action": ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"],
+            "Resource": own,
+        },
+        unwrap(args.reach),
+    ]
+    if args.masters:
+        statements += [
+            {
+                "Sid": "Administer",
+                "Effect": "Allow",
+                "Action": "secretsmanager:GetSecretValue",
+                "Resource": pulumi.Output.all(*args.masters.values()).apply(once),
+            },
+            {
+                "Sid": "AdministerByToken",
+                "Effect": "Allow",
+                "Action": "rds-db:connect",
+                "Resource": Place(args.reach.region, args.reach.account_id).users(
+                    args.reach.resource_ids, MASTER
+                ),
+            },
+        ]
+    return statements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerArgs:
+    """`definition_arn`: the release. `families` that it may start, `passes`: the roles for them, ARNs or a pattern."""
+
+    mode: str
+    function_name: str
+    region: str
+    platform: PlatformOutputs
+    definition_arn: Text
+    families: Sequence[str]
+    release_log_name: str
+    passes: Sequence[Text]
+    log_retention_days: int
+    bounds: Bounds
+
+
+class Runner(pulumi.ComponentResource):
+    """Output: `function_name`, known once everything that the function needs is there."""
+
+    def __init__(
+        self, name: str, args: RunnerArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("patient:infrastructure:Runner", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        log = aws.cloudwatch.LogGroup(
+            name,
+            name=f"/aws/lambda/{args.function_name}",
+            retention_in_days=args.log_retention_days,
+            kms_key_id=args.platform.key_arn,
+            opts=child,
+        )
+        # Lambda names no account when it takes a role on.
+        bounds = replace(args.bounds, account_id=None)
+        role = role_of_service(
+            name, "lambda.amazonaws.com", {"run": runner_statements(args, log.arn)}, child, bounds
+        )
+        platform = args.platform
+        self.function = aws.lambda_.Function(
+            name,
+            name=args.function_name,
+            runtime="python3.13",
+            architectures=["arm64"],
+            handler="handler.handler",
+            code=pulumi.AssetArchive({"handler.py": pulumi.FileAsset(str(RUNNER))}),
+            role=role.arn,
+            timeout=LAMBDA_SECONDS,
+            memory_size=256,
+            environment=aws.lambda_.FunctionEnvironmentArgs(
+                variables={
+                    "CLUSTER": platform.cluster_arn,
+                    "DEFINITION": args.definition_arn,
+                    "LOG_GROUP": args.release_log_name,
+                    "GROUPS": pulumi.Output.concat(
+                        platform.database_admin_group_id, ",", platform.apis_group_id
+                    ),
+                    "MODE": args.mode,
+                    "SUBNETS": platform.private_subnet_ids.apply(",".join),
+                }
+            ),
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(depends_on=[log, *role.policies])
+            ),
+        )
+        self.function_name = self.function.name
+        self.register_outputs({"function_name": self.function_name})
+
+
+def runner_statements(args: RunnerArgs, log_arn: Text) -> list[dict[str, Any]]:
+    platform = args.platform
+    in_cluster = {"ArnEquals": {"ecs:cluster": platform.cluster_arn}}
+
+    def ours(kind: str, rest: Text) -> pulumi.Output[str]:
+        return pulumi.Output.concat(
+            f"arn:aws:ecs:{args.region}:", platform.account_id, f":{kind}/", rest
+        )
+
+    return [
+        {
+            "Sid": "Start",
+            "Effect": "Allow",
+            "Action": "ecs:RunTask",
+            "Resource": [ours("task-definition", f"{family}:*") for family in args.families],
+            "Condition": in_cluster,
+        },
+        {
+            "Sid": "Watch",
+            "Effect": "Allow",
+            "Action": ["ecs:DescribeTasks", "ecs:StopTask"],
+            "Resource": ours("task", pulumi.Output.concat(platform.cluster_name, "/*")),
+            "Condition": in_cluster,
+        },
+        {
+            "Sid": "HandOver",
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": list(args.passes),
+            "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        },
+        {
+            "Sid": "Log",
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": pulumi.Output.concat(log_arn, ":*"),
+        },
+        {
+            "Sid": "Read",
+            "Effect": "Allow",
+            "Action": "logs:FilterLogEvents",
+            "Resource": pulumi.Output.concat(
+                f"arn:aws:logs:{args.region}:",
+                platform.account_id,
+                f":log-group:{args.release_log_name}:*",
+            ),
+        },
+    ]
+
+
+def invoke(
+    name: str,
+    function_name: Text,
+    payload: Mapping[str, Any],
+    task_arn: Text,
+    opts: pulumi.ResourceOptions,
+) -> aws.lambda_.Invocation:
+    """Runs on creation, whenever the task's definition changed, and on deletion.
+
+    The definition is part of the input, never a trigger: a trigger replaces the invocation, and the old one's deletion
+    would drop a preview's databases.
+    """
+    return aws.lambda_.Invocation(
+        name,
+        function_name=function_name,
+        input=pulumi.Output.json_dumps({**payload, "task": task_arn}, sort_keys=True),
+        lifecycle_scope="CRUD",
+        opts=opts,
+    )
+
+
+def arns(roles: Sequence[Role]) -> list[Text]:
+    return [role.arn for role in roles]

@@ -1,0 +1,44 @@
+"""What one service of the catalogue is made of on ECS: its component, its scaling and its alarms all read it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from apps.catalogue import Replicas, Service
+from infrastructure.config.platform_outputs import PlatformOutputs
+from infrastructure.iam.roles import Bounds
+from infrastructure.iam.service_roles import Reach
+
+Text = pulumi.Input[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """The public service's: the host that its rule takes, at a priority of its own."""
+
+    host: Text
+    priority: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceArgs:
+    """`secrets`: ARN by variable. `groups`: the security groups that the task carries. `stack`: for names."""
+
+    entry: Service
+    stack: str
+    platform: PlatformOutputs
+    reach: Reach
+    image: Text
+    environment: Mapping[str, Text]
+    secrets: Mapping[str, Text]
+    groups: Sequence[Text]
+    namespace_arn: Text
+    log_group_name: str
+    log_retention_days: int
+    replicas: Replicas
+    spot: bool
+    watched: bool
+    insights: bool
+    bounds: Bounds
+    door: Door | None = None

@@ -1,0 +1,205 @@
+"""The most that roles may ever do, whatever their own policies say: those are written by who deploys.
+
+A boundary is changed by a person with rights of their own, never by a deployment (docs/decisions/0603).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from infrastructure.config.naming import MASTER, PREVIEW_PATH, STACK_TAG, environment_path
+from infrastructure.iam.roles import Bounds, Statement, document
+from infrastructure.iam.service_roles import PULL, kafka_arn
+
+Text = pulumi.Input[str]
+KAFKA = [
+    "kafka-cluster:AlterGroup",
+    "kafka-cluster:DescribeGroup",
+    "kafka-cluster:DescribeTopic",
+    "kafka-cluster:ReadData",
+    "kafka-cluster:WriteData",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    region: str
+    account_id: Text
+
+    def arn(self, service: str, *rest: Text) -> pulumi.Output[str]:
+        return pulumi.Output.concat(
+            f"arn:aws:{service}:{self.region}:", self.account_id, ":", *rest
+        )
+
+    def users(self, resource_ids: Mapping[str, Text], role: str) -> pulumi.Output[list[str]]:
+        """`role` on each instance, who signs in by IAM."""
+        return pulumi.Output.all(
+            self.account_id, pulumi.Output.all(*resource_ids.values()).apply(once)
+        ).apply(
+            lambda both: [
+                f"arn:aws:rds-db:{self.region}:{both[0]}:dbuser:{host}/{role}" for host in both[1]
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppReach:
+    """What an environment's app is made of. `resource_ids` of RDS and `masters` (secrets' ARNs) by database."""
+
+    key_arn: Text
+    stream_arn: Text
+    cluster_arn: Text
+    cluster_name: Text
+    resource_ids: Mapping[str, Text]
+    masters: Mapping[str, Text]
+    previews: bool
+
+
+def preview_boundary(
+    name: str, place: Place, reach: AppReach, opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
+    """Of the roles of every preview on this environment: what is `pr-*` there."""
+    statements = [
+        allow(["rds-db:connect"], place.users(reach.resource_ids, "pr_*")),
+        allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], reach.stream_arn),
+        allow(
+            KAFKA,
+            [
+                kafka_arn(reach.stream_arn, "topic", "pr-*"),
+                kafka_arn(reach.stream_arn, "group", "pr-*"),
+            ],
+        ),
+        *secrets(
+            place, reach.key_arn, place.arn("secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/*")
+        ),
+        allow(
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            place.arn("logs", "log-group:/patient-management/pr-*"),
+        ),
+        *images(place, "patient-management", "preview"),
+    ]
+    return aws.iam.Policy(name, path=PREVIEW_PATH, policy=document(statements), opts=opts).arn
+
+
+def platform_bounds(
+    name: str,
+    place: Place,
+    environment: str,
+    key_arn: Text,
+    *,
+    proxies_tls: bool,
+    opts: pulumi.ResourceOptions,
+) -> Bounds:
+    """Of the roles that AWS's own services take on: flow logs, RDS's monitoring, certificates of proxies."""
+    flows = f"log-group:/patient-management/{environment}/flows"
+    writes = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    statements = [
+        allow(writes, [place.arn("logs", flows), place.arn("logs", flows, ":*")]),
+        # As AWS's own policy for RDS's monitoring says.
+        allow(
+            [*writes, "logs:CreateLogGroup", "logs:GetLogEvents", "logs:PutRetentionPolicy"],
+            place.arn("logs", "log-group:RDS*"),
+        ),
+    ]
+    if proxies_tls:
+        own = {"StringEquals": {f"aws:ResourceTag/{STACK_TAG}": environment}}
+        statements += [
+            allow(
+                ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*"], key_arn
+            ),
+            allow(
+                ["secretsmanager:*Secret*", "secretsmanager:TagResource"],
+                place.arn("secretsmanager", "secret:ecs-sc!*"),
+            ),
+            allow(
+                [
+                    "acm-pca:DescribeCertificateAuthority",
+                    "acm-pca:GetCertificate*",
+                    "acm-pca:IssueCertificate",
+                ],
+                place.arn("acm-pca", "certificate-authority/*"),
+                own,
+            ),
+        ]
+    return bounds(name, environment, statements, None, opts)
+
+
+def app_bounds(
+    name: str, place: Place, environment: str, reach: AppReach, opts: pulumi.ResourceOptions
+) -> Bounds:
+    """Of the services' roles, the release's and the runners': this environment's data, and no other's."""
+    users = [
+        place.arn("rds-db", "dbuser:", resource_id, f"/{role}")
+        for database, resource_id in reach.resource_ids.items()
+        for role in (database, f"{database}_owner")
+    ]
+    in_cluster = {"ArnEquals": {"ecs:cluster": reach.cluster_arn}}
+    release = f"/patient-management/{environment}/release"
+    path = environment_path(environment)
+    families = [f"{environment}-release", *(["pr-*-release"] if reach.previews else [])]
+    paths = [path, *([PREVIEW_PATH] if reach.previews else [])]
+    statements = [
+        allow(["rds-db:connect"], users),
+        # The release alone gets it.
+        allow(["rds-db:connect"], place.users(reach.resource_ids, MASTER)),
+        allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], reach.stream_arn),
+        allow(KAFKA, [kafka_arn(reach.stream_arn, "topic", "*"), kafka_arn(reach.stream_arn, "group", "*")]),
+        *secrets(place, reach.key_arn, place.arn("secretsmanager", f"secret:patient-management/{environment}/*")),
+        allow(["secretsmanager:GetSecretValue"], pulumi.Output.all(*reach.masters.values()).apply(once)),
+        allow(
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            [
+                place.arn("logs", f"log-group:/patient-management/{environment}/*"),
+                place.arn("logs", f"log-group:/aws/lambda/patient-management-{environment}-*"),
+            ],
+        ),
+        allow(["logs:FilterLogEvents"], place.arn("logs", f"log-group:{release}:*")),
+        *images(place, "patient-management"),
+        allow(["ecs:RunTask"], [place.arn("ecs", f"task-definition/{each}:*") for each in families], in_cluster),
+        allow(["ecs:DescribeTasks", "ecs:StopTask"], place.arn("ecs", "task/", reach.cluster_name, "/*"), in_cluster),
+        allow(
+            ["iam:PassRole"],
+            [pulumi.Output.concat("arn:aws:iam::", place.account_id, f":role{each}*") for each in paths],
+            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+    ]  # fmt: skip
+    return bounds(name, environment, statements, place.account_id, opts)
+
+
+def bounds(
+    name: str,
+    environment: str,
+    statements: Sequence[Statement],
+    account_id: Text | None,
+    opts: pulumi.ResourceOptions,
+) -> Bounds:
+    path = environment_path(environment)
+    made = aws.iam.Policy(name, path=path, policy=document(statements), opts=opts)
+    return Bounds(path, made.arn, account_id)
+
+
+def once(arns: Sequence[str]) -> list[str]:
+    return sorted(set(arns))
+
+
+def allow(actions: Sequence[str], resource: object, condition: object = None) -> Statement:
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": resource}
+    return {**statement, "Condition": condition} if condition else statement
+
+
+def secrets(place: Place, key_arn: Text, own: Text) -> list[Statement]:
+    through = {"StringEquals": {"kms:ViaService": f"secretsmanager.{place.region}.amazonaws.com"}}
+    return [
+        allow(["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"], own),
+        allow(["kms:Decrypt", "kms:GenerateDataKey"], key_arn, through),
+    ]
+
+
+def images(place: Place, *prefixes: str) -> list[Statement]:
+    return [
+        # Of whichever account: what is promoted may lie in another, which says itself who pulls.
+        allow(PULL, [f"arn:aws:ecr:{place.region}:*:repository/{prefix}/*" for prefix in prefixes]),
+        allow(["ecr:GetAuthorizationToken"], "*"),
+    ]

@@ -1,0 +1,153 @@
+"""Where a deployment's rights end: the keys that it opens, the roles that it makes, and what it may in no case."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from infrastructure.config.naming import KEY_ALIAS, PROJECT, STACK_TAG, environment_path
+from infrastructure.iam.boundaries import allow
+from infrastructure.iam.roles import Statement
+
+STATE_ALIAS = f"alias/{PROJECT}/state-"
+# What takes on the program's roles.
+PASSED_TO = (
+    "ecs-tasks.amazonaws.com",
+    "ecs.amazonaws.com",
+    "lambda.amazonaws.com",
+    "monitoring.rds.amazonaws.com",
+    "vpc-flow-logs.amazonaws.com",
+)
+# AWS makes these roles itself with the first thing of a kind in an account, and says what they may.
+SERVICE_LINKED = (
+    "ecs.amazonaws.com",
+    "ecs.application-autoscaling.amazonaws.com",
+    "elasticloadbalancing.amazonaws.com",
+    "kafka.amazonaws.com",
+    "rds.amazonaws.com",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployReach:
+    """`state_bucket` empty where the state lies elsewhere; `takes_from`: whose images are promoted, empty where built.
+
+    `preview_state`: the bucket's and the key's ARN, empty where this environment takes no previews.
+    """
+
+    environment: str
+    region: str
+    account_id: str
+    zone_id: str
+    domain: str
+    key_arn: str
+    boundary_arns: Sequence[str]
+    state_bucket: str
+    takes_from: str
+    proxies_tls: bool
+    keeps_data: bool
+    preview_state: Sequence[str]
+
+    @property
+    def label(self) -> str:
+        return f"patient-{self.environment}"
+
+    def arn(self, service: str, *rests: str) -> list[str]:
+        return [f"arn:aws:{service}:{self.region}:{self.account_id}:{rest}" for rest in rests]
+
+    def everywhere(self, service: str, *rests: str) -> list[str]:
+        """Of services that are of no region."""
+        return [f"arn:aws:{service}::{self.account_id}:{rest}" for rest in rests]
+
+
+def state_aliases(environment: str, takes_from: str | None) -> list[str]:
+    """Of the keys of its own state, and of the state that tells it which images to run."""
+    return [f"{STATE_ALIAS}{name}" for name in (environment, takes_from) if name]
+
+
+def of(service: str, *names: str) -> list[str]:
+    return [f"{service}:{name}" for name in names]
+
+
+def keys(reach: DeployReach) -> list[Statement]:
+    """Makes keys and lets AWS's services use them; opens none but the state's. Whom a key trusts, a person says."""
+    aliases = [
+        f"alias/{PROJECT}/{reach.environment}",
+        *([KEY_ALIAS] if reach.preview_state else []),
+    ]
+    through = {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}
+    states = state_aliases(reach.environment, reach.takes_from)
+    crypt = of("kms", "Decrypt", "Encrypt", "GenerateDataKey")
+    of_states = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": states}}
+    everyone = reach.arn("kms", "key/*")
+    return [
+        allow(
+            of(
+                "kms", "DescribeKey", "EnableKeyRotation", "GetKey*", "ListResourceTags", "*agResource",
+                "UpdateKeyDescription",
+            ),
+            everyone,
+        ),
+        allow(of("kms", "*Alias"), [*reach.arn("kms", *aliases), *everyone]),
+        allow(of("kms", "CreateGrant", "RevokeGrant"), reach.key_arn, {"Bool": {"kms:GrantIsForAWSResource": "true"}}),
+        # As a registry under a key of ours asks, for the previews' images.
+        *([] if reach.takes_from else [allow(of("kms", "RetireGrant"), reach.key_arn)]),
+        allow(of("kms", "Decrypt", "GenerateDataKey"), reach.key_arn, {"StringEquals": through}),
+        # The state that tells which images to run may lie in another account.
+        allow(crypt, f"arn:aws:kms:{reach.region}:*:key/*", of_states),
+        *(allow(crypt, key) for key in reach.preview_state[1:]),
+    ]  # fmt: skip
+
+
+def roles(reach: DeployReach) -> list[Statement]:
+    own = f"arn:aws:iam::{reach.account_id}:role{environment_path(reach.environment)}*"
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": list(reach.boundary_arns)}}
+    return [
+        allow(
+            of(
+                "iam", "AttachRolePolicy", "CreateRole", "DeleteRolePolicy", "DetachRolePolicy",
+                "PutRolePermissionsBoundary", "PutRolePolicy",
+            ),
+            own,
+            bounded,
+        ),
+        allow(of("iam", "DeleteRole", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole*"), own),
+        allow(of("iam", "PassRole"), own, {"StringEquals": {"iam:PassedToService": list(PASSED_TO)}}),
+        allow(
+            of("iam", "CreateServiceLinkedRole"),
+            reach.everywhere("iam", "role/aws-service-role/*"),
+            {"StringEquals": {"iam:AWSServiceName": list(SERVICE_LINKED)}},
+        ),
+    ]  # fmt: skip
+
+
+def denials(reach: DeployReach) -> list[Statement]:
+    """What no statement above, and none that is added one day, may open."""
+    mine = {f"aws:ResourceTag/{STACK_TAG}": reach.environment}
+    closed = (
+        "secretsmanager:*GetSecretValue", "rds-db:connect", "kafka-cluster:*Data", "kms:PutKeyPolicy",
+        "kms:ScheduleKeyDeletion", "iam:DeleteRolePermissionsBoundary",
+    )  # fmt: skip
+    kept = (
+        "kafka-cluster:DeleteTopic", "kafka:DeleteCluster", "kafka:DeleteTopic", "rds:DeleteDBInstance",
+        "secretsmanager:DeleteSecret",
+    )  # fmt: skip
+    statements: list[Statement] = [
+        {"Sid": "NoData", "Effect": "Deny", "Action": list(closed), "Resource": "*"},
+        {
+            # Where AWS tells no tag, names above are what limits it.
+            "Sid": "Others",
+            "Effect": "Deny",
+            "Action": "*",
+            "Resource": "*",
+            "Condition": {"StringNotEquals": mine, "Null": dict.fromkeys(mine, "false")},
+        },
+        {
+            # What GitHub and boundaries allow is changed by a person with rights of their own, never by a deployment.
+            "Sid": "NotItself",
+            "Effect": "Deny",
+            "NotAction": ["iam:Get*", "iam:List*"],
+            "Resource": reach.everywhere("iam", "role/github-*", "policy/*", "oidc-provider/*"),
+        },
+    ]
+    if reach.keeps_data:
+        statements.append({"Sid": "Kept", "Effect": "Deny", "Action": list(kept), "Resource": "*"})
+    return statements

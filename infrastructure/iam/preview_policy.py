@@ -1,0 +1,181 @@
+"""What the code of a pull request may do in the account while it brings its preview up and takes it away.
+
+Every name ends at its delimiter or is a preview's by tag: `pr-*` is a preview's, whosever it is. Previews are not kept
+from each other here, only from everything else; docs/previews.md says so.
+"""
+
+from dataclasses import dataclass
+
+import pulumi
+
+from infrastructure.config.naming import PREVIEW_PATH, PROJECT, STACK_TAG
+from infrastructure.iam.boundaries import Place, allow
+from infrastructure.iam.roles import Statement
+from infrastructure.iam.service_roles import PULL, kafka_arn
+
+Text = pulumi.Input[str]
+OURS = {"StringLike": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"}}
+ASKED = {"StringLike": {f"aws:RequestTag/{STACK_TAG}": "pr-*"}}
+# A tag is put on what has none yet, or is a preview's already: nothing of another's becomes a preview's by it.
+TAGGED = {**ASKED, "StringLikeIfExists": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewReach:
+    """Names of the base's. `state_bucket_arn` and `state_key_arn` are the previews' own.
+
+    `connect_role_arn`: by which ECS gives proxies their certificates, where the base has TLS between services.
+    """
+
+    region: str
+    account_id: Text
+    cluster_name: Text
+    listener_arn: Text
+    stream_arn: Text
+    data_key_arn: Text
+    boundary_arn: Text
+    runner_name: Text
+    state_bucket_arn: Text
+    state_key_arn: Text
+    connect_role_arn: Text | None = None
+
+
+def preview_statements(reach: PreviewReach) -> list[Statement]:
+    return [*state(reach), *things(reach), *doors(reach), *roles(reach), *looks()]
+
+
+def arn(reach: PreviewReach, service: str, *rest: Text) -> pulumi.Output[str]:
+    return Place(reach.region, reach.account_id).arn(service, *rest)
+
+
+def state(reach: PreviewReach) -> list[Statement]:
+    """Reads the previews' backend, where the base's outputs are shown; writes what is a preview's in it."""
+    bucket = reach.state_bucket_arn
+    return [
+        allow(["s3:ListBucket", "s3:GetBucketLocation"], bucket),
+        allow(["s3:GetObject"], pulumi.Output.concat(bucket, "/.pulumi/*")),
+        allow(
+            ["s3:PutObject", "s3:DeleteObject"],
+            pulumi.Output.concat(bucket, f"/.pulumi/*/{PROJECT}/pr-*"),
+        ),
+        allow(
+            ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
+            reach.state_key_arn,
+        ),
+    ]
+
+
+def things(reach: PreviewReach) -> list[Statement]:
+    """All that a thing of its own can be asked, where its ARN has its name. One statement: AWS counts characters."""
+    own = [
+        arn(reach, "ecs", "service/", reach.cluster_name, "/pr-*"),
+        arn(reach, "ecs", "task-definition/pr-*"),
+        arn(reach, "ecr", "repository/preview/*"),
+        # Pulumi calls it by a qualifier, `$LATEST`, which is a name of its own to IAM.
+        *(arn(reach, "lambda", "function:", reach.runner_name, version) for version in ("", ":*")),
+        arn(reach, "logs", f"log-group:/{PROJECT}/pr-*"),
+        arn(reach, "secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/pr-*"),
+        kafka_arn(reach.stream_arn, "topic", "pr-*"),
+    ]
+    actions = [
+        "ecr:*Image*",
+        "ecr:*Layer*",
+        "ecs:*eService",
+        "ecs:TagResource",
+        # MSK makes a topic in its caller's name. Nothing here reads or writes what is in one.
+        "kafka-cluster:*Topic*",
+        "kafka:*Topic",
+        "lambda:InvokeFunction",
+        "logs:*KmsKey",
+        "logs:*Log*",
+        "logs:*RetentionPolicy",
+        "logs:*Tag*",
+        "secretsmanager:*Secret*",
+        "secretsmanager:GetResourcePolicy",
+        "secretsmanager:TagResource",
+    ]
+    through_secrets = {
+        "StringEquals": {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}
+    }
+    return [
+        allow(actions, own),
+        allow(PULL, arn(reach, "ecr", f"repository/{PROJECT}/*")),
+        allow(["kms:Decrypt", "kms:GenerateDataKey"], reach.data_key_arn, through_secrets),
+        allow(["kafka:ListTopics", "kafka:Describe*", "kafka-cluster:Connect"], reach.stream_arn),
+        allow(
+            ["servicediscovery:CreateHttpNamespace", "servicediscovery:TagResource"], "*", TAGGED
+        ),
+        allow(["servicediscovery:DeleteNamespace"], "*", OURS),
+    ]
+
+
+def doors(reach: PreviewReach) -> list[Statement]:
+    """A rule on the shared listener, a target group, security groups: made with the tag, changed by it."""
+    group, rule = arn(reach, "ec2", "security-group/*"), arn(reach, "ec2", "security-group-rule/*")
+    listener = pulumi.Output.from_input(reach.listener_arn)
+    entries = listener.apply(lambda text: text.replace(":listener/", ":listener-rule/", 1) + "/*")
+    targets = arn(reach, "elasticloadbalancing", "targetgroup/pr-*")
+    made = {"StringLike": {"ec2:CreateAction": "*SecurityGroup*"}}
+    return [
+        # Which host a rule takes is nothing that IAM can see.
+        allow(["elasticloadbalancing:CreateRule"], listener, ASKED),
+        allow(["elasticloadbalancing:CreateTargetGroup"], targets, ASKED),
+        allow(["elasticloadbalancing:AddTags"], [entries, targets], TAGGED),
+        allow(
+            ["elasticloadbalancing:Delete*", "elasticloadbalancing:Modify*"],
+            [entries, targets],
+            OURS,
+        ),
+        allow(["ec2:CreateSecurityGroup"], group, ASKED),
+        allow(["ec2:*SecurityGroup*"], group, OURS),
+        # In whatever network; of a group that is ours: the rule itself has no tag when it is asked for.
+        allow(
+            ["ec2:CreateSecurityGroup", "ec2:*SecurityGroup*es*"],
+            [arn(reach, "ec2", "vpc/*"), rule],
+        ),
+        allow(["ec2:CreateTags"], [group, rule], made),
+    ]
+
+
+def roles(reach: PreviewReach) -> list[Statement]:
+    """Only under the previews' path, only within their boundary: a role of any other kind cannot be made or changed."""
+    path = pulumi.Output.concat("arn:aws:iam::", reach.account_id, f":role{PREVIEW_PATH}*")
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": reach.boundary_arn}}
+    return [
+        allow(["iam:CreateRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"], path, bounded),
+        allow(["iam:DeleteRole", "iam:Get*", "iam:List*", "iam:TagRole"], path),
+        passed(path, "ecs-tasks.amazonaws.com"),
+        *(
+            [passed(reach.connect_role_arn, "ecs.amazonaws.com")]
+            if reach.connect_role_arn is not None
+            else []
+        ),
+    ]
+
+
+def passed(role_arn: Text, service: str) -> Statement:
+    return allow(["iam:PassRole"], role_arn, {"StringEquals": {"iam:PassedToService": service}})
+
+
+def looks() -> list[Statement]:
+    """What names no resource by its nature."""
+    return [
+        allow(
+            [
+                "ec2:Describe*",
+                "ecr:DescribeRepositories",
+                "ecr:GetAuthorizationToken",
+                # A definition alone runs nothing: that takes a service, and the right to hand over its roles.
+                "ecs:*TaskDefinition",
+                "ecs:Describe*",
+                "ecs:List*",
+                "elasticloadbalancing:Describe*",
+                "iam:ListRoles",
+                "logs:DescribeLogGroups",
+                "servicediscovery:Get*",
+                "servicediscovery:List*",
+                "tag:GetResources",
+            ],
+            "*",
+        )
+    ]

@@ -1,0 +1,201 @@
+"""What a preview can leave in AWS beside its stack's state, found by name or by the tag that all of it carries.
+
+A run that was killed leaves resources that no state knows of; a database lies where Pulumi does not look at all.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infrastructure.preview.errors import Fault, fault_of_aws
+from infrastructure.preview.names import (
+    DATABASE,
+    IMAGE_TAG,
+    TOPIC,
+    Preview,
+    preview_of,
+    preview_of_stack,
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Trace:
+    """One thing of one preview: `kind` says where it lies, `name` is what that place calls it."""
+
+    kind: str
+    preview: Preview
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class Kind(Protocol):
+    """One place to look. Both raise Fault; `remove` takes all of one preview's away and is safe to repeat."""
+
+    @property
+    def name(self) -> str: ...
+
+    def find(self) -> list[Trace]: ...
+
+    def remove(self, preview: Preview) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`unseen` names the places that could not be looked at: nothing may be concluded about them."""
+
+    traces: tuple[Trace, ...]
+    unseen: tuple[str, ...]
+
+    def of(self, preview: Preview) -> "Found":
+        return Found(tuple(trace for trace in self.traces if trace.preview == preview), self.unseen)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        return (*map(str, self.traces), *self.unseen)
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    kinds: tuple[Kind, ...]
+
+    def find(self) -> Found:
+        traces: list[Trace] = []
+        unseen: list[str] = []
+        for kind in self.kinds:
+            try:
+                traces += kind.find()
+            except Fault as fault:
+                unseen.append(f"{kind.name}: not looked at: {fault}")
+        return Found(tuple(sorted(traces)), tuple(unseen))
+
+    def remove(self, preview: Preview) -> tuple[str, ...]:
+        """Takes all of one preview's away, place by place; one that fails does not keep the others. The failures."""
+        failures = []
+        for kind in self.kinds:
+            try:
+                kind.remove(preview)
+            except Fault as fault:
+                failures.append(f"{kind.name}: {fault}")
+        return tuple(failures)
+
+
+def of(preview: Preview, traces: list[Trace]) -> list[Trace]:
+    return [trace for trace in traces if trace.preview == preview]
+
+
+@contextmanager
+def asked_of_aws(action: str) -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise fault_of_aws(action, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """Only the base's runner reaches them. It builds every name itself and drops what is a preview's, nothing else."""
+
+    run: Callable[[str, Preview | None], Any]
+    name: str = "database"
+
+    def find(self) -> list[Trace]:
+        answer = self.run("list", None)
+        found = [(preview_of(name, DATABASE), name) for name in answer["databases"]]
+        return [Trace(self.name, preview, name) for preview, name in found if preview]
+
+    def remove(self, preview: Preview) -> None:
+        # Without looking first: a look takes the runner as long as the drop, which is safe to repeat.
+        self.run("drop", preview)
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    kafka: Any
+    cluster_arn: str
+    name: str = "topic"
+
+    def find(self) -> list[Trace]:
+        with asked_of_aws("list the topics"):
+            pages = self.kafka.get_paginator("list_topics").paginate(ClusterArn=self.cluster_arn)
+            names = [topic["TopicName"] for page in pages for topic in page.get("Topics", [])]
+        return [
+            Trace(self.name, preview, name)
+            for name in names
+            if (preview := preview_of(name, TOPIC))
+        ]
+
+    def remove(self, preview: Preview) -> None:
+        for trace in of(preview, self.find()):
+            with asked_of_aws(f"delete the topic {trace.name}"):
+                with suppress(
+                    self.kafka.exceptions.NotFoundException,
+                    self.kafka.exceptions.UnknownTopicOrPartitionException,
+                ):
+                    self.kafka.delete_topic(ClusterArn=self.cluster_arn, TopicName=trace.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Tags, in the repositories under `prefix`: an image that two previews tagged stays until both are gone."""
+
+    ecr: Any
+    prefix: str
+    name: str = "image"
+
+    def find(self) -> list[Trace]:
+        found = []
+        with asked_of_aws("list the preview images"):
+            for page in self.ecr.get_paginator("describe_repositories").paginate():
+                for repository in page["repositories"]:
+                    if repository["repositoryName"].startswith(self.prefix):
+                        found += self._tags(repository["repositoryName"])
+        return found
+
+    def _tags(self, repository: str) -> list[Trace]:
+        pages = self.ecr.get_paginator("list_images").paginate(
+            repositoryName=repository, filter={"tagStatus": "TAGGED"}
+        )
+        tags = [image["imageTag"] for page in pages for image in page["imageIds"]]
+        return [
+            Trace(self.name, preview, f"{repository}:{tag}")
+            for tag in tags
+            if (preview := preview_of(tag, IMAGE_TAG))
+        ]
+
+    def remove(self, preview: Preview) -> None:
+        for trace in of(preview, self.find()):
+            repository, _, tag = trace.name.partition(":")
+            with asked_of_aws(f"delete the image {trace.name}"):
+                self.ecr.batch_delete_image(repositoryName=repository, imageIds=[{"imageTag": tag}])
+
+
+@dataclass(frozen=True, slots=True)
+class LogGroups:
+    """`prefix` ends where the stack's name begins: `/patient-management/`."""
+
+    logs: Any
+    prefix: str
+    name: str = "log group"
+
+    def find(self) -> list[Trace]:
+        found = []
+        with asked_of_aws("list the log groups"):
+            pages = self.logs.get_paginator("describe_log_groups").paginate(
+                logGroupNamePrefix=f"{self.prefix}pr-"
+            )
+            for group in (group["logGroupName"] for page in pages for group in page["logGroups"]):
+                stack, delimiter, _ = group.removeprefix(self.prefix).partition("/")
+                if delimiter and (preview := preview_of_stack(stack)):
+                    found.append(Trace(self.name, preview, group))
+        return found
+
+    def remove(self, preview: Preview) -> None:
+        for trace in of(preview, self.find()):
+            with asked_of_aws(f"delete the log group {trace.name}"):
+                with suppress(self.logs.exceptions.ResourceNotFoundException):
+                    self.logs.delete_log_group(logGroupName=trace.name)

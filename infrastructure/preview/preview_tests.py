@@ -1,0 +1,84 @@
+"""A preview from outside, as its reviewer has it: where it listens, who signs in, and what is run against it."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infrastructure.preview.errors import Fault
+from infrastructure.preview.leftovers import asked_of_aws
+
+ROOT = Path(__file__).resolve().parents[2]
+# Made up: never anybody's data, and never the base's.
+PEOPLE = "apps/client/people"
+LIMIT_SECONDS = 20 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    url: str
+    user: str
+    client_id: str
+    password: str = field(repr=False)
+    client_secret: str = field(repr=False)
+
+    def environment(self) -> dict[str, str]:
+        """What the loader and the system tests go by."""
+        return {
+            "PLATFORM_URL": self.url,
+            "PLATFORM_USER": self.user,
+            "PLATFORM_PASSWORD": self.password,
+            "PLATFORM_CLIENT_ID": self.client_id,
+            "PLATFORM_CLIENT_SECRET": self.client_secret,
+        }
+
+
+def open_visit(outputs: Mapping[str, Any], secrets: Any) -> Visit:
+    """`outputs`: the stack's; `secrets`: a client of Secrets Manager. Raises Fault."""
+    sign_in = outputs.get("sign_in")
+    if not isinstance(sign_in, dict) or "url" not in outputs:
+        raise Fault(
+            "this preview is not up: its stack does not say yet where it listens and who signs in"
+        )
+
+    def read(key: str) -> str:
+        with asked_of_aws(f"read {sign_in[key]}"):
+            return str(secrets.get_secret_value(SecretId=sign_in[key])["SecretString"])
+
+    return Visit(
+        url=str(outputs["url"]),
+        user=sign_in["user"],
+        client_id=sign_in["client_id"],
+        password=read("password_arn"),
+        client_secret=read("client_secret_arn"),
+    )
+
+
+def seed(visit: Visit) -> None:
+    """Safe to repeat: who is there already is left alone."""
+    people = sorted(str(path.relative_to(ROOT)) for path in (ROOT / PEOPLE).glob("*.json"))
+    run(["scripts/load", *people], visit, "the synthetic people were not all loaded")
+
+
+def run_system_tests(visit: Visit) -> None:
+    """Those that go by what a visitor knows; the others are skipped. Raises Fault, also where every one was."""
+    run(["scripts/test", "system", "tests/system"], visit, "the system tests failed")
+
+
+def run(command: Sequence[str], visit: Visit, failure: str) -> None:
+    # Of another platform, such as one on this machine, nothing may be taken for this one's.
+    others = {name: value for name, value in os.environ.items() if not name.startswith("PLATFORM_")}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**others, **visit.environment()},
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Fault(f"{failure}: {command[0]} did not end within {LIMIT_SECONDS} s") from error
+    if done.returncode:
+        raise Fault(f"{failure}: {' '.join(command[:2])} ended with {done.returncode}")

@@ -1,0 +1,187 @@
+"""The operators' verbs on the auth service: its own process, as `scripts/operate` starts it."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.auth.browser import Browser
+from tests.auth.conftest import PASSWORD, Auth
+
+pytestmark = pytest.mark.integration
+
+
+def operate(
+    auth: Auth, *words: str, environment: str = "local"
+) -> subprocess.CompletedProcess[str]:
+    settings = auth.settings
+    environ = {
+        **os.environ,
+        "ENVIRONMENT": environment,
+        "PORT": str(settings.port),
+        "PUBLIC_URL": settings.issuer if environment == "local" else "https://health.example",
+        "AUTH_DATABASE_URL": settings.database.url,
+        "AUTH_KEY_ENCRYPTION_KEY": base64.urlsafe_b64encode(settings.key_encryption_key).decode(),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "apps.auth", "operate", *words],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def answer(auth: Auth, *words: str) -> Any:
+    done = operate(auth, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])["answer"]
+
+
+def refusal(auth: Auth, *words: str) -> str:
+    done = operate(auth, *words)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    reason: str = json.loads(done.stdout.splitlines()[-1])["refused"]
+    return reason
+
+
+def set_password(auth: Auth, link: str) -> None:
+    browser = Browser(auth)
+    browser.send(browser.get(link), new_password=PASSWORD)
+
+
+def audited(auth: Auth, event: str) -> Any:
+    (row,) = auth.sql(
+        "SELECT actor_id, subject FROM audit WHERE event = $1 ORDER BY occurred_at DESC LIMIT 1",
+        event,
+    )
+    assert row["actor_id"] == "operator"
+    return row["subject"]
+
+
+def test_first_administrator_is_created_once_and_sets_a_password(auth: Auth) -> None:
+    auth.sql("UPDATE users SET disabled_at = now() WHERE 'admin' = ANY(roles)")
+    made = answer(auth, "users", "first-admin", "first@example.org")
+    set_password(auth, made["link"])
+    assert auth.login("first@example.org").status_code == 200
+    assert "there is an administrator" in refusal(
+        auth, "users", "first-admin", "second@example.org"
+    )
+    assert audited(auth, "user_created") == made["id"]
+
+
+def test_user_is_created_found_and_reset(auth: Auth) -> None:
+    made = answer(auth, "users", "create", "ada@example.org", "--role=clinician", "--name=Ada B.")
+    set_password(auth, made["link"])
+    assert auth.login("ada@example.org").status_code == 200
+    assert "there is a user" in refusal(auth, "users", "create", "ADA@example.org", "--role=admin")
+    for text in ("ADA@", "ada b", made["id"]):
+        (found,) = answer(auth, "users", "find", text)
+        assert (found["id"], found["roles"], found["state"]) == (
+            made["id"],
+            ["clinician"],
+            "active",
+        )
+    assert made["id"] in [each["id"] for each in answer(auth, "users", "list")]
+    link = answer(auth, "users", "reset", "ada@example.org")["link"]
+    assert "Set your password" in Browser(auth).get(link).text
+
+
+def test_locked_user_is_let_in_again(auth: Auth) -> None:
+    user = auth.user("clinician")
+    for _ in range(6):
+        auth.login(user.email, "wrong")
+    assert auth.login(user.email).status_code == 429
+    answer(auth, "users", "unlock", user.email)
+    assert auth.login(user.email).status_code == 200
+    assert audited(auth, "user_unlocked") == user.id
+
+
+def test_roles_are_replaced_and_what_the_user_holds_ends(auth: Auth) -> None:
+    user = auth.user("clinician")
+    changed = answer(auth, "users", "roles", user.email, "--role=analyst", "--role=billing")
+    assert changed["roles"] == ["analyst", "billing"]
+    assert auth.sql("SELECT 1 FROM revocations WHERE kind = 'subject' AND id = $1", user.id)
+    assert "has a record of its own" in refusal(
+        auth, "users", "roles", user.email, "--role=patient"
+    )
+
+
+def test_user_is_disabled_and_enabled(auth: Auth) -> None:
+    user = auth.user("clinician")
+    answer(auth, "users", "disable", user.email)
+    assert auth.login(user.email).status_code == 401
+    assert auth.sql("SELECT 1 FROM revocations WHERE kind = 'subject' AND id = $1", user.id)
+    answer(auth, "users", "enable", user.email)
+    assert auth.login(user.email).status_code == 200
+
+
+def test_second_factor_of_a_lost_device_is_removed(auth: Auth) -> None:
+    user = auth.user("clinician")
+    auth.sql("UPDATE users SET totp_enabled = true, totp_secret = 'x' WHERE id = $1", user.id)
+    assert auth.login(user.email).status_code == 403
+    answer(auth, "users", "second-factor-off", user.email)
+    assert auth.login(user.email).status_code == 200
+
+
+def test_client_is_created_rotated_and_switched(auth: Auth) -> None:
+    made = answer(auth, "clients", "create", "Loader", "--scope=system/*.cruds")
+    credentials = (made["id"], made["secret"])
+    assert auth.token_for(credentials).status_code == 200
+    rotated = answer(auth, "clients", "rotate-secret", made["id"])
+    assert auth.token_for(credentials).status_code == 401
+    credentials = (made["id"], rotated["secret"])
+    assert auth.token_for(credentials).status_code == 200
+    answer(auth, "clients", "disable", made["id"])
+    assert auth.token_for(credentials).status_code == 401
+    answer(auth, "clients", "enable", made["id"])
+    assert auth.token_for(credentials).status_code == 200
+    listed = {each["id"]: each for each in answer(auth, "clients", "list")}
+    assert listed[made["id"]]["scopes"] == ["system/*.cruds"]
+    for verb in ("rotate-secret", "disable", "enable"):
+        assert "there is no client" in refusal(auth, "clients", verb, "nobody")
+
+
+def test_keys_are_listed_and_rotated(auth: Auth) -> None:
+    assert "active" in [each["state"] for each in answer(auth, "keys", "list")]
+    assert "next" in [each["state"] for each in answer(auth, "keys", "rotate")]
+
+
+def test_audit_is_searched_by_subject_event_and_time(auth: Auth) -> None:
+    user = auth.user("clinician")
+    answer(auth, "users", "disable", user.email)
+    answer(auth, "users", "enable", user.email)
+    found = answer(auth, "audit", "search", f"--subject={user.id}")
+    assert [each["event"] for each in found] == ["user_enabled", "user_disabled"]
+    one = answer(auth, "audit", "search", f"--subject={user.id}", "--event=user_disabled")
+    assert [each["actor_id"] for each in one] == ["operator"]
+    limited = answer(auth, "audit", "search", "--actor=operator", "--limit=1")
+    assert len(limited) == 1
+    for bound in ("--until=2020-01-01", "--since=2100-01-01T00:00Z"):
+        assert answer(auth, "audit", "search", f"--subject={user.id}", bound) == []
+
+
+def test_unknown_user_is_not_found(auth: Auth) -> None:
+    for verb in ("reset", "unlock", "disable", "enable", "second-factor-off"):
+        assert "there is no user" in refusal(auth, "users", verb, "nobody@example.org")
+
+
+def test_secret_is_never_printed_outside_this_machine(auth: Auth) -> None:
+    done = operate(auth, "users", "list", environment="dev")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "start it by scripts/operate" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["users", "nothing"], [], ["users", "reset"], ["outbox", "list"]]
+)
+def test_wrong_words_are_usage(auth: Auth, words: list[str]) -> None:
+    done = operate(auth, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage:" in done.stderr
