@@ -18,7 +18,7 @@ from apps.kit.operation_outcomes import render_error
 from apps.kit.outbox import select_troubles
 from apps.kit.relay import Relay, connect_to, running
 from apps.kit.web import Readiness, create_web_app, health_routes
-from apps.patient.definitions.schema import load_models
+from apps.patient.definitions.validation import compile_checks
 from apps.patient.fhir.routes import fhir_routes
 from apps.patient.patients_api import patients_api_routes
 from apps.patient.relay.destinations import Billing, BillingDestination
@@ -49,7 +49,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        load_models()
+        compile_checks()
         async with running(relays), cleaning(database), open_read_audit(database) as read_audit:
             yield {
                 "settings": settings,

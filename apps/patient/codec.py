@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 
 from apps.kit.errors import BadRequest, UnsupportedMediaType
+from apps.patient.duplicate_keys import check_duplicate_keys
 
 # A FHIR resource, or any part of one, as decoded JSON.
 Resource: TypeAlias = dict[str, Any]
@@ -33,9 +34,16 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def decode(body: bytes | str) -> Any:
-    """Raises BadRequest where `body` is no JSON, or nests or counts beyond reason."""
+    """Returns what the JSON holds.
+
+    Raises BadRequest if `body` is no JSON, nests or counts beyond reason, or, for bytes that came in,
+    if an object has one key twice.
+    """
     try:
-        return _decoder.decode(body)
+        value = _decoder.decode(body)
+        if isinstance(body, bytes):
+            check_duplicate_keys(body, value)
+        return value
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest("malformed_json", str(error) or "a number is too large") from None
     except (RecursionError, InvalidOperation, OverflowError, ValueError):

@@ -2,13 +2,22 @@ from typing import Any
 
 import pytest
 
-from apps.kit.errors import BadRequest
 from apps.patient.codec import decode, encode
-from apps.patient.definitions.narrative import is_safe_narrative
 from apps.patient.definitions.validation import MAX_FAULTS, find_faults
 
 PATIENT = {"resourceType": "Patient"}
 OBSERVATION = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
+
+
+DIV = '<div xmlns="http://www.w3.org/1999/xhtml">x</div>'
+
+
+def contained(resource: dict[str, Any]) -> dict[str, Any]:
+    """A change that contains `resource` as `#o` and refers to it."""
+    return {
+        "contained": [{"id": "o", **resource}],
+        "extension": [{"url": "u", "valueReference": {"reference": "#o"}}],
+    }
 
 
 def pointers(resource: dict[str, Any]) -> list[str]:
@@ -29,7 +38,10 @@ def pointers(resource: dict[str, Any]) -> list[str]:
             ]
         },
         {"_birthDate": {"extension": [{"url": "u", "valueDateTime": "1970-01-01T10:00:00Z"}]}},
-        {"contained": [{"resourceType": "Organization", "id": "o", "name": "x"}]},
+        {
+            "contained": [{"resourceType": "Organization", "id": "o", "name": "x"}],
+            "managingOrganization": {"reference": "#o"},
+        },
         {"extension": [{"url": "u", "valueDecimal": decode(b"1.10")}]},
         {
             "text": {
@@ -78,15 +90,15 @@ def test_valid_resource_has_no_fault_and_is_left_as_it_is(change: dict[str, Any]
         ({"identifier": [{"use": "x"}]}, "/identifier/0/use"),
         ({"shoeSize": 44}, "/shoeSize"),
         ({"fhir_comments": ["x"]}, "/fhir_comments"),
-        ({"contained": [{"resourceType": "Bogus", "id": "x"}]}, "/contained/0/resourceType"),
-        ({"contained": [{"resourceType": "HumanName", "text": "x"}]}, "/contained/0/resourceType"),
+        (contained({"resourceType": "Bogus"}), "/contained/0/resourceType"),
+        (contained({"resourceType": "HumanName", "text": "x"}), "/contained/0/resourceType"),
         (
-            {"contained": [{"resourceType": "Organization", "active": "true"}]},
+            contained({"resourceType": "Organization", "name": "x", "active": "true"}),
             "/contained/0/active",
         ),
         ({"link": [{"other": {"reference": "Patient/1"}}]}, "/link/0/type"),
-        ({"deceasedBoolean": True, "deceasedDateTime": "2020"}, ""),
-        ({"text": {"status": "done", "div": "<div>x</div>"}}, "/text/status"),
+        ({"deceasedBoolean": True, "deceasedDateTime": "2020"}, "/deceasedDateTime"),
+        ({"text": {"status": "done", "div": DIV}}, "/text/status"),
     ],
 )
 def test_fault_is_named(change: dict[str, Any], pointer: str) -> None:
@@ -113,61 +125,3 @@ def test_deep_nesting_is_refused() -> None:
 
 def test_faults_are_bounded() -> None:
     assert len(find_faults({**PATIENT, "name": [{}] * 1000}, "Patient")) == MAX_FAULTS
-
-
-@pytest.mark.parametrize(
-    "div",
-    [
-        "<div>plain</div>",
-        '<div xmlns="http://www.w3.org/1999/xhtml"><table><tr><td colspan="2">x<br/></td></tr></table></div>',
-        '<div><a href="https://example.org">x</a><a href="#a">x</a><img src="data:image/png;base64,AA" alt="x"/></div>',
-        "<div><!-- a comment --><b style='color: red'>x</b></div>",
-    ],
-)
-def test_formatting_is_allowed_in_a_narrative(div: str) -> None:
-    assert is_safe_narrative(div)
-
-
-@pytest.mark.parametrize(
-    "div",
-    [
-        "plain",
-        "",
-        "<p>x</p>",
-        "<div><script>alert(1)</script></div>",
-        "<div><SCRIPT SRC=//x></SCRIPT></div>",
-        "<div><svg onload=alert(1)></svg></div>",
-        '<div onclick="alert(1)">x</div>',
-        '<div><a href="javascript:alert(1)">x</a></div>',
-        '<div><a href="java\tscript:alert(1)">x</a></div>',
-        '<div><a href=" &#106;avascript:alert(1)">x</a></div>',
-        '<div><a href="data:text/html,x">x</a></div>',
-        '<div><img src="data:image/svg+xml,x"/></div>',
-        "<div><iframe src='https://example.org'></iframe></div>",
-        "<div><form action='x'><input/></form></div>",
-        "<div style='background: url(//x)'>x</div>",
-        "<div><link rel='stylesheet' href='x'/></div>",
-        "<!DOCTYPE html><div>x</div>",
-        "<div><?php x ?></div>",
-        "<div><![CDATA[<script>]]></div>",
-        "<div><b <script>alert(1)</script></div>",
-        "<div>x</div><script",
-    ],
-)
-def test_what_a_browser_would_run_is_refused_in_a_narrative(div: str) -> None:
-    assert not is_safe_narrative(div)
-
-
-@pytest.mark.parametrize(
-    "text", [b"1.10", b"5.840", b"1E+5", b"-0.0", b"123456789012345678901234567890", b"1E-20"]
-)
-def test_numbers_survive_as_they_were_written(text: bytes) -> None:
-    assert encode(decode(text)) == text
-
-
-@pytest.mark.parametrize(
-    "text", [b"1e999999999", b"1e99999999999999999999999", b"0." + b"1" * 2000, b"9" * 5000]
-)
-def test_number_beyond_reason_is_refused(text: bytes) -> None:
-    with pytest.raises(BadRequest):
-        decode(text)

@@ -1,0 +1,387 @@
+"""Compiles FHIRPath expressions once to Python functions over decoded JSON.
+
+The types of elements are known when an expression is compiled, so that `value.ofType(Quantity)` reads
+`valueQuantity` and nothing else. A compiled part is a list of branches, one for each type that its
+result may have; its function takes the environment and the focus, and returns a list.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+from apps.patient.definitions.fhirpath.functions import FUNCTIONS, LAMBDAS, OPERATORS
+from apps.patient.definitions.fhirpath.parser import (
+    Binary,
+    Call,
+    FhirPathError,
+    Literal,
+    Member,
+    Node,
+    Variable,
+    parse,
+)
+from apps.patient.definitions.fhirpath.values import EMPTY, FALSE, TRUE, Items, boolean, truth
+from apps.patient.definitions.model import Element, definition_of, is_primitive, resource_types
+
+UCUM = "http://unitsofmeasure.org"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """`resource` is the resource that holds the element, `root` the one that contains that (or itself)."""
+
+    resource: dict[str, Any]
+    root: dict[str, Any]
+
+
+Function: TypeAlias = Callable[[Environment, Items], Items]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """`type` is "" where it is not known; `element` is the last one on the way, if there is one."""
+
+    evaluate: Function
+    type: str
+    element: Element | None = None
+
+
+Branches: TypeAlias = tuple[Branch, ...]
+
+
+@cache
+def compile_condition(expression: str, type_name: str) -> Callable[[Environment, Any], bool]:
+    """Returns a function that tells whether an item of this type meets the invariant.
+
+    An empty result is no breach: it says that the values cannot be compared.
+    """
+    evaluate = joined(_compile(parse(expression), _focus(type_name)))
+
+    def holds(environment: Environment, item: Any) -> bool:
+        return truth(evaluate(environment, [item])) is not False
+
+    return holds
+
+
+@cache
+def compile_path(expression: str, type_name: str) -> Branches:
+    """Returns the branches of a path from an item of this type, one for each type of its result."""
+    return _compile(parse(expression), _focus(type_name))
+
+
+def member_names(expression: str) -> frozenset[str]:
+    """Returns every name that the expression reads, at any depth."""
+    found: set[str] = set()
+    waiting: list[Node | None] = [parse(expression)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Member):
+            found.add(node.name)
+            waiting.append(node.target)
+        elif isinstance(node, Call):
+            waiting += [node.target, *node.arguments]
+        elif isinstance(node, Binary):
+            waiting += [node.left, node.right]
+    return frozenset(found)
+
+
+def joined(branches: Branches) -> Function:
+    """Returns one function for all branches."""
+    if len(branches) == 1:
+        return branches[0].evaluate
+    functions = [branch.evaluate for branch in branches]
+
+    def evaluate(environment: Environment, focus: Items) -> Items:
+        return [item for function in functions for item in function(environment, focus)]
+
+    return evaluate
+
+
+def _focus(type_name: str) -> Branches:
+    return (Branch(lambda environment, focus: focus, type_name),)
+
+
+def _constant(items: Items, type_name: str) -> Branches:
+    return (Branch(lambda environment, focus: items, type_name),)
+
+
+def _compile(node: Node, focus: Branches) -> Branches:
+    """`focus` is what the expression starts from, `$this`."""
+    if isinstance(node, Literal):
+        kind = {bool: "boolean", str: "string", int: "integer"}.get(type(node.value), "decimal")
+        return _constant([] if node.value is None else [node.value], kind)
+    if isinstance(node, Variable):
+        return _variable(node.name, focus)
+    if isinstance(node, Member):
+        if node.target is None and node.name[0].isupper():
+            # `Patient.name` of a Patient: the type that the path starts from, or one that it is not.
+            return tuple(branch for branch in focus if _is_a(branch.type, node.name))
+        target = focus if node.target is None else _compile(node.target, focus)
+        return _member(target, node.name)
+    if isinstance(node, Call):
+        return _call(node, focus)
+    return _binary(node, focus)
+
+
+def _variable(name: str, focus: Branches) -> Branches:
+    if name == "$this":
+        return focus
+    if name == "%resource":
+        return (Branch(lambda environment, focus: [environment.resource], ""),)
+    if name == "%rootResource":
+        return (Branch(lambda environment, focus: [environment.root], ""),)
+    if name == "%ucum":
+        return _constant([UCUM], "string")
+    raise FhirPathError(f"{name} is not supported")
+
+
+def _member(target: Branches, path_name: str) -> Branches:
+    found: list[Branch] = []
+    for branch in target:
+        if not branch.type or branch.type == "Resource":
+            found.append(Branch(_getter(branch.evaluate, path_name), ""))
+            continue
+        if is_primitive(branch.type):
+            if path_name in ("id", "extension"):
+                kind = "string" if path_name == "id" else "Extension"
+                found.append(Branch(_getter(branch.evaluate, path_name), kind))
+            continue
+        found += [
+            Branch(_getter(branch.evaluate, element.name), element.type, element)
+            for element in definition_of(branch.type).named(path_name)
+        ]
+    return tuple(found) or _constant(EMPTY, "")
+
+
+def _getter(target: Function, name: str) -> Function:
+    sibling = f"_{name}"
+
+    def evaluate(environment: Environment, focus: Items) -> Items:
+        found: Items = []
+        for item in target(environment, focus):
+            if not isinstance(item, dict):
+                continue
+            value = item.get(name)
+            if isinstance(value, list):
+                found += _with_extensions(value, item.get(sibling))
+            elif value is not None:
+                found.append(value)
+            elif sibling in item:
+                # A primitive without a value, or with none in its list, has its extensions only.
+                only = item[sibling]
+                found += only if isinstance(only, list) else [only]
+        return found
+
+    return evaluate
+
+
+def _with_extensions(values: list[Any], siblings: Any) -> list[Any]:
+    if not isinstance(siblings, list):
+        return values
+    return [
+        siblings[index] if value is None and index < len(siblings) else value
+        for index, value in enumerate(values)
+    ]
+
+
+def _is_a(type_name: str, wanted: str) -> bool:
+    if not type_name or type_name == wanted:
+        return True
+    return not is_primitive(type_name) and wanted in definition_of(type_name).bases
+
+
+def _call(node: Call, focus: Branches) -> Branches:
+    name = node.name
+    target = focus if node.target is None else _compile(node.target, focus)
+    if name in ("ofType", "as", "is"):
+        return _type_call(name, target, node.arguments[0])
+    if name == "trace":
+        return target
+    if name == "resolve":
+        return _constant(EMPTY, "")
+    if name in LAMBDAS:
+        return _lambda_call(node, target)
+    if name not in FUNCTIONS:
+        raise FhirPathError(f"{name}() is not supported")
+    function, kind = FUNCTIONS[name]
+    subject = joined(target)
+    # Arguments are evaluated where the whole expression starts, not on the function's target.
+    arguments = [joined(_compile(argument, focus)) for argument in node.arguments]
+
+    def evaluate(environment: Environment, focus: Items) -> Items:
+        return function(
+            subject(environment, focus),
+            *(argument(environment, focus) for argument in arguments),
+        )
+
+    result = kind or (target[0].type if len(target) == 1 else "")
+    return (Branch(evaluate, result, target[0].element if not kind and len(target) == 1 else None),)
+
+
+def _lambda_call(node: Call, target: Branches) -> Branches:
+    """A function whose argument is evaluated on each item of its target: `where(use = 'home')`."""
+    if node.name == "where":
+        return tuple(
+            Branch(_filter(branch, node.arguments[0]), branch.type, branch.element)
+            for branch in target
+        )
+    subject = joined(target)
+    if node.name == "iif":
+        chosen = [joined(_compile(argument, target)) for argument in node.arguments]
+
+        def choose(environment: Environment, focus: Items) -> Items:
+            index = 1 if truth(chosen[0](environment, focus)) else 2
+            return chosen[index](environment, focus) if index < len(chosen) else EMPTY
+
+        return (Branch(choose, ""),)
+    inner_focus = tuple(Branch(_identity, branch.type, branch.element) for branch in target)
+    unique = tuple({branch.type: branch for branch in inner_focus}.values())
+    if len(unique) != 1:
+        unique = (Branch(_identity, ""),)
+    inner = joined(_compile(node.arguments[0], unique)) if node.arguments else None
+    function = LAMBDAS[node.name]
+
+    def evaluate(environment: Environment, focus: Items) -> Items:
+        items = subject(environment, focus)
+        if inner is None:
+            return function(items, items)
+        return function(items, [inner(environment, [item]) for item in items])
+
+    return (Branch(evaluate, "boolean" if node.name != "select" else ""),)
+
+
+def _identity(environment: Environment, focus: Items) -> Items:
+    return focus
+
+
+def _filter(branch: Branch, criteria: Node) -> Function:
+    subject = branch.evaluate
+    resolved = _resolved_type(criteria)
+    if resolved:
+        return lambda environment, focus: [
+            item for item in subject(environment, focus) if reference_type(item) == resolved
+        ]
+    inner = joined(_compile(criteria, (Branch(_identity, branch.type, branch.element),)))
+    return lambda environment, focus: [
+        item for item in subject(environment, focus) if truth(inner(environment, [item]))
+    ]
+
+
+def _resolved_type(criteria: Node) -> str:
+    """Returns `Patient` for the criteria `resolve() is Patient`, which a reference itself answers."""
+    if (
+        isinstance(criteria, Binary)
+        and criteria.operator == "is"
+        and isinstance(criteria.left, Call)
+        and criteria.left.name == "resolve"
+        and isinstance(criteria.right, Member)
+    ):
+        return criteria.right.name
+    return ""
+
+
+def reference_type(reference: Any) -> str:
+    """Returns the type that a Reference names in its text or its `type`; "" if it tells none."""
+    if not isinstance(reference, dict):
+        return ""
+    text = reference.get("reference")
+    if isinstance(text, str):
+        parts = text.partition("?")[0].split("/")
+        if "_history" in parts:
+            parts = parts[: parts.index("_history")]
+        name = parts[-2] if len(parts) > 1 else parts[0] if "?" in text else ""
+        if name in resource_types():
+            return name
+    return str(reference.get("type") or "")
+
+
+def _type_call(name: str, target: Branches, argument: Node) -> Branches:
+    if not isinstance(argument, Member):
+        raise FhirPathError(f"{name}() expects a type")
+    wanted = argument.name
+    if name == "is":
+        return (Branch(_type_test(target, wanted), "boolean"),)
+    kept = tuple(branch for branch in target if branch.type and _is_a(branch.type, wanted))
+    return kept or _constant(EMPTY, wanted)
+
+
+def _type_test(target: Branches, wanted: str) -> Function:
+    """Whether the item is of a type: known from the definitions, or told by a resource itself."""
+    subject = joined(target)
+    known = all(branch.type and branch.type != "Resource" for branch in target)
+    matches = any(_is_a(branch.type, wanted) for branch in target)
+
+    def evaluate(environment: Environment, focus: Items) -> Items:
+        items = subject(environment, focus)
+        if not items:
+            return EMPTY
+        if known:
+            return boolean(matches)
+        return boolean(isinstance(items[0], dict) and items[0].get("resourceType") == wanted)
+
+    return evaluate
+
+
+def _binary(node: Binary, focus: Branches) -> Branches:
+    if node.operator == "|":
+        return (*_compile(node.left, focus), *_compile(node.right, focus))
+    if node.operator in ("is", "as"):
+        return _type_call(node.operator, _compile(node.left, focus), node.right)
+    left, right = joined(_compile(node.left, focus)), joined(_compile(node.right, focus))
+    if node.operator == "or":
+        return (Branch(_either(left, right), "boolean"),)
+    if node.operator == "and":
+        return (Branch(_both(left, right), "boolean"),)
+    if node.operator == "implies":
+        return (Branch(_implies(left, right), "boolean"),)
+    operator = OPERATORS.get(node.operator)
+    if operator is None:
+        raise FhirPathError(f"{node.operator} is not supported")
+    return (
+        Branch(
+            lambda environment, focus: operator(
+                left(environment, focus), right(environment, focus)
+            ),
+            "string" if node.operator == "&" else "boolean",
+        ),
+    )
+
+
+def _either(left: Function, right: Function) -> Function:
+    def evaluate(environment: Environment, focus: Items) -> Items:
+        first = truth(left(environment, focus))
+        if first:
+            return TRUE
+        second = truth(right(environment, focus))
+        if second:
+            return TRUE
+        return FALSE if first is False and second is False else EMPTY
+
+    return evaluate
+
+
+def _both(left: Function, right: Function) -> Function:
+    def evaluate(environment: Environment, focus: Items) -> Items:
+        first = truth(left(environment, focus))
+        if first is False:
+            return FALSE
+        second = truth(right(environment, focus))
+        if second is False:
+            return FALSE
+        return TRUE if first and second else EMPTY
+
+    return evaluate
+
+
+def _implies(left: Function, right: Function) -> Function:
+    def evaluate(environment: Environment, focus: Items) -> Items:
+        first = truth(left(environment, focus))
+        if first is False:
+            return TRUE
+        second = truth(right(environment, focus))
+        if second:
+            return TRUE
+        return FALSE if first and second is False else EMPTY
+
+    return evaluate
