@@ -1,12 +1,15 @@
 """Searches of a type, of a patient's compartment and of the system (https://hl7.org/fhir/R4/search.html)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from apps.kit.database import Connection
 from apps.kit.errors import BadRequest, Forbidden, NotFound
+from apps.kit.operation_outcomes import FHIR_PATH
 from apps.patient.codec import Resource, decode
 from apps.patient.definitions.model import compartment_parameters, served_types
 from apps.patient.fhir.requests import (
@@ -21,12 +24,11 @@ from apps.patient.fhir.requests import (
 )
 from apps.patient.fhir.responses import information, links_of, query_text, raw, respond
 from apps.patient.fhir.subsets import subset
-from apps.patient.search.criteria import NOTHING, AllOf, Criterion, Exact, ExactValue
-from apps.patient.search.cursors import invalid_cursor
+from apps.patient.search.criteria import AllOf, Criterion, Exact, ExactValue
+from apps.patient.search.cursors import Cursors, invalid_cursor
 from apps.patient.search.hashing import reference_hash, resource_hash
 from apps.patient.search.query import Query
 from apps.patient.storage.access import Caller
-from apps.patient.storage.audit_search import search_audit
 from apps.patient.storage.includes import read_included
 from apps.patient.storage.read_audit import ReadEntry
 from apps.patient.storage.search import Found, Mark, count_matches, is_sortable, make_plan, read_page
@@ -96,78 +98,89 @@ async def _search(
     pairs: list[tuple[str, str]],
     limits: dict[str, Criterion] | None = None,
 ) -> Response:
-    caller = caller_of(request)
-    query = caller.reader.read(types, without_presentation(pairs))
-    if query.types == ("AuditEvent",):
-        return await search_audit(request, caller, query)
+    asked = Asked(
+        caller=caller_of(request),
+        base=base_of(request),
+        path=request.url.path.removeprefix(FHIR_PATH).removesuffix("/_search").rstrip("/"),
+        types=tuple(types),
+        pairs=without_presentation(pairs),
+        limits=limits or {},
+        cursors=request.state.cursors,
+    )
+    read_audit = read_audit_of(request)
+    async with read_audit.database.connection() as connection:
+        bundle, entry = await run_search(connection, asked)
+    # Nothing is given out before it is recorded.
+    await read_audit.record(entry)
+    return respond(request, bundle)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A search as it came in. `path` is the URL's behind the base; `limits` what each type must meet besides."""
+
+    caller: Caller
+    base: str
+    path: str
+    types: tuple[str, ...]
+    pairs: list[tuple[str, str]]
+    cursors: Cursors
+    limits: Mapping[str, Criterion] = field(default_factory=dict)
+
+
+async def run_search(connection: Connection, asked: Asked) -> tuple[Resource, ReadEntry]:
+    """Returns the Bundle and the audit entry that must be committed before it is given out."""
+    caller = asked.caller
+    query = caller.reader.read(asked.types, asked.pairs)
     for kind in query.touched:
         caller.require(kind, "s")
-    criteria = [
-        (
-            kind,
-            AllOf(
-                criteria=(
-                    query.criteria[kind],
-                    caller.criterion(kind, "s"),
-                    *([limits[kind]] if limits else []),
-                )
-            ),
-        )
-        for kind in query.types
-    ]
     is_counted_only = query.count == 0 or query.summary == "count"
-    readable = [kind for kind in query.types if caller.access(kind, "r") is not None]
-    if not readable and not is_counted_only:
-        raise Forbidden("insufficient_scope", f"this needs {query.types[0]}.r" if query.types else "")
-
-    path = request.url.path.removesuffix("/_search").rstrip("/")
-    signed = f"{path}?{query_text(query.accepted)}"
-    cursors = request.state.cursors
-    mark = _mark(cursors.read(signed, query.cursor)) if query.cursor else None
-    read_audit = read_audit_of(request)
-    total: int | None = None
+    if not is_counted_only and not any(caller.access(kind, "r") for kind in query.types):
+        raise Forbidden("insufficient_scope", "this needs a scope to read what is found")
+    criteria = [(kind, _criterion(asked, query, kind, "s")) for kind in query.types]
+    signed = f"{asked.path}?{query_text(query.accepted)}"
+    mark = _mark(asked.cursors.read(signed, query.cursor)) if query.cursor else None
+    total = None
+    if query.total or is_counted_only:
+        total = 0
+        for kind, criterion in criteria:
+            total += await count_matches(connection, await make_plan(connection, kind, criterion))
     found: list[Found] = []
-    following: Mark | None = None
     included: list[Found] = []
+    following: Mark | None = None
     is_cut = False
-    async with read_audit.database.connection() as connection:
-        for kind in query.types:
-            await caller.load_referred(connection, kind)
-        if query.total or is_counted_only:
-            total = 0
-            for kind, criterion in criteria:
-                if criterion != NOTHING:
-                    plan = await make_plan(connection, kind, criterion)
-                    total += await count_matches(connection, plan)
-        if not is_counted_only:
-            reachable = [
-                (kind, AllOf(criteria=(criterion, caller.criterion(kind, "r"))))
-                for kind, criterion in criteria
-            ]
-            found, following = await _read(connection, caller, query, reachable, mark)
-            if query.includes:
-                included, is_cut = await read_included(connection, caller, query, found)
-    given = [*found, *included]
-    await read_audit.record(_audit_entry(caller, query, given))
-    bundle = _bundle(request, query, path, total)
-    if following is not None:
-        cursor = cursors.make(signed, _mark_values(following))
-        bundle["link"] += links_of(
-            base_of(request) + path.removeprefix("/fhir/R4"),
-            {"next": query_text([*query.accepted, ("_cursor", cursor)])},
-        )
-    entries = [_entry(request, query, item, "match") for item in found]
-    entries += [_entry(request, query, item, "include") for item in included]
+    if not is_counted_only:
+        readable = [
+            (kind, AllOf(criteria=(criterion, caller.criterion(kind, "r"))))
+            for kind, criterion in criteria
+            if caller.access(kind, "r") is not None
+        ]
+        found, following = await _read(connection, caller, query, readable, mark)
+        if query.includes:
+            included, is_cut = await read_included(connection, caller, query, found)
+    cursor = asked.cursors.make(signed, _mark_values(following)) if following else ""
+    bundle = _bundle(asked, query, total, cursor)
+    entries = [_entry(asked, query, item, "match") for item in found]
+    entries += [_entry(asked, query, item, "include") for item in included]
     if is_cut:
-        warning = information(
-            "more resources would have to be included than a page takes; read them by their ids",
-            "warning",
-            "incomplete",
-        )
-        entries.append({"resource": warning, "search": {"mode": "outcome"}})
+        entries.append({"resource": _CUT, "search": {"mode": "outcome"}})
     if entries:
         bundle["entry"] = entries
-    return respond(request, bundle)
+    return bundle, _audit_entry(caller, query, [*found, *included])
+
+
+_CUT = information(
+    "more resources would have to be included than a page takes; read them by their ids",
+    "warning",
+    "incomplete",
+)
+
+
+def _criterion(asked: Asked, query: Query, kind: str, interaction: str) -> Criterion:
+    """Returns what a match of the type must meet: the query, the scopes and the compartment."""
+    limit = asked.limits.get(kind)
+    parts = [query.criteria[kind], asked.caller.criterion(kind, interaction)]
+    return AllOf(criteria=tuple(parts if limit is None else [*parts, limit]))
 
 
 async def _read(
@@ -233,31 +246,31 @@ def _audit_entry(caller: Caller, query: Query, given: Sequence[Found]) -> ReadEn
     )
 
 
-def _bundle(request: Request, query: Query, path: str, total: int | None) -> Resource:
+def _bundle(asked: Asked, query: Query, total: int | None, cursor: str) -> Resource:
+    # A page size that is too large is answered with the one that is given.
     accepted = [
         (name, str(query.count) if name == "_count" else value) for name, value in query.accepted
     ]
-    if query.cursor:
-        accepted.append(("_cursor", query.cursor))
-    url = base_of(request) + path.removeprefix("/fhir/R4")
+    links = {"self": query_text(accepted)}
+    if cursor:
+        links["next"] = query_text([*query.accepted, ("_cursor", cursor)])
     bundle: Resource = {
         "resourceType": "Bundle",
         "type": "searchset",
-        "link": links_of(url, {"self": query_text(accepted)}),
+        "link": links_of(asked.base + asked.path, links),
     }
     if total is not None:
         bundle["total"] = total
     return bundle
 
 
-def _entry(request: Request, query: Query, item: Found, mode: str) -> Resource:
+def _entry(asked: Asked, query: Query, item: Found, mode: str) -> Resource:
     version = item.version
     body: Any = raw(version.body or "")
     if query.elements or query.summary not in ("false", "count"):
         body = subset(decode(version.body or ""), query.elements, query.summary)
     return {
-        "fullUrl": f"{base_of(request)}/{version.resource_type}/{version.id}",
+        "fullUrl": f"{asked.base}/{version.resource_type}/{version.id}",
         "resource": body,
         "search": {"mode": mode},
     }
-

@@ -178,6 +178,8 @@ async def _fetch(connection: Connection, statement: str, sql: Sql) -> list[Any]:
 
 async def count_matches(connection: Connection, plan: Plan) -> int:
     """Returns how many resources match."""
+    if plan.criteria == [NOTHING]:
+        return 0
     sql = Sql()
     candidates = _candidates(sql, plan.resource_type, plan.leader)
     rest = condition(sql, plan.rest)

@@ -170,6 +170,8 @@ def upgrade() -> None:
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_patient ON audit_event (patient_id, id)"
             " WHERE patient_id IS NOT NULL",
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_actor ON audit_event (actor_id, id)",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS resource_history_recorded"
+            " ON resource_history (type, recorded_at)",
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_recorded ON audit_event (recorded_at, id)",
         ):
             op.execute(statement)
