@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from apps.analytics.app import Neighbours
 from apps.analytics.figures.storage import apply_events
 from apps.analytics.settings import Settings
 from apps.kit.broker import BrokerSettings, Message, Producer, open_producer
@@ -20,8 +22,8 @@ from apps.kit.event_consumer import EventConsumer
 from apps.kit.tasks import running
 from protos.billing.v1 import events_pb2 as billing_pb
 from protos.patient.v1 import events_pb2 as pb
+from tests.analytics.serving import PUBLIC_URL, FakeVerifier, serving
 
-PUBLIC_URL = "https://health.example"
 ENVIRONMENT = {
     "ENVIRONMENT": "local",
     "HOST": "127.0.0.1",
@@ -201,3 +203,11 @@ async def bench(analytics_urls: tuple[str, str], kafka: str) -> AsyncIterator[Be
         await admin.delete_topics(list(topics))
     finally:
         await admin.close()
+
+
+@pytest.fixture
+async def client(bench: Bench) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(
+        bench.settings, Neighbours(FakeVerifier(), bench.database, bench.producer)
+    ) as client:
+        yield client

@@ -1,5 +1,3 @@
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -7,60 +5,14 @@ from typing import Any
 import httpx
 import pytest
 
-from apps.analytics.app import Neighbours, create_app
-from apps.analytics.settings import Settings
+from apps.analytics.app import Neighbours
 from apps.kit.broker import BrokerSettings
 from apps.kit.database import DatabaseSettings, open_database
-from apps.kit.errors import Unauthorized
-from apps.kit.scopes import Principal
 from protos.patient.v1 import events_pb2 as pb
-from tests.analytics.conftest import ENVIRONMENT, PUBLIC_URL, Bench, clinical_event, patient_event
+from tests.analytics.conftest import ENVIRONMENT, Bench, clinical_event, patient_event
+from tests.analytics.serving import ANALYST, SNOMED, FakeVerifier, get, serving
 
 pytestmark = pytest.mark.integration
-ANALYST = {"Authorization": "Bearer analyst"}
-SNOMED = "http://snomed.info/sct"
-
-
-class FakeVerifier:
-    has_keys = True
-    degraded = ()
-
-    async def verify(self, token: str) -> Principal:
-        scopes = {"analyst": "analytics.read", "clinician": "user/*.cruds"}
-        if token not in scopes:
-            raise Unauthorized
-        return Principal(token, "web", PUBLIC_URL, frozenset({scopes[token]}), (), "jti", 0, 2**40)
-
-
-@asynccontextmanager
-async def serving(settings: Settings, neighbours: Neighbours) -> AsyncIterator[httpx.AsyncClient]:
-    @asynccontextmanager
-    async def given(settings: Settings) -> AsyncIterator[Neighbours]:
-        yield neighbours
-
-    app = create_app(settings, neighbours=given)
-    async with app.router.lifespan_context(app) as state:
-
-        async def with_state(scope: Any, receive: Any, send: Any) -> None:
-            await app({**scope, "state": dict(state or {})}, receive, send)
-
-        transport = httpx.ASGITransport(with_state)
-        async with httpx.AsyncClient(transport=transport, base_url="http://analytics") as client:
-            yield client
-
-
-@pytest.fixture
-async def client(bench: Bench) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(
-        bench.settings, Neighbours(FakeVerifier(), bench.database, bench.producer)
-    ) as client:
-        yield client
-
-
-async def get(client: httpx.AsyncClient, path: str, status: int = 200) -> Any:
-    answer = await client.get(f"/analytics/v1/{path}", headers=ANALYST)
-    assert answer.status_code == status, answer.text
-    return answer.json()
 
 
 def at(text: str, **fields: Any) -> pb.PatientEvent:

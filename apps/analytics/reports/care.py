@@ -190,7 +190,7 @@ async def select_prevalence(
     """Counts patients with a code, and all patients, by age group in `year` and gender."""
     rows = await connection.fetch(
         f"""
-        WITH having AS (
+        WITH affected AS (
             SELECT DISTINCT patient_id FROM fact
             WHERE resource_type = $3 AND code = $4 AND ($5 = '' OR system = $5) AND {_COUNTED}
                 AND {_IN_OPEN_PERIOD}
@@ -198,8 +198,8 @@ async def select_prevalence(
         SELECT CASE WHEN birth_year BETWEEN 1 AND $6 THEN least(($6 - birth_year) / 10, 9) END
                 AS decade,
             coalesce(nullif(gender, ''), 'unknown') AS gender,
-            count(*) AS population, count(having.patient_id) AS count
-        FROM patient LEFT JOIN having USING (patient_id)
+            count(*) AS population, count(affected.patient_id) AS count
+        FROM patient LEFT JOIN affected USING (patient_id)
         WHERE NOT patient.deleted GROUP BY 1, 2
         """,  # noqa: S608
         period.start,
