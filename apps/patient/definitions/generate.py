@@ -317,6 +317,15 @@ def parameters_of(source: dict[str, Json]) -> dict[str, dict[str, Json]]:
     return {name: dict(sorted(parameters.items())) for name, parameters in found.items()}
 
 
+def summary_of(structure: Json) -> list[str]:
+    """Returns the elements of a type that `_summary=true` gives."""
+    return [
+        element["path"].partition(".")[2].removesuffix("[x]")
+        for element in structure["snapshot"]["element"]
+        if element.get("isSummary") and element["path"].count(".") == 1
+    ]
+
+
 def split_union(expression: str) -> list[str]:
     """Returns the parts of `a | (b | c).d`: `a` and `(b | c).d`."""
     parts, depth, start = [], 0, 0
@@ -367,6 +376,7 @@ def generate(archive: Path) -> dict[str, str]:
         "types": served,
         "valueSets": value_sets.used,
         "parameters": parameters_of(source),
+        "summary": {name: summary_of(structures[name]) for name in SERVED_TYPES},
         "compartment": compartment,
     }
     contained, body = render({"types": others}), render(definitions)

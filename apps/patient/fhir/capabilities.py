@@ -63,9 +63,7 @@ def capability_statement(base: str) -> Resource:
                             ],
                         }
                     ],
-                    "service": [
-                        {"coding": [{"system": _SMART_SERVICE, "code": "SMART-on-FHIR"}]}
-                    ],
+                    "service": [{"coding": [{"system": _SMART_SERVICE, "code": "SMART-on-FHIR"}]}],
                 },
                 "resource": [_resource(name) for name in served_types()],
                 "interaction": [
@@ -82,9 +80,7 @@ def _resource(name: str) -> Resource:
     is_read_only = name in READ_ONLY_TYPES
     reads = ("search-type",) if is_read_only else _READS
     references = [
-        code
-        for code, parameter in search_parameters(name).items()
-        if parameter.kind == "reference"
+        code for code, parameter in search_parameters(name).items() if parameter.kind == "reference"
     ]
     described: Resource = {
         "type": name,

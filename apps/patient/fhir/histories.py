@@ -96,9 +96,7 @@ async def list_versions(request: Request) -> Response:
         if not versions and not query.accepted and query.place is None:
             raise NotFound("not_found")
     allowed = [
-        version
-        for version in versions
-        if caller.disclosure_of(version, "r") is Disclosure.BODY
+        version for version in versions if caller.disclosure_of(version, "r") is Disclosure.BODY
     ]
     if versions and not allowed:
         raise NotFound("not_found")
@@ -177,5 +175,3 @@ async def _respond(
     if page:
         bundle["entry"] = [history_entry(version, base, with_body=True) for version in page]
     return respond(request, bundle)
-
-

@@ -50,7 +50,9 @@ def patch_of(media_type: str, body: Any, resource_type: str) -> Make:
     elif media_type in JSON_MEDIA_TYPES and isinstance(body, dict):
         if body.get("resourceType") != "Parameters":
             raise Unprocessable(
-                "malformed_patch", "a FHIRPath Patch is a Parameters resource", pointer="/resourceType"
+                "malformed_patch",
+                "a FHIRPath Patch is a Parameters resource",
+                pointer="/resourceType",
             )
         apply = _fhirpath_patch(body)
     else:
@@ -104,9 +106,7 @@ def _json_patch(body: Any) -> Apply:
 
 
 def _failed(message: str) -> Problem:
-    return Unprocessable(
-        "patch_failed", message, faults=(FieldError("processing", message, "/"),)
-    )
+    return Unprocessable("patch_failed", message, faults=(FieldError("processing", message, "/"),))
 
 
 def _merge_patch(body: Resource) -> Apply:

@@ -213,16 +213,16 @@ def without_presentation(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, st
     return [pair for pair in pairs if pair[0] not in ("_format", "_pretty")]
 
 
-def condition_of(
-    reader: Reader, resource_type: str, text: Any, pointer: str
-) -> Condition | None:
+def condition_of(reader: Reader, resource_type: str, text: Any, pointer: str) -> Condition | None:
     """Returns the search criteria of `If-None-Exist` and of conditional URLs; None without any.
 
     Raises Unprocessable for empty criteria, BadRequest for what is not served.
     """
     if text is None:
         return None
-    query = text.removeprefix(f"{resource_type}?").removeprefix("?") if isinstance(text, str) else ""
+    query = (
+        text.removeprefix(f"{resource_type}?").removeprefix("?") if isinstance(text, str) else ""
+    )
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
     except ValueError:

@@ -31,7 +31,14 @@ from apps.patient.search.query import Query
 from apps.patient.storage.access import Caller
 from apps.patient.storage.includes import read_included
 from apps.patient.storage.read_audit import ReadEntry
-from apps.patient.storage.search import Found, Mark, count_matches, is_sortable, make_plan, read_page
+from apps.patient.storage.search import (
+    Found,
+    Mark,
+    count_matches,
+    is_sortable,
+    make_plan,
+    read_page,
+)
 from apps.patient.storage.sorting import read_sorted_page
 
 MAX_QUERY_CHARS = 2000

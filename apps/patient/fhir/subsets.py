@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from apps.patient.codec import Resource
-from apps.patient.definitions.model import definition_of
-from apps.patient.definitions.summaries import summary_elements
+from apps.patient.definitions.model import definition_of, summary_elements
 
 _ALWAYS = ("resourceType", "id", "meta")
 SUBSETTED = {
@@ -25,9 +24,7 @@ def subset(resource: Resource, elements: Sequence[str], summary: str) -> Resourc
             if not item[:1].isupper() or item.startswith(f"{resource_type}.")
         }
         wanted |= required
-        chosen = {
-            name for item in wanted for name in (item, *definition.choices.get(item, ()))
-        }
+        chosen = {name for item in wanted for name in (item, *definition.choices.get(item, ()))}
     elif summary == "text":
         chosen = {"text", *required}
     elif summary == "data":

@@ -12,7 +12,18 @@ from apps.kit.web import AUTHENTICATED, Endpoint, Operation, PolicedRoute
 
 # Known, and not served yet.
 PLANNED = frozenset(
-    "everything validate match merge unmerge lastn summary export import erase".split()
+    [
+        "everything",
+        "validate",
+        "match",
+        "merge",
+        "unmerge",
+        "lastn",
+        "summary",
+        "export",
+        "import",
+        "erase",
+    ]
 )
 
 

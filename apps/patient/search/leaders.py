@@ -186,7 +186,9 @@ def _number_walks(sql: Sql, leader: NumberRange) -> list[Walk]:
     points = _span_walk(
         "resource_quantity", (key, *by_low, "k.low = k.high", exact, first), "low", "numeric"
     )
-    ranges = _span_walk("resource_quantity", (key, "k.high <> k.low", exact, first), "high", "numeric")
+    ranges = _span_walk(
+        "resource_quantity", (key, "k.high <> k.low", exact, first), "high", "numeric"
+    )
     return [points, ranges]
 
 
@@ -265,7 +267,9 @@ def exact_page_statement(
 
 def leading_hashes(leader: Exact) -> list[int]:
     """Returns the hashes of a leader; they hold the type, so what they find needs no check of it."""
-    return list(dict.fromkeys(value.leading for value in leader.values if value.leading is not None))
+    return list(
+        dict.fromkeys(value.leading for value in leader.values if value.leading is not None)
+    )
 
 
 def needs_check(leader: Criterion) -> bool:

@@ -108,9 +108,7 @@ def condition(sql: Sql, criterion: Criterion, row: str = "r") -> str:
             raise AssertionError("a display text is resolved before the search runs")
 
 
-def _joined(
-    sql: Sql, criteria: tuple[Criterion, ...], word: str, empty: str, row: str
-) -> str:
+def _joined(sql: Sql, criteria: tuple[Criterion, ...], word: str, empty: str, row: str) -> str:
     parts = [condition(sql, item, row) for item in criteria]
     if len(parts) == 1:
         return parts[0]
@@ -185,7 +183,9 @@ def _words_condition(sql: Sql, criterion: Words, row: str) -> str:
     parts += [same_part(sql, first, key, word) for word in criterion.words[1:]]
     found = f"EXISTS (SELECT FROM resource_string {first} WHERE {' AND '.join(parts)})"
     if criterion.exact is not None:
-        found = f"({found} AND {sql.argument(criterion.exact, 'bigint')} = ANY ({row}.value_hashes))"
+        found = (
+            f"({found} AND {sql.argument(criterion.exact, 'bigint')} = ANY ({row}.value_hashes))"
+        )
     return found
 
 

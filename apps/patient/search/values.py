@@ -32,7 +32,7 @@ from apps.patient.search.criteria import (
 )
 from apps.patient.search.escaping import split, unescape
 from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
-from apps.patient.search.index_rows import uri_starts, unit_hash
+from apps.patient.search.index_rows import unit_hash, uri_starts
 from apps.patient.search.normalisation import contact_codes, normalise_text
 from apps.patient.search.periods import parse_span
 
@@ -320,7 +320,9 @@ def parse_number_range(asked: Asked, text: str) -> tuple[Range, bool]:
     """Returns the bounds of a number with its prefix. `100` is from 99.5 up to 100.5, `1.00` 0.995 to 1.005."""
     match = _PREFIXED.fullmatch(text)
     if match is None or not _NUMBER.fullmatch(match[2]):
-        raise asked.refuse("expected a number, with eq ne gt lt ge le sa eb ap before it or nothing")
+        raise asked.refuse(
+            "expected a number, with eq ne gt lt ge le sa eb ap before it or nothing"
+        )
     number = Decimal(match[2])
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)

@@ -72,9 +72,7 @@ class Caller:
                 self._criteria[key] = NOTHING
         return self._criteria[key]
 
-    def disclosure(
-        self, resource_type: str, interaction: str, matches: Matches
-    ) -> Disclosure:
+    def disclosure(self, resource_type: str, interaction: str, matches: Matches) -> Disclosure:
         return disclosure(self.principal, resource_type, interaction, matches)
 
     def disclosure_of(self, version: Version, interaction: str) -> Disclosure:

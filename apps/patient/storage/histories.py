@@ -9,7 +9,9 @@ from apps.patient.search.hashing import resource_hash
 from apps.patient.search.sql import Sql
 from apps.patient.storage.versions import Version
 
-_CURRENT = "r.type, r.id, r.version_id, r.patient_id, r.last_updated AS recorded_at, r.method, r.body"
+_CURRENT = (
+    "r.type, r.id, r.version_id, r.patient_id, r.last_updated AS recorded_at, r.method, r.body"
+)
 _PAST = "h.type, h.id, h.version_id, h.patient_id, h.recorded_at, h.method, h.body"
 
 

@@ -55,9 +55,7 @@ async def _read(
     if include.reverse:
         return await _read_reverse(connection, include, latest, limit)
     numbers = [
-        item.number
-        for item in latest
-        if include.source in ("*", item.version.resource_type)
+        item.number for item in latest if include.source in ("*", item.version.resource_type)
     ]
     if not numbers:
         return []

@@ -1,6 +1,5 @@
 """Medical record numbers: issued here, one a person, with a check digit against slips of the pen. Never given twice."""
 
-from apps.kit.database import Connection
 from apps.kit.errors import Unprocessable
 from apps.patient.codec import Resource
 from apps.patient.storage.summaries import objects

@@ -16,7 +16,7 @@ class NumberBlocks:
         numbers: list[int] = []
         while len(numbers) < count:
             if self._next == self._end:
-                first = await connection.fetchval(f"SELECT nextval('{self._sequence}')")  # noqa: S608 - a name of ours
+                first = await connection.fetchval(f"SELECT nextval('{self._sequence}')")
                 # Another task may have drawn a block meanwhile; ours goes on, the other's rest is left.
                 self._next, self._end = first, first + BLOCK
             end = min(self._end, self._next + count - len(numbers))

@@ -46,9 +46,7 @@ def entry_of(action: str, author: Author, version: Version) -> ReadEntry:
     )
 
 
-def entities_of(
-    references: Iterable[tuple[str, str]], patient_ids: Iterable[str] = ()
-) -> set[int]:
+def entities_of(references: Iterable[tuple[str, str]], patient_ids: Iterable[str] = ()) -> set[int]:
     """Returns what an entry is found by: the hashes of the resources and of their patients."""
     found = {resource_hash(resource_type, id) for resource_type, id in references}
     return found | {resource_hash("Patient", id) for id in patient_ids}

@@ -1,7 +1,6 @@
 """Reads the record. What is called `read_` gives out nothing before its audit entry is committed (decision 0305)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from apps.kit.database import Connection
@@ -22,9 +21,6 @@ _SELECT_VERSION = f"""
 _SELECT_LIST = """
     SELECT number, id, summary FROM resource
     WHERE number > $1 AND number < $2 AND body IS NOT NULL ORDER BY number LIMIT $3"""
-_SELECT_OWN_LIST = """
-    SELECT number, id, summary FROM resource
-    WHERE reference_hash = $4 AND number > $1 AND number < $2 AND body IS NOT NULL LIMIT $3"""
 
 
 async def select_current(connection: Connection, resource_type: str, id: str) -> Version | None:
@@ -112,17 +108,15 @@ async def select_living(
 
 
 async def read_patient_list(
-    read_audit: ReadAudit, author: Author, own: str | None, *, after: int, limit: int
+    read_audit: ReadAudit, author: Author, *, after: int, limit: int
 ) -> tuple[list[tuple[int, str]], bool]:
     """Returns `limit` patients of /api/patients as (number, JSON), and whether there is a next page."""
-    own_hash = () if own is None else (resource_hash("Patient", own),)
     async with read_audit.database.connection() as connection:
         rows = await connection.fetch(
-            _SELECT_LIST if own is None else _SELECT_OWN_LIST,
+            _SELECT_LIST,
             max(after, first_number("Patient")),
             last_number("Patient"),
             limit + 1,
-            *own_hash,
         )
     page = rows[:limit]
     ids = [row["id"] for row in page]
@@ -145,7 +139,7 @@ async def read_patient_view(
     if row is None:
         return None
     if row["summary"] is not None:
-        await read_audit.record(Entry("read", author, "Patient", id, row["version_id"], id))
+        await read_audit.record(ReadEntry("read", author, "Patient", id, row["version_id"], id))
     return row["summary"], row["version_id"]
 
 
@@ -155,7 +149,3 @@ async def read_one(
     """Records that a version is given out; a deletion has nothing to give."""
     if version.body is not None:
         await read_audit.record(entry_of(action, author, version))
-
-
-def microseconds_of(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000_000)

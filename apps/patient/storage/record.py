@@ -268,9 +268,7 @@ class Record:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self.database.transaction() as connection:
-                    deleted = await self.delete_in(
-                        connection, resource_type, id, caller, expected
-                    )
+                    deleted = await self.delete_in(connection, resource_type, id, caller, expected)
             except Conflict:
                 if expected.is_strict:
                     raise stale(None) from None
@@ -375,9 +373,9 @@ async def check_references(
         known = change.stored.target_hashes if change.stored else frozenset()
         for _, value in references_of(change.values):
             target = (value.type, value.id)
-            if target not in born and value.type in served_types():
-                if resource_hash(*target) not in known:
-                    asked.setdefault(target, change)
+            is_held_here = value.type in served_types()
+            if is_held_here and target not in born and resource_hash(*target) not in known:
+                asked.setdefault(target, change)
     living = await select_living(connection, list(asked))
     faults = [
         FieldError(
@@ -443,9 +441,7 @@ async def matches_of(
     return matches[0], found
 
 
-async def repeat_answer(
-    connection: Connection, reference: str, caller: Caller
-) -> list[Outcome]:
+async def repeat_answer(connection: Connection, reference: str, caller: Caller) -> list[Outcome]:
     """Returns the first answer from its reference, a line a resource."""
     lines = [line.split(" ", 1) for line in reference.splitlines()]
     parts = [text.split("/") for _, text in lines]
@@ -457,7 +453,5 @@ async def repeat_answer(
         await caller.load_referred(connection, version.resource_type)
         interaction = "c" if status == "201" else "s"
         found = caller.disclosure_of(version, interaction)
-        outcomes.append(
-            Outcome(version, created=status == "201", replayed=True, disclosure=found)
-        )
+        outcomes.append(Outcome(version, created=status == "201", replayed=True, disclosure=found))
     return outcomes

@@ -147,9 +147,7 @@ async def _few_targets(
     return [row[0] for row in rows]
 
 
-async def _resolve_owned(
-    connection: Connection, resource_type: str, criterion: Owned
-) -> Criterion:
+async def _resolve_owned(connection: Connection, resource_type: str, criterion: Owned) -> Criterion:
     patient = resource_hash("Patient", criterion.patient_id)
     if resource_type == "Patient":
         return Identity(hashes=(patient,))

@@ -137,8 +137,10 @@ def can_lead(criterion: Criterion) -> bool:
 def is_narrow(criterion: Criterion) -> bool:
     if isinstance(criterion, AnyOf):
         return all(is_narrow(item) for item in criterion.criteria)
-    return leads(criterion) and (not isinstance(criterion, Exact) or criterion.is_narrow) and (
-        not isinstance(criterion, (DateRange, NumberRange, Updated, Words))
+    return (
+        leads(criterion)
+        and (not isinstance(criterion, Exact) or criterion.is_narrow)
+        and (not isinstance(criterion, (DateRange, NumberRange, Updated, Words)))
     )
 
 
@@ -166,9 +168,7 @@ def _candidates(sql: Sql, resource_type: str, leader: Criterion | None) -> str:
 
 async def _fetch(connection: Connection, statement: str, sql: Sql) -> list[Any]:
     try:
-        rows: list[Any] = await connection.fetch(
-            statement, *sql.arguments, timeout=SEARCH_SECONDS
-        )
+        rows: list[Any] = await connection.fetch(statement, *sql.arguments, timeout=SEARCH_SECONDS)
     except TimeoutError:
         raise BadRequest(
             "too_costly", "this search takes too long; narrow it, for example by patient or date"
@@ -224,7 +224,8 @@ def steps_of(plan: Plan, sort: SortKey | None) -> list[Step]:
             steps.append(Step(leader=leader, rest=rest))
         elif isinstance(leader, AnyOf):
             steps += steps_of(
-                Plan(resource_type=plan.resource_type, criteria=[leader, rest], leader_index=0), None
+                Plan(resource_type=plan.resource_type, criteria=[leader, rest], leader_index=0),
+                None,
             )
         else:
             count = len(walks_of(Sql(), plan.resource_type, leader))
@@ -247,7 +248,10 @@ def _sorted_steps(plan: Plan, sort: SortKey) -> list[Step]:
         ]
     rest = AllOf(criteria=tuple(plan.criteria))
     without = Step(leader=None, rest=AllOf(criteria=(rest, missing)), walk_index=0)
-    return [Step(leader=sort_leader(resource_type, sort), rest=rest, walk_index=0, sort=sort), without]
+    return [
+        Step(leader=sort_leader(resource_type, sort), rest=rest, walk_index=0, sort=sort),
+        without,
+    ]
 
 
 def sort_leader(resource_type: str, sort: SortKey) -> Criterion:

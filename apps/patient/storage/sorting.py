@@ -41,9 +41,7 @@ async def read_sorted_page(
 
     The mark's position says how many came before: all matches are read and sorted anew for each page.
     """
-    found, more = await read_page(
-        connection, [(resource_type, criterion)], None, None, MAX_SORTED
-    )
+    found, more = await read_page(connection, [(resource_type, criterion)], None, None, MAX_SORTED)
     if more is not None:
         raise BadRequest(
             "too_costly",

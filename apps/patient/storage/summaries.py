@@ -173,9 +173,7 @@ def _clinical_summary(resource: Resource) -> ClinicalSummary:
         status=status,
         codings=tuple(_codings(resource.get(_CODE.get(resource_type, "code")))),
         categories=tuple(_codings(resource.get(_CATEGORY.get(resource_type, "category")))),
-        reasons=tuple(_codings(resource.get("reasonCode")))
-        if resource_type == "Encounter"
-        else (),
+        reasons=tuple(_codings(resource.get("reasonCode"))) if resource_type == "Encounter" else (),
         happened_at=happened_at,
         ended_at=ended_at if resource_type == "Encounter" else None,
     )

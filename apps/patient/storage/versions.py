@@ -130,9 +130,7 @@ def change_of(
     )
 
 
-def stored_form(
-    resource: Resource, id: str, version_id: int, recorded_at: datetime
-) -> Resource:
+def stored_form(resource: Resource, id: str, version_id: int, recorded_at: datetime) -> Resource:
     """Returns the resource with what the server owns: it comes first, all else stays in its order."""
     meta = resource.get("meta") or {}
     owned = {"versionId": str(version_id), "lastUpdated": format_instant(recorded_at)}

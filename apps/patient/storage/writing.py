@@ -272,9 +272,13 @@ def _parts(
         yield Part(_forget(table), _NUMBER, replaced)
         yield Part(_insert(table, columns), columns, found)
     yield Part(_insert("token_text", _TEXTS, " ON CONFLICT DO NOTHING"), _TEXTS, texts)
-    yield Part(_insert("audit_event", _AUDIT).replace(
-        "n.returned_ids", "string_to_array(n.returned_ids, ' ')"
-    ), _AUDIT, list(_audit_rows(changes, author)))
+    yield Part(
+        _insert("audit_event", _AUDIT).replace(
+            "n.returned_ids", "string_to_array(n.returned_ids, ' ')"
+        ),
+        _AUDIT,
+        list(_audit_rows(changes, author)),
+    )
     yield Part(
         _insert("outbox", _OUTBOX),
         _OUTBOX,

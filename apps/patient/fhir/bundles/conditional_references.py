@@ -114,7 +114,5 @@ class _Made:
                 if entry.resource_type == resource_type
             ]
         return [
-            id
-            for id, index in self._index[resource_type]
-            if meets(resource_type, index, criterion)
+            id for id, index in self._index[resource_type] if meets(resource_type, index, criterion)
         ]

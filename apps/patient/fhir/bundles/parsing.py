@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from apps.kit.errors import BadRequest, ContentTooLarge, FieldError, Forbidden, Problem, Unprocessable
+from apps.kit.errors import (
+    BadRequest,
+    ContentTooLarge,
+    FieldError,
+    Forbidden,
+    Problem,
+    Unprocessable,
+)
 from apps.patient.codec import Resource, decode
 from apps.patient.definitions.model import served_types
 from apps.patient.definitions.validation import find_faults
@@ -104,7 +111,9 @@ def parse_entry(item: Any, index: int, caller: Caller) -> Entry:
     return entry
 
 
-def parse_url(url: Any, base_url: str, pointer: str) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
+def parse_url(
+    url: Any, base_url: str, pointer: str
+) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
     """Returns the segments behind the base and the parameters; a leading slash and our own base are taken off."""
     if not isinstance(url, str) or len(url) > MAX_URL_CHARS:
         raise fault(pointer, "expected a URL", "required")
@@ -130,10 +139,15 @@ def _read_write(entry: Entry, item: Any, request: dict[str, Any], caller: Caller
     if caller.access(resource_type, _INTERACTIONS[entry.method]) is None:
         needed = f"this needs {resource_type}.{_INTERACTIONS[entry.method]}"
         raise Forbidden("insufficient_scope", needed)
-    if len(entry.path) > 2 or (entry.method == "POST") != (len(entry.path) == 1 and not entry.pairs):
-        # A PUT, PATCH or DELETE names an id or has criteria.
-        if entry.method == "POST" or len(entry.path) > 2 or (len(entry.path) == 1 and not entry.pairs):
-            raise fault(url, f"expected a URL for {entry.method}", "not-supported")
+    # A POST names a type alone; a PUT, PATCH or DELETE an id, or criteria.
+    is_type = len(entry.path) == 1
+    is_meant = (
+        is_type and not entry.pairs
+        if entry.method == "POST"
+        else (len(entry.path) == 2 or (is_type and bool(entry.pairs)))
+    )
+    if not is_meant:
+        raise fault(url, f"expected a URL for {entry.method}", "not-supported")
     if len(entry.path) == 2:
         entry.id = entry.path[1]
         if not _ID.fullmatch(entry.id):
@@ -193,8 +207,7 @@ def _resource(entry: Entry, item: Any) -> Resource:
     faults = find_faults(resource, entry.resource_type)
     if faults:
         prefixed = tuple(
-            FieldError(one.code, one.message, f"{entry.at}/resource{one.pointer}")
-            for one in faults
+            FieldError(one.code, one.message, f"{entry.at}/resource{one.pointer}") for one in faults
         )
         raise Unprocessable("invalid_bundle", faults=prefixed)
     if entry.method == "PUT" and not entry.condition and resource.get("id") != entry.id:

@@ -55,8 +55,10 @@ async def read_entry(
 async def _search(
     request: Request, connection: Connection, entry: Entry, caller: Caller
 ) -> tuple[Resource, list[ReadEntry]]:
-    types = entry.path if entry.path else tuple(
-        kind for kind in served_types() if caller.access(kind, "s") is not None
+    types = (
+        entry.path
+        if entry.path
+        else tuple(kind for kind in served_types() if caller.access(kind, "s") is not None)
     )
     if entry.path and entry.path[0] not in served_types():
         raise BadRequest("not_served", f"{entry.at}: this is not served in a Bundle", pointer="url")

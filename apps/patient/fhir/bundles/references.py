@@ -150,5 +150,3 @@ def check_identities(entries: Sequence[Entry]) -> None:
                     f"{entry.at}/request/url", "another entry changes this resource", "duplicate"
                 )
             changed.add(identity)
-
-

@@ -12,6 +12,7 @@ from apps.kit.database import Connection
 from apps.kit.errors import FieldError, Problem, Unprocessable
 from apps.kit.idempotency import claim_key, insert_key, read_claim
 from apps.kit.operation_outcomes import outcome_of
+from apps.kit.scopes import Disclosure
 from apps.kit.web import log_failure
 from apps.patient.codec import Resource, decode
 from apps.patient.fhir.bundles.parsing import ORDER, Entry, entries_of, parse_entry
@@ -27,7 +28,6 @@ from apps.patient.fhir.requests import (
 )
 from apps.patient.fhir.responses import information, raw, respond
 from apps.patient.storage.access import Caller
-from apps.kit.scopes import Disclosure
 from apps.patient.storage.read_audit import ReadEntry
 from apps.patient.storage.record import Outcome, repeat_answer
 
@@ -79,9 +79,7 @@ async def _transaction(
             given = {index: _told(request, result) for index, result in results.items()}
             for entry in entries:
                 if not entry.is_write:
-                    given[entry.index], audit = await read_entry(
-                        request, connection, entry, caller
-                    )
+                    given[entry.index], audit = await read_entry(request, connection, entry, caller)
                     audits += audit
             await insert_key(connection, claim, _reference(results))
     record.committed()

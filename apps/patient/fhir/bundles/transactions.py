@@ -191,5 +191,3 @@ async def _change_of(work: Work, entry: Entry) -> tuple[Change | None, Result]:
     except (BadRequest, NotFound, PreconditionFailed, Conflict) as error:
         error.detail = f"{entry.at}: {error.detail or error.code}"
         raise
-
-
