@@ -1,5 +1,6 @@
 """Criteria as SQL conditions of a row of `resource` (docs/decisions/0306-search-index.md). Pure."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -30,6 +31,7 @@ from apps.patient.search.hashing import parameter_key
 
 # Above every character: `value >= prefix AND value < prefix + LAST` is "starts with", by the index.
 LAST = "\U0010ffff"
+_ARGUMENT = re.compile(r"\$([0-9]+)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _LATEST = datetime.max.replace(tzinfo=UTC)
@@ -55,6 +57,16 @@ class Sql:
     def argument(self, value: Any, kind: str) -> str:
         self.arguments.append(value)
         return f"${len(self.arguments)}::{kind}"
+
+    def used(self, statement: str) -> tuple[str, list[Any]]:
+        """Returns the statement and its arguments without those that it does not have, numbered anew.
+
+        Several index ranges are prepared from one criterion, and a statement walks one of them.
+        """
+        numbers = [int(number) for number in dict.fromkeys(_ARGUMENT.findall(statement))]
+        places = {number: place for place, number in enumerate(numbers, 1)}
+        text = _ARGUMENT.sub(lambda match: f"${places[int(match[1])]}", statement)
+        return text, [self.arguments[number - 1] for number in numbers]
 
     def alias(self, name: str) -> str:
         self.aliases += 1

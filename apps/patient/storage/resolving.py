@@ -125,7 +125,8 @@ async def _few_targets(
     candidates = candidates_statement(counted, resource_type, leader)
     limit = counted.argument(MAX_TARGETS + 1, "bigint")
     statement = f"SELECT count(*) FROM ({candidates} LIMIT {limit}) AS k"
-    if await connection.fetchval(statement, *counted.arguments) > MAX_TARGETS:
+    text, arguments = counted.used(statement)
+    if await connection.fetchval(text, *arguments) > MAX_TARGETS:
         return None
 
     sql = Sql()
@@ -139,11 +140,11 @@ async def _few_targets(
             " CROSS JOIN LATERAL unnest(r.target_hashes) AS t (hash)"
             f" WHERE ({hashed} # t.hash) = ANY (r.value_hashes)"
         )
-    rows: list[Any] = await connection.fetch(
+    text, arguments = sql.used(
         f"SELECT DISTINCT {selected} FROM ({candidates}) AS k CROSS JOIN LATERAL"
-        f" (SELECT * FROM resource r WHERE r.number = k.number AND {rest} OFFSET 0) AS r{tail}",
-        *sql.arguments,
+        f" (SELECT * FROM resource r WHERE r.number = k.number AND {rest} OFFSET 0) AS r{tail}"
     )
+    rows: list[Any] = await connection.fetch(text, *arguments)
     return [row[0] for row in rows]
 
 

@@ -167,8 +167,9 @@ def _candidates(sql: Sql, resource_type: str, leader: Criterion | None) -> str:
 
 
 async def _fetch(connection: Connection, statement: str, sql: Sql) -> list[Any]:
+    text, arguments = sql.used(statement)
     try:
-        rows: list[Any] = await connection.fetch(statement, *sql.arguments, timeout=SEARCH_SECONDS)
+        rows: list[Any] = await connection.fetch(text, *arguments, timeout=SEARCH_SECONDS)
     except TimeoutError:
         raise BadRequest(
             "too_costly", "this search takes too long; narrow it, for example by patient or date"
@@ -277,9 +278,6 @@ async def read_step(
     else:
         walks = walks_of(sql, resource_type, step.leader)
         walk = _ordered(walks[step.walk_index or 0], step.sort)
-        # The other walks' arguments are not in this statement.
-        sql = Sql()
-        walk = _ordered(walks_of(sql, resource_type, step.leader)[step.walk_index or 0], step.sort)
         statement = page_statement(sql, walk, step.rest, page)
     return await _fetch(connection, statement, sql)
 

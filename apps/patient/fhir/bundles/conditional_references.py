@@ -83,8 +83,8 @@ async def _find_simple(
         return {}
     rows: list[Any] = await connection.fetch(
         """
-        SELECT n.matching, r.id FROM unnest($1::bigint[], $2::bigint[]) AS n (leading, matching)
-        CROSS JOIN LATERAL (SELECT v.number FROM resource_value v WHERE v.hash = n.leading
+        SELECT n.matching, r.id FROM unnest($1::bigint[], $2::bigint[]) AS n (found, matching)
+        CROSS JOIN LATERAL (SELECT v.number FROM resource_value v WHERE v.hash = n.found
             LIMIT 1000) AS v
         CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = v.number
             AND n.matching = ANY (r.value_hashes) OFFSET 0) AS r""",
