@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from apps.kit.context import new_id
 from apps.kit.database import Connection, Database
@@ -393,11 +394,18 @@ async def check_references(
 
 
 def _pointer(change: Change, target: str, pointers: Mapping[str, str] | None) -> str:
+    """Returns where the resource refers to `target`, looked for once there is something to refuse."""
     at = (pointers or {}).get(change.version.id, "")
-    kind, id = target.split("/", 1)
-    for parameter, value in references_of(change.values):
-        if (value.type, value.id) == (kind, id):
-            return f"{at}/{parameter}/reference"
+    waiting: list[tuple[Any, str]] = [(decode(change.version.body or "{}"), at)]
+    while waiting:
+        value, pointer = waiting.pop()
+        if isinstance(value, dict):
+            reference = value.get("reference")
+            if isinstance(reference, str) and target in reference:
+                return f"{pointer}/reference"
+            waiting += [(child, f"{pointer}/{name}") for name, child in value.items()]
+        elif isinstance(value, list):
+            waiting += [(child, f"{pointer}/{index}") for index, child in enumerate(value)]
     return at
 
 

@@ -39,7 +39,7 @@ def ids(answer: Any) -> list[str]:
 def test_body_is_given_back_as_it_came_numbers_exact(service: Service) -> None:
     patient_id = service.create(patient())["id"]
     body = (
-        '{"resourceType":"Observation","contained":[{"resourceType":"Device","id":"d"}],'
+        '{"resourceType":"Observation","contained":[{"resourceType":"Device","id":"d"}],"device":{"reference":"#d"},'
         '"status":"final","code":{"text":"x"},'
         f'"subject":{{"reference":"Patient/{patient_id}"}},'
         '"effectiveDateTime":"2022-03-18T15:57:43+00:00","valueQuantity":{"value":5.840,"unit":"%"},'
@@ -140,13 +140,13 @@ def test_invalid_resource_is_refused_by_an_outcome_that_names_the_element(
     ("method", "path", "options", "status"),
     [
         ("GET", "/fhir/R4/Patient/no-such-id", {}, 404),
-        ("GET", "/fhir/R4/Organization/x", {}, 404),
+        ("GET", "/fhir/R4/Group/x", {}, 404),
         ("GET", "/fhir/R4/Patient?shoe-size=44", {}, 400),
         ("GET", "/fhir/R4/Patient?birthdate=soon", {}, 400),
         ("GET", "/fhir/R4/Patient?name=%00", {}, 400),
-        ("GET", "/fhir/R4/Patient?_count=101", {}, 400),
+        ("GET", "/fhir/R4/Patient?_count=many", {}, 400),
         ("GET", "/fhir/R4/Patient/x/$everything", {}, 501),
-        ("PATCH", "/fhir/R4/Patient/x", {}, 405),
+        ("PATCH", "/fhir/R4/Patient/x", {"json": []}, 415),
         ("POST", "/fhir/R4/Patient", {"content": b"{", "headers": {"Content-Type": FHIR}}, 400),
         (
             "POST",
@@ -155,8 +155,8 @@ def test_invalid_resource_is_refused_by_an_outcome_that_names_the_element(
             415,
         ),
         ("POST", "/fhir/R4/Patient", {"json": {"resourceType": "Observation"}}, 422),
-        ("PUT", "/fhir/R4/Patient/no-such-id", {"json": {**patient(), "id": "no-such-id"}}, 404),
-        ("PUT", "/fhir/R4/Patient/no-such-id", {"json": patient()}, 422),
+        ("PUT", "/fhir/R4/Patient/no-such-id", {"json": {**patient(), "id": "another"}}, 400),
+        ("PUT", "/fhir/R4/Patient/no-such-id", {"json": patient()}, 400),
     ],
 )
 def test_errors_are_operation_outcomes(
