@@ -61,6 +61,19 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
+class SignIn:
+    """The OAuth client, named as the service, that signs people in; paths below the public URL.
+
+    The release registers it with the service's own client secret.
+    """
+
+    redirect_path: str
+    signed_out_path: str
+    back_channel_logout_path: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     name: str
     protocol: Protocol_
@@ -76,6 +89,7 @@ class Service:
     secrets: tuple[str, ...] = ()
     # Environment variables that a stack may set; the service has a default for each, or does without.
     settings: tuple[str, ...] = ()
+    sign_in: SignIn | None = None
     liveness: Probe = LIVENESS
     readiness: Probe = READINESS
     stop_seconds: int = field(default=30)
@@ -114,6 +128,8 @@ SECRETS: Mapping[str, Secret] = {
         Secret("PATIENT_CLIENT_SECRET", 32),
         Secret("BILLING_CLIENT_SECRET", 32),
         Secret("ANALYTICS_CLIENT_SECRET", 32),
+        Secret("CONSOLE_CLIENT_SECRET", 32),
+        Secret("CONSOLE_KEY_ENCRYPTION_KEY", 32),
     )
 }
 
@@ -127,7 +143,7 @@ SERVICES: Mapping[str, Service] = {
             Resources(512, 1024),
             Replicas(2, 10),
             public=True,
-            calls=("auth", "patient", "billing", "analytics"),
+            calls=("auth", "patient", "billing", "analytics", "console"),
             secrets=("GATEWAY_CLIENT_SECRET",),
             settings=(
                 "AUTH_PASSWORD_LOGIN_ENABLED",
@@ -188,6 +204,36 @@ SERVICES: Mapping[str, Service] = {
             calls=("auth",),
             secrets=("ANALYTICS_CLIENT_SECRET",),
             settings=("ANALYTICS_SMALLEST_GROUP",),
+        ),
+        Service(
+            "console",
+            "http",
+            4003,
+            Resources(256, 512),
+            Replicas(2, 6),
+            databases=("console",),
+            # Billing by gRPC: through the gateway all people of a clinic would share one rate limit.
+            calls=("auth", "patient", "billing", "analytics"),
+            secrets=("CONSOLE_CLIENT_SECRET", "CONSOLE_KEY_ENCRYPTION_KEY"),
+            settings=("CLINIC_NAME", "CLINIC_TIME_ZONE", "CONSOLE_IDLE_MINUTES"),
+            sign_in=SignIn(
+                redirect_path="/sign-in/callback",
+                signed_out_path="/signed-out",
+                back_channel_logout_path="/sign-out/back-channel",
+                scopes=(
+                    "openid",
+                    "profile",
+                    "fhirUser",
+                    "offline_access",
+                    "admin",
+                    "user/*.cruds",
+                    "patient/*.rs",
+                    "billing.read",
+                    "billing.write",
+                    "billing.approve",
+                    "analytics.read",
+                ),
+            ),
         ),
     )
 }

@@ -155,6 +155,7 @@ class App(pulumi.ComponentResource):
                 platform=platform,
                 reach=self.reach,
                 image=self.args.images.refs[RELEASE],
+                public_url=self.url,
                 command=["migrate"] if preview else ["up"],
                 secrets=self.secrets,
                 masters=self.args.masters,

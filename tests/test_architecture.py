@@ -23,7 +23,11 @@ PUBLIC_PATHS = {
     "auth": ("/.well-known/", "/oauth2/", "/auth/login", "/fhir/R4/.well-known/"),
     "patient": ("/fhir/R4/metadata",),
     "analytics": (),
+    # Assets, the way in and out, and a first page that shows nothing to whoever is not signed in.
+    "console": ("/static/", "/sign-in", "/sign-out/back-channel", "/signed-out", "/language"),
 }
+# Without what follows.
+PUBLIC_PAGES = {"console": ("/",)}
 PUBLIC_AT_GATEWAY = ("/fhir/R4/metadata", "/fhir/R4/.well-known/")
 HEALTH = ("/livez", "/readyz")
 
@@ -115,13 +119,15 @@ def test_every_route_has_a_policy_and_only_the_known_are_public(entry: Service) 
     }
     app = create_app(settings_of(entry, local_environment(entry)), **fakes)
     public = (*HEALTH, *PUBLIC_PATHS[entry.name], *(PUBLIC_AT_GATEWAY if entry.public else ()))
+    pages = (*PUBLIC_PAGES.get(entry.name, ()), *(("/{path:page}",) if entry.public else ()))
     routes = every_route(app)
     assert routes
     for route in routes:
         for method, operation in route.operations.items():
             assert operation.policy.name, f"{method} {route.path}"
             if operation.policy.check is None:
-                assert route.path.startswith(public), f"{method} {route.path} is public"
+                known = route.path.startswith(public) or route.path in pages
+                assert known, f"{method} {route.path} is public"
 
 
 def test_every_service_can_be_started() -> None:

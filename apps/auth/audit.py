@@ -1,4 +1,7 @@
-"""What happened, kept for good: who, what, when, from where; never a secret."""
+"""The audit of identity: who did what, when and from where; never a secret.
+
+Entries are kept for six years, failures of nobody known for 90 days (migration 0003).
+"""
 
 from dataclasses import dataclass
 

@@ -21,6 +21,12 @@ EXPIRED = {
     "attempts": "expires_at < now() AND locked_until < now()",
     "password_resets": "expires_at < now()",
     "client_assertions": "expires_at < now()",
+    "session_clients": "expires_at < now()",
+    "logout_notices": "expires_at < now()",
+    "launches": "expires_at < now()",
+    "pushed_requests": "expires_at < now()",
+    "device_codes": "expires_at < now() - interval '1 hour'",
+    "known_devices": "expires_at < now()",
 }
 
 log = logging.getLogger(__name__)
@@ -46,6 +52,15 @@ async def clean_up(database: Database) -> None:
                 deleted = await delete_expired(connection, table)
     async with database.connection() as connection:
         await delete_old_keys(connection)
+    await delete_old_audit(database)
+
+
+async def delete_old_audit(database: Database) -> None:
+    """Deletes entries of the audit that are past their time. What that is, the database function alone decides."""
+    deleted = BATCH_ROWS
+    while deleted == BATCH_ROWS:
+        async with database.connection() as connection:
+            deleted = await connection.fetchval("SELECT delete_old_audit($1)", BATCH_ROWS)
 
 
 async def keep_clean(database: Database) -> None:

@@ -16,7 +16,7 @@ from apps.gateway.edge import Edge
 from apps.gateway.limits import RateLimiter
 from apps.gateway.pages import document_routes
 from apps.gateway.proxy import Proxy, open_session
-from apps.gateway.routes import public_routes
+from apps.gateway.routes import console_routes, public_routes
 from apps.gateway.settings import Settings
 from apps.kit.credentials import ServiceCredentials
 from apps.kit.operation_outcomes import render_error
@@ -73,7 +73,12 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
                 }
 
     return create_web_app(
-        [*public_routes(settings), *document_routes(settings), *health_routes(readiness)],
+        [
+            *public_routes(settings),
+            *document_routes(settings),
+            *health_routes(readiness),
+            *console_routes(settings),
+        ],
         lifespan=lifespan,
         middleware=(
             *cors_middleware(settings.cors_allowed_origins),

@@ -29,6 +29,8 @@ from apps.kit.errors import BadGateway, BadRequest, Problem, Unavailable
 DNS_CACHE_SECONDS = 10
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
+WITH_PAGES = ("auth", "console")
+
 # TimeoutError is an OSError.
 FAILURES = (ConnectFailed, HungUp, BadAnswer, aiohttp.ClientError, OSError)
 
@@ -46,7 +48,7 @@ class Upstream:
     name: str
     url: str
     wires: Wires
-    # Only the auth service has pages, and so cookies.
+    # Only auth and the console have pages, and so cookies.
     cookies: bool
     running: int = 0
     reachable: bool = True
@@ -65,7 +67,7 @@ class Proxy:
             ("x-forwarded-host", public.netloc),
         )
         self.upstreams: Mapping[str, Upstream] = {
-            name: Upstream(name, url, Wires(url, settings.bounds), cookies=name == "auth")
+            name: Upstream(name, url, Wires(url, settings.bounds), cookies=name in WITH_PAGES)
             for name, url in settings.upstreams.items()
         }
 

@@ -48,6 +48,19 @@ class ResourceId(ResourceType):
     regex = "[A-Za-z0-9.-]{1,64}"
 
 
+class PagePath(Convertor[str]):
+    """Any path but those of the programs' interfaces: a mistyped call gets an error, not a page."""
+
+    regex = r"(?!(?i:api|analytics|auth|billing|fhir|oauth2|\.well-known)(?:/|$)).*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("page", PagePath())
 register_url_convertor("fhirtype", ResourceType())
 register_url_convertor("fhirid", ResourceId())
 
@@ -117,6 +130,15 @@ ANALYTICS_PATHS: Mapping[str, Mapping[str, Policy]] = {
     f"/analytics/v1/{name}": {"GET": ANALYTICS}
     for name in ("registrations", "demographics", "conditions/top", "encounters", "lag")
 }
+
+
+# The console itself asks for a session, and tells who may do what.
+CONSOLE: Mapping[str, Mapping[str, Policy]] = {"/{path:page}": {"GET": PUBLIC, "POST": PUBLIC}}
+
+
+def console_routes(settings: Settings) -> list[PolicedRoute]:
+    """Every other path is the console's: these come after all others."""
+    return _forwarded("console", CONSOLE, settings.bounds.body_bytes)
 
 
 def public_routes(settings: Settings) -> list[PolicedRoute]:

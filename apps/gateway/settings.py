@@ -41,7 +41,7 @@ class Settings:
     port: int
     public_url: str
     log_format: str
-    # Base URLs of the HTTP services by name: auth, patient, analytics.
+    # Base URLs of the HTTP services by name: auth, patient, analytics, console.
     upstreams: Mapping[str, str]
     billing_target: str
     client_secret: str = field(repr=False)
@@ -66,7 +66,8 @@ class Settings:
             public_url=env.url("PUBLIC_URL"),
             log_format=env.choice("LOG_FORMAT", ("text", "json")),
             upstreams={
-                name: env.url(f"{name.upper()}_URL") for name in ("auth", "patient", "analytics")
+                name: env.url(f"{name.upper()}_URL")
+                for name in ("auth", "patient", "analytics", "console")
             },
             billing_target=env.require("BILLING_TARGET"),
             client_secret=env.require("GATEWAY_CLIENT_SECRET"),

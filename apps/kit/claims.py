@@ -97,6 +97,9 @@ def read_principal(
         expires_at=int(expires_at),
         patient_id=read_id(claims, "patient") if "patient" in claims else None,
         family=read_id(claims, "family") if "family" in claims else None,
+        encounter_id=read_id(claims, "encounter") if "encounter" in claims else None,
+        fhir_user=read_id(claims, "fhirUser") if "fhirUser" in claims else None,
+        key_thumbprint=read_thumbprint(claims["cnf"]) if "cnf" in claims else None,
     )
 
 
@@ -106,6 +109,13 @@ def read_time(claims: Mapping[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 2**53:
         raise Unauthorized("invalid_token", f"without a valid {name}")
     return value
+
+
+def read_thumbprint(confirmation: Any) -> str:
+    """Returns the key of RFC 9449's `cnf`. A token that is bound in a way that we do not know is not accepted."""
+    if not isinstance(confirmation, dict) or confirmation.keys() != {"jkt"}:
+        raise Unauthorized("invalid_token", "bound in an unknown way")
+    return read_id(confirmation, "jkt")
 
 
 def read_id(claims: Mapping[str, Any], name: str) -> str:

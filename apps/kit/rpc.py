@@ -55,6 +55,8 @@ class TokenVerifier(Protocol):
 
     async def verify(self, token: str) -> Principal: ...
 
+    async def verify_forwarded(self, token: str) -> Principal: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -112,7 +114,7 @@ class RpcGuard:
         user_token = str(metadata.get("x-user-token", ""))
         if not user_token:
             return Caller(service, None)
-        user = await self.verifier.verify(user_token)
+        user = await self.verifier.verify_forwarded(user_token)
         if user.audience != self.user_audience:
             raise errors.Unauthorized("invalid_token", "the token is for another audience")
         return Caller(service, user)

@@ -137,6 +137,11 @@ class Principal:
     patient_id: str | None = None
     # The grant that the token came from: revoking the grant revokes the token.
     family: str | None = None
+    # What the application was launched with, and the record of the person who signed in (SMART).
+    encounter_id: str | None = None
+    fhir_user: str | None = None
+    # RFC 9449: the key that the token is bound to; a request has to prove that it holds it.
+    key_thumbprint: str | None = None
 
     def has_scope(self, *any_of: str) -> bool:
         return not self.scopes.isdisjoint(any_of)

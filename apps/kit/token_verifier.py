@@ -6,7 +6,7 @@ With auth away the keys at hand still serve; the list of revocations stands for 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ import aiohttp
 
 from apps.kit.claims import ACCESS_TOKEN_SECONDS, Key, parse_keys, read_key_id, read_principal
 from apps.kit.credentials import ServiceCredentials
+from apps.kit.dpop import ProofError, ReplayMemory, read_proof
 from apps.kit.errors import Problem, Unauthorized, Unavailable
 from apps.kit.revocations import Revocations, parse_revocations
 from apps.kit.scopes import Principal
@@ -134,6 +135,7 @@ class Verifier:
         self._revocations_had_at = float("-inf")
         self._failing: frozenset[str] = frozenset()
         self._cache: dict[str, Principal] = {}
+        self._proofs = ReplayMemory()
 
     @property
     def has_keys(self) -> bool:
@@ -145,7 +147,42 @@ class Verifier:
         return ("auth",) if self._failing else ()
 
     async def verify(self, token: str) -> Principal:
-        """Raises Unauthorized, and Unavailable where keys were never had or revocations are too old to go by."""
+        """Returns the principal of a bearer token.
+
+        Raises Unauthorized, and Unavailable where keys were never had or revocations are too old to go by. A token
+        that is bound to a key is refused: `verify_with_proof` accepts it.
+        """
+        principal = await self.verify_forwarded(token)
+        if principal.key_thumbprint is not None:
+            raise Unauthorized("invalid_token", "bound to a key: send it with a DPoP proof")
+        return principal
+
+    async def verify_with_proof(
+        self, token: str, proofs: Sequence[str], *, method: str, path: str
+    ) -> Principal:
+        """Returns the principal of a token that is bound to a key (RFC 9449, 7.1). `proofs`: the `DPoP` headers."""
+        principal = await self.verify_forwarded(token)
+        if principal.key_thumbprint is None or len(proofs) != 1:
+            raise Unauthorized("invalid_token", "this needs a bound token and one DPoP proof")
+
+        now = self._clock()
+        try:
+            proof = read_proof(
+                proofs[0], method=method, url=self._issuer + path, now=now, access_token=token
+            )
+        except ProofError as error:
+            raise Unauthorized("invalid_dpop_proof", str(error)) from None
+        if proof.thumbprint != principal.key_thumbprint:
+            raise Unauthorized("invalid_token", "bound to another key")
+        if not self._proofs.is_new(proof, now):
+            raise Unauthorized("invalid_dpop_proof", "the proof was used before")
+        return principal
+
+    async def verify_forwarded(self, token: str) -> Principal:
+        """Returns the principal of a token that another service of ours has already accepted with its proof.
+
+        For a person's token that comes beside the calling service's own.
+        """
         now = self._clock()
         if now - self._revocations_had_at > ACCESS_TOKEN_SECONDS:
             raise Unavailable("verification_unavailable", "revocations are unknown")

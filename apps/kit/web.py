@@ -30,6 +30,7 @@ from apps.kit.errors import (
 )
 from apps.kit.scopes import Principal
 from apps.kit.server import Linger
+from apps.kit.token_verifier import Verifier
 
 MAX_BODY_BYTES = 1024 * 1024
 # Longer than the balancer's idle timeout (60 s), so that it never sends a request on a connection being closed.
@@ -105,7 +106,7 @@ class PolicedRoute(Route):
     async def _dispatch(self, request: Request) -> Response:
         operation = self.operations["GET" if request.method == "HEAD" else request.method]
         if operation.policy.check is not None:
-            principal = await request.state.verifier.verify(bearer_token(request))
+            principal = await authenticate(request)
             # Before the check: whoever records a refusal knows who was refused.
             request.state.principal = principal
             if not operation.policy.check(principal, request):
@@ -134,16 +135,35 @@ def bound_body(scope: Scope, receive: Receive, max_body_bytes: int) -> Receive:
     return receive_bounded
 
 
-def bearer_token(request: Request) -> str:
-    """The token of `Authorization: Bearer` (RFC 6750); raises Unauthorized where there is none, or more than one."""
+async def authenticate(request: Request) -> Principal:
+    """Returns who calls, by `Authorization: Bearer` (RFC 6750) or `DPoP` (RFC 9449). Raises Unauthorized."""
+    verifier: Verifier = request.state.verifier
+    scheme, token = read_credentials(request)
+    if scheme == "bearer":
+        return await verifier.verify(token)
+    return await verifier.verify_with_proof(
+        token,
+        request.headers.getlist("dpop"),
+        method=request.method,
+        path=request.url.path,
+    )
+
+
+def read_credentials(request: Request) -> tuple[str, str]:
+    """Returns the scheme (`bearer` or `dpop`) and the token. Raises Unauthorized unless there is exactly one."""
     sent = request.headers.getlist("authorization")
     if len(sent) > 1:
         # Whatever stands in front may have looked at another one.
         raise Unauthorized("invalid_token", "more than one Authorization header")
     scheme, _, token = "".join(sent).partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if scheme.lower() not in ("bearer", "dpop") or not token:
         raise Unauthorized("missing_token")
-    return token.strip()
+    return scheme.lower(), token.strip()
+
+
+def bearer_token(request: Request) -> str:
+    """Returns the caller's token, to be passed on to a service that is called for them."""
+    return read_credentials(request)[1]
 
 
 def principal_of(request: Request) -> Principal:

@@ -2,7 +2,7 @@
 
 Its environment is made by infrastructure/ecs/release_task.py: `<NAME>_DATABASE_HOST` and, except in a preview,
 `<NAME>_MASTER_SECRET_ARN` of each database; `<SECRET>_ARN` of each secret of the catalogue; `RUNTIME_CONNECTIONS`, the
-most that a service's role may open. A preview's code never holds a master secret.
+most that a service's role may open; `PUBLIC_URL`. A preview's code never holds a master secret.
 """
 
 import json
@@ -96,6 +96,7 @@ def open_place(
         owner_url=instances.owner_url,
         password_of=None,
         secrets=Secrets(secrets, environ),
+        public_url=need(environ, "PUBLIC_URL"),
         runtime_connections=int(environ.get("RUNTIME_CONNECTIONS", RUNTIME_CONNECTIONS)),
     )
 

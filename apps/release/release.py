@@ -20,6 +20,7 @@ from apps.release.bootstrap import (
 )
 from apps.release.migrate import migrate
 from apps.release.secrets import SecretStore, fill_secrets, service_clients
+from apps.release.sign_in import register_sign_in_clients
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 # Many previews share one instance.
@@ -34,12 +35,14 @@ class Place:
 
     `admin_url(database)` is the administrator's, on the instance that holds the database of that catalogue name;
     `owner_url(database, roles)` the owner's; `password_of` is None where roles sign in by IAM.
+    `public_url`: where people and applications reach the platform.
     """
 
     admin_url: Callable[[str], str]
     owner_url: Callable[[str, DatabaseRoles], str]
     password_of: PasswordOf
     secrets: SecretStore
+    public_url: str
     runtime_connections: int = RUNTIME_CONNECTIONS
 
 
@@ -73,6 +76,7 @@ def bring_up(place: Place, *, prefix: str = "") -> dict[str, str]:
         log.info("migrated", extra={"database": roles.database, "revision": revision})
     auth_url = place.owner_url("auth", DatabaseRoles(prefix + "auth"))
     asyncio.run(register_clients(auth_url, service_clients(secrets)))
+    asyncio.run(register_sign_in_clients(auth_url, place.public_url, secrets))
     if prefix:
         secrets |= let_visitors_in(place, auth_url)
     return secrets

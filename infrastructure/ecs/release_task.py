@@ -41,6 +41,7 @@ class TaskArgs:
     platform: PlatformOutputs
     reach: Reach
     image: Text
+    public_url: Text
     command: Sequence[str]
     secrets: Mapping[str, Text]
     masters: Mapping[str, Text]
@@ -110,6 +111,7 @@ def release_environment(args: TaskArgs) -> dict[str, Text]:
         "AWS_DEFAULT_REGION": args.reach.region,
         "AWS_REGION": args.reach.region,
         "ENVIRONMENT": args.kind,
+        "PUBLIC_URL": args.public_url,
     }
     if args.connections is not None:
         values["RUNTIME_CONNECTIONS"] = str(args.connections)

@@ -35,7 +35,7 @@ class Stop(BaseException):
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/up",
-        description="Runs the whole platform on this machine: PostgreSQL, Kafka and five services.",
+        description="Runs the whole platform on this machine: PostgreSQL, Kafka and six services.",
     )
     parser.add_argument("--fresh", action="store_true", help="start with empty data")
     parser.add_argument("--port", type=port, help="the gateway's port (4004)")

@@ -14,6 +14,7 @@ COLOURS = {
     "patient": "32",
     "billing": "33",
     "analytics": "34",
+    "console": "94",
     "postgres": "90",
     "kafka": "90",
 }

@@ -1,4 +1,4 @@
-"""The whole platform on this machine: PostgreSQL, Kafka, what a release does, and the five services."""
+"""The whole platform on this machine: PostgreSQL, Kafka, what a release does, and the six services."""
 
 import contextlib
 import logging
@@ -82,7 +82,7 @@ def open_platform(
             )
         )
         output.progress("PostgreSQL is ready")
-        filled, database_urls = release_locally(postgres, secrets)
+        filled, database_urls = release_locally(postgres, secrets, public_url(ports))
         output.progress("databases are migrated")
         kafka.wait()
         create_topics(kafka.bootstrap_servers, TOPICS.values())
@@ -101,7 +101,7 @@ def open_platform(
 
 
 def release_locally(
-    postgres: Postgres, secrets: LocalSecrets
+    postgres: Postgres, secrets: LocalSecrets, url: str
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Runs the release here, and gives the services' secrets by name and the runtime roles' URLs by database."""
     # Costs 0.5 s to import, while Kafka starts.
@@ -120,6 +120,7 @@ def release_locally(
         owner_url=lambda name, roles: url_of(roles.owner, roles.database),
         password_of=password_of,
         secrets=secrets,
+        public_url=url,
     )
     filled = release(place)
     runtime = {name: DatabaseRoles(name) for name in DATABASES}

@@ -42,6 +42,11 @@ class Browser:
     ) -> httpx.Response:
         return self.send(page or self.get("/oauth2/sign-in"), email=email, password=password)
 
+    def enrolment(self, password: str = PASSWORD) -> httpx.Response:
+        """The page to set up a second factor, the password proven again where it asks for that."""
+        page = self.get("/oauth2/enrol")
+        return self.send(page, password=password) if "Confirm your password" in page.text else page
+
 
 class App:
     """Authlib's own OAuth client, with PKCE."""

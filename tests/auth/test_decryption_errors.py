@@ -59,7 +59,7 @@ def test_enrolment_begun_under_the_former_key_begins_again(auth: Auth) -> None:
     sealed = encrypt(FORMER, b"A" * 32, f"totp:{user.id}")
     browser = Browser(auth)
     browser.sign_in(user.email)
-    page = browser.get("/oauth2/enrol")
+    page = browser.enrolment()
     auth.sql("UPDATE users SET totp_secret = $2 WHERE id = $1", user.id, sealed)
     answer = browser.send(page, code="000000")
     assert answer.status_code == 400 and "The code is not right" in answer.text

@@ -55,6 +55,9 @@ class FakeVerifier:
             raise Unauthorized
         return TOKENS[token]
 
+    async def verify_forwarded(self, token: str) -> Principal:
+        return await self.verify(token)
+
 
 @dataclass
 class Client:

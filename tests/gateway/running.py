@@ -27,7 +27,7 @@ from tests.ports import free_port
 
 PUBLIC_URL = "https://health.example"
 LIMIT_SECONDS = 5.0
-NAMES = ("auth", "patient", "analytics")
+NAMES = ("auth", "patient", "analytics", "console")
 
 
 @cache

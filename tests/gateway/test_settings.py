@@ -19,6 +19,7 @@ GOOD = {
     "AUTH_URL": "http://auth:4005",
     "PATIENT_URL": "http://patient:4000",
     "ANALYTICS_URL": "http://analytics:4002",
+    "CONSOLE_URL": "http://console:4003",
     "BILLING_TARGET": "billing:9001",
     "GATEWAY_CLIENT_SECRET": "s",
 }

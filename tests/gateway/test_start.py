@@ -56,6 +56,7 @@ def test_process_starts_with_nobody_there_and_stops_on_sigterm() -> None:
         "AUTH_URL": "http://127.0.0.1:1",
         "PATIENT_URL": "http://127.0.0.1:1",
         "ANALYTICS_URL": "http://127.0.0.1:1",
+        "CONSOLE_URL": "http://127.0.0.1:1",
         "BILLING_TARGET": "127.0.0.1:1",
         "GATEWAY_CLIENT_SECRET": "s",
     }
@@ -136,7 +137,7 @@ async def test_log_has_one_line_a_request_and_nothing_of_a_person(
     assert first.getMessage() == "GET /fhir/R4/{type}/{id} 200"
     assert vars(first)["client_id"] == "client-1"
     assert vars(first)["ms"] >= 0
-    assert second.getMessage() == "GET - 404"
+    assert second.getMessage() == "GET /{path} 200"
     assert "Secret" not in caplog.text
     assert "p-7" not in caplog.text
     assert PUBLIC_URL not in caplog.text

@@ -190,6 +190,7 @@ def test_the_proxy_knows_which_service_speaks_grpc(dev: Recording) -> None:
         "auth": "http",
         "patient": "http",
         "analytics": "http",
+        "console": "http",
         "billing": "grpc",
         "gateway": None,
     }

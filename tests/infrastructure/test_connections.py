@@ -93,7 +93,7 @@ def test_every_pool_of_an_environment_fits_while_it_rolls(name: str) -> None:
 
 def test_settings_whose_pools_do_not_fit_are_refused_by_name() -> None:
     with pytest.raises(
-        SettingsError, match=r"data\.pool-size: the pools on data\.instances\.main may open 200"
+        SettingsError, match=r"data\.pool-size: the pools on data\.instances\.main may open 248"
     ):
         parse_stack("dev", nested("dev", "data", **{"pool-size": 12}))
     with pytest.raises(SettingsError, match=r"data\.pool-size must be from 1 to 50"):
@@ -126,7 +126,7 @@ def test_so_many_previews_fit_on_dev_and_no_more() -> None:
     one = sum(opened(entry, 1, PREVIEW_POOL_SIZE) for entry in SERVICES.values())
     own = of_environment(config, instance.databases, production=False)
     assert own + count * one <= capacity(instance.instance_class) < own + (count + 1) * one
-    assert count == 9
+    assert count == 6
     assert previews_that_fit(stack_of("staging").config) == 0
 
 

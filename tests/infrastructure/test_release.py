@@ -268,6 +268,7 @@ def place_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str
         for database in DATABASES:
             values[f"{database.upper()}_DATABASE_HOST"] = "main.rds.amazonaws.com"
             values[f"{database.upper()}_MASTER_SECRET_ARN"] = arn
+        values["PUBLIC_URL"] = "https://dev.example.org"
         yield values
 
 

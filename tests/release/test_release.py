@@ -37,6 +37,7 @@ def place(postgres: Postgres) -> Iterator[Place]:
         owner_url=lambda name, roles: f"postgresql://{roles.owner}:secret@{at}/{roles.database}",
         password_of=lambda role: "secret",
         secrets=FakeStore(),
+        public_url="http://127.0.0.1:4004",
     )
     yield place
     drop_preview(place, prefix=PREFIX)
@@ -98,9 +99,9 @@ def test_secret_has_the_bytes_that_the_catalogue_says() -> None:
 
 
 def test_databases_are_grouped_by_the_instance_that_holds_them() -> None:
-    hosts = {"auth": "one", "patient": "two", "billing": "one", "analytics": "one"}
+    hosts = {name: "two" if name == "patient" else "one" for name in DATABASES}
     place = Place(
-        lambda name: f"postgresql://{hosts[name]}/", lambda name, roles: "", None, FakeStore()
+        lambda name: f"postgresql://{hosts[name]}/", lambda name, roles: "", None, FakeStore(), ""
     )
     found = {urlsplit(url).hostname: names for url, names in by_instance(place)}
-    assert found == {"one": ("analytics", "auth", "billing"), "two": ("patient",)}
+    assert found == {"one": ("analytics", "auth", "billing", "console"), "two": ("patient",)}

@@ -46,6 +46,7 @@ def as_json(user: User) -> dict[str, Any]:
         "name": user.name,
         "roles": user.roles,
         "patientId": user.patient_id,
+        "practitionerId": user.practitioner_id,
         "secondFactor": user.totp_enabled,
         "disabled": user.disabled_at is not None,
         "createdAt": user.created_at,
@@ -54,11 +55,14 @@ def as_json(user: User) -> dict[str, Any]:
 
 async def create(request: Request) -> Response:
     """Without a password: the answer's `passwordLink` is where the person sets one."""
-    body = await read_object(request, "email", "name", "roles", "patientId")
+    body = await read_object(request, "email", "name", "roles", "patientId", "practitionerId")
     wish = {
-        "email": body.get("email"), "name": body.get("name", ""), "roles": body.get("roles"),
+        "email": body.get("email"),
+        "name": body.get("name", ""),
+        "roles": body.get("roles"),
         "patient_id": body.get("patientId"),
-    }  # fmt: skip
+        "practitioner_id": body.get("practitionerId"),
+    }
     check_user(**wish)
     claim = read_claim(request, await request.body())
     async with state_of(request).database.transaction() as connection:
@@ -92,8 +96,8 @@ async def read(request: Request) -> Response:
 
 
 async def update(request: Request) -> Response:
-    """`name`, `roles`, `patientId`, `disabled`. Losing a role or being disabled ends what the user holds."""
-    body = await read_object(request, "name", "roles", "patientId", "disabled")
+    """Changes name, roles, the person's own record or `disabled`. All but the name end what the user holds."""
+    body = await read_object(request, "name", "roles", "patientId", "practitionerId", "disabled")
     if not isinstance(body.get("disabled", False), bool):
         raise Unprocessable("invalid_disabled", "true or false", pointer="/disabled")
     async with state_of(request).database.transaction() as connection:
@@ -105,6 +109,7 @@ async def update(request: Request) -> Response:
             "name": body.get("name", user.name),
             "roles": body.get("roles", list(user.roles)),
             "patient_id": body.get("patientId", user.patient_id),
+            "practitioner_id": body.get("practitionerId", user.practitioner_id),
         }
         check_user(email=user.email, **wish)
         disabled = body.get("disabled", user.disabled_at is not None)
@@ -113,7 +118,7 @@ async def update(request: Request) -> Response:
                 "own_account", "you would lock yourself out; ask another administrator"
             )
         changed = await update_user(connection, user.id, disabled=disabled, **wish)
-        if disabled or changed.roles != user.roles or changed.patient_id != user.patient_id:
+        if disabled or changed.roles != user.roles or changed.fhir_user != user.fhir_user:
             await revoke_subject(connection, user.id)
         was_disabled = user.disabled_at is not None
         event = (

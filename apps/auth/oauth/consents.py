@@ -39,8 +39,9 @@ def describe(scope: str) -> str:
 async def has_consented(
     connection: Connection, user_id: str, client: Client, scopes: frozenset[str], redirect_uri: str
 ) -> bool:
-    if not redirect_uri.startswith("https:"):
+    if client.auth_method == "none" and not redirect_uri.startswith("https:"):
         # Any program on the device may listen there (RFC 8252, 8.6): the person says so each time.
+        # A client with credentials is known by those: nobody else can use the code.
         return False
     if client.trusted:
         return True

@@ -11,9 +11,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.auth.audit import Event, insert_audit
+from apps.auth.encryption import digest
 from apps.auth.oauth.assertions import ClientAssertion
 from apps.auth.oauth.authlib_starlette import MAX_FORM_BYTES, read_oauth2_request
 from apps.auth.oauth.authorization_server import IdentityServer
+from apps.auth.oauth.clients import select_client
 from apps.auth.oauth.endpoints import register_endpoints
 from apps.auth.oauth.grants import register_grants
 from apps.auth.oauth.revocations import select_revocations
@@ -106,10 +108,19 @@ async def record_refusal(
     connection: Connection, event: str, asked: OAuth2Request, response: Response, address: str
 ) -> None:
     reason = msgspec.json.decode(bytes(response.body)).get("error", "")
-    client_id = asked.client.id if asked.client else asked.payload.client_id or ""
+    client_id = asked.client.id if asked.client else await name_client(connection, asked)
     await insert_audit(
         connection, Event(event, "failure", reason, client_id=client_id, address=address)
     )
+
+
+async def name_client(connection: Connection, asked: OAuth2Request) -> str:
+    """Returns the id of a client that we know, else a hash: what anybody sends may be a name or a secret."""
+    stated = asked.payload.client_id or ""
+    known = await select_client(connection, stated) if stated else None
+    if known:
+        return known.id
+    return f"unknown:{digest(stated).hex()[:16]}" if stated else ""
 
 
 async def revocations(request: Request) -> Response:

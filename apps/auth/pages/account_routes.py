@@ -14,9 +14,10 @@ from apps.auth.pages.authorize_routes import refuse
 from apps.auth.pages.rendering import form_route, go_to, origin_of, page, read_form
 from apps.auth.pages.sign_in_routes import PAGES_CLIENT, session_of, too_many
 from apps.auth.paths import ACCOUNT, LOGOUT, PASSWORD, RESET, SIGN_IN
+from apps.auth.people.devices import device_of, forget_devices, remember_device
 from apps.auth.people.password_check import check_password
 from apps.auth.people.passwords import check_new_password
-from apps.auth.people.resets import is_reset_token, use_reset_token
+from apps.auth.people.resets import select_reset_link, use_reset_token
 from apps.auth.people.sessions import (
     begin_session,
     clear_cookie,
@@ -54,14 +55,21 @@ async def change_password(request: Request) -> Response:
         return go_to(SIGN_IN)
     user = session.user
     try:
-        new_password = check_new_password(fields.get("new_password", ""))
+        new_password = check_new_password(
+            fields.get("new_password", ""), about=(user.email, user.name)
+        )
         right = await check_password(
-            state.database, state.hashing, email=user.email, password=fields.get("password", ""), address=address,
+            state.database,
+            state.hashing,
+            email=user.email,
+            password=fields.get("password", ""),
+            address=address,
             client_id=PAGES_CLIENT,
-        )  # fmt: skip
+            device=device_of(request, secure=state.settings.secure),
+        )
     except Unprocessable as error:
         return page(
-            request, "password.html", 422, error=f"The new password must have {error.detail}."
+            request, "password.html", 422, error=f"The new password must be {error.detail}."
         )
     except TooManyRequests as error:
         return page(
@@ -76,10 +84,12 @@ async def change_password(request: Request) -> Response:
             return go_to(SIGN_IN)
         await update_password(connection, user.id, password_hash)
         await revoke_subject(connection, user.id)
+        await forget_devices(connection, user.id)
         secure = state.settings.secure
         await begin_session(
             connection, response, user, session.methods, pending=False, secure=secure
         )
+        await remember_device(connection, request, response, user.id, secure=secure)
         await insert_audit(
             connection,
             Event("password_changed", "success", "", user.id, PAGES_CLIENT, user.id, address),
@@ -90,8 +100,8 @@ async def change_password(request: Request) -> Response:
 async def show_reset(request: Request) -> Response:
     token = request.query_params.get("token", "")
     async with state_of(request).database.connection() as connection:
-        known = await is_reset_token(connection, token)
-    if not known:
+        link = await select_reset_link(connection, token)
+    if link is None:
         return await no_such_link(request)
     return page(request, "reset.html", token=token, error="")
 
@@ -107,23 +117,25 @@ async def no_such_link(request: Request) -> Response:
 async def reset_password(request: Request) -> Response:
     fields = await read_form(request)
     state, token = state_of(request), fields.get("token", "")
-    try:
-        new_password = check_new_password(fields.get("new_password", ""))
-    except Unprocessable as error:
-        return page(
-            request, "reset.html", 422, token=token, error=f"The password must have {error.detail}."
-        )
     async with state.database.connection() as connection:
-        # Hashing is dear: not for whoever comes without a link.
-        known = await is_reset_token(connection, token)
-    if not known:
+        # Judging and hashing a password is expensive: only for a valid link.
+        link = await select_reset_link(connection, token)
+    if link is None:
         return await no_such_link(request)
+    try:
+        new_password = check_new_password(
+            fields.get("new_password", ""), about=(link.email, link.name)
+        )
+    except Unprocessable as error:
+        message = f"The password must be {error.detail}."
+        return page(request, "reset.html", 422, token=token, error=message)
     password_hash = await state.hashing.hash(new_password)
     async with state.database.transaction() as connection:
         user_id = await use_reset_token(connection, token)
         if user_id:
             await update_password(connection, user_id, password_hash)
             await revoke_subject(connection, user_id)
+            await forget_devices(connection, user_id)
             event = Event(
                 "password_reset", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request)
             )

@@ -10,14 +10,17 @@ from starlette.routing import BaseRoute
 from apps.auth.audit import Event, insert_audit
 from apps.auth.encryption import DecryptionError
 from apps.auth.oauth.refusals import record_refusal
+from apps.auth.oauth.revocations import revoke_subject
 from apps.auth.pages.authorize_routes import after_sign_in, form_target
 from apps.auth.pages.rendering import form_route, go_to, page, read_form
 from apps.auth.paths import ACCOUNT, ENROL, SECOND_FACTOR, SIGN_IN
+from apps.auth.people.devices import device_of, forget_devices, remember_device
 from apps.auth.people.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.people.password_check import check_password
 from apps.auth.people.sessions import (
     Session,
     begin_session,
+    confirm_session,
     end_session,
     lock_session,
     select_session,
@@ -100,6 +103,7 @@ async def sign_in(request: Request) -> Response:
             password=password,
             address=address,
             client_id=PAGES_CLIENT,
+            device=device_of(request, secure=state.settings.secure),
         )
     except TooManyRequests as error:
         return await show_locked(
@@ -120,6 +124,10 @@ async def sign_in(request: Request) -> Response:
             await begin_session(
                 connection, response, user, ("pwd",), pending=pending, secure=state.settings.secure
             )
+            if not pending:
+                await remember_device(
+                    connection, request, response, user.id, secure=state.settings.secure
+                )
         event = Event(
             "password_accepted" if pending and unchanged else "sign_in",
             "success" if unchanged else "failure",
@@ -187,6 +195,9 @@ async def second_factor(request: Request) -> Response:
             await begin_session(
                 connection, response, user, methods, pending=False, secure=state.settings.secure
             )
+            await remember_device(
+                connection, request, response, user.id, secure=state.settings.secure
+            )
             return response
     if wait_seconds:
         return await show_locked(request, "second_factor.html", wait_seconds, next=query)
@@ -221,6 +232,9 @@ async def enrolment_page(
         return go_to(
             with_next(SECOND_FACTOR, query) if session and session.pending else continue_to(query)
         )
+    if not session.pending and not session.confirmed:
+        # The session may have been left open: whoever sits there now proves that it is theirs.
+        return await show_page(request, "confirm_password.html", status, error=error, next=query)
     async with state.database.transaction() as connection:
         session = await lock_session(connection, request, session, secure=state.settings.secure)
         if session is None:
@@ -239,8 +253,12 @@ async def enrol(request: Request) -> Response:
     session = await session_of(request)
     if session is None or session.user.totp_enabled:
         return go_to(continue_to(query))
+    if not session.pending and not session.confirmed:
+        return await confirm_password(request, session, query, fields.get("password", ""))
+
     user = session.user
     async with state.database.transaction() as connection:
+        signed_in_before = not session.pending
         session = await lock_session(connection, request, session, secure=state.settings.secure)
         if session is None:
             return go_to(continue_to(query))
@@ -250,9 +268,16 @@ async def enrol(request: Request) -> Response:
         if codes:
             response = page(request, "recovery_codes.html", codes=codes, target=continue_to(query))
             await end_session(connection, request, secure=state.settings.secure)
+            if signed_in_before:
+                # Whoever else holds a session or token of this user never proved a second factor.
+                await revoke_subject(connection, user.id)
+                await forget_devices(connection, user.id)
             methods = ("pwd", "otp", "mfa")
             await begin_session(
                 connection, response, user, methods, pending=False, secure=state.settings.secure
+            )
+            await remember_device(
+                connection, request, response, user.id, secure=state.settings.secure
             )
             await insert_audit(
                 connection,
@@ -267,6 +292,33 @@ async def enrol(request: Request) -> Response:
     return await enrolment_page(
         request, query, 400, "The code is not right. Is the clock of your device?"
     )
+
+
+async def confirm_password(
+    request: Request, session: Session, query: str, password: str
+) -> Response:
+    """Lets the person go on to the second factor if the password is right; wrong ones count as in a sign-in."""
+    state = state_of(request)
+    try:
+        right = await check_password(
+            state.database,
+            state.hashing,
+            email=session.user.email,
+            password=password,
+            address=address_of(request),
+            client_id=PAGES_CLIENT,
+            device=device_of(request, secure=state.settings.secure),
+        )
+    except TooManyRequests as error:
+        wait_seconds = int(error.headers["Retry-After"])
+        return await show_locked(request, "confirm_password.html", wait_seconds, next=query)
+    if right is None or right.id != session.user.id:
+        message = "The password is not right."
+        return await show_page(request, "confirm_password.html", 400, error=message, next=query)
+
+    async with state.database.transaction() as connection:
+        await confirm_session(connection, session)
+    return go_to(with_next(ENROL, query))
 
 
 def routes() -> list[BaseRoute]:

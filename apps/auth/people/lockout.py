@@ -1,8 +1,12 @@
-"""Guessing passwords and codes gets slower with every failure, for an account and for an address.
+"""Guessing passwords and codes gets slower with every failure.
+
+Failures are counted for an account from one address, so that guesses from elsewhere do not lock anybody out; for
+an account over all addresses and for an address over all accounts, with more that are free; and in a browser where
+the person signed in before, for that browser alone. There nobody else's failures count.
 
 Whether an attempt counts is decided at its end, one after the other: of guesses sent all at once the first few are
-answered, and the rest find the door locked, the right one among them. Many right ones at once do not disturb each
-other. A known and an unknown account are counted alike.
+answered, and the rest are refused, the right one among them. Many right ones at once do not disturb each other. A
+known and an unknown account are counted alike.
 """
 
 from dataclasses import dataclass
@@ -10,36 +14,48 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Literal
 
 from apps.auth.encryption import digest
+from apps.auth.people.users import email_key
 from apps.kit.database import Connection
 
 MAX_DELAY_SECONDS = 15 * 60
 FORGET_AFTER_SECONDS = 60 * 60
-# Failures that cost nothing but an attempt; then a second, and twice as long with each one more.
-FREE_FAILURES = {"user": 4, "address": 40}
+# Failures that cost nothing but an attempt; then a second, and twice as long with each one more. A hospital may have
+# one address: its right passwords do not wait for the wrong ones of others, short of a thousand within the hour.
+FREE_FAILURES = {"pair": 4, "device": 4, "user": 20, "address": 1000}
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """`account`: the e-mail address as typed, or for a second factor the user's id; `what` keeps the two apart.
-    `address`: where it comes from, empty where that is not known.
+    `address`: where it comes from, empty where that is not known. `device`: the browser's token, if this person
+    signed in there before.
     """
 
     account: str
     address: str
     what: Literal["password", "second_factor"] = "password"
+    device: str = ""
 
     def counters(self) -> list[tuple[str, bytes]]:
+        """Returns kind and key of each counter; the first is the one that a success sets back."""
         # Only hashes are kept: what people type into the field of an address may be their password.
-        keys = [("user", digest(f"{self.what}:{self.account.strip().lower()}"))]
-        return (
-            [*keys, ("address", digest(f"address:{network_of(self.address)}"))]
-            if self.address
-            else keys
-        )
+        account = f"{self.what}:{email_key(self.account)}"
+        if self.what == "second_factor":
+            # Who gets here has the password: guesses count together, wherever they come from.
+            return [("pair", digest(account))]
+        if self.device:
+            return [("device", digest(f"{account}:device:{self.device}"))]
+
+        network = network_of(self.address)
+        counters = [
+            ("pair", digest(f"{account}:address:{network}")),
+            ("user", digest(account)),
+        ]
+        return [*counters, ("address", digest(f"address:{network}"))] if self.address else counters
 
 
 def network_of(address: str) -> str:
-    """What one visitor has of the addresses: over IPv6 the /64, of which any number of addresses can be had."""
+    """Returns what one visitor has of the addresses: over IPv6 the /64, of which anybody has any number."""
     try:
         known = IPv6Address(address.partition("%")[0])
     except AddressValueError:
@@ -48,7 +64,7 @@ def network_of(address: str) -> str:
 
 
 async def waiting_seconds(connection: Connection, attempt: Attempt) -> int:
-    """How long this account or address has to wait; 0 where it may try."""
+    """Returns how long the attempt has to wait; 0 if it may be made."""
     kinds, keys = zip(*attempt.counters(), strict=True)
     left = await connection.fetchval(
         "SELECT max(ceil(extract(epoch FROM locked_until - now()))::int) FROM attempts "
@@ -60,10 +76,11 @@ async def waiting_seconds(connection: Connection, attempt: Attempt) -> int:
 
 
 async def settle_attempt(connection: Connection, attempt: Attempt, right: bool) -> int:
-    """Counts a failure, or forgets the account's after a success; inside a transaction.
+    """Counts a failure, or sets the counter back after a success; inside a transaction.
 
-    Not 0 where others' failures locked the door meanwhile: then the attempt is no better than one that came later.
-    The failures of an address stay: or whoever has an account of their own could guess at others' for ever.
+    Returns seconds to wait if others' failures locked it meanwhile: then the attempt is no better than one that came
+    later. The failures of an address and of an account over all addresses stay: whoever has an account of their own
+    could guess at others' for ever.
     """
     wait_seconds = await waiting_seconds(connection, attempt)
     if wait_seconds:
@@ -73,6 +90,7 @@ async def settle_attempt(connection: Connection, attempt: Attempt, right: bool) 
             "DELETE FROM attempts WHERE kind = $1 AND key = $2", *attempt.counters()[0]
         )
         return 0
+
     for kind, key in attempt.counters():
         counted = await connection.fetchval(
             "INSERT INTO attempts (kind, key, failures, locked_until, expires_at) "

@@ -1,29 +1,42 @@
 """Signing in by e-mail address and password: the same answer in the same time, whoever is asked for."""
 
 from apps.auth.audit import Event, insert_audit
+from apps.auth.people.devices import is_known_device
 from apps.auth.people.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.people.passwords import MAX_PASSWORD_CHARS, Hashing
-from apps.auth.people.users import EMAIL, User, select_user_by_email
+from apps.auth.people.users import User, is_email, select_user_by_email
 from apps.kit.database import Database
 from apps.kit.errors import TooManyRequests
 
 
 async def check_password(
-    database: Database, hashing: Hashing, *, email: str, password: str, address: str, client_id: str
+    database: Database,
+    hashing: Hashing,
+    *,
+    email: str,
+    password: str,
+    address: str,
+    client_id: str,
+    device: str = "",
 ) -> User | None:
-    """The user, or None for a wrong password, an unknown or a disabled user; raises TooManyRequests in a lockout."""
-    attempt = Attempt(email, address)
+    """Returns the user, or None for a wrong password, an unknown or a disabled user.
+
+    Raises TooManyRequests in a lockout. `device`: the browser's token, if it has one.
+    """
     refused = Event("sign_in", "failure", "locked_out", client_id=client_id, address=address)
     async with database.connection() as connection:
+        user = (
+            await select_user_by_email(connection, email.strip())
+            if is_email(email.strip())
+            else None
+        )
+        known = user is not None and await is_known_device(connection, device, user.id)
+        attempt = Attempt(email, address, device=device if known else "")
         wait_seconds = await waiting_seconds(connection, attempt)
         if wait_seconds:
             await insert_audit(connection, refused)
             raise TooManyRequests("too_many_attempts", wait_seconds)
-        user = (
-            await select_user_by_email(connection, email)
-            if EMAIL.fullmatch(email.strip())
-            else None
-        )
+
     acceptable = len(password) <= MAX_PASSWORD_CHARS
     # Without a connection in hand: hashing may have to wait for its turn.
     right = await hashing.verify(

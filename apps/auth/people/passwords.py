@@ -5,14 +5,16 @@ Source: https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sh
 
 import asyncio
 import os
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
+from zxcvbn import zxcvbn
 
 from apps.kit.errors import FieldError, Unavailable, Unprocessable
 
@@ -21,6 +23,12 @@ PASSES = 2
 LANES = 1
 MIN_PASSWORD_CHARS = 12
 MAX_PASSWORD_CHARS = 256
+# Of zxcvbn: at least 10^8 guesses. Below are common passwords, repetitions, keyboard rows, dates and names.
+MIN_STRENGTH = 3
+# Its cost grows with the length: 20 ms for this many characters.
+JUDGED_CHARS = 40
+# What anybody would try here, beside the person's own name and address.
+CONTEXT_WORDS = ("patient", "patients", "management", "hospital", "clinic", "health")
 # One hash keeps one core busy for 20 ms: at least one core is left for everybody else.
 WORKERS = max(1, (os.cpu_count() or 1) // 2)
 MAX_WAITING = 64
@@ -34,17 +42,36 @@ _hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=L
 _NOBODY = _hasher.hash(os.urandom(16).hex())
 
 
-def check_new_password(password: object, pointer: str = "/password") -> str:
-    """NIST SP 800-63B: length, no composition rules; raises Unprocessable."""
+def check_new_password(
+    password: object, *, about: Iterable[str] = (), pointer: str = "/password"
+) -> str:
+    """Returns the password, or raises Unprocessable.
+
+    NIST SP 800-63B: a minimal length, no composition rules, but none that is common, repeats itself or follows from
+    what is known of the person. `about`: the person's e-mail address and name.
+    """
+    message = ""
     if (
         not isinstance(password, str)
         or not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS
     ):
-        message = f"from {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters"
+        message = f"{MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters long"
+    elif is_easily_guessed(password, about):
+        message = "something that is not easily guessed: a few words that do not belong together"
+    if message or not isinstance(password, str):
         raise Unprocessable(
             "invalid_password", message, faults=(FieldError("invalid_password", message, pointer),)
         )
     return password
+
+
+def is_easily_guessed(password: str, about: Iterable[str]) -> bool:
+    """Tells whether the password is common or built from words that are known of the person or the product."""
+    words = [*CONTEXT_WORDS]
+    for text in about:
+        words += [text.lower(), *re.split(r"[\W_]+", text.lower())]
+    judged = zxcvbn(password[:JUDGED_CHARS], user_inputs=[word for word in words if word])
+    return int(judged["score"]) < MIN_STRENGTH
 
 
 def hash_password(password: str) -> str:

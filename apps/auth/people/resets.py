@@ -1,5 +1,7 @@
 """One-time links to set a password: issued by an administrator or the operator, good for a day, used once."""
 
+from dataclasses import dataclass
+
 from apps.auth.encryption import digest, new_token
 from apps.auth.paths import RESET
 from apps.kit.database import Connection
@@ -10,7 +12,7 @@ LINK_LIFE_HOURS = 24
 async def create_reset_link(connection: Connection, user_id: str, issuer: str) -> str:
     """The link; an earlier one of the user ends."""
     token = new_token()
-    await connection.execute("DELETE FROM password_resets WHERE user_id = $1", user_id)
+    await delete_reset_links(connection, user_id)
     await connection.execute(
         "INSERT INTO password_resets (token_hash, user_id, expires_at) "
         "VALUES ($1, $2, now() + make_interval(hours => $3))",
@@ -21,20 +23,38 @@ async def create_reset_link(connection: Connection, user_id: str, issuer: str) -
     return f"{issuer}{RESET}?token={token}"
 
 
-async def is_reset_token(connection: Connection, token: str) -> bool:
-    """Looked at, not used up: mail scanners follow links."""
-    return bool(
-        await connection.fetchval(
-            "SELECT true FROM password_resets WHERE token_hash = $1 AND expires_at > now()",
-            digest(token),
-        )
+async def delete_reset_links(connection: Connection, user_id: str) -> None:
+    """Voids the user's links: after a change of the password, and when the user is disabled."""
+    await connection.execute("DELETE FROM password_resets WHERE user_id = $1", user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ResetLink:
+    """Whose link it is. A new password must not follow from their address or name."""
+
+    user_id: str
+    email: str
+    name: str
+
+
+async def select_reset_link(connection: Connection, token: str) -> ResetLink | None:
+    """Returns the link's user, or None if it is unknown, used, too old, or the user is disabled.
+
+    The link is not used up: mail scanners follow links.
+    """
+    row = await connection.fetchrow(
+        "SELECT users.id, email, name FROM password_resets JOIN users ON users.id = user_id "
+        "WHERE token_hash = $1 AND expires_at > now() AND disabled_at IS NULL",
+        digest(token),
     )
+    return ResetLink(str(row["id"]), row["email"], row["name"]) if row else None
 
 
 async def use_reset_token(connection: Connection, token: str) -> str | None:
-    """The id of the user whose it is; None for one that is unknown, used or too old."""
+    """Uses the link up. Returns the user's id, or None if it is unknown, used, too old, or the user is disabled."""
     user_id = await connection.fetchval(
-        "DELETE FROM password_resets WHERE token_hash = $1 AND expires_at > now() RETURNING user_id",
+        "DELETE FROM password_resets USING users WHERE users.id = user_id AND token_hash = $1 "
+        "AND expires_at > now() AND disabled_at IS NULL RETURNING user_id",
         digest(token),
     )
     return str(user_id) if user_id else None

@@ -1,77 +1,222 @@
-"""What each role may have, and what is granted: what the client may ask for AND the role may have."""
+"""What each role may have, and what is granted: what the client may ask for AND what the role may have."""
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import quote
 
-from apps.kit.scopes import SmartScope, parse_smart_scope
+from apps.kit.scopes import (
+    MAX_SCOPES,
+    MAX_SCOPES_CHARS,
+    SmartScope,
+    parse_smart_scope,
+)
 
 # Who one is, not what one may see: any person may have these.
-IDENTITY_SCOPES = frozenset({"openid", "profile", "fhirUser", "offline_access"})
+IDENTITY_SCOPES = frozenset({"openid", "profile", "email", "fhirUser", "offline_access"})
+# SMART App Launch: the application asks for the patient or encounter that it is to show.
+LAUNCH_SCOPES = frozenset({"launch", "launch/patient", "launch/encounter"})
+
+_BILLING = frozenset({"billing.read", "billing.write", "user/Patient.rs", "user/Coverage.cruds"})
 
 ROLES: Mapping[str, frozenset[str]] = {
     "admin": frozenset(
-        {"admin", "user/*.cruds", "billing.read", "billing.write", "analytics.read"}
+        {"admin", "user/*.cruds", "billing.read", "billing.write", "billing.approve"}
+        | {"analytics.read"}
     ),
     "clinician": frozenset({"user/*.cruds"}),
-    "registrar": frozenset({"user/Patient.crus"}),
-    "billing": frozenset({"billing.read", "billing.write", "user/Patient.rs"}),
+    "registrar": frozenset(
+        f"user/{resource_type}.crus"
+        for resource_type in ("Patient", "RelatedPerson", "Coverage", "Appointment")
+    ),
+    "billing": _BILLING,
+    "billing_manager": _BILLING | {"billing.approve"},
     "analyst": frozenset({"analytics.read"}),
-    "patient": frozenset({"patient/*.rs", "launch/patient"}),
+    "patient": frozenset({"patient/*.rs"}),
 }
 
 # What a client may be registered for, next to SMART scopes.
-PLAIN_SCOPES = IDENTITY_SCOPES | {
-    "admin",
-    "billing.read",
-    "billing.write",
-    "billing.system",
-    "analytics.read",
-    "launch/patient",
-}
+PLAIN_SCOPES = (
+    IDENTITY_SCOPES
+    | LAUNCH_SCOPES
+    | {
+        "admin",
+        "billing.read",
+        "billing.write",
+        "billing.approve",
+        "billing.system",
+        "analytics.read",
+    }
+)
+
+# The types that the record serves. No token is given for another one.
+RESOURCE_TYPES = frozenset(
+    {
+        "Patient",
+        "RelatedPerson",
+        "Practitioner",
+        "PractitionerRole",
+        "Organization",
+        "Location",
+        "HealthcareService",
+        "Encounter",
+        "Condition",
+        "AllergyIntolerance",
+        "MedicationRequest",
+        "MedicationStatement",
+        "MedicationAdministration",
+        "Medication",
+        "Immunization",
+        "Procedure",
+        "Observation",
+        "DiagnosticReport",
+        "ServiceRequest",
+        "CarePlan",
+        "CareTeam",
+        "Goal",
+        "DocumentReference",
+        "Binary",
+        "Coverage",
+        "Claim",
+        "ExplanationOfBenefit",
+        "ImagingStudy",
+        "Device",
+        "SupplyDelivery",
+        "Appointment",
+        "Consent",
+        "Provenance",
+        "AuditEvent",
+    }
+)
+
+
+class TooManyScopesError(ValueError):
+    """A list of scopes is longer than any application needs."""
+
+
+def split_scopes(text: str) -> tuple[str, ...]:
+    """Returns the distinct scopes of a request, in order. Raises TooManyScopesError beyond the bounds of the kit.
+
+    Nobody has to be signed in to send this text: its length is checked before anything looks at it.
+    """
+    if len(text) > MAX_SCOPES_CHARS:
+        raise TooManyScopesError
+    scopes = tuple(dict.fromkeys(text.split()))
+    if len(scopes) > MAX_SCOPES:
+        raise TooManyScopesError
+    return scopes
+
+
+def read_smart_scope(scope: str) -> SmartScope | None:
+    """Returns the parts of a SMART scope on a type that the record serves, else None."""
+    # Made-up types must not fill the cache of the parser.
+    _, _, rest = scope.partition("/")
+    resource_type = rest.partition(".")[0]
+    if resource_type != "*" and resource_type not in RESOURCE_TYPES:
+        return None
+    return parse_smart_scope(scope)
 
 
 def is_scope(scope: str) -> bool:
-    return scope in PLAIN_SCOPES or parse_smart_scope(scope) is not None
+    return scope in PLAIN_SCOPES or read_smart_scope(scope) is not None
 
 
-def scopes_of_roles(roles: Iterable[str]) -> frozenset[str]:
-    return IDENTITY_SCOPES.union(*(ROLES.get(role, frozenset()) for role in roles))
+def scopes_of_roles(roles: Iterable[str], *, launched: bool = False) -> frozenset[str]:
+    """Returns what a person of these roles may have.
+
+    `launched`: a patient was chosen for the application. Then `patient/` scopes, which reach that patient's record
+    alone, give what the `user/` scopes of the roles give.
+    """
+    scopes = IDENTITY_SCOPES.union(*(ROLES.get(role, frozenset()) for role in roles))
+    if launched or any(scope.startswith("patient/") for scope in scopes):
+        scopes |= LAUNCH_SCOPES
+    if launched:
+        scopes |= {
+            scope.replace("user/", "patient/", 1) for scope in scopes if scope.startswith("user/")
+        }
+    return scopes
+
+
+def may_pick_patient(roles: Iterable[str]) -> bool:
+    """Tells whether the person may search all patients, and so choose one for an application."""
+    return any(
+        smart.context == "user"
+        and smart.resource_type in ("*", "Patient")
+        and {"r", "s"} <= set(smart.interactions)
+        for scope in scopes_of_roles(roles)
+        if (smart := read_smart_scope(scope))
+    )
 
 
 def scopes_of_client(scopes: Iterable[str]) -> frozenset[str]:
-    """What a client may have in its own name: nothing that speaks for a person."""
+    """Returns what a client may have in its own name: nothing that speaks for a person."""
     return frozenset(
         scope
         for scope in scopes
-        if scope not in IDENTITY_SCOPES
-        and scope != "launch/patient"
+        if scope not in IDENTITY_SCOPES | LAUNCH_SCOPES
         and not scope.startswith(("user/", "patient/"))
     )
 
 
 def intersect(one: Iterable[str], other: Iterable[str]) -> frozenset[str]:
-    """The scopes that both allow; two SMART scopes of one context allow what their types and interactions share."""
+    """Returns the scopes that both allow. Two SMART scopes allow what their types and interactions share.
+
+    A scope of `one` that `other` allows in full is kept as it was written: an application that asks for
+    `patient/*.read` is told `patient/*.read`.
+    """
     others = frozenset(other)
-    shared = {scope for mine in one for theirs in others if (scope := _narrow(mine, theirs))}
-    # `user/Patient.r` says nothing where `user/*.rs` is granted as well.
-    return frozenset(
-        scope
-        for scope in shared
-        if not any(scope != wide and _narrow(scope, wide) == scope for wide in shared)
-    )
+    others_smart: dict[str, list[tuple[str, SmartScope]]] = {}
+    for scope in others:
+        if smart := read_smart_scope(scope):
+            others_smart.setdefault(smart.context, []).append((scope, smart))
+
+    shared: dict[str, SmartScope | None] = {}
+    for scope in frozenset(one):
+        mine = read_smart_scope(scope)
+        if mine is None:
+            if scope in others:
+                shared[scope] = None
+            continue
+        for theirs_text, theirs in others_smart.get(mine.context, ()):
+            narrowed = _narrow(mine, theirs)
+            if narrowed == mine:
+                shared[scope] = mine
+            elif narrowed == theirs:
+                shared[theirs_text] = theirs
+            elif narrowed:
+                shared[_write(narrowed)] = narrowed
+    return _without_implied(shared)
 
 
-def _narrow(one: str, other: str) -> str | None:
-    if one == other:
-        return one
-    mine, theirs = parse_smart_scope(one), parse_smart_scope(other)
-    if mine is None or theirs is None or mine.context != theirs.context:
+def _without_implied(scopes: Mapping[str, SmartScope | None]) -> frozenset[str]:
+    """Drops what another scope includes: `user/Patient.r` says nothing where `user/*.rs` is granted as well."""
+    smart = {}
+    for text, scope in sorted(scopes.items()):
+        # Of two spellings of one scope the first stays.
+        if scope and scope not in smart:
+            smart[scope] = text
+
+    kept = {text for text, scope in scopes.items() if scope is None}
+    for scope, text in smart.items():
+        if not any(wide != scope and _narrow(scope, wide) == scope for wide in smart):
+            kept.add(text)
+    return frozenset(kept)
+
+
+def _narrow(one: SmartScope, other: SmartScope) -> SmartScope | None:
+    """Returns what both allow: their type, common interactions, and the search parameters of both."""
+    if one.context != other.context:
         return None
-    types = {mine.resource_type, theirs.resource_type} - {"*"}
-    interactions = "".join(letter for letter in mine.interactions if letter in theirs.interactions)
-    if len(types) > 1 or not interactions:
+    if one.resource_type == "*" or other.resource_type in ("*", one.resource_type):
+        resource_type = other.resource_type if one.resource_type == "*" else one.resource_type
+    else:
         return None
-    return _write(SmartScope(mine.context, types.pop() if types else "*", interactions))
+    interactions = "".join(letter for letter in one.interactions if letter in other.interactions)
+    if not interactions:
+        return None
+    parameters = tuple(sorted({*one.parameters, *other.parameters}))
+    return SmartScope(one.context, resource_type, interactions, parameters)
 
 
 def _write(scope: SmartScope) -> str:
-    return f"{scope.context}/{scope.resource_type}.{scope.interactions}"
+    query = "&".join(f"{quote(name)}={quote(value)}" for name, value in scope.parameters)
+    text = f"{scope.context}/{scope.resource_type}.{scope.interactions}"
+    return f"{text}?{query}" if query else text

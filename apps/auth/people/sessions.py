@@ -13,6 +13,8 @@ from apps.kit.database import Connection
 SESSION_LIFE_SECONDS = 8 * 60 * 60
 # From the password to the second factor.
 PENDING_LIFE_SECONDS = 10 * 60
+# From the password, proven again, to the change of a second factor.
+CONFIRMED_SECONDS = 5 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,10 @@ class Session:
     authenticated_at: datetime
     methods: tuple[str, ...]
     pending: bool
+    # Its name in id tokens and notices of logout (`sid`): of no use to anybody else.
+    public_id: str
+    # The password was proven again within the last minutes.
+    confirmed: bool
 
 
 def session_cookie(secure: bool) -> str:
@@ -85,14 +91,30 @@ async def select_session(
     if not secret:
         return None
     row = await connection.fetchrow(
-        "SELECT user_id, authenticated_at, methods, pending FROM sessions WHERE token_hash = $1 AND expires_at > now()",
+        "SELECT user_id, authenticated_at, methods, pending, public_id, "
+        "coalesce(confirmed_at > now() - make_interval(secs => $2), false) AS confirmed "
+        "FROM sessions WHERE token_hash = $1 AND expires_at > now()",
         digest(secret),
+        float(CONFIRMED_SECONDS),
     )
     user = await select_active_user(connection, str(row["user_id"])) if row else None
     if row is None or user is None:
         return None
     return Session(
-        digest(secret).hex(), user, row["authenticated_at"], tuple(row["methods"]), row["pending"]
+        id=digest(secret).hex(),
+        user=user,
+        authenticated_at=row["authenticated_at"],
+        methods=tuple(row["methods"]),
+        pending=row["pending"],
+        public_id=row["public_id"],
+        confirmed=row["confirmed"],
+    )
+
+
+async def confirm_session(connection: Connection, session: Session) -> None:
+    """Notes that the person has just proven the password again."""
+    await connection.execute(
+        "UPDATE sessions SET confirmed_at = now() WHERE token_hash = $1", bytes.fromhex(session.id)
     )
 
 

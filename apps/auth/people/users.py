@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -11,13 +12,15 @@ from uuid import UUID
 import asyncpg
 
 from apps.auth.people.passwords import check_new_password, hash_password
+from apps.auth.people.resets import delete_reset_links
 from apps.auth.people.roles import ROLES
 from apps.kit.context import new_id
 from apps.kit.database import Connection
 from apps.kit.errors import Conflict, FieldError, Unprocessable
 
 EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")
-PATIENT_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+# https://hl7.org/fhir/R4/datatypes.html#id
+RESOURCE_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 MAX_NAME_CHARS = 200
 
 
@@ -30,17 +33,28 @@ class User:
     roles: tuple[str, ...]
     # The one record that a patient's login sees.
     patient_id: str | None
+    # The Practitioner that the person is, where the record has one: told to applications as `fhirUser`.
+    practitioner_id: str | None
+    email_verified_at: datetime | None
     totp_secret: bytes | None = field(repr=False)
     totp_enabled: bool
     totp_last_step: int
     disabled_at: datetime | None
     created_at: datetime
+    updated_at: datetime
     version: int
 
     @property
     def standing(self) -> tuple[object, ...]:
-        """What a sign-in stands on."""
+        """Returns what a sign-in relies on: when it changes, a sign-in that is under way starts anew."""
         return self.password_hash, self.roles, self.patient_id, self.totp_enabled
+
+    @property
+    def fhir_user(self) -> str | None:
+        """The person's own resource, as a relative reference."""
+        if self.patient_id:
+            return f"Patient/{self.patient_id}"
+        return f"Practitioner/{self.practitioner_id}" if self.practitioner_id else None
 
     def must_prove_more(self, mfa_required_roles: frozenset[str]) -> bool:
         """Has a second factor, or must have one."""
@@ -52,14 +66,31 @@ def _user(row: Any) -> User:
     return User(**values | {"id": str(row["id"]), "roles": tuple(row["roles"])})
 
 
-def normalize_email(email: str) -> str:
-    return email.strip().lower()
+def email_key(email: str) -> str:
+    """Returns the address as it is compared: one person, however they type it. The unique index is on this.
+
+    Without the second NFKC, folding could bring back what the first one removed.
+    """
+    folded = unicodedata.normalize("NFKC", email.strip()).casefold()
+    return unicodedata.normalize("NFKC", folded)
 
 
-def check_user(*, email: object, name: object, roles: object, patient_id: object) -> None:
+def is_email(email: str) -> bool:
+    """Tells whether the text looks like an address. Control characters and lone surrogates do not."""
+    return bool(EMAIL.fullmatch(email)) and email.isprintable()
+
+
+def check_user(
+    *,
+    email: object,
+    name: object,
+    roles: object,
+    patient_id: object,
+    practitioner_id: object = None,
+) -> None:
     """Raises Unprocessable, naming every field that is amiss."""
     faults: list[FieldError] = []
-    if not isinstance(email, str) or not EMAIL.fullmatch(email):
+    if not isinstance(email, str) or not is_email(email):
         faults.append(FieldError("invalid_email", "not an e-mail address", "/email"))
     if not isinstance(name, str) or len(name) > MAX_NAME_CHARS or not name.isprintable():
         faults.append(
@@ -73,7 +104,7 @@ def check_user(*, email: object, name: object, roles: object, patient_id: object
         faults.append(FieldError("invalid_roles", f"one or more of {', '.join(ROLES)}", "/roles"))
         roles = ()
     if patient_id is not None and not (
-        isinstance(patient_id, str) and PATIENT_ID.fullmatch(patient_id)
+        isinstance(patient_id, str) and RESOURCE_ID.fullmatch(patient_id)
     ):
         faults.append(FieldError("invalid_patient_id", "not the id of a record", "/patientId"))
     elif (patient_id is not None) != ("patient" in roles):
@@ -82,6 +113,18 @@ def check_user(*, email: object, name: object, roles: object, patient_id: object
                 "invalid_patient_id",
                 "the role patient, and no other, has a record of its own",
                 "/patientId",
+            )
+        )
+    if practitioner_id is not None and not (
+        isinstance(practitioner_id, str)
+        and RESOURCE_ID.fullmatch(practitioner_id)
+        and "patient" not in roles
+    ):
+        faults.append(
+            FieldError(
+                "invalid_practitioner_id",
+                "the id of a Practitioner, for a person who is no patient here",
+                "/practitionerId",
             )
         )
     if faults:
@@ -96,23 +139,34 @@ async def create_user(
     password: str | None = None,
     name: str = "",
     patient_id: str | None = None,
+    practitioner_id: str | None = None,
 ) -> User:
     """Raises Unprocessable, and Conflict where the address is taken. Without a password a reset link gives one."""
-    email, roles = email.strip(), tuple(dict.fromkeys(roles))
-    check_user(email=email, name=name, roles=roles, patient_id=patient_id)
-    password_hash = (
-        await asyncio.to_thread(hash_password, check_new_password(password)) if password else None
+    email = email.strip()
+    roles = tuple(dict.fromkeys(roles))
+    check_user(
+        email=email,
+        name=name,
+        roles=roles,
+        patient_id=patient_id,
+        practitioner_id=practitioner_id,
     )
+    password_hash = None
+    if password:
+        check_new_password(password, about=(email, name))
+        password_hash = await asyncio.to_thread(hash_password, password)
     try:
         row = await connection.fetchrow(
-            "INSERT INTO users (id, email, name, password_hash, roles, patient_id) VALUES ($1, $2, $3, $4, $5, $6) "
-            "RETURNING *",
+            "INSERT INTO users (id, email, email_key, name, password_hash, roles, patient_id, practitioner_id) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *",
             new_id(),
             email,
+            email_key(email),
             name,
             password_hash,
             list(roles),
             patient_id,
+            practitioner_id,
         )
     except asyncpg.UniqueViolationError:
         raise Conflict(
@@ -136,9 +190,7 @@ async def select_active_user(connection: Connection, user_id: str) -> User | Non
 
 
 async def select_user_by_email(connection: Connection, email: str) -> User | None:
-    row = await connection.fetchrow(
-        "SELECT * FROM users WHERE lower(email) = $1", normalize_email(email)
-    )
+    row = await connection.fetchrow("SELECT * FROM users WHERE email_key = $1", email_key(email))
     return _user(row) if row else None
 
 
@@ -177,6 +229,7 @@ async def update_password(connection: Connection, user_id: str, password_hash: s
         user_id,
         password_hash,
     )
+    await delete_reset_links(connection, user_id)
 
 
 async def lock_user(connection: Connection, user_id: str) -> User | None:
@@ -206,10 +259,13 @@ async def update_user(
     name: str,
     roles: Iterable[str],
     patient_id: str | None,
+    practitioner_id: str | None,
     disabled: bool,
 ) -> User:
+    if disabled:
+        await delete_reset_links(connection, user_id)
     row = await connection.fetchrow(
-        "UPDATE users SET name = $2, roles = $3, patient_id = $4, "
+        "UPDATE users SET name = $2, roles = $3, patient_id = $4, practitioner_id = $6, "
         "disabled_at = CASE WHEN $5 THEN coalesce(disabled_at, now()) END, updated_at = now(), "
         "version = version + 1 WHERE id = $1 RETURNING *",
         user_id,
@@ -217,11 +273,14 @@ async def update_user(
         list(dict.fromkeys(roles)),
         patient_id,
         disabled,
+        practitioner_id,
     )
     return _user(row)
 
 
 async def set_user_disabled(connection: Connection, user_id: str, disabled: bool) -> User | None:
+    if disabled:
+        await delete_reset_links(connection, user_id)
     row = await connection.fetchrow(
         "UPDATE users SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END, updated_at = now(), "
         "version = version + 1 WHERE id = $1 RETURNING *",

@@ -20,7 +20,8 @@ from apps.patient.fhir.requests import (
 )
 from apps.patient.fhir.responses import history_entry, links_of, query_text, respond
 from apps.patient.search.cursors import invalid_cursor
-from apps.patient.search.periods import parse_span
+from apps.patient.search.moments import parse_moment
+from apps.patient.search.sql import moment_of
 from apps.patient.search.query import DEFAULT_COUNT, parse_count
 from apps.patient.storage.histories import (
     HistoryRange,
@@ -59,13 +60,13 @@ def read_query(request: Request, path: str) -> HistoryQuery:
             cursor = value
             continue
         elif name in ("_since", "_at"):
-            span = parse_span(value.replace(" ", "+"))
+            span = parse_moment(value.replace(" ", "+"))
             if span is None:
                 raise BadRequest("invalid_parameter", f"{name}: expected an instant", pointer=name)
             if name == "_since":
-                since = span.start
+                since = moment_of(span.start)
             else:
-                at = (span.start, span.end)
+                at = (moment_of(span.start), moment_of(span.end))
         else:
             raise BadRequest("parameter_not_served", f"{name} is not served here", pointer=name)
         accepted.append((name, value))

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
+from time import time_ns
 
 from apps.kit.errors import BadRequest
 from apps.patient.definitions.model import (
@@ -34,14 +34,14 @@ from apps.patient.search.escaping import split, unescape
 from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
 from apps.patient.search.index_rows import unit_hash, uri_starts
 from apps.patient.search.normalisation import contact_codes, normalise_text
-from apps.patient.search.periods import parse_span
+from apps.patient.search.moments import parse_moment
+from apps.patient.search.references import parse_reference
 
 MAX_VALUE_CHARS = 1_000
 MAX_WORDS = 8
 
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?([-+]?[0-9].*)", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?")
-_LOCAL = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(/_history/[A-Za-z0-9.-]{1,64})?")
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _TENTH = Decimal("0.1")
 _HALF = Decimal("0.5")
@@ -210,12 +210,11 @@ def _logical(asked: Asked, value: str) -> ExactValue:
 def reference_hashes(asked: Asked, value: str, target: str) -> list[int]:
     """Returns what a reference may be stored as: `Patient/1`, `1`, or a URL of ours or of another."""
     name = asked.parameter.code
-    relative = value.removeprefix(asked.base_url + "/")
-    match = _LOCAL.fullmatch(relative)
-    if match:
-        if target and match[1] != target:
+    reference = parse_reference(value, asked.base_url)
+    if reference is not None and reference.id:
+        if target and reference.type != target:
             raise asked.refuse(f"expected a {target}")
-        return [_local_hash(asked, match[1], match[2])]
+        return [_local_hash(asked, reference.type, reference.id)]
     if _ID.fullmatch(value):
         targets = [target] if target else asked.parameter.targets or sorted(resource_types())
         return [_local_hash(asked, kind, value) for kind in targets]
@@ -274,12 +273,12 @@ def parse_date_range(asked: Asked, value: str) -> tuple[Range, bool, bool]:
     """Returns the bounds, whether the value has no zone, and whether it is negated (`ne`)."""
     text = unescape(value)
     match = _PREFIXED.fullmatch(text)
-    span = parse_span(match[2].replace(" ", "+")) if match else None
-    if match is None or span is None:
+    moment = parse_moment(match[2].replace(" ", "+")) if match else None
+    if match is None or moment is None:
         raise asked.refuse("expected a date, with eq ne gt lt ge le sa eb ap before it or nothing")
-    start, end = _microseconds(span.start), _microseconds(span.end)
+    start, end = moment.start, moment.end
     prefix = match[1] or "eq"
-    by_clock = not re.search(r"T.*(Z|[+-]\d\d:\d\d)$", match[2].replace(" ", "+"))
+    by_clock = not moment.has_zone
     ranges = {
         "eq": Range(low_from=start, high_upto=end),
         "ne": Range(low_from=start, high_upto=end),
@@ -291,14 +290,9 @@ def parse_date_range(asked: Asked, value: str) -> tuple[Range, bool, bool]:
         "eb": Range(high_upto=start),
     }
     if prefix == "ap":
-        slack = abs(_microseconds(datetime.now(UTC)) - start) // 10
+        slack = abs(time_ns() // 1000 - start) // 10
         return Range(high_after=start - slack, low_before=end + slack), by_clock, False
     return ranges[prefix], by_clock, prefix == "ne"
-
-
-def _microseconds(moment: datetime) -> int:
-    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def _date(asked: Asked, value: str, key: int | None = None) -> Criterion:
@@ -401,9 +395,10 @@ def _composite(asked: Asked, value: str) -> Criterion:
 
 def _pair_form(asked: Asked, kind: str, value: str) -> str:
     if kind == "reference":
-        relative = unescape(value).removeprefix(asked.base_url + "/")
-        match = _LOCAL.fullmatch(relative)
-        return f"r{match[1]}/{match[2]}" if match else f"u{relative}"
+        reference = parse_reference(unescape(value), asked.base_url)
+        if reference is not None and reference.id:
+            return f"r{reference.type}/{reference.id}"
+        return f"u{unescape(value)}"
     if kind == "uri":
         return f"u{unescape(value)}"
     parts = [unescape(part) for part in split(value, "|", 1)]

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from apps.patient.codec import Resource
-from apps.patient.search.periods import Span, parse_span
+from apps.patient.search.moments import Moment, parse_moment
+from apps.patient.search.sql import moment_of
 
 REGISTERED_DATE_URL = "urn:patient-management:registered-date"
 
@@ -195,9 +196,9 @@ def _when(resource: Resource) -> tuple[datetime | None, datetime | None]:
     for name in _WHEN:
         value = resource.get(name)
         if isinstance(value, str):
-            span = parse_span(value)
+            span = parse_moment(value)
             if span:
-                return span.start, None
+                return moment_of(span.start), None
         elif isinstance(value, dict):
             start, end = _span(value.get("start")), _span(value.get("end"))
             if start or end:
@@ -205,5 +206,5 @@ def _when(resource: Resource) -> tuple[datetime | None, datetime | None]:
     return None, None
 
 
-def _span(value: Any) -> Span | None:
-    return parse_span(value) if isinstance(value, str) else None
+def _span(value: Any) -> Moment | None:
+    return parse_moment(value) if isinstance(value, str) else None

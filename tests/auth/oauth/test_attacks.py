@@ -9,7 +9,7 @@ from authlib.common.security import generate_token
 from authlib.integrations.base_client import OAuthError
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from apps.auth.people.lockout import Attempt
+from apps.auth.people.lockout import FREE_FAILURES, Attempt
 from tests.auth.browser import CALLBACK, App, Browser, parameters
 from tests.auth.conftest import PASSWORD, Auth
 
@@ -265,6 +265,51 @@ def test_client_gets_only_the_grants_that_it_is_registered_for(auth: Auth) -> No
 # Lockout
 
 
+def failed_before(auth: Auth, counter: tuple[str, bytes]) -> None:
+    """As many failures as are free, so that the next one locks."""
+    auth.sql(
+        "INSERT INTO attempts (kind, key, failures, locked_until, expires_at) "
+        "VALUES ($1, $2, $3, now(), now() + interval '1 hour')",
+        *counter,
+        FREE_FAILURES[counter[0]] + 5,
+    )
+
+
+def test_wrong_passwords_of_one_address_do_not_keep_others_out(auth: Auth) -> None:
+    address, user = "198.51.100.40", auth.user("clinician")
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(
+                lambda n: auth.login(f"guess{n}@example.org", "wrong password 1", address),
+                range(60),
+            )
+        )
+    assert auth.login(user.email, PASSWORD, address).status_code == 200
+
+
+def test_guesses_from_many_addresses_lock_an_account_but_not_a_browser_it_signed_in_with(
+    auth: Auth,
+) -> None:
+    user, known, unknown = auth.user("clinician"), Browser(auth), Browser(auth)
+    known.sign_in(user.email)
+    known.http.cookies.delete("session")
+    failed_before(auth, Attempt(user.email, "").counters()[1])
+    assert auth.login(user.email, "wrong password 1").status_code == 401
+    assert auth.login(user.email, PASSWORD).status_code == 429
+    assert unknown.sign_in(user.email).status_code == 429
+    assert "Your account" in known.sign_in(user.email).text
+
+
+def test_browser_that_is_known_may_not_guess_on_and_on(auth: Auth) -> None:
+    user, other, browser = auth.user("clinician"), auth.user("clinician"), Browser(auth)
+    browser.sign_in(user.email)
+    browser.http.cookies.delete("session")
+    statuses = [browser.sign_in(user.email, "wrong password 1").status_code for _ in range(8)]
+    assert statuses[:5] == [400] * 5 and 429 in statuses[5:]
+    counted = {kind for kind, _ in Attempt(other.email, "", device="x").counters()}
+    assert counted == {"device"}
+
+
 def test_right_passwords_sent_at_once_are_all_welcome(auth: Auth) -> None:
     user = auth.user("clinician")
     with ThreadPoolExecutor(12) as pool:
@@ -274,7 +319,7 @@ def test_right_passwords_sent_at_once_are_all_welcome(auth: Auth) -> None:
 
 def test_right_guess_among_many_at_once_is_not_told(auth: Auth) -> None:
     user = auth.user("clinician")
-    kind, key = Attempt(user.email, "").counters()[0]
+    kind, key = Attempt(user.email, "").counters()[1]
     # The first failure locks for minutes: the second that the fifth would lock for may be over on a slow machine.
     auth.sql(
         "INSERT INTO attempts (kind, key, failures, locked_until, expires_at) "
@@ -299,7 +344,10 @@ def test_lockout_is_not_passed_by_spelling_or_by_haste(auth: Auth) -> None:
     with ThreadPoolExecutor(12) as pool:
         answers = list(
             pool.map(
-                lambda n: auth.login(spellings[n % 4], f"wrong {n} password").status_code, range(24)
+                lambda n: (
+                    auth.login(spellings[n % 4], f"wrong {n} password", "10.1.1.1").status_code
+                ),
+                range(24),
             )
         )
     assert answers.count(401) <= 8 and answers.count(429) >= 16
@@ -307,16 +355,12 @@ def test_lockout_is_not_passed_by_spelling_or_by_haste(auth: Auth) -> None:
 
 def test_one_address_cannot_try_one_password_on_everybody(auth: Auth) -> None:
     address = "198.51.100.7"
-    with ThreadPoolExecutor(8) as pool:
-        statuses = list(
-            pool.map(
-                lambda n: (
-                    auth.login(f"user{n}@spray.example", "wrong password 1", address).status_code
-                ),
-                range(60),
-            )
-        )
-    assert 429 in statuses
+    failed_before(auth, Attempt("a", address).counters()[2])
+    statuses = [
+        auth.login(f"user{n}@spray.example", "wrong password 1", address).status_code
+        for n in range(3)
+    ]
+    assert statuses == [401, 429, 429]
     assert (
         auth.login("another@spray.example", "wrong password 1", "198.51.100.8").status_code == 401
     )

@@ -58,7 +58,9 @@ def test_code_with_pkce_gives_access_refresh_and_id_token(auth: Auth, secret: bo
 def test_access_is_what_the_application_may_ask_for_and_the_role_may_have(auth: Auth) -> None:
     app = App(auth, "openid", "user/*.cruds", "admin", "billing.read")
     browser, _ = signed_in(auth, "registrar")
-    assert app.redeem(app.authorize(browser))["scope"] == "openid user/Patient.crus"
+    assert app.redeem(app.authorize(browser))["scope"] == (
+        "openid user/Appointment.crus user/Coverage.crus user/Patient.crus user/RelatedPerson.crus"
+    )
 
 
 def test_patients_application_learns_the_record_and_sees_it_alone(auth: Auth) -> None:
@@ -192,7 +194,10 @@ def test_role_taken_away_is_gone_with_the_next_refresh_and_a_disabled_user_gets_
     auth.sql("UPDATE users SET roles = '{registrar}' WHERE id = $1", user_id)
     url = f"{auth.url}/oauth2/token"
     token = app.oauth.refresh_token(url, refresh_token=token["refresh_token"])
-    assert token["scope"] == "offline_access user/Patient.crus"
+    assert token["scope"].split() == [
+        "offline_access",
+        *(f"user/{name}.crus" for name in ("Appointment", "Coverage", "Patient", "RelatedPerson")),
+    ]
     auth.sql("UPDATE users SET disabled_at = now() WHERE id = $1", user_id)
     with pytest.raises(OAuthError):
         app.oauth.refresh_token(url, refresh_token=token["refresh_token"])

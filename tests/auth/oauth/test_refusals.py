@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from apps.auth.cleanup import clean_up
+from apps.kit.database import DatabaseSettings, open_database
 from tests.auth.browser import App, Browser
-from tests.auth.conftest import Auth
+from tests.auth.conftest import Auth, run
 
 pytestmark = pytest.mark.integration
 
@@ -100,10 +102,51 @@ def test_bad_reset_link_is_recorded_without_it(auth: Auth) -> None:
 def test_wrong_code_at_enrolment_is_recorded(auth: Auth) -> None:
     user, browser = auth.user("registrar"), Visitor(auth)
     browser.sign_in(user.email)
-    browser.send(browser.get("/oauth2/enrol"), code="000000")
+    browser.send(browser.enrolment(), code="000000")
     row = refusal(auth, browser.address)
     assert (row["event"], row["reason"], row["subject"]) == (
         "second_factor_enrolled",
         "wrong_code",
         user.id,
     )
+
+
+def test_unknown_client_is_recorded_by_a_hash_alone(auth: Auth) -> None:
+    secret = f"my password {secrets.token_hex(6)}"
+    form = {"grant_type": "refresh_token", "client_id": secret, "refresh_token": "x"}
+    assert httpx.post(f"{auth.url}/oauth2/token", data=form).status_code == 400
+    httpx.get(f"{auth.url}/oauth2/authorize", params={"client_id": secret})
+    rows = auth.sql("SELECT * FROM audit ORDER BY occurred_at DESC LIMIT 5")
+    assert any(row["client_id"].startswith("unknown:") for row in rows)
+    assert secret not in str(rows)
+
+
+def test_old_entries_of_the_audit_are_forgotten_by_age_and_kind(auth: Auth) -> None:
+    mark = secrets.token_hex(6)
+    for age, outcome, actor in (
+        ("7 years", "success", "someone"),
+        ("5 years", "success", "someone"),
+        ("100 days", "failure", "someone"),
+        ("100 days", "failure", ""),
+        ("80 days", "failure", ""),
+    ):
+        auth.sql(
+            "INSERT INTO audit (id, occurred_at, event, outcome, actor_id, request_id) "
+            "VALUES (gen_random_uuid(), now() - $1::text::interval, $2, $3, $4, $1)",
+            age,
+            mark,
+            outcome,
+            actor,
+        )
+
+    async def clean() -> None:
+        async with open_database(DatabaseSettings(auth.settings.database.url)) as database:
+            await clean_up(database)
+
+    run(clean())
+    rows = auth.sql("SELECT request_id, actor_id FROM audit WHERE event = $1", mark)
+    assert {(row["request_id"], row["actor_id"]) for row in rows} == {
+        ("5 years", "someone"),
+        ("100 days", "someone"),
+        ("80 days", ""),
+    }

@@ -18,7 +18,7 @@ NEW_PASSWORD = "another good phrase"
 
 def enrol(browser: Browser) -> tuple[str, list[str]]:
     """The device's secret and the recovery codes of a person who is signed in."""
-    page = browser.get("/oauth2/enrol")
+    page = browser.enrolment()
     found = re.search(r'id="secret">([A-Z2-7]+)<', page.text)
     assert found and "data:image/svg+xml;base64," in page.text
     page = browser.send(page, code=pyotp.TOTP(found[1]).now())
@@ -77,6 +77,77 @@ def test_enrolling_anew_is_no_way_around_the_second_factor(auth: Auth) -> None:
     thief.sign_in(user.email)
     page = thief.get("/oauth2/enrol")
     assert "Enter your code" in page.text and "Key:" not in page.text
+
+
+def test_session_left_open_sets_up_no_second_factor_without_the_password(auth: Auth) -> None:
+    user, browser = auth.user("clinician"), Browser(auth)
+    browser.sign_in(user.email)
+    page = browser.get("/oauth2/enrol")
+    assert "Confirm your password" in page.text and "Key:" not in page.text
+    wrong = browser.send(page, password="wrong password 1", code="000000")
+    assert wrong.status_code == 400 and "Key:" not in wrong.text
+    assert auth.sql("SELECT totp_secret FROM users WHERE id = $1", user.id)[0][0] is None
+    assert "Key:" in browser.send(page, password=PASSWORD).text
+    auth.sql(
+        "UPDATE sessions SET confirmed_at = now() - interval '6 minutes' WHERE user_id = $1",
+        user.id,
+    )
+    assert "Confirm your password" in browser.get("/oauth2/enrol").text
+
+
+def test_new_second_factor_ends_every_other_session_and_refresh_token(auth: Auth) -> None:
+    user, here, there = auth.user("clinician"), Browser(auth), Browser(auth)
+    app = App(auth, trusted=True)
+    token = app.redeem(app.authorize_as(there, user.email))
+    here.sign_in(user.email)
+    enrol(here)
+    assert "Your account" in here.get("/oauth2/account").text
+    assert "Sign in" in there.get("/oauth2/account").text
+    for name in ("access_token", "refresh_token"):
+        answer = app.oauth.introspect_token(f"{auth.url}/oauth2/introspect", token[name])
+        assert answer.json() == {"active": False}
+
+
+@pytest.mark.parametrize("ended_by", ["changed password", "disabled user"])
+def test_reset_link_is_void_after(auth: Auth, ended_by: str) -> None:
+    user, browser = auth.user("clinician"), Browser(auth)
+    link = auth.reset_link(user.id)
+    page = browser.get(link)
+    if ended_by == "changed password":
+        other = Browser(auth)
+        other.sign_in(user.email)
+        other.send(other.get("/oauth2/password"), password=PASSWORD, new_password=NEW_PASSWORD)
+    else:
+        auth.sql("UPDATE users SET disabled_at = now() WHERE id = $1", user.id)
+    assert browser.get(link).status_code == 404
+    assert browser.send(page, new_password="yet another phrase of mine").status_code == 404
+    kept = NEW_PASSWORD if ended_by == "changed password" else PASSWORD
+    auth.sql("UPDATE users SET disabled_at = NULL WHERE id = $1", user.id)
+    assert auth.login(user.email, kept).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        "password1234",
+        " " * 12,
+        "qwertyuiop12",
+        "aaaaaaaaaaaaaaaaaaaaaa",
+        "patientpatient",
+        "{email}",
+        "{local}{local}",
+        "MatildaSmith",
+    ],
+)
+def test_password_that_is_easily_guessed_is_refused(auth: Auth, weak: str) -> None:
+    user, browser = auth.user("clinician", name="Matilda Smith"), Browser(auth)
+    weak = weak.format(email=user.email, local=user.email.partition("@")[0])
+    page = browser.get(auth.reset_link(user.id))
+    answer = browser.send(page, new_password=weak)
+    assert answer.status_code == 422 and "not easily guessed" in answer.text
+    browser.sign_in(user.email)
+    page = browser.get("/oauth2/password")
+    assert browser.send(page, password=PASSWORD, new_password=weak).status_code == 422
 
 
 def test_guessing_codes_gets_slower_and_a_right_password_does_not_help(auth: Auth) -> None:
@@ -227,7 +298,7 @@ def test_new_password_ends_every_other_session_and_token(auth: Auth) -> None:
     assert (
         "not right" in here.send(page, password="wrong password 1", new_password=NEW_PASSWORD).text
     )
-    assert "must have" in here.send(page, password=PASSWORD, new_password="short").text
+    assert "must be" in here.send(page, password=PASSWORD, new_password="short").text
     assert "Your account" in here.send(page, password=PASSWORD, new_password=NEW_PASSWORD).text
     assert "Sign in" in there.get("/oauth2/account").text
     assert not app.oauth.introspect_token(
@@ -250,7 +321,7 @@ def test_reset_link_sets_a_password_once(auth: Auth) -> None:
     link = auth.reset_link(user.id)
     browser.get(link)
     page = browser.get(link)
-    assert "must have" in browser.send(page, new_password="short").text
+    assert "must be" in browser.send(page, new_password="short").text
     assert "Sign in" in browser.send(page, new_password=NEW_PASSWORD).text
     assert "Your account" in browser.sign_in(user.email, NEW_PASSWORD).text
     assert browser.get(link).status_code == 404
@@ -293,12 +364,12 @@ def shown_secret(page: httpx.Response) -> str:
 def test_secret_of_an_enrolment_is_of_one_session(auth: Auth) -> None:
     user, thief, browser = auth.user("clinician"), Browser(auth), Browser(auth)
     thief.sign_in(user.email)
-    seen = thief.get("/oauth2/enrol")
+    seen = thief.enrolment()
     assert shown_secret(seen) == shown_secret(thief.get("/oauth2/enrol")), (
         "the page may be reloaded"
     )
     browser.sign_in(user.email)
-    page = browser.get("/oauth2/enrol")
+    page = browser.enrolment()
     assert shown_secret(page) != shown_secret(seen)
     assert browser.send(page, code=pyotp.TOTP(shown_secret(seen)).now()).status_code == 400
     assert "recovery" in browser.send(page, code=pyotp.TOTP(shown_secret(page)).now()).text.lower()
@@ -307,11 +378,11 @@ def test_secret_of_an_enrolment_is_of_one_session(auth: Auth) -> None:
 def test_secret_that_was_not_confirmed_goes_with_a_password_reset_or_change(auth: Auth) -> None:
     user, browser = auth.user("clinician"), Browser(auth)
     browser.sign_in(user.email)
-    browser.get("/oauth2/enrol")
+    browser.enrolment()
     browser.send(browser.get("/oauth2/password"), password=PASSWORD, new_password=NEW_PASSWORD)
     pending = "SELECT totp_secret FROM users WHERE id = $1"
     assert auth.sql(pending, user.id)[0]["totp_secret"] is None
-    browser.get("/oauth2/enrol")
+    browser.enrolment(NEW_PASSWORD)
     assert auth.sql(pending, user.id)[0]["totp_secret"] is not None
     link = auth.reset_link(user.id)
     fresh = Browser(auth)

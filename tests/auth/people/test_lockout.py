@@ -31,7 +31,7 @@ def test_addresses_of_one_line_are_counted_as_one(one: str, other: str, same: bo
 def test_second_factor_is_counted_apart_from_whatever_is_typed_as_an_e_mail_address() -> None:
     factor = Attempt("user-1", "", "second_factor").counters()
     for typed in ("user-1", "second_factor:user-1", "second-factor:user-1", "password:user-1"):
-        assert Attempt(typed, "").counters() != factor
+        assert not set(Attempt(typed, "").counters()) & set(factor)
 
 
 def test_account_and_address_of_one_spelling_are_counted_apart() -> None:
@@ -42,10 +42,9 @@ def test_account_and_address_of_one_spelling_are_counted_apart() -> None:
 @pytest.mark.integration
 def test_guessing_from_one_network_over_ipv6_is_locked_out(auth: Auth) -> None:
     prefix = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}"
+    email = f"{secrets.token_hex(6)}@example.org"
     statuses = {
-        auth.login(
-            f"{secrets.token_hex(6)}@example.org", "wrong", f"{prefix}::{number:x}"
-        ).status_code
-        for number in range(FREE_FAILURES["address"] + 2)
+        auth.login(email, "wrong", f"{prefix}::{number:x}").status_code
+        for number in range(FREE_FAILURES["pair"] + 4)
     }
     assert statuses == {401, 429}

@@ -18,7 +18,26 @@ from apps.auth.people.roles import ROLES, intersect, is_scope, scopes_of_client,
         ("system/*.cruds", "user/*.cruds", ""),
         ("admin billing.read", "billing.read billing.write", "billing.read"),
         ("user/*.rs user/Patient.r", "user/*.cruds", "user/*.rs"),
-        ("user/*.read", "user/*.cruds", ""),
+        ("user/*.read", "user/*.cruds", "user/*.read"),
+        ("user/*.write", "user/*.rs", ""),
+        ("user/Patient.*", "user/*.rs", "user/Patient.rs"),
+        ("user/Madeup.rs", "user/*.cruds", ""),
+        (
+            "user/Observation.rs?category=laboratory",
+            "user/*.cruds",
+            "user/Observation.rs?category=laboratory",
+        ),
+        (
+            "user/Observation.rs?category=laboratory",
+            "user/Observation.r?status=final",
+            "user/Observation.r?category=laboratory&status=final",
+        ),
+        (
+            "user/Observation.rs user/Observation.rs?category=laboratory",
+            "user/*.cruds",
+            "user/Observation.rs",
+        ),
+        ("user/*.rs?_lastUpdated=gt2020", "user/Patient.r", "user/Patient.r?_lastUpdated=gt2020"),
     ],
 )
 def test_what_is_granted_is_what_both_allow(client: str, role: str, granted: str) -> None:

@@ -31,6 +31,7 @@ def place(postgres: Postgres) -> Iterator[Place]:
         owner_url=lambda name, roles: f"postgresql://{roles.owner}:secret@{at}/{roles.database}",
         password_of=lambda role: "secret",
         secrets=Store(),
+        public_url="https://pr-1.dev.example.org",
     )
     yield place
     drop_preview(place, prefix=PREFIX)

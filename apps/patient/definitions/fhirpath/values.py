@@ -84,7 +84,7 @@ def order_of(left: Any, right: Any) -> int | None:
             return _moment_order(first, second)
     elif not (_is_number(left) and _is_number(right)):
         return None
-    return (left > right) - (left < right)
+    return int(left > right) - int(left < right)
 
 
 def _is_number(value: Any) -> bool:

@@ -1,0 +1,18 @@
+"""Starts the console: `python -m apps.console`."""
+
+import asyncio
+import sys
+
+from apps.console.app import create_app
+from apps.console.settings import Settings
+from apps.kit.start import read_settings, run_service
+from apps.kit.web import serve_http
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serves the pages until `stop` is set."""
+    await serve_http(create_app(settings), settings.host, settings.port, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(read_settings(Settings.from_environment), serve))

@@ -1,0 +1,192 @@
+"""A patient's chart: the banner that every page of it carries, and the overview."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from apps.console.neighbours import fhir
+from apps.console.neighbours.api import Api, Part, load_all
+from apps.console.neighbours.calls import ApiError
+from apps.console.web.people import Person, ScreenRoute, person_of
+from apps.console.web.rendering import page
+from apps.console.web.sessions import save_recent_patient
+from apps.console.web.texts import N_
+from apps.kit.errors import Unavailable
+from apps.kit.web import Operation, smart
+
+READ = smart("r", "Patient")
+SHOWN = 8
+MOST = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of the chart. `date`: the search parameter that tells when; `filters`: further parameters."""
+
+    key: str
+    title: str
+    resource_type: str
+    date: str
+    filters: tuple[tuple[str, str], ...] = ()
+    kind: str = ""
+
+
+# Key, title, type, the search parameter of its date, and which form adds one.
+SECTIONS = tuple(
+    Section(
+        key=key,
+        title=title,
+        resource_type=resource_type,
+        date=date,
+        kind=kind,
+        filters=(("category", "vital-signs"),) if key == "vitals" else (),
+    )
+    for key, title, resource_type, date, kind in (
+        ("problems", N_("Problems"), "Condition", "recorded-date", "condition"),
+        ("medications", N_("Medications"), "MedicationRequest", "authoredon", "medication"),
+        ("allergies", N_("Allergies"), "AllergyIntolerance", "date", "allergy"),
+        ("vitals", N_("Vital signs"), "Observation", "date", "vitals"),
+        ("immunizations", N_("Immunizations"), "Immunization", "date", "immunization"),
+        ("encounters", N_("Encounters"), "Encounter", "date", ""),
+        ("procedures", N_("Procedures"), "Procedure", "date", "procedure"),
+        ("reports", N_("Reports"), "DiagnosticReport", "date", ""),
+        ("documents", N_("Notes and documents"), "DocumentReference", "date", "note"),
+    )
+)
+TABS = (
+    (N_("Overview"), ""),
+    (N_("Timeline"), "/timeline"),
+    (N_("Results"), "/results"),
+    (N_("Money"), "/money"),
+    (N_("Summary"), "/summary"),
+    (N_("Administrative data"), "/edit"),
+)
+
+
+async def find_entries(
+    api: Api, section: Section, patient_id: str, *, count: int = MOST, before: str = ""
+) -> list[dict[str, Any]]:
+    """Gives a section's entries, newest first; those before an instant where it is given."""
+    query = [("patient", patient_id), *section.filters, ("_count", str(count))]
+    query.append(("_sort", f"-{section.date}"))
+    if before:
+        query.append((section.date, f"lt{before}"))
+    try:
+        bundle = await api.search(section.resource_type, query)
+    except ApiError as error:
+        if error.status != 400:
+            raise
+        bundle = await api.search(
+            section.resource_type,
+            [each for each in query if each[0] not in ("_sort", section.date)],
+        )
+    return sorted(fhir.entries(bundle), key=fhir.date_of, reverse=True)
+
+
+async def find_allergies(api: Api, patient_id: str) -> list[dict[str, Any]]:
+    """Gives the allergies that matter: neither refuted, nor entered in error, nor resolved."""
+    section = next(each for each in SECTIONS if each.key == "allergies")
+    found = await find_entries(api, section, patient_id)
+    return [
+        each
+        for each in found
+        if fhir.code_of(each.get("verificationStatus"))[1] not in ("refuted", "entered-in-error")
+        and fhir.code_of(each.get("clinicalStatus"))[1] in ("", "active")
+    ]
+
+
+def tabs_for(person: Person, patient_id: str) -> list[tuple[str, str]]:
+    """Gives the pages of the chart that a person may see."""
+    hidden = set()
+    if not person.may("Patient", "u"):
+        hidden.add("/edit")
+    if not person.has("billing.read"):
+        hidden.add("/money")
+    if not person.may("Observation", "s"):
+        hidden |= {"/timeline", "/results", "/summary"}
+    return [(label, f"/patients/{patient_id}{path}") for label, path in TABS if path not in hidden]
+
+
+async def load_banner(request: Request) -> dict[str, Any]:
+    """Loads what every page of the chart shows; raises where there is no such patient."""
+    person, patient_id = person_of(request), request.path_params["id"]
+    may_see = person.may("AllergyIntolerance", "s")
+    parts = await load_all(
+        patient=person.api.read("Patient", patient_id),
+        **({"allergies": find_allergies(person.api, patient_id)} if may_see else {}),
+    )
+    answer: Part[Any] = parts["patient"]
+    if answer.error is not None:
+        raise answer.error
+    try:
+        async with request.state.database.connection() as connection:
+            await save_recent_patient(connection, person.principal.subject, patient_id)
+    except Unavailable:
+        # A convenience: the chart is shown without it.
+        pass
+    assert answer.value is not None
+    return {
+        "patient": answer.value.body,
+        "patient_version": answer.value.version,
+        "allergies": parts.get("allergies"),
+        "tabs": tabs_for(person, patient_id),
+        "base": f"/patients/{patient_id}",
+    }
+
+
+async def show(request: Request) -> Response:
+    """Shows the overview."""
+    person, patient_id = person_of(request), request.path_params["id"]
+    banner = await load_banner(request)
+    sections = [each for each in SECTIONS if person.may(each.resource_type, "s")]
+    parts = await load_all(
+        **{
+            each.key: find_entries(person.api, each, patient_id)
+            for each in sections
+            if each.key != "allergies"
+        }
+    )
+    if "allergies" in {each.key for each in sections}:
+        parts["allergies"] = banner["allergies"]
+    open_encounter = next(
+        (
+            each
+            for each in parts.get("encounters", Part()).value or []
+            if each.get("status") == "in-progress"
+        ),
+        None,
+    )
+    return page(
+        request,
+        "chart/overview.html",
+        **banner,
+        sections=sections,
+        parts={key: arranged(key, part) for key, part in parts.items()},
+        shown=SHOWN,
+        open_encounter=open_encounter,
+    )
+
+
+def arranged(key: str, part: Part[Any]) -> Part[Any]:
+    """Puts first what a reader needs first: active problems and medications, one value of each vital sign."""
+    if not part.value:
+        return part
+    entries = [each for each in part.value if fhir.status_of(each) != "entered-in-error"]
+    if key in ("problems", "medications"):
+        entries.sort(
+            key=lambda each: fhir.status_of(each) not in ("active", "recurrence", "relapse")
+        )
+    if key == "vitals":
+        newest: dict[tuple[str, str], dict[str, Any]] = {}
+        for each in entries:
+            newest.setdefault(fhir.code_of(each.get("code")), each)
+        entries = list(newest.values())
+    return Part(value=entries)
+
+
+def routes() -> list[BaseRoute]:
+    """Gives the screen's routes."""
+    return [ScreenRoute("/patients/{id}", Operation("GET", show, READ))]

@@ -1,0 +1,88 @@
+"""The console's settings, read once from its environment."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from apps.kit.database import DatabaseSettings, read_database_settings
+from apps.kit.settings import ENVIRONMENTS, Environment
+from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
+
+SERVICE = "console"
+KEY_BYTES = 32
+IDLE_MINUTES = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`public_url`: the address of the platform. `upstreams`: base URLs of auth, patient, analytics."""
+
+    environment: str
+    host: str
+    port: int
+    public_url: str
+    log_format: str
+    database: DatabaseSettings
+    verifier: VerifierSettings
+    upstreams: Mapping[str, str]
+    billing_target: str
+    client_secret: str = field(repr=False)
+    key: bytes = field(repr=False)
+    clinic_name: str = ""
+    time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    idle_minutes: int = IDLE_MINUTES
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach it over TLS: cookies then carry the `__Host-` prefix."""
+        return self.public_url.startswith("https:")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+        """Reads and checks everything; raises SettingsError, which names every fault."""
+        env = Environment(environ)
+        settings = cls(
+            environment=env.choice("ENVIRONMENT", ENVIRONMENTS),
+            host=env.require("HOST"),
+            port=env.integer("PORT", minimum=1, maximum=65535),
+            public_url=env.url("PUBLIC_URL"),
+            log_format=env.choice("LOG_FORMAT", ("text", "json")),
+            database=read_database_settings(env, SERVICE),
+            verifier=read_verifier_settings(env, SERVICE),
+            upstreams={
+                name: env.url(f"{name.upper()}_URL") for name in ("auth", "patient", "analytics")
+            },
+            billing_target=env.require("BILLING_TARGET"),
+            client_secret=env.require("CONSOLE_CLIENT_SECRET"),
+            key=_read_key(env),
+            clinic_name=env.optional("CLINIC_NAME"),
+            time_zone=_read_time_zone(env),
+            idle_minutes=env.integer(
+                "CONSOLE_IDLE_MINUTES", minimum=1, maximum=480, default=IDLE_MINUTES
+            ),
+        )
+        env.check()
+        return settings
+
+
+def _read_key(env: Environment) -> bytes:
+    """Reads 32 bytes in base64url, with or without padding."""
+    text = env.require("CONSOLE_KEY_ENCRYPTION_KEY")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if text and len(key) != KEY_BYTES:
+        env.fault(f"CONSOLE_KEY_ENCRYPTION_KEY must be {KEY_BYTES} bytes in base64url")
+    return key
+
+
+def _read_time_zone(env: Environment) -> ZoneInfo:
+    name = env.optional("CLINIC_TIME_ZONE", "UTC")
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        env.fault(f"CLINIC_TIME_ZONE must be a time zone such as Europe/Madrid, not {name!r}")
+        return ZoneInfo("UTC")

@@ -1,0 +1,1 @@
+"""The command behind `scripts/definitions`; no service imports it."""

@@ -1,0 +1,178 @@
+"""Measures the consumer of the figures: `scripts/up --run scripts/bench figures [EVENTS]`.
+
+It makes topics and uses analytics' own database, so it runs against a throwaway platform only. First a
+backlog of EVENTS (100,000 without an argument) is read at full speed; then 1,000 events a second are
+published for ten seconds, and the time from each publication to its figure is taken; memory before and
+after is the process's own. Fails below LEAST_EVENTS_A_SECOND or above LIMIT_P99_SECONDS.
+"""
+
+import asyncio
+import os
+import resource
+import statistics
+import sys
+import time
+from dataclasses import replace
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from apps.analytics.figures.storage import apply_events
+from apps.analytics.settings import Settings
+from apps.kit.broker import BrokerSettings, Message, Producer, open_producer
+from apps.kit.context import new_id
+from apps.kit.database import Database, DatabaseSettings, open_database
+from apps.kit.event_consumer import EventConsumer
+from apps.kit.tasks import running
+from tests.analytics.conftest import ENVIRONMENT, clinical_event, patient_event
+
+BACKLOG = 100_000
+PARTITIONS = 6
+PUBLISHED_AT_ONCE = 1_000
+RATE_PER_SECOND = 1_000
+RATE_SECONDS = 10
+BURSTS_PER_SECOND = 50
+LEAST_EVENTS_A_SECOND = 10_000
+LIMIT_P99_SECONDS = 0.1
+LIMIT_SECONDS = 600.0
+
+
+def make_messages(topic: str, count: int) -> list[Message]:
+    """Returns events of 200 patients: a registration, then facts, as a clinic makes them."""
+    messages = []
+    for number in range(count):
+        patient = f"patient-{number % 200}-{number // 5_000}"
+        event = (
+            patient_event(patient_id=patient)
+            if number % 20 == 0
+            else clinical_event(patient_id=patient, resource_type="Observation")
+            if number % 3
+            else clinical_event(patient_id=patient, resource_type="Condition")
+        )
+        messages.append(Message(topic, patient.encode(), event.SerializeToString()))
+    return messages
+
+
+async def publish(producer: Producer, messages: list[Message]) -> None:
+    for start in range(0, len(messages), PUBLISHED_AT_ONCE):
+        await producer.publish(messages[start : start + PUBLISHED_AT_ONCE])
+
+
+async def count_read(database: Database, topic: str) -> int:
+    async with database.connection() as connection:
+        return int(
+            await connection.fetchval(
+                "SELECT coalesce(sum(next_offset), 0)::bigint FROM consumed WHERE topic = $1", topic
+            )
+        )
+
+
+async def wait_for(database: Database, topic: str, count: int) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while await count_read(database, topic) < count:  # noqa: ASYNC110  # another connection's commit
+            await asyncio.sleep(0.005)
+
+
+def memory_mib() -> float:
+    """Returns the most memory that this process ever used."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+async def measure_backlog(
+    consumer: EventConsumer, database: Database, topic: str, count: int
+) -> float:
+    """Returns events a second of CPU-bound reading."""
+    began = time.perf_counter()
+    async with running(consumer.run()):
+        await wait_for(database, topic, 1)
+        began = time.perf_counter()
+        read = await count_read(database, topic)
+        await wait_for(database, topic, count)
+    return (count - read) / (time.perf_counter() - began)
+
+
+async def measure_delay(
+    consumer: EventConsumer, producer: Producer, database: Database, topic: str, before: int
+) -> list[float]:
+    """Returns the seconds from each burst's publication until its figures were committed."""
+    delays: list[float] = []
+    burst = RATE_PER_SECOND // BURSTS_PER_SECOND
+    bursts = RATE_SECONDS * BURSTS_PER_SECOND
+    messages = make_messages(topic, burst * bursts)
+    published_at: list[float] = []
+
+    async def watch() -> None:
+        done = 0
+        while done < bursts:
+            read = (await count_read(database, topic) - before) // burst
+            now = time.perf_counter()
+            delays.extend(now - published_at[number] for number in range(done, read))
+            done = max(done, read)
+            await asyncio.sleep(0.002)
+
+    async with running(consumer.run()):
+        await asyncio.sleep(5)
+        watching = asyncio.create_task(watch())
+        began = time.perf_counter()
+        for number in range(bursts):
+            await asyncio.sleep(max(0.0, began + number / BURSTS_PER_SECOND - time.perf_counter()))
+            published_at.append(time.perf_counter())
+            await producer.publish(messages[number * burst : (number + 1) * burst])
+        await asyncio.wait_for(watching, LIMIT_SECONDS)
+    return delays
+
+
+async def main(arguments: list[str]) -> int:
+    if len(arguments) > 1 or not all(argument.isdigit() for argument in arguments):
+        print("usage: scripts/up --run scripts/bench figures [EVENTS]", file=sys.stderr)
+        return 2
+    count = int(arguments[0]) if arguments else BACKLOG
+    name = f"bench-{new_id()}"
+    settings = replace(
+        Settings.from_environment(ENVIRONMENT),
+        database=DatabaseSettings(os.environ["PLATFORM_ANALYTICS_DATABASE_URL"]),
+        broker=BrokerSettings(os.environ["PLATFORM_KAFKA"]),
+        topic=name,
+        dead_letter_topic=f"{name}.dlq",
+        billing_topic=f"{name}.billing",
+        billing_dead_letter_topic=f"{name}.billing.dlq",
+        consumer_group=name,
+    )
+    await make_topics(settings)
+
+    async with (
+        open_database(settings.database) as database,
+        open_producer(settings.broker) as producer,
+    ):
+        await publish(producer, make_messages(name, count))
+        before_mib = memory_mib()
+        consumer = EventConsumer(settings.consumer, database, producer, apply_events)
+        rate = await measure_backlog(consumer, database, name, count)
+        after_mib = memory_mib()
+        delays = await measure_delay(consumer, producer, database, name, count)
+
+    p99 = statistics.quantiles(delays, n=100)[98]
+    print(
+        f"backlog of {count}: {rate:,.0f} events/s, memory {before_mib:.0f} to {after_mib:.0f} MiB"
+    )
+    print(
+        f"{RATE_PER_SECOND}/s: published to figure p50 {statistics.median(delays) * 1000:.0f} ms,"
+        f" p99 {p99 * 1000:.0f} ms"
+    )
+    return 0 if rate >= LEAST_EVENTS_A_SECOND and p99 <= LIMIT_P99_SECONDS else 1
+
+
+async def make_topics(settings: Settings) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker.bootstrap_servers)
+    await admin.start()
+    try:
+        topics = (
+            *settings.consumer.topics,
+            *(each.dead_letters for each in settings.consumer.sources),
+        )
+        await admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in topics])
+    finally:
+        await admin.close()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1:])))
