@@ -4,6 +4,7 @@ A leader walks one index range and checks the other criteria row by row (`OFFSET
 other way round). The plan follows from the text, not from statistics: a bulk load cannot turn it over.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from apps.patient.search.criteria import (
@@ -79,6 +80,7 @@ def walks_of(sql: Sql, resource_type: str, leader: Criterion | None) -> list[Wal
     """Returns the index ranges that hold every candidate of `leader`; None: all resources of the type."""
     match leader:
         case None:
+            where: tuple[str, ...]
             low = sql.argument(first_number(resource_type), "bigint")
             high = sql.argument(last_number(resource_type), "bigint")
             where = (f"k.number > {low}", f"k.number < {high}", "k.body IS NOT NULL")
@@ -307,7 +309,7 @@ def flatten(criterion: Criterion) -> list[Criterion]:
     return [criterion]
 
 
-def merged_dates(criteria: list[Criterion], is_single: set[int]) -> list[Criterion]:
+def merged_dates(criteria: list[Criterion], is_single: Set[int]) -> list[Criterion]:
     """Joins the bounds of a date that a resource has once: `ge` and `le` become one range of the index."""
     merged: dict[tuple[int, bool], DateRange] = {}
     others: list[Criterion] = []
@@ -321,15 +323,14 @@ def merged_dates(criteria: list[Criterion], is_single: set[int]) -> list[Criteri
 
 
 def _join(first: DateRange, second: DateRange) -> DateRange:
-    def tightest(name: str, pick: type[max] | type[min]) -> Bound | None:  # type: ignore[valid-type]
-        bounds = [getattr(item.range, name) for item in (first, second)]
-        given = [bound for bound in bounds if bound is not None]
-        return pick(given) if given else None  # type: ignore[no-any-return]
+    def bounds(name: str) -> list[int]:
+        given = [getattr(item.range, name) for item in (first, second)]
+        return [int(bound) for bound in given if bound is not None]
 
     joined = Range(
-        low_from=tightest("low_from", max),  # type: ignore[arg-type]
-        low_before=tightest("low_before", min),  # type: ignore[arg-type]
-        high_after=tightest("high_after", max),  # type: ignore[arg-type]
-        high_upto=tightest("high_upto", min),  # type: ignore[arg-type]
+        low_from=max(bounds("low_from"), default=None),
+        low_before=min(bounds("low_before"), default=None),
+        high_after=max(bounds("high_after"), default=None),
+        high_upto=min(bounds("high_upto"), default=None),
     )
     return DateRange(key=first.key, range=joined, by_clock=first.by_clock)

@@ -1,4 +1,4 @@
-"""Whether a resource in hand meets a criterion, by its typed values: for scopes that are limited by parameters. Pure."""
+"""Whether a resource in hand meets a criterion, for scopes that are limited by parameters. Pure."""
 
 from apps.patient.search.criteria import AllOf, AnyOf, Criterion, Exact, Missing, Not
 from apps.patient.search.index_rows import IndexRows

@@ -1,4 +1,7 @@
-"""Parses a search: criteria by type, and what the answer is to look like (https://hl7.org/fhir/R4/search.html). Pure."""
+"""Parses a search: criteria by type, and what the answer is to look like. Pure.
+
+Source: https://hl7.org/fhir/R4/search.html
+"""
 
 import re
 from collections.abc import Iterable, Sequence

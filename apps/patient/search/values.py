@@ -1,4 +1,7 @@
-"""Parses the values of a search parameter into criteria, by the parameter's kind (https://hl7.org/fhir/R4/search.html). Pure."""
+"""Parses the values of a search parameter into criteria, by the parameter's kind. Pure.
+
+Source: https://hl7.org/fhir/R4/search.html
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +36,8 @@ from apps.patient.search.criteria import (
 from apps.patient.search.escaping import split, unescape
 from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
 from apps.patient.search.index_rows import unit_hash, uri_starts
-from apps.patient.search.normalisation import contact_codes, normalise_text
 from apps.patient.search.moments import parse_moment
+from apps.patient.search.normalisation import contact_codes, normalise_text
 from apps.patient.search.references import parse_reference
 
 MAX_VALUE_CHARS = 1_000
@@ -354,7 +357,7 @@ def _quantity(asked: Asked, value: str, key: int | None = None) -> Criterion:
     if key is None:
         key = parameter_key(asked.resource_type, asked.parameter.code)
     found, negated = parse_number_range(asked, parts[0])
-    system, code = (parts[1:] + ["", ""])[:2]
+    system, code = [*parts[1:], "", ""][:2]
     if not code:
         if system:
             raise asked.refuse("a unit's code is needed with its system")

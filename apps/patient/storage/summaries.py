@@ -202,7 +202,10 @@ def _when(resource: Resource) -> tuple[datetime | None, datetime | None]:
         elif isinstance(value, dict):
             start, end = _span(value.get("start")), _span(value.get("end"))
             if start or end:
-                return start.start if start else None, end.start if end else None
+                return (
+                    moment_of(start.start) if start else None,
+                    moment_of(end.start) if end else None,
+                )
     return None, None
 
 

@@ -119,7 +119,7 @@ class TextCache:
     MAX_TEXTS = 50_000
 
     def __init__(self) -> None:
-        self._known: set[tuple[int, str, int]] = set()
+        self._known: set[tuple[Any, ...]] = set()
 
     def unknown(self, texts: Iterable[tuple[int, str, int]]) -> Rows:
         return [text for text in set(texts) if text not in self._known]
@@ -127,7 +127,7 @@ class TextCache:
     def remember(self, texts: Iterable[tuple[Any, ...]]) -> None:
         if len(self._known) > self.MAX_TEXTS:
             self._known.clear()
-        self._known.update(texts)  # type: ignore[arg-type]
+        self._known.update(texts)
 
 
 @dataclass(frozen=True, slots=True)

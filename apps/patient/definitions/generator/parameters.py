@@ -81,12 +81,3 @@ def split_union(expression: str) -> list[str]:
             parts.append(expression[start:index].strip())
             start = index + 1
     return [*parts, expression[start:].strip()]
-
-
-def summary_of(structure: Json) -> list[str]:
-    """Returns the elements of a type that `_summary=true` gives."""
-    return [
-        element["path"].partition(".")[2].removesuffix("[x]")
-        for element in structure["snapshot"]["element"]
-        if element.get("isSummary") and element["path"].count(".") == 1
-    ]

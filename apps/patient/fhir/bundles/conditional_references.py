@@ -100,9 +100,7 @@ class _Made:
     """What the Bundle itself makes, indexed when it is first asked for."""
 
     def __init__(self, entries: Sequence[Entry], settled: Collection[int], caller: Caller) -> None:
-        self._entries = [
-            entry for entry in entries if entry.resource is not None and entry.index not in settled
-        ]
+        self._entries = [entry for entry in entries if entry.index not in settled]
         self._base_url = caller.reader.base_url
         self._index: dict[str, list[tuple[str, IndexRows]]] = {}
 
@@ -111,7 +109,7 @@ class _Made:
             self._index[resource_type] = [
                 (entry.id, index_rows(resource_type, index_values(entry.resource, self._base_url)))
                 for entry in self._entries
-                if entry.resource_type == resource_type
+                if entry.resource is not None and entry.resource_type == resource_type
             ]
         return [
             id for id, index in self._index[resource_type] if meets(resource_type, index, criterion)
