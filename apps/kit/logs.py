@@ -1,7 +1,9 @@
 """Logs: a line each, ids and never people; JSON for machines, plain text for a terminal."""
 
 import logging
+import os
 import sys
+import time
 from datetime import UTC, datetime
 
 import msgspec
@@ -37,8 +39,21 @@ class JsonFormatter(logging.Formatter):
 class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
-        line = f"{record.levelname:<7} {record.getMessage()}{' ' + extra if extra else ''}"
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = f"{time.removesuffix('+00:00')}Z {record.levelname:<7} {record.getMessage()}"
+        line += f" {extra}" if extra else ""
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+# A line for each request that a service answers; off unless LOG_REQUESTS is `true`, as it is for scripts/up.
+_requests = logging.getLogger("apps.kit.requests")
+
+
+def log_request(method: str, path: str, status: object, started_at: float) -> None:
+    """Logs an answered request, if that is wanted; `path` is the route's, `started_at` of `time.perf_counter`."""
+    if not _requests.disabled:
+        ms = round((time.perf_counter() - started_at) * 1000, 1)
+        _requests.info("%s %s %s", method, path, status or "-", extra={"ms": ms})
 
 
 def configure_logging(log_format: str) -> None:
@@ -51,9 +66,13 @@ def configure_logging(log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    _requests.disabled = os.environ.get("LOG_REQUESTS") != "true"
     # Authlib writes raw tokens at DEBUG, aiokafka a line for every passing fault.
     logging.getLogger("authlib").setLevel(logging.WARNING)
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    logging.getLogger("hypercorn.access").setLevel(logging.WARNING)
+    # The servers would print an address of each inner service, which nobody is to call.
+    for server in ("hypercorn", "uvicorn"):
+        logging.getLogger(f"{server}.access").setLevel(logging.WARNING)
+        logging.getLogger(f"{server}.error").setLevel(logging.WARNING)
     # It says "connected" when it has opened no connection yet.
     logging.getLogger("databases").setLevel(logging.WARNING)

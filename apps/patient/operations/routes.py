@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute
 from apps.kit.errors import NotFound, NotImplementedYet
 from apps.kit.operation_outcomes import FHIR_PATH
 from apps.kit.web import AUTHENTICATED, Endpoint, Operation, PolicedRoute
+from apps.patient.operations.validate import validate_routes
 
 # Known, and not served yet.
 PLANNED = frozenset(
@@ -31,16 +32,19 @@ def operation_routes(negotiated: Callable[[Endpoint], Endpoint]) -> list[BaseRou
     """Returns the routes of the operations; what is not among them is refused by its name."""
     unknown = negotiated(refuse)
     return [
-        PolicedRoute(
-            path,
-            Operation("GET", unknown, AUTHENTICATED),
-            Operation("POST", unknown, AUTHENTICATED),
-        )
-        for path in (
-            FHIR_PATH + "/${operation}",
-            FHIR_PATH + "/{type}/${operation}",
-            FHIR_PATH + "/{type}/{id}/${operation}",
-        )
+        *validate_routes(),
+        *(
+            PolicedRoute(
+                path,
+                Operation("GET", unknown, AUTHENTICATED),
+                Operation("POST", unknown, AUTHENTICATED),
+            )
+            for path in (
+                FHIR_PATH + "/${operation}",
+                FHIR_PATH + "/{type}/${operation}",
+                FHIR_PATH + "/{type}/{id}/${operation}",
+            )
+        ),
     ]
 
 
