@@ -36,6 +36,7 @@ SUITES = {
         # HL7's files and HAPI's validator, which npm and Maven fetch.
         Suite("fhir", tools=("npm",)),
         Suite("images", tools=(("buildah",),)),
+        Suite("python", tools=(("debootstrap",),)),
         # Journeys first: they count what travels, and the others make more of it.
         Suite("system", needs_platform=True),
         Suite(
