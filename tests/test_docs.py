@@ -41,3 +41,31 @@ def test_verbs_of_the_documentation_are_those_of_the_table() -> None:
 def test_readme_says_what_disk_and_network_a_start_needs() -> None:
     text = (ROOT / "README.md").read_text()
     assert re.search(r"\d+ MB.*\d+(\.\d+)? GB of disk", text.replace("\n", " "))
+
+
+def changes() -> list[tuple[str, list[Path], list[str]]]:
+    """The rows of the README's table "To change": what, the files to open, the names in them."""
+    text = (ROOT / "README.md").read_text().partition("## To change\n")[2].partition("\n\nLic")[0]
+    rows = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 3 and LINK.search(cells[1]):
+            files = [ROOT / target for target, _ in LINK.findall(cells[1])]
+            rows.append((cells[0], files, re.findall(r"`([^`]+)`", cells[2])))
+    return rows
+
+
+CHANGES = changes()
+
+
+def test_readme_names_a_file_for_each_common_change() -> None:
+    assert len(CHANGES) >= 20
+
+
+@pytest.mark.parametrize(("what", "files", "names"), CHANGES, ids=[row[0] for row in CHANGES])
+def test_file_to_open_has_the_name(what: str, files: list[Path], names: list[str]) -> None:
+    for file in files:
+        assert file.exists(), f"to change {what}: there is no {file}"
+    text = "".join(file.read_text() for file in files if file.is_file())
+    for name in names:
+        assert name in text, f"to change {what}: no {name} in {[file.name for file in files]}"
