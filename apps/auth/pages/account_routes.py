@@ -87,9 +87,17 @@ async def change_password(request: Request) -> Response:
         await forget_devices(connection, user.id)
         secure = state.settings.secure
         await begin_session(
-            connection, response, user, session.methods, pending=False, secure=secure
+            connection,
+            request,
+            response,
+            user,
+            session.methods,
+            pending=False,
+            secure=secure,
+            address=address,
+            idle=state.settings.idle,
         )
-        await remember_device(connection, request, response, user.id, secure=secure)
+        await remember_device(connection, request, response, user, secure=secure, address=address)
         await insert_audit(
             connection,
             Event("password_changed", "success", "", user.id, PAGES_CLIENT, user.id, address),

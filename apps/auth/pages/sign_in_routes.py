@@ -122,11 +122,24 @@ async def sign_in(request: Request) -> Response:
         if unchanged:
             await end_session(connection, request, secure=state.settings.secure)
             await begin_session(
-                connection, response, user, ("pwd",), pending=pending, secure=state.settings.secure
+                connection,
+                request,
+                response,
+                user,
+                ("pwd",),
+                pending=pending,
+                secure=state.settings.secure,
+                address=address,
+                idle=state.settings.idle,
             )
             if not pending:
                 await remember_device(
-                    connection, request, response, user.id, secure=state.settings.secure
+                    connection,
+                    request,
+                    response,
+                    user,
+                    secure=state.settings.secure,
+                    address=address,
                 )
         event = Event(
             "password_accepted" if pending and unchanged else "sign_in",
@@ -193,10 +206,18 @@ async def second_factor(request: Request) -> Response:
             await end_session(connection, request, secure=state.settings.secure)
             methods = ("pwd", "otp", "mfa")
             await begin_session(
-                connection, response, user, methods, pending=False, secure=state.settings.secure
+                connection,
+                request,
+                response,
+                user,
+                methods,
+                pending=False,
+                secure=state.settings.secure,
+                address=address,
+                idle=state.settings.idle,
             )
             await remember_device(
-                connection, request, response, user.id, secure=state.settings.secure
+                connection, request, response, user, secure=state.settings.secure, address=address
             )
             return response
     if wait_seconds:
@@ -274,10 +295,18 @@ async def enrol(request: Request) -> Response:
                 await forget_devices(connection, user.id)
             methods = ("pwd", "otp", "mfa")
             await begin_session(
-                connection, response, user, methods, pending=False, secure=state.settings.secure
+                connection,
+                request,
+                response,
+                user,
+                methods,
+                pending=False,
+                secure=state.settings.secure,
+                address=address,
+                idle=state.settings.idle,
             )
             await remember_device(
-                connection, request, response, user.id, secure=state.settings.secure
+                connection, request, response, user, secure=state.settings.secure, address=address
             )
             await insert_audit(
                 connection,
