@@ -20,8 +20,8 @@ class Suite:
     needs_platform: bool = False
     # 1 where its tests share something, as journeys share the figures.
     workers: int = 1
-    # One of these must be there.
-    tools: tuple[str, ...] = ()
+    # Of each of these, one must be there.
+    tools: tuple[tuple[str, ...], ...] = ()
     # Not where `.ci/run` has no way to install it.
     in_ci: bool = True
 
@@ -32,14 +32,20 @@ SUITES = {
         Suite("unit", workers=2),
         Suite("infrastructure", workers=2),
         Suite("up"),
-        Suite("engine", tools=("pulumi",), in_ci=False),
-        Suite("images", tools=("buildah",)),
+        Suite("engine", tools=(("pulumi",),), in_ci=False),
+        Suite("images", tools=(("buildah",),)),
         # Journeys first: they count what travels, and the others make more of it.
         Suite("system", needs_platform=True),
         Suite(
-            "browser", needs_platform=True, tools=("chromium", "chromium-browser", "google-chrome")
+            "browser",
+            needs_platform=True,
+            tools=(("chromium", "chromium-browser", "google-chrome"),),
         ),
         Suite("integration", needs_platform=True, workers=2),
+        # The HL7 validator and other people's FHIR clients, against the running record.
+        Suite("fhir", needs_platform=True, tools=(("java",),)),
+        # SDKs and command-line clients of OAuth, FHIR and gRPC.
+        Suite("clients", needs_platform=True, tools=(("node",), ("npm",))),
     )
 }
 # The unit tests are those without another mark.
@@ -47,15 +53,27 @@ UNIT = " and ".join(f"not {name}" for name in SUITES if name != "unit")
 
 
 def main(arguments: list[str]) -> int:
+    """Returns the exit status: 2 for a suite that there is not."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(
+            f"usage: scripts/test [SUITE[,SUITE]...] [pytest arguments]\nSuites: {', '.join(SUITES)}"
+        )
+        return 0
+    if arguments and is_misspelt(arguments[0]):
+        print(
+            f"scripts/test: there is no suite and no file {arguments[0]!r}."
+            f" Suites: {', '.join(SUITES)}",
+            file=sys.stderr,
+        )
+        return 2
     named = arguments[0].split(",") if arguments else []
     one_run = bool(named) and all(name in SUITES for name in named)
     chosen = [SUITES[name] for name in named] if one_run else list(SUITES.values())
     arguments = arguments[1:] if one_run else arguments
-    left_out = [
-        suite for suite in chosen if suite.tools and not any(map(shutil.which, suite.tools))
-    ]
+    missing = {suite.name: missing_tools(suite) for suite in chosen}
+    left_out = [suite for suite in chosen if missing[suite.name]]
     told = "left out " + ", ".join(
-        f"{suite.name} (there is no {suite.tools[0]})" for suite in left_out
+        f"{suite.name} (there is no {missing[suite.name][0]})" for suite in left_out
     )
     if any(suite.in_ci for suite in left_out) and os.environ.get("CI") == "true":
         print(f"scripts/test: {told}: install it, as .ci/run does", file=sys.stderr)
@@ -79,6 +97,18 @@ def main(arguments: list[str]) -> int:
     if failed:
         print(f"scripts/test: failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def missing_tools(suite: Suite) -> list[str]:
+    """Returns the programs that the suite needs and that are not there."""
+    return [names[0] for names in suite.tools if not any(map(shutil.which, names))]
+
+
+def is_misspelt(word: str) -> bool:
+    """Whether the first word is neither suites, an option of pytest nor something to test."""
+    if word.startswith("-") or all(name in SUITES for name in word.split(",")):
+        return False
+    return not Path(word.partition("::")[0]).exists()
 
 
 def passes(suite: Suite, arguments: list[str]) -> bool:

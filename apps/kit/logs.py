@@ -37,7 +37,9 @@ class JsonFormatter(logging.Formatter):
 class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
-        line = f"{record.levelname:<7} {record.getMessage()}{' ' + extra if extra else ''}"
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = f"{time.removesuffix('+00:00')}Z {record.levelname:<7} {record.getMessage()}"
+        line += f" {extra}" if extra else ""
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -54,6 +56,9 @@ def configure_logging(log_format: str) -> None:
     # Authlib writes raw tokens at DEBUG, aiokafka a line for every passing fault.
     logging.getLogger("authlib").setLevel(logging.WARNING)
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    logging.getLogger("hypercorn.access").setLevel(logging.WARNING)
+    # The servers would print an address of each inner service, which nobody is to call.
+    for server in ("hypercorn", "uvicorn"):
+        logging.getLogger(f"{server}.access").setLevel(logging.WARNING)
+        logging.getLogger(f"{server}.error").setLevel(logging.WARNING)
     # It says "connected" when it has opened no connection yet.
     logging.getLogger("databases").setLevel(logging.WARNING)

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import traceback
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from infrastructure.local.home import LOCAL, open_home, open_throwaway
+from infrastructure.local.home import LOCAL, environment_in_use, open_home, open_throwaway
 from infrastructure.local.output import Output
 from infrastructure.local.platform import Platform, choose_ports, open_platform
 from infrastructure.local.process import GUARD, KilledError, StartError
@@ -35,9 +35,13 @@ class Stop(BaseException):
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/up",
-        description="Runs the whole platform on this machine: PostgreSQL, Kafka and six services.",
+        description="Runs the whole platform on this machine: PostgreSQL, Kafka and the services.",
+        allow_abbrev=False,
     )
-    parser.add_argument("--fresh", action="store_true", help="start with empty data")
+    parser.add_argument(
+        "--fresh", action="store_true", help="start with empty data; asks before it deletes any"
+    )
+    parser.add_argument("--yes", action="store_true", help="delete data without asking")
     parser.add_argument("--port", type=port, help="the gateway's port (4004)")
     parser.add_argument(
         "--run",
@@ -50,6 +54,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("--run needs a command")
     if options.run and options.fresh:
         parser.error("--fresh is for the lasting platform: a throwaway one is always empty")
+    if options.yes and not options.fresh:
+        parser.error("--yes answers what --fresh asks")
     return options
 
 
@@ -63,7 +69,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     stop_by_signal()
     try:
-        return run_command(options) if options.run else run_until_stopped(options)
+        with environment_in_use():
+            return run_command(options) if options.run else run_until_stopped(options)
     except Stop as stop:
         return 128 + stop.number
     except StartError as error:
@@ -78,7 +85,23 @@ def main(arguments: Sequence[str]) -> int:
         return fail_unexpectedly(error)
 
 
+def confirm_deletion(read: Callable[[str], str] = input) -> None:
+    """Asks whether the data may go. Raises StartError unless the answer is yes."""
+    data = LOCAL / "data"
+    if not data.exists():
+        return
+    if not sys.stdin.isatty():
+        raise StartError(f"--fresh would delete {data}: say --yes too")
+    if read(f"Delete every record and account in {data}? [y/N] ").strip().lower() not in (
+        "y",
+        "yes",
+    ):
+        raise StartError("nothing was deleted")
+
+
 def run_until_stopped(options: argparse.Namespace) -> int:
+    if options.fresh and not options.yes:
+        confirm_deletion()
     with open_home(fresh=options.fresh) as home:
         output = Output(sys.stdout, home.logs, show_logs=True)
         ports = choose_ports(public_port=options.port, throwaway=False)

@@ -113,6 +113,19 @@ def open_throwaway() -> Iterator[Home]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def environment_in_use() -> Iterator[None]:
+    """Shares a lock that scripts/setup wants alone before it replaces packages."""
+    folder = ROOT / ".local"
+    folder.mkdir(exist_ok=True)
+    descriptor = os.open(folder / "environment.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def make_private(directory: Path) -> None:
     directory.mkdir(exist_ok=True)
     # Others may pass, as PostgreSQL's own user must, but not look around.
@@ -153,6 +166,18 @@ def held_alone(path: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of this file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not try_lock(descriptor)
     finally:
         os.close(descriptor)
 

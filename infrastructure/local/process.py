@@ -162,10 +162,15 @@ def free_port() -> int:
 
 
 def port_is_free(port: int) -> bool:
+    return port_error(port) is None
+
+
+def port_error(port: int) -> OSError | None:
+    """Returns why this process cannot listen on the port of the loopback interface, None if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None

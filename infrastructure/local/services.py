@@ -35,16 +35,20 @@ class Services:
     processes: dict[str, Process] = field(default_factory=dict)
     restarts: int = 0
 
+    def environment_of(self, entry: Service) -> dict[str, str]:
+        """Returns the service's environment, its secrets among it."""
+        return {
+            **passed_on(os.environ),
+            **environment(entry, self.locate),
+            **{name: self.secrets[name] for name in entry.secrets},
+            "PYTHONUNBUFFERED": "1",
+        }
+
     def start(self, entry: Service) -> None:
         self.processes[entry.name] = Process(
             entry.name,
             [sys.executable, "-m", f"apps.{entry.name}"],
-            environment={
-                **passed_on(os.environ),
-                **environment(entry, self.locate),
-                **{name: self.secrets[name] for name in entry.secrets},
-                "PYTHONUNBUFFERED": "1",
-            },
+            environment=self.environment_of(entry),
             directory=ROOT,
             write=self.output.log_of(entry.name),
             stop_seconds=entry.stop_seconds,

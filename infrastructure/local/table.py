@@ -51,7 +51,7 @@ def describe(platform: Platform, seconds: float, screen: TextIO) -> str:
             f'{url}/oauth2/token | sed \'s/.*"access_token": *"\\([^"]*\\).*/\\1/\')',
             f'    curl -s -H "Authorization: Bearer $TOKEN" {url}/fhir/R4/Patient',
             "",
-            "  Ctrl-C stops all of it.",
+            "  scripts/operate local sign-in prints the accounts again. Ctrl-C stops all of it.",
             "",
         )
     )

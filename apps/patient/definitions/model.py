@@ -146,6 +146,17 @@ def search_parameters(resource_type: str) -> Mapping[str, SearchParameter]:
 
 
 @cache
+def summary_elements(resource_type: str) -> frozenset[str]:
+    """The JSON names of the elements that `_summary=true` gives."""
+    choices = definition_of(resource_type).choices
+    return frozenset(
+        name
+        for listed in _definitions()["summary"][resource_type]
+        for name in choices.get(listed, (listed,))
+    )
+
+
+@cache
 def value_set(name: str) -> Mapping[str, str] | None:
     """The system of each code of a required value set; None for one that is not enumerated."""
     listed = _definitions()["valueSets"].get(name)

@@ -4,17 +4,17 @@
 parameter that R4 defines for the resource's type (https://hl7.org/fhir/R4/search.html).
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
+
+import msgspec
 
 # Microseconds since 1970-01-01T00:00:00Z; a Period without a start or an end is open there.
 OPEN_START = -(2**63)
 OPEN_END = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenValue:
+class TokenValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A code, Coding, identifier, contact, boolean or string of a token parameter.
 
     `system` is "" where the element has none; a `code` element has the system of its required
@@ -29,8 +29,7 @@ class TokenValue:
     type_codes: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StringValue:
+class StringValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One part of a name or address, or a whole string.
 
     `text` is as written (`:exact`), `normalised` as `normalise_text` returns it. Parts of one
@@ -43,8 +42,7 @@ class StringValue:
     group: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DateValue:
+class DateValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A span of time from `start` up to but not with `end`, in microseconds since 1970.
 
     `start` and `end` are UTC and are compared with a search value that has a zone. `clock_start`
@@ -59,8 +57,7 @@ class DateValue:
     clock_end: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceValue:
+class ReferenceValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reference. `type` and `id` for one to a resource of this service, however it is written.
 
     `url` for any other (absolute, canonical, `urn:`), with `type` where the reference tells it.
@@ -76,8 +73,7 @@ class ReferenceValue:
     identifier_value: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NumberValue:
+class NumberValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A number, or a range of them; None where it is open."""
 
     parameter: str
@@ -85,8 +81,7 @@ class NumberValue:
     high: Decimal | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuantityValue:
+class QuantityValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Quantity, Age, Money (`system` is ISO 4217), Range or SampledData; `low` equals `high` for one number."""
 
     parameter: str
@@ -97,14 +92,12 @@ class QuantityValue:
     unit: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UriValue:
+class UriValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parameter: str
     uri: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PositionValue:
+class PositionValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A position on the earth in degrees (`Location?near=`)."""
 
     parameter: str
@@ -124,8 +117,7 @@ SimpleValue: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompositeValue:
+class CompositeValue(msgspec.Struct, frozen=True, kw_only=True):
     """Values that one element has together, in the order of the parameter's components.
 
     Each part's `parameter` is the component's own code. An element with two codings and one

@@ -1,7 +1,20 @@
 import hashlib
+import os
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from infrastructure.local import jars as module
 from infrastructure.local.jars import LOCK, Jar, path_of, read_lock, resolve_jar
@@ -50,3 +63,123 @@ def test_lock_pins_one_kafka_by_hash_and_names_no_address() -> None:
     assert all(len(jar.sha256) == 64 for jar in jars)
     assert len({(jar.group, jar.artifact) for jar in jars}) == len(jars)
     assert len({jar.version for jar in jars if jar.group == "org.apache.kafka"}) == 1
+
+
+def make_authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A company's authority in a file, and a server's side with its certificate for localhost."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    authority = folder / "authority.pem"
+    authority.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = folder / "key.pem"
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority, private)
+    return authority, context
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The address of a server that a company's own authority signed, and that authority."""
+    authority, context = make_authority(tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"https://localhost:{server.server_port}/", authority
+    server.shutdown()
+    server.server_close()
+
+
+# What download() does, in a process of its own: it prints the status of the answer.
+FETCH = """
+import os, sys, requests
+from infrastructure.local.jars import trust_as_pip_does
+trust_as_pip_does(os.environ)
+print(requests.head(sys.argv[1], timeout=20).status_code)
+"""
+
+
+@pytest.mark.parametrize("way", ["PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "pip.conf"])
+def test_jars_trust_the_authorities_that_pip_trusts(
+    company: tuple[str, Path], tmp_path: Path, way: str
+) -> None:
+    url, authority = company
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "NO_PROXY": "localhost"}
+    if way == "pip.conf":
+        (tmp_path / "pip.conf").write_text(f"[global]\ncert = {authority}\n")
+        environment["PIP_CONFIG_FILE"] = str(tmp_path / "pip.conf")
+    else:
+        environment[way] = str(authority)
+    done = fetch(url, environment)
+    assert done.stdout == "200\n", done.stderr
+
+
+def test_unknown_authority_is_not_trusted(company: tuple[str, Path], tmp_path: Path) -> None:
+    url, _ = company
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "NO_PROXY": "localhost"}
+    done = fetch(url, {**environment, "PIP_CONFIG_FILE": os.devnull})
+    assert done.returncode == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
+
+
+def fetch(url: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", FETCH, url],
+        env=environment,
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_untrusted_server_is_told_with_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Context:
+        def project(self, *_: str) -> None:
+            raise requests.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED")
+
+    monkeypatch.setattr("jgo.maven.MavenContext", lambda **_: Context())
+    with pytest.raises(StartError, match="PIP_CERT, SSL_CERT_FILE, REQUESTS_CA_BUNDLE"):
+        module.download(JAR, tmp_path)
+
+
+def test_long_download_reports_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, CONTENT)
+    lock = tmp_path / "lock"
+    lock.write_text("".join(f"org.example:j{n}:1 {JAR.sha256}\n" for n in range(3)))
+    monkeypatch.setattr(module, "LOCK", lock)
+    monkeypatch.setattr(module, "REPORT_SECONDS", 0.0)
+    said: list[str] = []
+    module.resolve_jars(tmp_path / "cache", report=said.append)
+    assert said == [
+        "downloading 3 jars of Kafka, 110 MB, once",
+        *(f"{n} of 3 jars are there" for n in (1, 2, 3)),
+    ]
+    said.clear()
+    module.resolve_jars(tmp_path / "cache", report=said.append)
+    assert said == []

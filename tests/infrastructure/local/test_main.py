@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from infrastructure.local import __main__ as module
-from infrastructure.local import home
-from infrastructure.local.process import KilledError
+from infrastructure.local import home, platform
+from infrastructure.local.process import KilledError, StartError
 from tests.ports import free_port
 
 STOPPED = """
@@ -47,3 +48,40 @@ def test_broker_that_is_killed_is_one_line_that_says_what_to_do(
     assert capsys.readouterr().err == (
         f"scripts/up: kafka was killed (SIGKILL): run scripts/up again, the data is kept (log: {log})\n"
     )
+
+
+def test_fresh_asks_before_it_deletes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOCAL", tmp_path)
+    # Without data there is nothing to ask.
+    module.confirm_deletion(read=lambda question: pytest.fail("it asked"))
+    (tmp_path / "data").mkdir()
+    with pytest.raises(StartError, match="say --yes too"):
+        module.confirm_deletion()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    answers = ["", "n", "maybe"]
+    while answers:
+        with pytest.raises(StartError, match="nothing was deleted"):
+            module.confirm_deletion(read=lambda question: answers.pop())
+    module.confirm_deletion(read=lambda question: "Yes")
+
+
+@pytest.mark.parametrize("words", [["--yes"], ["--fres"], ["--port", "0"], ["--run"], ["x"]])
+def test_wrong_words_are_usage(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        module.parse(words)
+    assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(13, "no"), "port 80 is for root only"),
+        (OSError(98, "x"), "port 80 is taken"),
+    ],
+)
+def test_port_that_cannot_be_had_is_told_with_its_reason(
+    error: OSError, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "port_error", lambda port: error if port == 80 else None)
+    with pytest.raises(StartError, match=reason):
+        platform.choose_ports(public_port=80, throwaway=False)

@@ -10,7 +10,12 @@ from infrastructure.local.table import describe
 
 def test_table_names_both_ways_for_people_to_sign_in_and_cuts_nothing_off() -> None:
     platform: Any = SimpleNamespace(
-        accounts=Accounts("ada@example.org", "p" * 43, "local", "s" * 43),
+        accounts=Accounts(
+            user="ada@example.org",
+            password="p" * 43,
+            client_id="local",
+            client_secret="s" * 43,
+        ),
         url="http://127.0.0.1:65535",
         postgres=SimpleNamespace(admin_url="postgresql://admin@127.0.0.1:5432/postgres"),
         kafka=SimpleNamespace(bootstrap_servers="127.0.0.1:9092"),

@@ -1,6 +1,7 @@
 """`scripts/up` as a person meets it: the whole platform, started and stopped."""
 
 import fcntl
+import json
 import os
 import re
 import signal
@@ -11,10 +12,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from apps.catalogue import SERVICES
 from apps.client.demo import PEOPLE
+from infrastructure.operate.local import TIME
 from tests.ports import free_port
 
 pytestmark = pytest.mark.up
@@ -65,6 +69,19 @@ def running(
             yield runner
         finally:
             runner.kill()
+
+
+def operate(environment: dict[str, str], *words: str) -> Any:
+    done = subprocess.run(
+        [UP.parent / "operate", *words, "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def is_free(lock: Path) -> bool:
@@ -121,11 +138,32 @@ def test_lasting_platform_survives_a_kill_and_stops_at_ctrl_c(
         with urllib.request.urlopen(page) as answer:  # noqa: S310
             assert b'name="password"' in answer.read()
         # At the port that was chosen.
-        subprocess.run(
-            [UP.parent / "load", PERSON], env=environment, check=True, stdout=subprocess.DEVNULL
+        load = [UP.parent / "load", PERSON]
+        subprocess.run(load, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+        # scripts/operate finds it too; the loader goes by the secret that it rotates.
+        services = operate(environment, "status")
+        assert {each["service"]: each["state"] for each in services} == dict.fromkeys(
+            SERVICES, "ready"
         )
+        banner = (tmp_path / "first").read_text()
+        account = operate(environment, "local", "sign-in")
+        assert f"{account['user']}  {account['password']}" in banner
+        rotated = operate(environment, "clients", "rotate-secret", "local")["secret"]
+        assert operate(environment, "sign-in")["client secret"] == rotated
+        subprocess.run(load, env=environment, check=True, stdout=subprocess.DEVNULL)
+        assert operate(environment, "audit", "search", "--in", "patient", "--event", "create")
+        query = ["psql", "patient", "--command", "SELECT 'answer'"]
+        done = subprocess.run(
+            [UP.parent / "operate", *query], env=environment, capture_output=True, text=True
+        )
+        assert "answer" in done.stdout
+        for line in (tmp_path / ".local" / "logs" / "gateway.log").read_text().splitlines():
+            assert TIME.match(line), line
         runner.kill()
     with running(environment, tmp_path / "second", *arguments) as runner:
+        # Rotated by the verb, kept by the file, printed by the next banner.
+        assert rotated in (tmp_path / "second").read_text()
         runner.send_signal(signal.SIGINT)
         assert runner.wait(STOP_SECONDS) == 0
     assert is_free(lock)

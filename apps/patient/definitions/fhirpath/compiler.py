@@ -40,11 +40,16 @@ Function: TypeAlias = Callable[[Environment, Items], Items]
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """`type` is "" where it is not known; `element` is the last one on the way, if there is one."""
+    """`type` is "" where it is not known; `element` is the last one on the way, if there is one.
+
+    `root` is the JSON property that the path starts with: without it there is no result. It is ""
+    for what has no such property.
+    """
 
     evaluate: Function
     type: str
     element: Element | None = None
+    root: str = ""
 
 
 Branches: TypeAlias = tuple[Branch, ...]
@@ -148,7 +153,12 @@ def _member(target: Branches, path_name: str) -> Branches:
                 found.append(Branch(_getter(branch.evaluate, path_name), kind))
             continue
         found += [
-            Branch(_getter(branch.evaluate, element.name), element.type, element)
+            Branch(
+                _getter(branch.evaluate, element.name),
+                element.type,
+                element,
+                branch.root or element.name,
+            )
             for element in definition_of(branch.type).named(path_name)
         ]
     return tuple(found) or _constant(EMPTY, "")
@@ -223,7 +233,7 @@ def _lambda_call(node: Call, target: Branches) -> Branches:
     """A function whose argument is evaluated on each item of its target: `where(use = 'home')`."""
     if node.name == "where":
         return tuple(
-            Branch(_filter(branch, node.arguments[0]), branch.type, branch.element)
+            Branch(_filter(branch, node.arguments[0]), branch.type, branch.element, branch.root)
             for branch in target
         )
     subject = joined(target)

@@ -20,7 +20,7 @@ from apps.patient.definitions.generator.hl7_source import (
     structures_of,
 )
 from apps.patient.definitions.generator.parameters import SERVED_TYPES, parameters_of
-from apps.patient.definitions.generator.types import primitives_of, types_of
+from apps.patient.definitions.generator.types import primitives_of, summary_of, types_of
 from apps.patient.definitions.generator.value_sets import ValueSets
 
 # Not stored, but read and answered.
@@ -68,6 +68,7 @@ def generate(archive: Path) -> dict[str, str]:
         "types": served,
         "valueSets": value_sets.used,
         "parameters": parameters_of(source),
+        "summary": {name: summary_of(structures[name]) for name in SERVED_TYPES},
         "compartment": compartment,
     }
     contained, body = render({"types": others}), render(definitions)

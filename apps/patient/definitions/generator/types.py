@@ -114,6 +114,15 @@ def _is_own(key: str, path: str) -> bool:
     return not key.startswith("dom-") or path == "DomainResource"
 
 
+def summary_of(structure: Json) -> list[str]:
+    """Returns the elements of a type that `_summary=true` gives."""
+    return [
+        element["path"].partition(".")[2].removesuffix("[x]")
+        for element in structure["snapshot"]["element"]
+        if element.get("isSummary") and element["path"].count(".") == 1
+    ]
+
+
 def primitives_of(structures: dict[str, Json]) -> dict[str, str]:
     """Returns the regular expression of each primitive type's text; "" where there is none."""
     patterns = {}

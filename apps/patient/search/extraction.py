@@ -1,0 +1,143 @@
+"""Reads from a resource what it is found by, along the paths of HL7's search parameters. Pure.
+
+Each type's paths are compiled once. A path is tried only if its first property is there.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice, product
+from typing import Any
+
+from apps.patient.definitions.fhirpath.compiler import Branch, Environment, compile_path
+from apps.patient.definitions.model import SearchParameter, search_parameters
+from apps.patient.search.conversions import CONVERSIONS, Conversion, Source
+from apps.patient.search.index_values import CompositeValue, IndexValue, SimpleValue
+
+# Columns of the resource's own row: the server sets them.
+NOT_EXTRACTED = frozenset(("_id", "_lastUpdated"))
+# An element with very many codings has so many composite values and no more.
+MAX_COMBINATIONS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Path:
+    """One branch of a parameter's expression, with what makes values of what it finds."""
+
+    parameter: str
+    branch: Branch
+    convert: Conversion
+    codes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Composite:
+    """A composite parameter: where its elements are, and each component's paths from there."""
+
+    parameter: str
+    branch: Branch
+    components: Sequence[Sequence[_Path]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A type's paths by the property that they start with; "" for those that must always be tried."""
+
+    by_property: Mapping[str, Sequence[_Path | _Composite]]
+
+
+def index_values(resource: Mapping[str, Any], base_url: str) -> list[IndexValue]:
+    """Returns the values of every search parameter of the resource's type, each once.
+
+    The resource must be valid. `base_url` is the address of this service's FHIR resources:
+    references that start with it are references of ours.
+    """
+    plan = _plan(resource["resourceType"])
+    whole = dict(resource)
+    environment = Environment(whole, whole)
+    found: list[IndexValue] = []
+    for name in ("", *resource):
+        for path in plan.by_property.get(name, ()):
+            if isinstance(path, _Path):
+                found += _values(path, environment, [whole], base_url)
+            else:
+                found += _combinations(path, environment, [whole], base_url)
+    return list(dict.fromkeys(found))
+
+
+def _values(
+    path: _Path, environment: Environment, focus: list[Any], base_url: str
+) -> Iterator[SimpleValue]:
+    for group, item in enumerate(path.branch.evaluate(environment, focus)):
+        source = Source(parameter=path.parameter, base_url=base_url, codes=path.codes, group=group)
+        yield from path.convert(item, source)
+
+
+def _combinations(
+    composite: _Composite, environment: Environment, focus: list[Any], base_url: str
+) -> Iterator[CompositeValue]:
+    for item in composite.branch.evaluate(environment, focus):
+        parts: list[list[SimpleValue]] = []
+        for paths in composite.components:
+            parts.append(
+                [
+                    value
+                    for path in paths
+                    if path.branch.root in item
+                    for value in _values(path, environment, [item], base_url)
+                ]
+            )
+            if not parts[-1]:
+                break
+        else:
+            yield from _composite_values(composite.parameter, parts)
+
+
+def _composite_values(parameter: str, parts: list[list[SimpleValue]]) -> Iterator[CompositeValue]:
+    for combination in islice(product(*parts), MAX_COMBINATIONS):
+        yield CompositeValue(parameter=parameter, parts=combination)
+
+
+@cache
+def _plan(resource_type: str) -> _Plan:
+    by_property: dict[str, list[_Path | _Composite]] = defaultdict(list)
+    for parameter in search_parameters(resource_type).values():
+        if parameter.code in NOT_EXTRACTED:
+            continue
+        paths: Sequence[_Path | _Composite] = (
+            _composites(parameter, resource_type)
+            if parameter.components
+            else _paths(parameter.code, parameter.kind, parameter.expression, resource_type)
+        )
+        for path in paths:
+            by_property[path.branch.root].append(path)
+    return _Plan(dict(by_property))
+
+
+def _paths(code: str, kind: str, expression: str, type_name: str) -> list[_Path]:
+    paths = []
+    for branch in compile_path(expression, type_name):
+        convert = CONVERSIONS.get((kind, branch.type))
+        if convert is not None:
+            codes = branch.element.codes if branch.element else None
+            paths.append(_Path(parameter=code, branch=branch, convert=convert, codes=codes or {}))
+    return paths
+
+
+def _composites(parameter: SearchParameter, resource_type: str) -> list[_Composite]:
+    return [
+        _Composite(
+            parameter=parameter.code,
+            branch=branch,
+            components=[
+                _paths(code, _kind_of(code, resource_type), expression, branch.type)
+                for code, expression in parameter.components
+            ],
+        )
+        for branch in compile_path(parameter.expression, resource_type)
+    ]
+
+
+def _kind_of(code: str, resource_type: str) -> str:
+    return search_parameters(resource_type)[code].kind

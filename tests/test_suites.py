@@ -1,0 +1,35 @@
+"""`scripts/test`: which suites run, and what is told of those that cannot."""
+
+import pytest
+
+from tests import suites
+from tests.suites import SUITES, main, missing_tools
+
+
+@pytest.mark.parametrize("word", ["nope", "unit,nope", "tests/nope", "tests/nope.py::test_x"])
+def test_misspelt_suite_is_refused_and_nothing_runs(
+    word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(suites, "run", lambda *_, **__: pytest.fail("it ran something"))
+    assert main([word]) == 2
+    assert "Suites: unit, " in capsys.readouterr().err
+
+
+def test_suite_whose_tool_is_missing_is_told_and_fails_in_ci(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr(suites, "run", lambda *_, **__: 0)
+    monkeypatch.delenv("CI", raising=False)
+    assert main(["clients"]) == 0
+    assert "left out clients (there is no node)" in capsys.readouterr().out
+    monkeypatch.setenv("CI", "true")
+    assert main(["clients"]) == 1
+    assert main(["engine"]) == 0
+
+
+def test_each_of_a_suites_tools_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: name if name == "node" else None)
+    assert missing_tools(SUITES["clients"]) == ["npm"]
+    monkeypatch.setattr("shutil.which", lambda name: name if name == "google-chrome" else None)
+    assert missing_tools(SUITES["browser"]) == []
