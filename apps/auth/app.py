@@ -5,14 +5,28 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from apps.auth.admin import client_routes, user_routes
+from apps.auth.admin import audit_routes, client_routes, own_routes, user_routes
 from apps.auth.cleanup import keep_clean
 from apps.auth.oauth import legacy_login_routes, oauth_routes, well_known
 from apps.auth.oauth.revocations import OwnSource
-from apps.auth.pages import account_routes, authorize_routes, rendering, sign_in_routes
+from apps.auth.pages import (
+    account_routes,
+    authorize_routes,
+    confirm_routes,
+    email_routes,
+    external_routes,
+    forgotten_routes,
+    passkey_routes,
+    rendering,
+    session_routes,
+    sign_in_routes,
+)
+from apps.auth.people.external import ProviderClient
+from apps.auth.people.mail_sender import keep_sending
 from apps.auth.people.passwords import Hashing
 from apps.auth.settings import Settings
 from apps.auth.state import AuthState, state_of
@@ -30,13 +44,24 @@ ROUTED = (
     legacy_login_routes,
     user_routes,
     client_routes,
+    audit_routes,
+    own_routes,
+    confirm_routes,
+    email_routes,
+    external_routes,
+    forgotten_routes,
+    passkey_routes,
+    session_routes,
 )
 
 
 def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
-        async with open_database(settings.database) as database:
+        async with (
+            open_database(settings.database) as database,
+            aiohttp.ClientSession() as session,
+        ):
             state = AuthState(settings, database, Hashing())
             verifier = Verifier(
                 settings.issuer, (settings.issuer, "auth"), OwnSource(database, state.load_keys)
@@ -44,6 +69,7 @@ def create_app(settings: Settings) -> Starlette:
             tasks = [
                 asyncio.create_task(state.refresh_keys()),
                 asyncio.create_task(keep_clean(database)),
+                asyncio.create_task(keep_sending(database, settings.mail)),
             ]
             try:
                 async with keep_fresh(verifier):
@@ -52,6 +78,9 @@ def create_app(settings: Settings) -> Starlette:
                         "database": database,
                         "auth": state,
                         "verifier": verifier,
+                        "external": ProviderClient(settings.external, session)
+                        if settings.external
+                        else None,
                     }
             finally:
                 for task in tasks:

@@ -1,6 +1,6 @@
 """`/oauth2/authorize`: a person lets an application act for them (RFC 6749, 4.1; OpenID Connect Core, 3.1.2)."""
 
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749 import OAuth2Error
@@ -98,6 +98,7 @@ async def respond(
                     form_target=origin_of(redirect_uri),
                     query=request.url.query,
                     client_name=client.name,
+                    destination=host_of(redirect_uri),
                     email=user.email,
                     wishes=sorted({describe(scope) for scope in scopes}),
                 )
@@ -116,6 +117,12 @@ async def respond(
         error.redirect_uri, error.state = redirect_uri, asked.payload.state
         raise
     return with_issuer(response, server.settings.issuer)
+
+
+def host_of(redirect_uri: str) -> str:
+    """Returns where the browser goes back to, as a person reads it: a host, or an application's own scheme."""
+    parts = urlsplit(redirect_uri)
+    return parts.netloc or f"{parts.scheme}:"
 
 
 def after_sign_in(query: str) -> str:

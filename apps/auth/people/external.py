@@ -62,6 +62,8 @@ class ExternalPerson:
     email: str
     name: str
     roles: tuple[str, ...]
+    # The provider asked for several factors (RFC 8176, `mfa`).
+    has_mfa: bool
 
 
 class ExternalSignInError(Exception):
@@ -150,11 +152,13 @@ class ProviderClient:
         name = claims.get("name")
         groups = claims.get(self.provider.roles_claim)
         values = groups if isinstance(groups, list) else [groups]
+        methods = claims.get("amr")
         return ExternalPerson(
             subject=subject,
             email=email,
             name=name[:200] if isinstance(name, str) and name.isprintable() else "",
             roles=roles_of_claim(self.provider.roles, values),
+            has_mfa=isinstance(methods, list) and "mfa" in methods,
         )
 
     async def _refresh(self) -> None:
@@ -244,14 +248,15 @@ async def use_external_sign_in(
 
 async def user_of_person(
     connection: Connection, provider: ExternalProvider, person: ExternalPerson
-) -> User | None:
-    """Returns the person's user, made or brought up to date from the claims; None if refused.
+) -> tuple[User | None, bool]:
+    """Returns the person's user, made or brought up to date from the claims, and whether roles changed.
 
+    None if refused.
     Refused are: nobody with a role, disabled users, and an address that a user has whom the provider
     did not make: an account must not pass to whoever has the same address at the provider.
     """
     if not person.roles:
-        return None
+        return None, False
     user_id = await connection.fetchval(
         "SELECT user_id FROM external_identities WHERE issuer = $1 AND subject = $2 FOR UPDATE",
         provider.issuer,
@@ -260,8 +265,8 @@ async def user_of_person(
     if user_id is not None:
         user = await select_active_user(connection, str(user_id))
         if user is None or (user.roles == person.roles and user.name == (person.name or user.name)):
-            return user
-        return await update_user(
+            return user, False
+        changed = await update_user(
             connection,
             user.id,
             name=person.name or user.name,
@@ -270,9 +275,10 @@ async def user_of_person(
             practitioner_id=user.practitioner_id,
             disabled=False,
         )
+        return changed, changed.roles != user.roles
 
     if await select_user_by_email(connection, person.email) is not None:
-        return None
+        return None, False
     user = await create_user(connection, email=person.email, name=person.name, roles=person.roles)
     await connection.execute(
         "INSERT INTO external_identities (issuer, subject, user_id) VALUES ($1, $2, $3)",
@@ -280,4 +286,4 @@ async def user_of_person(
         person.subject,
         user.id,
     )
-    return user
+    return user, False
