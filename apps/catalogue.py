@@ -13,6 +13,7 @@ Value = TypeVar("Value", covariant=True)
 V = TypeVar("V")
 
 Protocol_ = Literal["http", "grpc"]
+HttpServer = Literal["hypercorn", "uvicorn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class Service:
     resources: Resources
     replicas: Replicas
     public: bool = False
+    # The ASGI server of an HTTP service. uvicorn costs half as much a request (decision 0503).
+    server: HttpServer = "hypercorn"
     databases: tuple[str, ...] = ()
     produces: tuple[str, ...] = ()
     consumes: tuple[str, ...] = ()
@@ -143,6 +146,7 @@ SERVICES: Mapping[str, Service] = {
             Resources(512, 1024),
             Replicas(2, 10),
             public=True,
+            server="uvicorn",
             calls=("auth", "patient", "billing", "analytics", "console"),
             secrets=("GATEWAY_CLIENT_SECRET",),
             settings=(
@@ -175,6 +179,7 @@ SERVICES: Mapping[str, Service] = {
             4000,
             Resources(512, 1024),
             Replicas(2, 10),
+            server="uvicorn",
             databases=("patient",),
             produces=("patient",),
             calls=("auth", "billing"),
@@ -188,9 +193,16 @@ SERVICES: Mapping[str, Service] = {
             Resources(256, 512),
             Replicas(2, 6),
             databases=("billing",),
-            produces=("billing",),
+            consumes=("patient",),
+            produces=("billing", "patient.dlq"),
             calls=("auth",),
             secrets=("BILLING_CLIENT_SECRET",),
+            settings=(
+                "BILLING_CURRENCY",
+                "BILLING_PAYMENT_DAYS",
+                "BILLING_SELLER",
+                "BILLING_WRITE_OFF_LIMIT",
+            ),
         ),
         Service(
             "analytics",

@@ -220,24 +220,24 @@ VERBS: Mapping[str, Verb] = {
         Verb(
             name="outbox list",
             summary="Lists the rows that a receiver refused, and why.",
-            services=("patient",),
+            services=("patient", "billing"),
         ),
         Verb(
             name="outbox show",
             summary="Shows one row of the outbox and its event.",
-            services=("patient",),
+            services=("patient", "billing"),
             arguments=(Argument(name="id", kind="number", help="id of the row"),),
         ),
         Verb(
             name="outbox retry",
             summary="Sends refused rows again.",
-            services=("patient",),
+            services=("patient", "billing"),
             arguments=(ROWS, ALL),
         ),
         Verb(
             name="outbox discard",
             summary="Deletes refused rows for good; later events of their patients are sent.",
-            services=("patient",),
+            services=("patient", "billing"),
             arguments=(ROWS, ALL),
         ),
         Verb(
@@ -278,10 +278,16 @@ VERBS: Mapping[str, Verb] = {
             long=True,
         ),
         Verb(
+            name="reconcile",
+            summary="Checks the books of billing and names each difference; none where they are sound.",
+            services=("billing",),
+            long=True,
+        ),
+        Verb(
             name="audit search",
             summary="Searches the audit log: in auth sign-ins and changes of accounts,"
-            " in patient reads and changes of records.",
-            services=("auth", "patient"),
+            " in patient reads and changes of records, in billing changes of accounts.",
+            services=("auth", "patient", "billing"),
             secret=True,
             arguments=(
                 Argument(

@@ -34,6 +34,7 @@ SUITES = {
         Suite("up"),
         Suite("engine", tools=(("pulumi",),), in_ci=False),
         Suite("images", tools=(("buildah",),)),
+        Suite("python", tools=(("debootstrap",),)),
         # Journeys first: they count what travels, and the others make more of it.
         Suite("system", needs_platform=True),
         Suite(

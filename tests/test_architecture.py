@@ -27,7 +27,7 @@ PUBLIC_PATHS = {
     "console": ("/static/", "/sign-in", "/sign-out/back-channel", "/signed-out", "/language"),
 }
 # Without what follows.
-PUBLIC_PAGES = {"console": ("/",)}
+PUBLIC_PAGES = {"console": ("/", "/{path:path}")}
 PUBLIC_AT_GATEWAY = ("/fhir/R4/metadata", "/fhir/R4/.well-known/")
 HEALTH = ("/livez", "/readyz")
 
@@ -133,6 +133,12 @@ def test_every_route_has_a_policy_and_only_the_known_are_public(entry: Service) 
 def test_every_service_can_be_started() -> None:
     for name in SERVICES:
         assert importlib.util.find_spec(f"apps.{name}.__main__"), name
+
+
+@pytest.mark.parametrize("entry", HTTP_SERVICES, ids=[entry.name for entry in HTTP_SERVICES])
+def test_service_is_run_by_the_server_that_the_catalogue_names(entry: Service) -> None:
+    start = (APPS / entry.name / "__main__.py").read_text()
+    assert f'server=SERVICES["{entry.name}"].server' in start
 
 
 def test_catalogue_names_only_what_exists() -> None:

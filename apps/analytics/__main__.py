@@ -5,12 +5,19 @@ import sys
 
 from apps.analytics.app import create_app
 from apps.analytics.settings import Settings
+from apps.catalogue import SERVICES
 from apps.kit.start import read_settings, run_service
 from apps.kit.web import serve_http
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    await serve_http(create_app(settings), settings.host, settings.port, stop)
+    await serve_http(
+        create_app(settings),
+        settings.host,
+        settings.port,
+        stop,
+        server=SERVICES["analytics"].server,
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 from apps.auth.settings import Settings
+from apps.catalogue import SERVICES
 from apps.kit.start import read_settings, run_service
 
 
@@ -11,7 +12,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     from apps.auth.app import create_app
     from apps.kit.web import serve_http
 
-    await serve_http(create_app(settings), settings.host, settings.port, stop)
+    await serve_http(
+        create_app(settings), settings.host, settings.port, stop, server=SERVICES["auth"].server
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -1,19 +1,32 @@
 """Billing's composition root."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import grpc
 
+from apps.billing.books import Books
+from apps.billing.charges.consumer import apply_to, consumer_settings
+from apps.billing.housekeeping import keep_house
+from apps.billing.ledger.chain import seal_forever
 from apps.billing.service import billing_methods
 from apps.billing.settings import SERVICE, Settings
 from apps.catalogue import SERVICES
+from apps.kit.broker import Producer
 from apps.kit.database import Database
+from apps.kit.delivery import KafkaDestination
+from apps.kit.event_consumer import EventConsumer, clean_forever
+from apps.kit.relay import Relay, connect_to
+from apps.kit.relay import running as relaying
 from apps.kit.rpc import RpcGuard, TokenVerifier, create_rpc_server, rpc_handler
+from apps.kit.tasks import running
 from protos.billing.v1 import billing_pb2 as pb
 
+CONTRACT = pb.DESCRIPTOR.services_by_name["Billing"]
 
-def create_app(
-    settings: Settings, *, database: Database, verifier: TokenVerifier
-) -> grpc.aio.Server:
-    """The gRPC server; nothing is opened or listened on yet."""
+
+def create_app(settings: Settings, *, books: Books, verifier: TokenVerifier) -> grpc.aio.Server:
+    """Makes the gRPC server; nothing is opened or listened on yet."""
     guard = RpcGuard(
         verifier,
         audience=SERVICE,
@@ -22,11 +35,26 @@ def create_app(
             f"service-{entry.name}" for entry in SERVICES.values() if SERVICE in entry.calls
         ),
     )
-    handler = rpc_handler(
-        pb.DESCRIPTOR.services_by_name["Billing"], billing_methods(database), guard
-    )
+    handler = rpc_handler(CONTRACT, billing_methods(books), guard)
 
     async def is_ready() -> bool:
-        return verifier.has_keys and await database.is_ready()
+        return verifier.has_keys and await books.database.is_ready()
 
-    return create_rpc_server(handler, is_ready)
+    # The contract is no secret, but in production nobody explores.
+    reflected = () if settings.environment == "prod" else (CONTRACT.full_name,)
+    return create_rpc_server(handler, is_ready, reflected=reflected)
+
+
+@asynccontextmanager
+async def run_books(
+    settings: Settings, database: Database, producer: Producer
+) -> AsyncIterator[Books]:
+    """Runs what works beside the calls: the relay, the consumer, the seals and the clean-up."""
+    relay = Relay(KafkaDestination(producer, settings.billing_topic), connect_to(settings.database))
+    books = Books(database, settings, relay.wake)
+    consumer = EventConsumer(consumer_settings(settings), database, producer, apply_to(settings))
+    async with (
+        relaying([relay]),
+        running(consumer.run(), seal_forever(database), keep_house(books), clean_forever(database)),
+    ):
+        yield books

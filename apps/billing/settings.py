@@ -1,16 +1,34 @@
 """Billing's settings, read once from its environment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from apps.billing.money import is_supported
+from apps.kit.broker import BrokerSettings, read_broker_settings
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.settings import ENVIRONMENTS, Environment
 from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 
 SERVICE = "billing"
+CURRENCY = "USD"
+PAYMENT_DAYS = 30
+WRITE_OFF_LIMIT = 10_000
+TAX_RATES = "exempt=0,reduced=700,standard=1900"
 
 
 @dataclass(frozen=True, slots=True)
+class Seller:
+    """The clinic, as its invoices name it (EN 16931, BG-4)."""
+
+    name: str = "Example Clinic"
+    street: str = "1 Example Street"
+    postal_code: str = "12345"
+    city: str = "Exampleton"
+    country: str = "US"
+    tax_id: str = "US000000000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     environment: str
     host: str
@@ -20,6 +38,19 @@ class Settings:
     public_url: str
     database: DatabaseSettings
     verifier: VerifierSettings
+    broker: BrokerSettings
+    patient_topic: str
+    dead_letter_topic: str
+    billing_topic: str
+    consumer_group: str
+    # Of accounts that are opened without one.
+    currency: str = CURRENCY
+    payment_days: int = PAYMENT_DAYS
+    # Minor units; what is more needs a second person.
+    write_off_limit: int = WRITE_OFF_LIMIT
+    # Basis points by tax category.
+    tax_rates: Mapping[str, int] = field(default_factory=lambda: parse_tax_rates(TAX_RATES))
+    seller: Seller = field(default_factory=Seller)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -33,6 +64,33 @@ class Settings:
             public_url=env.url("PUBLIC_URL"),
             database=read_database_settings(env, SERVICE),
             verifier=read_verifier_settings(env, SERVICE, SERVICE),
+            broker=read_broker_settings(env),
+            patient_topic=env.require("TOPIC_PATIENT"),
+            dead_letter_topic=env.require("TOPIC_PATIENT_DLQ"),
+            billing_topic=env.require("TOPIC_BILLING"),
+            consumer_group=env.require("KAFKA_CONSUMER_GROUP"),
+            currency=env.optional("BILLING_CURRENCY", CURRENCY),
+            payment_days=env.integer(
+                "BILLING_PAYMENT_DAYS", minimum=0, maximum=365, default=PAYMENT_DAYS
+            ),
+            write_off_limit=env.integer(
+                "BILLING_WRITE_OFF_LIMIT", minimum=0, maximum=10**12, default=WRITE_OFF_LIMIT
+            ),
+            seller=parse_seller(env.optional("BILLING_SELLER")),
         )
+        if not is_supported(settings.currency):
+            env.fault("BILLING_CURRENCY must be an ISO 4217 code, as USD")
         env.check()
         return settings
+
+
+def parse_tax_rates(text: str) -> dict[str, int]:
+    """Reads `category=basis points`, separated by commas."""
+    pairs = (pair.partition("=") for pair in text.split(","))
+    return {name.strip(): int(points) for name, _, points in pairs}
+
+
+def parse_seller(text: str) -> Seller:
+    """Reads name, street, postal code, city, country and tax id, separated by `|`."""
+    parts = [part.strip() for part in text.split("|")]
+    return Seller(*parts) if len(parts) == 6 and all(parts) else Seller()

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 
+from apps.catalogue import SERVICES
 from apps.console.app import create_app
 from apps.console.settings import Settings
 from apps.kit.start import read_settings, run_service
@@ -11,7 +12,9 @@ from apps.kit.web import serve_http
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serves the pages until `stop` is set."""
-    await serve_http(create_app(settings), settings.host, settings.port, stop)
+    await serve_http(
+        create_app(settings), settings.host, settings.port, stop, server=SERVICES["console"].server
+    )
 
 
 if __name__ == "__main__":

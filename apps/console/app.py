@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from apps.console.neighbours.api import Neighbours, open_http
 from apps.console.neighbours.billing import Billing
-from apps.console.screens import screen_routes
+from apps.console.screens import last_routes, screen_routes
 from apps.console.settings import Settings
 from apps.console.web.assets import asset_routes
 from apps.console.web.rendering import render
@@ -81,7 +81,13 @@ def create_app(settings: Settings, *, outside: OpenOutside = open_outside) -> St
                     await cleaning
 
     return create_web_app(
-        [*screen_routes(), *sign_in_routes(), *asset_routes(), *health_routes(readiness)],
+        [
+            *screen_routes(),
+            *sign_in_routes(),
+            *asset_routes(),
+            *health_routes(readiness),
+            *last_routes(),
+        ],
         lifespan=lifespan,
         render=render,
     )

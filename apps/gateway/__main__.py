@@ -5,6 +5,7 @@ import sys
 from contextlib import nullcontext
 from urllib.parse import urlsplit
 
+from apps.catalogue import SERVICES
 from apps.gateway.settings import Settings
 from apps.kit.start import read_settings, run_service
 
@@ -16,7 +17,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
     host = urlsplit(settings.public_url).hostname or "gateway"
     with self_signed_certificate(host) if settings.tls_self_signed else nullcontext() as tls:
-        await serve_http(create_app(settings), settings.host, settings.port, stop, tls=tls)
+        await serve_http(
+            create_app(settings),
+            settings.host,
+            settings.port,
+            stop,
+            server=SERVICES["gateway"].server,
+            tls=tls,
+        )
 
 
 if __name__ == "__main__":

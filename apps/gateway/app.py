@@ -1,7 +1,7 @@
-"""The gateway: the one public service. It verifies, bounds and proxies; it holds no data."""
+"""The gateway: the one public service. It verifies, limits and proxies; it holds no data."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,10 @@ from starlette.requests import Request
 
 from apps.gateway.billing import Billing
 from apps.gateway.cors import cors_middleware
-from apps.gateway.edge import Edge
-from apps.gateway.limits import RateLimiter
+from apps.gateway.middleware import GatewayMiddleware
 from apps.gateway.pages import document_routes
 from apps.gateway.proxy import Proxy, open_session
+from apps.gateway.rate_limit import RateLimiter
 from apps.gateway.routes import console_routes, public_routes
 from apps.gateway.settings import Settings
 from apps.kit.credentials import ServiceCredentials
@@ -52,25 +52,24 @@ async def open_neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
     )
     async with (
         aiohttp.ClientSession(trust_env=False) as auth_session,
-        open_session(settings.bounds) as session,
+        open_session(settings.limits) as session,
         open_verifier(verification, auth_session) as verifier,
         open_channel(settings.billing_target) as channel,
     ):
         tokens = ServiceCredentials(auth_url, CLIENT_ID, settings.client_secret, auth_session)
-        yield Neighbours(verifier, session, Billing(channel, tokens, settings.bounds.rpc_seconds))
+        yield Neighbours(verifier, session, Billing(channel, tokens, settings.limits.rpc_seconds))
 
 
 def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbours) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with neighbours(settings) as found:
-            with closing(Proxy(found.session, settings)) as proxy:
-                yield {
-                    "settings": settings,
-                    "verifier": found.verifier,
-                    "proxy": proxy,
-                    "billing": found.billing,
-                }
+            yield {
+                "settings": settings,
+                "verifier": found.verifier,
+                "proxy": Proxy(found.session, settings),
+                "billing": found.billing,
+            }
 
     return create_web_app(
         [
@@ -83,7 +82,9 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
         middleware=(
             *cors_middleware(settings.cors_allowed_origins),
             Middleware(
-                Edge, settings=settings, limiter=RateLimiter(settings.bounds.requests_per_minute)
+                GatewayMiddleware,
+                settings=settings,
+                limiter=RateLimiter(settings.limits.requests_per_minute),
             ),
         ),
         render=render_error,

@@ -1,8 +1,9 @@
 """`/billing/v1/*`: JSON over HTTP to gRPC, message for message (ProtoJSON: camelCase, 64-bit numbers as strings)."""
 
+import re
 import uuid
-from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import grpc
 from google.protobuf import json_format
@@ -11,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message as StarletteMessage
 
+from apps.gateway.billing_calls import BASE, CALLS, Call
 from apps.gateway.body import RequestBody
-from apps.gateway.settings import Bounds
+from apps.gateway.settings import RequestLimits
 from apps.kit.context import new_id
 from apps.kit.errors import BadRequest, Unprocessable
 from apps.kit.rpc import call_metadata, problem_of_rpc
@@ -23,18 +25,15 @@ from apps.kit.web import (
     bearer_token,
     principal_of,
     read_json,
-    scopes,
 )
 from protos.billing.v1 import billing_pb2 as pb
 from protos.billing.v1.billing_pb2_grpc import BillingStub
 
-READ = scopes("billing.read")
-WRITE = scopes("billing.write")
-BASE = "/billing/v1"
 MAX_IDEMPOTENCY_KEY_CHARS = 255
 # The space of the request ids that are made from idempotency keys.
 _REQUEST_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:patient-management:gateway:request-id")
-PAGE = (("pageSize", "page_size"), ("pageToken", "page_token"))
+_ENTITY_TAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')
+_TEXT_TYPES = {"csv": "text/csv", "journal": "text/plain"}
 
 
 class Tokens(Protocol):
@@ -66,78 +65,11 @@ class Billing:
         return answer
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """An operation and its method of the contract. The path's parameters are named as the request's fields."""
-
-    method: str
-    path: str
-    rpc: str
-    request: type[Message]
-    # Query parameter -> field of the request.
-    query: tuple[tuple[str, str], ...] = ()
-    required: tuple[str, ...] = ()
-    # Where to find what was made, in the answer's fields; with one the answer is 201.
-    location: str = ""
-
-
-CALLS = (
-    Call(
-        "GET",
-        "/accounts",
-        "GetAccountByPatient",
-        pb.GetAccountByPatientRequest,
-        (("patient", "patient_id"),),
-        ("patient",),
-    ),
-    Call(
-        "POST",
-        "/accounts",
-        "CreateBillingAccount",
-        pb.CreateBillingAccountRequest,
-        location="/accounts/{account_id}",
-    ),
-    Call("GET", "/accounts/{account_id}", "GetAccount", pb.GetAccountRequest),
-    Call("PATCH", "/accounts/{account_id}", "UpdateAccountStatus", pb.UpdateAccountStatusRequest),
-    Call("GET", "/accounts/{account_id}/balance", "GetBalance", pb.GetBalanceRequest),
-    Call(
-        "GET",
-        "/accounts/{account_id}/ledger-entries",
-        "ListLedgerEntries",
-        pb.ListLedgerEntriesRequest,
-        PAGE,
-    ),
-    Call(
-        "GET",
-        "/accounts/{account_id}/charge-items",
-        "ListChargeItems",
-        pb.ListChargeItemsRequest,
-        PAGE,
-    ),
-    Call("POST", "/accounts/{account_id}/charge-items", "AddChargeItem", pb.AddChargeItemRequest),
-    Call("POST", "/charge-items/{charge_item_id}/void", "VoidChargeItem", pb.VoidChargeItemRequest),
-    Call("GET", "/accounts/{account_id}/invoices", "ListInvoices", pb.ListInvoicesRequest, PAGE),
-    Call(
-        "POST",
-        "/accounts/{account_id}/invoices",
-        "CreateInvoice",
-        pb.CreateInvoiceRequest,
-        location="/invoices/{invoice_id}",
-    ),
-    Call("GET", "/invoices/{invoice_id}", "GetInvoice", pb.GetInvoiceRequest),
-    Call("POST", "/invoices/{invoice_id}/issue", "IssueInvoice", pb.IssueInvoiceRequest),
-    Call("POST", "/invoices/{invoice_id}/cancel", "CancelInvoice", pb.CancelInvoiceRequest),
-    Call("POST", "/invoices/{invoice_id}/payments", "RecordPayment", pb.RecordPaymentRequest),
-    Call("POST", "/payments/{payment_id}/refund", "RefundPayment", pb.RefundPaymentRequest),
-)
-
-
 def billing_routes(max_body_bytes: int) -> list[PolicedRoute]:
     paths: dict[str, list[Operation]] = {}
     for call in CALLS:
-        policy = READ if call.method == "GET" else WRITE
         paths.setdefault(BASE + call.path, []).append(
-            Operation(call.method, _endpoint(call), policy)
+            Operation(call.method, _endpoint(call), call.policy)
         )
     return [
         PolicedRoute(path, *operations, max_body_bytes=max_body_bytes)
@@ -150,7 +82,7 @@ def _endpoint(call: Call) -> Any:
         message = await _read_message(call, request)
         billing: Billing = request.state.billing
         answer = await billing.call(call.rpc, message, bearer_token(request))
-        return _render(call, answer)
+        return _RENDERERS[call.answer](call, request, answer)
 
     return endpoint
 
@@ -158,25 +90,58 @@ def _endpoint(call: Call) -> Any:
 async def _read_message(call: Call, request: Request) -> Message:
     """The request's message, from body, query and path; the path has the last word."""
     message = call.request()
-    fields = call.request.DESCRIPTOR.fields_by_name
+    fields = message.DESCRIPTOR.fields_by_name
     if call.method != "GET":
-        _parse(await _read_object(request), message)
-    for name, field in call.query:
-        if name in request.query_params:
-            _parse({field: request.query_params[name]}, message, pointer=name)
-        elif name in call.required:
-            raise Unprocessable("required", f"{name} is required", pointer=name)
+        await _read_body(call, request, message)
+    for query in call.query:
+        if query.name in request.query_params:
+            text = request.query_params[query.name]
+            if query.enum and text not in query.values:
+                known = ", ".join(query.values)
+                raise Unprocessable("invalid_field", f"one of {known}", pointer=query.name)
+            _parse({query.field: query.values.get(text, text)}, message, pointer=query.name)
+        elif query.required:
+            raise Unprocessable("required", f"{query.name} is required", pointer=query.name)
     for field, value in request.path_params.items():
         setattr(message, field, value)
     if "request_id" in fields:
         message.request_id = _request_id(request)  # type: ignore[attr-defined]
+    if "expected_version" in fields and "if-match" in request.headers:
+        message.expected_version = _expected_version(request)  # type: ignore[attr-defined]
     return message
 
 
+async def _read_body(call: Call, request: Request, message: Message) -> None:
+    media_type, field = call.text_body
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type and content_type == media_type:
+        try:
+            setattr(message, field, (await _read_bytes(request)).decode("utf-8"))
+        except UnicodeDecodeError:
+            raise BadRequest("invalid_encoding", "the body is UTF-8") from None
+        return
+    _parse(await _read_object(request), message)
+
+
+def _expected_version(request: Request) -> int:
+    """The version of `If-Match: W/"7"`; `*` is any."""
+    text = request.headers["if-match"].strip()
+    if text == "*":
+        return 0
+    match = _ENTITY_TAG.fullmatch(text)
+    if match is None or int(match[1]) == 0:
+        raise BadRequest("invalid_if_match", 'a version, as W/"7"', pointer="If-Match")
+    return int(match[1])
+
+
+async def _read_bytes(request: Request) -> bytes:
+    limits: RequestLimits = request.state.settings.limits
+    body = RequestBody(request.scope, request.receive, max_bytes=limits.body_bytes, limits=limits)
+    return bytes(await body.read())
+
+
 async def _read_object(request: Request) -> dict[str, Any]:
-    bounds: Bounds = request.state.settings.bounds
-    body = RequestBody(request.scope, request.receive, max_bytes=bounds.body_bytes, bounds=bounds)
-    content = await body.read()
+    content = await _read_bytes(request)
     if not content:
         return {}
 
@@ -208,7 +173,7 @@ def _request_id(request: Request) -> str:
     return str(uuid.uuid5(_REQUEST_IDS, "\n".join(parts)))
 
 
-def _render(call: Call, answer: Message) -> Response:
+def _render(call: Call, request: Request, answer: Message) -> Response:
     body = json_format.MessageToDict(answer, always_print_fields_with_no_presence=True)
     fields = answer.DESCRIPTOR.fields_by_name
     headers = {"Cache-Control": "no-store"}
@@ -219,3 +184,29 @@ def _render(call: Call, answer: Message) -> Response:
             {name: getattr(answer, name, "") for name in fields}
         )
     return JSONResponse(body, 201 if call.location else 200, headers=headers)
+
+
+def _render_document(call: Call, request: Request, answer: Message) -> Response:
+    document: pb.Document = answer  # type: ignore[assignment]
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Disposition": f'inline; filename="{document.file_name}"',
+        # It is shown, and runs nothing.
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(document.content, media_type=document.media_type, headers=headers)
+
+
+def _render_text(call: Call, request: Request, answer: Message) -> Response:
+    """A page as it is; the next one's address in `Link`."""
+    page: pb.ExportLedgerResponse = answer  # type: ignore[assignment]
+    headers = {"Cache-Control": "no-store"}
+    if page.next_page_token:
+        query = {**request.query_params, "pageToken": page.next_page_token}
+        headers["Link"] = f'<{request.url.path}?{urlencode(query)}>; rel="next"'
+    media_type = _TEXT_TYPES[request.query_params["format"]]
+    return Response(page.content, media_type=f"{media_type}; charset=utf-8", headers=headers)
+
+
+_RENDERERS = {"json": _render, "document": _render_document, "text": _render_text}

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from starlette.types import Receive, Scope
 
-from apps.gateway.settings import Bounds
+from apps.gateway.settings import RequestLimits
 from apps.kit.errors import BadRequest, ContentTooLarge, Problem
 
 # Small enough to hold, so that it goes out in one piece and can be sent again.
@@ -26,10 +26,12 @@ class RequestBody:
     The constructor raises ContentTooLarge and BadRequest for what the headers alone show.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, *, max_bytes: int, bounds: Bounds) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, *, max_bytes: int, limits: RequestLimits
+    ) -> None:
         self._receive = receive
         self._max_bytes = max_bytes
-        self._bounds = bounds
+        self._limits = limits
         self.fault: Problem | ClientGone | None = None
         self.length: int | None = None
         chunked = False
@@ -57,7 +59,7 @@ class RequestBody:
         if self.length == 0:
             return b""
         try:
-            async with asyncio.timeout(self._bounds.body_seconds):
+            async with asyncio.timeout(self._limits.body_seconds):
                 return b"".join([chunk async for chunk in self.chunks()])
         except TimeoutError:
             raise too_slow() from None
@@ -68,7 +70,7 @@ class RequestBody:
         bound = self._max_bytes if self.length is None else self.length
         while True:
             try:
-                async with asyncio.timeout(self._bounds.receive_seconds):
+                async with asyncio.timeout(self._limits.receive_seconds):
                     message = await self._receive()
             except TimeoutError:
                 self.fault = too_slow()

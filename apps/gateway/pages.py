@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from apps.gateway.billing_openapi import describe_billing
 from apps.gateway.settings import Settings
 from apps.kit.web import PUBLIC, Operation, PolicedRoute
 
@@ -22,6 +23,9 @@ METHODS = ("get", "post", "put", "patch", "delete")
 def read_document(settings: Settings) -> dict[str, Any]:
     """The OpenAPI 3.1 document of this deployment: its address, and without what its settings switch off."""
     document: dict[str, Any] = msgspec.json.decode(DOCUMENT.read_bytes())
+    paths, schemas = describe_billing()
+    document["paths"].update(paths)
+    document["components"]["schemas"].update(schemas)
     document["servers"] = [{"url": settings.public_url}]
     flows = document["components"]["securitySchemes"]["oauth2"]["flows"]
     for flow in flows.values():

@@ -138,15 +138,15 @@ CONSOLE: Mapping[str, Mapping[str, Policy]] = {"/{path:page}": {"GET": PUBLIC, "
 
 def console_routes(settings: Settings) -> list[PolicedRoute]:
     """Every other path is the console's: these come after all others."""
-    return _forwarded("console", CONSOLE, settings.bounds.body_bytes)
+    return _forwarded("console", CONSOLE, settings.limits.body_bytes)
 
 
 def public_routes(settings: Settings) -> list[PolicedRoute]:
     """The oftenest called come first: they are looked through in order."""
-    body_bytes = settings.bounds.body_bytes
+    body_bytes = settings.limits.body_bytes
     return [
         *_forwarded("patient", PATIENT, body_bytes),
-        *_forwarded("patient", BUNDLE, settings.bounds.bundle_bytes),
+        *_forwarded("patient", BUNDLE, settings.limits.bundle_bytes),
         *billing_routes(body_bytes),
         *_forwarded("analytics", ANALYTICS_PATHS, body_bytes),
         *_forwarded("auth", AUTH, body_bytes),

@@ -14,7 +14,7 @@ RATE_LIMIT_REQUESTS_PER_MINUTE = 6_000
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class RequestLimits:
     """What a request may take. A request is answered within `total_seconds`, the balancer gives it 60."""
 
     body_bytes: int = MAX_BODY_BYTES
@@ -49,7 +49,7 @@ class Settings:
     cors_allowed_origins: tuple[str, ...] = ()
     tls_self_signed: bool = False
     trusted_proxies: tuple[Network, ...] = ()
-    bounds: Bounds = field(default_factory=Bounds)
+    limits: RequestLimits = field(default_factory=RequestLimits)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -75,7 +75,7 @@ class Settings:
             cors_allowed_origins=_origins(env),
             tls_self_signed=env.flag("TLS_SELF_SIGNED"),
             trusted_proxies=_networks(env),
-            bounds=Bounds(
+            limits=RequestLimits(
                 body_bytes=env.integer(
                     "MAX_BODY_BYTES", minimum=1024, maximum=2**30, default=MAX_BODY_BYTES
                 ),

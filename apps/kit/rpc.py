@@ -7,6 +7,7 @@ one's token in `x-user-token`; both are verified here, whoever sent them.
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +19,15 @@ from apps.kit import errors
 from apps.kit.context import current_context, read_context, use_context
 from apps.kit.errors import Problem
 from apps.kit.health import health_handler
-from apps.kit.rpc_errors import PROBLEM_KEY, code_of, encode_problem, problem_of_rpc
+from apps.kit.logs import log_request
+from apps.kit.rpc_errors import (
+    PROBLEM_KEY,
+    STATUS_KEY,
+    code_of,
+    encode_problem,
+    encode_status,
+    problem_of_rpc,
+)
 from apps.kit.scopes import Principal
 from apps.kit.web import log_failure
 
@@ -72,12 +81,19 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class RpcPolicy:
-    """Any one of these scopes: of the user where there is a user token, else of the service itself."""
+    """Any one of these scopes: of the user where there is a user token, else of the service itself.
+
+    `patient`: a resource type that a patient's own login may read as well. What the method then answers must be of
+    that patient.
+    """
 
     user: tuple[str, ...]
     service: tuple[str, ...] = ()
+    patient: str = ""
 
     def allows(self, caller: Caller) -> bool:
+        if caller.user and self.patient and caller.user.may_read_own(self.patient):
+            return True
         return caller.actor.has_scope(*(self.service if caller.user is None else self.user))
 
 
@@ -152,6 +168,7 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
 
     async def call(request: Any, context: Any) -> Any:
         metadata = dict(context.invocation_metadata() or ())
+        started_at = time.perf_counter()
         with use_context(read_context(metadata.get("x-request-id"), metadata.get("traceparent"))):
             seconds = context.time_remaining()
             try:
@@ -160,7 +177,9 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
                         "deadline_required", "a call without a deadline is refused"
                     )
                 async with asyncio.timeout(min(seconds, MAX_CALL_SECONDS)):
-                    return await answer(request, metadata)
+                    answered = await answer(request, metadata)
+                log_request("gRPC", path, "OK", started_at)
+                return answered
             except Problem as error:
                 problem = error
                 if problem.status >= 500:
@@ -172,9 +191,12 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
             except Exception as error:
                 log_failure(error, "call failed", path=path)
                 problem = Problem("internal_error")
-            return await context.abort(
-                code_of(problem), problem.code, ((PROBLEM_KEY, encode_problem(problem)),)
+            log_request("gRPC", path, code_of(problem).name, started_at)
+            trailers = (
+                (PROBLEM_KEY, encode_problem(problem)),
+                (STATUS_KEY, encode_status(problem)),
             )
+            return await context.abort(code_of(problem), problem.code, trailers)
 
     return call
 
@@ -226,9 +248,14 @@ def open_channel(target: str, *, repeatable: tuple[str, ...] = ()) -> grpc.aio.C
     return grpc.aio.insecure_channel(f"dns:///{target}", options=options)
 
 
-def create_rpc_server(handler: Any, is_ready: Callable[[], Awaitable[bool]]) -> grpc.aio.Server:
-    """A server with the house's bounds; it answers `grpc.health.v1` from `is_ready`, `livez` with SERVING."""
-    return grpc.aio.server(
+def create_rpc_server(
+    handler: Any, is_ready: Callable[[], Awaitable[bool]], *, reflected: tuple[str, ...] = ()
+) -> grpc.aio.Server:
+    """A server with bounds; it answers `grpc.health.v1` from `is_ready`, `livez` with SERVING.
+
+    `reflected`: the full names of services that anybody who can connect may read the contracts of.
+    """
+    server = grpc.aio.server(
         handlers=(handler, health_handler(is_ready)),
         maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
         options=(
@@ -244,6 +271,11 @@ def create_rpc_server(handler: Any, is_ready: Callable[[], Awaitable[bool]]) -> 
             ("grpc.so_reuseport", 0),
         ),
     )
+    if reflected:
+        from grpc_reflection.v1alpha import reflection  # only where it is wanted
+
+        reflection.enable_server_reflection((*reflected, reflection.SERVICE_NAME), server)
+    return server
 
 
 async def serve_rpc(server: grpc.aio.Server, host: str, port: int, stop: asyncio.Event) -> None:

@@ -164,6 +164,20 @@ class Principal:
             rules.append(rule)
         return Access(_without_implied(rules)) if rules else None
 
+    def may_read_own(self, resource_type: str) -> bool:
+        """Tells whether this is a patient's own login that may read what is of this type in that patient's record."""
+        if self.patient_id is None or "patient" not in self.roles:
+            return False
+        smart_scopes = map(parse_smart_scope, self.scopes)
+        return any(
+            smart.context == "patient"
+            and "r" in smart.interactions
+            and smart.resource_type in ("*", resource_type)
+            and not smart.parameters
+            for smart in smart_scopes
+            if smart is not None
+        )
+
 
 UNRESTRICTED = Access((AccessRule(),))
 

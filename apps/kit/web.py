@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+import socket
+import sys
+import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -18,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
+from apps.catalogue import HttpServer
 from apps.kit.context import current_request_id, read_context, use_context
 from apps.kit.errors import (
     BadRequest,
@@ -28,14 +31,17 @@ from apps.kit.errors import (
     UnsupportedMediaType,
     problem_of_status,
 )
+from apps.kit.logs import log_request
+from apps.kit.read_rest import ReadRestMiddleware
 from apps.kit.scopes import Principal
-from apps.kit.server import Linger
 from apps.kit.token_verifier import Verifier
 
 MAX_BODY_BYTES = 1024 * 1024
 # Longer than the balancer's idle timeout (60 s), so that it never sends a request on a connection being closed.
 KEEP_ALIVE_SECONDS = 75
 GRACEFUL_STOP_SECONDS = 20
+# For a client to read anything of what is sent; as long as the balancer's idle timeout.
+UNREAD_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -245,12 +251,15 @@ class RequestContextMiddleware:
             elif name == b"traceparent":
                 traceparent = value.decode("latin-1")
         started = False
+        status = 0
+        started_at = time.perf_counter()
         with use_context(read_context(request_id, traceparent)) as context:
 
             async def send_with_id(message: Message) -> None:
-                nonlocal started
+                nonlocal started, status
                 if message["type"] == "http.response.start":
                     started = True
+                    status = message["status"]
                     message["headers"] = [
                         *message["headers"],
                         (b"x-request-id", context.request_id.encode()),
@@ -264,9 +273,15 @@ class RequestContextMiddleware:
             except Exception as error:
                 log_failure(error, "request failed", method=scope["method"], path=scope["path"])
                 if started:
-                    raise
+                    # The server sees that the response is incomplete and closes the connection.
+                    return
                 response = self.render(Request(scope), Problem("internal_error"))
                 await response(scope, receive, send_with_id)
+            finally:
+                if scope["path"] not in ("/livez", "/readyz"):
+                    route = scope.get("route")
+                    path = route.path_format if route else "-"
+                    log_request(scope["method"], path, status, started_at)
 
 
 def log_failure(error: BaseException, message: str, **extra: object) -> None:
@@ -326,9 +341,29 @@ def every_route(app: Starlette) -> list[PolicedRoute]:
 
 
 async def serve_http(
-    app: ASGIApp, host: str, port: int, stop: asyncio.Event, tls: tuple[str, str] | None = None
+    app: ASGIApp,
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    *,
+    server: HttpServer = "hypercorn",
+    tls: tuple[str, str] | None = None,
 ) -> None:
-    """Serves until `stop` is set, then finishes what runs, within GRACEFUL_STOP_SECONDS. `tls`: certificate and key."""
+    """Serves `app` until `stop` is set, then finishes what runs within GRACEFUL_STOP_SECONDS.
+
+    `server` is the one that the catalogue names for the service. `tls`: paths of certificate and key (PEM). Raises
+    OSError if the port is taken.
+    """
+    serve = serve_by_uvicorn if server == "uvicorn" else serve_by_hypercorn
+    await serve(ReadRestMiddleware(app), host, port, stop, tls)
+
+
+async def serve_by_hypercorn(
+    app: ASGIApp, host: str, port: int, stop: asyncio.Event, tls: tuple[str, str] | None
+) -> None:
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
     config = Config()
     config.bind = [f"{host}:{port}"]
     config.include_server_header = False
@@ -340,4 +375,57 @@ async def serve_http(
     config.accesslog = None
     if tls:
         config.certfile, config.keyfile = tls
-    await hypercorn_serve(Linger(app), config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+
+
+async def serve_by_uvicorn(
+    app: ASGIApp, host: str, port: int, stop: asyncio.Event, tls: tuple[str, str] | None
+) -> None:
+    import uvicorn
+
+    from apps.kit.uvicorn_protocol import BoundedProtocol
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            # `stop` is set by the process's own handlers.
+            yield
+
+    certificate, key = tls or (None, None)
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACEFUL_STOP_SECONDS,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+    running = Server(config)
+
+    async def exit_at_stop() -> None:
+        await stop.wait()
+        running.should_exit = True
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=config.backlog) as listener:
+        if sys.platform == "linux":
+            # tcp(7): the kernel ends a connection on which nothing was acknowledged, or read, for so long. Accepted
+            # connections inherit it.
+            timeout_ms = int(UNREAD_SECONDS * 1000)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
+        exiting = asyncio.create_task(exit_at_stop())
+        try:
+            await running.serve([listener])
+        except SystemExit:
+            raise RuntimeError("the application did not start") from None
+        finally:
+            exiting.cancel()
+            for connection in list(running.server_state.connections):
+                connection.transport.abort()

@@ -5,6 +5,7 @@ import sys
 
 import aiohttp
 
+from apps.catalogue import SERVICES
 from apps.kit.broker import open_producer
 from apps.kit.credentials import ServiceCredentials
 from apps.kit.database import open_database
@@ -36,7 +37,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             billing=RpcBilling(channel, credentials),
             publisher=producer,
         )
-        await serve_http(app, settings.host, settings.port, stop)
+        await serve_http(app, settings.host, settings.port, stop, server=SERVICES["patient"].server)
 
 
 def main(arguments: list[str]) -> int:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.ecs.scaling import lag_dimensions
+from infrastructure.ecs.scaling import lag_dimensions, lag_name
 from infrastructure.ecs.service_args import ServiceArgs
 
 Text = pulumi.Input[str]
-CPU_PERCENT = 85
+ALARM_CPU_PERCENT = 85
 ERRORS_A_MINUTE = 5
 LATENCY_SECONDS = 1.0
-LAG_EVENTS = 10_000
+ALARM_LAG_EVENTS = 10_000
 STORAGE_FREE_BYTES = 5 * 1024**3
 CONNECTIONS_PERCENT = 80
 BROKER_DISK_PERCENT = 80
@@ -67,88 +67,101 @@ def watch_service(
     target_suffix: pulumi.Output[str] | None,
     opts: pulumi.ResourceOptions,
 ) -> None:
+    """Makes the alarms of one service; `target_suffix` is its target group's, if it is the public one."""
     notices = args.platform.notices_arn
-    own: dict[str, Text] = {"ClusterName": args.platform.cluster_name, "ServiceName": service.name}
-    cpu = Metric(
-        namespace="AWS/ECS",
-        name="CPUUtilization",
-        dimensions=own,
-        statistic="Average",
-        threshold=CPU_PERCENT,
-    )
-    alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, notices, opts)
-    if args.insights:
-        running = Metric(
-            namespace="ECS/ContainerInsights",
-            name="RunningTaskCount",
-            dimensions=own,
-            statistic="Minimum",
-            threshold=1,
-            above=False,
-            missing="breaching",
-        )
-        alarm(f"{name}-running", f"no task of {name} runs", running, notices, opts)
+    watch_tasks(name, args, service, opts)
     if target_suffix is not None:
-        behind: dict[str, Text] = {
-            "LoadBalancer": args.platform.balancer_suffix,
-            "TargetGroup": target_suffix,
-        }
-        errors = Metric(
-            namespace="AWS/ApplicationELB",
-            name="HTTPCode_Target_5XX_Count",
-            dimensions=behind,
-            statistic="Sum",
-            threshold=ERRORS_A_MINUTE,
-        )
-        alarm(f"{name}-5xx", f"{name} answers with errors", errors, notices, opts)
-        # What the balancer itself answers with where nobody is behind it: no target counts that.
-        lost = Metric(
-            namespace="AWS/ApplicationELB",
-            name="HTTPCode_ELB_5XX_Count",
-            dimensions={"LoadBalancer": args.platform.balancer_suffix},
-            statistic="Sum",
-            threshold=ERRORS_A_MINUTE,
-        )
-        alarm(f"{name}-unreached", f"requests do not reach {name}", lost, notices, opts)
-        slow = Metric(
-            namespace="AWS/ApplicationELB",
-            name="TargetResponseTime",
-            dimensions=behind,
-            statistic="p99",
-            threshold=LATENCY_SECONDS,
-        )
-        alarm(
-            f"{name}-latency", f"one request in a hundred to {name} takes long", slow, notices, opts
-        )
+        watch_public_route(name, args, target_suffix, opts)
+
     for topic in args.entry.consumes:
         lag = Metric(
             namespace="AWS/Kafka",
             name="SumOffsetLag",
             dimensions=lag_dimensions(args, topic),
             statistic="Maximum",
-            threshold=LAG_EVENTS,
+            threshold=ALARM_LAG_EVENTS,
         )
-        alarm(f"{name}-lag", f"{name} is behind its topic", lag, notices, opts)
-    for topic in args.entry.produces:
-        if topic.endswith(".dlq"):
-            dead = Metric(
-                namespace=SERVICES_NAMESPACE,
-                name="NewDeadLetters",
-                dimensions={
-                    "Environment": args.stack,
-                    "ConsumerGroup": args.reach.group(args.entry.name),
-                },
-                statistic="Maximum",
-                threshold=0,
-                minutes=1,
-            )
-            alarm(
-                f"{name}-dead-letters",
-                f"{name} set an event aside that it could not read",
-                dead,
-                notices,
-                opts,
-            )
+        alarm(lag_name(name, args.entry, topic), f"{name} is behind its topic", lag, notices, opts)
+
+    if any(topic.endswith(".dlq") for topic in args.entry.produces):
+        dead = Metric(
+            namespace=SERVICES_NAMESPACE,
+            name="NewDeadLetters",
+            dimensions={
+                "Environment": args.stack,
+                "ConsumerGroup": args.resources.group(args.entry.name),
+            },
+            statistic="Maximum",
+            threshold=0,
+            minutes=1,
+        )
+        reason = f"{name} set an event aside that it could not read"
+        alarm(f"{name}-dead-letters", reason, dead, notices, opts)
+
+
+def watch_tasks(
+    name: str, args: ServiceArgs, service: aws.ecs.Service, opts: pulumi.ResourceOptions
+) -> None:
+    """Makes the alarms on a service's tasks: their CPU and, where Container Insights is on, their number."""
+    own: dict[str, Text] = {"ClusterName": args.platform.cluster_name, "ServiceName": service.name}
+    cpu = Metric(
+        namespace="AWS/ECS",
+        name="CPUUtilization",
+        dimensions=own,
+        statistic="Average",
+        threshold=ALARM_CPU_PERCENT,
+    )
+    alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, args.platform.notices_arn, opts)
+    if not args.insights:
+        return
+
+    running = Metric(
+        namespace="ECS/ContainerInsights",
+        name="RunningTaskCount",
+        dimensions=own,
+        statistic="Minimum",
+        threshold=1,
+        above=False,
+        missing="breaching",
+    )
+    alarm(f"{name}-running", f"no task of {name} runs", running, args.platform.notices_arn, opts)
+
+
+def watch_public_route(
+    name: str, args: ServiceArgs, target_suffix: pulumi.Output[str], opts: pulumi.ResourceOptions
+) -> None:
+    """Makes the alarms on what the balancer measures: errors of the service, errors of its own, latency."""
+    notices = args.platform.notices_arn
+    balancer: dict[str, Text] = {"LoadBalancer": args.platform.balancer_suffix}
+    target = {**balancer, "TargetGroup": target_suffix}
+    errors = Metric(
+        namespace="AWS/ApplicationELB",
+        name="HTTPCode_Target_5XX_Count",
+        dimensions=target,
+        statistic="Sum",
+        threshold=ERRORS_A_MINUTE,
+    )
+    alarm(f"{name}-5xx", f"{name} answers with errors", errors, notices, opts)
+
+    # The balancer answers by itself if it has no healthy target: no target counts those responses.
+    unreached = Metric(
+        namespace="AWS/ApplicationELB",
+        name="HTTPCode_ELB_5XX_Count",
+        dimensions=balancer,
+        statistic="Sum",
+        threshold=ERRORS_A_MINUTE,
+    )
+    alarm(f"{name}-unreached", f"requests do not reach {name}", unreached, notices, opts)
+
+    latency = Metric(
+        namespace="AWS/ApplicationELB",
+        name="TargetResponseTime",
+        dimensions=target,
+        statistic="p99",
+        threshold=LATENCY_SECONDS,
+    )
+    reason = f"one request in a hundred to {name} takes long"
+    alarm(f"{name}-latency", reason, latency, notices, opts)
 
 
 def watch_database(
@@ -170,7 +183,7 @@ def watch_database(
         name="CPUUtilization",
         dimensions=own,
         statistic="Average",
-        threshold=CPU_PERCENT,
+        threshold=ALARM_CPU_PERCENT,
     )
     alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, notices_arn, opts)
     connections = Metric(

@@ -5,12 +5,12 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from apps.catalogue import TOPICS
+from apps.catalogue import TOPICS, Service
 from infrastructure.ecs.service_args import ServiceArgs
 
-CPU_PERCENT = 60
+TARGET_CPU_PERCENT = 60
 REQUESTS_A_TARGET_AND_MINUTE = 3_000
-LAG_EVENTS = 1_000
+TARGET_LAG_EVENTS = 1_000
 OUT_COOLDOWN_SECONDS = 60
 IN_COOLDOWN_SECONDS = 300
 
@@ -34,7 +34,13 @@ def scale(
         max_capacity=args.replicas.maximum,
         opts=opts,
     )
-    track(f"{name}-cpu", target, CPU_PERCENT, opts, predefined("ECSServiceAverageCPUUtilization"))
+    track(
+        f"{name}-cpu",
+        target,
+        TARGET_CPU_PERCENT,
+        opts,
+        predefined("ECSServiceAverageCPUUtilization"),
+    )
     if target_suffix is not None:
         label = pulumi.Output.concat(args.platform.balancer_suffix, "/", target_suffix)
         requests = predefined("ALBRequestCountPerTarget", label)
@@ -51,15 +57,20 @@ def scale(
                 ],
             }
         }
-        track(f"{name}-lag", target, LAG_EVENTS, opts, lag)
+        track(lag_name(name, args.entry, topic), target, TARGET_LAG_EVENTS, opts, lag)
+
+
+def lag_name(name: str, entry: Service, topic: str) -> str:
+    """Returns the resource's name; the first topic's is without it, as when services had one."""
+    return f"{name}-lag" if topic == entry.consumes[0] else f"{name}-lag-{topic}"
 
 
 def lag_dimensions(args: ServiceArgs, topic: str) -> dict[str, pulumi.Input[str]]:
     """MSK measures each group's lag itself, a consumer that is down included."""
     return {
         "Cluster Name": args.platform.stream_name,
-        "Consumer Group": args.reach.group(args.entry.name),
-        "Topic": args.reach.topic(TOPICS[topic].name),
+        "Consumer Group": args.resources.group(args.entry.name),
+        "Topic": args.resources.topic(TOPICS[topic].name),
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from apps.billing.accounts import MAX_OPENINGS
+from apps.billing.accounts.account import MAX_OPENINGS
 from apps.kit.context import new_id
 from apps.kit.outbox import Entry
 from apps.patient.relay.destinations import BILLING_BATCH, RpcBilling, refusal_of
@@ -72,7 +72,7 @@ async def test_what_was_answered_before_is_looked_up_together(
     async def one_by_one(*_: object) -> None:
         raise AssertionError("five statements and a transaction for each")
 
-    monkeypatch.setattr("apps.billing.service.open_account", one_by_one)
+    monkeypatch.setattr("apps.billing.accounts.opening.open_account", one_by_one)
     assert await create(billing, openings) == first
     used = openings[0].request.request_id
     mixed = await create(

@@ -46,7 +46,7 @@ async def test_account_of_a_new_patient_is_opened_at_once(
     async def look_first(*_: object) -> None:
         raise AssertionError("the general case costs five statements and a transaction")
 
-    monkeypatch.setattr("apps.billing.service.open_account", look_first)
+    monkeypatch.setattr("apps.billing.accounts.opening.open_account", look_first)
     account = await billing.create(new_id(), new_id())
     async with billing.database.connection() as connection:
         for table, key in (
@@ -157,12 +157,6 @@ async def test_reading_needs_billing_read(billing: Client) -> None:
     for service, user in (("relay", ""), ("gateway", ""), ("gateway", "writer")):
         assert await billing.code("GetAccount", request, service, user) == "PERMISSION_DENIED"
     assert await billing.code("GetAccount", request, user="reader") == "NOT_FOUND"
-
-
-async def test_what_is_not_there_yet_says_so_to_those_who_may_ask(billing: Client) -> None:
-    request = pb.GetBalanceRequest(account_id=new_id())
-    assert await billing.code("GetBalance", request, user="reader") == "UNIMPLEMENTED"
-    assert await billing.code("GetBalance", request, user="writer") == "PERMISSION_DENIED"
 
 
 async def test_bad_request_names_every_field(billing: Client) -> None:

@@ -15,10 +15,11 @@ from joserfc.jwk import RSAKey
 from starlette.types import ASGIApp, Receive, Scope, Send
 from yarl import URL
 
+from apps.catalogue import HttpServer
 from apps.gateway.app import Neighbours, create_app
 from apps.gateway.billing import Billing
 from apps.gateway.proxy import open_session
-from apps.gateway.settings import Bounds, Settings
+from apps.gateway.settings import RequestLimits, Settings
 from apps.kit.errors import Problem
 from apps.kit.revocations import Revocations
 from apps.kit.token_verifier import Verifier
@@ -129,13 +130,11 @@ class Service:
         )
         if self.hold:
             await self.hold.wait()
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.answer.status,
-                "headers": self.answer.headers,
-            }
-        )
+        headers = list(self.answer.headers)
+        if self.answer.body and not any(name == b"content-length" for name, _ in headers):
+            headers.append((b"content-length", b"%d" % len(self.answer.body)))
+        start = {"type": "http.response.start", "status": self.answer.status, "headers": headers}
+        await send(start)
         await send({"type": "http.response.body", "body": self.answer.body})
 
 
@@ -191,29 +190,52 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-@contextlib.asynccontextmanager
-async def serving(app: ASGIApp, tls: tuple[str, str] | None = None) -> AsyncIterator[int]:
-    """The port on which `app` is served while the block runs."""
+@dataclass
+class Server:
+    """A server that runs in a task of the test's loop."""
+
+    port: int
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+
+
+async def start_server(
+    app: ASGIApp, tls: tuple[str, str] | None = None, server: HttpServer = "uvicorn"
+) -> Server:
+    """Starts serving `app` and returns when it accepts connections."""
     port = free_port()
     stop = asyncio.Event()
-    task = asyncio.create_task(serve_http(app, "127.0.0.1", port, stop, tls))
+    task = asyncio.create_task(serve_http(app, "127.0.0.1", port, stop, server=server, tls=tls))
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                if task.done():
+                    task.result()
+                await asyncio.sleep(0.005)
+            else:
+                writer.close()
+                return Server(port, stop, task)
+
+
+async def stop_servers(servers: list[Server]) -> None:
+    for server in servers:
+        server.stop.set()
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await asyncio.gather(*(server.task for server in servers))
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    app: ASGIApp, tls: tuple[str, str] | None = None, server: HttpServer = "uvicorn"
+) -> AsyncIterator[int]:
+    """Gives the port on which `app` is served while the block runs."""
+    running = await start_server(app, tls, server)
     try:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except OSError:
-                    if task.done():
-                        task.result()
-                    await asyncio.sleep(0.005)
-                else:
-                    writer.close()
-                    break
-        yield port
+        yield running.port
     finally:
-        stop.set()
-        async with asyncio.timeout(LIMIT_SECONDS):
-            await task
+        await stop_servers([running])
 
 
 @contextlib.asynccontextmanager
@@ -246,7 +268,7 @@ def make_settings(**changes: Any) -> Settings:
         billing_target="127.0.0.1:1",
         client_secret="gateway-secret",
         password_login_enabled=True,
-        bounds=Bounds(requests_per_minute=1_000_000),
+        limits=RequestLimits(requests_per_minute=1_000_000),
     )
     return replace(settings, **changes)
 
@@ -259,25 +281,26 @@ async def open_gateway(
     services = {name: Service() for name in NAMES}
     billing = FakeBilling()
 
-    async with contextlib.AsyncExitStack() as stack:
-        urls = {
-            name: f"http://127.0.0.1:{await stack.enter_async_context(serving(service))}"
-            for name, service in services.items()
-            if name not in (upstreams or {})
-        }
+    @contextlib.asynccontextmanager
+    async def neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
+        verifier = Verifier(PUBLIC_URL, (PUBLIC_URL,), FakeAuth())
+        await verifier.refresh()
+        async with open_session(settings.limits) as session:
+            fake: Any = billing
+            stand_in: Billing = fake
+            yield Neighbours(verifier, session, stand_in)
+
+    running: dict[str, Server] = {}
+    try:
+        for name, service in services.items():
+            if name not in (upstreams or {}):
+                running[name] = await start_server(service)
+        urls = {name: f"http://127.0.0.1:{server.port}" for name, server in running.items()}
         settings = make_settings(upstreams={**urls, **(upstreams or {})}, **changes)
-
-        @contextlib.asynccontextmanager
-        async def neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
-            verifier = Verifier(PUBLIC_URL, (PUBLIC_URL,), FakeAuth())
-            await verifier.refresh()
-            async with open_session(settings.bounds) as session:
-                fake: Any = billing
-                stand_in: Billing = fake
-                yield Neighbours(verifier, session, stand_in)
-
-        port = await stack.enter_async_context(
-            serving(create_app(settings, neighbours=neighbours), tls)
-        )
-        session = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
-        yield Gateway(port, services, billing, session)
+        gateway = await start_server(create_app(settings, neighbours=neighbours), tls)
+        running["gateway"] = gateway
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            yield Gateway(gateway.port, services, billing, session)
+    finally:
+        # All at once: each takes some tenths of a second.
+        await stop_servers(list(running.values()))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from apps.gateway.settings import Bounds
+from apps.gateway.settings import RequestLimits
 from tests.gateway.running import (
     LIMIT_SECONDS,
     PUBLIC_URL,
@@ -24,7 +24,7 @@ from tests.gateway.running import (
 
 READ = "user/Patient.rs"
 WRITE = "user/Patient.cud"
-SMALL = Bounds(requests_per_minute=1_000_000, body_bytes=2048, bundle_bytes=4096)
+SMALL = RequestLimits(requests_per_minute=1_000_000, body_bytes=2048, bundle_bytes=4096)
 
 
 def bearer(scope: str) -> bytes:
@@ -229,7 +229,7 @@ async def test_one_callers_cookies_are_never_anothers() -> None:
 
 @pytest.mark.parametrize("path", ["/api/patients", "/fhir/R4"])
 async def test_body_declared_too_large_is_refused_before_it_is_sent(path: str) -> None:
-    async with open_gateway(bounds=SMALL) as gateway:
+    async with open_gateway(limits=SMALL) as gateway:
         answer = await gateway.raw(
             b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n"
             b"Expect: 100-continue\r\nConnection: close\r\n" + bearer(WRITE) + b"\r\n"
@@ -242,7 +242,7 @@ async def test_body_declared_too_large_is_refused_before_it_is_sent(path: str) -
 
 @pytest.mark.parametrize(("path", "limit"), [("/api/patients", 2048), ("/fhir/R4", 4096)])
 async def test_body_at_the_limit_passes_and_one_byte_more_does_not(path: str, limit: int) -> None:
-    async with open_gateway(bounds=SMALL) as gateway:
+    async with open_gateway(limits=SMALL) as gateway:
         for length, status in ((limit, 200), (limit + 1, 413)):
             async with gateway.call("POST", path, scope=WRITE, data=b"x" * length) as answer:
                 assert answer.status == status
@@ -264,7 +264,7 @@ async def test_body_at_the_limit_passes_and_one_byte_more_does_not(path: str, li
 async def test_upload_that_never_ends_gets_its_refusal_and_leaves_nothing_running(
     head: bytes,
 ) -> None:
-    async with open_gateway(bounds=SMALL) as gateway:
+    async with open_gateway(limits=SMALL) as gateway:
         before = len(asyncio.all_tasks())
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(b"POST /api/patients HTTP/1.1\r\nHost: x\r\n" + head + bearer(WRITE) + b"\r\n")
@@ -406,7 +406,7 @@ async def test_health_is_hidden_from_what_came_through_the_balancer(gateway: Gat
         ("GET", "/oauth2/token", {"POST"}),
         ("PUT", "/billing/v1/accounts", {"GET", "HEAD", "POST"}),
         ("TRACE", "/api/patients", {"GET", "HEAD", "POST"}),
-        ("BREW", "/docs", {"GET", "HEAD"}),
+        ("PROPFIND", "/docs", {"GET", "HEAD"}),
     ],
 )
 async def test_wrong_method_is_405_with_allow(

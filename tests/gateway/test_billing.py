@@ -1,11 +1,12 @@
 import io
 import re
+from urllib.parse import urlencode
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from apps.gateway.billing import CALLS
-from apps.kit.errors import NotFound, NotImplementedYet, Unavailable
+from apps.gateway.billing_calls import CALLS, Call
+from apps.kit.errors import NotFound, Unavailable
 from protos.billing.v1 import billing_pb2 as pb
 from tests.gateway.running import Gateway, make_token
 
@@ -75,21 +76,116 @@ async def test_idempotency_key_is_one_request_for_one_caller_and_operation(
     assert len(set(ids)) == 5
 
 
-@pytest.mark.parametrize("call", CALLS, ids=[call.rpc for call in CALLS])
-async def test_every_call_reaches_its_method_with_the_paths_fields(gateway: Gateway, call) -> None:  # type: ignore[no-untyped-def]
-    gateway.billing.answer = NotImplementedYet("not_implemented")
-    path = (
-        "/billing/v1"
-        + re.sub(r"{(\w+)}", r"\1-7", call.path)
-        + ("?patient=p-1" if call.required else "")
-    )
-    async with gateway.call(call.method, path, scope=SCOPES) as answer:
-        assert answer.status == 501
-        assert (await answer.json())["code"] == "not_implemented"
+@pytest.mark.parametrize("call", CALLS, ids=[f"{call.method} {call.path}" for call in CALLS])
+async def test_every_call_reaches_its_method_with_the_paths_fields(
+    gateway: Gateway, call: Call
+) -> None:
+    gateway.billing.answer = NotFound("account_unknown")
+    path = "/billing/v1" + re.sub(r"{(\w+)}", r"\1-7", call.path)
+    required = {
+        query.name: next(iter(query.values), "p-1") for query in call.query if query.required
+    }
+    async with gateway.call(
+        call.method, f"{path}?{urlencode(required)}", scope=f"{SCOPES} billing.approve"
+    ) as answer:
+        assert answer.status == 404
+        assert (await answer.json())["code"] == "account_unknown"
     ((rpc, request, _),) = gateway.billing.calls
     assert rpc == call.rpc
     for name in re.findall(r"{(\w+)}", call.path):
         assert getattr(request, name) == f"{name}-7"
+
+
+@pytest.mark.parametrize("call", CALLS, ids=[f"{call.method} {call.path}" for call in CALLS])
+async def test_no_call_is_made_without_the_right(gateway: Gateway, call: Call) -> None:
+    path = "/billing/v1" + re.sub(r"{(\w+)}", r"\1-7", call.path)
+    async with gateway.call(call.method, path, scope="user/*.cruds patient/*.rs") as answer:
+        assert answer.status == 403
+    assert not gateway.billing.calls
+
+
+async def test_patients_own_login_reads_and_changes_nothing(gateway: Gateway) -> None:
+    gateway.billing.answer = ACCOUNT
+    token = make_token("patient/*.rs", roles=["patient"], patient="p-1")
+    async with gateway.call("GET", "/billing/v1/accounts?patient=p-1", token=token) as answer:
+        assert answer.status == 200
+    for method, path in (
+        ("POST", "/billing/v1/accounts"),
+        ("GET", "/billing/v1/prices"),
+        ("GET", "/billing/v1/ledger/export?format=csv"),
+    ):
+        async with gateway.call(method, path, token=token) as answer:
+            assert answer.status == 403
+
+
+@pytest.mark.parametrize(("header", "version"), [('W/"3"', 3), ('"3"', 3), ("*", 0), (None, 0)])
+async def test_if_match_is_the_expected_version(
+    gateway: Gateway, header: str | None, version: int
+) -> None:
+    gateway.billing.answer = pb.Invoice(version=4)
+    headers = {"If-Match": header} if header else {}
+    async with gateway.call(
+        "POST", "/billing/v1/invoices/i-1/issue", scope=SCOPES, headers=headers
+    ) as answer:
+        assert (answer.status, answer.headers["ETag"]) == (200, 'W/"4"')
+    assert gateway.billing.calls[0][1].expected_version == version  # type: ignore[attr-defined]
+
+
+async def test_if_match_that_is_no_version_is_refused(gateway: Gateway) -> None:
+    async with gateway.call(
+        "POST", "/billing/v1/invoices/i-1/issue", scope=SCOPES, headers={"If-Match": "banana"}
+    ) as answer:
+        assert answer.status == 400
+
+
+async def test_document_is_given_as_it_is(gateway: Gateway) -> None:
+    gateway.billing.answer = pb.Document(
+        media_type="application/pdf", file_name="invoice-2026-000001.pdf", content=b"%PDF-1.7"
+    )
+    async with gateway.call(
+        "GET", "/billing/v1/invoices/i-1/document?format=pdf", scope=SCOPES
+    ) as answer:
+        assert (answer.status, answer.content_type) == (200, "application/pdf")
+        assert 'filename="invoice-2026-000001.pdf"' in answer.headers["Content-Disposition"]
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert await answer.read() == b"%PDF-1.7"
+    for path in ("document", "document?format=docx"):
+        async with gateway.call("GET", f"/billing/v1/invoices/i-1/{path}", scope=SCOPES) as answer:
+            assert answer.status == 422
+            assert (await answer.json())["errors"][0]["pointer"] == "format"
+
+
+async def test_export_says_where_it_goes_on(gateway: Gateway) -> None:
+    gateway.billing.answer = pb.ExportLedgerResponse(content="a,b\n", next_page_token="t=1")
+    async with gateway.call(
+        "GET", "/billing/v1/ledger/export?format=csv&pageSize=5", scope=SCOPES
+    ) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/csv")
+        assert await answer.text() == "a,b\n"
+        assert answer.headers["Link"] == (
+            '</billing/v1/ledger/export?format=csv&pageSize=5&pageToken=t%3D1>; rel="next"'
+        )
+
+
+async def test_price_list_is_taken_as_csv(gateway: Gateway) -> None:
+    gateway.billing.answer = pb.SetPricesResponse(added=1)
+    async with gateway.call(
+        "POST",
+        "/billing/v1/prices",
+        scope=SCOPES,
+        data=b"code,unit_price\n",
+        headers={"Content-Type": "text/csv; charset=utf-8"},
+    ) as answer:
+        assert answer.status == 200
+    assert gateway.billing.calls[0][1].csv == "code,unit_price\n"  # type: ignore[attr-defined]
+    async with gateway.call(
+        "POST",
+        "/billing/v1/prices",
+        scope=SCOPES,
+        data=b"\xff",
+        headers={"Content-Type": "text/csv"},
+    ) as answer:
+        assert answer.status == 400
 
 
 def test_every_method_of_the_contract_is_offered() -> None:

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from apps.gateway.app import create_app
-from apps.gateway.edge import HEALTH_PATHS
+from apps.gateway.middleware import HEALTH_PATHS
 from apps.gateway.pages import read_document
 from apps.gateway.routes import PAGES
 from apps.kit.web import every_route

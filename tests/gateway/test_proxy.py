@@ -8,12 +8,12 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
-from apps.gateway.settings import Bounds
+from apps.gateway.settings import RequestLimits
 from tests.gateway.running import PUBLIC_URL, Answer, Gateway, make_token, open_gateway, raw_service
 
 READ = "user/Patient.rs"
 WRITE = "user/Patient.cud"
-FAST = Bounds(
+FAST = RequestLimits(
     requests_per_minute=1_000_000, answer_seconds=0.3, receive_seconds=0.3, connect_seconds=0.3
 )
 
@@ -156,7 +156,7 @@ async def test_service_that_never_answers_is_504() -> None:
 
     async with (
         raw_service(never) as url,
-        open_gateway(upstreams={"patient": url}, bounds=FAST) as gateway,
+        open_gateway(upstreams={"patient": url}, limits=FAST) as gateway,
     ):
         async with gateway.call("GET", "/fhir/R4/Patient", scope=READ) as answer:
             assert answer.status == 504
@@ -271,8 +271,8 @@ async def test_connections_to_a_service_are_kept_and_taken_up_again() -> None:
 
 
 async def test_slow_service_takes_its_own_share_only() -> None:
-    bounds = Bounds(requests_per_minute=1_000_000, running_requests_per_service=1)
-    async with open_gateway(bounds=bounds) as gateway:
+    limits = RequestLimits(requests_per_minute=1_000_000, running_requests_per_service=1)
+    async with open_gateway(limits=limits) as gateway:
         gateway.patient.hold = asyncio.Event()
 
         async def wait() -> int:
@@ -292,8 +292,8 @@ async def test_slow_service_takes_its_own_share_only() -> None:
 
 
 async def test_more_requests_at_once_than_it_bears_are_503() -> None:
-    bounds = Bounds(requests_per_minute=1_000_000, running_requests=1)
-    async with open_gateway(bounds=bounds) as gateway:
+    limits = RequestLimits(requests_per_minute=1_000_000, running_requests=1)
+    async with open_gateway(limits=limits) as gateway:
         gateway.patient.hold = asyncio.Event()
 
         async def wait() -> int:
@@ -310,7 +310,7 @@ async def test_more_requests_at_once_than_it_bears_are_503() -> None:
 
 
 async def test_body_that_comes_too_slowly_is_408() -> None:
-    async with open_gateway(bounds=FAST) as gateway:
+    async with open_gateway(limits=FAST) as gateway:
         answer = await gateway.raw(
             b"POST /api/patients HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nContent-Type: application/json\r\n"
             b"Authorization: Bearer " + make_token(WRITE).encode() + b"\r\n\r\n{"
@@ -320,8 +320,8 @@ async def test_body_that_comes_too_slowly_is_408() -> None:
 
 
 async def test_body_that_drips_in_is_408() -> None:
-    bounds = replace(FAST, body_seconds=0.5)
-    async with open_gateway(bounds=bounds) as gateway:
+    limits = replace(FAST, body_seconds=0.5)
+    async with open_gateway(limits=limits) as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(
             b"POST /api/patients HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
@@ -337,10 +337,13 @@ async def test_body_that_drips_in_is_408() -> None:
 
 
 async def test_half_a_body_never_looks_whole_to_the_service() -> None:
+    begun = asyncio.Event()
     ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ended.set_result(await reader.read())
+        head = await reader.readuntil(b"hello")
+        begun.set()
+        ended.set_result(head + await reader.read())
 
     async with raw_service(listen) as url, open_gateway(upstreams={"patient": url}) as gateway:
         _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -348,9 +351,9 @@ async def test_half_a_body_never_looks_whole_to_the_service() -> None:
             b"POST /api/patients HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
             b"Authorization: Bearer " + make_token(WRITE).encode() + b"\r\n\r\n5\r\nhello\r\n"
         )
-        await writer.drain()
-        writer.close()
         async with asyncio.timeout(5):
+            await begun.wait()
+            writer.close()
             received = await ended
     assert b"hello" in received
     assert not received.endswith(b"0\r\n\r\n")
@@ -379,14 +382,14 @@ async def test_answer_is_not_cut_short_by_a_client_that_sends_no_more() -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 422 Unprocessable\r\nContent-Length: 10\r\n\r\naaaaa")
         await writer.drain()
-        await asyncio.sleep(3 * bounds.receive_seconds)
+        await asyncio.sleep(3 * limits.receive_seconds)
         writer.write(b"aaaaa")
         await writer.drain()
 
-    bounds = replace(FAST, answer_seconds=5.0, receive_seconds=0.2)
+    limits = replace(FAST, answer_seconds=5.0, receive_seconds=0.2)
     async with (
         raw_service(refuse) as url,
-        open_gateway(upstreams={"patient": url}, bounds=bounds) as gateway,
+        open_gateway(upstreams={"patient": url}, limits=limits) as gateway,
     ):
         answer = await gateway.raw(
             b"POST /api/patients HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"

@@ -31,7 +31,7 @@ def test_good_environment_makes_settings() -> None:
     assert not settings.password_login_enabled
     assert settings.cors_allowed_origins == ()
     assert len(settings.trusted_proxies) == 2
-    assert (settings.bounds.body_bytes, settings.bounds.bundle_bytes) == (2**20, 2**24)
+    assert (settings.limits.body_bytes, settings.limits.bundle_bytes) == (2**20, 2**24)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,9 @@ async def test_request_under_way_is_finished_before_it_stops(gateway: Gateway) -
     )
     port, stop = free_port(), asyncio.Event()
     # A gateway before the gateway: its metadata are public, so no token is needed twice.
-    server = asyncio.create_task(serve_http(create_app(settings), "127.0.0.1", port, stop))
+    server = asyncio.create_task(
+        serve_http(create_app(settings), "127.0.0.1", port, stop, server="uvicorn")
+    )
     async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=20)) as client:
         pending = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/fhir/R4/metadata"))
         async with asyncio.timeout(LIMIT_SECONDS):
@@ -97,11 +99,11 @@ async def test_request_under_way_is_finished_before_it_stops(gateway: Gateway) -
             await server
 
 
-async def test_http2_over_its_own_certificate_passes_through() -> None:
+async def test_requests_over_its_own_certificate_pass_through() -> None:
     with self_signed_certificate("health.example") as tls:
         async with (
             open_gateway(tls=tls) as gateway,
-            httpx.AsyncClient(http2=True, verify=False) as client,  # noqa: S501
+            httpx.AsyncClient(verify=False) as client,  # noqa: S501
         ):
             gateway.patient.answer = Answer(
                 200, [(b"content-type", b"application/json")], b"[" + b" " * 200_000 + b"]"
@@ -113,7 +115,6 @@ async def test_http2_over_its_own_certificate_passes_through() -> None:
                 *(client.post(url, headers=headers, content=b"x" * 300_000) for _ in range(5)),
             )
             assert [answer.status_code for answer in answers] == [200] * 10
-            assert {answer.http_version for answer in answers} == {"HTTP/2"}
             assert {len(answer.content) for answer in answers} == {200_002}
             assert answers[0].headers["Strict-Transport-Security"].startswith("max-age=")
             too_large = await client.post(url, headers=headers, content=b"x" * 2_000_000)

@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from apps.analytics.lag import METRIC_NAMESPACE, Lag, metric_line
 
+from apps.analytics.consumer.lag import METRIC_NAMESPACE, Lag, metric_line
 from apps.analytics.settings import Settings
 from infrastructure.ecs.images import PREVIEW_DAYS
 from infrastructure.policies.stacks import log_patterns

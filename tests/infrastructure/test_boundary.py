@@ -123,7 +123,7 @@ def test_what_a_role_may_be_given_ends_at_its_environment(stacks: dict[str, Reco
     (secret,) = {
         each.outputs["arn"]
         for each in prod.of("aws:secretsmanager/secret:Secret")
-        if "encryption-key" in each.name
+        if "auth-key-encryption-key" in each.name
     }
     through = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}
     master = prod.of("aws:rds/instance:Instance")[0].outputs["masterUserSecrets"][0]["secretArn"]

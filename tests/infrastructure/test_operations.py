@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from apps.analytics.lag import METRIC_NAMESPACE
 
+from apps.analytics.consumer.lag import METRIC_NAMESPACE
 from apps.catalogue import SERVICES
 from infrastructure.config.connections import capacity
 from infrastructure.config.model import EnvironmentStack
@@ -36,11 +36,16 @@ def suffix(stack: Recording, kind: str) -> str:
     return str(found.outputs["arnSuffix"])
 
 
-def lag(stack: Recording) -> dict[str, str]:
-    """Of the group and the topic that the service is told, on the cluster that has the topic."""
+def lag_name(stack: Recording, topic: str) -> str:
+    """The first topic's alarm and policy are without its name, as when analytics had one topic."""
+    return f"{stack.stack.name}-analytics-lag{'' if topic == 'patient' else f'-{topic}'}"
+
+
+def lag(stack: Recording, topic_name: str = "patient") -> dict[str, str]:
+    """Returns the group and the topic that the service is told, on the cluster that has the topic."""
     variables = environment_of(stack.one(TASK, f"{stack.stack.name}-analytics"))
     (cluster,) = stack.of("aws:msk/cluster:Cluster")
-    topic = stack.one("aws:msk/topic:Topic", variables["TOPIC_PATIENT"]).inputs
+    topic = stack.one("aws:msk/topic:Topic", variables[f"TOPIC_{topic_name.upper()}"]).inputs
     assert topic["clusterArn"] == cluster.outputs["arn"]
     return {
         "Cluster Name": cluster.inputs["clusterName"],
@@ -75,7 +80,10 @@ def watched(stack: Recording) -> dict[str, Measure]:
         f"{name}-gateway-5xx": (balancing, "HTTPCode_Target_5XX_Count", "Sum", ">", behind),
         f"{name}-gateway-unreached": (balancing, "HTTPCode_ELB_5XX_Count", "Sum", ">", door),
         f"{name}-gateway-latency": (balancing, "TargetResponseTime", "p99", ">", behind),
-        f"{name}-analytics-lag": ("AWS/Kafka", "SumOffsetLag", "Maximum", ">", lag(stack)),
+        **{
+            lag_name(stack, topic): ("AWS/Kafka", "SumOffsetLag", "Maximum", ">", lag(stack, topic))
+            for topic in SERVICES["analytics"].consumes
+        },
         f"{name}-analytics-dead-letters": (
             METRIC_NAMESPACE,
             "NewDeadLetters",
@@ -162,18 +170,24 @@ def test_each_service_is_scaled_by_a_metric_of_its_own(stack: Recording) -> None
             "predefinedMetricType": "ALBRequestCountPerTarget",
             "resourceLabel": balanced,
         },
-        f"{name}-analytics-lag": {
-            "namespace": "AWS/Kafka",
-            "metricName": "SumOffsetLag",
-            "statistic": "Maximum",
-            "dimensions": [{"name": key, "value": value} for key, value in lag(stack).items()],
+        **{
+            lag_name(stack, topic): {
+                "namespace": "AWS/Kafka",
+                "metricName": "SumOffsetLag",
+                "statistic": "Maximum",
+                "dimensions": [
+                    {"name": key, "value": value} for key, value in lag(stack, topic).items()
+                ],
+            }
+            for topic in SERVICES["analytics"].consumes
         },
     }
     policies = stack.of("aws:appautoscaling/policy:Policy")
     assert {each.name for each in policies} == set(metrics)
     targets = {each.inputs["resourceId"] for each in stack.of("aws:appautoscaling/target:Target")}
     for each in policies:
-        service = stack.one("aws:ecs/service:Service", each.name.rpartition("-")[0]).outputs["name"]
+        owner = "-".join(each.name.split("-")[:2])
+        service = stack.one("aws:ecs/service:Service", owner).outputs["name"]
         tracked = each.inputs["targetTrackingScalingPolicyConfiguration"]
         (specified,) = [
             value for key, value in tracked.items() if key.endswith("MetricSpecification")

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from apps.catalogue import SERVICES, TOPICS
-from apps.gateway.settings import Bounds
+from apps.gateway.settings import RequestLimits
 from infrastructure.plan.paper import LOGIN
 from infrastructure.plan.record import SIGNATURE
 from infrastructure.recording import Recording
@@ -71,8 +71,7 @@ def test_a_preview_adds_nothing_that_is_slow_or_dear(preview: Recording) -> None
     }
     assert kinds & dear == set()
     assert {each.name for each in preview.of("aws:msk/topic:Topic")} == {
-        "pr-1.patient",
-        "pr-1.patient.dlq",
+        f"pr-1.{topic}" for topic in TOPICS
     }
     rule = preview.of("aws:lb/listenerRule:ListenerRule")[0].inputs
     assert rule["priority"] == 1001
@@ -180,9 +179,9 @@ def test_no_proxy_cuts_a_call_off_that_the_gateway_still_waits_for(
         for each in stack.of("aws:ecs/service:Service"):
             for offered in each.inputs["serviceConnectConfiguration"].get("services") or []:
                 call = offered["timeout"]["perRequestTimeoutSeconds"]
-                assert Bounds().total_seconds < call <= offered["timeout"]["idleTimeoutSeconds"], (
-                    each.name
-                )
+                assert (
+                    RequestLimits().total_seconds < call <= offered["timeout"]["idleTimeoutSeconds"]
+                ), each.name
 
 
 def test_proxies_speak_tls_in_staging_and_production(stacks: dict[str, Recording]) -> None:

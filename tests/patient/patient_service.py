@@ -222,7 +222,7 @@ def open_service(
             app = create_app(
                 settings, database=database, verifier=verifier, billing=billing, publisher=publisher
             )
-            await serve_http(app, settings.host, settings.port, stop)
+            await serve_http(app, settings.host, settings.port, stop, server="uvicorn")
 
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
     thread.start()

@@ -19,6 +19,8 @@ from apps.kit.errors import Problem
 READ_SECONDS = 5.0
 WRITE_SECONDS = 15.0
 CONNECT_SECONDS = 1.0
+# The gateway ends an answer that takes longer than its bound; the browser connects again by itself.
+STREAM_SECONDS = 28.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 # Of one page at a time, and of all pages of this process.
 CALLS_PER_PAGE = 6
@@ -31,6 +33,7 @@ SERVICES_BY_PREFIX = (
     ("/analytics/", "analytics"),
     ("/auth/", "auth"),
     ("/oauth2/", "auth"),
+    ("/.well-known/", "auth"),
 )
 
 T = TypeVar("T")
@@ -97,12 +100,13 @@ class Api:
         media_type: str = "",
         if_match: str = "",
         key: str = "",
+        accept: str = "application/json",
     ) -> Answer:
         """Makes one HTTP call; raises ApiError for every refusal and every failure to get an answer."""
         service = next(name for prefix, name in SERVICES_BY_PREFIX if path.startswith(prefix))
         if body is not None and not media_type:
             media_type = "application/fhir+json" if path.startswith(FHIR) else "application/json"
-        headers = self._headers(media_type, if_match, key)
+        headers = {**self._headers(media_type, if_match, key), "Accept": accept}
         data = body.encode() if isinstance(body, str) else body and msgspec.json.encode(body)
         is_read = method == "GET" or path.endswith("/_search")
         seconds = READ_SECONDS if is_read else WRITE_SECONDS
@@ -139,9 +143,25 @@ class Api:
             self.calls.append(call)
         return _read_answer(service, answer, content)
 
+    async def open_stream(self, path: str) -> aiohttp.ClientResponse:
+        """Opens an answer without an end (server-sent events); whoever reads it closes it."""
+        service = next(name for prefix, name in SERVICES_BY_PREFIX if path.startswith(prefix))
+        timeout = aiohttp.ClientTimeout(total=STREAM_SECONDS, sock_connect=CONNECT_SECONDS)
+        headers = {**self._headers("", "", ""), "Accept": "text/event-stream"}
+        try:
+            answer = await self._neighbours.http.get(
+                self._neighbours.upstreams[service] + path, headers=headers, timeout=timeout
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            raise ApiError(503, f"{service}_unavailable", service) from None
+        if answer.status != 200:
+            answer.close()
+            raise ApiError(answer.status, "error", service)
+        return answer
+
     def _headers(self, media_type: str, if_match: str, key: str) -> dict[str, str]:
         context = current_context()
-        headers = {"Accept": "application/json", **(context.headers() if context else {})}
+        headers = context.headers() if context else {}
         if self._access_token:
             headers["Authorization"] = f"Bearer {self._access_token}"
         if media_type:

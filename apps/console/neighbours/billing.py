@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 
 from apps.kit.credentials import ServiceCredentials
+from apps.kit.errors import NotImplementedYet
 from apps.kit.rpc import call_metadata, problem_of_rpc
 from protos.billing.v1 import billing_pb2 as pb
 
@@ -34,7 +35,9 @@ class Billing:
         self, name: str, fields: Mapping[str, Any], user_token: str, timeout_seconds: float
     ) -> dict[str, Any]:
         """Makes one call; raises the Problem that billing answered, or Unavailable."""
-        method = METHODS[name]
+        method = METHODS.get(name)
+        if method is None:
+            raise NotImplementedYet("not_implemented")
         request = json_format.ParseDict(
             dict(fields), GetMessageClass(method.input_type)(), ignore_unknown_fields=False
         )

@@ -4,7 +4,25 @@ from importlib import import_module
 
 from starlette.routing import BaseRoute
 
-SCREENS = ("home", "patients", "registration", "chart", "results", "timeline", "entries", "summary")
+from apps.console.screens import home
+
+SCREENS = (
+    "home",
+    "patients",
+    "registration",
+    "chart",
+    "results",
+    "timeline",
+    "entries",
+    "summary",
+    "writing",
+    "money",
+    "cash_desk",
+    "figures",
+    "administration",
+    "operations",
+    "my",
+)
 
 
 def screen_routes() -> list[BaseRoute]:
@@ -13,3 +31,8 @@ def screen_routes() -> list[BaseRoute]:
     for name in SCREENS:
         found += import_module(f"apps.console.screens.{name}").routes()
     return found
+
+
+def last_routes() -> list[BaseRoute]:
+    """Gives the route of every path that is left over."""
+    return home.last_routes()

@@ -39,11 +39,4 @@
       due = setTimeout(() => htmx.trigger(live, "refresh"), 1000);
     });
   }
-  // Choosing a code from the list fills the hidden code beside its text.
-  document.addEventListener("change", (event) => {
-    const field = event.target;
-    if (!field.list || !field.dataset.code) return;
-    const option = [...field.list.options].find((each) => each.value === field.value);
-    document.getElementById(field.dataset.code).value = option ? option.dataset.code || "" : "";
-  });
 })();

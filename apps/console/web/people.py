@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from apps.console.neighbours.api import Api
+from apps.console.neighbours.calls import ApiError
 from apps.console.web.cookies import SESSION, read_cookie
 from apps.console.web.rendering import protect, resend_page, texts_of
 from apps.console.web.sessions import SEEN_PERIOD_SECONDS, Session, select_session, update_seen
@@ -94,17 +95,20 @@ async def find_person(request: Request) -> Person | None:
         if session is None:
             return None
     try:
-        principal = await state.verifier.verify(session.tokens.access)
+        await state.verifier.verify(session.tokens.access)
     except Unauthorized:
         # Revoked: an administrator ended it, or the account changed. A refresh tells.
         session = await refresh_session(request, session, force=True)
         if session is None:
             return None
-        principal = await state.verifier.verify(session.tokens.access)
+    return await _make_person(request, session)
+
+
+async def _make_person(request: Request, session: Session) -> Person:
     return Person(
         session=session,
-        principal=principal,
-        api=Api(state.neighbours, session.tokens.access),
+        principal=await request.state.verifier.verify(session.tokens.access),
+        api=Api(request.state.neighbours, session.tokens.access),
         texts=texts_of(request),
     )
 
@@ -177,6 +181,24 @@ class ScreenRoute(PolicedRoute):
                 return resend_page(request, 403)
             if not operation.policy.check(person.principal, request):
                 raise Forbidden("insufficient_scope", f"this needs {operation.policy.name}")
-        response = await operation.endpoint(request)
+        response = await _answer(request, operation)
         protect(response)
         return response
+
+
+async def _answer(request: Request, operation: Operation) -> Response:
+    """Answers, once more with new tokens where a service knows before us that the old ones were revoked."""
+    try:
+        return await operation.endpoint(request)
+    except ApiError as error:
+        person: Person | None = request.state.person
+        if error.status != 401 or person is None:
+            raise
+    session = await refresh_session(request, person.session, force=True)
+    if session is None:
+        request.state.person = None
+        if request.method == "POST":
+            return resend_page(request, 401)
+        raise SignInRequired("sign_in_required")
+    request.state.person = await _make_person(request, session)
+    return await operation.endpoint(request)

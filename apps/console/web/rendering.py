@@ -50,7 +50,8 @@ NAVIGATION = (
 environment = jinja2.Environment(
     loader=jinja2.PackageLoader("apps.console"),
     autoescape=True,
-    undefined=jinja2.StrictUndefined,
+    # What other services send may lack any element: it is shown as nothing.
+    undefined=jinja2.ChainableUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )

@@ -35,6 +35,7 @@ from apps.patient.fhir.responses import (
     restriction_of,
     version_headers,
 )
+from apps.patient.operations.validate import validate_routes
 from apps.patient.search.search_parameters import (
     DEFAULT_COUNT,
     make_cursor,
@@ -66,6 +67,7 @@ def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
             FHIR_PATH + "/Patient/{id}/$everything",
             Operation("GET", everything, smart("r", "Patient")),
         ),
+        *validate_routes(),
         PolicedRoute(FHIR_PATH + "/{type}/_search", Operation("POST", search_by_form, smart("s"))),
         PolicedRoute(
             FHIR_PATH + "/{type}",

@@ -50,6 +50,8 @@ class _ChargeItemStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrappe
     CHARGE_ITEM_STATUS_BILLABLE: _ChargeItemStatus.ValueType  # 1
     CHARGE_ITEM_STATUS_BILLED: _ChargeItemStatus.ValueType  # 2
     CHARGE_ITEM_STATUS_VOIDED: _ChargeItemStatus.ValueType  # 3
+    CHARGE_ITEM_STATUS_UNPRICED: _ChargeItemStatus.ValueType  # 4
+    """The price list had no price for it at the time of the service; priced once the list has one."""
 
 class ChargeItemStatus(_ChargeItemStatus, metaclass=_ChargeItemStatusEnumTypeWrapper): ...
 
@@ -57,6 +59,8 @@ CHARGE_ITEM_STATUS_UNSPECIFIED: ChargeItemStatus.ValueType  # 0
 CHARGE_ITEM_STATUS_BILLABLE: ChargeItemStatus.ValueType  # 1
 CHARGE_ITEM_STATUS_BILLED: ChargeItemStatus.ValueType  # 2
 CHARGE_ITEM_STATUS_VOIDED: ChargeItemStatus.ValueType  # 3
+CHARGE_ITEM_STATUS_UNPRICED: ChargeItemStatus.ValueType  # 4
+"""The price list had no price for it at the time of the service; priced once the list has one."""
 Global___ChargeItemStatus: typing_extensions.TypeAlias = ChargeItemStatus
 
 class _InvoiceStatus:
@@ -79,6 +83,130 @@ INVOICE_STATUS_ISSUED: InvoiceStatus.ValueType  # 2
 INVOICE_STATUS_BALANCED: InvoiceStatus.ValueType  # 3
 INVOICE_STATUS_CANCELLED: InvoiceStatus.ValueType  # 4
 Global___InvoiceStatus: typing_extensions.TypeAlias = InvoiceStatus
+
+class _CoverageShare:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _CoverageShareEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CoverageShare.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    COVERAGE_SHARE_UNSPECIFIED: _CoverageShare.ValueType  # 0
+    COVERAGE_SHARE_PERCENT: _CoverageShare.ValueType  # 1
+    """The payer pays percent_basis_points of what is left."""
+    COVERAGE_SHARE_FIXED: _CoverageShare.ValueType  # 2
+    """The payer pays amount, at most what is left."""
+    COVERAGE_SHARE_COPAYMENT: _CoverageShare.ValueType  # 3
+    """The patient pays amount, the payer all else that is left."""
+
+class CoverageShare(_CoverageShare, metaclass=_CoverageShareEnumTypeWrapper): ...
+
+COVERAGE_SHARE_UNSPECIFIED: CoverageShare.ValueType  # 0
+COVERAGE_SHARE_PERCENT: CoverageShare.ValueType  # 1
+"""The payer pays percent_basis_points of what is left."""
+COVERAGE_SHARE_FIXED: CoverageShare.ValueType  # 2
+"""The payer pays amount, at most what is left."""
+COVERAGE_SHARE_COPAYMENT: CoverageShare.ValueType  # 3
+"""The patient pays amount, the payer all else that is left."""
+Global___CoverageShare: typing_extensions.TypeAlias = CoverageShare
+
+class _PaymentMethod:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _PaymentMethodEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_PaymentMethod.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    PAYMENT_METHOD_UNSPECIFIED: _PaymentMethod.ValueType  # 0
+    PAYMENT_METHOD_CASH: _PaymentMethod.ValueType  # 1
+    """Needs an open cash day."""
+    PAYMENT_METHOD_CARD: _PaymentMethod.ValueType  # 2
+    PAYMENT_METHOD_TRANSFER: _PaymentMethod.ValueType  # 3
+
+class PaymentMethod(_PaymentMethod, metaclass=_PaymentMethodEnumTypeWrapper): ...
+
+PAYMENT_METHOD_UNSPECIFIED: PaymentMethod.ValueType  # 0
+PAYMENT_METHOD_CASH: PaymentMethod.ValueType  # 1
+"""Needs an open cash day."""
+PAYMENT_METHOD_CARD: PaymentMethod.ValueType  # 2
+PAYMENT_METHOD_TRANSFER: PaymentMethod.ValueType  # 3
+Global___PaymentMethod: typing_extensions.TypeAlias = PaymentMethod
+
+class _WriteOffStatus:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _WriteOffStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_WriteOffStatus.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    WRITE_OFF_STATUS_UNSPECIFIED: _WriteOffStatus.ValueType  # 0
+    WRITE_OFF_STATUS_PENDING: _WriteOffStatus.ValueType  # 1
+    WRITE_OFF_STATUS_POSTED: _WriteOffStatus.ValueType  # 2
+
+class WriteOffStatus(_WriteOffStatus, metaclass=_WriteOffStatusEnumTypeWrapper): ...
+
+WRITE_OFF_STATUS_UNSPECIFIED: WriteOffStatus.ValueType  # 0
+WRITE_OFF_STATUS_PENDING: WriteOffStatus.ValueType  # 1
+WRITE_OFF_STATUS_POSTED: WriteOffStatus.ValueType  # 2
+Global___WriteOffStatus: typing_extensions.TypeAlias = WriteOffStatus
+
+class _CashDayStatus:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _CashDayStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CashDayStatus.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CASH_DAY_STATUS_UNSPECIFIED: _CashDayStatus.ValueType  # 0
+    CASH_DAY_STATUS_OPEN: _CashDayStatus.ValueType  # 1
+    CASH_DAY_STATUS_COUNTED: _CashDayStatus.ValueType  # 2
+    CASH_DAY_STATUS_CLOSED: _CashDayStatus.ValueType  # 3
+
+class CashDayStatus(_CashDayStatus, metaclass=_CashDayStatusEnumTypeWrapper): ...
+
+CASH_DAY_STATUS_UNSPECIFIED: CashDayStatus.ValueType  # 0
+CASH_DAY_STATUS_OPEN: CashDayStatus.ValueType  # 1
+CASH_DAY_STATUS_COUNTED: CashDayStatus.ValueType  # 2
+CASH_DAY_STATUS_CLOSED: CashDayStatus.ValueType  # 3
+Global___CashDayStatus: typing_extensions.TypeAlias = CashDayStatus
+
+class _DocumentFormat:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DocumentFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_DocumentFormat.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DOCUMENT_FORMAT_UNSPECIFIED: _DocumentFormat.ValueType  # 0
+    DOCUMENT_FORMAT_HTML: _DocumentFormat.ValueType  # 1
+    DOCUMENT_FORMAT_PDF: _DocumentFormat.ValueType  # 2
+    """Tagged PDF/A-3; an invoice or credit note carries its EN 16931 data as factur-x.xml."""
+    DOCUMENT_FORMAT_XML: _DocumentFormat.ValueType  # 3
+    """The EN 16931 data alone (UN/CEFACT CII)."""
+
+class DocumentFormat(_DocumentFormat, metaclass=_DocumentFormatEnumTypeWrapper): ...
+
+DOCUMENT_FORMAT_UNSPECIFIED: DocumentFormat.ValueType  # 0
+DOCUMENT_FORMAT_HTML: DocumentFormat.ValueType  # 1
+DOCUMENT_FORMAT_PDF: DocumentFormat.ValueType  # 2
+"""Tagged PDF/A-3; an invoice or credit note carries its EN 16931 data as factur-x.xml."""
+DOCUMENT_FORMAT_XML: DocumentFormat.ValueType  # 3
+"""The EN 16931 data alone (UN/CEFACT CII)."""
+Global___DocumentFormat: typing_extensions.TypeAlias = DocumentFormat
+
+class _ExportFormat:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ExportFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ExportFormat.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    EXPORT_FORMAT_UNSPECIFIED: _ExportFormat.ValueType  # 0
+    EXPORT_FORMAT_CSV: _ExportFormat.ValueType  # 1
+    EXPORT_FORMAT_JOURNAL: _ExportFormat.ValueType  # 2
+    """Plain-text accounting, as beancount reads it."""
+
+class ExportFormat(_ExportFormat, metaclass=_ExportFormatEnumTypeWrapper): ...
+
+EXPORT_FORMAT_UNSPECIFIED: ExportFormat.ValueType  # 0
+EXPORT_FORMAT_CSV: ExportFormat.ValueType  # 1
+EXPORT_FORMAT_JOURNAL: ExportFormat.ValueType  # 2
+"""Plain-text accounting, as beancount reads it."""
+Global___ExportFormat: typing_extensions.TypeAlias = ExportFormat
 
 @typing.final
 class Money(google.protobuf.message.Message):
@@ -110,15 +238,21 @@ class Account(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
     UPDATED_AT_FIELD_NUMBER: builtins.int
+    COVERAGES_FIELD_NUMBER: builtins.int
+    MERGED_INTO_FIELD_NUMBER: builtins.int
     account_id: builtins.str
     patient_id: builtins.str
     status: Global___AccountStatus.ValueType
     currency: builtins.str
     version: builtins.int
+    merged_into: builtins.str
+    """The account of the patient that this one was merged into; empty otherwise."""
     @property
     def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
     def updated_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def coverages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Coverage]: ...
     def __init__(
         self,
         *,
@@ -129,10 +263,12 @@ class Account(google.protobuf.message.Message):
         version: builtins.int = ...,
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         updated_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        coverages: collections.abc.Iterable[Global___Coverage] | None = ...,
+        merged_into: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "created_at", b"created_at", "currency", b"currency", "patient_id", b"patient_id", "status", b"status", "updated_at", b"updated_at", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "coverages", b"coverages", "created_at", b"created_at", "currency", b"currency", "merged_into", b"merged_into", "patient_id", b"patient_id", "status", b"status", "updated_at", b"updated_at", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Account: typing_extensions.TypeAlias = Account
@@ -143,15 +279,19 @@ class CreateBillingAccountRequest(google.protobuf.message.Message):
 
     REQUEST_ID_FIELD_NUMBER: builtins.int
     PATIENT_ID_FIELD_NUMBER: builtins.int
+    CURRENCY_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     patient_id: builtins.str
+    currency: builtins.str
+    """ISO 4217; the platform's own where it is empty."""
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         patient_id: builtins.str = ...,
+        currency: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["patient_id", b"patient_id", "request_id", b"request_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["currency", b"currency", "patient_id", b"patient_id", "request_id", b"request_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___CreateBillingAccountRequest: typing_extensions.TypeAlias = CreateBillingAccountRequest
@@ -306,17 +446,24 @@ class UpdateAccountStatusRequest(google.protobuf.message.Message):
     REQUEST_ID_FIELD_NUMBER: builtins.int
     ACCOUNT_ID_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     account_id: builtins.str
     status: Global___AccountStatus.ValueType
+    expected_version: builtins.int
+    """Refused where the account has another version; 0 for any."""
+    reason: builtins.str
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         account_id: builtins.str = ...,
         status: Global___AccountStatus.ValueType = ...,
+        expected_version: builtins.int = ...,
+        reason: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "request_id", b"request_id", "status", b"status"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "expected_version", b"expected_version", "reason", b"reason", "request_id", b"request_id", "status", b"status"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___UpdateAccountStatusRequest: typing_extensions.TypeAlias = UpdateAccountStatusRequest
@@ -334,6 +481,18 @@ class ChargeItem(google.protobuf.message.Message):
     UNIT_PRICE_FIELD_NUMBER: builtins.int
     ENCOUNTER_ID_FIELD_NUMBER: builtins.int
     OCCURRED_AT_FIELD_NUMBER: builtins.int
+    SYSTEM_FIELD_NUMBER: builtins.int
+    QUANTITY_DECIMAL_FIELD_NUMBER: builtins.int
+    DISCOUNT_FIELD_NUMBER: builtins.int
+    TAX_CATEGORY_FIELD_NUMBER: builtins.int
+    REVENUE_GROUP_FIELD_NUMBER: builtins.int
+    NET_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    SOURCE_TYPE_FIELD_NUMBER: builtins.int
+    SOURCE_ID_FIELD_NUMBER: builtins.int
+    NEEDS_CREDIT_FIELD_NUMBER: builtins.int
+    INVOICE_ID_FIELD_NUMBER: builtins.int
+    VOID_REASON_FIELD_NUMBER: builtins.int
     charge_item_id: builtins.str
     account_id: builtins.str
     status: Global___ChargeItemStatus.ValueType
@@ -341,10 +500,30 @@ class ChargeItem(google.protobuf.message.Message):
     description: builtins.str
     quantity: builtins.int
     encounter_id: builtins.str
+    system: builtins.str
+    """URI of the code system; empty for codes of the house."""
+    quantity_decimal: builtins.str
+    """A decimal, as "1.5". `quantity` is the same where it is whole, else 0."""
+    tax_category: builtins.str
+    revenue_group: builtins.str
+    version: builtins.int
+    source_type: builtins.str
+    """FHIR type and id of what it was charged for; empty where it was charged by hand."""
+    source_id: builtins.str
+    needs_credit: builtins.bool
+    """The record changed after this was invoiced: credit the invoice."""
+    invoice_id: builtins.str
+    void_reason: builtins.str
     @property
     def unit_price(self) -> Global___Money: ...
     @property
     def occurred_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def discount(self) -> Global___Discount: ...
+    @property
+    def net(self) -> Global___Money:
+        """Quantity times price less discount, without tax."""
+
     def __init__(
         self,
         *,
@@ -357,10 +536,22 @@ class ChargeItem(google.protobuf.message.Message):
         unit_price: Global___Money | None = ...,
         encounter_id: builtins.str = ...,
         occurred_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        system: builtins.str = ...,
+        quantity_decimal: builtins.str = ...,
+        discount: Global___Discount | None = ...,
+        tax_category: builtins.str = ...,
+        revenue_group: builtins.str = ...,
+        net: Global___Money | None = ...,
+        version: builtins.int = ...,
+        source_type: builtins.str = ...,
+        source_id: builtins.str = ...,
+        needs_credit: builtins.bool = ...,
+        invoice_id: builtins.str = ...,
+        void_reason: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["occurred_at", b"occurred_at", "unit_price", b"unit_price"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["discount", b"discount", "net", b"net", "occurred_at", b"occurred_at", "unit_price", b"unit_price"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "charge_item_id", b"charge_item_id", "code", b"code", "description", b"description", "encounter_id", b"encounter_id", "occurred_at", b"occurred_at", "quantity", b"quantity", "status", b"status", "unit_price", b"unit_price"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "charge_item_id", b"charge_item_id", "code", b"code", "description", b"description", "discount", b"discount", "encounter_id", b"encounter_id", "invoice_id", b"invoice_id", "needs_credit", b"needs_credit", "net", b"net", "occurred_at", b"occurred_at", "quantity", b"quantity", "quantity_decimal", b"quantity_decimal", "revenue_group", b"revenue_group", "source_id", b"source_id", "source_type", b"source_type", "status", b"status", "system", b"system", "tax_category", b"tax_category", "unit_price", b"unit_price", "version", b"version", "void_reason", b"void_reason"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ChargeItem: typing_extensions.TypeAlias = ChargeItem
@@ -377,16 +568,27 @@ class AddChargeItemRequest(google.protobuf.message.Message):
     UNIT_PRICE_FIELD_NUMBER: builtins.int
     ENCOUNTER_ID_FIELD_NUMBER: builtins.int
     OCCURRED_AT_FIELD_NUMBER: builtins.int
+    SYSTEM_FIELD_NUMBER: builtins.int
+    QUANTITY_DECIMAL_FIELD_NUMBER: builtins.int
+    DISCOUNT_FIELD_NUMBER: builtins.int
+    TAX_CATEGORY_FIELD_NUMBER: builtins.int
+    REVENUE_GROUP_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     account_id: builtins.str
     code: builtins.str
     description: builtins.str
     quantity: builtins.int
     encounter_id: builtins.str
+    system: builtins.str
+    quantity_decimal: builtins.str
+    tax_category: builtins.str
+    revenue_group: builtins.str
     @property
     def unit_price(self) -> Global___Money: ...
     @property
     def occurred_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def discount(self) -> Global___Discount: ...
     def __init__(
         self,
         *,
@@ -398,10 +600,15 @@ class AddChargeItemRequest(google.protobuf.message.Message):
         unit_price: Global___Money | None = ...,
         encounter_id: builtins.str = ...,
         occurred_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        system: builtins.str = ...,
+        quantity_decimal: builtins.str = ...,
+        discount: Global___Discount | None = ...,
+        tax_category: builtins.str = ...,
+        revenue_group: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["occurred_at", b"occurred_at", "unit_price", b"unit_price"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["discount", b"discount", "occurred_at", b"occurred_at", "unit_price", b"unit_price"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "code", b"code", "description", b"description", "encounter_id", b"encounter_id", "occurred_at", b"occurred_at", "quantity", b"quantity", "request_id", b"request_id", "unit_price", b"unit_price"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "code", b"code", "description", b"description", "discount", b"discount", "encounter_id", b"encounter_id", "occurred_at", b"occurred_at", "quantity", b"quantity", "quantity_decimal", b"quantity_decimal", "request_id", b"request_id", "revenue_group", b"revenue_group", "system", b"system", "tax_category", b"tax_category", "unit_price", b"unit_price"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___AddChargeItemRequest: typing_extensions.TypeAlias = AddChargeItemRequest
@@ -413,17 +620,20 @@ class VoidChargeItemRequest(google.protobuf.message.Message):
     REQUEST_ID_FIELD_NUMBER: builtins.int
     CHARGE_ITEM_ID_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     charge_item_id: builtins.str
     reason: builtins.str
+    expected_version: builtins.int
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         charge_item_id: builtins.str = ...,
         reason: builtins.str = ...,
+        expected_version: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["charge_item_id", b"charge_item_id", "reason", b"reason", "request_id", b"request_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["charge_item_id", b"charge_item_id", "expected_version", b"expected_version", "reason", b"reason", "request_id", b"request_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___VoidChargeItemRequest: typing_extensions.TypeAlias = VoidChargeItemRequest
@@ -435,17 +645,20 @@ class ListChargeItemsRequest(google.protobuf.message.Message):
     ACCOUNT_ID_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
     account_id: builtins.str
     page_size: builtins.int
     page_token: builtins.str
+    status: Global___ChargeItemStatus.ValueType
     def __init__(
         self,
         *,
         account_id: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        status: Global___ChargeItemStatus.ValueType = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token", "status", b"status"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ListChargeItemsRequest: typing_extensions.TypeAlias = ListChargeItemsRequest
@@ -481,17 +694,66 @@ class Invoice(google.protobuf.message.Message):
     TOTAL_FIELD_NUMBER: builtins.int
     CHARGE_ITEM_IDS_FIELD_NUMBER: builtins.int
     ISSUED_AT_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    PAYER_ID_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    TAXES_FIELD_NUMBER: builtins.int
+    NET_FIELD_NUMBER: builtins.int
+    TAX_FIELD_NUMBER: builtins.int
+    PAID_FIELD_NUMBER: builtins.int
+    CREDITED_FIELD_NUMBER: builtins.int
+    WRITTEN_OFF_FIELD_NUMBER: builtins.int
+    OPEN_FIELD_NUMBER: builtins.int
+    ISSUED_ON_FIELD_NUMBER: builtins.int
+    DUE_ON_FIELD_NUMBER: builtins.int
+    TERMS_FIELD_NUMBER: builtins.int
+    CREDIT_NOTES_FIELD_NUMBER: builtins.int
+    PAYER_INVOICES_FIELD_NUMBER: builtins.int
+    GROUP_ID_FIELD_NUMBER: builtins.int
+    CANCEL_REASON_FIELD_NUMBER: builtins.int
     invoice_id: builtins.str
     account_id: builtins.str
     status: Global___InvoiceStatus.ValueType
     number: builtins.str
     """Empty until it is issued."""
+    version: builtins.int
+    payer_id: builtins.str
+    """Empty where the patient pays."""
+    issued_on: builtins.str
+    """YYYY-MM-DD"""
+    due_on: builtins.str
+    terms: builtins.str
+    group_id: builtins.str
+    """The invoices that were issued together have one group."""
+    cancel_reason: builtins.str
     @property
     def total(self) -> Global___Money: ...
     @property
     def charge_item_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @property
     def issued_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def lines(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___InvoiceLine]: ...
+    @property
+    def taxes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TaxTotal]: ...
+    @property
+    def net(self) -> Global___Money: ...
+    @property
+    def tax(self) -> Global___Money: ...
+    @property
+    def paid(self) -> Global___Money: ...
+    @property
+    def credited(self) -> Global___Money: ...
+    @property
+    def written_off(self) -> Global___Money: ...
+    @property
+    def open(self) -> Global___Money: ...
+    @property
+    def credit_notes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CreditNote]: ...
+    @property
+    def payer_invoices(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Invoice]:
+        """Of a draft or of an answer to IssueInvoice: the payers' invoices for the same charges."""
+
     def __init__(
         self,
         *,
@@ -502,10 +764,27 @@ class Invoice(google.protobuf.message.Message):
         total: Global___Money | None = ...,
         charge_item_ids: collections.abc.Iterable[builtins.str] | None = ...,
         issued_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        version: builtins.int = ...,
+        payer_id: builtins.str = ...,
+        lines: collections.abc.Iterable[Global___InvoiceLine] | None = ...,
+        taxes: collections.abc.Iterable[Global___TaxTotal] | None = ...,
+        net: Global___Money | None = ...,
+        tax: Global___Money | None = ...,
+        paid: Global___Money | None = ...,
+        credited: Global___Money | None = ...,
+        written_off: Global___Money | None = ...,
+        open: Global___Money | None = ...,
+        issued_on: builtins.str = ...,
+        due_on: builtins.str = ...,
+        terms: builtins.str = ...,
+        credit_notes: collections.abc.Iterable[Global___CreditNote] | None = ...,
+        payer_invoices: collections.abc.Iterable[Global___Invoice] | None = ...,
+        group_id: builtins.str = ...,
+        cancel_reason: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["issued_at", b"issued_at", "total", b"total"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["credited", b"credited", "issued_at", b"issued_at", "net", b"net", "open", b"open", "paid", b"paid", "tax", b"tax", "total", b"total", "written_off", b"written_off"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "charge_item_ids", b"charge_item_ids", "invoice_id", b"invoice_id", "issued_at", b"issued_at", "number", b"number", "status", b"status", "total", b"total"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "cancel_reason", b"cancel_reason", "charge_item_ids", b"charge_item_ids", "credit_notes", b"credit_notes", "credited", b"credited", "due_on", b"due_on", "group_id", b"group_id", "invoice_id", b"invoice_id", "issued_at", b"issued_at", "issued_on", b"issued_on", "lines", b"lines", "net", b"net", "number", b"number", "open", b"open", "paid", b"paid", "payer_id", b"payer_id", "payer_invoices", b"payer_invoices", "status", b"status", "tax", b"tax", "taxes", b"taxes", "terms", b"terms", "total", b"total", "version", b"version", "written_off", b"written_off"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Invoice: typing_extensions.TypeAlias = Invoice
@@ -518,9 +797,14 @@ class CreateInvoiceRequest(google.protobuf.message.Message):
     ACCOUNT_ID_FIELD_NUMBER: builtins.int
     CHARGE_ITEM_IDS_FIELD_NUMBER: builtins.int
     DRY_RUN_FIELD_NUMBER: builtins.int
+    PAYMENT_DAYS_FIELD_NUMBER: builtins.int
+    TERMS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     account_id: builtins.str
     dry_run: builtins.bool
+    payment_days: builtins.int
+    """Days until it is due; the platform's own where it is 0."""
+    terms: builtins.str
     @property
     def charge_item_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
@@ -530,8 +814,10 @@ class CreateInvoiceRequest(google.protobuf.message.Message):
         account_id: builtins.str = ...,
         charge_item_ids: collections.abc.Iterable[builtins.str] | None = ...,
         dry_run: builtins.bool = ...,
+        payment_days: builtins.int = ...,
+        terms: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "charge_item_ids", b"charge_item_ids", "dry_run", b"dry_run", "request_id", b"request_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "charge_item_ids", b"charge_item_ids", "dry_run", b"dry_run", "payment_days", b"payment_days", "request_id", b"request_id", "terms", b"terms"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___CreateInvoiceRequest: typing_extensions.TypeAlias = CreateInvoiceRequest
@@ -542,15 +828,22 @@ class IssueInvoiceRequest(google.protobuf.message.Message):
 
     REQUEST_ID_FIELD_NUMBER: builtins.int
     INVOICE_ID_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
+    ISSUED_ON_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     invoice_id: builtins.str
+    expected_version: builtins.int
+    issued_on: builtins.str
+    """YYYY-MM-DD, not in the future; today where it is empty."""
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         invoice_id: builtins.str = ...,
+        expected_version: builtins.int = ...,
+        issued_on: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["invoice_id", b"invoice_id", "request_id", b"request_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["expected_version", b"expected_version", "invoice_id", b"invoice_id", "issued_on", b"issued_on", "request_id", b"request_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___IssueInvoiceRequest: typing_extensions.TypeAlias = IssueInvoiceRequest
@@ -562,17 +855,20 @@ class CancelInvoiceRequest(google.protobuf.message.Message):
     REQUEST_ID_FIELD_NUMBER: builtins.int
     INVOICE_ID_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     invoice_id: builtins.str
     reason: builtins.str
+    expected_version: builtins.int
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         invoice_id: builtins.str = ...,
         reason: builtins.str = ...,
+        expected_version: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["invoice_id", b"invoice_id", "reason", b"reason", "request_id", b"request_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["expected_version", b"expected_version", "invoice_id", b"invoice_id", "reason", b"reason", "request_id", b"request_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___CancelInvoiceRequest: typing_extensions.TypeAlias = CancelInvoiceRequest
@@ -600,17 +896,20 @@ class ListInvoicesRequest(google.protobuf.message.Message):
     ACCOUNT_ID_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
     account_id: builtins.str
     page_size: builtins.int
     page_token: builtins.str
+    status: Global___InvoiceStatus.ValueType
     def __init__(
         self,
         *,
         account_id: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        status: Global___InvoiceStatus.ValueType = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token", "status", b"status"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ListInvoicesRequest: typing_extensions.TypeAlias = ListInvoicesRequest
@@ -644,14 +943,37 @@ class Payment(google.protobuf.message.Message):
     AMOUNT_FIELD_NUMBER: builtins.int
     REFUNDED_FIELD_NUMBER: builtins.int
     RECEIVED_AT_FIELD_NUMBER: builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    PAYER_ID_FIELD_NUMBER: builtins.int
+    METHOD_FIELD_NUMBER: builtins.int
+    ALLOCATIONS_FIELD_NUMBER: builtins.int
+    UNALLOCATED_FIELD_NUMBER: builtins.int
+    REFERENCE_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    REFUNDS_FIELD_NUMBER: builtins.int
+    RECEIPT_NUMBER_FIELD_NUMBER: builtins.int
     payment_id: builtins.str
     invoice_id: builtins.str
+    account_id: builtins.str
+    payer_id: builtins.str
+    method: Global___PaymentMethod.ValueType
+    reference: builtins.str
+    version: builtins.int
+    receipt_number: builtins.str
     @property
     def amount(self) -> Global___Money: ...
     @property
     def refunded(self) -> Global___Money: ...
     @property
     def received_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def allocations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Allocation]: ...
+    @property
+    def unallocated(self) -> Global___Money:
+        """What is left over as credit."""
+
+    @property
+    def refunds(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Refund]: ...
     def __init__(
         self,
         *,
@@ -660,10 +982,19 @@ class Payment(google.protobuf.message.Message):
         amount: Global___Money | None = ...,
         refunded: Global___Money | None = ...,
         received_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        account_id: builtins.str = ...,
+        payer_id: builtins.str = ...,
+        method: Global___PaymentMethod.ValueType = ...,
+        allocations: collections.abc.Iterable[Global___Allocation] | None = ...,
+        unallocated: Global___Money | None = ...,
+        reference: builtins.str = ...,
+        version: builtins.int = ...,
+        refunds: collections.abc.Iterable[Global___Refund] | None = ...,
+        receipt_number: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "received_at", b"received_at", "refunded", b"refunded"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "received_at", b"received_at", "refunded", b"refunded", "unallocated", b"unallocated"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "invoice_id", b"invoice_id", "payment_id", b"payment_id", "received_at", b"received_at", "refunded", b"refunded"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "allocations", b"allocations", "amount", b"amount", "invoice_id", b"invoice_id", "method", b"method", "payer_id", b"payer_id", "payment_id", b"payment_id", "receipt_number", b"receipt_number", "received_at", b"received_at", "reference", b"reference", "refunded", b"refunded", "refunds", b"refunds", "unallocated", b"unallocated", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Payment: typing_extensions.TypeAlias = Payment
@@ -675,20 +1006,48 @@ class RecordPaymentRequest(google.protobuf.message.Message):
     REQUEST_ID_FIELD_NUMBER: builtins.int
     INVOICE_ID_FIELD_NUMBER: builtins.int
     AMOUNT_FIELD_NUMBER: builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    METHOD_FIELD_NUMBER: builtins.int
+    PAYER_ID_FIELD_NUMBER: builtins.int
+    ALLOCATIONS_FIELD_NUMBER: builtins.int
+    RECEIVED_AT_FIELD_NUMBER: builtins.int
+    REFERENCE_FIELD_NUMBER: builtins.int
+    KEEP_AS_CREDIT_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     invoice_id: builtins.str
+    account_id: builtins.str
+    """Needed where invoice_id is empty."""
+    method: Global___PaymentMethod.ValueType
+    payer_id: builtins.str
+    """Who paid; empty for the patient."""
+    reference: builtins.str
+    keep_as_credit: builtins.bool
+    """Keeps all that allocations and invoice_id do not name as credit."""
     @property
     def amount(self) -> Global___Money: ...
+    @property
+    def allocations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Allocation]: ...
+    @property
+    def received_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the money came; now where it is empty."""
+
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         invoice_id: builtins.str = ...,
         amount: Global___Money | None = ...,
+        account_id: builtins.str = ...,
+        method: Global___PaymentMethod.ValueType = ...,
+        payer_id: builtins.str = ...,
+        allocations: collections.abc.Iterable[Global___Allocation] | None = ...,
+        received_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        reference: builtins.str = ...,
+        keep_as_credit: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "received_at", b"received_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "invoice_id", b"invoice_id", "request_id", b"request_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "allocations", b"allocations", "amount", b"amount", "invoice_id", b"invoice_id", "keep_as_credit", b"keep_as_credit", "method", b"method", "payer_id", b"payer_id", "received_at", b"received_at", "reference", b"reference", "request_id", b"request_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___RecordPaymentRequest: typing_extensions.TypeAlias = RecordPaymentRequest
@@ -701,9 +1060,11 @@ class RefundPaymentRequest(google.protobuf.message.Message):
     PAYMENT_ID_FIELD_NUMBER: builtins.int
     AMOUNT_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     payment_id: builtins.str
     reason: builtins.str
+    expected_version: builtins.int
     @property
     def amount(self) -> Global___Money: ...
     def __init__(
@@ -713,10 +1074,11 @@ class RefundPaymentRequest(google.protobuf.message.Message):
         payment_id: builtins.str = ...,
         amount: Global___Money | None = ...,
         reason: builtins.str = ...,
+        expected_version: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "payment_id", b"payment_id", "reason", b"reason", "request_id", b"request_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "expected_version", b"expected_version", "payment_id", b"payment_id", "reason", b"reason", "request_id", b"request_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___RefundPaymentRequest: typing_extensions.TypeAlias = RefundPaymentRequest
@@ -726,13 +1088,17 @@ class GetBalanceRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    AS_OF_FIELD_NUMBER: builtins.int
     account_id: builtins.str
+    as_of: builtins.str
+    """YYYY-MM-DD: as it counts at the end of that day; now where it is empty."""
     def __init__(
         self,
         *,
         account_id: builtins.str = ...,
+        as_of: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "as_of", b"as_of"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___GetBalanceRequest: typing_extensions.TypeAlias = GetBalanceRequest
@@ -743,18 +1109,39 @@ class Balance(google.protobuf.message.Message):
 
     ACCOUNT_ID_FIELD_NUMBER: builtins.int
     DUE_FIELD_NUMBER: builtins.int
+    RECEIVABLE_FIELD_NUMBER: builtins.int
+    CREDIT_FIELD_NUMBER: builtins.int
+    PAYERS_DUE_FIELD_NUMBER: builtins.int
+    AS_OF_FIELD_NUMBER: builtins.int
     account_id: builtins.str
+    as_of: builtins.str
     @property
     def due(self) -> Global___Money: ...
+    @property
+    def receivable(self) -> Global___Money:
+        """What the patient owes from invoices."""
+
+    @property
+    def credit(self) -> Global___Money:
+        """What the patient has paid beyond them. due = receivable - credit"""
+
+    @property
+    def payers_due(self) -> Global___Money:
+        """What payers owe for this account."""
+
     def __init__(
         self,
         *,
         account_id: builtins.str = ...,
         due: Global___Money | None = ...,
+        receivable: Global___Money | None = ...,
+        credit: Global___Money | None = ...,
+        payers_due: Global___Money | None = ...,
+        as_of: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["due", b"due"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["credit", b"credit", "due", b"due", "payers_due", b"payers_due", "receivable", b"receivable"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "due", b"due"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "as_of", b"as_of", "credit", b"credit", "due", b"due", "payers_due", b"payers_due", "receivable", b"receivable"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Balance: typing_extensions.TypeAlias = Balance
@@ -768,15 +1155,32 @@ class LedgerEntry(google.protobuf.message.Message):
     ACCOUNT_CODE_FIELD_NUMBER: builtins.int
     AMOUNT_FIELD_NUMBER: builtins.int
     RECORDED_AT_FIELD_NUMBER: builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: builtins.int
+    BALANCE_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: builtins.int
     entry_id: builtins.str
     transaction_id: builtins.str
     account_code: builtins.str
+    version: builtins.int
+    kind: builtins.str
+    document_id: builtins.str
+    """The invoice, payment or write-off that it belongs to."""
     @property
     def amount(self) -> Global___Money:
         """Debits above zero, credits below; the entries of a transaction sum to zero."""
 
     @property
     def recorded_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it counts; recorded_at is when it was written down."""
+
+    @property
+    def balance(self) -> Global___Money:
+        """The ledger account's balance and number of entries after this one."""
+
     def __init__(
         self,
         *,
@@ -785,10 +1189,15 @@ class LedgerEntry(google.protobuf.message.Message):
         account_code: builtins.str = ...,
         amount: Global___Money | None = ...,
         recorded_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        effective_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        balance: Global___Money | None = ...,
+        version: builtins.int = ...,
+        kind: builtins.str = ...,
+        document_id: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "recorded_at", b"recorded_at"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "balance", b"balance", "effective_at", b"effective_at", "recorded_at", b"recorded_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_code", b"account_code", "amount", b"amount", "entry_id", b"entry_id", "recorded_at", b"recorded_at", "transaction_id", b"transaction_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_code", b"account_code", "amount", b"amount", "balance", b"balance", "document_id", b"document_id", "effective_at", b"effective_at", "entry_id", b"entry_id", "kind", b"kind", "recorded_at", b"recorded_at", "transaction_id", b"transaction_id", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___LedgerEntry: typing_extensions.TypeAlias = LedgerEntry
@@ -834,3 +1243,1208 @@ class ListLedgerEntriesResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ListLedgerEntriesResponse: typing_extensions.TypeAlias = ListLedgerEntriesResponse
+
+@typing.final
+class Coverage(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAYER_ID_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    PERCENT_BASIS_POINTS_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    COVERAGE_ID_FIELD_NUMBER: builtins.int
+    VALID_FROM_FIELD_NUMBER: builtins.int
+    VALID_TO_FIELD_NUMBER: builtins.int
+    PAYER_NAME_FIELD_NUMBER: builtins.int
+    payer_id: builtins.str
+    share: Global___CoverageShare.ValueType
+    percent_basis_points: builtins.int
+    """8000 for 80 %."""
+    coverage_id: builtins.str
+    """FHIR id of the Coverage resource, where there is one."""
+    valid_from: builtins.str
+    """YYYY-MM-DD, inclusive; empty for no bound."""
+    valid_to: builtins.str
+    payer_name: builtins.str
+    @property
+    def amount(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        payer_id: builtins.str = ...,
+        share: Global___CoverageShare.ValueType = ...,
+        percent_basis_points: builtins.int = ...,
+        amount: Global___Money | None = ...,
+        coverage_id: builtins.str = ...,
+        valid_from: builtins.str = ...,
+        valid_to: builtins.str = ...,
+        payer_name: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "coverage_id", b"coverage_id", "payer_id", b"payer_id", "payer_name", b"payer_name", "percent_basis_points", b"percent_basis_points", "share", b"share", "valid_from", b"valid_from", "valid_to", b"valid_to"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Coverage: typing_extensions.TypeAlias = Coverage
+
+@typing.final
+class SetCoverageRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    COVERAGES_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    account_id: builtins.str
+    expected_version: builtins.int
+    @property
+    def coverages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Coverage]:
+        """At most 10."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        account_id: builtins.str = ...,
+        coverages: collections.abc.Iterable[Global___Coverage] | None = ...,
+        expected_version: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "coverages", b"coverages", "expected_version", b"expected_version", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SetCoverageRequest: typing_extensions.TypeAlias = SetCoverageRequest
+
+@typing.final
+class Discount(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PERCENT_BASIS_POINTS_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    percent_basis_points: builtins.int
+    """One of both. 1000 for 10 %."""
+    reason: builtins.str
+    @property
+    def amount(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        percent_basis_points: builtins.int = ...,
+        amount: Global___Money | None = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "percent_basis_points", b"percent_basis_points", "reason", b"reason"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Discount: typing_extensions.TypeAlias = Discount
+
+@typing.final
+class InvoiceLine(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: builtins.int
+    CHARGE_ITEM_ID_FIELD_NUMBER: builtins.int
+    SYSTEM_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
+    DESCRIPTION_FIELD_NUMBER: builtins.int
+    QUANTITY_FIELD_NUMBER: builtins.int
+    UNIT_PRICE_FIELD_NUMBER: builtins.int
+    DISCOUNT_FIELD_NUMBER: builtins.int
+    NET_FIELD_NUMBER: builtins.int
+    TAX_FIELD_NUMBER: builtins.int
+    TOTAL_FIELD_NUMBER: builtins.int
+    TAX_CATEGORY_FIELD_NUMBER: builtins.int
+    REVENUE_GROUP_FIELD_NUMBER: builtins.int
+    SERVICE_ON_FIELD_NUMBER: builtins.int
+    DISCOUNT_REASON_FIELD_NUMBER: builtins.int
+    line: builtins.int
+    charge_item_id: builtins.str
+    system: builtins.str
+    code: builtins.str
+    description: builtins.str
+    quantity: builtins.str
+    tax_category: builtins.str
+    revenue_group: builtins.str
+    service_on: builtins.str
+    """YYYY-MM-DD"""
+    discount_reason: builtins.str
+    @property
+    def unit_price(self) -> Global___Money: ...
+    @property
+    def discount(self) -> Global___Money: ...
+    @property
+    def net(self) -> Global___Money: ...
+    @property
+    def tax(self) -> Global___Money: ...
+    @property
+    def total(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        line: builtins.int = ...,
+        charge_item_id: builtins.str = ...,
+        system: builtins.str = ...,
+        code: builtins.str = ...,
+        description: builtins.str = ...,
+        quantity: builtins.str = ...,
+        unit_price: Global___Money | None = ...,
+        discount: Global___Money | None = ...,
+        net: Global___Money | None = ...,
+        tax: Global___Money | None = ...,
+        total: Global___Money | None = ...,
+        tax_category: builtins.str = ...,
+        revenue_group: builtins.str = ...,
+        service_on: builtins.str = ...,
+        discount_reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["discount", b"discount", "net", b"net", "tax", b"tax", "total", b"total", "unit_price", b"unit_price"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["charge_item_id", b"charge_item_id", "code", b"code", "description", b"description", "discount", b"discount", "discount_reason", b"discount_reason", "line", b"line", "net", b"net", "quantity", b"quantity", "revenue_group", b"revenue_group", "service_on", b"service_on", "system", b"system", "tax", b"tax", "tax_category", b"tax_category", "total", b"total", "unit_price", b"unit_price"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___InvoiceLine: typing_extensions.TypeAlias = InvoiceLine
+
+@typing.final
+class TaxTotal(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TAX_CATEGORY_FIELD_NUMBER: builtins.int
+    RATE_BASIS_POINTS_FIELD_NUMBER: builtins.int
+    NET_FIELD_NUMBER: builtins.int
+    TAX_FIELD_NUMBER: builtins.int
+    tax_category: builtins.str
+    rate_basis_points: builtins.int
+    @property
+    def net(self) -> Global___Money: ...
+    @property
+    def tax(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        tax_category: builtins.str = ...,
+        rate_basis_points: builtins.int = ...,
+        net: Global___Money | None = ...,
+        tax: Global___Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["net", b"net", "tax", b"tax"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["net", b"net", "rate_basis_points", b"rate_basis_points", "tax", b"tax", "tax_category", b"tax_category"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___TaxTotal: typing_extensions.TypeAlias = TaxTotal
+
+@typing.final
+class CreditNote(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CREDIT_NOTE_ID_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    TOTAL_FIELD_NUMBER: builtins.int
+    NET_FIELD_NUMBER: builtins.int
+    TAX_FIELD_NUMBER: builtins.int
+    ISSUED_ON_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    credit_note_id: builtins.str
+    number: builtins.str
+    issued_on: builtins.str
+    reason: builtins.str
+    @property
+    def total(self) -> Global___Money: ...
+    @property
+    def net(self) -> Global___Money: ...
+    @property
+    def tax(self) -> Global___Money: ...
+    @property
+    def lines(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___InvoiceLine]: ...
+    def __init__(
+        self,
+        *,
+        credit_note_id: builtins.str = ...,
+        number: builtins.str = ...,
+        total: Global___Money | None = ...,
+        net: Global___Money | None = ...,
+        tax: Global___Money | None = ...,
+        issued_on: builtins.str = ...,
+        reason: builtins.str = ...,
+        lines: collections.abc.Iterable[Global___InvoiceLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["net", b"net", "tax", b"tax", "total", b"total"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["credit_note_id", b"credit_note_id", "issued_on", b"issued_on", "lines", b"lines", "net", b"net", "number", b"number", "reason", b"reason", "tax", b"tax", "total", b"total"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CreditNote: typing_extensions.TypeAlias = CreditNote
+
+@typing.final
+class CreditInvoiceRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    INVOICE_ID_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    invoice_id: builtins.str
+    reason: builtins.str
+    expected_version: builtins.int
+    @property
+    def amount(self) -> Global___Money:
+        """Tax included; spread over the lines in proportion, unless lines names them."""
+
+    @property
+    def lines(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___CreditLine]: ...
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        invoice_id: builtins.str = ...,
+        amount: Global___Money | None = ...,
+        lines: collections.abc.Iterable[Global___CreditLine] | None = ...,
+        reason: builtins.str = ...,
+        expected_version: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "expected_version", b"expected_version", "invoice_id", b"invoice_id", "lines", b"lines", "reason", b"reason", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CreditInvoiceRequest: typing_extensions.TypeAlias = CreditInvoiceRequest
+
+@typing.final
+class CreditLine(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    line: builtins.int
+    @property
+    def amount(self) -> Global___Money:
+        """Tax included."""
+
+    def __init__(
+        self,
+        *,
+        line: builtins.int = ...,
+        amount: Global___Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "line", b"line"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CreditLine: typing_extensions.TypeAlias = CreditLine
+
+@typing.final
+class ListRemindersRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AS_OF_FIELD_NUMBER: builtins.int
+    MINIMUM_DAYS_OVERDUE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    as_of: builtins.str
+    """YYYY-MM-DD; today where it is empty."""
+    minimum_days_overdue: builtins.int
+    page_size: builtins.int
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        as_of: builtins.str = ...,
+        minimum_days_overdue: builtins.int = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["as_of", b"as_of", "minimum_days_overdue", b"minimum_days_overdue", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListRemindersRequest: typing_extensions.TypeAlias = ListRemindersRequest
+
+@typing.final
+class Reminder(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    PAYER_ID_FIELD_NUMBER: builtins.int
+    OPEN_FIELD_NUMBER: builtins.int
+    DUE_ON_FIELD_NUMBER: builtins.int
+    DAYS_OVERDUE_FIELD_NUMBER: builtins.int
+    LEVEL_FIELD_NUMBER: builtins.int
+    invoice_id: builtins.str
+    account_id: builtins.str
+    number: builtins.str
+    payer_id: builtins.str
+    due_on: builtins.str
+    days_overdue: builtins.int
+    level: builtins.int
+    """1 up to 30 days, 2 up to 60, 3 beyond."""
+    @property
+    def open(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        invoice_id: builtins.str = ...,
+        account_id: builtins.str = ...,
+        number: builtins.str = ...,
+        payer_id: builtins.str = ...,
+        open: Global___Money | None = ...,
+        due_on: builtins.str = ...,
+        days_overdue: builtins.int = ...,
+        level: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["open", b"open"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "days_overdue", b"days_overdue", "due_on", b"due_on", "invoice_id", b"invoice_id", "level", b"level", "number", b"number", "open", b"open", "payer_id", b"payer_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Reminder: typing_extensions.TypeAlias = Reminder
+
+@typing.final
+class ListRemindersResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REMINDERS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    @property
+    def reminders(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Reminder]: ...
+    def __init__(
+        self,
+        *,
+        reminders: collections.abc.Iterable[Global___Reminder] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["next_page_token", b"next_page_token", "reminders", b"reminders"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListRemindersResponse: typing_extensions.TypeAlias = ListRemindersResponse
+
+@typing.final
+class Allocation(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    invoice_id: builtins.str
+    @property
+    def amount(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        invoice_id: builtins.str = ...,
+        amount: Global___Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "invoice_id", b"invoice_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Allocation: typing_extensions.TypeAlias = Allocation
+
+@typing.final
+class Refund(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REFUND_ID_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    REFUNDED_AT_FIELD_NUMBER: builtins.int
+    refund_id: builtins.str
+    reason: builtins.str
+    @property
+    def amount(self) -> Global___Money: ...
+    @property
+    def refunded_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        refund_id: builtins.str = ...,
+        amount: Global___Money | None = ...,
+        reason: builtins.str = ...,
+        refunded_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "refunded_at", b"refunded_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "reason", b"reason", "refund_id", b"refund_id", "refunded_at", b"refunded_at"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Refund: typing_extensions.TypeAlias = Refund
+
+@typing.final
+class GetPaymentRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAYMENT_ID_FIELD_NUMBER: builtins.int
+    payment_id: builtins.str
+    def __init__(
+        self,
+        *,
+        payment_id: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["payment_id", b"payment_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___GetPaymentRequest: typing_extensions.TypeAlias = GetPaymentRequest
+
+@typing.final
+class ListPaymentsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    account_id: builtins.str
+    page_size: builtins.int
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        account_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListPaymentsRequest: typing_extensions.TypeAlias = ListPaymentsRequest
+
+@typing.final
+class ListPaymentsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAYMENTS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    @property
+    def payments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Payment]: ...
+    def __init__(
+        self,
+        *,
+        payments: collections.abc.Iterable[Global___Payment] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["next_page_token", b"next_page_token", "payments", b"payments"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListPaymentsResponse: typing_extensions.TypeAlias = ListPaymentsResponse
+
+@typing.final
+class ApplyCreditRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    PAYER_ID_FIELD_NUMBER: builtins.int
+    INVOICE_ID_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    account_id: builtins.str
+    payer_id: builtins.str
+    """Whose credit and invoices; empty for the patient's."""
+    invoice_id: builtins.str
+    """The oldest open invoices where it is empty."""
+    @property
+    def amount(self) -> Global___Money:
+        """As much as there is where it is absent."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        account_id: builtins.str = ...,
+        payer_id: builtins.str = ...,
+        invoice_id: builtins.str = ...,
+        amount: Global___Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "amount", b"amount", "invoice_id", b"invoice_id", "payer_id", b"payer_id", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ApplyCreditRequest: typing_extensions.TypeAlias = ApplyCreditRequest
+
+@typing.final
+class ApplyCreditResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ALLOCATIONS_FIELD_NUMBER: builtins.int
+    CREDIT_LEFT_FIELD_NUMBER: builtins.int
+    @property
+    def allocations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Allocation]: ...
+    @property
+    def credit_left(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        allocations: collections.abc.Iterable[Global___Allocation] | None = ...,
+        credit_left: Global___Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["credit_left", b"credit_left"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["allocations", b"allocations", "credit_left", b"credit_left"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ApplyCreditResponse: typing_extensions.TypeAlias = ApplyCreditResponse
+
+@typing.final
+class WriteOff(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WRITE_OFF_ID_FIELD_NUMBER: builtins.int
+    INVOICE_ID_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    REQUESTED_BY_FIELD_NUMBER: builtins.int
+    APPROVED_BY_FIELD_NUMBER: builtins.int
+    write_off_id: builtins.str
+    invoice_id: builtins.str
+    reason: builtins.str
+    status: Global___WriteOffStatus.ValueType
+    requested_by: builtins.str
+    approved_by: builtins.str
+    @property
+    def amount(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        write_off_id: builtins.str = ...,
+        invoice_id: builtins.str = ...,
+        amount: Global___Money | None = ...,
+        reason: builtins.str = ...,
+        status: Global___WriteOffStatus.ValueType = ...,
+        requested_by: builtins.str = ...,
+        approved_by: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "approved_by", b"approved_by", "invoice_id", b"invoice_id", "reason", b"reason", "requested_by", b"requested_by", "status", b"status", "write_off_id", b"write_off_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___WriteOff: typing_extensions.TypeAlias = WriteOff
+
+@typing.final
+class WriteOffInvoiceRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    INVOICE_ID_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    invoice_id: builtins.str
+    reason: builtins.str
+    @property
+    def amount(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        invoice_id: builtins.str = ...,
+        amount: Global___Money | None = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "invoice_id", b"invoice_id", "reason", b"reason", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___WriteOffInvoiceRequest: typing_extensions.TypeAlias = WriteOffInvoiceRequest
+
+@typing.final
+class ApproveWriteOffRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    WRITE_OFF_ID_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    write_off_id: builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        write_off_id: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["request_id", b"request_id", "write_off_id", b"write_off_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ApproveWriteOffRequest: typing_extensions.TypeAlias = ApproveWriteOffRequest
+
+@typing.final
+class CashDay(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CASH_DAY_ID_FIELD_NUMBER: builtins.int
+    DESK_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    OPENING_FIELD_NUMBER: builtins.int
+    EXPECTED_FIELD_NUMBER: builtins.int
+    COUNTED_FIELD_NUMBER: builtins.int
+    DIFFERENCE_FIELD_NUMBER: builtins.int
+    OPENED_AT_FIELD_NUMBER: builtins.int
+    CLOSED_AT_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    cash_day_id: builtins.str
+    desk: builtins.str
+    status: Global___CashDayStatus.ValueType
+    version: builtins.int
+    @property
+    def opening(self) -> Global___Money: ...
+    @property
+    def expected(self) -> Global___Money:
+        """opening, and all that was paid and given back in cash since."""
+
+    @property
+    def counted(self) -> Global___Money: ...
+    @property
+    def difference(self) -> Global___Money:
+        """counted - expected"""
+
+    @property
+    def opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def closed_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        cash_day_id: builtins.str = ...,
+        desk: builtins.str = ...,
+        status: Global___CashDayStatus.ValueType = ...,
+        opening: Global___Money | None = ...,
+        expected: Global___Money | None = ...,
+        counted: Global___Money | None = ...,
+        difference: Global___Money | None = ...,
+        opened_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        closed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        version: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["closed_at", b"closed_at", "counted", b"counted", "difference", b"difference", "expected", b"expected", "opened_at", b"opened_at", "opening", b"opening"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cash_day_id", b"cash_day_id", "closed_at", b"closed_at", "counted", b"counted", "desk", b"desk", "difference", b"difference", "expected", b"expected", "opened_at", b"opened_at", "opening", b"opening", "status", b"status", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CashDay: typing_extensions.TypeAlias = CashDay
+
+@typing.final
+class OpenCashDayRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    DESK_FIELD_NUMBER: builtins.int
+    OPENING_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    desk: builtins.str
+    @property
+    def opening(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        desk: builtins.str = ...,
+        opening: Global___Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["opening", b"opening"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["desk", b"desk", "opening", b"opening", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___OpenCashDayRequest: typing_extensions.TypeAlias = OpenCashDayRequest
+
+@typing.final
+class CountCashDayRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    CASH_DAY_ID_FIELD_NUMBER: builtins.int
+    COUNTED_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    cash_day_id: builtins.str
+    @property
+    def counted(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        cash_day_id: builtins.str = ...,
+        counted: Global___Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["counted", b"counted"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cash_day_id", b"cash_day_id", "counted", b"counted", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CountCashDayRequest: typing_extensions.TypeAlias = CountCashDayRequest
+
+@typing.final
+class CloseCashDayRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    CASH_DAY_ID_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    cash_day_id: builtins.str
+    expected_version: builtins.int
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        cash_day_id: builtins.str = ...,
+        expected_version: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cash_day_id", b"cash_day_id", "expected_version", b"expected_version", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CloseCashDayRequest: typing_extensions.TypeAlias = CloseCashDayRequest
+
+@typing.final
+class GetCashDayRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CASH_DAY_ID_FIELD_NUMBER: builtins.int
+    cash_day_id: builtins.str
+    """The day that is not closed yet where it is empty."""
+    def __init__(
+        self,
+        *,
+        cash_day_id: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cash_day_id", b"cash_day_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___GetCashDayRequest: typing_extensions.TypeAlias = GetCashDayRequest
+
+@typing.final
+class GetStatementRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    FROM_FIELD_NUMBER: builtins.int
+    TO_FIELD_NUMBER: builtins.int
+    account_id: builtins.str
+    to: builtins.str
+    def __init__(
+        self,
+        *,
+        account_id: builtins.str = ...,
+        to: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "from", b"from", "to", b"to"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___GetStatementRequest: typing_extensions.TypeAlias = GetStatementRequest
+
+@typing.final
+class StatementLine(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    AMOUNT_FIELD_NUMBER: builtins.int
+    BALANCE_FIELD_NUMBER: builtins.int
+    transaction_id: builtins.str
+    kind: builtins.str
+    """invoice | credit_note | payment | refund | write_off | credit_applied"""
+    document_id: builtins.str
+    number: builtins.str
+    @property
+    def effective_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def amount(self) -> Global___Money:
+        """Above zero: the patient owes more."""
+
+    @property
+    def balance(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        transaction_id: builtins.str = ...,
+        effective_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        kind: builtins.str = ...,
+        document_id: builtins.str = ...,
+        number: builtins.str = ...,
+        amount: Global___Money | None = ...,
+        balance: Global___Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "balance", b"balance", "effective_at", b"effective_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "balance", b"balance", "document_id", b"document_id", "effective_at", b"effective_at", "kind", b"kind", "number", b"number", "transaction_id", b"transaction_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___StatementLine: typing_extensions.TypeAlias = StatementLine
+
+@typing.final
+class Statement(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    FROM_FIELD_NUMBER: builtins.int
+    TO_FIELD_NUMBER: builtins.int
+    OPENING_FIELD_NUMBER: builtins.int
+    CLOSING_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    account_id: builtins.str
+    to: builtins.str
+    @property
+    def opening(self) -> Global___Money: ...
+    @property
+    def closing(self) -> Global___Money: ...
+    @property
+    def lines(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StatementLine]: ...
+    def __init__(
+        self,
+        *,
+        account_id: builtins.str = ...,
+        to: builtins.str = ...,
+        opening: Global___Money | None = ...,
+        closing: Global___Money | None = ...,
+        lines: collections.abc.Iterable[Global___StatementLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["closing", b"closing", "opening", b"opening"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "closing", b"closing", "from", b"from", "lines", b"lines", "opening", b"opening", "to", b"to"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Statement: typing_extensions.TypeAlias = Statement
+
+@typing.final
+class Price(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SYSTEM_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
+    DESCRIPTION_FIELD_NUMBER: builtins.int
+    UNIT_PRICE_FIELD_NUMBER: builtins.int
+    TAX_CATEGORY_FIELD_NUMBER: builtins.int
+    REVENUE_GROUP_FIELD_NUMBER: builtins.int
+    VALID_FROM_FIELD_NUMBER: builtins.int
+    VALID_TO_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    system: builtins.str
+    code: builtins.str
+    description: builtins.str
+    tax_category: builtins.str
+    revenue_group: builtins.str
+    valid_from: builtins.str
+    """YYYY-MM-DD; valid_to is inclusive, and empty for no end."""
+    valid_to: builtins.str
+    version: builtins.int
+    @property
+    def unit_price(self) -> Global___Money: ...
+    def __init__(
+        self,
+        *,
+        system: builtins.str = ...,
+        code: builtins.str = ...,
+        description: builtins.str = ...,
+        unit_price: Global___Money | None = ...,
+        tax_category: builtins.str = ...,
+        revenue_group: builtins.str = ...,
+        valid_from: builtins.str = ...,
+        valid_to: builtins.str = ...,
+        version: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["unit_price", b"unit_price"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "description", b"description", "revenue_group", b"revenue_group", "system", b"system", "tax_category", b"tax_category", "unit_price", b"unit_price", "valid_from", b"valid_from", "valid_to", b"valid_to", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Price: typing_extensions.TypeAlias = Price
+
+@typing.final
+class ListPricesRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    VALID_ON_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    code: builtins.str
+    valid_on: builtins.str
+    """YYYY-MM-DD: the versions that are valid on that day; all versions where it is empty."""
+    page_size: builtins.int
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        code: builtins.str = ...,
+        valid_on: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "page_size", b"page_size", "page_token", b"page_token", "valid_on", b"valid_on"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListPricesRequest: typing_extensions.TypeAlias = ListPricesRequest
+
+@typing.final
+class ListPricesResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PRICES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    @property
+    def prices(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Price]: ...
+    def __init__(
+        self,
+        *,
+        prices: collections.abc.Iterable[Global___Price] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["next_page_token", b"next_page_token", "prices", b"prices"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListPricesResponse: typing_extensions.TypeAlias = ListPricesResponse
+
+@typing.final
+class SetPricesRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    PRICES_FIELD_NUMBER: builtins.int
+    CSV_FIELD_NUMBER: builtins.int
+    DRY_RUN_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    csv: builtins.str
+    """Instead of prices: a header line and a line for each price."""
+    dry_run: builtins.bool
+    @property
+    def prices(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Price]: ...
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        prices: collections.abc.Iterable[Global___Price] | None = ...,
+        csv: builtins.str = ...,
+        dry_run: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["csv", b"csv", "dry_run", b"dry_run", "prices", b"prices", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SetPricesRequest: typing_extensions.TypeAlias = SetPricesRequest
+
+@typing.final
+class PriceFault(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: builtins.int
+    FIELD_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    line: builtins.int
+    field: builtins.str
+    code: builtins.str
+    message: builtins.str
+    def __init__(
+        self,
+        *,
+        line: builtins.int = ...,
+        field: builtins.str = ...,
+        code: builtins.str = ...,
+        message: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "field", b"field", "line", b"line", "message", b"message"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___PriceFault: typing_extensions.TypeAlias = PriceFault
+
+@typing.final
+class SetPricesResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ADDED_FIELD_NUMBER: builtins.int
+    UNCHANGED_FIELD_NUMBER: builtins.int
+    CHARGES_PRICED_FIELD_NUMBER: builtins.int
+    FAULTS_FIELD_NUMBER: builtins.int
+    added: builtins.int
+    """Versions that were added; those that are in the list already are not added again."""
+    unchanged: builtins.int
+    charges_priced: builtins.int
+    """Charges that had waited for a price."""
+    @property
+    def faults(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PriceFault]: ...
+    def __init__(
+        self,
+        *,
+        added: builtins.int = ...,
+        unchanged: builtins.int = ...,
+        charges_priced: builtins.int = ...,
+        faults: collections.abc.Iterable[Global___PriceFault] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["added", b"added", "charges_priced", b"charges_priced", "faults", b"faults", "unchanged", b"unchanged"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SetPricesResponse: typing_extensions.TypeAlias = SetPricesResponse
+
+@typing.final
+class GetDocumentRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: builtins.int
+    CREDIT_NOTE_ID_FIELD_NUMBER: builtins.int
+    PAYMENT_ID_FIELD_NUMBER: builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    FORMAT_FIELD_NUMBER: builtins.int
+    FROM_FIELD_NUMBER: builtins.int
+    TO_FIELD_NUMBER: builtins.int
+    RECIPIENT_NAME_FIELD_NUMBER: builtins.int
+    invoice_id: builtins.str
+    """One of: an invoice, a credit note, a payment's receipt, an account's statement."""
+    credit_note_id: builtins.str
+    payment_id: builtins.str
+    account_id: builtins.str
+    format: Global___DocumentFormat.ValueType
+    to: builtins.str
+    recipient_name: builtins.str
+    """Who it is addressed to: billing itself knows no names, and keeps none."""
+    def __init__(
+        self,
+        *,
+        invoice_id: builtins.str = ...,
+        credit_note_id: builtins.str = ...,
+        payment_id: builtins.str = ...,
+        account_id: builtins.str = ...,
+        format: Global___DocumentFormat.ValueType = ...,
+        to: builtins.str = ...,
+        recipient_name: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "credit_note_id", b"credit_note_id", "format", b"format", "from", b"from", "invoice_id", b"invoice_id", "payment_id", b"payment_id", "recipient_name", b"recipient_name", "to", b"to"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___GetDocumentRequest: typing_extensions.TypeAlias = GetDocumentRequest
+
+@typing.final
+class Document(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MEDIA_TYPE_FIELD_NUMBER: builtins.int
+    FILE_NAME_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    media_type: builtins.str
+    file_name: builtins.str
+    content: builtins.bytes
+    def __init__(
+        self,
+        *,
+        media_type: builtins.str = ...,
+        file_name: builtins.str = ...,
+        content: builtins.bytes = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["content", b"content", "file_name", b"file_name", "media_type", b"media_type"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Document: typing_extensions.TypeAlias = Document
+
+@typing.final
+class ExportLedgerRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    format: Global___ExportFormat.ValueType
+    page_size: builtins.int
+    """Transactions on a page, at most 1000."""
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        format: Global___ExportFormat.ValueType = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["format", b"format", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ExportLedgerRequest: typing_extensions.TypeAlias = ExportLedgerRequest
+
+@typing.final
+class ExportLedgerResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    content: builtins.str
+    next_page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        content: builtins.str = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["content", b"content", "next_page_token", b"next_page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ExportLedgerResponse: typing_extensions.TypeAlias = ExportLedgerResponse
+
+@typing.final
+class ReconcileLedgerRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ReconcileLedgerRequest: typing_extensions.TypeAlias = ReconcileLedgerRequest
+
+@typing.final
+class ReconcileLedgerResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DIFFERENCES_FIELD_NUMBER: builtins.int
+    TRANSACTIONS_FIELD_NUMBER: builtins.int
+    BLOCKS_FIELD_NUMBER: builtins.int
+    transactions: builtins.int
+    blocks: builtins.int
+    @property
+    def differences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Difference]: ...
+    def __init__(
+        self,
+        *,
+        differences: collections.abc.Iterable[Global___Difference] | None = ...,
+        transactions: builtins.int = ...,
+        blocks: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["blocks", b"blocks", "differences", b"differences", "transactions", b"transactions"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ReconcileLedgerResponse: typing_extensions.TypeAlias = ReconcileLedgerResponse
+
+@typing.final
+class Difference(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
+    EXPECTED_FIELD_NUMBER: builtins.int
+    FOUND_FIELD_NUMBER: builtins.int
+    code: builtins.str
+    """What was compared, as balance_mismatch."""
+    subject: builtins.str
+    """The row that differs."""
+    expected: builtins.str
+    found: builtins.str
+    def __init__(
+        self,
+        *,
+        code: builtins.str = ...,
+        subject: builtins.str = ...,
+        expected: builtins.str = ...,
+        found: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "expected", b"expected", "found", b"found", "subject", b"subject"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Difference: typing_extensions.TypeAlias = Difference

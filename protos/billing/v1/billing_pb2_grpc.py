@@ -62,6 +62,11 @@ class BillingStub:
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.UpdateAccountStatusRequest.SerializeToString,
                 response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.Account.FromString,
                 _registered_method=True)
+        self.SetCoverage = channel.unary_unary(
+                '/billing.v1.Billing/SetCoverage',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.SetCoverageRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.Account.FromString,
+                _registered_method=True)
         self.AddChargeItem = channel.unary_unary(
                 '/billing.v1.Billing/AddChargeItem',
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.AddChargeItemRequest.SerializeToString,
@@ -92,6 +97,11 @@ class BillingStub:
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.CancelInvoiceRequest.SerializeToString,
                 response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.Invoice.FromString,
                 _registered_method=True)
+        self.CreditInvoice = channel.unary_unary(
+                '/billing.v1.Billing/CreditInvoice',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.CreditInvoiceRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.Invoice.FromString,
+                _registered_method=True)
         self.GetInvoice = channel.unary_unary(
                 '/billing.v1.Billing/GetInvoice',
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetInvoiceRequest.SerializeToString,
@@ -102,15 +112,65 @@ class BillingStub:
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListInvoicesRequest.SerializeToString,
                 response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListInvoicesResponse.FromString,
                 _registered_method=True)
+        self.ListReminders = channel.unary_unary(
+                '/billing.v1.Billing/ListReminders',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListRemindersRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListRemindersResponse.FromString,
+                _registered_method=True)
         self.RecordPayment = channel.unary_unary(
                 '/billing.v1.Billing/RecordPayment',
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.RecordPaymentRequest.SerializeToString,
                 response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.Payment.FromString,
                 _registered_method=True)
+        self.GetPayment = channel.unary_unary(
+                '/billing.v1.Billing/GetPayment',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetPaymentRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.Payment.FromString,
+                _registered_method=True)
+        self.ListPayments = channel.unary_unary(
+                '/billing.v1.Billing/ListPayments',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListPaymentsRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListPaymentsResponse.FromString,
+                _registered_method=True)
         self.RefundPayment = channel.unary_unary(
                 '/billing.v1.Billing/RefundPayment',
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.RefundPaymentRequest.SerializeToString,
                 response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.Payment.FromString,
+                _registered_method=True)
+        self.ApplyCredit = channel.unary_unary(
+                '/billing.v1.Billing/ApplyCredit',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ApplyCreditRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ApplyCreditResponse.FromString,
+                _registered_method=True)
+        self.WriteOffInvoice = channel.unary_unary(
+                '/billing.v1.Billing/WriteOffInvoice',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.WriteOffInvoiceRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.WriteOff.FromString,
+                _registered_method=True)
+        self.ApproveWriteOff = channel.unary_unary(
+                '/billing.v1.Billing/ApproveWriteOff',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ApproveWriteOffRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.WriteOff.FromString,
+                _registered_method=True)
+        self.OpenCashDay = channel.unary_unary(
+                '/billing.v1.Billing/OpenCashDay',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.OpenCashDayRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.FromString,
+                _registered_method=True)
+        self.CountCashDay = channel.unary_unary(
+                '/billing.v1.Billing/CountCashDay',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.CountCashDayRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.FromString,
+                _registered_method=True)
+        self.CloseCashDay = channel.unary_unary(
+                '/billing.v1.Billing/CloseCashDay',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.CloseCashDayRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.FromString,
+                _registered_method=True)
+        self.GetCashDay = channel.unary_unary(
+                '/billing.v1.Billing/GetCashDay',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetCashDayRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.FromString,
                 _registered_method=True)
         self.GetBalance = channel.unary_unary(
                 '/billing.v1.Billing/GetBalance',
@@ -121,6 +181,36 @@ class BillingStub:
                 '/billing.v1.Billing/ListLedgerEntries',
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListLedgerEntriesRequest.SerializeToString,
                 response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListLedgerEntriesResponse.FromString,
+                _registered_method=True)
+        self.GetStatement = channel.unary_unary(
+                '/billing.v1.Billing/GetStatement',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetStatementRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.Statement.FromString,
+                _registered_method=True)
+        self.ListPrices = channel.unary_unary(
+                '/billing.v1.Billing/ListPrices',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListPricesRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListPricesResponse.FromString,
+                _registered_method=True)
+        self.SetPrices = channel.unary_unary(
+                '/billing.v1.Billing/SetPrices',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.SetPricesRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.SetPricesResponse.FromString,
+                _registered_method=True)
+        self.GetDocument = channel.unary_unary(
+                '/billing.v1.Billing/GetDocument',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetDocumentRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.Document.FromString,
+                _registered_method=True)
+        self.ExportLedger = channel.unary_unary(
+                '/billing.v1.Billing/ExportLedger',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ExportLedgerRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ExportLedgerResponse.FromString,
+                _registered_method=True)
+        self.ReconcileLedger = channel.unary_unary(
+                '/billing.v1.Billing/ReconcileLedger',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerResponse.FromString,
                 _registered_method=True)
 
 
@@ -162,8 +252,16 @@ class BillingServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetCoverage(self, request, context):
+        """Replaces the account's coverages, in the order in which they pay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddChargeItem(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Takes the price from the price list at the time of the service, unless unit_price says otherwise.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -188,14 +286,22 @@ class BillingServicer:
         raise NotImplementedError('Method not implemented!')
 
     def IssueInvoice(self, request, context):
-        """Draws the gapless invoice number.
+        """Draws the gapless invoice numbers of the patient's invoice and of each payer's, and posts them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelInvoice(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Discards a draft; takes back an issued invoice, with its payers', by credit notes. What was paid becomes credit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreditInvoice(self, request, context):
+        """Takes back a part of an issued invoice by a credit note.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -212,13 +318,79 @@ class BillingServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReminders(self, request, context):
+        """Issued invoices that are overdue, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RecordPayment(self, request, context):
+        """Allocates to the invoices that are named, else to open ones, the oldest first; the rest is credit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPayment(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPayments(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RefundPayment(self, request, context):
+        """Gives back from the payment's credit, then from the invoices that it paid, the latest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyCredit(self, request, context):
+        """Pays open invoices from credit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteOffInvoice(self, request, context):
+        """Posted at once up to the limit; above it a second person must approve.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveWriteOff(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenCashDay(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountCashDay(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseCashDay(self, request, context):
+        """Posts the difference between what was counted and what the books expect.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCashDay(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,6 +404,46 @@ class BillingServicer:
 
     def ListLedgerEntries(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatement(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPrices(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPrices(self, request, context):
+        """Adds versions to the price list: all rows, or none and each fault.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDocument(self, request, context):
+        """An invoice, a credit note, a receipt or a statement, for people.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportLedger(self, request, context):
+        """The whole ledger for accountants, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReconcileLedger(self, request, context):
+        """Recomputes every balance, invoice and number series, verifies the hash chain, and names each difference.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -264,6 +476,11 @@ def add_BillingServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.UpdateAccountStatusRequest.FromString,
                     response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.Account.SerializeToString,
             ),
+            'SetCoverage': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCoverage,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.SetCoverageRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.Account.SerializeToString,
+            ),
             'AddChargeItem': grpc.unary_unary_rpc_method_handler(
                     servicer.AddChargeItem,
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.AddChargeItemRequest.FromString,
@@ -294,6 +511,11 @@ def add_BillingServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.CancelInvoiceRequest.FromString,
                     response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.Invoice.SerializeToString,
             ),
+            'CreditInvoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreditInvoice,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.CreditInvoiceRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.Invoice.SerializeToString,
+            ),
             'GetInvoice': grpc.unary_unary_rpc_method_handler(
                     servicer.GetInvoice,
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetInvoiceRequest.FromString,
@@ -304,15 +526,65 @@ def add_BillingServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListInvoicesRequest.FromString,
                     response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListInvoicesResponse.SerializeToString,
             ),
+            'ListReminders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReminders,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListRemindersRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListRemindersResponse.SerializeToString,
+            ),
             'RecordPayment': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordPayment,
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.RecordPaymentRequest.FromString,
                     response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.Payment.SerializeToString,
             ),
+            'GetPayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPayment,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetPaymentRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.Payment.SerializeToString,
+            ),
+            'ListPayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPayments,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListPaymentsRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListPaymentsResponse.SerializeToString,
+            ),
             'RefundPayment': grpc.unary_unary_rpc_method_handler(
                     servicer.RefundPayment,
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.RefundPaymentRequest.FromString,
                     response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.Payment.SerializeToString,
+            ),
+            'ApplyCredit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyCredit,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ApplyCreditRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ApplyCreditResponse.SerializeToString,
+            ),
+            'WriteOffInvoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteOffInvoice,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.WriteOffInvoiceRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.WriteOff.SerializeToString,
+            ),
+            'ApproveWriteOff': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveWriteOff,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ApproveWriteOffRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.WriteOff.SerializeToString,
+            ),
+            'OpenCashDay': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenCashDay,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.OpenCashDayRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.SerializeToString,
+            ),
+            'CountCashDay': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountCashDay,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.CountCashDayRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.SerializeToString,
+            ),
+            'CloseCashDay': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseCashDay,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.CloseCashDayRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.SerializeToString,
+            ),
+            'GetCashDay': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCashDay,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetCashDayRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.SerializeToString,
             ),
             'GetBalance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBalance,
@@ -323,6 +595,36 @@ def add_BillingServicer_to_server(servicer, server):
                     servicer.ListLedgerEntries,
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListLedgerEntriesRequest.FromString,
                     response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListLedgerEntriesResponse.SerializeToString,
+            ),
+            'GetStatement': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatement,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetStatementRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.Statement.SerializeToString,
+            ),
+            'ListPrices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPrices,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListPricesRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListPricesResponse.SerializeToString,
+            ),
+            'SetPrices': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPrices,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.SetPricesRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.SetPricesResponse.SerializeToString,
+            ),
+            'GetDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDocument,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetDocumentRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.Document.SerializeToString,
+            ),
+            'ExportLedger': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportLedger,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ExportLedgerRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ExportLedgerResponse.SerializeToString,
+            ),
+            'ReconcileLedger': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReconcileLedger,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -462,6 +764,33 @@ class Billing:
             target,
             '/billing.v1.Billing/UpdateAccountStatus',
             protos_dot_billing_dot_v1_dot_billing__pb2.UpdateAccountStatusRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCoverage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/SetCoverage',
+            protos_dot_billing_dot_v1_dot_billing__pb2.SetCoverageRequest.SerializeToString,
             protos_dot_billing_dot_v1_dot_billing__pb2.Account.FromString,
             options,
             channel_credentials,
@@ -636,6 +965,33 @@ class Billing:
             _registered_method=True)
 
     @staticmethod
+    def CreditInvoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/CreditInvoice',
+            protos_dot_billing_dot_v1_dot_billing__pb2.CreditInvoiceRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.Invoice.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetInvoice(request,
             target,
             options=(),
@@ -690,6 +1046,33 @@ class Billing:
             _registered_method=True)
 
     @staticmethod
+    def ListReminders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/ListReminders',
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListRemindersRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListRemindersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RecordPayment(request,
             target,
             options=(),
@@ -717,6 +1100,60 @@ class Billing:
             _registered_method=True)
 
     @staticmethod
+    def GetPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/GetPayment',
+            protos_dot_billing_dot_v1_dot_billing__pb2.GetPaymentRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.Payment.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/ListPayments',
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListPaymentsRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RefundPayment(request,
             target,
             options=(),
@@ -733,6 +1170,195 @@ class Billing:
             '/billing.v1.Billing/RefundPayment',
             protos_dot_billing_dot_v1_dot_billing__pb2.RefundPaymentRequest.SerializeToString,
             protos_dot_billing_dot_v1_dot_billing__pb2.Payment.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyCredit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/ApplyCredit',
+            protos_dot_billing_dot_v1_dot_billing__pb2.ApplyCreditRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.ApplyCreditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteOffInvoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/WriteOffInvoice',
+            protos_dot_billing_dot_v1_dot_billing__pb2.WriteOffInvoiceRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.WriteOff.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveWriteOff(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/ApproveWriteOff',
+            protos_dot_billing_dot_v1_dot_billing__pb2.ApproveWriteOffRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.WriteOff.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenCashDay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/OpenCashDay',
+            protos_dot_billing_dot_v1_dot_billing__pb2.OpenCashDayRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountCashDay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/CountCashDay',
+            protos_dot_billing_dot_v1_dot_billing__pb2.CountCashDayRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseCashDay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/CloseCashDay',
+            protos_dot_billing_dot_v1_dot_billing__pb2.CloseCashDayRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCashDay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/GetCashDay',
+            protos_dot_billing_dot_v1_dot_billing__pb2.GetCashDayRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.CashDay.FromString,
             options,
             channel_credentials,
             insecure,
@@ -787,6 +1413,168 @@ class Billing:
             '/billing.v1.Billing/ListLedgerEntries',
             protos_dot_billing_dot_v1_dot_billing__pb2.ListLedgerEntriesRequest.SerializeToString,
             protos_dot_billing_dot_v1_dot_billing__pb2.ListLedgerEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/GetStatement',
+            protos_dot_billing_dot_v1_dot_billing__pb2.GetStatementRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.Statement.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPrices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/ListPrices',
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListPricesRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListPricesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPrices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/SetPrices',
+            protos_dot_billing_dot_v1_dot_billing__pb2.SetPricesRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.SetPricesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/GetDocument',
+            protos_dot_billing_dot_v1_dot_billing__pb2.GetDocumentRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.Document.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/ExportLedger',
+            protos_dot_billing_dot_v1_dot_billing__pb2.ExportLedgerRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.ExportLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReconcileLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/ReconcileLedger',
+            protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerResponse.FromString,
             options,
             channel_credentials,
             insecure,

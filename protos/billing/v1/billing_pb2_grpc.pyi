@@ -37,20 +37,52 @@ class BillingStub:
     GetAccount: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetAccountRequest, protos.billing.v1.billing_pb2.Account]
     GetAccountByPatient: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetAccountByPatientRequest, protos.billing.v1.billing_pb2.Account]
     UpdateAccountStatus: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.UpdateAccountStatusRequest, protos.billing.v1.billing_pb2.Account]
+    SetCoverage: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.SetCoverageRequest, protos.billing.v1.billing_pb2.Account]
+    """Replaces the account's coverages, in the order in which they pay."""
     AddChargeItem: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.AddChargeItemRequest, protos.billing.v1.billing_pb2.ChargeItem]
+    """Takes the price from the price list at the time of the service, unless unit_price says otherwise."""
     VoidChargeItem: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.VoidChargeItemRequest, protos.billing.v1.billing_pb2.ChargeItem]
     ListChargeItems: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListChargeItemsRequest, protos.billing.v1.billing_pb2.ListChargeItemsResponse]
     CreateInvoice: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CreateInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]
     """With dry_run it answers what the invoice would be and keeps nothing."""
     IssueInvoice: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.IssueInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]
-    """Draws the gapless invoice number."""
+    """Draws the gapless invoice numbers of the patient's invoice and of each payer's, and posts them."""
     CancelInvoice: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CancelInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]
+    """Discards a draft; takes back an issued invoice, with its payers', by credit notes. What was paid becomes credit."""
+    CreditInvoice: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CreditInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]
+    """Takes back a part of an issued invoice by a credit note."""
     GetInvoice: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]
     ListInvoices: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListInvoicesRequest, protos.billing.v1.billing_pb2.ListInvoicesResponse]
+    ListReminders: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListRemindersRequest, protos.billing.v1.billing_pb2.ListRemindersResponse]
+    """Issued invoices that are overdue, the oldest first."""
     RecordPayment: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RecordPaymentRequest, protos.billing.v1.billing_pb2.Payment]
+    """Allocates to the invoices that are named, else to open ones, the oldest first; the rest is credit."""
+    GetPayment: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetPaymentRequest, protos.billing.v1.billing_pb2.Payment]
+    ListPayments: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListPaymentsRequest, protos.billing.v1.billing_pb2.ListPaymentsResponse]
     RefundPayment: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RefundPaymentRequest, protos.billing.v1.billing_pb2.Payment]
+    """Gives back from the payment's credit, then from the invoices that it paid, the latest first."""
+    ApplyCredit: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ApplyCreditRequest, protos.billing.v1.billing_pb2.ApplyCreditResponse]
+    """Pays open invoices from credit."""
+    WriteOffInvoice: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.WriteOffInvoiceRequest, protos.billing.v1.billing_pb2.WriteOff]
+    """Posted at once up to the limit; above it a second person must approve."""
+    ApproveWriteOff: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ApproveWriteOffRequest, protos.billing.v1.billing_pb2.WriteOff]
+    OpenCashDay: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.OpenCashDayRequest, protos.billing.v1.billing_pb2.CashDay]
+    CountCashDay: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CountCashDayRequest, protos.billing.v1.billing_pb2.CashDay]
+    CloseCashDay: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CloseCashDayRequest, protos.billing.v1.billing_pb2.CashDay]
+    """Posts the difference between what was counted and what the books expect."""
+    GetCashDay: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetCashDayRequest, protos.billing.v1.billing_pb2.CashDay]
     GetBalance: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetBalanceRequest, protos.billing.v1.billing_pb2.Balance]
     ListLedgerEntries: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListLedgerEntriesRequest, protos.billing.v1.billing_pb2.ListLedgerEntriesResponse]
+    GetStatement: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetStatementRequest, protos.billing.v1.billing_pb2.Statement]
+    ListPrices: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListPricesRequest, protos.billing.v1.billing_pb2.ListPricesResponse]
+    SetPrices: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.SetPricesRequest, protos.billing.v1.billing_pb2.SetPricesResponse]
+    """Adds versions to the price list: all rows, or none and each fault."""
+    GetDocument: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetDocumentRequest, protos.billing.v1.billing_pb2.Document]
+    """An invoice, a credit note, a receipt or a statement, for people."""
+    ExportLedger: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ExportLedgerRequest, protos.billing.v1.billing_pb2.ExportLedgerResponse]
+    """The whole ledger for accountants, a page at a time."""
+    ReconcileLedger: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ReconcileLedgerRequest, protos.billing.v1.billing_pb2.ReconcileLedgerResponse]
+    """Recomputes every balance, invoice and number series, verifies the hash chain, and names each difference."""
 
 @typing.type_check_only
 class BillingAsyncStub(BillingStub):
@@ -67,20 +99,52 @@ class BillingAsyncStub(BillingStub):
     GetAccount: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetAccountRequest, protos.billing.v1.billing_pb2.Account]  # type: ignore[assignment]
     GetAccountByPatient: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetAccountByPatientRequest, protos.billing.v1.billing_pb2.Account]  # type: ignore[assignment]
     UpdateAccountStatus: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.UpdateAccountStatusRequest, protos.billing.v1.billing_pb2.Account]  # type: ignore[assignment]
+    SetCoverage: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.SetCoverageRequest, protos.billing.v1.billing_pb2.Account]  # type: ignore[assignment]
+    """Replaces the account's coverages, in the order in which they pay."""
     AddChargeItem: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.AddChargeItemRequest, protos.billing.v1.billing_pb2.ChargeItem]  # type: ignore[assignment]
+    """Takes the price from the price list at the time of the service, unless unit_price says otherwise."""
     VoidChargeItem: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.VoidChargeItemRequest, protos.billing.v1.billing_pb2.ChargeItem]  # type: ignore[assignment]
     ListChargeItems: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListChargeItemsRequest, protos.billing.v1.billing_pb2.ListChargeItemsResponse]  # type: ignore[assignment]
     CreateInvoice: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CreateInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]  # type: ignore[assignment]
     """With dry_run it answers what the invoice would be and keeps nothing."""
     IssueInvoice: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.IssueInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]  # type: ignore[assignment]
-    """Draws the gapless invoice number."""
+    """Draws the gapless invoice numbers of the patient's invoice and of each payer's, and posts them."""
     CancelInvoice: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CancelInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]  # type: ignore[assignment]
+    """Discards a draft; takes back an issued invoice, with its payers', by credit notes. What was paid becomes credit."""
+    CreditInvoice: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CreditInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]  # type: ignore[assignment]
+    """Takes back a part of an issued invoice by a credit note."""
     GetInvoice: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetInvoiceRequest, protos.billing.v1.billing_pb2.Invoice]  # type: ignore[assignment]
     ListInvoices: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListInvoicesRequest, protos.billing.v1.billing_pb2.ListInvoicesResponse]  # type: ignore[assignment]
+    ListReminders: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListRemindersRequest, protos.billing.v1.billing_pb2.ListRemindersResponse]  # type: ignore[assignment]
+    """Issued invoices that are overdue, the oldest first."""
     RecordPayment: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RecordPaymentRequest, protos.billing.v1.billing_pb2.Payment]  # type: ignore[assignment]
+    """Allocates to the invoices that are named, else to open ones, the oldest first; the rest is credit."""
+    GetPayment: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetPaymentRequest, protos.billing.v1.billing_pb2.Payment]  # type: ignore[assignment]
+    ListPayments: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListPaymentsRequest, protos.billing.v1.billing_pb2.ListPaymentsResponse]  # type: ignore[assignment]
     RefundPayment: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RefundPaymentRequest, protos.billing.v1.billing_pb2.Payment]  # type: ignore[assignment]
+    """Gives back from the payment's credit, then from the invoices that it paid, the latest first."""
+    ApplyCredit: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ApplyCreditRequest, protos.billing.v1.billing_pb2.ApplyCreditResponse]  # type: ignore[assignment]
+    """Pays open invoices from credit."""
+    WriteOffInvoice: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.WriteOffInvoiceRequest, protos.billing.v1.billing_pb2.WriteOff]  # type: ignore[assignment]
+    """Posted at once up to the limit; above it a second person must approve."""
+    ApproveWriteOff: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ApproveWriteOffRequest, protos.billing.v1.billing_pb2.WriteOff]  # type: ignore[assignment]
+    OpenCashDay: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.OpenCashDayRequest, protos.billing.v1.billing_pb2.CashDay]  # type: ignore[assignment]
+    CountCashDay: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CountCashDayRequest, protos.billing.v1.billing_pb2.CashDay]  # type: ignore[assignment]
+    CloseCashDay: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CloseCashDayRequest, protos.billing.v1.billing_pb2.CashDay]  # type: ignore[assignment]
+    """Posts the difference between what was counted and what the books expect."""
+    GetCashDay: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetCashDayRequest, protos.billing.v1.billing_pb2.CashDay]  # type: ignore[assignment]
     GetBalance: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetBalanceRequest, protos.billing.v1.billing_pb2.Balance]  # type: ignore[assignment]
     ListLedgerEntries: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListLedgerEntriesRequest, protos.billing.v1.billing_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
+    GetStatement: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetStatementRequest, protos.billing.v1.billing_pb2.Statement]  # type: ignore[assignment]
+    ListPrices: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListPricesRequest, protos.billing.v1.billing_pb2.ListPricesResponse]  # type: ignore[assignment]
+    SetPrices: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.SetPricesRequest, protos.billing.v1.billing_pb2.SetPricesResponse]  # type: ignore[assignment]
+    """Adds versions to the price list: all rows, or none and each fault."""
+    GetDocument: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetDocumentRequest, protos.billing.v1.billing_pb2.Document]  # type: ignore[assignment]
+    """An invoice, a credit note, a receipt or a statement, for people."""
+    ExportLedger: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ExportLedgerRequest, protos.billing.v1.billing_pb2.ExportLedgerResponse]  # type: ignore[assignment]
+    """The whole ledger for accountants, a page at a time."""
+    ReconcileLedger: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ReconcileLedgerRequest, protos.billing.v1.billing_pb2.ReconcileLedgerResponse]  # type: ignore[assignment]
+    """Recomputes every balance, invoice and number series, verifies the hash chain, and names each difference."""
 
 class BillingServicer(metaclass=abc.ABCMeta):
     """Every call carries the caller's service token (audience `billing`) in `authorization` and, where a person stands
@@ -126,11 +190,20 @@ class BillingServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[protos.billing.v1.billing_pb2.Account, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Account]]: ...
 
     @abc.abstractmethod
+    def SetCoverage(
+        self,
+        request: protos.billing.v1.billing_pb2.SetCoverageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.Account, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Account]]:
+        """Replaces the account's coverages, in the order in which they pay."""
+
+    @abc.abstractmethod
     def AddChargeItem(
         self,
         request: protos.billing.v1.billing_pb2.AddChargeItemRequest,
         context: _ServicerContext,
-    ) -> typing.Union[protos.billing.v1.billing_pb2.ChargeItem, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ChargeItem]]: ...
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ChargeItem, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ChargeItem]]:
+        """Takes the price from the price list at the time of the service, unless unit_price says otherwise."""
 
     @abc.abstractmethod
     def VoidChargeItem(
@@ -160,14 +233,23 @@ class BillingServicer(metaclass=abc.ABCMeta):
         request: protos.billing.v1.billing_pb2.IssueInvoiceRequest,
         context: _ServicerContext,
     ) -> typing.Union[protos.billing.v1.billing_pb2.Invoice, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Invoice]]:
-        """Draws the gapless invoice number."""
+        """Draws the gapless invoice numbers of the patient's invoice and of each payer's, and posts them."""
 
     @abc.abstractmethod
     def CancelInvoice(
         self,
         request: protos.billing.v1.billing_pb2.CancelInvoiceRequest,
         context: _ServicerContext,
-    ) -> typing.Union[protos.billing.v1.billing_pb2.Invoice, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Invoice]]: ...
+    ) -> typing.Union[protos.billing.v1.billing_pb2.Invoice, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Invoice]]:
+        """Discards a draft; takes back an issued invoice, with its payers', by credit notes. What was paid becomes credit."""
+
+    @abc.abstractmethod
+    def CreditInvoice(
+        self,
+        request: protos.billing.v1.billing_pb2.CreditInvoiceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.Invoice, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Invoice]]:
+        """Takes back a part of an issued invoice by a credit note."""
 
     @abc.abstractmethod
     def GetInvoice(
@@ -184,18 +266,94 @@ class BillingServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[protos.billing.v1.billing_pb2.ListInvoicesResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ListInvoicesResponse]]: ...
 
     @abc.abstractmethod
+    def ListReminders(
+        self,
+        request: protos.billing.v1.billing_pb2.ListRemindersRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ListRemindersResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ListRemindersResponse]]:
+        """Issued invoices that are overdue, the oldest first."""
+
+    @abc.abstractmethod
     def RecordPayment(
         self,
         request: protos.billing.v1.billing_pb2.RecordPaymentRequest,
         context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.Payment, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Payment]]:
+        """Allocates to the invoices that are named, else to open ones, the oldest first; the rest is credit."""
+
+    @abc.abstractmethod
+    def GetPayment(
+        self,
+        request: protos.billing.v1.billing_pb2.GetPaymentRequest,
+        context: _ServicerContext,
     ) -> typing.Union[protos.billing.v1.billing_pb2.Payment, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Payment]]: ...
+
+    @abc.abstractmethod
+    def ListPayments(
+        self,
+        request: protos.billing.v1.billing_pb2.ListPaymentsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ListPaymentsResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ListPaymentsResponse]]: ...
 
     @abc.abstractmethod
     def RefundPayment(
         self,
         request: protos.billing.v1.billing_pb2.RefundPaymentRequest,
         context: _ServicerContext,
-    ) -> typing.Union[protos.billing.v1.billing_pb2.Payment, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Payment]]: ...
+    ) -> typing.Union[protos.billing.v1.billing_pb2.Payment, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Payment]]:
+        """Gives back from the payment's credit, then from the invoices that it paid, the latest first."""
+
+    @abc.abstractmethod
+    def ApplyCredit(
+        self,
+        request: protos.billing.v1.billing_pb2.ApplyCreditRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ApplyCreditResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ApplyCreditResponse]]:
+        """Pays open invoices from credit."""
+
+    @abc.abstractmethod
+    def WriteOffInvoice(
+        self,
+        request: protos.billing.v1.billing_pb2.WriteOffInvoiceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.WriteOff, collections.abc.Awaitable[protos.billing.v1.billing_pb2.WriteOff]]:
+        """Posted at once up to the limit; above it a second person must approve."""
+
+    @abc.abstractmethod
+    def ApproveWriteOff(
+        self,
+        request: protos.billing.v1.billing_pb2.ApproveWriteOffRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.WriteOff, collections.abc.Awaitable[protos.billing.v1.billing_pb2.WriteOff]]: ...
+
+    @abc.abstractmethod
+    def OpenCashDay(
+        self,
+        request: protos.billing.v1.billing_pb2.OpenCashDayRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.CashDay, collections.abc.Awaitable[protos.billing.v1.billing_pb2.CashDay]]: ...
+
+    @abc.abstractmethod
+    def CountCashDay(
+        self,
+        request: protos.billing.v1.billing_pb2.CountCashDayRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.CashDay, collections.abc.Awaitable[protos.billing.v1.billing_pb2.CashDay]]: ...
+
+    @abc.abstractmethod
+    def CloseCashDay(
+        self,
+        request: protos.billing.v1.billing_pb2.CloseCashDayRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.CashDay, collections.abc.Awaitable[protos.billing.v1.billing_pb2.CashDay]]:
+        """Posts the difference between what was counted and what the books expect."""
+
+    @abc.abstractmethod
+    def GetCashDay(
+        self,
+        request: protos.billing.v1.billing_pb2.GetCashDayRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.CashDay, collections.abc.Awaitable[protos.billing.v1.billing_pb2.CashDay]]: ...
 
     @abc.abstractmethod
     def GetBalance(
@@ -210,5 +368,51 @@ class BillingServicer(metaclass=abc.ABCMeta):
         request: protos.billing.v1.billing_pb2.ListLedgerEntriesRequest,
         context: _ServicerContext,
     ) -> typing.Union[protos.billing.v1.billing_pb2.ListLedgerEntriesResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ListLedgerEntriesResponse]]: ...
+
+    @abc.abstractmethod
+    def GetStatement(
+        self,
+        request: protos.billing.v1.billing_pb2.GetStatementRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.Statement, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Statement]]: ...
+
+    @abc.abstractmethod
+    def ListPrices(
+        self,
+        request: protos.billing.v1.billing_pb2.ListPricesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ListPricesResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ListPricesResponse]]: ...
+
+    @abc.abstractmethod
+    def SetPrices(
+        self,
+        request: protos.billing.v1.billing_pb2.SetPricesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.SetPricesResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.SetPricesResponse]]:
+        """Adds versions to the price list: all rows, or none and each fault."""
+
+    @abc.abstractmethod
+    def GetDocument(
+        self,
+        request: protos.billing.v1.billing_pb2.GetDocumentRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.Document, collections.abc.Awaitable[protos.billing.v1.billing_pb2.Document]]:
+        """An invoice, a credit note, a receipt or a statement, for people."""
+
+    @abc.abstractmethod
+    def ExportLedger(
+        self,
+        request: protos.billing.v1.billing_pb2.ExportLedgerRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ExportLedgerResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ExportLedgerResponse]]:
+        """The whole ledger for accountants, a page at a time."""
+
+    @abc.abstractmethod
+    def ReconcileLedger(
+        self,
+        request: protos.billing.v1.billing_pb2.ReconcileLedgerRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ReconcileLedgerResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ReconcileLedgerResponse]]:
+        """Recomputes every balance, invoice and number series, verifies the hash chain, and names each difference."""
 
 def add_BillingServicer_to_server(servicer: BillingServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

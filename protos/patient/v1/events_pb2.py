@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprotos/patient/v1/events.proto\x12\npatient.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x02\n\x0cPatientEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x12\n\npatient_id\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x12\n\nversion_id\x18\x04 \x01(\x03\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61\x63tor_id\x18\x06 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x07 \x01(\t\x12\x30\n\x0c\x64\x65mographics\x18\n \x01(\x0b\x32\x18.patient.v1.DemographicsH\x00\x12,\n\x08\x63linical\x18\x0b \x01(\x0b\x32\x18.patient.v1.ClinicalFactH\x00\x42\t\n\x07payload\"I\n\x0c\x44\x65mographics\x12\x12\n\nbirth_year\x18\x01 \x01(\x05\x12\x0e\n\x06gender\x18\x02 \x01(\t\x12\x15\n\rpostal_prefix\x18\x03 \x01(\t\"\x82\x02\n\x0c\x43linicalFact\x12\x15\n\rresource_type\x18\x01 \x01(\t\x12\x13\n\x0bresource_id\x18\x02 \x01(\t\x12 \n\x04\x63ode\x18\x03 \x01(\x0b\x32\x12.patient.v1.Coding\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x06reason\x18\x08 \x01(\x0b\x32\x12.patient.v1.Coding\"&\n\x06\x43oding\x12\x0e\n\x06system\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eprotos/patient/v1/events.proto\x12\npatient.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x02\n\x0cPatientEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x12\n\npatient_id\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x12\n\nversion_id\x18\x04 \x01(\x03\x12/\n\x0boccurred_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61\x63tor_id\x18\x06 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x07 \x01(\t\x12\x30\n\x0c\x64\x65mographics\x18\n \x01(\x0b\x32\x18.patient.v1.DemographicsH\x00\x12,\n\x08\x63linical\x18\x0b \x01(\x0b\x32\x18.patient.v1.ClinicalFactH\x00\x42\t\n\x07payload\"^\n\x0c\x44\x65mographics\x12\x12\n\nbirth_year\x18\x01 \x01(\x05\x12\x0e\n\x06gender\x18\x02 \x01(\t\x12\x15\n\rpostal_prefix\x18\x03 \x01(\t\x12\x13\n\x0bmerged_into\x18\x04 \x01(\t\"\x98\x02\n\x0c\x43linicalFact\x12\x15\n\rresource_type\x18\x01 \x01(\t\x12\x13\n\x0bresource_id\x18\x02 \x01(\t\x12 \n\x04\x63ode\x18\x03 \x01(\x0b\x32\x12.patient.v1.Coding\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x06reason\x18\x08 \x01(\x0b\x32\x12.patient.v1.Coding\x12\x14\n\x0c\x65ncounter_id\x18\t \x01(\t\"&\n\x06\x43oding\x12\x0e\n\x06system\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,9 +35,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PATIENTEVENT']._serialized_start=80
   _globals['_PATIENTEVENT']._serialized_end=370
   _globals['_DEMOGRAPHICS']._serialized_start=372
-  _globals['_DEMOGRAPHICS']._serialized_end=445
-  _globals['_CLINICALFACT']._serialized_start=448
-  _globals['_CLINICALFACT']._serialized_end=706
-  _globals['_CODING']._serialized_start=708
-  _globals['_CODING']._serialized_end=746
+  _globals['_DEMOGRAPHICS']._serialized_end=466
+  _globals['_CLINICALFACT']._serialized_start=469
+  _globals['_CLINICALFACT']._serialized_end=749
+  _globals['_CODING']._serialized_start=751
+  _globals['_CODING']._serialized_end=789
 # @@protoc_insertion_point(module_scope)

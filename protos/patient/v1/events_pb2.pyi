@@ -81,20 +81,24 @@ class Demographics(google.protobuf.message.Message):
     BIRTH_YEAR_FIELD_NUMBER: builtins.int
     GENDER_FIELD_NUMBER: builtins.int
     POSTAL_PREFIX_FIELD_NUMBER: builtins.int
+    MERGED_INTO_FIELD_NUMBER: builtins.int
     birth_year: builtins.int
     """0 where it is not known."""
     gender: builtins.str
     """FHIR administrative-gender: male | female | other | unknown; empty where it is not known."""
     postal_prefix: builtins.str
     """The first three characters of the postal code; empty where it is not known."""
+    merged_into: builtins.str
+    """The patient that this one was merged into (Patient.link of type replaced-by); empty otherwise."""
     def __init__(
         self,
         *,
         birth_year: builtins.int = ...,
         gender: builtins.str = ...,
         postal_prefix: builtins.str = ...,
+        merged_into: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["birth_year", b"birth_year", "gender", b"gender", "postal_prefix", b"postal_prefix"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["birth_year", b"birth_year", "gender", b"gender", "merged_into", b"merged_into", "postal_prefix", b"postal_prefix"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Demographics: typing_extensions.TypeAlias = Demographics
@@ -111,12 +115,15 @@ class ClinicalFact(google.protobuf.message.Message):
     EFFECTIVE_AT_FIELD_NUMBER: builtins.int
     ENDED_AT_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    ENCOUNTER_ID_FIELD_NUMBER: builtins.int
     resource_type: builtins.str
     """FHIR resource type: Encounter, Condition, ..."""
     resource_id: builtins.str
     category: builtins.str
     """Encounter.class, or the first category's code."""
     status: builtins.str
+    encounter_id: builtins.str
+    """The Encounter that it belongs to; empty where the resource names none."""
     @property
     def code(self) -> Global___Coding: ...
     @property
@@ -142,10 +149,11 @@ class ClinicalFact(google.protobuf.message.Message):
         effective_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         ended_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         reason: Global___Coding | None = ...,
+        encounter_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "effective_at", b"effective_at", "ended_at", b"ended_at", "reason", b"reason"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["category", b"category", "code", b"code", "effective_at", b"effective_at", "ended_at", b"ended_at", "reason", b"reason", "resource_id", b"resource_id", "resource_type", b"resource_type", "status", b"status"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["category", b"category", "code", b"code", "effective_at", b"effective_at", "encounter_id", b"encounter_id", "ended_at", b"ended_at", "reason", b"reason", "resource_id", b"resource_id", "resource_type", b"resource_type", "status", b"status"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ClinicalFact: typing_extensions.TypeAlias = ClinicalFact

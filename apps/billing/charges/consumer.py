@@ -1,0 +1,73 @@
+"""Follows the topic `patient`: accounts open, close and merge with the record, and its resources are charged."""
+
+from collections.abc import Sequence
+
+from apps.billing.books import Change
+from apps.billing.charges.patient_events import Merged, Opened, Removed, Step, read_event
+from apps.billing.charges.recording import (
+    close_account,
+    ensure_account,
+    follow_merge,
+    record_fact,
+)
+from apps.billing.charges.rules import Fact
+from apps.billing.settings import SERVICE, Settings
+from apps.kit.context import read_context, use_context
+from apps.kit.database import Connection
+from apps.kit.event_batch import Apply, Source
+from apps.kit.event_consumer import ConsumerSettings
+from apps.kit.rpc import Caller
+from apps.kit.scopes import Principal
+
+
+def consumer_settings(settings: Settings) -> ConsumerSettings:
+    source = Source(
+        topic=settings.patient_topic,
+        dead_letters=settings.dead_letter_topic,
+        parse=read_event,
+    )
+    return ConsumerSettings(
+        broker=settings.broker, group=settings.consumer_group, sources=(source,)
+    )
+
+
+def caller_of(actor_id: str) -> Caller:
+    """Gives the event's own actor, with billing as the client: what the change is audited under."""
+    principal = Principal(
+        subject=actor_id or f"service-{SERVICE}",
+        client_id=f"service-{SERVICE}",
+        audience=SERVICE,
+        scopes=frozenset(),
+        roles=(),
+        token_id="",
+        issued_at=0,
+        expires_at=0,
+    )
+    return Caller(principal, None)
+
+
+def apply_to(settings: Settings) -> Apply:
+    """Gives what applies a batch of events, in the consumer's transaction and in their order."""
+
+    async def apply(connection: Connection, steps: Sequence[Step]) -> None:
+        for step in steps:
+            if step.what is None:
+                continue
+            with use_context(read_context(step.correlation_id, None)):
+                change = Change(connection, caller_of(step.actor_id))
+                await follow(change, step.what, settings.currency)
+                await change.write()
+
+    return apply
+
+
+async def follow(change: Change, what: Opened | Removed | Merged | Fact, currency: str) -> None:
+    match what:
+        case Opened(patient_id):
+            await ensure_account(change, patient_id, currency)
+        case Removed(patient_id):
+            await close_account(change, patient_id, currency)
+        case Merged(patient_id, merged_into):
+            await follow_merge(change, patient_id, merged_into, currency)
+        case Fact() as fact:
+            await record_fact(change, fact, currency)

@@ -1,0 +1,114 @@
+"""Reads what comes over the topic `patient`: what billing has to do for an event, or nothing. Pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from google.protobuf.message import DecodeError
+
+from apps.billing.charges.rules import Fact, concerns_billing
+from apps.billing.parsing import FHIR_ID
+from apps.kit.event_batch import UnreadableError
+from protos.patient.v1 import events_pb2 as pb
+
+MAX_TEXT_CHARACTERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    patient_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    patient_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """`merged_into` is empty where the patient stands for itself."""
+
+    patient_id: str
+    merged_into: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`what` is None for an event that billing does not need."""
+
+    event_id: UUID
+    actor_id: str
+    correlation_id: str
+    what: Opened | Removed | Merged | Fact | None
+
+
+def read_event(value: bytes | None) -> Step:
+    """Gives what is to be done; raises UnreadableError."""
+    event = pb.PatientEvent()
+    try:
+        event.ParseFromString(value or b"")
+    except DecodeError:
+        raise UnreadableError("not_protobuf") from None
+    if not FHIR_ID.fullmatch(event.patient_id):
+        raise UnreadableError("invalid_patient_id")
+    try:
+        event_id = UUID(event.event_id)
+    except ValueError:
+        raise UnreadableError("invalid_event_id") from None
+    actor_id = event.actor_id[:MAX_TEXT_CHARACTERS].replace("\0", "")
+    return Step(event_id, actor_id, event.correlation_id, _read_step(event))
+
+
+def _read_step(event: pb.PatientEvent) -> Opened | Removed | Merged | Fact | None:
+    match event.event_type:
+        case "patient.created":
+            return Opened(event.patient_id)
+        case "patient.updated":
+            merged_into = event.demographics.merged_into
+            if merged_into and not FHIR_ID.fullmatch(merged_into):
+                raise UnreadableError("invalid_merged_into")
+            return Merged(event.patient_id, merged_into)
+        case "patient.deleted":
+            return Removed(event.patient_id)
+        case "clinical.recorded" | "clinical.amended" | "clinical.deleted":
+            return _read_fact(event)
+        case _:
+            raise UnreadableError("unknown_event_type")
+
+
+def _read_fact(event: pb.PatientEvent) -> Fact | None:
+    clinical = event.clinical
+    if not concerns_billing(clinical.resource_type):
+        return None
+    if not FHIR_ID.fullmatch(clinical.resource_id):
+        raise UnreadableError("invalid_resource_id")
+    if event.version_id < 1:
+        raise UnreadableError("invalid_version_id")
+    texts = (clinical.status, clinical.code.system, clinical.code.code, clinical.encounter_id)
+    if any(len(text) > MAX_TEXT_CHARACTERS or "\0" in text for text in texts):
+        raise UnreadableError("invalid_text")
+    return Fact(
+        patient_id=event.patient_id,
+        resource_type=clinical.resource_type,
+        resource_id=clinical.resource_id,
+        version=event.version_id,
+        deleted=event.event_type == "clinical.deleted",
+        status=clinical.status,
+        system=clinical.code.system,
+        code=clinical.code.code,
+        occurred_at=_moment(event),
+        encounter_id=clinical.encounter_id,
+    )
+
+
+def _moment(event: pb.PatientEvent) -> datetime:
+    """Gives when the service was rendered, else when the record learnt of it."""
+    stamp = (
+        event.clinical.effective_at
+        if event.clinical.HasField("effective_at")
+        else event.occurred_at
+    )
+    try:
+        return stamp.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise UnreadableError("invalid_time") from None

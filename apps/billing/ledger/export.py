@@ -1,0 +1,111 @@
+"""The ledger for accountants: CSV, and a plain-text journal that beancount reads."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from datetime import UTC
+from itertools import groupby
+
+from apps.billing.ledger.storage import ENTRY_COLUMNS, ENTRY_TABLES, LedgerRow
+from apps.billing.money import format_plain
+from apps.kit.database import Connection
+
+CSV_COLUMNS = (
+    "transaction_id",
+    "line",
+    "posted_at",
+    "effective_at",
+    "kind",
+    "document_id",
+    "account",
+    "debit",
+    "credit",
+    "currency",
+)
+# beancount's five kinds of account.
+ROOTS = {
+    "receivable": "Assets:Receivable",
+    "credit": "Liabilities:Credit",
+    "revenue": "Income:Revenue",
+    "tax": "Liabilities:Tax",
+    "cash": "Assets:Cash",
+    "card": "Assets:Card",
+    "bank": "Assets:Bank",
+    "write_off": "Expenses:WriteOff",
+    "cash_difference": "Expenses:CashDifference",
+}
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9-]+")
+
+
+def account_name(kind: str, owner: str, party: str, name: str) -> str:
+    """Names a ledger account as beancount wants it: parts that begin with a capital or a digit."""
+    parts = [owner and f"A{owner}", party and f"P{party}", name and name[:1].upper() + name[1:]]
+    cleaned = [_NOT_IN_A_NAME.sub("-", part) for part in parts if part]
+    return ":".join([ROOTS[kind], *cleaned])
+
+
+async def select_page(
+    connection: Connection, after: int, limit: int
+) -> tuple[list[tuple[LedgerRow, str]], int]:
+    """Gives the entries of the next transactions, each with its account's owner, and the last one's number."""
+    rows = await connection.fetch(
+        f"""
+        SELECT {ENTRY_COLUMNS}, coalesce(a.account_id::text, '') AS owner, t.transaction_no
+        FROM {ENTRY_TABLES}
+        WHERE t.transaction_no IN (
+            SELECT transaction_no FROM ledger_transaction WHERE transaction_no > $1 ORDER BY transaction_no LIMIT $2)
+        ORDER BY t.transaction_no, e.line""",  # noqa: S608 - columns of ours
+        after,
+        limit,
+    )
+    page = []
+    for row in rows:
+        values = dict(row)
+        owner = values.pop("owner")
+        last = values.pop("transaction_no")
+        page.append((LedgerRow(**values), owner))
+    return page, last if rows else after
+
+
+def write_csv(page: Sequence[tuple[LedgerRow, str]], *, header: bool) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if header:
+        writer.writerow(CSV_COLUMNS)
+    for row, owner in page:
+        amount = format_plain(abs(row.amount), row.currency)
+        writer.writerow(
+            (
+                row.transaction_id,
+                row.line,
+                row.posted_at.isoformat(),
+                row.effective_at.isoformat(),
+                row.kind,
+                row.document_id or "",
+                account_name(row.account_kind, owner, row.party, row.name),
+                amount if row.amount > 0 else "",
+                amount if row.amount < 0 else "",
+                row.currency,
+            )
+        )
+    return text.getvalue()
+
+
+def write_journal(page: Sequence[tuple[LedgerRow, str]], *, header: bool) -> str:
+    """Writes transactions; accounts open by themselves (beancount's plugin auto_accounts)."""
+    lines = ['plugin "beancount.plugins.auto_accounts"', ""] if header else []
+    for transaction_id, entries in groupby(page, key=lambda pair: pair[0].transaction_id):
+        rows = list(entries)
+        first = rows[0][0]
+        day = first.effective_at.astimezone(UTC).date()
+        lines.append(f'{day} * "{first.kind}"')
+        lines.append(f'  transaction: "{transaction_id}"')
+        lines.append(f'  posted: "{first.posted_at.isoformat()}"')
+        if first.document_id:
+            lines.append(f'  document: "{first.document_id}"')
+        for row, owner in rows:
+            name = account_name(row.account_kind, owner, row.party, row.name)
+            lines.append(f"  {name}  {format_plain(row.amount, row.currency)} {row.currency}")
+        lines.append("")
+    return "\n".join(lines) + "\n" if lines else ""

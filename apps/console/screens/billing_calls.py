@@ -1,0 +1,133 @@
+"""The calls of billing that the console makes, each beside the same call at the gateway."""
+
+import asyncio
+import base64
+from typing import Any
+
+from apps.console.neighbours.api import Api
+from apps.console.neighbours.calls import ApiError
+
+BASE = "/billing/v1"
+PAGE = 100
+FORMATS = {
+    "pdf": ("DOCUMENT_FORMAT_PDF", "application/pdf"),
+    "xml": ("DOCUMENT_FORMAT_XML", "application/xml"),
+}
+
+
+async def find_account(api: Api, patient_id: str) -> dict[str, Any]:
+    """Gives the account of a patient; it follows a registration within a second or two."""
+    account: dict[str, Any] = await api.billing(
+        "GetAccountByPatient",
+        f"GET {BASE}/accounts?patient={patient_id}",
+        {"patientId": patient_id},
+    )
+    return account
+
+
+async def read_account(api: Api, account_id: str) -> dict[str, Any]:
+    account: dict[str, Any] = await api.billing(
+        "GetAccount", f"GET {BASE}/accounts/{account_id}", {"accountId": account_id}
+    )
+    return account
+
+
+async def find_balance(api: Api, account_id: str) -> dict[str, Any]:
+    balance: dict[str, Any] = await api.billing(
+        "GetBalance", f"GET {BASE}/accounts/{account_id}/balance", {"accountId": account_id}
+    )
+    return balance
+
+
+async def find_charges(api: Api, account_id: str) -> list[dict[str, Any]]:
+    answer = await api.billing(
+        "ListChargeItems",
+        f"GET {BASE}/accounts/{account_id}/charge-items?pageSize={PAGE}",
+        {"accountId": account_id, "pageSize": PAGE},
+    )
+    return list(answer["chargeItems"])
+
+
+async def find_invoices(api: Api, account_id: str) -> list[dict[str, Any]]:
+    answer = await api.billing(
+        "ListInvoices",
+        f"GET {BASE}/accounts/{account_id}/invoices?pageSize={PAGE}",
+        {"accountId": account_id, "pageSize": PAGE},
+    )
+    return list(answer["invoices"])
+
+
+async def find_payments(api: Api, account_id: str) -> list[dict[str, Any]]:
+    answer = await api.billing(
+        "ListPayments",
+        f"GET {BASE}/accounts/{account_id}/payments?pageSize={PAGE}",
+        {"accountId": account_id, "pageSize": PAGE},
+    )
+    return list(answer["payments"])
+
+
+async def find_prices(api: Api, valid_on: str) -> list[dict[str, Any]]:
+    """Gives the price list of a day: up to 1,000 rows."""
+    found: list[dict[str, Any]] = []
+    token = ""
+    for _ in range(10):
+        answer = await api.billing(
+            "ListPrices",
+            f"GET {BASE}/prices?validOn={valid_on}&pageSize={PAGE}",
+            {"validOn": valid_on, "pageSize": PAGE, "pageToken": token},
+        )
+        found += answer["prices"]
+        token = answer.get("nextPageToken", "")
+        if not token:
+            break
+    return found
+
+
+async def read_invoice(api: Api, invoice_id: str) -> dict[str, Any]:
+    invoice: dict[str, Any] = await api.billing(
+        "GetInvoice", f"GET {BASE}/invoices/{invoice_id}", {"invoiceId": invoice_id}
+    )
+    return invoice
+
+
+async def find_statement(
+    api: Api, account_id: str, start: str = "", end: str = ""
+) -> dict[str, Any]:
+    statement: dict[str, Any] = await api.billing(
+        "GetStatement",
+        f"GET {BASE}/accounts/{account_id}/statement?from={start}&to={end}",
+        {"accountId": account_id, "from": start, "to": end},
+    )
+    return statement
+
+
+async def find_open_invoices(api: Api, until: str) -> list[dict[str, Any]]:
+    """Gives the open invoices due up to a day, the oldest first, each with its patient's id."""
+    answer = await api.billing(
+        "ListReminders",
+        f"GET {BASE}/reminders?asOf={until}&pageSize={PAGE}",
+        {"asOf": until, "pageSize": PAGE},
+    )
+    invoices = list(answer["reminders"])
+    wanted = sorted({each["accountId"] for each in invoices})
+    accounts = await asyncio.gather(
+        *(read_account(api, each) for each in wanted), return_exceptions=True
+    )
+    patients = {each["accountId"]: each["patientId"] for each in accounts if isinstance(each, dict)}
+    for invoice in invoices:
+        invoice["patientId"] = patients.get(invoice["accountId"], "")
+    return invoices
+
+
+async def read_document(
+    api: Api, public: str, kind: str, fields: dict[str, Any]
+) -> tuple[str, str, bytes]:
+    """Gives media type, file name and content of an invoice, a receipt or a statement."""
+    if kind not in FORMATS:
+        raise ApiError(404, "not_found", "billing")
+    name, media_type = FORMATS[kind]
+    answer = await api.billing(
+        "GetDocument", f"GET {BASE}{public}?format={kind}", {**fields, "format": name}
+    )
+    content = base64.b64decode(answer["content"])
+    return answer.get("mediaType") or media_type, answer.get("fileName") or kind, content

@@ -1,0 +1,122 @@
+"""What every request meets first: its address, the shape of its path, the limits; at its end, its line in the log."""
+
+import logging
+import re
+import time
+from contextlib import suppress
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from apps.gateway.addresses import client_address, limit_key
+from apps.gateway.rate_limit import Decision, RateLimiter, rate_limit_header
+from apps.gateway.settings import Settings
+from apps.kit.errors import NotFound, Problem, TooManyRequests, Unavailable
+from apps.kit.operation_outcomes import render_error
+from apps.kit.scopes import Principal
+
+HEALTH_PATHS = frozenset({b"/livez", b"/readyz"})
+MAX_PATH_BYTES = 2048
+# RFC 3986 path characters, no empty and no dot segment, and nothing encoded that another reader would take for
+# a slash, a backslash, a dot, a percent sign or a control character: every reader sees the same path.
+_PLAIN_PATH = re.compile(
+    rb"/|(?:/(?!\.\.?(?:/|\Z))(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%(?![01]|2[eEfF5]|5[cC]|7[fF])[0-9A-Fa-f]{2})+)+"
+)
+
+log = logging.getLogger("apps.gateway.access")
+
+
+class GatewayMiddleware:
+    """Wraps the routes. It looks at the token for its client's id alone: who may what is the route's policy."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, limiter: RateLimiter) -> None:
+        self.app = app
+        self._trusted = settings.trusted_proxies
+        self._max_running = settings.limits.running_requests
+        self._running = 0
+        self._limiter = limiter
+        self._fixed_headers = [
+            (b"x-content-type-options", b"nosniff"),
+            (b"ratelimit-policy", limiter.policy),
+        ]
+        if settings.public_url.startswith("https:"):
+            self._fixed_headers.append(
+                (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        token = ""
+        forwarded_for: list[str] = []
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                scheme, _, credentials = value.decode("latin-1").partition(" ")
+                token = credentials.strip() if scheme.lower() == "bearer" else ""
+            elif name == b"x-forwarded-for":
+                forwarded_for.append(value.decode("latin-1"))
+        if scope["raw_path"] in HEALTH_PATHS and not forwarded_for:
+            # The container's check and the balancer's own: nobody that came through the balancer (decision 0501).
+            await self.app(scope, receive, send)
+            return
+        await self._guard(scope, receive, send, token, forwarded_for)
+
+    async def _guard(
+        self, scope: Scope, receive: Receive, send: Send, token: str, forwarded_for: list[str]
+    ) -> None:
+        started_at = time.perf_counter()
+        state = scope["state"]
+        peer = scope["client"][0] if scope["client"] else "unknown"
+        state["address"] = client_address(peer, forwarded_for, self._trusted)
+        principal: Principal | None = None
+        if token:
+            with suppress(Problem):
+                principal = await state["verifier"].verify(token)
+        decision = self._limiter.take(
+            f"c:{principal.client_id}" if principal else f"a:{limit_key(state['address'])}"
+        )
+        fixed_headers = [*self._fixed_headers, (b"ratelimit", rate_limit_header(decision))]
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *fixed_headers]
+            await send(message)
+
+        self._running += 1
+        try:
+            problem = self._refusal(scope, decision)
+            if problem is None:
+                await self.app(scope, receive, send_with_headers)
+            else:
+                await render_error(Request(scope), problem)(scope, receive, send_with_headers)
+        finally:
+            self._running -= 1
+            route = scope.get("route")
+            log.info(
+                "%s %s %s",
+                scope["method"],
+                route.path_format if route else "-",
+                status or "-",
+                extra={
+                    "ms": round((time.perf_counter() - started_at) * 1000, 1),
+                    "client_id": principal.client_id if principal else "-",
+                },
+            )
+
+    def _refusal(self, scope: Scope, decision: Decision) -> Problem | None:
+        if not decision.allowed:
+            return TooManyRequests("rate_limited", decision.retry_after_seconds)
+        if self._running > self._max_running:
+            return Unavailable("overloaded")
+        raw_path = scope["raw_path"]
+        if (
+            len(raw_path) > MAX_PATH_BYTES
+            or raw_path in HEALTH_PATHS
+            or not _PLAIN_PATH.fullmatch(raw_path)
+        ):
+            return NotFound("not_found")
+        return None

@@ -1,0 +1,99 @@
+"""The console as the browser tests use it: people with a role, signed in, and patients to work with."""
+
+import re
+import secrets
+import string
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.world import PASSWORD, World
+
+PAGE_TIMEOUT_MS = 15_000
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A person of the clinic or a patient, signed in at a page of their own."""
+
+    page: Page
+    world: World
+    email: str
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.world.url + path)
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).first.click()
+
+    def follow(self, name: str) -> None:
+        self.page.get_by_role("link", name=name, exact=True).first.click()
+
+    def fill(self, label: str, text: str) -> None:
+        self.page.get_by_label(re.compile(rf"^{re.escape(label)}( \(required\))?$")).fill(text)
+
+    def sees(self, text: str) -> None:
+        expect(self.page.locator("main")).to_contain_text(text)
+
+    def heading(self, text: str) -> None:
+        expect(self.page.get_by_role("heading", level=1)).to_contain_text(text)
+
+
+@contextmanager
+def signed_in(
+    chromium: Browser, world: World, *roles: str, patient_id: str = "", **context: Any
+) -> Iterator[Worker]:
+    """Makes a person with these roles, and signs them in at the console."""
+    body = {"email": f"{secrets.token_hex(6)}@example.org", "name": "Test Person", "roles": roles}
+    if patient_id:
+        body["patientId"] = patient_id
+    person = world.admin.post("/auth/v1/users", json=body).raise_for_status().json()
+    options = {"locale": "en-GB", "viewport": {"width": 1280, "height": 900}, **context}
+    browser_context = chromium.new_context(**options)
+    browser_context.set_default_timeout(PAGE_TIMEOUT_MS)
+    try:
+        page = browser_context.new_page()
+        page.goto(person["passwordLink"])
+        page.get_by_label("New password").fill(PASSWORD)
+        page.get_by_role("button", name="Set password").click()
+        # A new password revokes the tokens of its second and, as clocks differ, of the next.
+        time.sleep(2)
+        worker = Worker(page, world, str(person["email"]))
+        sign_in(worker)
+        yield worker
+    finally:
+        browser_context.close()
+
+
+def sign_in(worker: Worker, path: str = "/") -> None:
+    """Signs in from the console's own page, and waits until it is there again."""
+    worker.go(path if path != "/" else "/sign-in")
+    page = worker.page
+    if "/oauth2/" in page.url:
+        page.get_by_label("E-mail address").fill(worker.email)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def word() -> str:
+    """Makes a family name that nobody else has."""
+    return "Q" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(9))
+
+
+def make_patient(world: World, family: str, **elements: Any) -> str:
+    """Registers a patient by the API, and gives the id."""
+    resource = {
+        "resourceType": "Patient",
+        "name": [{"use": "official", "family": family, "given": ["Ana"]}],
+        "birthDate": "1984-12-31",
+        "gender": "female",
+        **elements,
+    }
+    headers = {"Content-Type": "application/fhir+json", "Prefer": "return=representation"}
+    answer = world.admin.post("/fhir/R4/Patient", json=resource, headers=headers)
+    return str(answer.raise_for_status().json()["id"])
