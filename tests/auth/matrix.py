@@ -80,6 +80,7 @@ PAGES: dict[Operation, Who] = {
         "consents",
         "passkeys",
         "recovery-codes",
+        "device",
     )
     for method in ("GET", "POST")
 }
@@ -102,6 +103,8 @@ AUTH: dict[Operation, Who] = {
     ("POST", "/oauth2/token"): ALL,
     ("POST", "/oauth2/revoke"): ALL,
     ("POST", "/oauth2/introspect"): ALL,
+    ("POST", "/oauth2/par"): ALL,
+    ("POST", "/oauth2/device_authorization"): ALL,
     # The short login's tokens do not carry `openid`.
     ("GET", "/oauth2/userinfo"): NOBODY,
     ("POST", "/oauth2/userinfo"): NOBODY,
@@ -130,6 +133,7 @@ AUTH: dict[Operation, Who] = {
     ("DELETE", "/auth/v1/me/sessions/{session}"): PEOPLE,
     ("GET", "/auth/v1/me/consents"): PEOPLE,
     ("DELETE", "/auth/v1/me/consents/{client}"): PEOPLE,
+    ("POST", "/auth/v1/launches"): frozenset({"admin", "clinician", "registrar", "billing"}),
 }
 ANALYTICS_TABLE: dict[Operation, Who] = {
     **{
@@ -167,6 +171,7 @@ SERVICES: dict[str, dict[Operation, Who]] = {
         **AUTH,
         **HEALTH,
         ("GET", "/oauth2/revocations"): SERVICE,
+        ("GET", "/oauth2/origins"): SERVICE,
         # Inside, a service's token for auth is a valid one; outside it is for another audience.
         ("GET", "/auth/validate"): PEOPLE_AND_CLIENTS | SERVICE,
     },

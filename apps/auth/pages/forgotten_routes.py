@@ -15,7 +15,7 @@ from apps.auth.pages.sign_in_routes import PAGES_CLIENT
 from apps.auth.paths import FORGOTTEN
 from apps.auth.people.mail import insert_mail, password_link
 from apps.auth.people.resets import create_reset_link, had_link_lately
-from apps.auth.people.users import is_email, select_user_by_email
+from apps.auth.people.users import is_email, lock_user, select_user_by_email
 from apps.auth.state import address_of, state_of
 from apps.kit.errors import Problem
 
@@ -49,7 +49,9 @@ async def send_link(request: Request, email: str) -> None:
             state.refusals,
             state.database.transaction() as connection,
         ):
-            user = await select_user_by_email(connection, email)
+            found = await select_user_by_email(connection, email)
+            # Held, so that of requests at once the second one sees the first one's link.
+            user = await lock_user(connection, found.id) if found else None
             if user is None or user.disabled_at is not None:
                 return
             if await had_link_lately(connection, user.id, PAUSE_SECONDS):

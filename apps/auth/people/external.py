@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -105,8 +105,12 @@ class ProviderClient:
             "redirect_uri": callback,
             "code_verifier": sign_in.verifier,
         }
-        auth = aiohttp.BasicAuth(self.provider.client_id, self.provider.client_secret)
-        answer = await self._fetch("POST", str(self._metadata["token_endpoint"]), form, auth)
+        credentials = aiohttp.encode_basic_auth(
+            quote(self.provider.client_id, safe=""), quote(self.provider.client_secret, safe="")
+        )
+        answer = await self._fetch(
+            "POST", str(self._metadata["token_endpoint"]), form, {"Authorization": credentials}
+        )
         return self.read_id_token(answer.get("id_token"), sign_in.nonce)
 
     def read_id_token(self, token: object, nonce: str) -> ExternalPerson:
@@ -186,12 +190,17 @@ class ProviderClient:
         method: str,
         url: str,
         form: Mapping[str, str] | None = None,
-        auth: aiohttp.BasicAuth | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
         try:
             async with self.session.request(
-                method, url, data=form, auth=auth, timeout=timeout, allow_redirects=False
+                method,
+                url,
+                data=form,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
             ) as response:
                 body = await response.content.read(MAX_ANSWER_BYTES)
                 status = response.status

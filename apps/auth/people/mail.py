@@ -129,7 +129,10 @@ def compose(queued: QueuedMail, sender: str, now: Any) -> EmailMessage:
 
 
 def _recipient(address: str) -> Address:
+    """Returns the one address; raises ValueError for what could be read as several, or as a header."""
     local, _, domain = address.rpartition("@")
+    if not address.isprintable() or set(address) & set(' ,;<>"()'):
+        raise ValueError("not one address")
     return Address(username=local, domain=domain)
 
 

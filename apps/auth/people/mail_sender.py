@@ -93,10 +93,10 @@ async def send_due(database: Database, transport: Transport, sender: str) -> int
 
     sent = 0
     for queued in due:
-        message = compose(queued, sender, datetime.now(UTC))
         try:
+            message = compose(queued, sender, datetime.now(UTC))
             await transport.send(message, queued)
-        except (OSError, TimeoutError, aiosmtplib.SMTPException) as error:
+        except (OSError, ValueError, aiosmtplib.SMTPException) as error:
             log.warning("mail not sent", extra={"mail": queued.id, "error": type(error).__name__})
             async with database.connection() as connection:
                 await postpone_mail(connection, queued.id)
