@@ -9,20 +9,23 @@ import aiohttp
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-<<<<<<< HEAD
-from apps.auth.admin import audit_routes, client_routes, own_routes, user_routes
-=======
-from apps.auth.admin import client_routes, launch_routes, user_routes
->>>>>>> main
+from apps.auth.admin import (
+    audit_routes,
+    client_routes,
+    launch_routes,
+    own_routes,
+    user_routes,
+)
 from apps.auth.cleanup import keep_clean
 from apps.auth.oauth import legacy_login_routes, oauth_routes, well_known
 from apps.auth.oauth.logout_notices import keep_sending
 from apps.auth.oauth.revocations import OwnSource
-<<<<<<< HEAD
+from apps.auth.outbound import ClientKeys, OutboundHttp
 from apps.auth.pages import (
     account_routes,
     authorize_routes,
     confirm_routes,
+    device_routes,
     email_routes,
     external_routes,
     forgotten_routes,
@@ -32,17 +35,7 @@ from apps.auth.pages import (
     sign_in_routes,
 )
 from apps.auth.people.external import ProviderClient
-from apps.auth.people.mail_sender import keep_sending
-=======
-from apps.auth.outbound import ClientKeys, OutboundHttp
-from apps.auth.pages import (
-    account_routes,
-    authorize_routes,
-    device_routes,
-    rendering,
-    sign_in_routes,
-)
->>>>>>> main
+from apps.auth.people.mail_sender import keep_mailing
 from apps.auth.people.passwords import Hashing
 from apps.auth.settings import Settings
 from apps.auth.state import AuthState, state_of
@@ -61,7 +54,6 @@ ROUTED = (
     legacy_login_routes,
     user_routes,
     client_routes,
-<<<<<<< HEAD
     audit_routes,
     own_routes,
     confirm_routes,
@@ -70,23 +62,17 @@ ROUTED = (
     forgotten_routes,
     passkey_routes,
     session_routes,
-=======
     launch_routes,
->>>>>>> main
 )
 
 
 def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
-<<<<<<< HEAD
         async with (
             open_database(settings.database) as database,
             aiohttp.ClientSession() as session,
         ):
-            state = AuthState(settings, database, Hashing())
-=======
-        async with open_database(settings.database) as database:
             http = OutboundHttp(allow_loopback=settings.environment == "local")
             state = AuthState(
                 settings=settings,
@@ -95,18 +81,14 @@ def create_app(settings: Settings) -> Starlette:
                 http=http,
                 client_keys=ClientKeys(http),
             )
->>>>>>> main
             verifier = Verifier(
                 settings.issuer, (settings.issuer, "auth"), OwnSource(database, state.load_keys)
             )
             tasks = [
                 asyncio.create_task(state.refresh_keys()),
                 asyncio.create_task(keep_clean(database)),
-<<<<<<< HEAD
-                asyncio.create_task(keep_sending(database, settings.mail)),
-=======
+                asyncio.create_task(keep_mailing(database, settings.mail)),
                 asyncio.create_task(keep_sending(state, http)),
->>>>>>> main
             ]
             try:
                 async with keep_fresh(verifier):

@@ -8,7 +8,6 @@ ACCOUNT = "/oauth2/account"
 PASSWORD = "/oauth2/password"  # noqa: S105  # a path
 RESET = "/oauth2/reset"
 LOGOUT = "/oauth2/logout"
-<<<<<<< HEAD
 FORGOTTEN = "/oauth2/forgotten"
 EMAIL = "/oauth2/email"
 CONFIRM_EMAIL = "/oauth2/email/confirm"
@@ -19,6 +18,4 @@ RECOVERY_CODES = "/oauth2/recovery-codes"
 EXTERNAL = "/oauth2/external"
 EXTERNAL_CALLBACK = "/oauth2/external/callback"
 CONFIRM_PASSWORD = "/oauth2/confirm-password"  # noqa: S105  # a path
-=======
 DEVICE = "/oauth2/device"
->>>>>>> main

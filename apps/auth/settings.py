@@ -36,14 +36,11 @@ class Settings:
     signing_algorithm: str = "RS256"
     password_login_enabled: bool = False
     mfa_required_roles: frozenset[str] = frozenset()
-<<<<<<< HEAD
     mail: MailSettings = field(default_factory=MailSettings)
     idle: IdleTimes = field(default_factory=IdleTimes)
     external: ExternalProvider | None = None
-=======
     # Where the page on which a clinician chooses a patient looks names up.
     patient_url: str = ""
->>>>>>> main
 
     @property
     def secure(self) -> bool:
@@ -80,13 +77,10 @@ class Settings:
             signing_algorithm=env.choice("AUTH_SIGNING_ALGORITHM", ALGORITHMS, "RS256"),
             password_login_enabled=password_login_enabled,
             mfa_required_roles=mfa_required_roles,
-<<<<<<< HEAD
             mail=read_mail(env),
             idle=read_idle_times(env),
             external=read_external_provider(env, environment),
-=======
             patient_url=env.optional("PATIENT_URL", ""),
->>>>>>> main
         )
         env.check()
         return settings

@@ -210,16 +210,11 @@ async def rotate_client_secret(
     """
     secret = new_token()
     row = await connection.fetchrow(
-<<<<<<< HEAD
         "UPDATE clients SET secret_hash = $2, "
         "previous_secret_hash = CASE WHEN $3 > 0 THEN secret_hash END, "
         "previous_secret_expires_at = CASE WHEN $3 > 0 THEN now() + make_interval(secs => $3) END, "
         "updated_at = now(), version = version + 1 "
-        "WHERE id = $1 AND auth_method IN ('client_secret_basic', 'client_secret_post') RETURNING id",
-=======
-        "UPDATE clients SET secret_hash = $2, updated_at = now(), version = version + 1 "
         "WHERE id = $1 AND auth_method LIKE 'client_secret_%' RETURNING id",
->>>>>>> main
         client_id,
         digest(secret),
         float(overlap_seconds),

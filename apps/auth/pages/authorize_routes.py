@@ -1,12 +1,8 @@
 """`/oauth2/authorize`: a person lets an application act for them (RFC 6749, 4.1; OpenID Connect Core, 3.1.2)."""
 
-<<<<<<< HEAD
-from urllib.parse import parse_qsl, urlencode, urlsplit
-=======
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
->>>>>>> main
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749 import OAuth2Error
@@ -105,37 +101,6 @@ async def respond(
         if session is None or (not fields and must_sign_in(asked, session, prompts)):
             if "none" in prompts:
                 raise LoginRequiredError()
-<<<<<<< HEAD
-            return go_to(f"{SIGN_IN}?{urlencode({'next': request.url.query})}")
-        scopes = server.allowed_scopes(client, user, asked.scope)
-        if not decision:
-            known = await has_consented(server.connection, user.id, client, scopes, redirect_uri)
-            if known and "consent" not in prompts:
-                decision = "allow"
-            elif "none" in prompts:
-                raise ConsentRequiredError()
-            else:
-                return page(
-                    request,
-                    "consent.html",
-                    form_target=origin_of(redirect_uri),
-                    query=request.url.query,
-                    client_name=client.name,
-                    destination=host_of(redirect_uri),
-                    email=user.email,
-                    wishes=sorted({describe(scope) for scope in scopes}),
-                )
-        elif decision == "allow":
-            await save_consent(server.connection, user.id, client.id, scopes)
-        if decision == "deny":
-            event = Event(
-                "authorization", "failure", "denied", user.id, client.id, user.id, server.address
-            )
-            await insert_audit(server.connection, event)
-        granting = user if decision == "allow" else None
-        response: Response = await server.run(
-            server.create_authorization_response, asked, grant_user=granting, grant=grant
-=======
             return await ask_to_sign_in(request, server)
         if not is_expected_person(server, asked, session):
             raise LoginRequiredError()
@@ -147,7 +112,6 @@ async def respond(
             return await show_picker(request, server, client, session.user, fields)
         response = await respond_signed_in(
             request, server, asked, session, grant=grant, prompts=prompts, fields=fields
->>>>>>> main
         )
     except OAuth2Error as error:
         error.redirect_uri = redirect_uri
@@ -156,12 +120,12 @@ async def respond(
     return with_issuer(response, server.settings.issuer)
 
 
-<<<<<<< HEAD
 def host_of(redirect_uri: str) -> str:
     """Returns where the browser goes back to, as a person reads it: a host, or an application's own scheme."""
     parts = urlsplit(redirect_uri)
     return parts.netloc or f"{parts.scheme}:"
-=======
+
+
 async def ask_to_sign_in(request: Request, server: IdentityServer) -> Response:
     """Sends the browser to the sign-in page, from where it comes back to this request."""
     if request_uri := request.query_params.get("request_uri"):
@@ -232,11 +196,11 @@ def show_consent(
         form_target=origin_of(redirect_uri),
         query=request.url.query,
         client_name=client.name,
+        destination=host_of(redirect_uri),
         email=user.email,
         patient=chosen or "",
         wishes=sorted({describe(scope, is_chosen=bool(chosen)) for scope in scopes}),
     )
->>>>>>> main
 
 
 def after_sign_in(query: str) -> str:

@@ -13,11 +13,7 @@ from apps.auth.oauth.refusals import record_refusal
 from apps.auth.oauth.revocations import revoke_subject
 from apps.auth.pages.authorize_routes import after_sign_in, form_target
 from apps.auth.pages.rendering import form_route, go_to, page, read_form
-<<<<<<< HEAD
-from apps.auth.paths import ACCOUNT, CONFIRM_PASSWORD, ENROL, SECOND_FACTOR, SIGN_IN
-=======
-from apps.auth.paths import ACCOUNT, DEVICE, ENROL, SECOND_FACTOR, SIGN_IN
->>>>>>> main
+from apps.auth.paths import ACCOUNT, CONFIRM_PASSWORD, DEVICE, ENROL, SECOND_FACTOR, SIGN_IN
 from apps.auth.people.devices import device_of, forget_devices, remember_device
 from apps.auth.people.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.people.mail import factor_changed, insert_mail

@@ -36,11 +36,6 @@ class Attempt:
     what: Literal["password", "second_factor"] = "password"
     device: str = ""
 
-    @property
-    def account_hash(self) -> bytes:
-        """The account that the failures are counted for, whatever they come from."""
-        return digest(f"{self.what}:{email_key(self.account)}")
-
     def counters(self) -> list[tuple[str, bytes]]:
         """Returns kind and key of each counter; the first is the one that a success sets back."""
         # Only hashes are kept: what people type into the field of an address may be their password.
@@ -100,8 +95,8 @@ async def settle_attempt(connection: Connection, attempt: Attempt, right: bool) 
 
     for kind, key in attempt.counters():
         counted = await connection.fetchval(
-            "INSERT INTO attempts (kind, key, account, failures, locked_until, expires_at) "
-            "VALUES ($1, $2, $6, 1, now(), now() + make_interval(secs => $3)) "
+            "INSERT INTO attempts (kind, key, failures, locked_until, expires_at) "
+            "VALUES ($1, $2, 1, now(), now() + make_interval(secs => $3)) "
             "ON CONFLICT (kind, key) DO UPDATE SET "
             "failures = CASE WHEN attempts.expires_at < now() THEN 1 ELSE attempts.failures + 1 END, "
             "locked_until = CASE WHEN attempts.expires_at < now() OR attempts.failures < $4 THEN now() ELSE "
@@ -113,7 +108,6 @@ async def settle_attempt(connection: Connection, attempt: Attempt, right: bool) 
             float(FORGET_AFTER_SECONDS),
             FREE_FAILURES[kind],
             float(MAX_DELAY_SECONDS),
-            attempt.account_hash if kind != "address" else None,
         )
         if counted is None:
             wait_seconds = max(wait_seconds, await waiting_seconds(connection, attempt), 1)
@@ -125,18 +119,9 @@ async def forget_failures(connection: Connection, email: str, user_id: str) -> N
 
     Those of the addresses that the attempts came from stay.
     """
-<<<<<<< HEAD
-    await connection.execute(
-        "DELETE FROM attempts WHERE account = ANY($1::bytea[])",
-        [
-            Attempt(email, "").account_hash,
-            Attempt(user_id, "", "second_factor").account_hash,
-        ],
-=======
     attempts = (Attempt(email, ""), Attempt(user_id, "", "second_factor"))
     halves = [key[:16] for attempt in attempts for _, key in attempt.counters()]
     await connection.execute(
         "DELETE FROM attempts WHERE kind <> 'address' AND substr(key, 1, 16) = ANY($1::bytea[])",
         halves,
->>>>>>> main
     )

@@ -107,7 +107,7 @@ async def send_due(database: Database, transport: Transport, sender: str) -> int
     return sent
 
 
-async def keep_sending(database: Database, settings: MailSettings) -> None:
+async def keep_mailing(database: Database, settings: MailSettings) -> None:
     """Sends mails until it is cancelled. Without a transport they wait, and expire."""
     transport = make_transport(settings)
     if transport is None:

@@ -17,10 +17,6 @@ ALTER TABLE sessions
     ADD COLUMN seen_at timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN idle_seconds integer NOT NULL DEFAULT 1800;
 
--- Whose failures they are, hashed, so that an administrator can have them forgotten.
-ALTER TABLE attempts ADD COLUMN account bytea;
-CREATE INDEX attempts_account ON attempts (account);
-
 ALTER TABLE users ADD COLUMN has_passkey boolean NOT NULL DEFAULT false;
 
 -- While a secret is replaced, the previous one works until its time is over.
