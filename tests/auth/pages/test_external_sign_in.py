@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apps.auth.people.external import ExternalProvider
+from apps.auth.people.users import User
 from tests.auth.browser import Browser
 from tests.auth.conftest import Auth, make_settings, serve
 from tests.ports import free_port
@@ -48,6 +49,20 @@ def organization(auth_database: str, provider: Auth) -> Iterator[Auth]:
     yield from serve(replace(make_settings(auth_database, port), external=external))
 
 
+@pytest.fixture(autouse=True)
+def closed_clients(organization: Auth, provider: Auth) -> Iterator[None]:
+    yield
+    organization.close_clients()
+    provider.close_clients()
+
+
+def person_of(provider: Auth, name: str, **changes: Any) -> User:
+    """Returns a person of the provider, whose address it has verified."""
+    person = provider.user("clinician", name=name, **changes)
+    provider.sql("UPDATE users SET email_verified_at = now() WHERE id = $1", person.id)
+    return person
+
+
 def sign_in(organization: Auth, provider: Auth, email: str) -> tuple[Browser, Any]:
     """Goes from the sign-in page over the provider and back."""
     browser = Browser(organization)
@@ -63,7 +78,7 @@ def sign_in(organization: Auth, provider: Auth, email: str) -> tuple[Browser, An
 def test_person_of_the_provider_gets_an_account_with_the_mapped_role(
     organization: Auth, provider: Auth
 ) -> None:
-    person = provider.user("clinician", name="Doctors")
+    person = person_of(provider, "Doctors")
     browser, page = sign_in(organization, provider, person.email)
     assert person.email in page.text and "Your account" in page.text
     row = organization.sql("SELECT id, roles, name FROM users WHERE email = $1", person.email)[0]
@@ -78,7 +93,7 @@ def test_person_of_the_provider_gets_an_account_with_the_mapped_role(
 
 
 def test_person_without_a_mapped_role_gets_none(organization: Auth, provider: Auth) -> None:
-    person = provider.user("clinician", name="Gardeners")
+    person = person_of(provider, "Gardeners")
     _, page = sign_in(organization, provider, person.email)
     assert page.status_code == 403
     assert organization.sql("SELECT 1 FROM users WHERE email = $1", person.email) == []
@@ -86,14 +101,22 @@ def test_person_without_a_mapped_role_gets_none(organization: Auth, provider: Au
 
 def test_account_of_the_same_address_is_not_taken_over(organization: Auth, provider: Auth) -> None:
     known = organization.user("admin")
-    person = provider.user("clinician", name="Doctors", email=known.email)
+    person = person_of(provider, "Doctors", email=known.email)
     _, page = sign_in(organization, provider, person.email)
     assert page.status_code == 403
     assert organization.sql("SELECT 1 FROM external_identities WHERE user_id = $1", known.id) == []
 
 
-def test_disabled_person_stays_out(organization: Auth, provider: Auth) -> None:
+def test_address_that_the_provider_did_not_verify_gives_no_account(
+    organization: Auth, provider: Auth
+) -> None:
     person = provider.user("clinician", name="Doctors")
+    _, page = sign_in(organization, provider, person.email)
+    assert page.status_code == 403
+
+
+def test_disabled_person_stays_out(organization: Auth, provider: Auth) -> None:
+    person = person_of(provider, "Doctors")
     sign_in(organization, provider, person.email)
     organization.sql("UPDATE users SET disabled_at = now() WHERE email = $1", person.email)
     _, page = sign_in(organization, provider, person.email)
@@ -101,7 +124,7 @@ def test_disabled_person_stays_out(organization: Auth, provider: Auth) -> None:
 
 
 def test_answer_is_good_once_and_in_its_own_browser(organization: Auth, provider: Auth) -> None:
-    person = provider.user("clinician", name="Doctors")
+    person = person_of(provider, "Doctors")
     browser = Browser(organization)
     browser.get("/oauth2/sign-in")
     there = Browser(provider)

@@ -1,5 +1,6 @@
 """Passkeys: registered after the password, good alone and as the second factor, bound to browser and origin."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -13,8 +14,14 @@ from tests.ports import free_port
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture
+def site(named_site: Auth) -> Iterator[Auth]:
+    yield named_site
+    named_site.close_clients()
+
+
 @pytest.fixture(scope="module")
-def site(auth_database: str) -> Any:
+def named_site(auth_database: str) -> Iterator[Auth]:
     """A service whose address has a name: a relying party is no IP address."""
     port = free_port()
     settings = make_settings(
