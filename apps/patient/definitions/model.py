@@ -33,7 +33,6 @@ class Element:
     name: str
     path_name: str
     type: str
-    required: bool
     many: bool
     targets: frozenset[str] = frozenset()
     value_set: str = ""
@@ -166,7 +165,7 @@ def value_set(name: str) -> Mapping[str, str] | None:
 
 
 def _implied(name: str, kind: str, *, many: bool) -> Element:
-    return Element(name=name, path_name=name, type=kind, required=False, many=many)
+    return Element(name=name, path_name=name, type=kind, many=many)
 
 
 # What every element has; the generated data leaves it out.
@@ -229,7 +228,6 @@ def _elements(row: list[Any]) -> Iterator[Element]:
             name=path_name + suffix[0].upper() + suffix[1:] if path_name != name else name,
             path_name=path_name,
             type=code,
-            required=minimum > 0 and path_name == name,
             many=maximum == 0,
             targets=frozenset(targets.rstrip(")").split("|")) if targets else frozenset(),
             value_set=set_name,
