@@ -58,7 +58,8 @@ class Server:
         if request.headers["Authorization"] == f"Bearer token-{self.withdrawn}":
             return web.json_response({"status": 401, "title": "Unauthorized"}, status=401)
         page = int(request.query.get("page", "1"))
-        url = self.next_page or str(request.url.with_query(page=page + 1))
+        own = str(request.url.with_query(page=page + 1))
+        url = self.next_page if self.next_page and page == 1 else own
         return web.json_response(
             {
                 "resourceType": "Bundle",
