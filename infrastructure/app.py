@@ -19,11 +19,11 @@ from infrastructure.ecs.locate import AwsLocate
 from infrastructure.ecs.monitoring import dashboard
 from infrastructure.ecs.release_task import ReleaseTask, Runner, RunnerArgs, TaskArgs, arns, invoke
 from infrastructure.ecs.service import EcsService
-from infrastructure.ecs.service_args import Door, ServiceArgs
-from infrastructure.iam.roles import Bounds
-from infrastructure.iam.service_roles import Reach
+from infrastructure.ecs.service_args import PublicRoute, ServiceArgs
+from infrastructure.iam.roles import PermissionsBoundary
+from infrastructure.iam.service_roles import ServiceResources
 from infrastructure.network.edges import calls, in_order
-from infrastructure.network.security_groups import connect, group
+from infrastructure.network.security_groups import allow_traffic, make_group
 
 Text = pulumi.Input[str]
 PREVIEW_LOG_DAYS = 3
@@ -35,12 +35,15 @@ SHORTEST_RECOVERY_DAYS, LONGEST_RECOVERY_DAYS = 7, 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppArgs:
-    """`bounds`: of every role that it makes. `masters`: the databases' master secrets' ARNs, an environment's only."""
+    """`boundary`: of every role that the app makes. `masters`: ARNs of the databases' master secrets.
+
+    A preview has no `masters`.
+    """
 
     stack: Stack
     platform: PlatformOutputs
     images: ImageSet
-    bounds: Bounds
+    boundary: PermissionsBoundary
     masters: Mapping[str, Text]
 
 
@@ -56,7 +59,7 @@ class App(pulumi.ComponentResource):
         self.names = names_of(args.stack)
         self.host = self.find_host()
         self.url = pulumi.Output.concat("https://", self.host)
-        self.reach = Reach(
+        self.resources = ServiceResources(
             region=self.stack.region,
             account_id=self.platform.account_id,
             key_arn=self.platform.key_arn,
@@ -153,7 +156,7 @@ class App(pulumi.ComponentResource):
                 stack=stack.name,
                 kind=stack.kind,
                 platform=platform,
-                reach=self.reach,
+                resources=self.resources,
                 image=self.args.images.refs[RELEASE],
                 public_url=self.url,
                 command=["migrate"] if preview else ["up"],
@@ -161,7 +164,7 @@ class App(pulumi.ComponentResource):
                 masters=self.args.masters,
                 log_group_name=self.names.log(RELEASE),
                 log_retention_days=self.log_days,
-                bounds=self.args.bounds,
+                boundary=self.args.boundary,
                 connections=connections.of_role(stack.config, production=stack.production)
                 if isinstance(stack, EnvironmentStack)
                 else None,
@@ -189,7 +192,7 @@ class App(pulumi.ComponentResource):
                 release_log_name=self.names.log(RELEASE),
                 passes=arns(task.roles),
                 log_retention_days=self.log_days,
-                bounds=self.args.bounds,
+                boundary=self.args.boundary,
             ),
             self.child,
         )
@@ -213,7 +216,7 @@ class App(pulumi.ComponentResource):
                 release_log_name=self.names.log(RELEASE),
                 passes=[*arns(task.roles), handed],
                 log_retention_days=self.log_days,
-                bounds=self.args.bounds,
+                boundary=self.args.boundary,
             ),
             self.child,
         )
@@ -228,7 +231,7 @@ class App(pulumi.ComponentResource):
 
     def start_services(self, after: list[pulumi.Resource]) -> dict[str, EcsService]:
         own = {
-            entry: group(
+            entry: make_group(
                 f"{self.names.stack}-{entry}",
                 self.platform.vpc_id,
                 f"The service {entry}",
@@ -238,7 +241,7 @@ class App(pulumi.ComponentResource):
         }
         rules = []
         for edge in calls():
-            rules += connect(
+            rules += allow_traffic(
                 f"{self.names.stack}-{edge.source}-{edge.target}",
                 source_id=own[edge.source],
                 target_id=own[edge.target],
@@ -256,7 +259,7 @@ class App(pulumi.ComponentResource):
             kind=stack.kind,
             public_url=self.url,
             platform=self.platform,
-            reach=self.reach,
+            resources=self.resources,
             settings=stack.config.app,
             pool_size=size,
         )
@@ -282,7 +285,7 @@ class App(pulumi.ComponentResource):
             entry=replace(entry, resources=PREVIEW_RESOURCES) if preview else entry,
             stack=stack.name,
             platform=platform,
-            reach=self.reach,
+            resources=self.resources,
             image=self.args.images.refs[entry.name],
             environment=environment(entry, locate),
             secrets={secret: self.secrets[secret] for secret in entry.secrets},
@@ -294,8 +297,10 @@ class App(pulumi.ComponentResource):
             spot=stack.config.spot if isinstance(stack, EnvironmentStack) else True,
             watched=isinstance(stack, EnvironmentStack),
             insights=isinstance(stack, EnvironmentStack) and stack.config.insights,
-            bounds=self.args.bounds,
-            door=Door(host=self.host, priority=self.names.priority) if entry.public else None,
+            boundary=self.args.boundary,
+            public_route=PublicRoute(host=self.host, priority=self.names.priority)
+            if entry.public
+            else None,
         )
 
     def show(self) -> None:

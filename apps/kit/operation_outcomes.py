@@ -27,6 +27,7 @@ _BY_STATUS = {
     403: "forbidden",
     404: "not-found",
     405: "not-supported",
+    406: "not-supported",
     408: "timeout",
     409: "conflict",
     410: "deleted",

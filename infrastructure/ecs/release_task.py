@@ -13,10 +13,10 @@ from infrastructure.config import limits
 from infrastructure.config.naming import MASTER
 from infrastructure.config.platform_outputs import PlatformOutputs
 from infrastructure.ecs.task import container, task_definition
-from infrastructure.iam.boundaries import Place, once
-from infrastructure.iam.roles import Bounds, Role, role_of_service
+from infrastructure.iam.boundaries import AwsAccount, unique
+from infrastructure.iam.roles import PermissionsBoundary, Role, role_of_service
 from infrastructure.iam.service_roles import (
-    Reach,
+    ServiceResources,
     database_statements,
     execution_statements,
     repository_arn,
@@ -39,7 +39,7 @@ class TaskArgs:
     stack: str
     kind: str
     platform: PlatformOutputs
-    reach: Reach
+    resources: ServiceResources
     image: Text
     public_url: Text
     command: Sequence[str]
@@ -47,7 +47,7 @@ class TaskArgs:
     masters: Mapping[str, Text]
     log_group_name: str
     log_retention_days: int
-    bounds: Bounds
+    boundary: PermissionsBoundary
     connections: int | None = None
 
 
@@ -71,16 +71,16 @@ class ReleaseTask(pulumi.ComponentResource):
         execution = role_of_service(
             f"{name}-execution",
             "ecs-tasks.amazonaws.com",
-            {"start": execution_statements(args.reach, repository, log.arn, [])},
+            {"start": execution_statements(args.resources, repository, log.arn, [])},
             child,
-            args.bounds,
+            args.boundary,
         )
         task = role_of_service(
             f"{name}-task",
             "ecs-tasks.amazonaws.com",
             {"work": release_statements(args)},
             child,
-            args.bounds,
+            args.boundary,
         )
         self.roles = [execution, task]
         self.family = f"{args.stack}-release"
@@ -97,7 +97,7 @@ class ReleaseTask(pulumi.ComponentResource):
                 environment=release_environment(args),
                 secrets={},
                 log_group=log.name,
-                region=args.reach.region,
+                region=args.resources.region,
                 command=list(args.command),
             ),
             opts=child,
@@ -108,8 +108,8 @@ class ReleaseTask(pulumi.ComponentResource):
 def release_environment(args: TaskArgs) -> dict[str, Text]:
     """ARNs, not secrets: the task reads and fills them itself, so that it can also tell which are still empty."""
     values: dict[str, Text] = {
-        "AWS_DEFAULT_REGION": args.reach.region,
-        "AWS_REGION": args.reach.region,
+        "AWS_DEFAULT_REGION": args.resources.region,
+        "AWS_REGION": args.resources.region,
         "ENVIRONMENT": args.kind,
         "PUBLIC_URL": args.public_url,
     }
@@ -127,14 +127,14 @@ def release_environment(args: TaskArgs) -> dict[str, Text]:
 def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
     own = list(args.secrets.values())
     statements = [
-        *database_statements(DATABASES, args.reach, suffix="_owner"),
+        *database_statements(DATABASES, args.resources, suffix="_owner"),
         {
             "Sid": "Fill",
             "Effect": "Allow",
             "Action": ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"],
             "Resource": own,
         },
-        unwrap(args.reach),
+        unwrap(args.resources),
     ]
     if args.masters:
         statements += [
@@ -142,14 +142,14 @@ def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
                 "Sid": "Administer",
                 "Effect": "Allow",
                 "Action": "secretsmanager:GetSecretValue",
-                "Resource": pulumi.Output.all(*args.masters.values()).apply(once),
+                "Resource": pulumi.Output.all(*args.masters.values()).apply(unique),
             },
             {
                 "Sid": "AdministerByToken",
                 "Effect": "Allow",
                 "Action": "rds-db:connect",
-                "Resource": Place(args.reach.region, args.reach.account_id).users(
-                    args.reach.resource_ids, MASTER
+                "Resource": AwsAccount(args.resources.region, args.resources.account_id).users(
+                    args.resources.resource_ids, MASTER
                 ),
             },
         ]
@@ -169,7 +169,7 @@ class RunnerArgs:
     release_log_name: str
     passes: Sequence[Text]
     log_retention_days: int
-    bounds: Bounds
+    boundary: PermissionsBoundary
 
 
 class Runner(pulumi.ComponentResource):
@@ -188,9 +188,9 @@ class Runner(pulumi.ComponentResource):
             opts=child,
         )
         # Lambda names no account when it takes a role on.
-        bounds = replace(args.bounds, account_id=None)
+        boundary = replace(args.boundary, account_id=None)
         role = role_of_service(
-            name, "lambda.amazonaws.com", {"run": runner_statements(args, log.arn)}, child, bounds
+            name, "lambda.amazonaws.com", {"run": runner_statements(args, log.arn)}, child, boundary
         )
         platform = args.platform
         self.function = aws.lambda_.Function(

@@ -26,11 +26,11 @@ LIMIT_SECONDS = 840  # Lambda itself stops at 900
 HIGHEST_PREVIEW = 48_999
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The request is none that this function takes."""
 
 
-class ReleaseFailed(Exception):
+class TaskFailedError(Exception):
     """The task did not start, did not end in time, or ended with an error."""
 
 
@@ -60,7 +60,7 @@ def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
     release = environment["DEFINITION"]
     if environment["MODE"] == "environment":
         if set(event) - PULUMIS_OWN != {"action"} or event["action"] != "up":
-            raise Refused(
+            raise RefusedError(
                 f"an environment's runner takes action: up, not {sorted(set(event) - PULUMIS_OWN)}"
             )
         return [] if deleted else [(release, ["up"])]
@@ -79,14 +79,14 @@ def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
 
 def preview_number(event: Event) -> int:
     if set(event) - PULUMIS_OWN != {"action", "pr"} or event["action"] not in ("up", "drop"):
-        raise Refused("a preview's runner takes action (up, drop) and pr")
+        raise RefusedError("a preview's runner takes action (up, drop) and pr")
     number = event["pr"]
     if (
         isinstance(number, bool)
         or not isinstance(number, int)
         or not 1 <= number <= HIGHEST_PREVIEW
     ):
-        raise Refused("pr must be the number of a pull request")
+        raise RefusedError("pr must be the number of a pull request")
     return number
 
 
@@ -110,7 +110,7 @@ def run_task(
         overrides={"containerOverrides": [{"name": "release", "command": command}]},
     )
     if started.get("failures") or not started.get("tasks"):
-        raise ReleaseFailed(f"{family} did not start: {started.get('failures')}")
+        raise TaskFailedError(f"{family} did not start: {started.get('failures')}")
     return wait(
         ecs, environment["CLUSTER"], started["tasks"][0]["taskArn"], " ".join(command), limit
     )
@@ -154,7 +154,7 @@ def wait(
             return task_arn
         sleep(POLL_SECONDS)
     ecs.stop_task(cluster=cluster, task=task_arn, reason="The release took too long")
-    raise ReleaseFailed(f"{what} did not end within {LIMIT_SECONDS} seconds: {task_arn}")
+    raise TaskFailedError(f"{what} did not end within {LIMIT_SECONDS} seconds: {task_arn}")
 
 
 def judge(task: Mapping[str, Any], what: str) -> None:
@@ -163,7 +163,7 @@ def judge(task: Mapping[str, Any], what: str) -> None:
         if container["name"] == "release" and container.get("exitCode") == 0:
             return
     codes = {container["name"]: container.get("exitCode") for container in task["containers"]}
-    raise ReleaseFailed(
+    raise TaskFailedError(
         f"{what} failed: {task.get('stoppedReason')}, exit codes {codes}, {task['taskArn']}"
     )
 
@@ -180,4 +180,4 @@ def read_list(logs: Any, group: str, task_arn: str) -> list[str]:
             if line["message"].startswith('{"databases"'):
                 return [str(name) for name in json.loads(line["message"])["databases"]]
         time.sleep(POLL_SECONDS)
-    raise ReleaseFailed(f"{task_arn} ended well, but its list did not come through its log")
+    raise TaskFailedError(f"{task_arn} ended well, but its list did not come through its log")

@@ -137,7 +137,7 @@ def test_a_previews_runner_takes_an_action_and_a_number_and_nothing_else(
     event: dict[str, Any],
 ) -> None:
     ecs = Ecs()
-    with pytest.raises(handler.Refused):
+    with pytest.raises(handler.RefusedError):
         run(ecs, PREVIEW, event)
     assert ecs.started == []
 
@@ -146,24 +146,24 @@ def test_a_previews_runner_takes_an_action_and_a_number_and_nothing_else(
     "event", [{"action": "drop", "pr": 7}, {"action": "up", "pr": 7}, {"action": "list"}]
 )
 def test_an_environments_runner_brings_up_and_nothing_else(event: dict[str, Any]) -> None:
-    with pytest.raises(handler.Refused):
+    with pytest.raises(handler.RefusedError):
         run(Ecs(), ENVIRONMENT, event)
 
 
 @pytest.mark.parametrize("code", [1, None])
 def test_a_task_that_fails_or_never_ran_fails_the_release(code: int | None) -> None:
-    with pytest.raises(handler.ReleaseFailed):
+    with pytest.raises(handler.TaskFailedError):
         run(Ecs(code), ENVIRONMENT, {"action": "up"})
 
 
 def test_a_task_that_does_not_start_fails_the_release() -> None:
-    with pytest.raises(handler.ReleaseFailed, match="RESOURCE:ENI"):
+    with pytest.raises(handler.TaskFailedError, match="RESOURCE:ENI"):
         run(Ecs(failures=["RESOURCE:ENI"]), ENVIRONMENT, {"action": "up"})
 
 
 def test_a_second_task_is_not_started_after_a_first_that_failed() -> None:
     ecs = Ecs(1)
-    with pytest.raises(handler.ReleaseFailed):
+    with pytest.raises(handler.TaskFailedError):
         run(ecs, PREVIEW, {"action": "up", "pr": 7})
     assert len(ecs.started) == 1
 
@@ -172,7 +172,7 @@ def test_a_task_that_takes_too_long_is_stopped() -> None:
     times = iter([0.0, 1.0, handler.LIMIT_SECONDS + 1.0])
     ecs = Ecs()
     ecs.describe_tasks = lambda **wanted: {"tasks": []}  # type: ignore[method-assign]
-    with pytest.raises(handler.ReleaseFailed, match="did not end within"):
+    with pytest.raises(handler.TaskFailedError, match="did not end within"):
         handler.wait(
             ecs,
             "c",

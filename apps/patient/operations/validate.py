@@ -9,10 +9,11 @@ from starlette.routing import BaseRoute
 from apps.kit.errors import BadRequest, FieldError, NotFound, Unprocessable
 from apps.kit.operation_outcomes import FHIR_PATH, outcome_of
 from apps.kit.web import AUTHENTICATED, Operation, PolicedRoute
-from apps.patient.codec import FHIR_MEDIA_TYPE, Resource, decode, encode, read_fhir_body
+from apps.patient.codec import FHIR_MEDIA_TYPE, Resource, decode, encode
 from apps.patient.definitions.expressions import element_expression
 from apps.patient.definitions.model import served_types
 from apps.patient.definitions.validation import find_faults
+from apps.patient.fhir.requests import read_fhir_body
 
 MODES = ("create", "update", "delete", "profile")
 
