@@ -217,7 +217,7 @@ def definition_of(type_name: str) -> Type:
 
 def _elements(row: list[Any]) -> Iterator[Element]:
     """Yields the JSON properties of one element: one for each type of a choice."""
-    name, minimum, maximum, types = row[:4]
+    name, _, maximum, types = row[:4]
     set_name = row[4] or "" if len(row) > 4 else ""
     invariants = _invariants(row[5] if len(row) > 5 else ())
     path_name = name.removesuffix("[x]")
