@@ -218,9 +218,7 @@ def value_of(observation: Any) -> str:
             return str(observation[name])
     if "valueBoolean" in observation:
         return "✓" if observation["valueBoolean"] else "✗"
-    by_code = {
-        code_of(each.get("code"))[1]: each for each in as_list(observation.get("component"))
-    }
+    by_code = {code_of(each.get("code"))[1]: each for each in as_list(observation.get("component"))}
     if by_code.keys() >= {SYSTOLIC, DIASTOLIC}:
         upper = as_dict(by_code[SYSTOLIC].get("valueQuantity")).get("value", "")
         return f"{rounded(upper)}/{value_of(by_code[DIASTOLIC])}"
