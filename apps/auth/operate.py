@@ -145,6 +145,7 @@ async def replace_roles(settings: Settings, connection: Connection, values: Valu
         name=user.name,
         roles=roles,
         patient_id=patient_id,
+        practitioner_id=None if "patient" in roles else user.practitioner_id,
         disabled=user.disabled_at is not None,
     )
     await revoke_subject(connection, user.id)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from apps.auth.encryption import DecryptionError
 from apps.auth.keys import KeyRing, advance_keys, select_key_ring
+from apps.auth.outbound import ClientKeys, OutboundHttp
 from apps.auth.people.passwords import Hashing
 from apps.auth.settings import Settings
 from apps.kit.database import Database
@@ -29,6 +30,8 @@ class AuthState:
     settings: Settings
     database: Database
     hashing: Hashing
+    http: OutboundHttp
+    client_keys: ClientKeys
     # At most so many connections at once go to recording refusals.
     refusals: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     _ring: KeyRing | None = None

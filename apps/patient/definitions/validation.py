@@ -37,6 +37,8 @@ MAX_DEPTH = 50
 _CHECKED_IN_CODE = frozenset(("dom-3",))
 
 
+ELE_1 = "ele-1: an element must have a value or children"
+
 # Checks a property's value; takes its object's path and the object.
 Step: TypeAlias = "Callable[[Any, Path, Run, Mapping[str, Any]], None]"
 
@@ -250,14 +252,20 @@ def _extension_step(element: Element) -> Step:
         for index, item in enumerate(child):
             if item is not None:
                 check(item, (here, index), run)
+                if _is_bare(item) and _item(values, index) is None:
+                    run.note((here, index), "invariant", ELE_1)
 
-    return (
-        check_many
-        if element.many
-        else _one(
-            Element(name=name, path_name=name, type="Element", required=False, many=False), check
-        )
-    )
+    def check_one(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
+        check(child, (at, name), run)
+        if _is_bare(child) and value.get(sibling_name) is None:
+            run.note((at, name), "invariant", ELE_1)
+
+    return check_many if element.many else check_one
+
+
+def _is_bare(value: Any) -> bool:
+    """Tells whether an element has an id and nothing else, which no element may (ele-1)."""
+    return isinstance(value, dict) and len(value) == 1 and "id" in value
 
 
 def _object_check(element: Element) -> ItemCheck:
@@ -279,6 +287,8 @@ def _object_check(element: Element) -> ItemCheck:
         if not value:
             run.note(at, "structure", "an object must not be empty")
             return
+        if _is_bare(value) and type_name != "Element":
+            run.note(at, "invariant", ELE_1)
         if run.depth >= MAX_DEPTH:
             run.note(at, "too-long", "nested too deep")
             return
