@@ -10,18 +10,19 @@ from apps.catalogue import SECRETS, SERVICES, TOPICS, Replicas, Resources, Servi
 from apps.release import visitors
 from infrastructure.config import connections
 from infrastructure.config.model import EnvironmentStack, PreviewStack, Stack
-from infrastructure.config.naming import PREVIEW_PATH, names_of
+from infrastructure.config.naming import PREVIEW_PATH, environment_path, names_of
 from infrastructure.config.platform_outputs import PlatformOutputs
 from infrastructure.data.msk import make_topic
 from infrastructure.ecs.image_source import RELEASE
 from infrastructure.ecs.images import ImageSet
 from infrastructure.ecs.locate import AwsLocate
 from infrastructure.ecs.monitoring import dashboard
-from infrastructure.ecs.release_task import ReleaseTask, Runner, RunnerArgs, TaskArgs, arns, invoke
+from infrastructure.ecs.release_task import ReleaseTask, TaskArgs, arns, invoke
+from infrastructure.ecs.runner import Runner, RunnerArgs
 from infrastructure.ecs.service import EcsService
 from infrastructure.ecs.service_args import PublicRoute, ServiceArgs
 from infrastructure.iam.roles import PermissionsBoundary
-from infrastructure.iam.service_roles import ServiceResources
+from infrastructure.iam.service_roles import ServiceResources, answers_arn
 from infrastructure.network.edges import calls, in_order
 from infrastructure.network.security_groups import allow_traffic, make_group
 
@@ -68,6 +69,9 @@ class App(pulumi.ComponentResource):
             role=self.names.role,
             topic=self.names.topic,
             group=self.names.topic,
+            answers_arn=answers_arn(self.stack.region, self.platform.account_id, self.names.stack)
+            if isinstance(self.stack, EnvironmentStack)
+            else None,
         )
         self.namespace = aws.servicediscovery.HttpNamespace(
             name, name=f"{self.names.stack}.patient-management", opts=self.child
@@ -190,9 +194,11 @@ class App(pulumi.ComponentResource):
                 definition_arn=task.arn,
                 families=[task.family],
                 release_log_name=self.names.log(RELEASE),
-                passes=arns(task.roles),
+                # The services' roles too, for operators' verbs.
+                passes=[self.roles_of(environment_path(stack.name))],
                 log_retention_days=self.log_days,
                 boundary=self.args.boundary,
+                operates=stack.name,
             ),
             self.child,
         )
@@ -201,9 +207,6 @@ class App(pulumi.ComponentResource):
         return invoke(f"{name}-release", runner.function_name, {"action": "up"}, task.arn, waits)
 
     def open_to_previews(self, name: str, stack: EnvironmentStack, task: ReleaseTask) -> None:
-        handed = pulumi.Output.concat(
-            "arn:aws:iam::", self.platform.account_id, f":role{PREVIEW_PATH}*"
-        )
         Runner(
             f"{name}-preview-runner",
             RunnerArgs(
@@ -214,12 +217,16 @@ class App(pulumi.ComponentResource):
                 definition_arn=task.arn,
                 families=[task.family, "pr-*-release"],
                 release_log_name=self.names.log(RELEASE),
-                passes=[*arns(task.roles), handed],
+                passes=[*arns(task.roles), self.roles_of(PREVIEW_PATH)],
                 log_retention_days=self.log_days,
                 boundary=self.args.boundary,
             ),
             self.child,
         )
+
+    def roles_of(self, path: str) -> pulumi.Output[str]:
+        """Returns a pattern for the roles under `path`."""
+        return pulumi.Output.concat("arn:aws:iam::", self.platform.account_id, f":role{path}*")
 
     @property
     def log_days(self) -> int:

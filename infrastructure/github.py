@@ -33,6 +33,8 @@ def open_to_github(
     resources = deploy_resources(settings, stack, platform, boundary_arns, state)
     args = GithubArgs(
         repository=settings.repository,
+        owner_id=settings.owner_id,
+        repository_id=settings.repository_id,
         environment=stack.name,
         account_id=platform.account_id,
         makes_provider=settings.makes_provider,

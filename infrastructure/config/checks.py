@@ -121,6 +121,12 @@ def size_faults(config: EnvironmentSettings) -> list[str]:
         faults.append("rate-limit-requests must be from 10 up, in five minutes and by address")
     if config.github and not re.fullmatch(r"[\w.-]+/[\w.-]+", config.github.repository):
         faults.append("github.repository must be owner/name")
+    if config.github:
+        ids = (config.github.owner_id, config.github.repository_id)
+        if (None in ids and ids != (None, None)) or any(
+            each is not None and each < 1 for each in ids
+        ):
+            faults.append("github.owner-id and github.repository-id are given together, from 1 up")
     if config.github and not re.fullmatch(
         r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?", config.github.state_bucket
     ):

@@ -46,9 +46,17 @@ class StreamSettings(Struct, frozen=True, kw_only=True):
 
 
 class GithubSettings(Struct, frozen=True, kw_only=True):
-    """Whose workflows may come. An account has one OIDC provider. `state_bucket`: PULUMI_BACKEND_URL's, where in S3."""
+    """The repository whose workflows may take on roles.
+
+    `owner_id` and `repository_id` are GitHub's numbers. Since 15 July 2026 a repository that is new, renamed or
+    transferred has them in the subject of its OIDC tokens; given here, both forms of the subject are trusted.
+    `makes_provider`: an account has one OIDC provider for GitHub, made by one stack. `state_bucket`: the bucket of
+    PULUMI_BACKEND_URL, if that is in S3.
+    """
 
     repository: str
+    owner_id: int | None = None
+    repository_id: int | None = None
     makes_provider: bool = True
     state_bucket: str = ""
 

@@ -11,7 +11,7 @@ import pulumi_aws as aws
 
 from infrastructure.config.naming import MASTER, PREVIEW_PATH, STACK_TAG, environment_path
 from infrastructure.iam.roles import PermissionsBoundary, Statement, document
-from infrastructure.iam.service_roles import PULL, kafka_arn
+from infrastructure.iam.service_roles import PULL, answers_arn, kafka_arn
 
 Text = pulumi.Input[str]
 KAFKA = [
@@ -144,9 +144,8 @@ def app_boundary(
         for role in (database, f"{database}_owner")
     ]
     in_cluster = {"ArnEquals": {"ecs:cluster": resources.cluster_arn}}
-    release = f"/patient-management/{environment}/release"
     path = environment_path(environment)
-    families = [f"{environment}-release", *(["pr-*-release"] if resources.previews else [])]
+    families = [f"{environment}-*", *(["pr-*-release"] if resources.previews else [])]
     paths = [path, *([PREVIEW_PATH] if resources.previews else [])]
     statements = [
         allow(["rds-db:connect"], users),
@@ -167,7 +166,15 @@ def app_boundary(
                 account.arn("logs", f"log-group:/aws/lambda/patient-management-{environment}-*"),
             ],
         ),
-        allow(["logs:FilterLogEvents"], account.arn("logs", f"log-group:{release}:*")),
+        allow(["logs:FilterLogEvents"], account.arn("logs", f"log-group:/patient-management/{environment}/*")),
+        # The runner's, for operators' verbs: the ECS services that it finds, and the secrets of their answers.
+        allow(["ecs:ListServices"], "*", in_cluster),
+        allow(["ecs:DescribeServices"], account.arn("ecs", "service/", resources.cluster_name, "/*")),
+        allow(
+            ["secretsmanager:CreateSecret", "secretsmanager:DeleteSecret"],
+            answers_arn(account.region, account.account_id, environment),
+        ),
+        allow(["secretsmanager:ListSecrets"], "*"),
         *images(account, "patient-management"),
         allow(["ecs:RunTask"], [account.arn("ecs", f"task-definition/{each}:*") for each in families], in_cluster),
         allow(

@@ -129,8 +129,12 @@ def compute_statements(resources: DeployResources) -> list[Statement]:
             scaling_targets(resources),
         ),
         allow(
-            actions_of("lambda", "*eFunction*", "Get*", "List*", "*agResource"),
+            actions_of("lambda", "*eFunction*", "*Permission", "Get*", "List*", "*agResource"),
             arn("lambda", f"function:{PROJECT}-{name}-*"),
+        ),
+        allow(
+            actions_of("events", "*Rule", "*Targets*", "*agResource", "ListTagsForResource"),
+            arn("events", f"rule/{PROJECT}-{name}-*"),
         ),
         allow(
             actions_of(

@@ -32,6 +32,8 @@ class GithubArgs:
     """
 
     repository: str
+    owner_id: int | None
+    repository_id: int | None
     environment: str
     account_id: Text
     makes_provider: bool
@@ -95,7 +97,7 @@ class Github(pulumi.ComponentResource):
         role = aws.iam.Role(
             f"{name}-{part}",
             assume_role_policy=document(
-                [trust(self.provider_arn, self.args.repository, environments)]
+                [trust(self.provider_arn, subjects(self.args, environments))]
             ),
             max_session_duration=SESSION_SECONDS,
             permissions_boundary=made[0] if bounded else None,
@@ -110,20 +112,30 @@ class Github(pulumi.ComponentResource):
         return role.arn
 
 
-def trust(provider_arn: Text, repository: str, environments: Sequence[str]) -> Statement:
-    """No branch and no pull request as such: only a job that an environment let in."""
+def subjects(args: GithubArgs, environments: Sequence[str]) -> list[str]:
+    """Returns the subjects of the OIDC tokens of the repository's jobs in these environments.
+
+    GitHub puts the ids of owner and repository into those of a repository that is new, renamed or transferred, so that
+    nobody who takes over a name takes over its rights. No branch and no pull request is trusted as such.
+    """
+    repositories = [args.repository]
+    if args.owner_id is not None and args.repository_id is not None:
+        owner, _, name = args.repository.partition("/")
+        repositories.append(f"{owner}@{args.owner_id}/{name}@{args.repository_id}")
+    return [
+        f"repo:{repository}:environment:{environment}"
+        for repository in repositories
+        for environment in environments
+    ]
+
+
+def trust(provider_arn: Text, subjects: Sequence[str]) -> Statement:
+    """Lets jobs with one of `subjects` take on the role."""
     return {
         "Effect": "Allow",
         "Principal": {"Federated": provider_arn},
         "Action": "sts:AssumeRoleWithWebIdentity",
-        "Condition": {
-            "StringEquals": {
-                f"{ISSUER}:aud": AUDIENCE,
-                f"{ISSUER}:sub": [
-                    f"repo:{repository}:environment:{environment}" for environment in environments
-                ],
-            }
-        },
+        "Condition": {"StringEquals": {f"{ISSUER}:aud": AUDIENCE, f"{ISSUER}:sub": list(subjects)}},
     }
 
 

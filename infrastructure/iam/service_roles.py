@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 
 from apps.catalogue import TOPICS, Service
+from apps.verbs import VERBS
 
 Statement = dict[str, Any]
 Text = pulumi.Input[str]
@@ -18,6 +19,7 @@ PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownload
 class ServiceResources:
     """The names by which this app's things go: a preview's differ from its base's.
 
+    `answers_arn`: a pattern for the secrets of operators' answers; None in a preview, which has no verbs.
     `role` turns a database of the catalogue into the role that signs in, `topic` and `group` into full Kafka names.
     """
 
@@ -29,10 +31,41 @@ class ServiceResources:
     role: Callable[[str], str]
     topic: Callable[[str], str]
     group: Callable[[str], str]
+    answers_arn: Text | None = None
+
+
+def answers_arn(region: str, account_id: Text, environment: str) -> pulumi.Output[str]:
+    """Returns a pattern for the secrets that carry operators' answers."""
+    return pulumi.Output.concat(
+        f"arn:aws:secretsmanager:{region}:",
+        account_id,
+        f":secret:patient-management/{environment}/answers/*",
+    )
 
 
 def task_statements(entry: Service, resources: ServiceResources) -> list[Statement]:
-    return [*database_statements(entry.databases, resources), *stream_statements(entry, resources)]
+    return [
+        *database_statements(entry.databases, resources),
+        *stream_statements(entry, resources),
+        *answer_statements(entry, resources),
+    ]
+
+
+def answer_statements(entry: Service, resources: ServiceResources) -> list[Statement]:
+    """Lets a service write an operator's answer into the secret that the runner made for it."""
+    if resources.answers_arn is None or not any(
+        verb.secret and entry.name in verb.services for verb in VERBS.values()
+    ):
+        return []
+    return [
+        {
+            "Sid": "Answers",
+            "Effect": "Allow",
+            "Action": "secretsmanager:PutSecretValue",
+            "Resource": resources.answers_arn,
+        },
+        unwrap(resources),
+    ]
 
 
 def database_statements(

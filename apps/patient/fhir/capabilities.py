@@ -13,6 +13,7 @@ from apps.patient.search.query import NOT_SERVED
 
 # The day that this description last changed; a client may keep it until then.
 DATE = "2026-11-28"
+VALIDATE = "http://hl7.org/fhir/OperationDefinition/Resource-validate"
 _READS = ("read", "vread", "history-instance", "history-type", "search-type")
 _WRITES = ("create", "update", "patch", "delete")
 _SMART_SERVICE = "http://terminology.hl7.org/CodeSystem/restful-security-service"
@@ -57,8 +58,6 @@ def capability_statement(base: str) -> Resource:
                                 for name, path in (
                                     ("authorize", "authorize"),
                                     ("token", "token"),
-                                    ("introspect", "introspect"),
-                                    ("revoke", "revoke"),
                                 )
                             ],
                         }
@@ -94,6 +93,7 @@ def _resource(name: str) -> Resource:
         "conditionalUpdate": not is_read_only,
         "conditionalDelete": "not-supported" if is_read_only else "single",
         "referencePolicy": ["literal", "logical", "enforced"],
+        "operation": [{"name": "validate", "definition": VALIDATE}],
         "searchParam": [
             {"name": code, "type": parameter.kind}
             for code, parameter in sorted(search_parameters(name).items())

@@ -15,7 +15,6 @@ from apps.patient.operations.validate import validate_routes
 PLANNED = frozenset(
     [
         "everything",
-        "validate",
         "match",
         "merge",
         "unmerge",

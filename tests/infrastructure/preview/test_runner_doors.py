@@ -2,7 +2,8 @@
 
 import pytest
 
-from infrastructure.runner.handler import RefusedError, plan
+from infrastructure.runner.handler import plan
+from infrastructure.runner.tasks import RefusedError
 
 pytestmark = pytest.mark.infrastructure
 
