@@ -19,7 +19,7 @@ KEYS_PERIOD_SECONDS = 15.0
 FIRST_RETRY_SECONDS = 0.2
 DECRYPTION_FAILED = (
     "the signing key does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or replace the keys by "
-    "`python -m apps.auth keys withdraw`, after which everybody signs in again"
+    "`scripts/operate keys withdraw`, after which everybody signs in again"
 )
 
 log = logging.getLogger(__name__)

@@ -237,9 +237,7 @@ def _item(items: Any, index: int) -> Any:
 def _extension_step(element: Element) -> Step:
     """Checks `_name`: the id and the extensions of a primitive."""
     name, sibling_name = f"_{element.name}", element.name
-    check = _object_check(
-        Element(name=name, path_name=name, type="Element", required=False, many=False)
-    )
+    check = _object_check(Element(name=name, path_name=name, type="Element", many=False))
 
     def check_many(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
         here = (at, name)

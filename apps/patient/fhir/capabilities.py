@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from apps.patient.codec import FHIR_MEDIA_TYPE, Resource
 from apps.patient.definitions.model import search_parameters, served_types
+from apps.patient.fhir.audit_search import SERVED as AUDIT_PARAMETERS
 from apps.patient.fhir.requests import READ_ONLY_TYPES, base_of
 from apps.patient.fhir.responses import respond
 from apps.patient.search.query import NOT_SERVED
@@ -77,7 +78,7 @@ def capability_statement(base: str) -> Resource:
 
 def _resource(name: str) -> Resource:
     is_read_only = name in READ_ONLY_TYPES
-    reads = ("search-type",) if is_read_only else _READS
+    reads = ("read", "search-type") if is_read_only else _READS
     references = [
         code for code, parameter in search_parameters(name).items() if parameter.kind == "reference"
     ]
@@ -97,7 +98,7 @@ def _resource(name: str) -> Resource:
         "searchParam": [
             {"name": code, "type": parameter.kind}
             for code, parameter in sorted(search_parameters(name).items())
-            if code not in NOT_SERVED
+            if code not in NOT_SERVED and (not is_read_only or code in AUDIT_PARAMETERS)
         ],
     }
     if references and not is_read_only:
