@@ -17,7 +17,10 @@ LOCAL_SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class LocalLocate:
-    """`ports` by service; `database_urls` of the runtime roles; `overrides` are the caller's own environment."""
+    """Implements `Locate` with processes on this machine.
+
+    `ports` by service; `database_urls` of the runtime roles; `overrides`: the caller's own environment.
+    """
 
     ports: Mapping[str, int]
     public_url: str

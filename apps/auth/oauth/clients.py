@@ -12,7 +12,7 @@ import msgspec
 from authlib.oauth2.rfc6749 import ClientMixin
 
 from apps.auth.encryption import digest, new_token
-from apps.auth.people.roles import intersect, split_scopes
+from apps.auth.people.roles import TooManyScopesError, intersect, split_scopes
 from apps.catalogue import SERVICES
 from apps.kit.context import new_id
 from apps.kit.database import Connection
@@ -64,8 +64,11 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
 
     def get_allowed_scope(self, scope: str | None) -> str | None:
         """Returns what it may have of `scope` (of all, if nothing is asked for), or None, an error, for nothing."""
-        asked = split_scopes(scope or "")
-        allowed = intersect(asked, self.scopes) if asked else frozenset(self.scopes)
+        try:
+            asked = split_scopes(scope or "")
+            allowed = intersect(asked, self.scopes) if asked else frozenset(self.scopes)
+        except TooManyScopesError:
+            return None
         return " ".join(sorted(allowed)) if allowed or not asked else None
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:

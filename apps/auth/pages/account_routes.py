@@ -1,5 +1,6 @@
 """Pages of one's own account: password, second factor, signing out."""
 
+import asyncio
 from urllib.parse import urlencode
 
 from authlib.oauth2.rfc6749 import OAuth2Error
@@ -66,8 +67,8 @@ async def change_password(request: Request) -> Response:
         return go_to(SIGN_IN)
     user = session.user
     try:
-        new_password = check_new_password(
-            fields.get("new_password", ""), about=(user.email, user.name)
+        new_password = await asyncio.to_thread(
+            check_new_password, fields.get("new_password", ""), about=(user.email, user.name)
         )
         right = await check_password(
             state.database,
@@ -143,8 +144,8 @@ async def reset_password(request: Request) -> Response:
     if link is None:
         return await no_such_link(request)
     try:
-        new_password = check_new_password(
-            fields.get("new_password", ""), about=(link.email, link.name)
+        new_password = await asyncio.to_thread(
+            check_new_password, fields.get("new_password", ""), about=(link.email, link.name)
         )
     except Unprocessable as error:
         message = f"The password must be {error.detail}."

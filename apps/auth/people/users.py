@@ -158,7 +158,8 @@ async def create_user(
     )
     password_hash = None
     if password:
-        check_new_password(password, about=(email, name))
+        # Judging takes longer than others should wait.
+        await asyncio.to_thread(check_new_password, password, about=(email, name))
         password_hash = await asyncio.to_thread(hash_password, password)
     try:
         row = await connection.fetchrow(
