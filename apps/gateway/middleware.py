@@ -8,9 +8,10 @@ from contextlib import suppress
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from apps.gateway.addresses import client_address, limit_key
+from apps.gateway.addresses import client_address
 from apps.gateway.rate_limit import Decision, RateLimiter, rate_limit_header
 from apps.gateway.settings import Settings
+from apps.kit.addresses import network_of
 from apps.kit.errors import NotFound, Problem, TooManyRequests, Unavailable
 from apps.kit.operation_outcomes import render_error
 from apps.kit.scopes import Principal
@@ -74,7 +75,7 @@ class GatewayMiddleware:
             with suppress(Problem):
                 principal = await state["verifier"].verify(token)
         decision = self._limiter.take(
-            f"c:{principal.client_id}" if principal else f"a:{limit_key(state['address'])}"
+            f"c:{principal.client_id}" if principal else f"a:{network_of(state['address'])}"
         )
         fixed_headers = [*self._fixed_headers, (b"ratelimit", rate_limit_header(decision))]
         status = 0
