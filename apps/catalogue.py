@@ -88,6 +88,8 @@ class Service:
     produces: tuple[str, ...] = ()
     consumes: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
+    # Services that it calls as well, but starts and serves without: they may call it in turn.
+    looks_up: tuple[str, ...] = ()
     # Environment variables that hold a secret; each is one of SECRETS.
     secrets: tuple[str, ...] = ()
     # Environment variables that a stack may set; the service has a default for each, or does without.
@@ -166,6 +168,8 @@ SERVICES: Mapping[str, Service] = {
             Resources(512, 1024),
             Replicas(2, 6),
             databases=("auth",),
+            # With a person's own token: the page on which a clinician chooses a patient.
+            looks_up=("patient",),
             secrets=("AUTH_KEY_ENCRYPTION_KEY",),
             settings=(
                 "AUTH_MFA_REQUIRED_ROLES",
@@ -292,7 +296,7 @@ def environment(entry: Service, locate: Locate[V]) -> dict[str, V]:
             values[TOPICS[name].variable] = locate.topic(TOPICS[name])
     if entry.consumes:
         values["KAFKA_CONSUMER_GROUP"] = locate.consumer_group(entry)
-    for name in entry.calls:
+    for name in (*entry.calls, *entry.looks_up):
         called = SERVICES[name]
         values[f"{name.upper()}_{'URL' if called.protocol == 'http' else 'TARGET'}"] = (
             locate.service(called)

@@ -226,6 +226,7 @@ VERBS: Mapping[str, Verb] = {
             name="outbox show",
             summary="Shows one row of the outbox and its event.",
             services=("patient", "billing"),
+            secret=True,
             arguments=(Argument(name="id", kind="number", help="id of the row"),),
         ),
         Verb(
@@ -249,6 +250,7 @@ VERBS: Mapping[str, Verb] = {
             name="dead-letters show",
             summary="Shows one dead letter: headers, key and event.",
             services=("analytics",),
+            secret=True,
             arguments=(
                 Argument(name="id", kind="id", help="id as listed: topic:partition:offset"),
             ),

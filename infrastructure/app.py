@@ -10,20 +10,21 @@ from apps.catalogue import SECRETS, SERVICES, TOPICS, Replicas, Resources, Servi
 from apps.release import visitors
 from infrastructure.config import connections
 from infrastructure.config.model import EnvironmentStack, PreviewStack, Stack
-from infrastructure.config.naming import PREVIEW_PATH, names_of
+from infrastructure.config.naming import PREVIEW_PATH, environment_path, names_of
 from infrastructure.config.platform_outputs import PlatformOutputs
 from infrastructure.data.msk import make_topic
 from infrastructure.ecs.image_source import RELEASE
 from infrastructure.ecs.images import ImageSet
 from infrastructure.ecs.locate import AwsLocate
 from infrastructure.ecs.monitoring import dashboard
-from infrastructure.ecs.release_task import ReleaseTask, Runner, RunnerArgs, TaskArgs, arns, invoke
+from infrastructure.ecs.release_task import ReleaseTask, TaskArgs, arns, invoke
+from infrastructure.ecs.runner import Runner, RunnerArgs
 from infrastructure.ecs.service import EcsService
-from infrastructure.ecs.service_args import Door, ServiceArgs
-from infrastructure.iam.roles import Bounds
-from infrastructure.iam.service_roles import Reach
+from infrastructure.ecs.service_args import PublicRoute, ServiceArgs
+from infrastructure.iam.roles import PermissionsBoundary
+from infrastructure.iam.service_roles import ServiceResources, answers_arn
 from infrastructure.network.edges import calls, in_order
-from infrastructure.network.security_groups import connect, group
+from infrastructure.network.security_groups import allow_traffic, make_group
 
 Text = pulumi.Input[str]
 PREVIEW_LOG_DAYS = 3
@@ -35,12 +36,15 @@ SHORTEST_RECOVERY_DAYS, LONGEST_RECOVERY_DAYS = 7, 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppArgs:
-    """`bounds`: of every role that it makes. `masters`: the databases' master secrets' ARNs, an environment's only."""
+    """`boundary`: of every role that the app makes. `masters`: ARNs of the databases' master secrets.
+
+    A preview has no `masters`.
+    """
 
     stack: Stack
     platform: PlatformOutputs
     images: ImageSet
-    bounds: Bounds
+    boundary: PermissionsBoundary
     masters: Mapping[str, Text]
 
 
@@ -56,7 +60,7 @@ class App(pulumi.ComponentResource):
         self.names = names_of(args.stack)
         self.host = self.find_host()
         self.url = pulumi.Output.concat("https://", self.host)
-        self.reach = Reach(
+        self.resources = ServiceResources(
             region=self.stack.region,
             account_id=self.platform.account_id,
             key_arn=self.platform.key_arn,
@@ -65,6 +69,9 @@ class App(pulumi.ComponentResource):
             role=self.names.role,
             topic=self.names.topic,
             group=self.names.topic,
+            answers_arn=answers_arn(self.stack.region, self.platform.account_id, self.names.stack)
+            if isinstance(self.stack, EnvironmentStack)
+            else None,
         )
         self.namespace = aws.servicediscovery.HttpNamespace(
             name, name=f"{self.names.stack}.patient-management", opts=self.child
@@ -153,7 +160,7 @@ class App(pulumi.ComponentResource):
                 stack=stack.name,
                 kind=stack.kind,
                 platform=platform,
-                reach=self.reach,
+                resources=self.resources,
                 image=self.args.images.refs[RELEASE],
                 public_url=self.url,
                 command=["migrate"] if preview else ["up"],
@@ -161,7 +168,7 @@ class App(pulumi.ComponentResource):
                 masters=self.args.masters,
                 log_group_name=self.names.log(RELEASE),
                 log_retention_days=self.log_days,
-                bounds=self.args.bounds,
+                boundary=self.args.boundary,
                 connections=connections.of_role(stack.config, production=stack.production)
                 if isinstance(stack, EnvironmentStack)
                 else None,
@@ -187,9 +194,11 @@ class App(pulumi.ComponentResource):
                 definition_arn=task.arn,
                 families=[task.family],
                 release_log_name=self.names.log(RELEASE),
-                passes=arns(task.roles),
+                # The services' roles too, for operators' verbs.
+                passes=[self.roles_of(environment_path(stack.name))],
                 log_retention_days=self.log_days,
-                bounds=self.args.bounds,
+                boundary=self.args.boundary,
+                operates=stack.name,
             ),
             self.child,
         )
@@ -198,9 +207,6 @@ class App(pulumi.ComponentResource):
         return invoke(f"{name}-release", runner.function_name, {"action": "up"}, task.arn, waits)
 
     def open_to_previews(self, name: str, stack: EnvironmentStack, task: ReleaseTask) -> None:
-        handed = pulumi.Output.concat(
-            "arn:aws:iam::", self.platform.account_id, f":role{PREVIEW_PATH}*"
-        )
         Runner(
             f"{name}-preview-runner",
             RunnerArgs(
@@ -211,12 +217,16 @@ class App(pulumi.ComponentResource):
                 definition_arn=task.arn,
                 families=[task.family, "pr-*-release"],
                 release_log_name=self.names.log(RELEASE),
-                passes=[*arns(task.roles), handed],
+                passes=[*arns(task.roles), self.roles_of(PREVIEW_PATH)],
                 log_retention_days=self.log_days,
-                bounds=self.args.bounds,
+                boundary=self.args.boundary,
             ),
             self.child,
         )
+
+    def roles_of(self, path: str) -> pulumi.Output[str]:
+        """Returns a pattern for the roles under `path`."""
+        return pulumi.Output.concat("arn:aws:iam::", self.platform.account_id, f":role{path}*")
 
     @property
     def log_days(self) -> int:
@@ -228,7 +238,7 @@ class App(pulumi.ComponentResource):
 
     def start_services(self, after: list[pulumi.Resource]) -> dict[str, EcsService]:
         own = {
-            entry: group(
+            entry: make_group(
                 f"{self.names.stack}-{entry}",
                 self.platform.vpc_id,
                 f"The service {entry}",
@@ -238,7 +248,7 @@ class App(pulumi.ComponentResource):
         }
         rules = []
         for edge in calls():
-            rules += connect(
+            rules += allow_traffic(
                 f"{self.names.stack}-{edge.source}-{edge.target}",
                 source_id=own[edge.source],
                 target_id=own[edge.target],
@@ -256,7 +266,7 @@ class App(pulumi.ComponentResource):
             kind=stack.kind,
             public_url=self.url,
             platform=self.platform,
-            reach=self.reach,
+            resources=self.resources,
             settings=stack.config.app,
             pool_size=size,
         )
@@ -282,7 +292,7 @@ class App(pulumi.ComponentResource):
             entry=replace(entry, resources=PREVIEW_RESOURCES) if preview else entry,
             stack=stack.name,
             platform=platform,
-            reach=self.reach,
+            resources=self.resources,
             image=self.args.images.refs[entry.name],
             environment=environment(entry, locate),
             secrets={secret: self.secrets[secret] for secret in entry.secrets},
@@ -294,8 +304,10 @@ class App(pulumi.ComponentResource):
             spot=stack.config.spot if isinstance(stack, EnvironmentStack) else True,
             watched=isinstance(stack, EnvironmentStack),
             insights=isinstance(stack, EnvironmentStack) and stack.config.insights,
-            bounds=self.args.bounds,
-            door=Door(host=self.host, priority=self.names.priority) if entry.public else None,
+            boundary=self.args.boundary,
+            public_route=PublicRoute(host=self.host, priority=self.names.priority)
+            if entry.public
+            else None,
         )
 
     def show(self) -> None:

@@ -10,10 +10,10 @@ from infrastructure.config.model import EnvironmentStack, GithubSettings
 from infrastructure.config.naming import KEY_ALIAS, state_bucket
 from infrastructure.config.platform_outputs import PlatformOutputs
 from infrastructure.data.preview_state import PreviewState
-from infrastructure.iam.deploy_limits import DeployReach, state_aliases
+from infrastructure.iam.deploy_limits import DeployResources, state_aliases
 from infrastructure.iam.deploy_policy import DEPLOY_PARTS, deploy_statements
-from infrastructure.iam.github_oidc import Github, GithubArgs, look_statements
-from infrastructure.iam.preview_policy import PreviewReach
+from infrastructure.iam.github_oidc import Github, GithubArgs, read_only_statements
+from infrastructure.iam.preview_policy import PreviewResources
 
 Text = pulumi.Input[str]
 
@@ -30,30 +30,34 @@ def open_to_github(
     if stack.config.previews:
         bucket = platform.account_id.apply(lambda account: state_bucket(account, stack.region))
         state = PreviewState("preview-state", bucket, KEY_ALIAS, opts)
-    reach = reach_of_deployment(settings, stack, platform, boundary_arns, state)
+    resources = deploy_resources(settings, stack, platform, boundary_arns, state)
     args = GithubArgs(
         repository=settings.repository,
+        owner_id=settings.owner_id,
+        repository_id=settings.repository_id,
         environment=stack.name,
         account_id=platform.account_id,
         makes_provider=settings.makes_provider,
-        deploy={part: reach.apply(partial(deploy_statements, part=part)) for part in DEPLOY_PARTS},
-        look=look_statements(
+        deploy={
+            part: resources.apply(partial(deploy_statements, part=part)) for part in DEPLOY_PARTS
+        },
+        read_only=read_only_statements(
             settings.state_bucket,
             state_aliases(stack.name, stack.config.images_from),
             platform.stream_arn,
         ),
-        preview=reach_of_previews(stack, platform, state) if state else None,
+        preview=preview_resources(stack, platform, state) if state else None,
     )
     return dict(Github("github", args, opts).role_arns)
 
 
-def reach_of_deployment(
+def deploy_resources(
     settings: GithubSettings,
     stack: EnvironmentStack,
     platform: PlatformOutputs,
     boundary_arns: Sequence[Text],
     state: PreviewState | None,
-) -> pulumi.Output[DeployReach]:
+) -> pulumi.Output[DeployResources]:
     config = stack.config
     zone = aws.route53.get_zone_output(name=config.zone_name, private_zone=False)
     return pulumi.Output.all(
@@ -63,7 +67,7 @@ def reach_of_deployment(
         boundary_arns=pulumi.Output.all(*boundary_arns),
         preview_state=pulumi.Output.all(*([state.bucket_arn, state.key_arn] if state else [])),
     ).apply(
-        lambda known: DeployReach(
+        lambda known: DeployResources(
             environment=stack.name,
             region=stack.region,
             domain=config.domain,
@@ -76,10 +80,10 @@ def reach_of_deployment(
     )
 
 
-def reach_of_previews(
+def preview_resources(
     stack: EnvironmentStack, platform: PlatformOutputs, state: PreviewState
-) -> PreviewReach:
-    return PreviewReach(
+) -> PreviewResources:
+    return PreviewResources(
         region=stack.region,
         account_id=platform.account_id,
         cluster_name=platform.cluster_name,

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.config.model import Environment, EnvironmentStack
+from infrastructure.config.model import EnvironmentSettings, EnvironmentStack
 from infrastructure.config.platform_outputs import PlatformOutputs
 from infrastructure.data.databases import Databases, DatabasesArgs
 from infrastructure.data.keys import Keys, KeysArgs
-from infrastructure.data.msk import Stream, StreamArgs
+from infrastructure.data.msk import MskArgs, MskCluster
 from infrastructure.ecs.cluster import Cluster, ClusterArgs
 from infrastructure.ecs.images import Repositories
-from infrastructure.ecs.monitoring import Operations, OperationsArgs
+from infrastructure.ecs.monitoring import Monitoring, MonitoringArgs
 from infrastructure.iam.boundaries import (
-    AppReach,
-    Place,
-    app_bounds,
-    platform_bounds,
+    AppResources,
+    AwsAccount,
+    app_boundary,
+    platform_boundary,
     preview_boundary,
 )
 from infrastructure.network import subnets
@@ -36,7 +36,9 @@ class PlatformArgs:
 
 
 class Platform(pulumi.ComponentResource):
-    """Outputs: `outputs`; what no other stack is told: `masters`, the master secrets' ARNs, and the app's `bounds`."""
+    """Outputs: `outputs`, which other stacks may read. For this stack alone: `masters` (ARNs of the databases' master
+    secrets), `boundary` (of the app's roles) and `platform_boundary`.
+    """
 
     def __init__(
         self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None
@@ -64,10 +66,10 @@ class Platform(pulumi.ComponentResource):
             ),
             child,
         )
-        place = Place(stack.region, account_id)
-        bounds = platform_bounds(
+        account = AwsAccount(stack.region, account_id)
+        boundary = platform_boundary(
             f"{label}-platform",
-            place,
+            account,
             stack.name,
             keys.arn,
             proxies_tls=config.service_tls,
@@ -84,7 +86,7 @@ class Platform(pulumi.ComponentResource):
                 log_retention_days=config.log_retention_days,
                 key_arn=keys.arn,
                 log_group_name=f"{LOGS}/{stack.name}/flows",
-                bounds=bounds,
+                boundary=boundary,
             ),
             child,
         )
@@ -110,13 +112,13 @@ class Platform(pulumi.ComponentResource):
                 key_arn=keys.arn,
                 data=config.data,
                 log_retention_days=config.log_retention_days,
-                bounds=bounds,
+                boundary=boundary,
             ),
             child,
         )
-        stream = Stream(
+        stream = MskCluster(
             label,
-            StreamArgs(
+            MskArgs(
                 vpc_id=network.vpc_id,
                 subnet_ids=network.isolated_subnet_ids,
                 key_arn=keys.arn,
@@ -138,11 +140,13 @@ class Platform(pulumi.ComponentResource):
             child,
         )
         certificates = (
-            Certificates(label, stack.name, keys.arn, bounds, child) if config.service_tls else None
+            Certificates(label, stack.name, keys.arn, boundary, child)
+            if config.service_tls
+            else None
         )
-        operations = Operations(
+        operations = Monitoring(
             label,
-            OperationsArgs(
+            MonitoringArgs(
                 environment=stack.name,
                 account_id=account_id,
                 key_arn=keys.arn,
@@ -158,8 +162,8 @@ class Platform(pulumi.ComponentResource):
         empty = pulumi.Output.from_input("")
         hosts = databases.hosts
         self.masters = {database: host.master_secret_arn for database, host in hosts.items()}
-        self.platform_bounds = bounds
-        reach = AppReach(
+        self.platform_boundary = boundary
+        resources = AppResources(
             key_arn=keys.arn,
             stream_arn=stream.cluster_arn,
             cluster_arn=cluster.arn,
@@ -168,7 +172,7 @@ class Platform(pulumi.ComponentResource):
             masters=self.masters,
             previews=config.previews,
         )
-        self.bounds = app_bounds(f"{label}-app", place, stack.name, reach, child)
+        self.boundary = app_boundary(f"{label}-app", account, stack.name, resources, child)
         self.outputs = PlatformOutputs(
             account_id=account_id,
             domain=pulumi.Output.from_input(config.domain),
@@ -197,7 +201,7 @@ class Platform(pulumi.ComponentResource):
             preview_runner_name=pulumi.Output.from_input(
                 preview_runner_name(stack.name) if config.previews else ""
             ),
-            preview_boundary_arn=preview_boundary(f"{label}-preview", place, reach, child)
+            preview_boundary_arn=preview_boundary(f"{label}-preview", account, resources, child)
             if config.previews
             else empty,
             repository_urls=urls,
@@ -221,11 +225,11 @@ class Platform(pulumi.ComponentResource):
         return pulumi.Output.all(**made.urls), pulumi.Output.all(**made.preview_urls)
 
 
-def public_blocks(config: Environment) -> tuple[str, ...]:
+def public_blocks(config: EnvironmentSettings) -> tuple[str, ...]:
     """Where the balancer's own addresses lie: whose forwarded headers are believed."""
     return next(
         spec.blocks
-        for spec in subnets.cut(config.vpc_cidr, len(config.availability_zones))
+        for spec in subnets.plan_subnets(config.vpc_cidr, len(config.availability_zones))
         if spec.type == "Public"
     )
 

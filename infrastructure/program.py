@@ -13,7 +13,7 @@ from infrastructure.config.platform_outputs import PlatformRef
 from infrastructure.ecs.image_source import IMAGES, source_digest
 from infrastructure.ecs.images import BuildArgs, Images, ImageSet, taken_over
 from infrastructure.github import open_to_github
-from infrastructure.iam.roles import Bounds
+from infrastructure.iam.roles import PermissionsBoundary
 from infrastructure.platform import Platform, PlatformArgs
 
 
@@ -54,12 +54,12 @@ def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) ->
             stack=stack,
             platform=platform.outputs,
             images=images,
-            bounds=platform.bounds,
+            boundary=platform.boundary,
             masters=platform.masters,
         ),
         opts,
     )
-    boundaries = [platform.bounds.boundary_arn, platform.platform_bounds.boundary_arn]
+    boundaries = [platform.boundary.boundary_arn, platform.platform_boundary.boundary_arn]
     roles = (
         open_to_github(config.github, stack, platform.outputs, boundaries, opts)
         if config.github
@@ -92,10 +92,12 @@ async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> d
     ).set
     unchanged = taken_over(base.images, tuple(image for image in IMAGES if image not in changed))
     images = ImageSet({**unchanged.refs, **built.refs}, {**unchanged.sources, **built.sources})
-    bounds = Bounds(PREVIEW_PATH, base.outputs.preview_boundary_arn, base.outputs.account_id)
+    boundary = PermissionsBoundary(
+        PREVIEW_PATH, base.outputs.preview_boundary_arn, base.outputs.account_id
+    )
     app = App(
         "app",
-        AppArgs(stack=stack, platform=base.outputs, images=images, bounds=bounds, masters={}),
+        AppArgs(stack=stack, platform=base.outputs, images=images, boundary=boundary, masters={}),
         opts,
     )
     return {

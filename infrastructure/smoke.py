@@ -29,11 +29,11 @@ DISCOVERY = "/.well-known/openid-configuration"
 QUESTIONS: Mapping[str, int] = {DISCOVERY: 200, "/fhir/R4/metadata": 200, "/api/patients": 401}
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """It is not what was brought up, and will not become it by waiting."""
 
 
-class NotYet(Exception):
+class NotReadyError(Exception):
     """It is not there, and may come."""
 
 
@@ -55,7 +55,7 @@ def read_running(outputs: Mapping[str, Any]) -> Running:
         definitions = {each["name"]: each["definition"] for each in services}
         return Running(outputs["url"], arn, arn.split(":")[3], definitions)
     except (KeyError, IndexError, AttributeError) as error:
-        raise Broken(
+        raise BrokenError(
             f"the stack's outputs lack {error}: bring it up with this version first"
         ) from error
 
@@ -64,14 +64,14 @@ def check_services(ecs: Any, running: Running) -> None:
     """Raises Broken or NotYet. Ten services are what AWS describes at once."""
     found = ecs.describe_services(cluster=running.cluster, services=sorted(running.definitions))
     if found["failures"]:
-        raise Broken(f"not there: {', '.join(each['arn'] for each in found['failures'])}")
+        raise BrokenError(f"not there: {', '.join(each['arn'] for each in found['failures'])}")
     waits = [
         wait
         for each in found["services"]
         for wait in look(each, running.definitions[each["serviceName"]])
     ]
     if waits:
-        raise NotYet("; ".join(waits))
+        raise NotReadyError("; ".join(waits))
 
 
 def look(service: Mapping[str, Any], wanted: str) -> list[str]:
@@ -81,11 +81,11 @@ def look(service: Mapping[str, Any], wanted: str) -> list[str]:
         return [f"{name} has no deployment"]
     if primary["taskDefinition"] != wanted:
         runs = primary["taskDefinition"]
-        raise Broken(
+        raise BrokenError(
             f"{name} runs {runs}, not {wanted}: the deployment was taken back (pulumi up --refresh)"
         )
     if primary["rolloutState"] == "FAILED":
-        raise Broken(f"{name}: {primary.get('rolloutStateReason', 'its deployment failed')}")
+        raise BrokenError(f"{name}: {primary.get('rolloutStateReason', 'its deployment failed')}")
     if primary["rolloutState"] != "COMPLETED" or service["runningCount"] < service["desiredCount"]:
         return [
             f"{name}: {primary['rolloutState']}, {service['runningCount']} of {service['desiredCount']} run"
@@ -98,9 +98,9 @@ def check_answers(url: str) -> None:
     for path, wanted in QUESTIONS.items():
         status, body = ask(url + path)
         if status != wanted:
-            raise NotYet(f"{url}{path} answers {status}, not {wanted}")
+            raise NotReadyError(f"{url}{path} answers {status}, not {wanted}")
         if path == DISCOVERY and (issuer := read_issuer(body)) != url:
-            raise Broken(f"{url}{path} speaks for {issuer}, not for {url}")
+            raise BrokenError(f"{url}{path} speaks for {issuer}, not for {url}")
 
 
 def ask(url: str) -> tuple[int, bytes]:
@@ -112,7 +112,7 @@ def ask(url: str) -> tuple[int, bytes]:
         error.close()
         return error.code, b""
     except (OSError, http.client.HTTPException) as error:
-        raise NotYet(f"{url} does not answer: {error}") from error
+        raise NotReadyError(f"{url} does not answer: {error}") from error
 
 
 def read_issuer(body: bytes) -> str:
@@ -132,9 +132,9 @@ def wait_for(
     while True:
         try:
             return check()
-        except NotYet as error:
+        except NotReadyError as error:
             if time.monotonic() + pause_seconds > end:
-                raise Broken(f"after {limit_seconds:.0f} seconds: {error}") from error
+                raise BrokenError(f"after {limit_seconds:.0f} seconds: {error}") from error
         time.sleep(pause_seconds)
 
 
@@ -142,7 +142,7 @@ def read_outputs(stack: str) -> Mapping[str, Any]:
     command = ["pulumi", "stack", "output", "--json", "--stack", stack]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Broken(f"{' '.join(command)}: {done.stderr.strip()}")
+        raise BrokenError(f"{' '.join(command)}: {done.stderr.strip()}")
     outputs: Mapping[str, Any] = json.loads(done.stdout)
     return outputs
 
@@ -156,7 +156,7 @@ def main(arguments: list[str]) -> int:
         ecs = boto3.client("ecs", region_name=running.region)
         wait_for(lambda: check_services(ecs, running))
         wait_for(lambda: check_answers(running.url))
-    except Broken as error:
+    except BrokenError as error:
         print(f"smoke: {stack}: {error}", file=sys.stderr)
         return 1
     print(f"smoke: {stack} runs what was brought up, and {running.url} answers")

@@ -111,6 +111,6 @@ def test_command_that_the_table_does_not_have_is_refused(
 
 def test_service_is_one_of_those_that_run_the_verb() -> None:
     assert command_of(VERBS, "audit search", {}, "patient").service == "patient"
-    for service in ("billing", 7):
+    for service in ("gateway", 7):
         with pytest.raises(InvalidArguments):
             command_of(VERBS, "audit search", {}, service)

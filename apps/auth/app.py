@@ -8,11 +8,19 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from apps.auth.admin import client_routes, user_routes
+from apps.auth.admin import client_routes, launch_routes, user_routes
 from apps.auth.cleanup import keep_clean
 from apps.auth.oauth import legacy_login_routes, oauth_routes, well_known
+from apps.auth.oauth.logout_notices import keep_sending
 from apps.auth.oauth.revocations import OwnSource
-from apps.auth.pages import account_routes, authorize_routes, rendering, sign_in_routes
+from apps.auth.outbound import ClientKeys, OutboundHttp
+from apps.auth.pages import (
+    account_routes,
+    authorize_routes,
+    device_routes,
+    rendering,
+    sign_in_routes,
+)
 from apps.auth.people.passwords import Hashing
 from apps.auth.settings import Settings
 from apps.auth.state import AuthState, state_of
@@ -26,10 +34,12 @@ ROUTED = (
     authorize_routes,
     sign_in_routes,
     account_routes,
+    device_routes,
     rendering,
     legacy_login_routes,
     user_routes,
     client_routes,
+    launch_routes,
 )
 
 
@@ -37,13 +47,21 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with open_database(settings.database) as database:
-            state = AuthState(settings, database, Hashing())
+            http = OutboundHttp(allow_loopback=settings.environment == "local")
+            state = AuthState(
+                settings=settings,
+                database=database,
+                hashing=Hashing(),
+                http=http,
+                client_keys=ClientKeys(http),
+            )
             verifier = Verifier(
                 settings.issuer, (settings.issuer, "auth"), OwnSource(database, state.load_keys)
             )
             tasks = [
                 asyncio.create_task(state.refresh_keys()),
                 asyncio.create_task(keep_clean(database)),
+                asyncio.create_task(keep_sending(state, http)),
             ]
             try:
                 async with keep_fresh(verifier):
@@ -58,6 +76,7 @@ def create_app(settings: Settings) -> Starlette:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 state.hashing.close()
+                await http.close()
 
     routes = [route for module in ROUTED for route in module.routes()]
     return create_web_app(

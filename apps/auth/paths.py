@@ -8,3 +8,4 @@ ACCOUNT = "/oauth2/account"
 PASSWORD = "/oauth2/password"  # noqa: S105  # a path
 RESET = "/oauth2/reset"
 LOGOUT = "/oauth2/logout"
+DEVICE = "/oauth2/device"

@@ -30,6 +30,8 @@ class Settings:
     signing_algorithm: str = "RS256"
     password_login_enabled: bool = False
     mfa_required_roles: frozenset[str] = frozenset()
+    # Where the page on which a clinician chooses a patient looks names up.
+    patient_url: str = ""
 
     @property
     def secure(self) -> bool:
@@ -66,6 +68,7 @@ class Settings:
             signing_algorithm=env.choice("AUTH_SIGNING_ALGORITHM", ALGORITHMS, "RS256"),
             password_login_enabled=password_login_enabled,
             mfa_required_roles=mfa_required_roles,
+            patient_url=env.optional("PATIENT_URL", ""),
         )
         env.check()
         return settings

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from apps.auth.encryption import DecryptionError
 from apps.auth.keys import KeyRing, advance_keys, select_key_ring
+from apps.auth.outbound import ClientKeys, OutboundHttp
 from apps.auth.people.passwords import Hashing
 from apps.auth.settings import Settings
 from apps.kit.database import Database
@@ -18,7 +19,7 @@ KEYS_PERIOD_SECONDS = 15.0
 FIRST_RETRY_SECONDS = 0.2
 DECRYPTION_FAILED = (
     "the signing key does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or replace the keys by "
-    "`python -m apps.auth keys withdraw`, after which everybody signs in again"
+    "`scripts/operate keys withdraw`, after which everybody signs in again"
 )
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ class AuthState:
     settings: Settings
     database: Database
     hashing: Hashing
+    http: OutboundHttp
+    client_keys: ClientKeys
     # At most so many connections at once go to recording refusals.
     refusals: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     _ring: KeyRing | None = None

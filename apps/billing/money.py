@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from babel import Locale
-from babel.numbers import format_currency, is_currency
+from babel.numbers import format_currency, get_currency_symbol, is_currency
 
 from protos.billing.v1 import billing_pb2 as pb
 
@@ -54,7 +54,12 @@ def format_plain(minor_units: int, currency: str) -> str:
 def format_money(minor_units: int, currency: str) -> str:
     """Writes an amount for people: `$1,234.50`."""
     amount = as_decimal(minor_units, currency)
-    return format_currency(amount, currency, locale=_ENGLISH, currency_digits=False)
+    # ISO 4217's decimals: CLDR has fewer for some currencies.
+    decimals = decimals_of(currency)
+    symbol = get_currency_symbol(currency, locale=_ENGLISH)
+    space = "\xa0" if symbol[-1].isalpha() else ""
+    pattern = f"¤{space}#,##0" + ("." + "0" * decimals if decimals else "")
+    return format_currency(amount, currency, pattern, locale=_ENGLISH, currency_digits=False)
 
 
 def render_money(minor_units: int, currency: str) -> pb.Money:

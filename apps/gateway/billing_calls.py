@@ -366,6 +366,9 @@ BOOKS = (
         policy=APPROVE,
         location="/cash-days/{cash_day_id}",
     ),
+    _read(
+        "/cash-days/current", "GetCashDay", "Read the cash day that is not closed", policy=APPROVE
+    ),
     _read("/cash-days/{cash_day_id}", "GetCashDay", "Read a cash day", policy=APPROVE),
     _change(
         "POST",

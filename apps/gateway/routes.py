@@ -95,6 +95,8 @@ AUTH: Mapping[str, Mapping[str, Policy]] = {
     "/oauth2/token": {"POST": PUBLIC},
     "/oauth2/revoke": {"POST": PUBLIC},
     "/oauth2/introspect": {"POST": PUBLIC},
+    "/oauth2/par": {"POST": PUBLIC},
+    "/oauth2/device_authorization": {"POST": PUBLIC},
     "/oauth2/userinfo": {"GET": scopes("openid"), "POST": scopes("openid")},
     "/auth/v1/users": {"GET": ADMIN, "POST": ADMIN},
     "/auth/v1/users/{id}": {"GET": ADMIN, "PATCH": ADMIN},
@@ -103,6 +105,7 @@ AUTH: Mapping[str, Mapping[str, Policy]] = {
     "/auth/v1/clients": {"GET": ADMIN, "POST": ADMIN},
     "/auth/v1/clients/{id}": {"GET": ADMIN, "PATCH": ADMIN},
     "/auth/v1/clients/{id}/secret": {"POST": ADMIN},
+    "/auth/v1/launches": {"POST": smart("r", "Patient")},
 }
 # For people in a browser. Clients start at the first two, and find those in the document.
 PAGES: Mapping[str, Mapping[str, Policy]] = {
@@ -116,6 +119,7 @@ PAGES: Mapping[str, Mapping[str, Policy]] = {
             "enrol",
             "password",
             "reset",
+            "device",
         )
     },
     "/oauth2/account": {"GET": PUBLIC},

@@ -5,7 +5,7 @@ Through `databases` itself a query costs three times asyncpg's time (docs/decisi
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -141,12 +141,15 @@ def iam_password(url: str) -> Callable[[], Awaitable[str]]:
 
 
 @asynccontextmanager
-async def open_database(settings: DatabaseSettings) -> AsyncIterator[Database]:
+async def open_database(
+    settings: DatabaseSettings, server_settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Database]:
     """The pool, for the application's life. It opens connections when they are needed: the server may come later."""
     options = {
         "min_size": 0,
         "max_size": settings.pool_size,
         "connection_class": PooledConnection,
+        "server_settings": dict(server_settings or {}),
         **connect_options(settings),
     }
     pool = databases.Database(settings.url, **options)

@@ -1,7 +1,9 @@
 """Logs: a line each, ids and never people; JSON for machines, plain text for a terminal."""
 
 import logging
+import os
 import sys
+import time
 from datetime import UTC, datetime
 
 import msgspec
@@ -43,6 +45,17 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+# A line for each request that a service answers; off unless LOG_REQUESTS is `true`, as it is for scripts/up.
+_requests = logging.getLogger("apps.kit.requests")
+
+
+def log_request(method: str, path: str, status: object, started_at: float) -> None:
+    """Logs an answered request, if that is wanted; `path` is the route's, `started_at` of `time.perf_counter`."""
+    if not _requests.disabled:
+        ms = round((time.perf_counter() - started_at) * 1000, 1)
+        _requests.info("%s %s %s", method, path, status or "-", extra={"ms": ms})
+
+
 def configure_logging(log_format: str) -> None:
     """Sends every log line to standard output in `log_format`: `json` or `text`."""
     # Nothing here tells threads, processes or lines of code: they need not be looked up for every record.
@@ -53,6 +66,7 @@ def configure_logging(log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    _requests.disabled = os.environ.get("LOG_REQUESTS") != "true"
     # Authlib writes raw tokens at DEBUG, aiokafka a line for every passing fault.
     logging.getLogger("authlib").setLevel(logging.WARNING)
     logging.getLogger("aiokafka").setLevel(logging.WARNING)

@@ -1,7 +1,8 @@
 """Errors under `/fhir/R4`: a Problem as an OperationOutcome (https://hl7.org/fhir/R4/operationoutcome.html)."""
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import msgspec
 from starlette.requests import Request
@@ -26,6 +27,7 @@ _BY_STATUS = {
     403: "forbidden",
     404: "not-found",
     405: "not-supported",
+    406: "not-supported",
     408: "timeout",
     409: "conflict",
     410: "deleted",
@@ -40,13 +42,22 @@ _BY_STATUS = {
 }
 
 
-def render_error(request: Request, problem: Problem) -> Response:
-    """An OperationOutcome under `/fhir/R4`, problem details elsewhere."""
+# Makes FHIRPath of a JSON pointer and the type of the resource that it starts from.
+Express: TypeAlias = Callable[[str, str], str]
+
+
+def expression_of(pointer: str, root: str) -> str:
+    """Returns a JSON pointer as FHIRPath: `/name/0/given` of a Patient is `Patient.name[0].given`."""
+    return root + re.sub(r"/(\d+)(?=/|$)", r"[\1]", pointer).replace("/", ".")
+
+
+def render_error(request: Request, problem: Problem, express: Express = expression_of) -> Response:
+    """Returns an OperationOutcome under `/fhir/R4`, problem details elsewhere."""
     path = request.url.path
     if path != FHIR_PATH and not path.startswith(FHIR_PATH + "/"):
         return render_problem(request, problem)
     root = path.removeprefix(FHIR_PATH).strip("/").partition("/")[0] or "Bundle"
-    body = outcome_of(problem, root)
+    body = outcome_of(problem, root, express)
     return Response(
         msgspec.json.encode(body),
         problem.status,
@@ -55,15 +66,16 @@ def render_error(request: Request, problem: Problem) -> Response:
     )
 
 
-def outcome_of(problem: Problem, root: str) -> dict[str, Any]:
+def outcome_of(problem: Problem, root: str, express: Express = expression_of) -> dict[str, Any]:
+    """Returns the OperationOutcome of a problem in a resource of the type `root`."""
     faults = problem.faults or (FieldError(problem.code, problem.detail or problem.code),)
     return {
         "resourceType": "OperationOutcome",
-        "issue": [_issue(fault, problem, root) for fault in faults],
+        "issue": [_issue(fault, problem, root, express) for fault in faults],
     }
 
 
-def _issue(fault: FieldError, problem: Problem, root: str) -> dict[str, Any]:
+def _issue(fault: FieldError, problem: Problem, root: str, express: Express) -> dict[str, Any]:
     code = fault.code if fault.code in _ISSUE_TYPES else _BY_STATUS.get(problem.status, "exception")
     issue: dict[str, Any] = {
         "severity": "fatal" if problem.status >= 500 else "error",
@@ -72,13 +84,8 @@ def _issue(fault: FieldError, problem: Problem, root: str) -> dict[str, Any]:
         "diagnostics": fault.message,
     }
     if fault.pointer.startswith("/"):
-        issue["expression"] = [expression_of(fault.pointer, root)]
+        issue["expression"] = [express(fault.pointer, root)]
     elif fault.pointer:
         # A parameter or a header (FHIR: `http.` for what is not in a resource).
         issue["expression"] = [f"http.{fault.pointer}"]
     return issue
-
-
-def expression_of(pointer: str, root: str) -> str:
-    """A JSON pointer as FHIRPath: `/name/0/given` of a Patient is `Patient.name[0].given`."""
-    return root + re.sub(r"/(\d+)(?=/|$)", r"[\1]", pointer).replace("/", ".")

@@ -7,6 +7,7 @@ one's token in `x-user-token`; both are verified here, whoever sent them.
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,7 @@ from apps.kit import errors
 from apps.kit.context import current_context, read_context, use_context
 from apps.kit.errors import Problem
 from apps.kit.health import health_handler
+from apps.kit.logs import log_request
 from apps.kit.rpc_errors import (
     PROBLEM_KEY,
     STATUS_KEY,
@@ -166,6 +168,7 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
 
     async def call(request: Any, context: Any) -> Any:
         metadata = dict(context.invocation_metadata() or ())
+        started_at = time.perf_counter()
         with use_context(read_context(metadata.get("x-request-id"), metadata.get("traceparent"))):
             seconds = context.time_remaining()
             try:
@@ -174,7 +177,9 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
                         "deadline_required", "a call without a deadline is refused"
                     )
                 async with asyncio.timeout(min(seconds, MAX_CALL_SECONDS)):
-                    return await answer(request, metadata)
+                    answered = await answer(request, metadata)
+                log_request("gRPC", path, "OK", started_at)
+                return answered
             except Problem as error:
                 problem = error
                 if problem.status >= 500:
@@ -186,6 +191,7 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
             except Exception as error:
                 log_failure(error, "call failed", path=path)
                 problem = Problem("internal_error")
+            log_request("gRPC", path, code_of(problem).name, started_at)
             trailers = (
                 (PROBLEM_KEY, encode_problem(problem)),
                 (STATUS_KEY, encode_status(problem)),

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from apps.kit.errors import (
     UnsupportedMediaType,
     problem_of_status,
 )
+from apps.kit.logs import log_request
 from apps.kit.read_rest import ReadRestMiddleware
 from apps.kit.request_body import limit_body
 from apps.kit.scopes import Principal
@@ -228,12 +230,15 @@ class RequestContextMiddleware:
             elif name == b"traceparent":
                 traceparent = value.decode("latin-1")
         started = False
+        status = 0
+        started_at = time.perf_counter()
         with use_context(read_context(request_id, traceparent)) as context:
 
             async def send_with_id(message: Message) -> None:
-                nonlocal started
+                nonlocal started, status
                 if message["type"] == "http.response.start":
                     started = True
+                    status = message["status"]
                     message["headers"] = [
                         *message["headers"],
                         (b"x-request-id", context.request_id.encode()),
@@ -251,6 +256,11 @@ class RequestContextMiddleware:
                     return
                 response = self.render(Request(scope), Problem("internal_error"))
                 await response(scope, receive, send_with_id)
+            finally:
+                if scope["path"] not in ("/livez", "/readyz"):
+                    route = scope.get("route")
+                    path = route.path_format if route else "-"
+                    log_request(scope["method"], path, status, started_at)
 
 
 def log_failure(error: BaseException, message: str, **extra: object) -> None:

@@ -16,6 +16,7 @@ from apps.kit.web import serve_http
 from apps.patient.app import create_app
 from apps.patient.relay.destinations import RpcBilling
 from apps.patient.settings import Settings
+from apps.patient.storage.planner import PLANNER_SETTINGS
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -23,7 +24,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async with (
         aiohttp.ClientSession() as session,
         open_verifier(verifying, session) as verifier,
-        open_database(settings.database) as database,
+        open_database(settings.database, PLANNER_SETTINGS) as database,
         open_channel(settings.billing_target) as channel,
         open_producer(settings.broker) as producer,
     ):

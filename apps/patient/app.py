@@ -14,14 +14,16 @@ from apps.kit.database import Database
 from apps.kit.delivery import KafkaDestination, Publisher
 from apps.kit.errors import Unavailable
 from apps.kit.idempotency import delete_old_keys
-from apps.kit.operation_outcomes import render_error
+from apps.kit.operation_outcomes import FHIR_PATH
 from apps.kit.outbox import select_troubles
 from apps.kit.relay import Relay, connect_to, running
 from apps.kit.web import Readiness, create_web_app, health_routes
 from apps.patient.definitions.validation import compile_checks
+from apps.patient.fhir.errors import render_fhir_error
 from apps.patient.fhir.routes import fhir_routes
 from apps.patient.patients_api import patients_api_routes
 from apps.patient.relay.destinations import Billing, BillingDestination
+from apps.patient.search.cursors import Cursors
 from apps.patient.settings import Settings
 from apps.patient.storage.read_audit import open_read_audit
 from apps.patient.storage.record import Record
@@ -55,8 +57,9 @@ def create_app(
                 "settings": settings,
                 "database": database,
                 "verifier": verifier,
-                "record": Record(database, committed),
+                "record": Record(database, committed, settings.public_url + FHIR_PATH),
                 "read_audit": read_audit,
+                "cursors": Cursors(settings.verifier.client_secret),
             }
 
     async def readiness(request: Request) -> Readiness:
@@ -74,7 +77,7 @@ def create_app(
         *fhir_routes(settings.max_bundle_bytes),
     ]
     return create_web_app(
-        routes, lifespan=lifespan, render=render_error, max_body_bytes=settings.max_body_bytes
+        routes, lifespan=lifespan, render=render_fhir_error, max_body_bytes=settings.max_body_bytes
     )
 
 

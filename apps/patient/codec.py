@@ -4,9 +4,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 import msgspec
-from starlette.requests import Request
 
-from apps.kit.errors import BadRequest, UnsupportedMediaType
+from apps.kit.errors import BadRequest
 from apps.patient.duplicate_keys import check_duplicate_keys
 
 # A FHIR resource, or any part of one, as decoded JSON.
@@ -54,13 +53,3 @@ def decode(body: bytes | str) -> Any:
 
 def encode(value: Any) -> bytes:
     return _encoder.encode(value)
-
-
-async def read_fhir_body(request: Request) -> bytes:
-    """The body's bytes; raises UnsupportedMediaType unless it is FHIR JSON or plain JSON."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in (FHIR_MEDIA_TYPE, "application/json"):
-        raise UnsupportedMediaType(
-            "unsupported_media_type", f"expected {FHIR_MEDIA_TYPE} or application/json"
-        )
-    return await request.body()

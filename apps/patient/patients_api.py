@@ -3,34 +3,35 @@
 import re
 from datetime import UTC, datetime
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.kit.errors import BadRequest, Gone, NotFound
 from apps.kit.idempotency import read_claim
-from apps.kit.web import JSONResponse, Operation, PolicedRoute, read_json, smart
+from apps.kit.scopes import Disclosure
+from apps.kit.web import Operation, PolicedRoute, read_json, smart
 from apps.patient.codec import Resource, decode
-from apps.patient.fhir.responses import (
-    author_of,
-    outcome_headers,
+from apps.patient.fhir.requests import (
+    caller_of,
     path_id,
     read_audit_of,
-    read_if_match,
+    read_expected,
     record_of,
-    restriction_of,
-    version_headers,
 )
+from apps.patient.fhir.responses import version_headers
 from apps.patient.registration import merge, parse_registration, patient_of
-from apps.patient.search.index_columns import display_name, first_address, first_email
-from apps.patient.search.search_parameters import (
-    DEFAULT_COUNT,
-    MAX_COUNT,
-    make_cursor,
-    parse_cursor,
-)
-from apps.patient.storage.reading import PatientView, read_patient_list, read_patient_view
-from apps.patient.storage.versions import Version
+from apps.patient.search.query import DEFAULT_COUNT, MAX_COUNT
+from apps.patient.storage.access import Caller
+from apps.patient.storage.read_audit import ReadEntry, entry_of
+from apps.patient.storage.reading import read_patient_list, read_patient_view, select_current
+from apps.patient.storage.record import Outcome, gone
+from apps.patient.storage.search import Mark, read_page
+from apps.patient.storage.summaries import PatientSummary, summary_of
+from apps.patient.storage.versions import Version, view_of
+
+_MAX_NUMBER = 2**63 - 1
 
 
 def patients_api_routes() -> list[BaseRoute]:
@@ -60,18 +61,48 @@ async def list_patients(request: Request) -> Response:
     limit_text = query.get("limit", str(DEFAULT_COUNT))
     if not re.fullmatch("[0-9]{1,3}", limit_text) or not 1 <= int(limit_text) <= MAX_COUNT:
         raise BadRequest("invalid_limit", f"limit must be from 1 to {MAX_COUNT}", pointer="limit")
-    limit, cursor = int(limit_text), query.get("cursor")
-    after = parse_cursor(cursor) if cursor else ""
-    restrict_to_patient_id = restriction_of(request, "Patient", "s")
-    page, more = await read_patient_list(
-        read_audit_of(request), author_of(request), restrict_to_patient_id, after=after, limit=limit
-    )
+    limit = int(limit_text)
+    cursor = query.get("cursor")
+    after = read_cursor(request, cursor) if cursor else 0
+    caller = caller_of(request)
+    if caller.require("Patient", "s").is_unrestricted and _reads_all(caller):
+        rows, more = await read_patient_list(
+            read_audit_of(request), caller.author, after=after, limit=limit
+        )
+    else:
+        rows, more = await _restricted_list(request, caller, after, limit)
     headers = {}
     if more:
-        headers["Link"] = (
-            f'</api/patients?limit={limit}&cursor={make_cursor(page[-1].id)}>; rel="next"'
-        )
-    return JSONResponse(page, headers=headers)
+        following = request.state.cursors.make("/api/patients", [rows[-1][0]])
+        headers["Link"] = f'</api/patients?limit={limit}&cursor={following}>; rel="next"'
+    return json_response(f"[{','.join(text for _, text in rows)}]", headers=headers)
+
+
+def read_cursor(request: Request, text: str) -> int:
+    values = request.state.cursors.read("/api/patients", text)
+    return values[0] if len(values) == 1 and 0 <= values[0] <= _MAX_NUMBER else 0
+
+
+def _reads_all(caller: Caller) -> bool:
+    access = caller.require("Patient", "r")
+    return access.is_unrestricted
+
+
+async def _restricted_list(
+    request: Request, caller: Caller, after: int, limit: int
+) -> tuple[list[tuple[int, str]], bool]:
+    """Returns the page for a caller whose scopes reach some patients only."""
+    caller.require("Patient", "r")
+    read_audit = read_audit_of(request)
+    mark = Mark(type_index=0, leader_index=-1, walk_index=0, position=None, number=after)
+    criteria = [("Patient", caller.criterion("Patient", "s"))]
+    async with read_audit.database.connection() as connection:
+        found, more = await read_page(connection, criteria, None, mark if after else None, limit)
+    ids = [item.version.id for item in found]
+    await read_audit.record(
+        ReadEntry("search", caller.author, "Patient", returned_ids=ids, patient_ids=ids)
+    )
+    return [(item.number, view_text(item.version)) for item in found], more is not None
 
 
 async def create_patient(request: Request) -> Response:
@@ -79,26 +110,35 @@ async def create_patient(request: Request) -> Response:
     registration = parse_registration(await read_json(request), complete=True, today=today)
     outcome = await record_of(request).create(
         patient_of(registration, today),
-        author_of(request),
-        restriction_of(request, "Patient", "c"),
+        caller_of(request),
         claim=read_claim(request, await request.body()),
     )
-    headers = outcome_headers(outcome, f"/api/patients/{outcome.version.id}")
-    return JSONResponse(view_of(outcome.version), 201, headers=headers)
+    headers = version_headers(outcome.version)
+    headers["Location"] = f"/api/patients/{outcome.version.id}"
+    if outcome.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return told(outcome, 201, headers)
 
 
 async def get_patient(request: Request) -> Response:
-    restrict_to_patient_id = restriction_of(request, "Patient", "r")
-    found = await read_patient_view(
-        read_audit_of(request), path_id(request), author_of(request), restrict_to_patient_id
-    )
-    if found is None:
+    id, caller = path_id(request), caller_of(request)
+    if _reads_all(caller):
+        found = await read_patient_view(read_audit_of(request), id, caller.author)
+        if found is None:
+            raise NotFound("not_found")
+        text, version_id = found
+        etag = {"ETag": f'W/"{version_id}"'}
+        if text is None:
+            raise Gone("deleted", headers=etag)
+        return json_response(text, headers=etag)
+    async with record_of(request).database.connection() as connection:
+        version = await select_current(connection, "Patient", id)
+    if version is None or caller.disclosure_of(version, "r") is not Disclosure.BODY:
         raise NotFound("not_found")
-    view, version_id, deleted = found
-    etag = {"ETag": f'W/"{version_id}"'}
-    if deleted:
-        raise Gone("deleted", headers=etag)
-    return JSONResponse(view, headers=etag)
+    if version.body is None:
+        raise gone(version)
+    await read_audit_of(request).record(entry_of("read", caller.author, version))
+    return json_response(view_text(version), headers={"ETag": version.etag})
 
 
 async def put_patient(request: Request) -> Response:
@@ -109,26 +149,27 @@ async def put_patient(request: Request) -> Response:
     def merged(current: Version) -> Resource:
         return merge(resource_of(current), registration)
 
-    version = await record_of(request).replace(
-        "Patient",
-        path_id(request),
-        merged,
-        author_of(request),
-        restriction_of(request, "Patient", "u"),
-        read_if_match(request),
+    outcome = await record_of(request).update(
+        "Patient", path_id(request), merged, caller_of(request), read_expected(request)
     )
-    return JSONResponse(view_of(version), headers=version_headers(version))
+    return told(outcome, 200, version_headers(outcome.version))
 
 
 async def delete_patient(request: Request) -> Response:
-    await record_of(request).delete(
-        "Patient",
-        path_id(request),
-        author_of(request),
-        restriction_of(request, "Patient", "d"),
-        read_if_match(request),
-    )
+    id = path_id(request)
+    await record_of(request).delete("Patient", id, caller_of(request), read_expected(request))
     return Response(status_code=204)
+
+
+def told(outcome: Outcome, status: int, headers: dict[str, str]) -> Response:
+    """Returns the patient to who may read it, and its place alone to who may only write."""
+    if outcome.disclosure is not Disclosure.BODY:
+        return Response(status_code=status, headers=headers)
+    return json_response(view_text(outcome.version), status, headers)
+
+
+def json_response(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(text, status, headers=headers, media_type="application/json")
 
 
 def resource_of(version: Version) -> Resource:
@@ -137,12 +178,8 @@ def resource_of(version: Version) -> Resource:
     return resource
 
 
-def view_of(version: Version) -> PatientView:
-    patient = resource_of(version)
-    return PatientView(
-        version.id,
-        display_name(patient),
-        first_address(patient),
-        first_email(patient),
-        patient.get("birthDate"),
-    )
+def view_text(version: Version) -> str:
+    """Returns the resource of /api/patients as JSON."""
+    summary = summary_of(resource_of(version))
+    assert isinstance(summary, PatientSummary)
+    return msgspec.json.encode(view_of(version.id, summary)).decode()

@@ -8,7 +8,7 @@ import msgspec
 
 from apps.kit.errors import FieldError, Unprocessable
 from apps.patient.codec import Resource
-from apps.patient.search.index_columns import (
+from apps.patient.storage.summaries import (
     display_name,
     first_address,
     first_email,

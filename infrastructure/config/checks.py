@@ -8,7 +8,7 @@ from apps.catalogue import DATABASES, SERVICES
 from infrastructure.config import limits
 from infrastructure.config.connections import connection_faults
 from infrastructure.config.files import ROOT, read_config
-from infrastructure.config.model import Environment, SettingsError
+from infrastructure.config.model import EnvironmentSettings, SettingsError
 from infrastructure.config.naming import ENVIRONMENTS, PROJECT
 from infrastructure.config.production import production_faults
 
@@ -16,7 +16,7 @@ from infrastructure.config.production import production_faults
 AUTHORITIES = ROOT / "apps" / "kit" / "rds.pem"
 
 
-def check_environment(name: str, region: str, config: Environment) -> None:
+def check_environment(name: str, region: str, config: EnvironmentSettings) -> None:
     faults = [*layout_faults(region, config), *size_faults(config)]
     if not faults:
         faults += connection_faults(config, production=name == "prod")
@@ -75,7 +75,7 @@ def region_of(environment: str) -> str:
     return read_config(environment)["aws:region"]
 
 
-def layout_faults(region: str, config: Environment) -> list[str]:
+def layout_faults(region: str, config: EnvironmentSettings) -> list[str]:
     faults: list[str] = []
     try:
         network = ipaddress.IPv4Network(config.vpc_cidr)
@@ -95,7 +95,7 @@ def layout_faults(region: str, config: Environment) -> list[str]:
     return faults
 
 
-def size_faults(config: Environment) -> list[str]:
+def size_faults(config: EnvironmentSettings) -> list[str]:
     faults: list[str] = []
     placed = [
         database for instance in config.data.instances.values() for database in instance.databases
@@ -121,6 +121,12 @@ def size_faults(config: Environment) -> list[str]:
         faults.append("rate-limit-requests must be from 10 up, in five minutes and by address")
     if config.github and not re.fullmatch(r"[\w.-]+/[\w.-]+", config.github.repository):
         faults.append("github.repository must be owner/name")
+    if config.github:
+        ids = (config.github.owner_id, config.github.repository_id)
+        if (None in ids and ids != (None, None)) or any(
+            each is not None and each < 1 for each in ids
+        ):
+            faults.append("github.owner-id and github.repository-id are given together, from 1 up")
     if config.github and not re.fullmatch(
         r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?", config.github.state_bucket
     ):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from apps.catalogue import SERVICES, Replicas, Service
-from infrastructure.config.model import Environment, Instance
+from infrastructure.config.model import EnvironmentSettings, Instance
 
 # RDS's default of max_connections: LEAST(DBInstanceClassMemory / 9531392, 5000).
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
@@ -24,7 +24,7 @@ ROLLING = 2
 PREVIEW_POOL_SIZE = 3
 
 
-def replicas(entry: Service, config: Environment, *, production: bool) -> Replicas:
+def replicas(entry: Service, config: EnvironmentSettings, *, production: bool) -> Replicas:
     """The catalogue's, narrowed by the environment."""
     narrowed = config.replicas
     if narrowed is None:
@@ -57,7 +57,9 @@ def opened(entry: Service, count: int, pool_size: int) -> int:
     return count * (pool_size * len(entry.databases) + OUTSIDE_POOL.get(entry.name, 0))
 
 
-def of_environment(config: Environment, databases: Iterable[str], *, production: bool) -> int:
+def of_environment(
+    config: EnvironmentSettings, databases: Iterable[str], *, production: bool
+) -> int:
     """On an instance that holds `databases`, scaled out as far as it goes, while all of it rolls."""
     on_it = [entry for entry in SERVICES.values() if set(entry.databases) & set(databases)]
     return ROLLING * sum(
@@ -66,7 +68,7 @@ def of_environment(config: Environment, databases: Iterable[str], *, production:
     )
 
 
-def of_role(config: Environment, *, production: bool) -> int:
+def of_role(config: EnvironmentSettings, *, production: bool) -> int:
     """The most that any service's role needs: what the release lets a role open."""
     return max(
         of_environment(config, entry.databases, production=production)
@@ -74,7 +76,7 @@ def of_role(config: Environment, *, production: bool) -> int:
     )
 
 
-def previews_that_fit(config: Environment) -> int:
+def previews_that_fit(config: EnvironmentSettings) -> int:
     """Beside the environment while it rolls, each preview at its fullest; as many as its fullest instance takes."""
     free = []
     for instance in config.data.instances.values():
@@ -89,7 +91,7 @@ def previews_that_fit(config: Environment) -> int:
     return min(free)
 
 
-def connection_faults(config: Environment, *, production: bool) -> list[str]:
+def connection_faults(config: EnvironmentSettings, *, production: bool) -> list[str]:
     faults: list[str] = []
     if not 1 <= config.data.pool_size <= 50:
         return ["data.pool-size must be from 1 to 50"]
@@ -103,7 +105,7 @@ def connection_faults(config: Environment, *, production: bool) -> list[str]:
 
 
 def instance_faults(
-    name: str, instance: Instance, config: Environment, production: bool
+    name: str, instance: Instance, config: EnvironmentSettings, production: bool
 ) -> list[str]:
     try:
         taken = capacity(instance.instance_class)

@@ -37,7 +37,7 @@ class Data(Struct, frozen=True, kw_only=True):
     performance_insights: bool = False
 
 
-class Stream(Struct, frozen=True, kw_only=True):
+class StreamSettings(Struct, frozen=True, kw_only=True):
     """`brokers` over all zones; `storage_gib` a broker."""
 
     broker_class: str
@@ -46,9 +46,17 @@ class Stream(Struct, frozen=True, kw_only=True):
 
 
 class GithubSettings(Struct, frozen=True, kw_only=True):
-    """Whose workflows may come. An account has one OIDC provider. `state_bucket`: PULUMI_BACKEND_URL's, where in S3."""
+    """The repository whose workflows may take on roles.
+
+    `owner_id` and `repository_id` are GitHub's numbers. Since 15 July 2026 a repository that is new, renamed or
+    transferred has them in the subject of its OIDC tokens; given here, both forms of the subject are trusted.
+    `makes_provider`: an account has one OIDC provider for GitHub, made by one stack. `state_bucket`: the bucket of
+    PULUMI_BACKEND_URL, if that is in S3.
+    """
 
     repository: str
+    owner_id: int | None = None
+    repository_id: int | None = None
     makes_provider: bool = True
     state_bucket: str = ""
 
@@ -60,7 +68,7 @@ class Replicas(Struct, frozen=True, kw_only=True):
     maximum: int
 
 
-class Environment(Struct, frozen=True, kw_only=True):
+class EnvironmentSettings(Struct, frozen=True, kw_only=True):
     """The configuration of dev, staging or prod, as `Pulumi.<stack>.yaml` has it."""
 
     domain: str
@@ -70,7 +78,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     nat: Literal["single", "per-zone"]
     interface_endpoints: bool
     data: Data
-    stream: Stream
+    stream: StreamSettings
     spot: bool
     service_tls: bool
     waf: bool
@@ -98,7 +106,7 @@ class Environment(Struct, frozen=True, kw_only=True):
 PREVIEW_APP = {"AUTH_PASSWORD_LOGIN_ENABLED": "true"}
 
 
-class Preview(Struct, frozen=True, kw_only=True):
+class PreviewSettings(Struct, frozen=True, kw_only=True):
     """A preview's configuration, written by the command that makes it. Times in RFC 3339."""
 
     base: str
@@ -111,7 +119,7 @@ class Preview(Struct, frozen=True, kw_only=True):
 class EnvironmentStack:
     name: str
     region: str
-    config: Environment
+    config: EnvironmentSettings
 
     @property
     def kind(self) -> str:
@@ -127,7 +135,7 @@ class PreviewStack:
     name: str
     region: str
     number: int
-    config: Preview
+    config: PreviewSettings
 
     @property
     def kind(self) -> str:

@@ -8,9 +8,9 @@ import msgspec
 
 from infrastructure.config.checks import check_app, check_environment
 from infrastructure.config.model import (
-    Environment,
+    EnvironmentSettings,
     EnvironmentStack,
-    Preview,
+    PreviewSettings,
     PreviewStack,
     SettingsError,
     Stack,
@@ -35,7 +35,7 @@ def parse_stack(name: str, config: Mapping[str, str]) -> Stack:
         number = int(preview[1])
         if number > HIGHEST_PREVIEW:
             raise SettingsError(f"the stack {name}: a preview's number ends at {HIGHEST_PREVIEW}")
-        settings = convert(values, Preview)
+        settings = convert(values, PreviewSettings)
         if settings.base not in ENVIRONMENTS or settings.base == "prod":
             raise SettingsError(
                 f"base must be dev or staging, never {settings.base}: previews hold no real data"
@@ -46,7 +46,7 @@ def parse_stack(name: str, config: Mapping[str, str]) -> Stack:
         raise SettingsError(
             f"a stack is one of {', '.join(ENVIRONMENTS)} or pr-<number>, not {name}"
         )
-    environment = convert(values, Environment)
+    environment = convert(values, EnvironmentSettings)
     check_environment(name, region, environment)
     return EnvironmentStack(name, region, environment)
 

@@ -1,9 +1,9 @@
 """What production must have, whatever it costs."""
 
-from infrastructure.config.model import Environment
+from infrastructure.config.model import EnvironmentSettings
 
 
-def production_faults(config: Environment) -> list[str]:
+def production_faults(config: EnvironmentSettings) -> list[str]:
     """What patients' real data needs, whatever it costs."""
     demands = {
         "data.multi-az must be true in production": config.data.multi_az,

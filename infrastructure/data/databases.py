@@ -8,8 +8,8 @@ import pulumi_aws as aws
 
 from infrastructure.config.model import Data, Instance
 from infrastructure.config.naming import MASTER
-from infrastructure.iam.roles import Bounds, role_of_service
-from infrastructure.network.security_groups import connect, group, ready
+from infrastructure.iam.roles import PermissionsBoundary, role_of_service
+from infrastructure.network.security_groups import allow_traffic, id_when_open, make_group
 
 PORT = 5432
 ENGINE_VERSION = "18"
@@ -24,7 +24,7 @@ class DatabasesArgs:
     key_arn: pulumi.Input[str]
     data: Data
     log_retention_days: int
-    bounds: Bounds
+    boundary: PermissionsBoundary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +69,10 @@ class Databases(pulumi.ComponentResource):
             "monitoring.rds.amazonaws.com",
             {},
             self.child,
-            args.bounds,
+            args.boundary,
             managed=["service-role/AmazonRDSEnhancedMonitoringRole"],
         )
-        self.admin = group(
+        self.admin = make_group(
             f"{name}-admin",
             args.vpc_id,
             "Carried by the release: it reaches every instance",
@@ -85,13 +85,15 @@ class Databases(pulumi.ComponentResource):
             for label, instance in sorted(args.data.instances.items())
             for database, host in self.open_instance(name, label, instance).items()
         }
-        self.admin_group_id = ready(self.admin, self.admin_ways)
+        self.admin_group_id = id_when_open(self.admin, self.admin_ways)
         self.register_outputs({})
 
     def open_instance(self, name: str, label: str, instance: Instance) -> dict[str, Host]:
         args, child = self.args, self.child
-        reached = group(f"{name}-{label}", args.vpc_id, f"The database instance {label}", child)
-        self.admin_ways += connect(
+        reached = make_group(
+            f"{name}-{label}", args.vpc_id, f"The database instance {label}", child
+        )
+        self.admin_ways += allow_traffic(
             f"{name}-admin-{label}",
             source_id=self.admin.id,
             target_id=reached.id,
@@ -166,13 +168,13 @@ class Databases(pulumi.ComponentResource):
         self.identifiers[label] = made.identifier
         hosts = {}
         for database in sorted(instance.databases):
-            client = group(
+            client = make_group(
                 f"{name}-{database}-client",
                 args.vpc_id,
                 f"Carried by who reaches {database}",
                 child,
             )
-            ways = connect(
+            rules = allow_traffic(
                 f"{name}-{database}",
                 source_id=client.id,
                 target_id=reached.id,
@@ -186,7 +188,7 @@ class Databases(pulumi.ComponentResource):
                 master_secret_arn=made.master_user_secrets.apply(
                     lambda secrets: str(secrets[0].secret_arn)
                 ),
-                client_group_id=ready(client, ways),
+                client_group_id=id_when_open(client, rules),
             )
         return hosts
 

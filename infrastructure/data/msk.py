@@ -11,15 +11,21 @@ import pulumi
 import pulumi_aws as aws
 
 from apps.catalogue import Topic
-from infrastructure.config.model import Stream as StreamSettings
-from infrastructure.network.security_groups import connect, group, open_egress, open_ingress, ready
+from infrastructure.config.model import StreamSettings
+from infrastructure.network.security_groups import (
+    allow_traffic,
+    id_when_open,
+    make_group,
+    open_egress,
+    open_ingress,
+)
 
 PORT = 9098
 KAFKA_VERSION = "3.9.x"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamArgs:
+class MskArgs:
     vpc_id: pulumi.Input[str]
     subnet_ids: pulumi.Input[Sequence[str]]
     key_arn: pulumi.Input[str]
@@ -29,17 +35,19 @@ class StreamArgs:
     protect: bool
 
 
-class Stream(pulumi.ComponentResource):
+class MskCluster(pulumi.ComponentResource):
     """Outputs: `bootstrap_brokers`, `cluster_arn`, and `client_group_id`: what carries it reaches the brokers."""
 
     def __init__(
-        self, name: str, args: StreamArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, args: MskArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("patient:infrastructure:Stream", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        brokers = group(f"{name}-brokers", args.vpc_id, "The brokers", child)
-        clients = group(f"{name}-client", args.vpc_id, "Carried by who produces or consumes", child)
-        ways = connect(
+        brokers = make_group(f"{name}-brokers", args.vpc_id, "The brokers", child)
+        clients = make_group(
+            f"{name}-client", args.vpc_id, "Carried by who produces or consumes", child
+        )
+        rules = allow_traffic(
             name,
             source_id=clients.id,
             target_id=brokers.id,
@@ -121,7 +129,7 @@ class Stream(pulumi.ComponentResource):
         self.cluster_arn = cluster.arn
         self.cluster_name = cluster.cluster_name
         self.bootstrap_brokers = cluster.bootstrap_brokers_sasl_iam
-        self.client_group_id = ready(clients, ways)
+        self.client_group_id = id_when_open(clients, rules)
         self.replication_factor = copies
         self.register_outputs({"cluster_arn": self.cluster_arn})
 

@@ -89,7 +89,7 @@ def watch_service(
             name="NewDeadLetters",
             dimensions={
                 "Environment": args.stack,
-                "ConsumerGroup": args.reach.group(args.entry.name),
+                "ConsumerGroup": args.resources.group(args.entry.name),
             },
             statistic="Maximum",
             threshold=0,

@@ -9,7 +9,7 @@ from apps.catalogue import Service, Topic
 from infrastructure.config.connections import PREVIEW_POOL_SIZE
 from infrastructure.config.platform_outputs import PlatformOutputs
 from infrastructure.data.databases import PORT as DATABASE_PORT
-from infrastructure.iam.service_roles import Reach
+from infrastructure.iam.service_roles import ServiceResources
 
 Text = pulumi.Input[str]
 
@@ -21,14 +21,14 @@ class AwsLocate:
     kind: str
     public_url: Text
     platform: PlatformOutputs
-    reach: Reach
+    resources: ServiceResources
     settings: Mapping[str, str]
     pool_size: int = PREVIEW_POOL_SIZE
 
     def common(self, entry: Service) -> Mapping[str, Text]:
         values: dict[str, Text] = {
-            "AWS_DEFAULT_REGION": self.reach.region,
-            "AWS_REGION": self.reach.region,
+            "AWS_DEFAULT_REGION": self.resources.region,
+            "AWS_REGION": self.resources.region,
             "ENVIRONMENT": self.kind,
             "HOST": "0.0.0.0",
             "LOG_FORMAT": "json",
@@ -41,7 +41,7 @@ class AwsLocate:
         return values
 
     def database(self, entry: Service, name: str) -> Text:
-        role = self.reach.role(name)
+        role = self.resources.role(name)
         address = self.platform.database_addresses[name]
         return pulumi.Output.concat(f"postgresql://{role}@", address, f":{DATABASE_PORT}/{role}")
 
@@ -49,10 +49,10 @@ class AwsLocate:
         return {"KAFKA_BOOTSTRAP_SERVERS": self.platform.brokers, "KAFKA_SECURITY": "msk_iam"}
 
     def topic(self, topic: Topic) -> Text:
-        return self.reach.topic(topic.name)
+        return self.resources.topic(topic.name)
 
     def consumer_group(self, entry: Service) -> Text:
-        return self.reach.group(entry.name)
+        return self.resources.group(entry.name)
 
     def service(self, entry: Service) -> Text:
         """The name that Service Connect gives it inside every task of the namespace."""

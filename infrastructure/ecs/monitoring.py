@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from infrastructure.config.connections import capacity
 from infrastructure.config.platform_outputs import PlatformOutputs
 from infrastructure.data.databases import Databases
-from infrastructure.data.msk import Stream
+from infrastructure.data.msk import MskCluster
 from infrastructure.ecs.alarms import watch_database, watch_stream
 from infrastructure.iam.roles import document
 
@@ -19,22 +19,22 @@ BUDGET_PERCENTS = (80, 100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperationsArgs:
+class MonitoringArgs:
     environment: str
     account_id: pulumi.Input[str]
     key_arn: pulumi.Input[str]
     budget_usd: int
     notices_email: str | None
     databases: Databases
-    stream: Stream
+    stream: MskCluster
     brokers: int
 
 
-class Operations(pulumi.ComponentResource):
+class Monitoring(pulumi.ComponentResource):
     """Output: `notices_arn`, the topic that every alarm and the budget write to."""
 
     def __init__(
-        self, name: str, args: OperationsArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("patient:infrastructure:Operations", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)

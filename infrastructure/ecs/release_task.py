@@ -1,8 +1,7 @@
 """The release: a one-off task inside `pulumi up`, before services roll, started and awaited by a runner."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -13,10 +12,10 @@ from infrastructure.config import limits
 from infrastructure.config.naming import MASTER
 from infrastructure.config.platform_outputs import PlatformOutputs
 from infrastructure.ecs.task import container, task_definition
-from infrastructure.iam.boundaries import Place, once
-from infrastructure.iam.roles import Bounds, Role, role_of_service
+from infrastructure.iam.boundaries import AwsAccount, unique
+from infrastructure.iam.roles import PermissionsBoundary, Role, role_of_service
 from infrastructure.iam.service_roles import (
-    Reach,
+    ServiceResources,
     database_statements,
     execution_statements,
     repository_arn,
@@ -25,8 +24,6 @@ from infrastructure.iam.service_roles import (
 
 Text = pulumi.Input[str]
 CPU, MEMORY_MIB = 256, 512
-LAMBDA_SECONDS = 900
-RUNNER = Path(__file__).parents[1] / "runner" / "handler.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +36,7 @@ class TaskArgs:
     stack: str
     kind: str
     platform: PlatformOutputs
-    reach: Reach
+    resources: ServiceResources
     image: Text
     public_url: Text
     command: Sequence[str]
@@ -47,7 +44,7 @@ class TaskArgs:
     masters: Mapping[str, Text]
     log_group_name: str
     log_retention_days: int
-    bounds: Bounds
+    boundary: PermissionsBoundary
     connections: int | None = None
 
 
@@ -71,16 +68,16 @@ class ReleaseTask(pulumi.ComponentResource):
         execution = role_of_service(
             f"{name}-execution",
             "ecs-tasks.amazonaws.com",
-            {"start": execution_statements(args.reach, repository, log.arn, [])},
+            {"start": execution_statements(args.resources, repository, log.arn, [])},
             child,
-            args.bounds,
+            args.boundary,
         )
         task = role_of_service(
             f"{name}-task",
             "ecs-tasks.amazonaws.com",
             {"work": release_statements(args)},
             child,
-            args.bounds,
+            args.boundary,
         )
         self.roles = [execution, task]
         self.family = f"{args.stack}-release"
@@ -97,7 +94,7 @@ class ReleaseTask(pulumi.ComponentResource):
                 environment=release_environment(args),
                 secrets={},
                 log_group=log.name,
-                region=args.reach.region,
+                region=args.resources.region,
                 command=list(args.command),
             ),
             opts=child,
@@ -108,8 +105,8 @@ class ReleaseTask(pulumi.ComponentResource):
 def release_environment(args: TaskArgs) -> dict[str, Text]:
     """ARNs, not secrets: the task reads and fills them itself, so that it can also tell which are still empty."""
     values: dict[str, Text] = {
-        "AWS_DEFAULT_REGION": args.reach.region,
-        "AWS_REGION": args.reach.region,
+        "AWS_DEFAULT_REGION": args.resources.region,
+        "AWS_REGION": args.resources.region,
         "ENVIRONMENT": args.kind,
         "PUBLIC_URL": args.public_url,
     }
@@ -127,14 +124,14 @@ def release_environment(args: TaskArgs) -> dict[str, Text]:
 def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
     own = list(args.secrets.values())
     statements = [
-        *database_statements(DATABASES, args.reach, suffix="_owner"),
+        *database_statements(DATABASES, args.resources, suffix="_owner"),
         {
             "Sid": "Fill",
             "Effect": "Allow",
             "Action": ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"],
             "Resource": own,
         },
-        unwrap(args.reach),
+        unwrap(args.resources),
     ]
     if args.masters:
         statements += [
@@ -142,135 +139,18 @@ def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
                 "Sid": "Administer",
                 "Effect": "Allow",
                 "Action": "secretsmanager:GetSecretValue",
-                "Resource": pulumi.Output.all(*args.masters.values()).apply(once),
+                "Resource": pulumi.Output.all(*args.masters.values()).apply(unique),
             },
             {
                 "Sid": "AdministerByToken",
                 "Effect": "Allow",
                 "Action": "rds-db:connect",
-                "Resource": Place(args.reach.region, args.reach.account_id).users(
-                    args.reach.resource_ids, MASTER
+                "Resource": AwsAccount(args.resources.region, args.resources.account_id).users(
+                    args.resources.resource_ids, MASTER
                 ),
             },
         ]
     return statements
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunnerArgs:
-    """`definition_arn`: the release. `families` that it may start, `passes`: the roles for them, ARNs or a pattern."""
-
-    mode: str
-    function_name: str
-    region: str
-    platform: PlatformOutputs
-    definition_arn: Text
-    families: Sequence[str]
-    release_log_name: str
-    passes: Sequence[Text]
-    log_retention_days: int
-    bounds: Bounds
-
-
-class Runner(pulumi.ComponentResource):
-    """Output: `function_name`, known once everything that the function needs is there."""
-
-    def __init__(
-        self, name: str, args: RunnerArgs, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        super().__init__("patient:infrastructure:Runner", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        log = aws.cloudwatch.LogGroup(
-            name,
-            name=f"/aws/lambda/{args.function_name}",
-            retention_in_days=args.log_retention_days,
-            kms_key_id=args.platform.key_arn,
-            opts=child,
-        )
-        # Lambda names no account when it takes a role on.
-        bounds = replace(args.bounds, account_id=None)
-        role = role_of_service(
-            name, "lambda.amazonaws.com", {"run": runner_statements(args, log.arn)}, child, bounds
-        )
-        platform = args.platform
-        self.function = aws.lambda_.Function(
-            name,
-            name=args.function_name,
-            runtime="python3.13",
-            architectures=["arm64"],
-            handler="handler.handler",
-            code=pulumi.AssetArchive({"handler.py": pulumi.FileAsset(str(RUNNER))}),
-            role=role.arn,
-            timeout=LAMBDA_SECONDS,
-            memory_size=256,
-            environment=aws.lambda_.FunctionEnvironmentArgs(
-                variables={
-                    "CLUSTER": platform.cluster_arn,
-                    "DEFINITION": args.definition_arn,
-                    "LOG_GROUP": args.release_log_name,
-                    "GROUPS": pulumi.Output.concat(
-                        platform.database_admin_group_id, ",", platform.apis_group_id
-                    ),
-                    "MODE": args.mode,
-                    "SUBNETS": platform.private_subnet_ids.apply(",".join),
-                }
-            ),
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(depends_on=[log, *role.policies])
-            ),
-        )
-        self.function_name = self.function.name
-        self.register_outputs({"function_name": self.function_name})
-
-
-def runner_statements(args: RunnerArgs, log_arn: Text) -> list[dict[str, Any]]:
-    platform = args.platform
-    in_cluster = {"ArnEquals": {"ecs:cluster": platform.cluster_arn}}
-
-    def ours(kind: str, rest: Text) -> pulumi.Output[str]:
-        return pulumi.Output.concat(
-            f"arn:aws:ecs:{args.region}:", platform.account_id, f":{kind}/", rest
-        )
-
-    return [
-        {
-            "Sid": "Start",
-            "Effect": "Allow",
-            "Action": "ecs:RunTask",
-            "Resource": [ours("task-definition", f"{family}:*") for family in args.families],
-            "Condition": in_cluster,
-        },
-        {
-            "Sid": "Watch",
-            "Effect": "Allow",
-            "Action": ["ecs:DescribeTasks", "ecs:StopTask"],
-            "Resource": ours("task", pulumi.Output.concat(platform.cluster_name, "/*")),
-            "Condition": in_cluster,
-        },
-        {
-            "Sid": "HandOver",
-            "Effect": "Allow",
-            "Action": "iam:PassRole",
-            "Resource": list(args.passes),
-            "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
-        },
-        {
-            "Sid": "Log",
-            "Effect": "Allow",
-            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-            "Resource": pulumi.Output.concat(log_arn, ":*"),
-        },
-        {
-            "Sid": "Read",
-            "Effect": "Allow",
-            "Action": "logs:FilterLogEvents",
-            "Resource": pulumi.Output.concat(
-                f"arn:aws:logs:{args.region}:",
-                platform.account_id,
-                f":log-group:{args.release_log_name}:*",
-            ),
-        },
-    ]
 
 
 def invoke(

@@ -69,8 +69,8 @@ def lag_dimensions(args: ServiceArgs, topic: str) -> dict[str, pulumi.Input[str]
     """MSK measures each group's lag itself, a consumer that is down included."""
     return {
         "Cluster Name": args.platform.stream_name,
-        "Consumer Group": args.reach.group(args.entry.name),
-        "Topic": args.reach.topic(TOPICS[topic].name),
+        "Consumer Group": args.resources.group(args.entry.name),
+        "Topic": args.resources.topic(TOPICS[topic].name),
     }
 
 

@@ -51,7 +51,7 @@ class EcsService(pulumi.ComponentResource):
             opts=self.child,
         )
         task = self.define(name, args, log)
-        target, doors = self.open_door(name, args)
+        target, doors = self.make_public_route(name, args)
         service = aws.ecs.Service(
             name,
             cluster=args.platform.cluster_arn,
@@ -117,18 +117,18 @@ class EcsService(pulumi.ComponentResource):
             "ecs-tasks.amazonaws.com",
             {
                 "start": execution_statements(
-                    args.reach, repository, log.arn, list(args.secrets.values())
+                    args.resources, repository, log.arn, list(args.secrets.values())
                 )
             },
             self.child,
-            args.bounds,
+            args.boundary,
         )
         task = role_of_service(
             f"{name}-task",
             "ecs-tasks.amazonaws.com",
-            {"work": task_statements(entry, args.reach)},
+            {"work": task_statements(entry, args.resources)},
             self.child,
-            args.bounds,
+            args.boundary,
         )
         self.policies = [*execution.policies, *task.policies]
         return task_definition(
@@ -144,7 +144,7 @@ class EcsService(pulumi.ComponentResource):
                 environment=args.environment,
                 secrets=args.secrets,
                 log_group=log.name,
-                region=args.reach.region,
+                region=args.resources.region,
                 portMappings=ports(entry),
                 healthCheck=health_check(entry),
                 stopTimeout=entry.stop_seconds,
@@ -152,12 +152,12 @@ class EcsService(pulumi.ComponentResource):
             opts=self.child,
         )
 
-    def open_door(
+    def make_public_route(
         self, name: str, args: ServiceArgs
     ) -> tuple[aws.lb.TargetGroup | None, list[pulumi.Resource]]:
-        if args.door is None:
+        if args.public_route is None:
             return None, []
-        limits.check_priority(args.door.priority)
+        limits.check_priority(args.public_route.priority)
         entry = args.entry
         target = aws.lb.TargetGroup(
             name,
@@ -182,10 +182,12 @@ class EcsService(pulumi.ComponentResource):
         rule = aws.lb.ListenerRule(
             name,
             listener_arn=args.platform.listener_arn,
-            priority=args.door.priority,
+            priority=args.public_route.priority,
             conditions=[
                 aws.lb.ListenerRuleConditionArgs(
-                    host_header=aws.lb.ListenerRuleConditionHostHeaderArgs(values=[args.door.host])
+                    host_header=aws.lb.ListenerRuleConditionHostHeaderArgs(
+                        values=[args.public_route.host]
+                    )
                 )
             ],
             actions=[aws.lb.ListenerRuleActionArgs(type="forward", target_group_arn=target.arn)],
@@ -223,7 +225,7 @@ class EcsService(pulumi.ComponentResource):
                 log_driver="awslogs",
                 options={
                     "awslogs-group": log.name,
-                    "awslogs-region": args.reach.region,
+                    "awslogs-region": args.resources.region,
                     "awslogs-stream-prefix": "connect",
                 },
             ),

@@ -7,14 +7,14 @@ import pulumi
 
 from apps.catalogue import Replicas, Service
 from infrastructure.config.platform_outputs import PlatformOutputs
-from infrastructure.iam.roles import Bounds
-from infrastructure.iam.service_roles import Reach
+from infrastructure.iam.roles import PermissionsBoundary
+from infrastructure.iam.service_roles import ServiceResources
 
 Text = pulumi.Input[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class PublicRoute:
     """The public service's: the host that its rule takes, at a priority of its own."""
 
     host: Text
@@ -28,7 +28,7 @@ class ServiceArgs:
     entry: Service
     stack: str
     platform: PlatformOutputs
-    reach: Reach
+    resources: ServiceResources
     image: Text
     environment: Mapping[str, Text]
     secrets: Mapping[str, Text]
@@ -40,5 +40,5 @@ class ServiceArgs:
     spot: bool
     watched: bool
     insights: bool
-    bounds: Bounds
-    door: Door | None = None
+    boundary: PermissionsBoundary
+    public_route: PublicRoute | None = None

@@ -10,8 +10,8 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.config.naming import MASTER, PREVIEW_PATH, STACK_TAG, environment_path
-from infrastructure.iam.roles import Bounds, Statement, document
-from infrastructure.iam.service_roles import PULL, kafka_arn
+from infrastructure.iam.roles import PermissionsBoundary, Statement, document
+from infrastructure.iam.service_roles import PULL, answers_arn, kafka_arn
 
 Text = pulumi.Input[str]
 KAFKA = [
@@ -24,7 +24,7 @@ KAFKA = [
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AwsAccount:
     region: str
     account_id: Text
 
@@ -36,7 +36,7 @@ class Place:
     def users(self, resource_ids: Mapping[str, Text], role: str) -> pulumi.Output[list[str]]:
         """`role` on each instance, who signs in by IAM."""
         return pulumi.Output.all(
-            self.account_id, pulumi.Output.all(*resource_ids.values()).apply(once)
+            self.account_id, pulumi.Output.all(*resource_ids.values()).apply(unique)
         ).apply(
             lambda both: [
                 f"arn:aws:rds-db:{self.region}:{both[0]}:dbuser:{host}/{role}" for host in both[1]
@@ -45,7 +45,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AppReach:
+class AppResources:
     """What an environment's app is made of. `resource_ids` of RDS and `masters` (secrets' ARNs) by database."""
 
     key_arn: Text
@@ -58,49 +58,53 @@ class AppReach:
 
 
 def preview_boundary(
-    name: str, place: Place, reach: AppReach, opts: pulumi.ResourceOptions
+    name: str, account: AwsAccount, resources: AppResources, opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:
     """Of the roles of every preview on this environment: what is `pr-*` there."""
     statements = [
-        allow(["rds-db:connect"], place.users(reach.resource_ids, "pr_*")),
-        allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], reach.stream_arn),
+        allow(["rds-db:connect"], account.users(resources.resource_ids, "pr_*")),
+        allow(
+            ["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], resources.stream_arn
+        ),
         allow(
             KAFKA,
             [
-                kafka_arn(reach.stream_arn, "topic", "pr-*"),
-                kafka_arn(reach.stream_arn, "group", "pr-*"),
+                kafka_arn(resources.stream_arn, "topic", "pr-*"),
+                kafka_arn(resources.stream_arn, "group", "pr-*"),
             ],
         ),
         *secrets(
-            place, reach.key_arn, place.arn("secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/*")
+            account,
+            resources.key_arn,
+            account.arn("secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/*"),
         ),
         allow(
             ["logs:CreateLogStream", "logs:PutLogEvents"],
-            place.arn("logs", "log-group:/patient-management/pr-*"),
+            account.arn("logs", "log-group:/patient-management/pr-*"),
         ),
-        *images(place, "patient-management", "preview"),
+        *images(account, "patient-management", "preview"),
     ]
     return aws.iam.Policy(name, path=PREVIEW_PATH, policy=document(statements), opts=opts).arn
 
 
-def platform_bounds(
+def platform_boundary(
     name: str,
-    place: Place,
+    account: AwsAccount,
     environment: str,
     key_arn: Text,
     *,
     proxies_tls: bool,
     opts: pulumi.ResourceOptions,
-) -> Bounds:
+) -> PermissionsBoundary:
     """Of the roles that AWS's own services take on: flow logs, RDS's monitoring, certificates of proxies."""
     flows = f"log-group:/patient-management/{environment}/flows"
     writes = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
     statements = [
-        allow(writes, [place.arn("logs", flows), place.arn("logs", flows, ":*")]),
+        allow(writes, [account.arn("logs", flows), account.arn("logs", flows, ":*")]),
         # As AWS's own policy for RDS's monitoring says.
         allow(
             [*writes, "logs:CreateLogGroup", "logs:GetLogEvents", "logs:PutRetentionPolicy"],
-            place.arn("logs", "log-group:RDS*"),
+            account.arn("logs", "log-group:RDS*"),
         ),
     ]
     if proxies_tls:
@@ -111,7 +115,7 @@ def platform_bounds(
             ),
             allow(
                 ["secretsmanager:*Secret*", "secretsmanager:TagResource"],
-                place.arn("secretsmanager", "secret:ecs-sc!*"),
+                account.arn("secretsmanager", "secret:ecs-sc!*"),
             ),
             allow(
                 [
@@ -119,68 +123,87 @@ def platform_bounds(
                     "acm-pca:GetCertificate*",
                     "acm-pca:IssueCertificate",
                 ],
-                place.arn("acm-pca", "certificate-authority/*"),
+                account.arn("acm-pca", "certificate-authority/*"),
                 own,
             ),
         ]
-    return bounds(name, environment, statements, None, opts)
+    return boundary(name, environment, statements, None, opts)
 
 
-def app_bounds(
-    name: str, place: Place, environment: str, reach: AppReach, opts: pulumi.ResourceOptions
-) -> Bounds:
+def app_boundary(
+    name: str,
+    account: AwsAccount,
+    environment: str,
+    resources: AppResources,
+    opts: pulumi.ResourceOptions,
+) -> PermissionsBoundary:
     """Of the services' roles, the release's and the runners': this environment's data, and no other's."""
     users = [
-        place.arn("rds-db", "dbuser:", resource_id, f"/{role}")
-        for database, resource_id in reach.resource_ids.items()
+        account.arn("rds-db", "dbuser:", resource_id, f"/{role}")
+        for database, resource_id in resources.resource_ids.items()
         for role in (database, f"{database}_owner")
     ]
-    in_cluster = {"ArnEquals": {"ecs:cluster": reach.cluster_arn}}
-    release = f"/patient-management/{environment}/release"
+    in_cluster = {"ArnEquals": {"ecs:cluster": resources.cluster_arn}}
     path = environment_path(environment)
-    families = [f"{environment}-release", *(["pr-*-release"] if reach.previews else [])]
-    paths = [path, *([PREVIEW_PATH] if reach.previews else [])]
+    families = [f"{environment}-*", *(["pr-*-release"] if resources.previews else [])]
+    paths = [path, *([PREVIEW_PATH] if resources.previews else [])]
     statements = [
         allow(["rds-db:connect"], users),
         # The release alone gets it.
-        allow(["rds-db:connect"], place.users(reach.resource_ids, MASTER)),
-        allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], reach.stream_arn),
-        allow(KAFKA, [kafka_arn(reach.stream_arn, "topic", "*"), kafka_arn(reach.stream_arn, "group", "*")]),
-        *secrets(place, reach.key_arn, place.arn("secretsmanager", f"secret:patient-management/{environment}/*")),
-        allow(["secretsmanager:GetSecretValue"], pulumi.Output.all(*reach.masters.values()).apply(once)),
+        allow(["rds-db:connect"], account.users(resources.resource_ids, MASTER)),
+        allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], resources.stream_arn),
+        allow(KAFKA, [kafka_arn(resources.stream_arn, "topic", "*"), kafka_arn(resources.stream_arn, "group", "*")]),
+        *secrets(
+            account,
+            resources.key_arn,
+            account.arn("secretsmanager", f"secret:patient-management/{environment}/*"),
+        ),
+        allow(["secretsmanager:GetSecretValue"], pulumi.Output.all(*resources.masters.values()).apply(unique)),
         allow(
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             [
-                place.arn("logs", f"log-group:/patient-management/{environment}/*"),
-                place.arn("logs", f"log-group:/aws/lambda/patient-management-{environment}-*"),
+                account.arn("logs", f"log-group:/patient-management/{environment}/*"),
+                account.arn("logs", f"log-group:/aws/lambda/patient-management-{environment}-*"),
             ],
         ),
-        allow(["logs:FilterLogEvents"], place.arn("logs", f"log-group:{release}:*")),
-        *images(place, "patient-management"),
-        allow(["ecs:RunTask"], [place.arn("ecs", f"task-definition/{each}:*") for each in families], in_cluster),
-        allow(["ecs:DescribeTasks", "ecs:StopTask"], place.arn("ecs", "task/", reach.cluster_name, "/*"), in_cluster),
+        allow(["logs:FilterLogEvents"], account.arn("logs", f"log-group:/patient-management/{environment}/*")),
+        # The runner's, for operators' verbs: the ECS services that it finds, and the secrets of their answers.
+        allow(["ecs:ListServices"], "*", in_cluster),
+        allow(["ecs:DescribeServices"], account.arn("ecs", "service/", resources.cluster_name, "/*")),
+        allow(
+            ["secretsmanager:CreateSecret", "secretsmanager:DeleteSecret"],
+            answers_arn(account.region, account.account_id, environment),
+        ),
+        allow(["secretsmanager:ListSecrets"], "*"),
+        *images(account, "patient-management"),
+        allow(["ecs:RunTask"], [account.arn("ecs", f"task-definition/{each}:*") for each in families], in_cluster),
+        allow(
+            ["ecs:DescribeTasks", "ecs:StopTask"],
+            account.arn("ecs", "task/", resources.cluster_name, "/*"),
+            in_cluster,
+        ),
         allow(
             ["iam:PassRole"],
-            [pulumi.Output.concat("arn:aws:iam::", place.account_id, f":role{each}*") for each in paths],
+            [pulumi.Output.concat("arn:aws:iam::", account.account_id, f":role{each}*") for each in paths],
             {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         ),
     ]  # fmt: skip
-    return bounds(name, environment, statements, place.account_id, opts)
+    return boundary(name, environment, statements, account.account_id, opts)
 
 
-def bounds(
+def boundary(
     name: str,
     environment: str,
     statements: Sequence[Statement],
     account_id: Text | None,
     opts: pulumi.ResourceOptions,
-) -> Bounds:
+) -> PermissionsBoundary:
     path = environment_path(environment)
     made = aws.iam.Policy(name, path=path, policy=document(statements), opts=opts)
-    return Bounds(path, made.arn, account_id)
+    return PermissionsBoundary(path, made.arn, account_id)
 
 
-def once(arns: Sequence[str]) -> list[str]:
+def unique(arns: Sequence[str]) -> list[str]:
     return sorted(set(arns))
 
 
@@ -189,17 +212,19 @@ def allow(actions: Sequence[str], resource: object, condition: object = None) ->
     return {**statement, "Condition": condition} if condition else statement
 
 
-def secrets(place: Place, key_arn: Text, own: Text) -> list[Statement]:
-    through = {"StringEquals": {"kms:ViaService": f"secretsmanager.{place.region}.amazonaws.com"}}
+def secrets(account: AwsAccount, key_arn: Text, own: Text) -> list[Statement]:
+    through = {"StringEquals": {"kms:ViaService": f"secretsmanager.{account.region}.amazonaws.com"}}
     return [
         allow(["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"], own),
         allow(["kms:Decrypt", "kms:GenerateDataKey"], key_arn, through),
     ]
 
 
-def images(place: Place, *prefixes: str) -> list[Statement]:
+def images(account: AwsAccount, *prefixes: str) -> list[Statement]:
     return [
         # Of whichever account: what is promoted may lie in another, which says itself who pulls.
-        allow(PULL, [f"arn:aws:ecr:{place.region}:*:repository/{prefix}/*" for prefix in prefixes]),
+        allow(
+            PULL, [f"arn:aws:ecr:{account.region}:*:repository/{prefix}/*" for prefix in prefixes]
+        ),
         allow(["ecr:GetAuthorizationToken"], "*"),
     ]

@@ -27,7 +27,7 @@ SERVICE_LINKED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeployReach:
+class DeployResources:
     """`state_bucket` empty where the state lies elsewhere; `takes_from`: whose images are promoted, empty where built.
 
     `preview_state`: the bucket's and the key's ARN, empty where this environment takes no previews.
@@ -63,65 +63,69 @@ def state_aliases(environment: str, takes_from: str | None) -> list[str]:
     return [f"{STATE_ALIAS}{name}" for name in (environment, takes_from) if name]
 
 
-def of(service: str, *names: str) -> list[str]:
+def actions_of(service: str, *names: str) -> list[str]:
     return [f"{service}:{name}" for name in names]
 
 
-def keys(reach: DeployReach) -> list[Statement]:
+def key_statements(resources: DeployResources) -> list[Statement]:
     """Makes keys and lets AWS's services use them; opens none but the state's. Whom a key trusts, a person says."""
     aliases = [
-        f"alias/{PROJECT}/{reach.environment}",
-        *([KEY_ALIAS] if reach.preview_state else []),
+        f"alias/{PROJECT}/{resources.environment}",
+        *([KEY_ALIAS] if resources.preview_state else []),
     ]
-    through = {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}
-    states = state_aliases(reach.environment, reach.takes_from)
-    crypt = of("kms", "Decrypt", "Encrypt", "GenerateDataKey")
+    through = {"kms:ViaService": f"secretsmanager.{resources.region}.amazonaws.com"}
+    states = state_aliases(resources.environment, resources.takes_from)
+    crypt = actions_of("kms", "Decrypt", "Encrypt", "GenerateDataKey")
     of_states = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": states}}
-    everyone = reach.arn("kms", "key/*")
+    everyone = resources.arn("kms", "key/*")
     return [
         allow(
-            of(
+            actions_of(
                 "kms", "DescribeKey", "EnableKeyRotation", "GetKey*", "ListResourceTags", "*agResource",
                 "UpdateKeyDescription",
             ),
             everyone,
         ),
-        allow(of("kms", "*Alias"), [*reach.arn("kms", *aliases), *everyone]),
-        allow(of("kms", "CreateGrant", "RevokeGrant"), reach.key_arn, {"Bool": {"kms:GrantIsForAWSResource": "true"}}),
+        allow(actions_of("kms", "*Alias"), [*resources.arn("kms", *aliases), *everyone]),
+        allow(
+            actions_of("kms", "CreateGrant", "RevokeGrant"),
+            resources.key_arn,
+            {"Bool": {"kms:GrantIsForAWSResource": "true"}},
+        ),
         # As a registry under a key of ours asks, for the previews' images.
-        *([] if reach.takes_from else [allow(of("kms", "RetireGrant"), reach.key_arn)]),
-        allow(of("kms", "Decrypt", "GenerateDataKey"), reach.key_arn, {"StringEquals": through}),
+        *([] if resources.takes_from else [allow(actions_of("kms", "RetireGrant"), resources.key_arn)]),
+        allow(actions_of("kms", "Decrypt", "GenerateDataKey"), resources.key_arn, {"StringEquals": through}),
         # The state that tells which images to run may lie in another account.
-        allow(crypt, f"arn:aws:kms:{reach.region}:*:key/*", of_states),
-        *(allow(crypt, key) for key in reach.preview_state[1:]),
+        allow(crypt, f"arn:aws:kms:{resources.region}:*:key/*", of_states),
+        *(allow(crypt, key) for key in resources.preview_state[1:]),
     ]  # fmt: skip
 
 
-def roles(reach: DeployReach) -> list[Statement]:
-    own = f"arn:aws:iam::{reach.account_id}:role{environment_path(reach.environment)}*"
-    bounded = {"StringEquals": {"iam:PermissionsBoundary": list(reach.boundary_arns)}}
+def role_statements(resources: DeployResources) -> list[Statement]:
+    own = f"arn:aws:iam::{resources.account_id}:role{environment_path(resources.environment)}*"
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": list(resources.boundary_arns)}}
     return [
         allow(
-            of(
+            actions_of(
                 "iam", "AttachRolePolicy", "CreateRole", "DeleteRolePolicy", "DetachRolePolicy",
                 "PutRolePermissionsBoundary", "PutRolePolicy",
             ),
             own,
             bounded,
         ),
-        allow(of("iam", "DeleteRole", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole*"), own),
-        allow(of("iam", "PassRole"), own, {"StringEquals": {"iam:PassedToService": list(PASSED_TO)}}),
+        allow(actions_of("iam", "DeleteRole", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole*"), own),
+        allow(actions_of("iam", "PassRole"), own, {"StringEquals": {"iam:PassedToService": list(PASSED_TO)}}),
         allow(
-            of("iam", "CreateServiceLinkedRole"),
-            reach.everywhere("iam", "role/aws-service-role/*"),
+            actions_of("iam", "CreateServiceLinkedRole"),
+            resources.everywhere("iam", "role/aws-service-role/*"),
             {"StringEquals": {"iam:AWSServiceName": list(SERVICE_LINKED)}},
         ),
     ]  # fmt: skip
 
 
-def denials(reach: DeployReach) -> list[Statement]:
+def denials(resources: DeployResources) -> list[Statement]:
     """What no statement above, and none that is added one day, may open."""
-    mine = {f"aws:ResourceTag/{STACK_TAG}": reach.environment}
+    mine = {f"aws:ResourceTag/{STACK_TAG}": resources.environment}
     closed = (
         "secretsmanager:*GetSecretValue", "rds-db:connect", "kafka-cluster:*Data", "kms:PutKeyPolicy",
         "kms:ScheduleKeyDeletion", "iam:DeleteRolePermissionsBoundary",
@@ -145,9 +149,9 @@ def denials(reach: DeployReach) -> list[Statement]:
             "Sid": "NotItself",
             "Effect": "Deny",
             "NotAction": ["iam:Get*", "iam:List*"],
-            "Resource": reach.everywhere("iam", "role/github-*", "policy/*", "oidc-provider/*"),
+            "Resource": resources.everywhere("iam", "role/github-*", "policy/*", "oidc-provider/*"),
         },
     ]
-    if reach.keeps_data:
+    if resources.keeps_data:
         statements.append({"Sid": "Kept", "Effect": "Deny", "Action": list(kept), "Resource": "*"})
     return statements

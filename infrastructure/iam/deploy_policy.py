@@ -9,7 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from infrastructure.config.naming import PROJECT, STACK_TAG
 from infrastructure.iam.boundaries import allow
-from infrastructure.iam.deploy_limits import DeployReach, denials, keys, of, roles
+from infrastructure.iam.deploy_limits import (
+    DeployResources,
+    actions_of,
+    denials,
+    key_statements,
+    role_statements,
+)
 from infrastructure.iam.roles import Statement
 
 # What names no resource by its nature: makers of things whose names AWS chooses, and looks.
@@ -29,17 +35,17 @@ NETWORK = (
 )  # fmt: skip
 
 
-def nameless(reach: DeployReach) -> list[Statement]:
-    makes_authority = ["acm-pca:CreateCertificateAuthority"] if reach.proxies_tls else []
+def unnamed_statements(resources: DeployResources) -> list[Statement]:
+    makes_authority = ["acm-pca:CreateCertificateAuthority"] if resources.proxies_tls else []
     return [allow([*NAMELESS, *makes_authority], "*")]
 
 
-def data(reach: DeployReach) -> list[Statement]:
-    label, arn = reach.label, reach.arn
+def data_statements(resources: DeployResources) -> list[Statement]:
+    label, arn = resources.label, resources.arn
     stream = [f"{kind}/{label}/*" for kind in ("cluster", "topic")]
     return [
         allow(
-            of(
+            actions_of(
                 "rds",
                 "*DBInstance",
                 "*DBParameterGroup",
@@ -50,44 +56,47 @@ def data(reach: DeployReach) -> list[Statement]:
             arn("rds", f"*:{label}-*", "og:default*"),
         ),
         allow(
-            of("kafka", "*Topic", "DeleteC*", "Update*", "*agResource"),
+            actions_of("kafka", "*Topic", "DeleteC*", "Update*", "*agResource"),
             arn("kafka", *stream, f"configuration/{label}-*"),
         ),
         # MSK makes a topic in its caller's name. Of what is in it, nothing: see `denials`.
         allow(
-            of("kafka-cluster", "*Topic*", "Connect"),
+            actions_of("kafka-cluster", "*Topic*", "Connect"),
             arn("kafka", *stream),
         ),
         allow(
-            of("secretsmanager", "*eSecret", "GetResourcePolicy", "*agResource"),
-            arn("secretsmanager", f"secret:{PROJECT}/{reach.environment}/*"),
+            actions_of("secretsmanager", "*eSecret", "GetResourcePolicy", "*agResource"),
+            arn("secretsmanager", f"secret:{PROJECT}/{resources.environment}/*"),
         ),
         # The master's, which RDS makes in its caller's name.
         allow(
-            of("secretsmanager", "CreateSecret", "TagResource"),
+            actions_of("secretsmanager", "CreateSecret", "TagResource"),
             arn("secretsmanager", "secret:rds!*"),
         ),
     ]
 
 
-def images(reach: DeployReach) -> list[Statement]:
+def image_statements(resources: DeployResources) -> list[Statement]:
     """Where they are built. No image that was tested is deleted: production runs it too."""
-    if reach.takes_from:
+    if resources.takes_from:
         return []
     actions = (
         "BatchCheckLayerAvailability", "BatchGetImage", "CompleteLayerUpload", "CreateRepository",
         "DeleteLifecyclePolicy", "Describe*", "Get*", "InitiateLayerUpload", "ListTagsForResource", "PutI*",
         "PutLifecyclePolicy", "*agResource", "UploadLayerPart",
     )  # fmt: skip
-    previews = reach.arn("ecr", "repository/preview/*")
+    previews = resources.arn("ecr", "repository/preview/*")
     return [
-        allow(of("ecr", *actions), [*reach.arn("ecr", f"repository/{PROJECT}/*"), *previews]),
-        allow(of("ecr", "DeleteRepository"), previews),
+        allow(
+            actions_of("ecr", *actions),
+            [*resources.arn("ecr", f"repository/{PROJECT}/*"), *previews],
+        ),
+        allow(actions_of("ecr", "DeleteRepository"), previews),
     ]
 
 
-def running(reach: DeployReach) -> list[Statement]:
-    name, label, arn = reach.environment, reach.label, reach.arn
+def compute_statements(resources: DeployResources) -> list[Statement]:
+    name, label, arn = resources.environment, resources.label, resources.arn
     cluster, definitions, services = (
         f"cluster/{label}-*",
         f"task-definition/{name}-*",
@@ -101,77 +110,90 @@ def running(reach: DeployReach) -> list[Statement]:
     )
     return [
         allow(
-            of("ecs", "DeleteCluster", "PutClusterCapacityProviders", "UpdateCluster*"),
+            actions_of("ecs", "DeleteCluster", "PutClusterCapacityProviders", "UpdateCluster*"),
             arn("ecs", cluster),
         ),
-        allow(of("ecs", "*eService"), arn("ecs", services)),
-        allow(of("ecs", "*agResource"), arn("ecs", cluster, services, definitions)),
+        allow(actions_of("ecs", "*eService"), arn("ecs", services)),
+        allow(actions_of("ecs", "*agResource"), arn("ecs", cluster, services, definitions)),
         allow(
-            of("servicediscovery", "*eNamespace", "*eHttpNamespace"),
+            actions_of("servicediscovery", "*eNamespace", "*eHttpNamespace"),
             arn("servicediscovery", "namespace/*"),
         ),
         allow(
-            of("servicediscovery", "TagResource"),
+            actions_of("servicediscovery", "TagResource"),
             "*",
             {"StringEquals": {f"aws:RequestTag/{STACK_TAG}": name}},
         ),
         allow(
-            of("application-autoscaling", "*Scal*", "*agResource", "ListTagsForResource"),
-            scaling(reach),
+            actions_of("application-autoscaling", "*Scal*", "*agResource", "ListTagsForResource"),
+            scaling_targets(resources),
         ),
         allow(
-            of("lambda", "*eFunction*", "Get*", "List*", "*agResource"),
+            actions_of("lambda", "*eFunction*", "*Permission", "Get*", "List*", "*agResource"),
             arn("lambda", f"function:{PROJECT}-{name}-*"),
         ),
         allow(
-            of("logs", "*KmsKey", "*eLogGroup", "*RetentionPolicy", "*agResource", "ListTags*"),
+            actions_of("events", "*Rule", "*Targets*", "*agResource", "ListTagsForResource"),
+            arn("events", f"rule/{PROJECT}-{name}-*"),
+        ),
+        allow(
+            actions_of(
+                "logs", "*KmsKey", "*eLogGroup", "*RetentionPolicy", "*agResource", "ListTags*"
+            ),
             arn("logs", *(f"log-group:{group}*" for group in groups)),
         ),
     ]
 
 
-def scaling(reach: DeployReach) -> list[str]:
-    return reach.arn("application-autoscaling", "scalable-target/*")
+def scaling_targets(resources: DeployResources) -> list[str]:
+    return resources.arn("application-autoscaling", "scalable-target/*")
 
 
-def doors(reach: DeployReach) -> list[Statement]:
+def network_statements(resources: DeployResources) -> list[Statement]:
     """Networks have no names: `denials` keeps from another environment's. A zone may hold several environments."""
-    label, arn = reach.label, reach.arn
+    label, arn = resources.label, resources.arn
     balancers = [f"{kind}/app/{label}-*" for kind in ("loadbalancer", "listener", "listener-rule")]
-    zone = f"arn:aws:route53:::hostedzone/{reach.zone_id}"
+    zone = f"arn:aws:route53:::hostedzone/{resources.zone_id}"
     own = {
-        "route53:ChangeResourceRecordSetsNormalizedRecordNames": [reach.domain, f"*.{reach.domain}"]
+        "route53:ChangeResourceRecordSetsNormalizedRecordNames": [
+            resources.domain,
+            f"*.{resources.domain}",
+        ]
     }
     statements = [
-        allow(of("ec2", *NETWORK), arn("ec2", "*")),
+        allow(actions_of("ec2", *NETWORK), arn("ec2", "*")),
         allow(
-            of("elasticloadbalancing", "*Tags", "Create*", "Delete*", "Modify*", "Set*"),
-            arn("elasticloadbalancing", *balancers, f"targetgroup/{reach.environment}-*"),
+            actions_of("elasticloadbalancing", "*Tags", "Create*", "Delete*", "Modify*", "Set*"),
+            arn("elasticloadbalancing", *balancers, f"targetgroup/{resources.environment}-*"),
         ),
         allow(
-            of("wafv2", "*WebACL*", "*agResource", "ListTagsForResource"),
+            actions_of("wafv2", "*WebACL*", "*agResource", "ListTagsForResource"),
             [*arn("wafv2", "regional/*"), *arn("elasticloadbalancing", balancers[0])],
         ),
         allow(
-            of("acm", "DeleteCertificate", "DescribeCertificate", "*Tags*"),
+            actions_of("acm", "DeleteCertificate", "DescribeCertificate", "*Tags*"),
             arn("acm", "certificate/*"),
         ),
-        allow(of("route53", "ChangeResourceRecordSets"), zone, {"ForAllValues:StringLike": own}),
-        allow(of("route53", "Get*", "List*"), [zone, "arn:aws:route53:::change/*"]),
+        allow(
+            actions_of("route53", "ChangeResourceRecordSets"),
+            zone,
+            {"ForAllValues:StringLike": own},
+        ),
+        allow(actions_of("route53", "Get*", "List*"), [zone, "arn:aws:route53:::change/*"]),
     ]
-    if reach.proxies_tls:
-        actions = of(
+    if resources.proxies_tls:
+        actions = actions_of(
             "acm-pca", "*CertificateAuthority*", "GetCertificate", "IssueCertificate", "ListTags"
         )
         statements.append(allow(actions, arn("acm-pca", "certificate-authority/*")))
     return statements
 
 
-def watching(reach: DeployReach) -> list[Statement]:
-    label = reach.label
+def monitoring_statements(resources: DeployResources) -> list[Statement]:
+    label = resources.label
     return [
         allow(
-            of(
+            actions_of(
                 "cloudwatch",
                 "DeleteAlarms",
                 "DescribeAlarms",
@@ -179,14 +201,14 @@ def watching(reach: DeployReach) -> list[Statement]:
                 "PutMetricAlarm",
                 "*agResource",
             ),
-            reach.arn("cloudwatch", "alarm:*"),
+            resources.arn("cloudwatch", "alarm:*"),
         ),
         allow(
-            of("cloudwatch", "DeleteDashboards", "GetDashboard", "PutDashboard"),
-            reach.everywhere("cloudwatch", f"dashboard/{label}"),
+            actions_of("cloudwatch", "DeleteDashboards", "GetDashboard", "PutDashboard"),
+            resources.everywhere("cloudwatch", f"dashboard/{label}"),
         ),
         allow(
-            of(
+            actions_of(
                 "sns",
                 "CreateTopic",
                 "DeleteTopic",
@@ -196,44 +218,52 @@ def watching(reach: DeployReach) -> list[Statement]:
                 "*ubscribe",
                 "*agResource",
             ),
-            reach.arn("sns", f"{label}-*"),
+            resources.arn("sns", f"{label}-*"),
         ),
         allow(
-            of("budgets", "ModifyBudget", "ViewBudget", "*agResource", "ListTagsForResource"),
-            reach.everywhere("budgets", f"budget/{label}-*"),
+            actions_of(
+                "budgets", "ModifyBudget", "ViewBudget", "*agResource", "ListTagsForResource"
+            ),
+            resources.everywhere("budgets", f"budget/{label}-*"),
         ),
     ]
 
 
-def buckets(reach: DeployReach) -> list[Statement]:
+def bucket_statements(resources: DeployResources) -> list[Statement]:
     """Buckets themselves, and of objects the state's alone. None is ever deleted by a deployment."""
     # As long as Pulumi's own suffix is: a pattern with a star would reach into the bucket.
-    own = [f"arn:aws:s3:::{reach.label}-log-{'?' * 7}", *reach.preview_state[:1]]
-    statements = [allow(of("s3", "CreateBucket", "Get*", "List*", "Put*", "TagResource"), own)]
+    own = [f"arn:aws:s3:::{resources.label}-log-{'?' * 7}", *resources.preview_state[:1]]
+    statements = [
+        allow(actions_of("s3", "CreateBucket", "Get*", "List*", "Put*", "TagResource"), own)
+    ]
     backends = [
-        *reach.preview_state[:1],
-        *([f"arn:aws:s3:::{reach.state_bucket}"] if reach.state_bucket else []),
+        *resources.preview_state[:1],
+        *([f"arn:aws:s3:::{resources.state_bucket}"] if resources.state_bucket else []),
     ]
     for bucket in backends:
-        mine = [f"{bucket}/.pulumi/*/{PROJECT}/{reach.environment}{end}" for end in (".*", "/*")]
+        mine = [
+            f"{bucket}/.pulumi/*/{PROJECT}/{resources.environment}{end}" for end in (".*", "/*")
+        ]
         others = (
-            [f"{bucket}/.pulumi/stacks/{PROJECT}/{reach.takes_from}.*"] if reach.takes_from else []
+            [f"{bucket}/.pulumi/stacks/{PROJECT}/{resources.takes_from}.*"]
+            if resources.takes_from
+            else []
         )
         statements += [
-            allow(of("s3", "GetBucketLocation", "ListBucket"), bucket),
-            allow(of("s3", "DeleteObject", "PutObject"), mine),
-            allow(of("s3", "GetObject"), [f"{bucket}/.pulumi/meta.yaml", *mine, *others]),
+            allow(actions_of("s3", "GetBucketLocation", "ListBucket"), bucket),
+            allow(actions_of("s3", "DeleteObject", "PutObject"), mine),
+            allow(actions_of("s3", "GetObject"), [f"{bucket}/.pulumi/meta.yaml", *mine, *others]),
         ]
     return statements
 
 
 # A policy each: AWS takes 6,144 characters in one.
-DEPLOY_PARTS: Mapping[str, Sequence[Callable[[DeployReach], list[Statement]]]] = {
-    "things": (nameless, data, images, running),
-    "doors": (doors, watching, buckets),
-    "limits": (keys, roles, denials),
+DEPLOY_PARTS: Mapping[str, Sequence[Callable[[DeployResources], list[Statement]]]] = {
+    "things": (unnamed_statements, data_statements, image_statements, compute_statements),
+    "doors": (network_statements, monitoring_statements, bucket_statements),
+    "limits": (key_statements, role_statements, denials),
 }
 
 
-def deploy_statements(reach: DeployReach, part: str) -> list[Statement]:
-    return [statement for each in DEPLOY_PARTS[part] for statement in each(reach)]
+def deploy_statements(resources: DeployResources, part: str) -> list[Statement]:
+    return [statement for each in DEPLOY_PARTS[part] for statement in each(resources)]

@@ -1,7 +1,7 @@
-"""What GitHub Actions may do in the account: roles taken on by OIDC, each by one of the repository's environments.
+"""Roles that GitHub Actions takes on by OIDC, each for one or two of the repository's environments in GitHub.
 
-`deploy` brings this environment up, `look` reads for previews of a deployment and for drift, `preview` is what a pull
-request's code runs with. An environment's own protection rules (branches, reviewers) say who gets that far.
+`deploy` brings this environment up. `look` reads it, for previews of a deployment and for drift. `preview` is the role
+of a pull request's code. The protection rules of GitHub's environments (branches, reviewers) decide which jobs get one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.iam.preview_policy import PreviewReach, preview_statements
+from infrastructure.iam.preview_policy import PreviewResources, preview_statements
 from infrastructure.iam.roles import Statement, document
 from infrastructure.iam.service_roles import kafka_arn
 
@@ -32,12 +32,14 @@ class GithubArgs:
     """
 
     repository: str
+    owner_id: int | None
+    repository_id: int | None
     environment: str
     account_id: Text
     makes_provider: bool
     deploy: Mapping[str, Statements]
-    look: Statements
-    preview: PreviewReach | None = None
+    read_only: Statements
+    preview: PreviewResources | None = None
 
 
 class Github(pulumi.ComponentResource):
@@ -50,10 +52,12 @@ class Github(pulumi.ComponentResource):
         self.child = pulumi.ResourceOptions(parent=self)
         self.args = args
         self.provider_arn = self.find_provider(name)
-        looks = f"{args.environment}-preview"
+        read_only_environment = f"{args.environment}-preview"
         role_arns = {
             args.environment: self.role(name, "deploy", (args.environment,), args.deploy),
-            looks: self.role(name, "look", (looks,), {"data": args.look}, managed=[READS]),
+            read_only_environment: self.role(
+                name, "look", (read_only_environment,), {"data": args.read_only}, managed=[READS]
+            ),
         }
         if args.preview is not None:
             # Its policy is its boundary too: whatever else is attached one day opens nothing.
@@ -93,7 +97,7 @@ class Github(pulumi.ComponentResource):
         role = aws.iam.Role(
             f"{name}-{part}",
             assume_role_policy=document(
-                [trust(self.provider_arn, self.args.repository, environments)]
+                [trust(self.provider_arn, subjects(self.args, environments))]
             ),
             max_session_duration=SESSION_SECONDS,
             permissions_boundary=made[0] if bounded else None,
@@ -108,24 +112,34 @@ class Github(pulumi.ComponentResource):
         return role.arn
 
 
-def trust(provider_arn: Text, repository: str, environments: Sequence[str]) -> Statement:
-    """No branch and no pull request as such: only a job that an environment let in."""
+def subjects(args: GithubArgs, environments: Sequence[str]) -> list[str]:
+    """Returns the subjects of the OIDC tokens of the repository's jobs in these environments.
+
+    GitHub puts the ids of owner and repository into those of a repository that is new, renamed or transferred, so that
+    nobody who takes over a name takes over its rights. No branch and no pull request is trusted as such.
+    """
+    repositories = [args.repository]
+    if args.owner_id is not None and args.repository_id is not None:
+        owner, _, name = args.repository.partition("/")
+        repositories.append(f"{owner}@{args.owner_id}/{name}@{args.repository_id}")
+    return [
+        f"repo:{repository}:environment:{environment}"
+        for repository in repositories
+        for environment in environments
+    ]
+
+
+def trust(provider_arn: Text, subjects: Sequence[str]) -> Statement:
+    """Lets jobs with one of `subjects` take on the role."""
     return {
         "Effect": "Allow",
         "Principal": {"Federated": provider_arn},
         "Action": "sts:AssumeRoleWithWebIdentity",
-        "Condition": {
-            "StringEquals": {
-                f"{ISSUER}:aud": AUDIENCE,
-                f"{ISSUER}:sub": [
-                    f"repo:{repository}:environment:{environment}" for environment in environments
-                ],
-            }
-        },
+        "Condition": {"StringEquals": {f"{ISSUER}:aud": AUDIENCE, f"{ISSUER}:sub": list(subjects)}},
     }
 
 
-def look_statements(bucket: str, aliases: Sequence[str], stream_arn: Text) -> list[Statement]:
+def read_only_statements(bucket: str, aliases: Sequence[str], stream_arn: Text) -> list[Statement]:
     """ReadOnlyAccess reads no secret's value; here is what it reads of people, and what a state is read with."""
     return [
         {

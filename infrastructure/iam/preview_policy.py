@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pulumi
 
 from infrastructure.config.naming import PREVIEW_PATH, PROJECT, STACK_TAG
-from infrastructure.iam.boundaries import Place, allow
+from infrastructure.iam.boundaries import AwsAccount, allow
 from infrastructure.iam.roles import Statement
 from infrastructure.iam.service_roles import PULL, kafka_arn
 
@@ -21,7 +21,7 @@ TAGGED = {**ASKED, "StringLikeIfExists": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreviewReach:
+class PreviewResources:
     """Names of the base's. `state_bucket_arn` and `state_key_arn` are the previews' own.
 
     `connect_role_arn`: by which ECS gives proxies their certificates, where the base has TLS between services.
@@ -40,17 +40,23 @@ class PreviewReach:
     connect_role_arn: Text | None = None
 
 
-def preview_statements(reach: PreviewReach) -> list[Statement]:
-    return [*state(reach), *things(reach), *doors(reach), *roles(reach), *looks()]
+def preview_statements(resources: PreviewResources) -> list[Statement]:
+    return [
+        *state_statements(resources),
+        *named_statements(resources),
+        *network_statements(resources),
+        *role_statements(resources),
+        *unnamed_statements(),
+    ]
 
 
-def arn(reach: PreviewReach, service: str, *rest: Text) -> pulumi.Output[str]:
-    return Place(reach.region, reach.account_id).arn(service, *rest)
+def arn(resources: PreviewResources, service: str, *rest: Text) -> pulumi.Output[str]:
+    return AwsAccount(resources.region, resources.account_id).arn(service, *rest)
 
 
-def state(reach: PreviewReach) -> list[Statement]:
+def state_statements(resources: PreviewResources) -> list[Statement]:
     """Reads the previews' backend, where the base's outputs are shown; writes what is a preview's in it."""
-    bucket = reach.state_bucket_arn
+    bucket = resources.state_bucket_arn
     return [
         allow(["s3:ListBucket", "s3:GetBucketLocation"], bucket),
         allow(["s3:GetObject"], pulumi.Output.concat(bucket, "/.pulumi/*")),
@@ -60,22 +66,25 @@ def state(reach: PreviewReach) -> list[Statement]:
         ),
         allow(
             ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"],
-            reach.state_key_arn,
+            resources.state_key_arn,
         ),
     ]
 
 
-def things(reach: PreviewReach) -> list[Statement]:
+def named_statements(resources: PreviewResources) -> list[Statement]:
     """All that a thing of its own can be asked, where its ARN has its name. One statement: AWS counts characters."""
     own = [
-        arn(reach, "ecs", "service/", reach.cluster_name, "/pr-*"),
-        arn(reach, "ecs", "task-definition/pr-*"),
-        arn(reach, "ecr", "repository/preview/*"),
+        arn(resources, "ecs", "service/", resources.cluster_name, "/pr-*"),
+        arn(resources, "ecs", "task-definition/pr-*"),
+        arn(resources, "ecr", "repository/preview/*"),
         # Pulumi calls it by a qualifier, `$LATEST`, which is a name of its own to IAM.
-        *(arn(reach, "lambda", "function:", reach.runner_name, version) for version in ("", ":*")),
-        arn(reach, "logs", f"log-group:/{PROJECT}/pr-*"),
-        arn(reach, "secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/pr-*"),
-        kafka_arn(reach.stream_arn, "topic", "pr-*"),
+        *(
+            arn(resources, "lambda", "function:", resources.runner_name, version)
+            for version in ("", ":*")
+        ),
+        arn(resources, "logs", f"log-group:/{PROJECT}/pr-*"),
+        arn(resources, "secretsmanager", f"secret:{PREVIEW_PATH.strip('/')}/pr-*"),
+        kafka_arn(resources.stream_arn, "topic", "pr-*"),
     ]
     actions = [
         "ecr:*Image*",
@@ -95,13 +104,15 @@ def things(reach: PreviewReach) -> list[Statement]:
         "secretsmanager:TagResource",
     ]
     through_secrets = {
-        "StringEquals": {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}
+        "StringEquals": {"kms:ViaService": f"secretsmanager.{resources.region}.amazonaws.com"}
     }
     return [
         allow(actions, own),
-        allow(PULL, arn(reach, "ecr", f"repository/{PROJECT}/*")),
-        allow(["kms:Decrypt", "kms:GenerateDataKey"], reach.data_key_arn, through_secrets),
-        allow(["kafka:ListTopics", "kafka:Describe*", "kafka-cluster:Connect"], reach.stream_arn),
+        allow(PULL, arn(resources, "ecr", f"repository/{PROJECT}/*")),
+        allow(["kms:Decrypt", "kms:GenerateDataKey"], resources.data_key_arn, through_secrets),
+        allow(
+            ["kafka:ListTopics", "kafka:Describe*", "kafka-cluster:Connect"], resources.stream_arn
+        ),
         allow(
             ["servicediscovery:CreateHttpNamespace", "servicediscovery:TagResource"], "*", TAGGED
         ),
@@ -109,12 +120,15 @@ def things(reach: PreviewReach) -> list[Statement]:
     ]
 
 
-def doors(reach: PreviewReach) -> list[Statement]:
+def network_statements(resources: PreviewResources) -> list[Statement]:
     """A rule on the shared listener, a target group, security groups: made with the tag, changed by it."""
-    group, rule = arn(reach, "ec2", "security-group/*"), arn(reach, "ec2", "security-group-rule/*")
-    listener = pulumi.Output.from_input(reach.listener_arn)
+    group, rule = (
+        arn(resources, "ec2", "security-group/*"),
+        arn(resources, "ec2", "security-group-rule/*"),
+    )
+    listener = pulumi.Output.from_input(resources.listener_arn)
     entries = listener.apply(lambda text: text.replace(":listener/", ":listener-rule/", 1) + "/*")
-    targets = arn(reach, "elasticloadbalancing", "targetgroup/pr-*")
+    targets = arn(resources, "elasticloadbalancing", "targetgroup/pr-*")
     made = {"StringLike": {"ec2:CreateAction": "*SecurityGroup*"}}
     return [
         # Which host a rule takes is nothing that IAM can see.
@@ -131,23 +145,23 @@ def doors(reach: PreviewReach) -> list[Statement]:
         # In whatever network; of a group that is ours: the rule itself has no tag when it is asked for.
         allow(
             ["ec2:CreateSecurityGroup", "ec2:*SecurityGroup*es*"],
-            [arn(reach, "ec2", "vpc/*"), rule],
+            [arn(resources, "ec2", "vpc/*"), rule],
         ),
         allow(["ec2:CreateTags"], [group, rule], made),
     ]
 
 
-def roles(reach: PreviewReach) -> list[Statement]:
+def role_statements(resources: PreviewResources) -> list[Statement]:
     """Only under the previews' path, only within their boundary: a role of any other kind cannot be made or changed."""
-    path = pulumi.Output.concat("arn:aws:iam::", reach.account_id, f":role{PREVIEW_PATH}*")
-    bounded = {"StringEquals": {"iam:PermissionsBoundary": reach.boundary_arn}}
+    path = pulumi.Output.concat("arn:aws:iam::", resources.account_id, f":role{PREVIEW_PATH}*")
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": resources.boundary_arn}}
     return [
         allow(["iam:CreateRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy"], path, bounded),
         allow(["iam:DeleteRole", "iam:Get*", "iam:List*", "iam:TagRole"], path),
         passed(path, "ecs-tasks.amazonaws.com"),
         *(
-            [passed(reach.connect_role_arn, "ecs.amazonaws.com")]
-            if reach.connect_role_arn is not None
+            [passed(resources.connect_role_arn, "ecs.amazonaws.com")]
+            if resources.connect_role_arn is not None
             else []
         ),
     ]
@@ -157,7 +171,7 @@ def passed(role_arn: Text, service: str) -> Statement:
     return allow(["iam:PassRole"], role_arn, {"StringEquals": {"iam:PassedToService": service}})
 
 
-def looks() -> list[Statement]:
+def unnamed_statements() -> list[Statement]:
     """What names no resource by its nature."""
     return [
         allow(

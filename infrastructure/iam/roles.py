@@ -27,7 +27,7 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class PermissionsBoundary:
     """The most that a role may ever do, and its path.
 
     `account_id`: the service takes the role on only for that account (the confused deputy).
@@ -50,7 +50,7 @@ def role_of_service(
     principal: str,
     policies: Mapping[str, Sequence[Statement]],
     opts: pulumi.ResourceOptions,
-    bounds: Bounds,
+    boundary: PermissionsBoundary,
     *,
     managed: Sequence[str] = (),
 ) -> Role:
@@ -60,13 +60,13 @@ def role_of_service(
         "Principal": {"Service": principal},
         "Action": "sts:AssumeRole",
     }
-    if bounds.account_id is not None:
-        trust["Condition"] = {"StringEquals": {"aws:SourceAccount": bounds.account_id}}
+    if boundary.account_id is not None:
+        trust["Condition"] = {"StringEquals": {"aws:SourceAccount": boundary.account_id}}
     role = aws.iam.Role(
         name,
-        path=bounds.path,
+        path=boundary.path,
         assume_role_policy=document([trust]),
-        permissions_boundary=bounds.boundary_arn,
+        permissions_boundary=boundary.boundary_arn,
         opts=opts,
     )
     child = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=role))

@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 
 from apps.catalogue import TOPICS, Service
+from apps.verbs import VERBS
 
 Statement = dict[str, Any]
 Text = pulumi.Input[str]
@@ -15,9 +16,10 @@ PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class ServiceResources:
     """The names by which this app's things go: a preview's differ from its base's.
 
+    `answers_arn`: a pattern for the secrets of operators' answers; None in a preview, which has no verbs.
     `role` turns a database of the catalogue into the role that signs in, `topic` and `group` into full Kafka names.
     """
 
@@ -29,33 +31,64 @@ class Reach:
     role: Callable[[str], str]
     topic: Callable[[str], str]
     group: Callable[[str], str]
+    answers_arn: Text | None = None
 
 
-def task_statements(entry: Service, reach: Reach) -> list[Statement]:
-    return [*database_statements(entry.databases, reach), *stream_statements(entry, reach)]
+def answers_arn(region: str, account_id: Text, environment: str) -> pulumi.Output[str]:
+    """Returns a pattern for the secrets that carry operators' answers."""
+    return pulumi.Output.concat(
+        f"arn:aws:secretsmanager:{region}:",
+        account_id,
+        f":secret:patient-management/{environment}/answers/*",
+    )
+
+
+def task_statements(entry: Service, resources: ServiceResources) -> list[Statement]:
+    return [
+        *database_statements(entry.databases, resources),
+        *stream_statements(entry, resources),
+        *answer_statements(entry, resources),
+    ]
+
+
+def answer_statements(entry: Service, resources: ServiceResources) -> list[Statement]:
+    """Lets a service write an operator's answer into the secret that the runner made for it."""
+    if resources.answers_arn is None or not any(
+        verb.secret and entry.name in verb.services for verb in VERBS.values()
+    ):
+        return []
+    return [
+        {
+            "Sid": "Answers",
+            "Effect": "Allow",
+            "Action": "secretsmanager:PutSecretValue",
+            "Resource": resources.answers_arn,
+        },
+        unwrap(resources),
+    ]
 
 
 def database_statements(
-    databases: Sequence[str], reach: Reach, *, suffix: str = ""
+    databases: Sequence[str], resources: ServiceResources, *, suffix: str = ""
 ) -> list[Statement]:
     """IAM database authentication: one instance, one role; no pattern."""
     if not databases:
         return []
     users = [
         pulumi.Output.concat(
-            f"arn:aws:rds-db:{reach.region}:",
-            reach.account_id,
+            f"arn:aws:rds-db:{resources.region}:",
+            resources.account_id,
             ":dbuser:",
-            reach.resource_ids[database],
+            resources.resource_ids[database],
             "/",
-            reach.role(database) + suffix,
+            resources.role(database) + suffix,
         )
         for database in databases
     ]
     return [{"Sid": "Databases", "Effect": "Allow", "Action": "rds-db:connect", "Resource": users}]
 
 
-def stream_statements(entry: Service, reach: Reach) -> list[Statement]:
+def stream_statements(entry: Service, resources: ServiceResources) -> list[Statement]:
     if not entry.uses_broker:
         return []
     connect = ["kafka-cluster:Connect"]
@@ -68,7 +101,7 @@ def stream_statements(entry: Service, reach: Reach) -> list[Statement]:
                 "Effect": "Allow",
                 "Action": ["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"],
                 "Resource": [
-                    kafka_arn(reach.stream_arn, "topic", reach.topic(TOPICS[name].name))
+                    kafka_arn(resources.stream_arn, "topic", resources.topic(TOPICS[name].name))
                     for name in entry.produces
                 ],
             }
@@ -80,7 +113,7 @@ def stream_statements(entry: Service, reach: Reach) -> list[Statement]:
                 "Effect": "Allow",
                 "Action": ["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"],
                 "Resource": [
-                    kafka_arn(reach.stream_arn, "topic", reach.topic(TOPICS[name].name))
+                    kafka_arn(resources.stream_arn, "topic", resources.topic(TOPICS[name].name))
                     for name in entry.consumes
                 ],
             },
@@ -88,17 +121,20 @@ def stream_statements(entry: Service, reach: Reach) -> list[Statement]:
                 "Sid": "Group",
                 "Effect": "Allow",
                 "Action": ["kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"],
-                "Resource": [kafka_arn(reach.stream_arn, "group", reach.group(entry.name))],
+                "Resource": [kafka_arn(resources.stream_arn, "group", resources.group(entry.name))],
             },
         ]
     return [
-        {"Sid": "Stream", "Effect": "Allow", "Action": connect, "Resource": [reach.stream_arn]},
+        {"Sid": "Stream", "Effect": "Allow", "Action": connect, "Resource": [resources.stream_arn]},
         *statements,
     ]
 
 
-def topic_arns(reach: Reach, names: Sequence[str]) -> list[pulumi.Output[str]]:
-    return [kafka_arn(reach.stream_arn, "topic", reach.topic(TOPICS[name].name)) for name in names]
+def topic_arns(resources: ServiceResources, names: Sequence[str]) -> list[pulumi.Output[str]]:
+    return [
+        kafka_arn(resources.stream_arn, "topic", resources.topic(TOPICS[name].name))
+        for name in names
+    ]
 
 
 def kafka_arn(stream_arn: Text, kind: str, name: str) -> pulumi.Output[str]:
@@ -109,7 +145,10 @@ def kafka_arn(stream_arn: Text, kind: str, name: str) -> pulumi.Output[str]:
 
 
 def execution_statements(
-    reach: Reach, repository_arn: Text, log_group_arn: Text, secret_arns: Sequence[Text]
+    resources: ServiceResources,
+    repository_arn: Text,
+    log_group_arn: Text,
+    secret_arns: Sequence[Text],
 ) -> list[Statement]:
     """What ECS does before the service runs: pull this image, open this log, read these secrets."""
     statements: list[Statement] = [
@@ -141,20 +180,20 @@ def execution_statements(
                 "Action": "secretsmanager:GetSecretValue",
                 "Resource": list(secret_arns),
             },
-            unwrap(reach),
+            unwrap(resources),
         ]
     return statements
 
 
-def unwrap(reach: Reach) -> Statement:
+def unwrap(resources: ServiceResources) -> Statement:
     """The data key, but only on Secrets Manager's behalf."""
     return {
         "Sid": "Key",
         "Effect": "Allow",
         "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
-        "Resource": [reach.key_arn],
+        "Resource": [resources.key_arn],
         "Condition": {
-            "StringEquals": {"kms:ViaService": f"secretsmanager.{reach.region}.amazonaws.com"}
+            "StringEquals": {"kms:ViaService": f"secretsmanager.{resources.region}.amazonaws.com"}
         },
     }
 

@@ -68,7 +68,7 @@ def resolve_jars(
         fcntl.flock(lock, fcntl.LOCK_EX)
         missing = sum(not path_of(jar, cache).exists() for jar in jars)
         if missing:
-            report(f"downloading {missing} jars of Kafka, 110 MB, once")
+            report(f"downloading {missing} jars of Kafka, 45 MB, once")
             trust_as_pip_does(os.environ)
         paths: list[Path] = []
         reported_at = time.monotonic()
@@ -144,7 +144,7 @@ def download(jar: Jar, cache: Path) -> None:
     except (requests.RequestException, RuntimeError, OSError) as error:
         path_of(jar, cache).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise StartError("the disk is full: Kafka's jars need 110 MB") from error
+            raise StartError("the disk is full: Kafka's jars need 45 MB") from error
         if isinstance(error, requests.exceptions.SSLError):
             raise StartError(
                 f"could not download {jar}: its server is not trusted. Name your company's authorities in"

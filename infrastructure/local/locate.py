@@ -21,9 +21,13 @@ class LocalLocate:
     database_urls: Mapping[str, str]
     bootstrap_servers: str
     overrides: Mapping[str, str]
+    # Each service's own line for a request, with its id; off where a load is measured.
+    log_requests: bool = False
 
     def common(self, entry: Service) -> Mapping[str, str]:
-        return {
+        # The gateway always writes one.
+        extra = {"LOG_REQUESTS": "true"} if self.log_requests and not entry.public else {}
+        return extra | {
             "ENVIRONMENT": "local",
             "HOST": "127.0.0.1",
             "PORT": str(self.ports[entry.name]),

@@ -109,7 +109,13 @@ def open_platform(
         create_topics(kafka.bootstrap_servers, TOPICS.values())
         output.progress("Kafka is ready")
         locate = LocalLocate(
-            ports, public_url(ports), database_urls, kafka.bootstrap_servers, os.environ
+            ports=ports,
+            public_url=public_url(ports),
+            database_urls=database_urls,
+            bootstrap_servers=kafka.bootstrap_servers,
+            overrides=os.environ,
+            # Somebody looks at the lasting platform; a throwaway one is tested and measured.
+            log_requests=durable,
         )
         services = stack.enter_context(
             open_services(locate, filled, output, keep_open, home.directory / "pids.json")

@@ -12,14 +12,16 @@ NONCURRENT_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Logbook:
+class AccessLogBucket:
     """`policy` must stand before the balancer is told to write."""
 
     bucket: aws.s3.Bucket
     policy: aws.s3.BucketPolicy
 
 
-def logbook(name: str, days: int, opts: pulumi.ResourceOptions, *, keep: bool) -> Logbook:
+def make_access_log_bucket(
+    name: str, days: int, opts: pulumi.ResourceOptions, *, keep: bool
+) -> AccessLogBucket:
     # A bucket that is not empty holds up the end of its stack: only what is to be kept may do that.
     bucket = aws.s3.Bucket(f"{name}-log", force_destroy=not keep, opts=opts)
     child = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=bucket))
@@ -47,4 +49,4 @@ def logbook(name: str, days: int, opts: pulumi.ResourceOptions, *, keep: bool) -
         ),
         opts=child,
     )
-    return Logbook(bucket, policy)
+    return AccessLogBucket(bucket, policy)

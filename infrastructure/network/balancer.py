@@ -1,4 +1,4 @@
-"""The one door: an application load balancer with TLS of its own certificate, behind a firewall, with its log.
+"""The balancer in front of the app: TLS with a certificate of its own, a firewall, an access log.
 
 It knows no service: the app adds a rule for its host. What no rule takes is answered 404.
 """
@@ -10,9 +10,14 @@ import pulumi
 import pulumi_aws as aws
 
 from apps.catalogue import SERVICES
-from infrastructure.network.access_log_bucket import logbook
+from infrastructure.network.access_log_bucket import make_access_log_bucket
 from infrastructure.network.firewall import firewall
-from infrastructure.network.security_groups import connect, group, open_ingress, ready
+from infrastructure.network.security_groups import (
+    allow_traffic,
+    id_when_open,
+    make_group,
+    open_ingress,
+)
 
 # TLS 1.3 and, for clients that lack it, 1.2 with forward secrecy.
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
@@ -41,34 +46,41 @@ class Balancer(pulumi.ComponentResource):
     ) -> None:
         super().__init__("patient:infrastructure:Balancer", name, None, opts)
         self.child = pulumi.ResourceOptions(parent=self)
-        door = group(f"{name}-door", args.vpc_id, "The balancer", self.child)
+        balancer_group = make_group(f"{name}-door", args.vpc_id, "The balancer", self.child)
         for port in (80, 443):
             open_ingress(
-                f"{name}-{port}", door.id, port, "The internet", self.child, cidr="0.0.0.0/0"
+                f"{name}-{port}",
+                balancer_group.id,
+                port,
+                "The internet",
+                self.child,
+                cidr="0.0.0.0/0",
             )
-        targets = group(
+        targets = make_group(
             f"{name}-target", args.vpc_id, "Carried by what the balancer reaches", self.child
         )
-        ways = [
-            way
+        rules = [
+            rule
             for service in SERVICES.values()
             if service.public
-            for way in connect(
+            for rule in allow_traffic(
                 f"{name}-{service.name}",
-                source_id=door.id,
+                source_id=balancer_group.id,
                 target_id=targets.id,
                 port=service.port,
                 description="Balancer to target",
                 opts=self.child,
             )
         ]
-        log = logbook(name, ACCESS_LOG_DAYS, self.child, keep=args.deletion_protection)
+        log = make_access_log_bucket(
+            name, ACCESS_LOG_DAYS, self.child, keep=args.deletion_protection
+        )
         made = aws.lb.LoadBalancer(
             name,
             load_balancer_type="application",
             internal=False,
             subnets=args.subnet_ids,
-            security_groups=[door.id],
+            security_groups=[balancer_group.id],
             drop_invalid_header_fields=True,
             desync_mitigation_mode="strictest",
             enable_http2=True,
@@ -89,7 +101,7 @@ class Balancer(pulumi.ComponentResource):
             )
         self.point(name, args, made)
         self.arn_suffix = made.arn_suffix
-        self.target_group_id = ready(targets, ways)
+        self.target_group_id = id_when_open(targets, rules)
         self.register_outputs({"listener_arn": self.listener_arn})
 
     def certify(self, name: str, args: BalancerArgs) -> pulumi.Output[str]:

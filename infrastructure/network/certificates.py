@@ -7,7 +7,7 @@ eighth of a general one. No service has TLS code of its own for it; only the gat
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.iam.roles import Bounds, role_of_service
+from infrastructure.iam.roles import PermissionsBoundary, role_of_service
 
 VALID_YEARS = 10
 KEY_ACTIONS = [
@@ -27,7 +27,7 @@ class Certificates(pulumi.ComponentResource):
         name: str,
         environment: str,
         key_arn: pulumi.Input[str],
-        bounds: Bounds,
+        boundary: PermissionsBoundary,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("patient:infrastructure:Certificates", name, None, opts)
@@ -74,7 +74,7 @@ class Certificates(pulumi.ComponentResource):
                 ]
             },
             child,
-            bounds,
+            boundary,
             managed=[
                 "service-role/AmazonECSInfrastructureRolePolicyForServiceConnectTransportLayerSecurity"
             ],

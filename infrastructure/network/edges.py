@@ -28,7 +28,7 @@ def calls(services: Mapping[str, Service] = SERVICES) -> tuple[Edge, ...]:
     return tuple(
         Edge(entry.name, called, services[called].port)
         for entry in services.values()
-        for called in sorted(entry.calls)
+        for called in sorted({*entry.calls, *entry.looks_up})
     )
 
 

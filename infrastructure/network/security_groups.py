@@ -8,7 +8,7 @@ import pulumi_aws as aws
 from infrastructure.config import limits
 
 
-def group(
+def make_group(
     name: str, vpc_id: pulumi.Input[str], description: str, opts: pulumi.ResourceOptions
 ) -> aws.ec2.SecurityGroup:
     limits.check_group_description(description)
@@ -23,9 +23,11 @@ def group(
     )
 
 
-def ready(made: aws.ec2.SecurityGroup, ways: Sequence[pulumi.CustomResource]) -> pulumi.Output[str]:
+def id_when_open(
+    made: aws.ec2.SecurityGroup, rules: Sequence[pulumi.CustomResource]
+) -> pulumi.Output[str]:
     """The group's id, known once its ways stand: what carries it then never starts before it may call."""
-    return pulumi.Output.all(made.id, *(way.id for way in ways)).apply(lambda ids: str(ids[0]))
+    return pulumi.Output.all(made.id, *(rule.id for rule in rules)).apply(lambda ids: str(ids[0]))
 
 
 def open_ingress(
@@ -78,7 +80,7 @@ def open_egress(
     )
 
 
-def connect(
+def allow_traffic(
     name: str,
     *,
     source_id: pulumi.Input[str],

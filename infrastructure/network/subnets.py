@@ -11,7 +11,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class SubnetSpec:
     """One kind of subnet, with a block in each zone, in the zones' order."""
 
     name: str
@@ -19,27 +19,27 @@ class Spec:
     blocks: tuple[str, ...]
 
 
-def cut(vpc_cidr: str, zones: int) -> tuple[Spec, ...]:
+def plan_subnets(vpc_cidr: str, zones: int) -> tuple[SubnetSpec, ...]:
     """A zone has a /18: private /19 (tasks), isolated /20 (data), public /21, /21 to spare. The last takes the rest."""
     network = ipaddress.IPv4Network(vpc_cidr)
     if network.prefixlen != 16 or not 2 <= zones <= 3:
         raise ValueError(f"{vpc_cidr} over {zones} zones: it is a /16 over two or three")
-    quarters = [Block(quarter) for quarter in network.subnets(new_prefix=18)]
+    quarters = [ZoneBlocks(quarter) for quarter in network.subnets(new_prefix=18)]
     used, last = quarters[:zones], quarters[zones - 1]
     # Every specification needs a block in each zone: the others halve what they have to spare.
     spare = [last.spare if block is last else halves(block.spare)[0] for block in used]
     remainder = halves(network)[1] if zones == 2 else quarters[3].whole
     rest = [remainder if block is last else halves(block.spare)[1] for block in used]
     return (
-        Spec("private", "Private", texts(block.private for block in used)),
-        Spec("isolated", "Isolated", texts(block.isolated for block in used)),
-        Spec("public", "Public", texts(block.public for block in used)),
-        Spec("spare", "Unused", texts(spare)),
-        Spec("rest", "Unused", texts(rest)),
+        SubnetSpec("private", "Private", texts(block.private for block in used)),
+        SubnetSpec("isolated", "Isolated", texts(block.isolated for block in used)),
+        SubnetSpec("public", "Public", texts(block.public for block in used)),
+        SubnetSpec("spare", "Unused", texts(spare)),
+        SubnetSpec("rest", "Unused", texts(rest)),
     )
 
 
-class Block:
+class ZoneBlocks:
     def __init__(self, quarter: ipaddress.IPv4Network) -> None:
         self.whole = quarter
         self.private, second = halves(quarter)

@@ -6,9 +6,14 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_awsx as awsx
 
-from infrastructure.iam.roles import Bounds, role_of_service
+from infrastructure.iam.roles import PermissionsBoundary, role_of_service
 from infrastructure.network import subnets
-from infrastructure.network.security_groups import group, open_egress, open_ingress, ready
+from infrastructure.network.security_groups import (
+    id_when_open,
+    make_group,
+    open_egress,
+    open_ingress,
+)
 
 HTTPS = 443
 # What tasks call. S3 has a gateway endpoint of its own, free of charge.
@@ -25,7 +30,7 @@ class NetworkArgs:
     log_retention_days: int
     key_arn: pulumi.Input[str]
     log_group_name: str
-    bounds: Bounds
+    boundary: PermissionsBoundary
 
 
 class Network(pulumi.ComponentResource):
@@ -48,7 +53,7 @@ class Network(pulumi.ComponentResource):
                         name=spec.name,
                         cidr_blocks=list(spec.blocks),
                     )
-                    for spec in subnets.cut(args.cidr, len(args.zones))
+                    for spec in subnets.plan_subnets(args.cidr, len(args.zones))
                 ],
                 nat_gateways=awsx.ec2.NatGatewayConfigurationArgs(
                     strategy=awsx.ec2.NatGatewayStrategy.ONE_PER_AZ
@@ -105,7 +110,7 @@ class Network(pulumi.ComponentResource):
                 ]
             },
             child,
-            args.bounds,
+            args.boundary,
         )
         aws.ec2.FlowLog(
             f"{name}-flows",
@@ -122,13 +127,15 @@ class Network(pulumi.ComponentResource):
     def allow_apis(self, name: str, args: NetworkArgs) -> pulumi.Output[str]:
         """Without interface endpoints AWS's APIs have no range that a rule could name: HTTPS to anywhere, by NAT."""
         child = pulumi.ResourceOptions(parent=self)
-        callers = group(f"{name}-apis", self.vpc_id, "Carried by what calls the APIs of AWS", child)
+        callers = make_group(
+            f"{name}-apis", self.vpc_id, "Carried by what calls the APIs of AWS", child
+        )
         if not args.interface_endpoints:
-            way = open_egress(
+            rule = open_egress(
                 f"{name}-apis", callers.id, HTTPS, "AWS APIs by NAT", child, cidr="0.0.0.0/0"
             )
-            return ready(callers, [way])
-        endpoints = group(f"{name}-endpoints", self.vpc_id, "The interface endpoints", child)
+            return id_when_open(callers, [rule])
+        endpoints = make_group(f"{name}-endpoints", self.vpc_id, "The interface endpoints", child)
         buckets = aws.ec2.get_managed_prefix_list_output(name=f"com.amazonaws.{args.region}.s3")
         rules = [
             open_ingress(
@@ -159,4 +166,4 @@ class Network(pulumi.ComponentResource):
             )
             for interface in INTERFACES
         ]
-        return ready(callers, [*rules, *made])
+        return id_when_open(callers, [*rules, *made])

@@ -101,6 +101,7 @@ def probe_readiness(url: str) -> tuple[bool, str]:
             body = json.loads(response.read())
             return True, ", ".join(body.get("degraded", ()))
     except HTTPError as error:
+        error.close()
         return False, f"HTTP {error.code}"
     except (OSError, ValueError) as error:
         return False, str(getattr(error, "reason", error))

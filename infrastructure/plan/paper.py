@@ -30,7 +30,7 @@ class Paper:
             label = str(inputs["description"]).lower().replace(" ", "-")
         service = kind.split("/")[0].removeprefix("aws:")
         outputs = {"arn": f"arn:aws:{service}:{REGION}:{ACCOUNT}:{label}", "name": label, **inputs}
-        outputs |= more(kind, name, label, str(inputs.get("path", "/")))
+        outputs |= computed_outputs(kind, name, label, str(inputs.get("path", "/")))
         if kind.startswith("docker-build:"):
             # By digest, in the repository that it is pushed to.
             outputs["ref"] = f"{inputs['tags'][0]}@sha256:{'0' * 64}"
@@ -67,7 +67,7 @@ class Paper:
         raise KeyError(f"nobody answers {function}")
 
 
-def more(kind: str, name: str, label: str, path: str) -> dict[str, Any]:
+def computed_outputs(kind: str, name: str, label: str, path: str) -> dict[str, Any]:
     """What AWS adds to what it was given, where the program reads it."""
     arn = f"arn:aws:%s:{REGION}:{ACCOUNT}:%s"
     match kind.rpartition(":")[2]:

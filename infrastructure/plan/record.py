@@ -55,7 +55,7 @@ class Adapter(pulumi_mocks.Mocks):
         if args.typ.startswith((COMPONENT, "pulumi:providers:")):
             return f"{args.name}-id", dict(args.inputs)
         with self.lock:
-            return self.cloud.create(args.typ, args.name, whole(args.inputs))
+            return self.cloud.create(args.typ, args.name, restore_integers(args.inputs))
 
     def call(
         self, args: pulumi_mocks.MockCallArgs
@@ -64,12 +64,12 @@ class Adapter(pulumi_mocks.Mocks):
             return self.cloud.read(args.token, args.args), []
 
 
-def whole(value: Any) -> Any:
+def restore_integers(value: Any) -> Any:
     """Numbers travel as floats: those that are whole are integers again."""
     if isinstance(value, dict):
-        return {key: whole(each) for key, each in value.items()}
+        return {key: restore_integers(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [whole(each) for each in value]
+        return [restore_integers(each) for each in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -110,7 +110,7 @@ class Monitor(pulumi_mocks.MockMonitor):
         if request.type == "pulumi:pulumi:Stack" or request.type.startswith("pulumi:providers:"):
             return answer
         made = self.resources[answer.urn]
-        inputs = whole(pulumi.runtime.rpc.deserialize_properties(request.object))
+        inputs = restore_integers(pulumi.runtime.rpc.deserialize_properties(request.object))
         self.recording.resources.append(
             Resource(
                 type=request.type,

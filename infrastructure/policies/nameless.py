@@ -33,6 +33,8 @@ NAMELESS = frozenset(
         "logs:ListLogDeliveries",
         "logs:PutResourcePolicy",
         "rds:Describe*",
+        # Names and dates of secrets, never a value.
+        "secretsmanager:ListSecrets",
         "route53:ListHostedZones*",
         "servicediscovery:CreateHttpNamespace",
         "servicediscovery:Get*",

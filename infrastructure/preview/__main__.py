@@ -13,24 +13,30 @@ from typing import Any
 
 import boto3
 
-from infrastructure.preview.base import read_base, traces_on
-from infrastructure.preview.driver import Driver, Wanted
-from infrastructure.preview.errors import CommandMissing, Denied, Fault, LeftBehind, Missing
-from infrastructure.preview.leftovers import asked_of_aws
+from infrastructure.preview.base import leftovers_on, read_base
+from infrastructure.preview.driver import Driver, PreviewRequest
+from infrastructure.preview.errors import (
+    AccessDeniedError,
+    CommandMissingError,
+    LeftBehindError,
+    PreviewError,
+    StackMissingError,
+)
+from infrastructure.preview.leftovers import translated_aws_errors
 from infrastructure.preview.names import (
     BASES,
     Preview,
-    Refusal,
+    RefusedError,
     parse_base,
     parse_preview,
     preview_of_stack,
 )
-from infrastructure.preview.preview_tests import Visit, open_visit, run_system_tests, seed
+from infrastructure.preview.preview_tests import PreviewAccess, open_access, run_system_tests, seed
 from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.publish import project_alone, publish
 from infrastructure.preview.pulls import pulls_listed, pulls_of_github
 from infrastructure.preview.reap import parse_life, reap
-from infrastructure.preview.report import Row, render, render_markdown, render_rows
+from infrastructure.preview.report import PreviewRow, render, render_markdown, render_rows
 from infrastructure.preview.settings import DEFAULT_LIFETIME, LONGEST_LIFETIME, Settings
 from infrastructure.preview.stacks import PulumiStacks, Stacks
 
@@ -43,7 +49,7 @@ def parse_lifetime(text: str) -> timedelta:
     hours = int(matched[1]) * (24 if matched[2] == "d" else 1) if matched else 0
     lifetime = timedelta(hours=hours)
     if not timedelta() < lifetime <= LONGEST_LIFETIME:
-        raise Refusal(
+        raise RefusedError(
             f"--ttl takes hours or days such as 36h or 3d, {LONGEST_LIFETIME.days}d at most, not {text!r}"
         )
     return lifetime
@@ -118,7 +124,10 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             return DONE
         stacks = open_stacks(ROOT, settings)
         driver = Driver(
-            base=base, stacks=stacks, traces=traces_on(read_base(stacks, base), session), say=say
+            base=base,
+            stacks=stacks,
+            leftovers=leftovers_on(read_base(stacks, base), session),
+            say=say,
         )
         if options.command == "list":
             say(render_rows(list_previews(stacks)))
@@ -131,17 +140,17 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
                 dry_run=not choose(options.apply, settings.in_workflow),
             )
         elif preview is None:
-            raise Refusal("--pr is required")
+            raise RefusedError("--pr is required")
         elif options.command == "status":
             return status(driver, preview)
         elif options.command == "down":
             driver.down(preview)
         elif options.command == "test":
-            run_system_tests(visit(session, outputs_of(stacks, preview)))
+            run_system_tests(access_to(session, outputs_of(stacks, preview)))
         else:
             brought = driver.up(
                 preview,
-                Wanted(
+                PreviewRequest(
                     region=settings.region,
                     lifetime=lifetime,
                     keep=options.keep,
@@ -153,15 +162,17 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
                 Path(options.markdown).write_text(render_markdown(brought, cost), encoding="utf-8")
             try:
                 if not options.empty:
-                    seed(visit(session, brought.outputs))
+                    seed(access_to(session, brought.outputs))
             finally:
                 say(render(brought, cost))
-    except Refusal as refusal:
+    except RefusedError as refusal:
         print(refusal, file=sys.stderr)
         return REFUSED
-    except Fault as fault:
+    except PreviewError as fault:
         print(fault, file=sys.stderr)
-        if options.command == "up" and not isinstance(fault, (CommandMissing, Denied, LeftBehind)):
+        if options.command == "up" and not isinstance(
+            fault, (CommandMissingError, AccessDeniedError, LeftBehindError)
+        ):
             print(
                 f"What it made so far stays, for the next up or scripts/preview down --pr {options.pr}",
                 file=sys.stderr,
@@ -189,36 +200,36 @@ def choose(given: bool | None, default: bool) -> bool:
 
 def open_session(region: str) -> boto3.Session:
     # Given to it: boto3 knows AWS_DEFAULT_REGION alone.
-    with asked_of_aws("sign in"):
+    with translated_aws_errors("sign in"):
         return boto3.Session(region_name=region)
 
 
 def account_id(session: boto3.Session) -> str:
-    with asked_of_aws("ask who we are"):
+    with translated_aws_errors("ask who we are"):
         return str(session.client("sts").get_caller_identity()["Account"])
 
 
 def outputs_of(stacks: Stacks, preview: Preview) -> Mapping[str, Any]:
     try:
         return stacks.outputs(preview.stack)
-    except Missing as missing:
-        raise Missing(
+    except StackMissingError as missing:
+        raise StackMissingError(
             f"{preview.stack} is not up: scripts/preview up --pr {preview.number}"
         ) from missing
 
 
-def visit(session: boto3.Session, outputs: Mapping[str, Any]) -> Visit:
-    return open_visit(outputs, session.client("secretsmanager"))
+def access_to(session: boto3.Session, outputs: Mapping[str, Any]) -> PreviewAccess:
+    return open_access(outputs, session.client("secretsmanager"))
 
 
-def list_previews(stacks: Stacks) -> list[Row]:
+def list_previews(stacks: Stacks) -> list[PreviewRow]:
     rows = []
     for listed in stacks.listed():
         if preview := preview_of_stack(listed.name):
             life = parse_life(stacks.config(listed.name))
             url = str(stacks.outputs(listed.name).get("url", ""))
             rows.append(
-                Row(
+                PreviewRow(
                     preview=preview,
                     base=life.base or "?",
                     expires=life.expires,
@@ -232,7 +243,7 @@ def list_previews(stacks: Stacks) -> list[Row]:
 
 def status(driver: Driver, preview: Preview) -> int:
     rows = [row for row in list_previews(driver.stacks) if row.preview == preview]
-    found = driver.traces.find().of(preview)
+    found = driver.leftovers.find().of(preview)
     nothing = (
         "it has no stack, but"
         if found.left

@@ -9,9 +9,14 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infrastructure.preview.errors import Denied, Fault, Missing, fault_of_aws
-from infrastructure.preview.leftovers import Databases, Images, LogGroups, Topics, Traces
-from infrastructure.preview.names import Preview, Refusal
+from infrastructure.preview.errors import (
+    AccessDeniedError,
+    PreviewError,
+    StackMissingError,
+    error_of_aws,
+)
+from infrastructure.preview.leftovers import Databases, Images, Leftovers, LogGroups, Topics
+from infrastructure.preview.names import Preview, RefusedError
 from infrastructure.preview.sweep import Tagged
 
 # A Lambda function's own limit, and a little for the answer's way.
@@ -36,16 +41,16 @@ def read_base(stacks: Reads, name: str) -> Base:
     """Raises Refusal where the base shows itself to no previews, has them switched off, or is older than this."""
     try:
         platform = stacks.outputs(name).get("platform")
-    except Missing as missing:
-        raise Refusal(
+    except StackMissingError as missing:
+        raise RefusedError(
             f"{name} is not shown to previews here: bring it up, then scripts/preview publish --base {name}"
         ) from missing
     if not isinstance(platform, dict) or not platform.get("preview_runner_name"):
-        raise Refusal(
+        raise RefusedError(
             f"{name} takes no previews: set patient-management:previews in Pulumi.{name}.yaml, bring it up, publish it"
         )
     if lacks := [key for key in ("domain", "stream_arn") if not platform.get(key)]:
-        raise Refusal(
+        raise RefusedError(
             f"{name} shows no {', '.join(lacks)}: bring it up by this version and publish it"
         )
     return Base(name, platform["domain"], platform["preview_runner_name"], platform["stream_arn"])
@@ -66,20 +71,20 @@ class Runner:
             )
             body = json.loads(answer["Payload"].read() or b"null")
         except (BotoCoreError, ClientError) as error:
-            raise fault_of_aws(f"run {payload}", error) from error
+            raise error_of_aws(f"run {payload}", error) from error
         except ValueError as error:
-            raise Fault(f"run {payload}: the runner's answer is no JSON") from error
+            raise PreviewError(f"run {payload}: the runner's answer is no JSON") from error
         if "FunctionError" in answer:
             message = body.get("errorMessage", "") if isinstance(body, dict) else ""
-            kind = Denied if "AccessDenied" in message else Fault
+            kind = AccessDeniedError if "AccessDenied" in message else PreviewError
             raise kind(f"run {payload}: {message}")
         return body if isinstance(body, dict) else {}
 
 
-def traces_on(base: Base, session: boto3.Session) -> Traces:
+def leftovers_on(base: Base, session: boto3.Session) -> Leftovers:
     patient = Config(read_timeout=RUNNER_TIMEOUT_SECONDS, retries={"total_max_attempts": 1})
     runner = Runner(base.runner, session.client("lambda", config=patient))
-    return Traces(
+    return Leftovers(
         (
             Tagged(session),
             Databases(runner.run),

@@ -7,11 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from infrastructure.config.naming import PROJECT
-from infrastructure.preview.errors import Fault, InUse, LeftBehind, Locked, Missing
-from infrastructure.preview.leftovers import Traces
-from infrastructure.preview.names import Preview, Refusal, preview_of_stack
+from infrastructure.preview.errors import (
+    LeftBehindError,
+    PreviewError,
+    ResourceInUseError,
+    StackLockedError,
+    StackMissingError,
+)
+from infrastructure.preview.leftovers import Leftovers
+from infrastructure.preview.names import Preview, RefusedError, preview_of_stack
 from infrastructure.preview.settings import AT_ONCE
-from infrastructure.preview.stacks import Listed, Say, Stacks
+from infrastructure.preview.stacks import Say, Stacks, StackSummary
 
 T = TypeVar("T")
 
@@ -23,7 +29,7 @@ IN_USE_PAUSE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class PreviewRequest:
     """`at_once`: how many previews there may be, this one included."""
 
     region: str
@@ -33,7 +39,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class BroughtUp:
     """A preview that runs. `operations` counts what Pulumi did, `outputs` are the stack's, secrets left out."""
 
     preview: Preview
@@ -48,16 +54,16 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
-    """`traces` are looked for on `base`'s platform; a preview of another base is not this driver's to touch."""
+    """`leftovers` are looked for on `base`'s platform; a preview of another base is not this driver's to touch."""
 
     base: str
     stacks: Stacks
-    traces: Traces
+    leftovers: Leftovers
     say: Say
     now: Callable[[], datetime] = field(default=utc_now)
     pause: Callable[[float], None] = field(default=time.sleep)
 
-    def up(self, preview: Preview, wanted: Wanted) -> Brought:
+    def up(self, preview: Preview, wanted: PreviewRequest) -> BroughtUp:
         """Brings the preview up, or up to date; its time starts again. One that was killed midway begins anew."""
         stack, expires = preview.stack, self.now() + wanted.lifetime
         known = self._find(preview)
@@ -75,7 +81,7 @@ class Driver:
         operations = self._step(
             stack, "brought up", lambda: self.stacks.up(stack, self.say, refresh=refresh)
         )
-        return Brought(preview, operations, self.stacks.outputs(stack), expires)
+        return BroughtUp(preview, operations, self.stacks.outputs(stack), expires)
 
     def _take_a_place(self, stack: str, at_once: int) -> None:
         """Counts with the stack in place: two that come at once may both be refused, and never one too many is in."""
@@ -85,7 +91,7 @@ class Driver:
         if len(previews) > at_once:
             self.stacks.remove(stack)
             others = ", ".join(name for name in previews if name != stack)
-            raise Refusal(
+            raise RefusedError(
                 f"{stack}: there are {at_once} previews at once at most, and these are: {others}; take one down"
                 " (scripts/preview down --pr N), wait for the reaper, or set PREVIEWS_AT_ONCE where the base has room"
             )
@@ -96,19 +102,19 @@ class Driver:
         found = self._find(preview)
         if found:
             self._empty(found, preview)
-        failures = self.traces.remove(preview)
-        left = self.traces.find().of(preview).left
+        failures = self.leftovers.remove(preview)
+        left = self.leftovers.find().of(preview).left
         if failures or left:
             # The stack stays, so that the next look finds by it what is left.
-            raise LeftBehind(stack, (*failures, *left))
+            raise LeftBehindError(stack, (*failures, *left))
         if found:
             try:
                 self._step(stack, "removed", lambda: self.stacks.remove(stack))
-            except Missing:
+            except StackMissingError:
                 self.say(f"{stack}: its stack is gone already")
         self.say(f"{stack}: nothing is left")
 
-    def _empty(self, found: Listed, preview: Preview) -> None:
+    def _empty(self, found: StackSummary, preview: Preview) -> None:
         """The state may lag behind AWS, so it is refreshed before anything is deleted by it."""
         stack = found.name
         try:
@@ -119,18 +125,18 @@ class Driver:
             if killed:
                 self._sweep(preview)
             self._destroy(preview)
-        except Missing:
+        except StackMissingError:
             self.say(f"{stack}: its stack is gone already")
-        except Locked:
+        except StackLockedError:
             raise
-        except Fault as fault:
+        except PreviewError as fault:
             left = [
                 f"{listed.resources} resources in its stack"
                 for listed in [self._find(preview)]
                 if listed
             ]
-            raise LeftBehind(
-                stack, (str(fault), *left, *self.traces.find().of(preview).left)
+            raise LeftBehindError(
+                stack, (str(fault), *left, *self.leftovers.find().of(preview).left)
             ) from fault
 
     def _refresh(self, stack: str) -> None:
@@ -141,7 +147,7 @@ class Driver:
 
         What fails here is asked for again, and told, at the end.
         """
-        self.traces.remove(preview)
+        self.leftovers.remove(preview)
         self._refresh(preview.stack)
 
     def _destroy(self, preview: Preview) -> None:
@@ -149,7 +155,7 @@ class Driver:
         for attempt in range(1, DESTROY_ATTEMPTS + 1):
             try:
                 self._step(stack, "destroyed", lambda: self.stacks.destroy(stack, self.say))
-            except InUse as fault:
+            except ResourceInUseError as fault:
                 if attempt == DESTROY_ATTEMPTS:
                     raise
                 self.say(f"{stack}: {fault}\n{stack}: trying again in {IN_USE_PAUSE_SECONDS:.0f} s")
@@ -158,14 +164,14 @@ class Driver:
             else:
                 return
 
-    def _find(self, preview: Preview) -> Listed | None:
+    def _find(self, preview: Preview) -> StackSummary | None:
         found = next(
             (listed for listed in self.stacks.listed() if listed.name == preview.stack), None
         )
         if found:
             base = self.stacks.config(preview.stack).get(f"{PROJECT}:base", self.base)
             if base != self.base:
-                raise Refusal(
+                raise RefusedError(
                     f"{preview.stack} runs on {base}: --base {base}, or take it down there first"
                 )
         return found
@@ -174,7 +180,7 @@ class Driver:
         began = self.now()
         try:
             result = step()
-        except Locked as locked:
+        except StackLockedError as locked:
             if locked.since is None or self.now() - locked.since < timedelta(
                 minutes=LOCK_STALE_MINUTES
             ):
@@ -188,7 +194,7 @@ class Driver:
         return result
 
 
-def settings(base: str, wanted: Wanted, expires: datetime) -> dict[str, str]:
+def settings(base: str, wanted: PreviewRequest, expires: datetime) -> dict[str, str]:
     return {
         "aws:region": wanted.region,
         f"{PROJECT}:base": base,

@@ -21,27 +21,27 @@ IN_USE = re.compile(
 )
 
 
-class Fault(Exception):
+class PreviewError(Exception):
     """Something was not done. The message names what, without a stack trace."""
 
 
-class CommandMissing(Fault):
+class CommandMissingError(PreviewError):
     """No `pulumi` on the PATH, or one that is too old."""
 
 
-class Denied(Fault):
+class AccessDeniedError(PreviewError):
     """The credentials are gone or may not. Nothing is concluded from what a denied call did not show."""
 
 
-class Missing(Fault):
+class StackMissingError(PreviewError):
     """No such stack."""
 
 
-class InUse(Fault):
+class ResourceInUseError(PreviewError):
     """A resource that another one still holds on to; later it may go."""
 
 
-class Locked(Fault):
+class StackLockedError(PreviewError):
     """Somebody else works on the stack, or did and was killed. `since` is the newest lock's time, if it is known."""
 
     def __init__(self, message: str, since: datetime | None) -> None:
@@ -49,7 +49,7 @@ class Locked(Fault):
         self.since = since
 
 
-class LeftBehind(Fault):
+class LeftBehindError(PreviewError):
     """A preview that is not wholly gone. `left` names each thing, or each place that could not be looked at."""
 
     def __init__(self, stack: str, left: tuple[str, ...]) -> None:
@@ -65,9 +65,11 @@ def indented(text: str) -> str:
     return text.replace("\n", "\n    ")
 
 
-def fault_of_aws(action: str, error: BotoCoreError | ClientError) -> Fault:
+def error_of_aws(action: str, error: BotoCoreError | ClientError) -> PreviewError:
     if isinstance(error, (NoCredentialsError, CredentialRetrievalError)):
-        return Denied(f"{action}: no AWS credentials (aws sso login, or set AWS_PROFILE)")
+        return AccessDeniedError(
+            f"{action}: no AWS credentials (aws sso login, or set AWS_PROFILE)"
+        )
     text = str(error)
     code = (
         str(error.response.get("Error", {}).get("Code", ""))
@@ -75,7 +77,7 @@ def fault_of_aws(action: str, error: BotoCoreError | ClientError) -> Fault:
         else ""
     )
     if DENIED.search(code) or DENIED.search(text):
-        return Denied(f"{action}: {text}")
+        return AccessDeniedError(f"{action}: {text}")
     if IN_USE.search(code) or IN_USE.search(text):
-        return InUse(f"{action}: {text}")
-    return Fault(f"{action}: {text}")
+        return ResourceInUseError(f"{action}: {text}")
+    return PreviewError(f"{action}: {text}")

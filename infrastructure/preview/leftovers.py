@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infrastructure.preview.errors import Fault, fault_of_aws
+from infrastructure.preview.errors import PreviewError, error_of_aws
 from infrastructure.preview.names import (
     DATABASE,
     IMAGE_TAG,
@@ -22,7 +22,7 @@ from infrastructure.preview.names import (
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Trace:
+class Leftover:
     """One thing of one preview: `kind` says where it lies, `name` is what that place calls it."""
 
     kind: str
@@ -39,7 +39,7 @@ class Kind(Protocol):
     @property
     def name(self) -> str: ...
 
-    def find(self) -> list[Trace]: ...
+    def find(self) -> list[Leftover]: ...
 
     def remove(self, preview: Preview) -> None: ...
 
@@ -48,30 +48,33 @@ class Kind(Protocol):
 class Found:
     """`unseen` names the places that could not be looked at: nothing may be concluded about them."""
 
-    traces: tuple[Trace, ...]
+    leftovers: tuple[Leftover, ...]
     unseen: tuple[str, ...]
 
     def of(self, preview: Preview) -> "Found":
-        return Found(tuple(trace for trace in self.traces if trace.preview == preview), self.unseen)
+        return Found(
+            tuple(leftover for leftover in self.leftovers if leftover.preview == preview),
+            self.unseen,
+        )
 
     @property
     def left(self) -> tuple[str, ...]:
-        return (*map(str, self.traces), *self.unseen)
+        return (*map(str, self.leftovers), *self.unseen)
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
+class Leftovers:
     kinds: tuple[Kind, ...]
 
     def find(self) -> Found:
-        traces: list[Trace] = []
+        leftovers: list[Leftover] = []
         unseen: list[str] = []
         for kind in self.kinds:
             try:
-                traces += kind.find()
-            except Fault as fault:
+                leftovers += kind.find()
+            except PreviewError as fault:
                 unseen.append(f"{kind.name}: not looked at: {fault}")
-        return Found(tuple(sorted(traces)), tuple(unseen))
+        return Found(tuple(sorted(leftovers)), tuple(unseen))
 
     def remove(self, preview: Preview) -> tuple[str, ...]:
         """Takes all of one preview's away, place by place; one that fails does not keep the others. The failures."""
@@ -79,21 +82,21 @@ class Traces:
         for kind in self.kinds:
             try:
                 kind.remove(preview)
-            except Fault as fault:
+            except PreviewError as fault:
                 failures.append(f"{kind.name}: {fault}")
         return tuple(failures)
 
 
-def of(preview: Preview, traces: list[Trace]) -> list[Trace]:
-    return [trace for trace in traces if trace.preview == preview]
+def of(preview: Preview, leftovers: list[Leftover]) -> list[Leftover]:
+    return [leftover for leftover in leftovers if leftover.preview == preview]
 
 
 @contextmanager
-def asked_of_aws(action: str) -> Iterator[None]:
+def translated_aws_errors(action: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise fault_of_aws(action, error) from error
+        raise error_of_aws(action, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +106,10 @@ class Databases:
     run: Callable[[str, Preview | None], Any]
     name: str = "database"
 
-    def find(self) -> list[Trace]:
+    def find(self) -> list[Leftover]:
         answer = self.run("list", None)
         found = [(preview_of(name, DATABASE), name) for name in answer["databases"]]
-        return [Trace(self.name, preview, name) for preview, name in found if preview]
+        return [Leftover(self.name, preview, name) for preview, name in found if preview]
 
     def remove(self, preview: Preview) -> None:
         # Without looking first: a look takes the runner as long as the drop, which is safe to repeat.
@@ -119,24 +122,24 @@ class Topics:
     cluster_arn: str
     name: str = "topic"
 
-    def find(self) -> list[Trace]:
-        with asked_of_aws("list the topics"):
+    def find(self) -> list[Leftover]:
+        with translated_aws_errors("list the topics"):
             pages = self.kafka.get_paginator("list_topics").paginate(ClusterArn=self.cluster_arn)
             names = [topic["TopicName"] for page in pages for topic in page.get("Topics", [])]
         return [
-            Trace(self.name, preview, name)
+            Leftover(self.name, preview, name)
             for name in names
             if (preview := preview_of(name, TOPIC))
         ]
 
     def remove(self, preview: Preview) -> None:
-        for trace in of(preview, self.find()):
-            with asked_of_aws(f"delete the topic {trace.name}"):
+        for leftover in of(preview, self.find()):
+            with translated_aws_errors(f"delete the topic {leftover.name}"):
                 with suppress(
                     self.kafka.exceptions.NotFoundException,
                     self.kafka.exceptions.UnknownTopicOrPartitionException,
                 ):
-                    self.kafka.delete_topic(ClusterArn=self.cluster_arn, TopicName=trace.name)
+                    self.kafka.delete_topic(ClusterArn=self.cluster_arn, TopicName=leftover.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,30 +150,30 @@ class Images:
     prefix: str
     name: str = "image"
 
-    def find(self) -> list[Trace]:
+    def find(self) -> list[Leftover]:
         found = []
-        with asked_of_aws("list the preview images"):
+        with translated_aws_errors("list the preview images"):
             for page in self.ecr.get_paginator("describe_repositories").paginate():
                 for repository in page["repositories"]:
                     if repository["repositoryName"].startswith(self.prefix):
                         found += self._tags(repository["repositoryName"])
         return found
 
-    def _tags(self, repository: str) -> list[Trace]:
+    def _tags(self, repository: str) -> list[Leftover]:
         pages = self.ecr.get_paginator("list_images").paginate(
             repositoryName=repository, filter={"tagStatus": "TAGGED"}
         )
         tags = [image["imageTag"] for page in pages for image in page["imageIds"]]
         return [
-            Trace(self.name, preview, f"{repository}:{tag}")
+            Leftover(self.name, preview, f"{repository}:{tag}")
             for tag in tags
             if (preview := preview_of(tag, IMAGE_TAG))
         ]
 
     def remove(self, preview: Preview) -> None:
-        for trace in of(preview, self.find()):
-            repository, _, tag = trace.name.partition(":")
-            with asked_of_aws(f"delete the image {trace.name}"):
+        for leftover in of(preview, self.find()):
+            repository, _, tag = leftover.name.partition(":")
+            with translated_aws_errors(f"delete the image {leftover.name}"):
                 self.ecr.batch_delete_image(repositoryName=repository, imageIds=[{"imageTag": tag}])
 
 
@@ -182,20 +185,20 @@ class LogGroups:
     prefix: str
     name: str = "log group"
 
-    def find(self) -> list[Trace]:
+    def find(self) -> list[Leftover]:
         found = []
-        with asked_of_aws("list the log groups"):
+        with translated_aws_errors("list the log groups"):
             pages = self.logs.get_paginator("describe_log_groups").paginate(
                 logGroupNamePrefix=f"{self.prefix}pr-"
             )
             for group in (group["logGroupName"] for page in pages for group in page["logGroups"]):
                 stack, delimiter, _ = group.removeprefix(self.prefix).partition("/")
                 if delimiter and (preview := preview_of_stack(stack)):
-                    found.append(Trace(self.name, preview, group))
+                    found.append(Leftover(self.name, preview, group))
         return found
 
     def remove(self, preview: Preview) -> None:
-        for trace in of(preview, self.find()):
-            with asked_of_aws(f"delete the log group {trace.name}"):
+        for leftover in of(preview, self.find()):
+            with translated_aws_errors(f"delete the log group {leftover.name}"):
                 with suppress(self.logs.exceptions.ResourceNotFoundException):
-                    self.logs.delete_log_group(logGroupName=trace.name)
+                    self.logs.delete_log_group(logGroupName=leftover.name)

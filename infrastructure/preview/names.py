@@ -12,7 +12,7 @@ TOPIC = re.compile(r"pr-([1-9][0-9]{0,4})\.[a-z][a-z0-9.]*\Z")
 IMAGE_TAG = re.compile(r"pr-([1-9][0-9]{0,4})-[A-Za-z0-9._-]+\Z")
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """What was asked is never done, whoever asks."""
 
 
@@ -42,7 +42,7 @@ class Preview:
 def parse_preview(text: str) -> Preview:
     """A pull request's number, as somebody typed it or a workflow handed it over. Raises Refusal."""
     if not re.fullmatch(r"[1-9][0-9]{0,4}", text) or int(text) > HIGHEST_PREVIEW:
-        raise Refusal(
+        raise RefusedError(
             f"--pr takes a pull request's number from 1 to {HIGHEST_PREVIEW}, not {text!r}"
         )
     return Preview(int(text))
@@ -50,11 +50,11 @@ def parse_preview(text: str) -> Preview:
 
 def parse_base(text: str) -> str:
     if text == "prod":
-        raise Refusal(
+        raise RefusedError(
             "a preview never runs on production: it holds no real data and runs code that nobody reviewed"
         )
     if text not in BASES:
-        raise Refusal(f"--base takes {' or '.join(BASES)}, not {text!r}")
+        raise RefusedError(f"--base takes {' or '.join(BASES)}, not {text!r}")
     return text
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infrastructure.preview.errors import Fault
-from infrastructure.preview.leftovers import asked_of_aws
+from infrastructure.preview.errors import PreviewError
+from infrastructure.preview.leftovers import translated_aws_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 # Made up: never anybody's data, and never the base's.
@@ -17,7 +17,7 @@ LIMIT_SECONDS = 20 * 60
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class PreviewAccess:
     url: str
     user: str
     client_id: str
@@ -35,19 +35,19 @@ class Visit:
         }
 
 
-def open_visit(outputs: Mapping[str, Any], secrets: Any) -> Visit:
+def open_access(outputs: Mapping[str, Any], secrets: Any) -> PreviewAccess:
     """`outputs`: the stack's; `secrets`: a client of Secrets Manager. Raises Fault."""
     sign_in = outputs.get("sign_in")
     if not isinstance(sign_in, dict) or "url" not in outputs:
-        raise Fault(
+        raise PreviewError(
             "this preview is not up: its stack does not say yet where it listens and who signs in"
         )
 
     def read(key: str) -> str:
-        with asked_of_aws(f"read {sign_in[key]}"):
+        with translated_aws_errors(f"read {sign_in[key]}"):
             return str(secrets.get_secret_value(SecretId=sign_in[key])["SecretString"])
 
-    return Visit(
+    return PreviewAccess(
         url=str(outputs["url"]),
         user=sign_in["user"],
         client_id=sign_in["client_id"],
@@ -56,29 +56,31 @@ def open_visit(outputs: Mapping[str, Any], secrets: Any) -> Visit:
     )
 
 
-def seed(visit: Visit) -> None:
+def seed(access: PreviewAccess) -> None:
     """Safe to repeat: who is there already is left alone."""
     people = sorted(str(path.relative_to(ROOT)) for path in (ROOT / PEOPLE).glob("*.json"))
-    run(["scripts/load", *people], visit, "the synthetic people were not all loaded")
+    run(["scripts/load", *people], access, "the synthetic people were not all loaded")
 
 
-def run_system_tests(visit: Visit) -> None:
+def run_system_tests(access: PreviewAccess) -> None:
     """Those that go by what a visitor knows; the others are skipped. Raises Fault, also where every one was."""
-    run(["scripts/test", "system", "tests/system"], visit, "the system tests failed")
+    run(["scripts/test", "system", "tests/system"], access, "the system tests failed")
 
 
-def run(command: Sequence[str], visit: Visit, failure: str) -> None:
+def run(command: Sequence[str], access: PreviewAccess, failure: str) -> None:
     # Of another platform, such as one on this machine, nothing may be taken for this one's.
     others = {name: value for name, value in os.environ.items() if not name.startswith("PLATFORM_")}
     try:
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env={**others, **visit.environment()},
+            env={**others, **access.environment()},
             timeout=LIMIT_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise Fault(f"{failure}: {command[0]} did not end within {LIMIT_SECONDS} s") from error
+        raise PreviewError(
+            f"{failure}: {command[0]} did not end within {LIMIT_SECONDS} s"
+        ) from error
     if done.returncode:
-        raise Fault(f"{failure}: {' '.join(command[:2])} ended with {done.returncode}")
+        raise PreviewError(f"{failure}: {' '.join(command[:2])} ended with {done.returncode}")

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from infrastructure.config.naming import PROJECT
-from infrastructure.preview.errors import Missing
+from infrastructure.preview.errors import StackMissingError
 from infrastructure.preview.stacks import Stacks
 
 SHOWN = ("platform", "images")
@@ -46,12 +46,12 @@ def publish(base: str, source: Stacks, target: Writes) -> bool:
     """
     try:
         outputs = source.outputs(base)
-    except Missing as error:
-        raise Missing(
+    except StackMissingError as error:
+        raise StackMissingError(
             f"{base} is not there: bring it up first (pulumi up --stack {base})"
         ) from error
     if missing := [name for name in SHOWN if name not in outputs]:
-        raise Missing(f"{base} has no output {', '.join(missing)}: bring it up first")
+        raise StackMissingError(f"{base} has no output {', '.join(missing)}: bring it up first")
     target.open(base)
     if target.held(base) > COPY_RESOURCES:
         return False

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infrastructure.preview.errors import Fault
-from infrastructure.preview.names import Preview, Refusal, parse_preview
+from infrastructure.preview.errors import PreviewError
+from infrastructure.preview.names import Preview, RefusedError, parse_preview
 
 KEEP_LABEL = "preview-keep"
 TIMEOUT_SECONDS = 10
@@ -37,7 +37,7 @@ def pulls_of_github(environ: Mapping[str, str]) -> FindPull:
     repository = environ.get("GITHUB_REPOSITORY", "")
     token = environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or ""
     if repository.count("/") != 1 or not token:
-        raise Refusal(
+        raise RefusedError(
             "reap asks GitHub which pull requests are open: set GITHUB_REPOSITORY (owner/name) and"
             " GITHUB_TOKEN, or name the open ones with --open-prs"
         )
@@ -59,7 +59,7 @@ def pulls_of_github(environ: Mapping[str, str]) -> FindPull:
                 ask(f"{pulls}?per_page=1")
                 return Pull(open=False)
         except (OSError, ValueError) as error:
-            raise Fault(
+            raise PreviewError(
                 f"GitHub does not say whether #{preview.number} is open: {error}"
             ) from error
 

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 
 from infrastructure.config.naming import PROJECT
 from infrastructure.preview.driver import Driver
-from infrastructure.preview.errors import Fault
+from infrastructure.preview.errors import PreviewError
 from infrastructure.preview.names import Preview, preview_of_stack
 from infrastructure.preview.pulls import FindPull, Pull
 from infrastructure.preview.settings import DEFAULT_LIFETIME
-from infrastructure.preview.stacks import Listed
+from infrastructure.preview.stacks import StackSummary
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class Lifetime:
     """What a stack's settings say of its preview; None where no update of it ever ended."""
 
     base: str | None
@@ -30,7 +30,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Reaped:
+class ReapResult:
     """`unseen` names the places that could not be looked at for what no stack knows of."""
 
     verdicts: tuple[Verdict, ...]
@@ -42,7 +42,7 @@ class Reaped:
         return bool(self.failures or self.unseen)
 
 
-def parse_life(config: Mapping[str, str]) -> Life:
+def parse_life(config: Mapping[str, str]) -> Lifetime:
     expires = config.get(f"{PROJECT}:expires")
     try:
         time = datetime.fromisoformat(expires) if expires else None
@@ -50,11 +50,11 @@ def parse_life(config: Mapping[str, str]) -> Life:
         time = None
     if time and time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
-    return Life(config.get(f"{PROJECT}:base"), time, config.get(f"{PROJECT}:keep") == "true")
+    return Lifetime(config.get(f"{PROJECT}:base"), time, config.get(f"{PROJECT}:keep") == "true")
 
 
 def judge(
-    preview: Preview, listed: Listed, life: Life, pull: Pull | Fault, now: datetime
+    preview: Preview, listed: StackSummary, life: Lifetime, pull: Pull | PreviewError, now: datetime
 ) -> Verdict:
     """`pull` is the fault where nobody could say; then only time decides. A killed one has the default's time."""
     if life.keep or (isinstance(pull, Pull) and pull.keep):
@@ -72,11 +72,11 @@ def judge(
 
 def reap(
     driver: Driver, find_pull: FindPull, *, dry_run: bool, only: Preview | None = None
-) -> Reaped:
+) -> ReapResult:
     """`only`: of all previews this one."""
     # Traces first: what lies in AWS before the stacks are listed and has no stack then is nobody's. The other way
     # round, a preview that begins in between would be taken for one.
-    found = driver.traces.find()
+    found = driver.leftovers.find()
     stacks = {
         preview: listed
         for listed in driver.stacks.listed()
@@ -94,13 +94,14 @@ def reap(
                 )
             else:
                 pull = asked(find_pull, preview)
-                if isinstance(pull, Fault):
+                if isinstance(pull, PreviewError):
                     failures.append(f"{preview.stack}: {pull}")
                 verdicts.append(judge(preview, listed, life, pull, driver.now()))
-        except Fault as fault:
+        except PreviewError as fault:
             failures.append(f"{preview.stack}: {fault}")
     orphans = sorted(
-        {trace.preview for trace in found.traces if only in (None, trace.preview)} - set(stacks)
+        {leftover.preview for leftover in found.leftovers if only in (None, leftover.preview)}
+        - set(stacks)
     )
     verdicts += [Verdict(preview, over=True, reason="it has no stack") for preview in orphans]
     for verdict in verdicts:
@@ -110,14 +111,14 @@ def reap(
         if verdict.over and not dry_run:
             try:
                 driver.down(verdict.preview)
-            except Fault as fault:
+            except PreviewError as fault:
                 driver.say(str(fault))
                 failures.append(f"{verdict.preview.stack}: {fault}")
-    return Reaped(tuple(verdicts), tuple(failures), found.unseen)
+    return ReapResult(tuple(verdicts), tuple(failures), found.unseen)
 
 
-def asked(find_pull: FindPull, preview: Preview) -> Pull | Fault:
+def asked(find_pull: FindPull, preview: Preview) -> Pull | PreviewError:
     try:
         return find_pull(preview)
-    except Fault as fault:
+    except PreviewError as fault:
         return fault

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from infrastructure.preview.driver import Brought
+from infrastructure.preview.driver import BroughtUp
 from infrastructure.preview.names import Preview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class PreviewRow:
     preview: Preview
     base: str
     expires: datetime | None
@@ -18,7 +18,7 @@ class Row:
     url: str
 
 
-def lines_of(brought: Brought, cost_usd_a_day: float) -> list[tuple[str, str]]:
+def lines_of(brought: BroughtUp, cost_usd_a_day: float) -> list[tuple[str, str]]:
     outputs = brought.outputs
     changed = outputs.get("changed")
     made = ", ".join(
@@ -34,7 +34,7 @@ def lines_of(brought: Brought, cost_usd_a_day: float) -> list[tuple[str, str]]:
     ]
 
 
-def goes_text(brought: Brought) -> str:
+def goes_text(brought: BroughtUp) -> str:
     if brought.outputs.get("keep") is True:
         return "when somebody takes it down: it is kept whatever its time"
     return f"{brought.expires:%Y-%m-%d %H:%M} UTC, or when the pull request closes"
@@ -56,16 +56,16 @@ def changed_text(changed: object) -> str:
     )
 
 
-def render(brought: Brought, cost_usd_a_day: float) -> str:
+def render(brought: BroughtUp, cost_usd_a_day: float) -> str:
     return "\n".join(f"{name:<11} {value}" for name, value in lines_of(brought, cost_usd_a_day))
 
 
-def render_markdown(brought: Brought, cost_usd_a_day: float) -> str:
+def render_markdown(brought: BroughtUp, cost_usd_a_day: float) -> str:
     rows = "\n".join(f"| {name} | {value} |" for name, value in lines_of(brought, cost_usd_a_day))
     return f"### Preview {brought.preview.stack}\n\n| | |\n| --- | --- |\n{rows}\n"
 
 
-def render_rows(rows: Sequence[Row]) -> str:
+def render_rows(rows: Sequence[PreviewRow]) -> str:
     if not rows:
         return "no previews"
     return "\n".join(
@@ -74,7 +74,7 @@ def render_rows(rows: Sequence[Row]) -> str:
     )
 
 
-def until(row: Row) -> str:
+def until(row: PreviewRow) -> str:
     if row.keep:
         return "kept".ljust(20)
     return f"{row.expires:%Y-%m-%d %H:%M} UTC" if row.expires else "no update ended".ljust(20)

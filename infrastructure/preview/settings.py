@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from infrastructure.config.naming import KEY_ALIAS, state_bucket
-from infrastructure.preview.names import Refusal
+from infrastructure.preview.names import RefusedError
 
 # Fewer than dev's instance has connections for (infrastructure/config/connections.py: nine): each costs money, too.
 AT_ONCE = 5
@@ -37,7 +37,7 @@ class Settings:
         """`account_id` (in a region) is asked only where the default state bucket's name needs it. Raises Refusal."""
         region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
         if not region:
-            raise Refusal("AWS_REGION is required")
+            raise RefusedError("AWS_REGION is required")
         backend = (
             environ.get("PREVIEW_BACKEND_URL")
             or f"s3://{state_bucket(account_id(region), region)}?region={region}"
@@ -58,5 +58,5 @@ class Settings:
 
 def parse_at_once(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,2}", text):
-        raise Refusal(f"PREVIEWS_AT_ONCE takes a number from 1 to 999, not {text!r}")
+        raise RefusedError(f"PREVIEWS_AT_ONCE takes a number from 1 to 999, not {text!r}")
     return int(text)

@@ -15,12 +15,12 @@ from pulumi import automation
 from infrastructure.preview.errors import (
     DENIED,
     IN_USE,
-    CommandMissing,
-    Denied,
-    Fault,
-    InUse,
-    Locked,
-    Missing,
+    AccessDeniedError,
+    CommandMissingError,
+    PreviewError,
+    ResourceInUseError,
+    StackLockedError,
+    StackMissingError,
 )
 
 Say = Callable[[str], None]
@@ -39,7 +39,7 @@ POLICY_PACK = "infrastructure/policies"
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class StackSummary:
     """A stack as the backend lists it. `updated` is None before its first checkpoint."""
 
     name: str
@@ -50,7 +50,7 @@ class Listed:
 class Stacks(Protocol):
     """Each method raises a Fault: Locked, Missing, Denied, InUse where the cause is known."""
 
-    def listed(self) -> list[Listed]: ...
+    def listed(self) -> list[StackSummary]: ...
 
     def open(self, name: str) -> None:
         """Makes the stack, or takes the one that is there with the settings of its last update."""
@@ -105,21 +105,21 @@ class PulumiStacks:
                 env_vars={**environment, "PULUMI_BACKEND_URL": backend},
             )
         except FileNotFoundError as error:
-            raise CommandMissing(
+            raise CommandMissingError(
                 "the pulumi command is not on the PATH: https://www.pulumi.com/docs/install/ (or `brew install pulumi`)"
             ) from error
         except (automation.InvalidVersionError, subprocess.CalledProcessError) as error:
-            raise CommandMissing(f"the pulumi command cannot be used: {error}") from error
+            raise CommandMissingError(f"the pulumi command cannot be used: {error}") from error
 
-    def listed(self) -> list[Listed]:
-        with told_apart("list the stacks"):
+    def listed(self) -> list[StackSummary]:
+        with translated_errors("list the stacks"):
             return [
-                Listed(stack.name, aware(stack.last_update), stack.resource_count or 0)
+                StackSummary(stack.name, aware(stack.last_update), stack.resource_count or 0)
                 for stack in self._workspace.list_stacks()
             ]
 
     def open(self, name: str) -> None:
-        with told_apart(f"open {name}"):
+        with translated_errors(f"open {name}"):
             try:
                 self._workspace.create_stack(name)
             except automation.StackAlreadyExistsError:
@@ -142,18 +142,18 @@ class PulumiStacks:
         return True
 
     def configure(self, name: str, config: Mapping[str, str]) -> None:
-        with told_apart(f"configure {name}"):
+        with translated_errors(f"configure {name}"):
             values = {key: automation.ConfigValue(value) for key, value in config.items()}
             self._workspace.set_all_config(name, values)
 
     def config(self, name: str) -> Mapping[str, str]:
-        with told_apart(f"read the settings of {name}"):
+        with translated_errors(f"read the settings of {name}"):
             if not self._settings_of_last_update(name):
                 return {}
             return {key: value.value for key, value in self._workspace.get_all_config(name).items()}
 
     def outputs(self, name: str) -> Mapping[str, Any]:
-        with told_apart(f"read the outputs of {name}"):
+        with translated_errors(f"read the outputs of {name}"):
             return {
                 key: output.value
                 for key, output in self._workspace.stack_outputs(name).items()
@@ -161,11 +161,11 @@ class PulumiStacks:
             }
 
     def interrupted(self, name: str) -> bool:
-        with told_apart(f"read the state of {name}"):
+        with translated_errors(f"read the state of {name}"):
             return bool(self._deployment(name).get("pending_operations"))
 
     def failed(self, name: str) -> bool:
-        with told_apart(f"read the state of {name}"):
+        with translated_errors(f"read the state of {name}"):
             return any(
                 resource.get("initErrors")
                 for resource in self._deployment(name).get("resources") or ()
@@ -176,14 +176,14 @@ class PulumiStacks:
         return deployment
 
     def ending(self, name: str) -> bool:
-        with told_apart(f"read the history of {name}"):
+        with translated_errors(f"read the history of {name}"):
             return any(
                 last.kind in ENDING
                 for last in self._stack(name).history(page_size=1, show_secrets=False)
             )
 
     def up(self, name: str, say: Say, *, refresh: bool = False) -> Mapping[str, int]:
-        with told_apart(f"bring up {name}"):
+        with translated_errors(f"bring up {name}"):
             result = self._stack(name).up(
                 on_output=say,
                 color="never",
@@ -197,7 +197,7 @@ class PulumiStacks:
             }
 
     def refresh(self, name: str, say: Say) -> None:
-        with told_apart(f"refresh {name}"):
+        with translated_errors(f"refresh {name}"):
             self._settings_of_last_update(name)
             self._stack(name).refresh(
                 on_output=say,
@@ -208,7 +208,7 @@ class PulumiStacks:
             )
 
     def destroy(self, name: str, say: Say) -> None:
-        with told_apart(f"destroy {name}"):
+        with translated_errors(f"destroy {name}"):
             # Without the program: what a pull request's code says has no part in how its preview goes.
             self._stack(name).destroy(
                 on_output=say,
@@ -219,7 +219,7 @@ class PulumiStacks:
             )
 
     def remove(self, name: str) -> None:
-        with told_apart(f"remove {name}"):
+        with translated_errors(f"remove {name}"):
             # With the copies of its state that a bucket keeps, which the SDK does not ask for.
             arguments = ["stack", "rm", "--yes", "--remove-backups", name]
             self._workspace.pulumi_command.run(
@@ -227,17 +227,17 @@ class PulumiStacks:
             )
 
     def held(self, name: str) -> int:
-        with told_apart(f"read the state of {name}"):
+        with translated_errors(f"read the state of {name}"):
             return len(self._deployment(name).get("resources") or ())
 
     def write_outputs(self, name: str, deployment: Mapping[str, Any]) -> None:
-        with told_apart(f"write {name}"):
+        with translated_errors(f"write {name}"):
             self._workspace.import_stack(
                 name, automation.Deployment(version=3, deployment=dict(deployment))
             )
 
     def unlock(self, name: str) -> None:
-        with told_apart(f"unlock {name}"):
+        with translated_errors(f"unlock {name}"):
             self._stack(name).cancel()
 
     def _stack(self, name: str) -> automation.Stack:
@@ -245,27 +245,27 @@ class PulumiStacks:
 
 
 @contextmanager
-def told_apart(action: str) -> Iterator[None]:
+def translated_errors(action: str) -> Iterator[None]:
     try:
         yield
     except automation.CommandError as error:
-        raise fault_of(action, error) from error
+        raise error_of(action, error) from error
     except json.JSONDecodeError as error:
-        raise Fault(f"{action}: pulumi answered what is no JSON: {error}") from error
+        raise PreviewError(f"{action}: pulumi answered what is no JSON: {error}") from error
 
 
-def fault_of(action: str, error: automation.CommandError) -> Fault:
+def error_of(action: str, error: automation.CommandError) -> PreviewError:
     text = str(error)
     message = f"{action}: {end_of(text)}"
     if isinstance(error, automation.ConcurrentUpdateError):
-        return Locked(message, locked_since(text))
+        return StackLockedError(message, locked_since(text))
     if isinstance(error, automation.StackNotFoundError):
-        return Missing(message)
+        return StackMissingError(message)
     if DENIED.search(text):
-        return Denied(message)
+        return AccessDeniedError(message)
     if IN_USE.search(text):
-        return InUse(message)
-    return Fault(message)
+        return ResourceInUseError(message)
+    return PreviewError(message)
 
 
 def locked_since(text: str) -> datetime | None:

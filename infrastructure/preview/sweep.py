@@ -11,8 +11,8 @@ import boto3
 from botocore.exceptions import ClientError
 
 from infrastructure.config.naming import PREVIEW_PATH, STACK_TAG
-from infrastructure.preview.errors import Fault
-from infrastructure.preview.leftovers import Trace, asked_of_aws, of
+from infrastructure.preview.errors import PreviewError
+from infrastructure.preview.leftovers import Leftover, of, translated_aws_errors
 from infrastructure.preview.names import Preview, preview_of_stack
 
 # Gone, in AWS's many words: a sweep may meet what the one before it deleted.
@@ -159,14 +159,16 @@ class Tagged:
     session: Session
     name: str = "resource"
 
-    def find(self) -> list[Trace]:
+    def find(self) -> list[Leftover]:
         found = {*self._by_tag(), *self._roles(), *self._namespaces()}
         return [
-            Trace(self.name, preview, arn) for arn, preview in sorted(found) if self._is_there(arn)
+            Leftover(self.name, preview, arn)
+            for arn, preview in sorted(found)
+            if self._is_there(arn)
         ]
 
     def _by_tag(self) -> list[tuple[str, Preview]]:
-        with asked_of_aws("list the tagged resources"):
+        with translated_aws_errors("list the tagged resources"):
             client = self.session.client("resourcegroupstaggingapi")
             pages = client.get_paginator("get_resources").paginate(TagFilters=[{"Key": STACK_TAG}])
             return [
@@ -178,7 +180,7 @@ class Tagged:
 
     def _roles(self) -> list[tuple[str, Preview]]:
         """The tagging API knows no roles; previews' lie under a path of their own."""
-        with asked_of_aws("list the roles"):
+        with translated_aws_errors("list the roles"):
             client = self.session.client("iam")
             pages = client.get_paginator("list_roles").paginate(PathPrefix=PREVIEW_PATH)
             roles = [role for page in pages for role in page["Roles"]]
@@ -190,7 +192,7 @@ class Tagged:
 
     def _namespaces(self) -> list[tuple[str, Preview]]:
         """Asked for themselves: not every region's tagging API knows them."""
-        with asked_of_aws("list the namespaces"):
+        with translated_aws_errors("list the namespaces"):
             client = self.session.client("servicediscovery")
             pages = client.get_paginator("list_namespaces").paginate()
             arns = [namespace["Arn"] for page in pages for namespace in page["Namespaces"]]
@@ -207,20 +209,20 @@ class Tagged:
 
     def remove(self, preview: Preview) -> None:
         order = list(KINDS)
-        arns = {trace.name for trace in of(preview, self.find())}
+        arns = {leftover.name for leftover in of(preview, self.find())}
         unknown = sorted(arn for arn in arns if kind_of(arn) not in KINDS)
         faults = [f"no way is known to delete {arn}" for arn in unknown]
         for arn in sorted(arns - set(unknown), key=lambda arn: (order.index(kind_of(arn)), arn)):
             try:
                 self._ask(f"delete {arn}", KINDS[kind_of(arn)].delete, arn)
-            except Fault as fault:
+            except PreviewError as fault:
                 # What holds on to another lets go of it later: the rest need not wait.
                 faults.append(str(fault))
         if faults:
-            raise Fault("\n".join(faults))
+            raise PreviewError("\n".join(faults))
 
     def _ask(self, action: str, ask: Callable[[Session, str], object], arn: str) -> object:
-        with asked_of_aws(action):
+        with translated_aws_errors(action):
             try:
                 return ask(self.session, arn)
             except ClientError as error:

@@ -1,67 +1,84 @@
-"""Starts a release task, waits for it within a stated limit, and fails loudly. A Lambda function outside the VPC.
+"""Starts one-off ECS tasks, waits for them within a limit, and fails loudly. A Lambda function outside the VPC.
 
-Alone in its archive: it may import what Lambda's Python brings, and nothing of ours.
+Its archive holds this package and the table of operators' verbs (`apps.operations`, `apps.verbs`): it may import those
+and what Lambda's Python brings. Two functions are made of it. Both take fixed actions with typed arguments, so that no
+caller names a command, an image or a database.
 
-Two functions are made of it. An environment's takes `{"action": "up"}`. A preview's takes `{"action": "up"|"drop",
-"pr": N}`, or `{"action": "list"}`, and nothing else: it builds every name itself, so that no caller can name another's
-database.
-Pulumi adds `tf.action`, and `task` to tell that a definition changed, which nothing here reads. When the stack's
-resource is deleted, a preview's databases are dropped.
+An environment's:
+`{"action": "up"}`: the release;
+`{"action": "operate", "verb": ..., "arguments": {...}, "service": ...}`: a verb of `scripts/operate`, in the service's
+own image (see `operate`);
+`{"action": "expire"}`: deletes answers that nobody read; a schedule sends it.
+
+A preview's: `{"action": "up"|"drop", "pr": N}` and `{"action": "list"}`. When Pulumi deletes the stack's resource, the
+preview's databases are dropped.
+
+Pulumi adds `tf.action` and `task`, which only says that a task definition changed.
 """
 
-import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from infrastructure.runner.tasks import (
+    LIMIT_SECONDS,
+    RefusedError,
+    TaskCall,
+    read_line,
+    run_task,
+)
+from infrastructure.runner.verbs import Clients, delete_answers, operate
 
 Event = Mapping[str, Any]
 Step = tuple[str, list[str]]
 
-POLL_SECONDS = 5
-LOG_TRIES = 6
-ROLE_TRIES = 12
-PULUMIS_OWN = {"task", "tf"}
-LIMIT_SECONDS = 840  # Lambda itself stops at 900
+# Members that Pulumi adds to an event.
+PULUMI_MEMBERS = {"task", "tf"}
 HIGHEST_PREVIEW = 48_999
 
 
-class Refused(Exception):
-    """The request is none that this function takes."""
-
-
-class ReleaseFailed(Exception):
-    """The task did not start, did not end in time, or ended with an error."""
-
-
 def handler(event: Event, context: object) -> dict[str, Any]:
+    """Answers an invocation. Raises RefusedError or TaskFailedError, which the caller sees as a failed invocation."""
     import boto3
 
-    return run(boto3.client("ecs"), boto3.client("logs"), os.environ, event)
+    clients = Clients(
+        ecs=boto3.client("ecs"),
+        logs=boto3.client("logs"),
+        secrets=boto3.client("secretsmanager"),
+    )
+    return run(clients, os.environ, event)
 
 
-def run(ecs: Any, logs: Any, environment: Mapping[str, str], event: Event) -> dict[str, Any]:
+def run(clients: Clients, environment: Mapping[str, str], event: Event) -> dict[str, Any]:
     limit = time.monotonic() + LIMIT_SECONDS
+    if environment["MODE"] == "environment":
+        if event.get("action") == "operate":
+            return operate(clients, environment, event, limit)
+        if event == {"action": "expire"}:
+            return {"deleted": delete_answers(clients.secrets, environment["ANSWERS"])}
+
     tasks = [
-        run_task(ecs, environment, family, command, limit)
-        for family, command in plan(environment, event)
+        run_task(clients.ecs, release_call(environment, definition, command), limit)
+        for definition, command in plan(environment, event)
     ]
     if event["action"] == "list":
-        return {"databases": read_list(logs, environment["LOG_GROUP"], tasks[0])}
+        return {"databases": read_list(clients.logs, environment["LOG_GROUP"], tasks[0])}
     return {"ran": tasks}
 
 
 def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
-    """The tasks to run, in order: (definition, command).
+    """Returns the tasks to run, in order: (definition, command).
 
-    The release's own by its ARN: the newest of a family is whoever's may register one.
+    The release is named by its ARN: whoever may register a task definition could add a newer one to its family.
     """
     deleted = event.get("tf", {}).get("action") == "delete"
     release = environment["DEFINITION"]
     if environment["MODE"] == "environment":
-        if set(event) - PULUMIS_OWN != {"action"} or event["action"] != "up":
-            raise Refused(
-                f"an environment's runner takes action: up, not {sorted(set(event) - PULUMIS_OWN)}"
+        if set(event) - PULUMI_MEMBERS != {"action"} or event["action"] != "up":
+            raise RefusedError(
+                "an environment's runner takes the actions up, operate and expire,"
+                f" not {sorted(set(event) - PULUMI_MEMBERS)}"
             )
         return [] if deleted else [(release, ["up"])]
     if event == {"action": "list"}:
@@ -78,106 +95,31 @@ def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
 
 
 def preview_number(event: Event) -> int:
-    if set(event) - PULUMIS_OWN != {"action", "pr"} or event["action"] not in ("up", "drop"):
-        raise Refused("a preview's runner takes action (up, drop) and pr")
+    if set(event) - PULUMI_MEMBERS != {"action", "pr"} or event["action"] not in ("up", "drop"):
+        raise RefusedError("a preview's runner takes action (up, drop) and pr")
     number = event["pr"]
     if (
         isinstance(number, bool)
         or not isinstance(number, int)
         or not 1 <= number <= HIGHEST_PREVIEW
     ):
-        raise Refused("pr must be the number of a pull request")
+        raise RefusedError("pr must be the number of a pull request")
     return number
 
 
-def run_task(
-    ecs: Any, environment: Mapping[str, str], family: str, command: list[str], limit: float
-) -> str:
-    started = patiently(
-        ecs.run_task,
-        limit,
+def release_call(environment: Mapping[str, str], definition: str, command: list[str]) -> TaskCall:
+    return TaskCall(
         cluster=environment["CLUSTER"],
-        taskDefinition=family,
-        launchType="FARGATE",
-        count=1,
-        networkConfiguration={
-            "awsvpcConfiguration": {
-                "subnets": environment["SUBNETS"].split(","),
-                "securityGroups": environment["GROUPS"].split(","),
-                "assignPublicIp": "DISABLED",
-            }
-        },
-        overrides={"containerOverrides": [{"name": "release", "command": command}]},
-    )
-    if started.get("failures") or not started.get("tasks"):
-        raise ReleaseFailed(f"{family} did not start: {started.get('failures')}")
-    return wait(
-        ecs, environment["CLUSTER"], started["tasks"][0]["taskArn"], " ".join(command), limit
-    )
-
-
-def patiently(
-    call: Callable[..., Any],
-    limit: float,
-    sleep: Callable[[float], None] = time.sleep,
-    **arguments: Any,
-) -> Any:
-    """Roles that were made a moment ago are not known everywhere yet: AWS then refuses who comes with them."""
-    for tries_left in reversed(range(ROLE_TRIES)):
-        try:
-            return call(**arguments)
-        except Exception as error:
-            told = getattr(error, "response", {}).get("Error", {})
-            unknown = told.get("Code") == "AccessDeniedException" or "assume the role" in told.get(
-                "Message", ""
-            )
-            if not unknown or not tries_left or time.monotonic() > limit:
-                raise
-        sleep(POLL_SECONDS)
-    raise AssertionError("the last try returns or raises")
-
-
-def wait(
-    ecs: Any,
-    cluster: str,
-    task_arn: str,
-    what: str,
-    limit: float,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> str:
-    """`limit`: the clock's time by which all of an invocation's tasks have ended, one after the other."""
-    while clock() < limit:
-        found = ecs.describe_tasks(cluster=cluster, tasks=[task_arn])["tasks"]
-        if found and found[0]["lastStatus"] == "STOPPED":
-            judge(found[0], what)
-            return task_arn
-        sleep(POLL_SECONDS)
-    ecs.stop_task(cluster=cluster, task=task_arn, reason="The release took too long")
-    raise ReleaseFailed(f"{what} did not end within {LIMIT_SECONDS} seconds: {task_arn}")
-
-
-def judge(task: Mapping[str, Any], what: str) -> None:
-    for container in task["containers"]:
-        # No exit code: it never ran (no image, no secret, no address).
-        if container["name"] == "release" and container.get("exitCode") == 0:
-            return
-    codes = {container["name"]: container.get("exitCode") for container in task["containers"]}
-    raise ReleaseFailed(
-        f"{what} failed: {task.get('stoppedReason')}, exit codes {codes}, {task['taskArn']}"
+        definition=definition,
+        container="release",
+        command=command,
+        subnets=environment["SUBNETS"].split(","),
+        groups=environment["GROUPS"].split(","),
+        variables={},
     )
 
 
 def read_list(logs: Any, group: str, task_arn: str) -> list[str]:
-    """The task's last words are a line of JSON: the databases that previews have left."""
-    stream = f"release/release/{task_arn.rpartition('/')[2]}"
-    for _ in range(LOG_TRIES):
-        # A page may be empty, and the line on a later one.
-        pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group, logStreamNames=[stream], filterPattern="databases"
-        )
-        for line in (line for page in pages for line in page["events"]):
-            if line["message"].startswith('{"databases"'):
-                return [str(name) for name in json.loads(line["message"])["databases"]]
-        time.sleep(POLL_SECONDS)
-    raise ReleaseFailed(f"{task_arn} ended well, but its list did not come through its log")
+    """Returns the databases that previews have left: the task's last line, as JSON."""
+    line = read_line(logs, group, f"release/release/{task_arn.rpartition('/')[2]}", ("databases",))
+    return [str(name) for name in line["databases"]]

@@ -12,7 +12,7 @@ from authlib.integrations.httpx_client import OAuth2Client
 from tests.auth.conftest import PASSWORD, Auth
 
 CALLBACK = "https://app.example/callback"
-SCOPE = "openid profile fhirUser offline_access user/Patient.rs"
+SCOPE = "openid profile email fhirUser offline_access user/Patient.rs"
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 ACTION = re.compile(r'<form method="post" action="([^"]+)">')
 

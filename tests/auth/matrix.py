@@ -63,7 +63,16 @@ def _patient() -> dict[Operation, Who]:
 PATIENT = _patient()
 PAGES: dict[Operation, Who] = {
     (method, f"/oauth2/{name}"): ALL
-    for name in ("authorize", "logout", "sign-in", "second-factor", "enrol", "password", "reset")
+    for name in (
+        "authorize",
+        "logout",
+        "sign-in",
+        "second-factor",
+        "enrol",
+        "password",
+        "reset",
+        "device",
+    )
     for method in ("GET", "POST")
 }
 AUTH: dict[Operation, Who] = {
@@ -78,6 +87,8 @@ AUTH: dict[Operation, Who] = {
     ("POST", "/oauth2/token"): ALL,
     ("POST", "/oauth2/revoke"): ALL,
     ("POST", "/oauth2/introspect"): ALL,
+    ("POST", "/oauth2/par"): ALL,
+    ("POST", "/oauth2/device_authorization"): ALL,
     # The short login's tokens do not carry `openid`.
     ("GET", "/oauth2/userinfo"): NOBODY,
     ("POST", "/oauth2/userinfo"): NOBODY,
@@ -94,6 +105,7 @@ AUTH: dict[Operation, Who] = {
     ("GET", "/auth/v1/clients/{id}"): ADMIN,
     ("PATCH", "/auth/v1/clients/{id}"): ADMIN,
     ("POST", "/auth/v1/clients/{id}/secret"): ADMIN,
+    ("POST", "/auth/v1/launches"): frozenset({"admin", "clinician", "registrar", "billing"}),
 }
 ANALYTICS_TABLE: dict[Operation, Who] = {
     ("GET", f"/analytics/v1/{name}"): ANALYTICS
@@ -106,6 +118,7 @@ SERVICES: dict[str, dict[Operation, Who]] = {
         **AUTH,
         **HEALTH,
         ("GET", "/oauth2/revocations"): SERVICE,
+        ("GET", "/oauth2/origins"): SERVICE,
         # Inside, a service's token for auth is a valid one; outside it is for another audience.
         ("GET", "/auth/validate"): PEOPLE_AND_CLIENTS | SERVICE,
     },

@@ -1,6 +1,6 @@
 """Billing as its callers meet it: over gRPC, on a real PostgreSQL, with tokens that a fake verifier knows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,7 +214,7 @@ class Client:
         return refused.value.code().name
 
 
-async def open_client(url: str) -> AsyncIterator[Client]:
+async def open_client(url: str) -> AsyncGenerator[Client, None]:
     settings = Settings.from_environment({**ENVIRONMENT, "BILLING_DATABASE_URL": url})
     verifier = FakeVerifier()
     async with open_database(DatabaseSettings(url)) as database:

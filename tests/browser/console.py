@@ -97,3 +97,76 @@ def make_patient(world: World, family: str, **elements: Any) -> str:
     headers = {"Content-Type": "application/fhir+json", "Prefer": "return=representation"}
     answer = world.admin.post("/fhir/R4/Patient", json=resource, headers=headers)
     return str(answer.raise_for_status().json()["id"])
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """A patient with something in every part of the chart."""
+
+    patient_id: str
+    family: str
+    condition_id: str
+    observation_id: str
+
+
+def make_clinic(world: World, text: str = "") -> Clinic:
+    """Makes a patient with a chart; `text` stands wherever text is kept."""
+    family = word()
+    said = {"family": f"{family} {text}", "given": [text or "Ana"]}
+    contact = [{"system": "phone", "value": f"+34 600 {text}"}]
+    patient_id = make_patient(
+        world,
+        family,
+        name=[{"use": "official", **said}],
+        telecom=contact,
+        address=[{"line": [f"1 Street {text}"], "city": f"Town {text}"}],
+    )
+    subject = {"reference": f"Patient/{patient_id}"}
+    made = {}
+    concept = {"text": f"Something {text}"}
+    for day in (1, 2, 3):
+        for resource in (
+            {
+                "resourceType": "Condition",
+                "subject": subject,
+                "code": concept,
+                "recordedDate": f"2026-05-0{day}",
+                "note": [{"text": f"Remark {text}"}],
+                "clinicalStatus": {
+                    "coding": [
+                        {
+                            "system": "http://terminology.hl7.org/CodeSystem/condition-clinical",
+                            "code": "active",
+                        }
+                    ]
+                },
+            },
+            {
+                "resourceType": "Observation",
+                "subject": subject,
+                "status": "final",
+                "code": {
+                    "coding": [{"system": "http://loinc.org", "code": "718-7", "display": "Hb"}],
+                    "text": f"Hemoglobin {text}",
+                },
+                "category": [{"coding": [{"code": "laboratory"}]}],
+                "effectiveDateTime": f"2026-05-0{day}T10:00:00Z",
+                "valueQuantity": {"value": 12.5 + day, "unit": f"g/dL{text}"},
+                "referenceRange": [{"low": {"value": 12}, "high": {"value": 16}}],
+            },
+            {
+                "resourceType": "Procedure",
+                "subject": subject,
+                "status": "completed",
+                "code": concept,
+                "performedDateTime": f"2026-05-0{day}",
+            },
+        ):
+            headers = {
+                "Content-Type": "application/fhir+json",
+                "Prefer": "return=representation",
+            }
+            kind = resource["resourceType"]
+            answer = world.admin.post(f"/fhir/R4/{kind}", json=resource, headers=headers)
+            made[kind] = answer.raise_for_status().json()["id"]
+    return Clinic(patient_id, family, made["Condition"], made["Observation"])

@@ -32,6 +32,8 @@ class Server:
         self.loaded = False
         # Connections broken off, each after its Bundle was carried out.
         self.broken = 0
+        # Statuses of Bundles that were carried out all the same.
+        self.statuses: list[int] = []
         # Tokens up to this one are refused from now on.
         self.withdrawn = 0
         self.lifetime_seconds = 600.0
@@ -58,7 +60,8 @@ class Server:
         if request.headers["Authorization"] == f"Bearer token-{self.withdrawn}":
             return web.json_response({"status": 401, "title": "Unauthorized"}, status=401)
         page = int(request.query.get("page", "1"))
-        url = self.next_page or str(request.url.with_query(page=page + 1))
+        own = str(request.url.with_query(page=page + 1))
+        url = self.next_page if self.next_page and page == 1 else own
         return web.json_response(
             {
                 "resourceType": "Bundle",
@@ -70,6 +73,8 @@ class Server:
     async def transaction(self, request: web.Request) -> web.Response:
         entries = [{"response": {"status": "201 Created"}} for _ in (await request.json())["entry"]]
         self.loaded = True
+        if self.statuses:
+            return web.Response(status=self.statuses.pop(), headers={"retry-after": "0"})
         if self.broken:
             self.broken -= 1
             assert request.transport is not None
@@ -126,6 +131,22 @@ async def test_load_goes_on_where_the_connection_broke_and_counts_its_own(
     server.broken = 2
     report = await load(client)
     assert (report.created["Patient"], report.skipped, report.refused) == (1, {}, {})
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_bundle_whose_answer_was_lost_behind_the_gateway_counts_as_ours(
+    server: Server, client: Client, status: int
+) -> None:
+    server.statuses = [status]
+    report = await load(client)
+    assert (report.created["Patient"], report.skipped) == (1, {})
+
+
+async def test_bundle_that_was_refused_by_the_rate_limit_was_not_carried_out(
+    server: Server, client: Client
+) -> None:
+    server.statuses = [429]
+    assert (await load(client)).skipped == {PERSON: "another load created it"}
 
 
 async def test_platform_that_stays_away_is_told_after_its_time(

@@ -1,13 +1,23 @@
 """Languages, dates as people write them, money as billing counts it."""
 
+import re
 from datetime import date
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from apps.console.web.texts import Texts, choose_texts, minor_units
+from apps.console.web.catalogues import missing_texts
+from apps.console.web.texts import (
+    DEFAULT,
+    LANGUAGES,
+    Texts,
+    choose_texts,
+    minor_units,
+    read_catalogue,
+)
 
+NAMES = re.compile(r"\{[a-z]+\}")
 MADRID = ZoneInfo("Europe/Madrid")
 
 
@@ -69,3 +79,14 @@ def test_money_keeps_its_currencys_decimals() -> None:
     assert texts("es").money({"minorUnits": "123456", "currency": "EUR"}).startswith("1.234,56")
     assert minor_units(Decimal("12.34"), "USD") == 1234
     assert minor_units(Decimal("12.345"), "USD") is None
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {DEFAULT}))
+def test_every_text_is_translated(language: str) -> None:
+    assert missing_texts(language) == [], "run scripts/texts and translate what it lists"
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {DEFAULT}))
+def test_translations_fill_the_same_names(language: str) -> None:
+    for text, translated in read_catalogue(language).items():
+        assert sorted(NAMES.findall(text)) == sorted(NAMES.findall(translated)), text

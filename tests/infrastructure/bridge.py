@@ -249,6 +249,30 @@ def function(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     return inputs["name"], {"arn": made["FunctionArn"], "name": inputs["name"]}
 
 
+def permission(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    cloud.client("lambda").add_permission(
+        FunctionName=inputs["function"],
+        StatementId=name,
+        Action=inputs["action"],
+        Principal=inputs["principal"],
+        SourceArn=inputs["sourceArn"],
+    )
+    return name, {"statementId": name}
+
+
+def event_rule(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    made = cloud.client("events").put_rule(
+        Name=inputs["name"], ScheduleExpression=inputs["scheduleExpression"]
+    )
+    return inputs["name"], {"arn": made["RuleArn"], "name": inputs["name"]}
+
+
+def event_target(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    given = {"Id": name, "Arn": inputs["arn"], "Input": inputs["input"]}
+    cloud.client("events").put_targets(Rule=inputs["rule"], Targets=[given])
+    return f"{inputs['rule']}-{name}", {"targetId": name}
+
+
 def namespace(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     discovery = cloud.client("servicediscovery")
     discovery.create_http_namespace(Name=inputs["name"])
@@ -274,7 +298,10 @@ CREATORS: dict[str, Creator] = {
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": attachment,
     "aws:kms/alias:Alias": alias,
     "aws:kms/key:Key": key,
+    "aws:cloudwatch/eventRule:EventRule": event_rule,
+    "aws:cloudwatch/eventTarget:EventTarget": event_target,
     "aws:lambda/function:Function": function,
+    "aws:lambda/permission:Permission": permission,
     "aws:s3/bucket:Bucket": bucket,
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": bucket_part(
         "put_bucket_lifecycle_configuration", "LifecycleConfiguration", lifecycle

@@ -156,7 +156,14 @@ ENDS: dict[str, Call] = {
     ),
     "aws:kms/alias:Alias": call("kms", "delete_alias", AliasName="id"),
     "aws:kms/key:Key": call("kms", "schedule_key_deletion", {"PendingWindowInDays": 7}, KeyId="id"),
+    "aws:cloudwatch/eventRule:EventRule": call("events", "delete_rule", Name="id"),
+    "aws:cloudwatch/eventTarget:EventTarget": call(
+        "events", "remove_targets", Rule="rule", Ids__="targetId"
+    ),
     "aws:lambda/function:Function": call("lambda", "delete_function", FunctionName="name"),
+    "aws:lambda/permission:Permission": call(
+        "lambda", "remove_permission", FunctionName="function", StatementId="statementId"
+    ),
     "aws:lb/listener:Listener": call("elbv2", "delete_listener", ListenerArn="arn"),
     "aws:lb/listenerRule:ListenerRule": call("elbv2", "delete_rule", RuleArn="arn"),
     "aws:lb/loadBalancer:LoadBalancer": call(

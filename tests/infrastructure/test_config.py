@@ -132,7 +132,11 @@ def test_the_states_bucket_is_a_name(bucket: str) -> None:
     github = {"repository": "example-org/patient-management", "state-bucket": bucket}
     with pytest.raises(SettingsError, match=r"github\.state-bucket"):
         parse_stack("dev", changed("dev", github=github))
-    parsed = parse_stack("dev", changed("dev", github={**github, "state-bucket": "states-of-ours"}))
+    github["state-bucket"] = "states-of-ours"
+    for ids in ({"owner-id": 65}, {"repository-id": 1207}, {"owner-id": 0, "repository-id": 1}):
+        with pytest.raises(SettingsError, match=r"github\.owner-id and github\.repository-id"):
+            parse_stack("dev", changed("dev", github={**github, **ids}))
+    parsed = parse_stack("dev", changed("dev", github=github))
     assert isinstance(parsed, EnvironmentStack)
     assert parsed.config.github is not None
     assert parsed.config.github.state_bucket == "states-of-ours"

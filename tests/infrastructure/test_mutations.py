@@ -22,7 +22,7 @@ from infrastructure.ecs import service
 from infrastructure.ecs.images import ImageSet
 from infrastructure.network import security_groups, vpc
 from infrastructure.network.edges import Edge, calls, edges
-from infrastructure.network.subnets import Spec
+from infrastructure.network.subnets import SubnetSpec
 from infrastructure.plan.graph import reached
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
@@ -58,7 +58,7 @@ def test_a_database_in_a_public_subnet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_group_open_to_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = security_groups.connect
+    original = security_groups.allow_traffic
 
     def opened(name: str, *, target_id: Any, port: int, opts: Any, **named: Any) -> Any:
         security_groups.open_ingress(
@@ -66,7 +66,7 @@ def test_a_group_open_to_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         return original(name, target_id=target_id, port=port, opts=opts, **named)
 
-    monkeypatch.setattr("infrastructure.data.databases.connect", opened)
+    monkeypatch.setattr("infrastructure.data.databases.allow_traffic", opened)
     assert "group-closed" in findings()
 
 
@@ -133,7 +133,7 @@ def test_a_missing_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_task_that_does_not_wait_for_its_network_rules(
     monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
-    monkeypatch.setattr(f"infrastructure.{module}.ready", lambda group, ways: group.id)
+    monkeypatch.setattr(f"infrastructure.{module}.id_when_open", lambda group, ways: group.id)
     found = [finding for finding in examine(dev()) if finding.rule == "order"]
     assert {"is open" in finding.message for finding in found} == {True}
     if module in ("data.databases", "network.vpc"):
@@ -168,14 +168,14 @@ def elsewhere(account: Account, monkeypatch: pytest.MonkeyPatch) -> Moto:
 
 
 def test_an_overlapping_cidr(monkeypatch: pytest.MonkeyPatch, elsewhere: Moto) -> None:
-    def overlapping(cidr: str, zones: int) -> tuple[Spec, ...]:
+    def overlapping(cidr: str, zones: int) -> tuple[SubnetSpec, ...]:
         return (
-            Spec("private", "Private", ("10.0.0.0/19", "10.0.64.0/19")),
-            Spec("isolated", "Isolated", ("10.0.16.0/20", "10.0.96.0/20")),
-            Spec("public", "Public", ("10.0.48.0/21", "10.0.112.0/21")),
+            SubnetSpec("private", "Private", ("10.0.0.0/19", "10.0.64.0/19")),
+            SubnetSpec("isolated", "Isolated", ("10.0.16.0/20", "10.0.96.0/20")),
+            SubnetSpec("public", "Public", ("10.0.48.0/21", "10.0.112.0/21")),
         )
 
-    monkeypatch.setattr("infrastructure.network.subnets.cut", overlapping)
+    monkeypatch.setattr("infrastructure.network.subnets.plan_subnets", overlapping)
     with pytest.raises(ClientError, match=r"InvalidSubnet\.Conflict"):
         record("dev", read_config("dev"), elsewhere)
 
@@ -188,12 +188,12 @@ def test_a_fargate_size_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_name_over_awss_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = service.EcsService.open_door
+    original = service.EcsService.make_public_route
 
     def long(self: Any, name: str, args: Any) -> Any:
         return original(self, name + "-that-is-longer-than-it-may-be", args)
 
-    monkeypatch.setattr(service.EcsService, "open_door", long)
+    monkeypatch.setattr(service.EcsService, "make_public_route", long)
     assert "names" in findings()
 
 

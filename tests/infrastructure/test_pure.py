@@ -37,7 +37,7 @@ pytestmark = pytest.mark.infrastructure
 
 @given(second=st.integers(0, 255), zones=st.integers(2, 3))
 def test_subnets_cover_the_vpc_zone_by_zone_without_a_hole(second: int, zones: int) -> None:
-    specs = subnets.cut(f"10.{second}.0.0/16", zones)
+    specs = subnets.plan_subnets(f"10.{second}.0.0/16", zones)
     blocks = [ipaddress.IPv4Network(spec.blocks[zone]) for zone in range(zones) for spec in specs]
     address = int(ipaddress.IPv4Address(f"10.{second}.0.0"))
     for block in blocks:

@@ -15,7 +15,8 @@ from apps.catalogue import DATABASES, SECRETS
 from apps.release.aws import NotHere, open_place
 from apps.release.bootstrap import DatabaseRoles
 from apps.release.secrets import fill_secrets
-from infrastructure.runner import handler
+from infrastructure.runner import handler, tasks
+from infrastructure.runner.verbs import Clients
 
 pytestmark = pytest.mark.infrastructure
 BASE = {
@@ -66,7 +67,7 @@ class Logs:
 
 
 def run(ecs: Ecs, environment: dict[str, str], event: dict[str, Any]) -> dict[str, Any]:
-    return handler.run(ecs, Logs(), environment, event)
+    return handler.run(Clients(ecs=ecs, logs=Logs(), secrets=None), environment, event)
 
 
 def test_an_environments_release_is_one_task() -> None:
@@ -137,7 +138,7 @@ def test_a_previews_runner_takes_an_action_and_a_number_and_nothing_else(
     event: dict[str, Any],
 ) -> None:
     ecs = Ecs()
-    with pytest.raises(handler.Refused):
+    with pytest.raises(tasks.RefusedError):
         run(ecs, PREVIEW, event)
     assert ecs.started == []
 
@@ -145,40 +146,40 @@ def test_a_previews_runner_takes_an_action_and_a_number_and_nothing_else(
 @pytest.mark.parametrize(
     "event", [{"action": "drop", "pr": 7}, {"action": "up", "pr": 7}, {"action": "list"}]
 )
-def test_an_environments_runner_brings_up_and_nothing_else(event: dict[str, Any]) -> None:
-    with pytest.raises(handler.Refused):
+def test_an_environments_runner_takes_no_previews_action(event: dict[str, Any]) -> None:
+    with pytest.raises(tasks.RefusedError):
         run(Ecs(), ENVIRONMENT, event)
 
 
 @pytest.mark.parametrize("code", [1, None])
 def test_a_task_that_fails_or_never_ran_fails_the_release(code: int | None) -> None:
-    with pytest.raises(handler.ReleaseFailed):
+    with pytest.raises(tasks.TaskFailedError):
         run(Ecs(code), ENVIRONMENT, {"action": "up"})
 
 
 def test_a_task_that_does_not_start_fails_the_release() -> None:
-    with pytest.raises(handler.ReleaseFailed, match="RESOURCE:ENI"):
+    with pytest.raises(tasks.TaskFailedError, match="RESOURCE:ENI"):
         run(Ecs(failures=["RESOURCE:ENI"]), ENVIRONMENT, {"action": "up"})
 
 
 def test_a_second_task_is_not_started_after_a_first_that_failed() -> None:
     ecs = Ecs(1)
-    with pytest.raises(handler.ReleaseFailed):
+    with pytest.raises(tasks.TaskFailedError):
         run(ecs, PREVIEW, {"action": "up", "pr": 7})
     assert len(ecs.started) == 1
 
 
 def test_a_task_that_takes_too_long_is_stopped() -> None:
-    times = iter([0.0, 1.0, handler.LIMIT_SECONDS + 1.0])
+    times = iter([0.0, 1.0, tasks.LIMIT_SECONDS + 1.0])
     ecs = Ecs()
     ecs.describe_tasks = lambda **wanted: {"tasks": []}  # type: ignore[method-assign]
-    with pytest.raises(handler.ReleaseFailed, match="did not end within"):
-        handler.wait(
+    with pytest.raises(tasks.TaskFailedError, match="did not end within"):
+        tasks.wait(
             ecs,
             "c",
             TASK,
-            "up",
-            handler.LIMIT_SECONDS,
+            ["up"],
+            tasks.LIMIT_SECONDS,
             clock=lambda: next(times),
             sleep=lambda seconds: None,
         )
@@ -210,17 +211,17 @@ def test_roles_that_were_just_made_are_waited_for(refusal: Refusal) -> None:
         return answer
 
     limit = time.monotonic() + 60
-    assert handler.patiently(call, limit, slept.append, cluster="c") == "started"
+    assert tasks.patiently(call, limit, slept.append, cluster="c") == "started"
     assert len(slept) == 2
-    answers += [refusal] * handler.ROLE_TRIES
+    answers += [refusal] * tasks.ROLE_TRIES
     with pytest.raises(Refusal):
-        handler.patiently(call, limit, slept.append)
+        tasks.patiently(call, limit, slept.append)
     assert not answers
     assert sum(slept) <= 75
     # Never beyond the invocation's own limit.
     answers.append(refusal)
     with pytest.raises(Refusal):
-        handler.patiently(call, time.monotonic() - 1, lambda seconds: pytest.fail("it waited"))
+        tasks.patiently(call, time.monotonic() - 1, lambda seconds: pytest.fail("it waited"))
 
 
 def test_any_other_refusal_is_told_at_once() -> None:
@@ -228,26 +229,26 @@ def test_any_other_refusal_is_told_at_once() -> None:
         raise Refusal("ClusterNotFoundException")
 
     with pytest.raises(Refusal):
-        handler.patiently(call, time.monotonic() + 60, lambda seconds: pytest.fail("it waited"))
+        tasks.patiently(call, time.monotonic() + 60, lambda seconds: pytest.fail("it waited"))
 
 
 def test_an_invocations_tasks_share_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[float] = []
 
-    def wait(ecs: Any, cluster: str, task_arn: str, what: str, limit: float) -> str:
+    def wait(ecs: Any, cluster: str, task_arn: str, command: list[str], limit: float) -> str:
         limits.append(limit)
         return task_arn
 
-    monkeypatch.setattr(handler, "wait", wait)
+    monkeypatch.setattr(tasks, "wait", wait)
     began = time.monotonic()
     run(Ecs(), PREVIEW, {"action": "up", "pr": 7})
     assert len(limits) == 2
     assert len(set(limits)) == 1
-    assert began <= limits[0] - handler.LIMIT_SECONDS <= time.monotonic()
+    assert began <= limits[0] - tasks.LIMIT_SECONDS <= time.monotonic()
 
 
 def test_the_limit_leaves_lambda_time_to_say_so() -> None:
-    assert handler.LIMIT_SECONDS < 900
+    assert tasks.LIMIT_SECONDS < 900
 
 
 @pytest.fixture

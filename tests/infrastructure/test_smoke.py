@@ -19,8 +19,8 @@ from apps.catalogue import SERVICES
 from infrastructure import smoke
 from infrastructure.recording import Recording
 from infrastructure.smoke import (
-    Broken,
-    NotYet,
+    BrokenError,
+    NotReadyError,
     Running,
     check_answers,
     check_services,
@@ -111,13 +111,13 @@ def test_a_deployment_that_was_taken_back_is_told_at_once(ecs: Any, running: Run
     # The stack declared a second revision, and ECS went back to the first.
     wanted = {**running.definitions, "dev-patient": register(ecs, "dev-patient")}
     told = f"dev-patient runs {running.definitions['dev-patient']}, not {wanted['dev-patient']}: .* taken back"
-    with pytest.raises(Broken, match=told):
+    with pytest.raises(BrokenError, match=told):
         wait_for(lambda: check_services(ecs, replace(running, definitions=wanted)), 60, 60)
 
 
 def test_a_service_that_is_not_there_is_told_at_once(ecs: Any, running: Running) -> None:
     gone = replace(running, definitions={**running.definitions, "dev-gateway": "it"})
-    with pytest.raises(Broken, match=r"not there: .*dev-gateway"):
+    with pytest.raises(BrokenError, match=r"not there: .*dev-gateway"):
         wait_for(lambda: check_services(ecs, gone), 60, 60)
 
 
@@ -130,9 +130,9 @@ def test_a_deployment_that_never_ends_is_told_when_the_time_is_over(
         cluster=running.cluster, serviceName="dev-billing", taskDefinition=arn, desiredCount=1
     )
     slow = replace(running, definitions={**running.definitions, "dev-billing": arn})
-    with pytest.raises(NotYet):
+    with pytest.raises(NotReadyError):
         check_services(ecs, slow)
-    with pytest.raises(Broken, match="after 0 seconds: dev-billing: IN_PROGRESS, 0 of 1 run"):
+    with pytest.raises(BrokenError, match="after 0 seconds: dev-billing: IN_PROGRESS, 0 of 1 run"):
         wait_for(lambda: check_services(ecs, slow), 0.1, 0.06)
 
 
@@ -149,7 +149,7 @@ def test_a_failed_rollout_is_told_with_its_reason() -> None:
         "runningCount": 1,
         "desiredCount": 1,
     }
-    with pytest.raises(Broken, match="dev-auth: why"):
+    with pytest.raises(BrokenError, match="dev-auth: why"):
         smoke.look(service, "it")
 
 
@@ -180,14 +180,14 @@ def test_an_answer_that_is_another_is_told(
     site: Site, change: Callable[[Site], None], message: str
 ) -> None:
     change(site)
-    with pytest.raises(Broken, match=message):
+    with pytest.raises(BrokenError, match=message):
         wait_for(lambda: check_answers(site.url), 0.1, 0.06)
 
 
 def test_an_address_where_nobody_is_is_told_when_the_time_is_over() -> None:
     with Site() as site:
         url = site.url
-    with pytest.raises(Broken, match="does not answer"):
+    with pytest.raises(BrokenError, match="does not answer"):
         wait_for(lambda: check_answers(url), 0.1, 0.06)
 
 
@@ -200,7 +200,7 @@ def test_an_address_where_somebody_speaks_no_http_is_waited_for() -> None:
                 connection.sendall(b"not yet\r\n")
 
         threading.Thread(target=greet, daemon=True).start()
-        with pytest.raises(NotYet, match="does not answer"):
+        with pytest.raises(NotReadyError, match="does not answer"):
             check_answers(f"http://127.0.0.1:{server.getsockname()[1]}")
 
 
@@ -233,7 +233,7 @@ def test_every_stack_tells_what_it_runs(stacks: dict[str, Recording]) -> None:
 
 
 def test_outputs_of_an_older_program_are_told() -> None:
-    with pytest.raises(Broken, match="lack 'services'"):
+    with pytest.raises(BrokenError, match="lack 'services'"):
         read_running({"url": "https://dev.example.org"})
 
 

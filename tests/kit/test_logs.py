@@ -2,9 +2,12 @@
 
 import logging
 import re
+import time
+
+import pytest
 
 from apps.kit.context import read_context, use_context
-from apps.kit.logs import TextFormatter
+from apps.kit.logs import TextFormatter, configure_logging, log_request
 
 
 def test_text_line_begins_with_its_time_and_ends_with_its_request() -> None:
@@ -17,3 +20,23 @@ def test_text_line_begins_with_its_time_and_ends_with_its_request() -> None:
         r" patient_id=p-1 request_id=r-1",
         line,
     )
+
+
+@pytest.mark.parametrize(("wanted", "lines"), [("true", 1), ("", 0)])
+def test_request_is_logged_with_its_id_if_that_is_wanted(
+    wanted: str, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOG_REQUESTS", wanted)
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    try:
+        configure_logging("text")
+        with use_context(read_context("r-1", None)):
+            log_request("GET", "/fhir/R4/{type}", 200, time.perf_counter())
+    finally:
+        root.handlers[:], root.level = before
+        logging.getLogger("apps.kit.requests").disabled = False
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == lines
+    for line in printed:
+        assert re.search(r"INFO    GET /fhir/R4/\{type\} 200 ms=\d+\.\d request_id=r-1$", line)

@@ -20,6 +20,7 @@ from apps.kit.token_verifier import VerifierSettings
 from apps.kit.web import serve_http
 from apps.patient.app import create_app
 from apps.patient.settings import Settings
+from apps.patient.storage.planner import PLANNER_SETTINGS
 from protos.billing.v1 import billing_pb2
 from protos.patient.v1 import events_pb2
 from tests.ports import free_port
@@ -218,7 +219,7 @@ def open_service(
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 
     async def main() -> None:
-        async with open_database(settings.database) as database:
+        async with open_database(settings.database, PLANNER_SETTINGS) as database:
             app = create_app(
                 settings, database=database, verifier=verifier, billing=billing, publisher=publisher
             )

@@ -9,12 +9,12 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from apps.auth.encryption import digest
+from apps.auth.client_keys import CLIENT_ALGORITHMS
+from apps.auth.oauth.assertion_ids import insert_assertion_id
 from apps.auth.oauth.authlib_starlette import wait_for
 from apps.auth.oauth.authorization_server import IdentityServer
 from apps.auth.oauth.clients import Client
-from apps.kit.claims import ALGORITHMS
-from apps.kit.database import Connection
+from apps.auth.oauth.jwt_parameters import is_acceptable_jwt
 
 # SMART App Launch: no more than five minutes in the future.
 MAX_LIFE_SECONDS = 300
@@ -32,15 +32,22 @@ class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]
         issuer = self.server.settings.issuer
         return [issuer, f"{issuer}/oauth2/token"]
 
+    def extract_assertion(self, assertion: str) -> Any:
+        if not is_acceptable_jwt(assertion):
+            raise InvalidClientError("Invalid JWT assertion.")
+        return super().extract_assertion(assertion)
+
     def resolve_client_public_key(self, client: Client) -> KeySet:
-        if client.jwks is None:
+        # A set by URL was fetched before the transaction began.
+        jwks = self.server.client_keys.known(client.jwks_uri) if client.jwks_uri else client.jwks
+        if jwks is None:
             raise InvalidClientError("The client has no keys.")
-        return KeySet.import_key_set(client.jwks)  # type: ignore[arg-type]
+        return KeySet.import_key_set(jwks)  # type: ignore[arg-type]
 
     def process_assertion_claims(self, assertion: str, resolve_key: KeySet) -> dict[str, Any]:
         try:
-            token = jwt.decode(assertion, resolve_key, algorithms=ALGORITHMS)
-        except (JoseError, ValueError, TypeError):
+            token = jwt.decode(assertion, resolve_key, algorithms=CLIENT_ALGORITHMS)
+        except (JoseError, ValueError, TypeError, RecursionError):
             raise InvalidClientError("The assertion's signature is wrong.") from None
         expires_at = token.claims.get("exp")
         if (
@@ -52,16 +59,10 @@ class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]
         return dict(token.claims)
 
     def validate_jti(self, claims: dict[str, Any], jti: Any) -> bool:
-        return wait_for(insert_assertion, self.server.connection, str(claims["sub"]), str(jti))
-
-
-async def insert_assertion(connection: Connection, client_id: str, jti: str) -> bool:
-    """False where it was used before."""
-    inserted = await connection.fetchval(
-        "INSERT INTO client_assertions (client_id, jti_hash, expires_at) "
-        "VALUES ($1, $2, now() + make_interval(secs => $3)) ON CONFLICT DO NOTHING RETURNING true",
-        client_id,
-        digest(jti),
-        float(MAX_LIFE_SECONDS + 2 * LEEWAY_SECONDS),
-    )
-    return bool(inserted)
+        return wait_for(
+            insert_assertion_id,
+            self.server.connection,
+            str(claims["sub"]),
+            str(jti),
+            MAX_LIFE_SECONDS + 2 * LEEWAY_SECONDS,
+        )

@@ -29,7 +29,12 @@ from starlette.responses import Response
 
 MAX_PARAMETERS = 50
 MAX_FORM_BYTES = 64 * 1024
+MAX_PARAMETER_CHARS = 16 * 1024
 FORM = "application/x-www-form-urlencoded"
+# Of these a request may name several (RFC 8707, RFC 8693); every other parameter comes once (RFC 6749, 3.1).
+REPEATABLE = ("resource", "audience")
+# Authlib puts them into its messages, which must not hold these characters (RFC 6749, 5.2).
+NAMES = ("response_type", "grant_type", "client_assertion_type", "token_type_hint")
 WORKERS = 8
 
 T = TypeVar("T")
@@ -71,6 +76,15 @@ class StarletteOAuth2Request(OAuth2Request):  # type: ignore[misc]
         self.payload = StarlettePayload([*query, *form])
         self._args = dict(query)
         self._form = dict(form)
+        # RFC 9126: it came by the client, not by the browser.
+        self.was_pushed = False
+        names = [name for name, _ in query if name not in REPEATABLE]
+        self.is_repetitive = len(set(names)) != len(names)
+
+    def assume_client(self, client_id: str) -> None:
+        """Completes a request whose credential shows which client sends it."""
+        self.payload.data["client_id"] = client_id
+        self._form["client_id"] = client_id
 
     @property
     def args(self) -> dict[str, str]:
@@ -96,7 +110,7 @@ async def read_oauth2_request(request: Request, public_url: str) -> StarletteOAu
             form = read_pairs((await request.body()).decode("ascii"))
         except UnicodeDecodeError:
             raise InvalidRequestError("the body must be form-encoded") from None
-        names = [name for name, _ in form]
+        names = [name for name, _ in form if name not in REPEATABLE]
         if len(set(names)) != len(names) or not {name for name, _ in query}.isdisjoint(names):
             raise InvalidRequestError("a parameter is repeated")
     if len(request.headers.getlist("authorization")) > 1:
@@ -122,6 +136,10 @@ def read_pairs(text: str) -> list[tuple[str, str]]:
         raise InvalidRequestError("the parameters are malformed") from None
     if not all(value.isascii() and value.isprintable() for pair in pairs for value in pair):
         raise InvalidRequestError("a parameter has characters beyond printable ASCII")
+    if any(len(value) > MAX_PARAMETER_CHARS for _, value in pairs):
+        raise InvalidRequestError("a parameter is too long")
+    if any(name in NAMES and set(value) & set('"\\') for name, value in pairs):
+        raise InvalidRequestError("a parameter has a character that its values never have")
     # RFC 6749, 3.1: a parameter without a value is one that was not sent.
     return [(name, value) for name, value in pairs if value]
 

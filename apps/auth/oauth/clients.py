@@ -1,20 +1,24 @@
 """The applications that may ask for tokens."""
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from authlib.oauth2.rfc6749 import ClientMixin
 
 from apps.auth.encryption import digest, new_token
-from apps.auth.people.roles import intersect
+from apps.auth.people.roles import intersect, split_scopes
 from apps.catalogue import SERVICES
 from apps.kit.context import new_id
 from apps.kit.database import Connection
 
+LOOPBACK = re.compile(r"http://(127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?(/[^#]*|)")
+SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 PASSWORD_LOGIN = "password-login"  # noqa: S105  # a name
 
 
@@ -27,12 +31,17 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
     auth_method: str
     secret_hash: bytes | None
     jwks: dict[str, Any] | None
+    jwks_uri: str | None
     grant_types: tuple[str, ...]
     redirect_uris: tuple[str, ...]
     post_logout_redirect_uris: tuple[str, ...]
+    backchannel_logout_uri: str | None
     scopes: tuple[str, ...]
     audiences: tuple[str, ...]
     trusted: bool
+    # RFC 9449: its access tokens are bound to a key. RFC 9126: it pushes its authorization requests.
+    dpop_bound: bool
+    pushed_requests_only: bool
     disabled_at: datetime | None
     created_at: datetime
     version: int
@@ -51,13 +60,20 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
         return None
 
     def get_allowed_scope(self, scope: str | None) -> str | None:
-        """What of `scope` (all, where nothing is asked for) it may have; None, which is an error, for nothing."""
-        asked = (scope or "").split()
+        """Returns what it may have of `scope` (of all, if nothing is asked for), or None, an error, for nothing."""
+        asked = split_scopes(scope or "")
         allowed = intersect(asked, self.scopes) if asked else frozenset(self.scopes)
         return " ".join(sorted(allowed)) if allowed or not asked else None
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        return redirect_uri in self.redirect_uris
+        """Tells whether the address is registered: letter by letter, but for the port of a loopback address.
+
+        A native application listens on a port that it gets at that moment (RFC 8252, 7.3).
+        """
+        if redirect_uri in self.redirect_uris:
+            return True
+        asked = _without_port(redirect_uri)
+        return asked is not None and any(asked == _without_port(uri) for uri in self.redirect_uris)
 
     def check_client_secret(self, client_secret: str) -> bool:
         return self.secret_hash is not None and hmac.compare_digest(
@@ -72,6 +88,12 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
 
     def check_grant_type(self, grant_type: str) -> bool:
         return grant_type in self.grant_types
+
+
+def _without_port(uri: str) -> tuple[str, str] | None:
+    """Returns host and rest of an http URI of a loopback address; None for any other."""
+    match = LOOPBACK.fullmatch(uri)
+    return (match[1], match[2]) if match else None
 
 
 def _client(row: Any) -> Client:
@@ -132,19 +154,24 @@ async def create_client(
     redirect_uris: Iterable[str] = (),
     post_logout_redirect_uris: Iterable[str] = (),
     jwks: Mapping[str, Any] | None = None,
+    jwks_uri: str | None = None,
+    backchannel_logout_uri: str | None = None,
+    dpop_bound: bool = False,
+    pushed_requests_only: bool = False,
     audiences: Iterable[str] = (),
     trusted: bool = False,
     secret: str | None = None,
 ) -> tuple[Client, str | None]:
     """The client and its secret, which is told here only; None for one that has none. `secret` to set a known one."""
-    if auth_method != "client_secret_basic":
+    if auth_method not in SECRET_METHODS:
         secret = None
     elif secret is None:
         secret = new_token()
     row = await connection.fetchrow(
         "INSERT INTO clients (id, name, auth_method, secret_hash, jwks, grant_types, redirect_uris, "
-        "post_logout_redirect_uris, scopes, audiences, trusted) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *",
+        "post_logout_redirect_uris, scopes, audiences, trusted, jwks_uri, backchannel_logout_uri, dpop_bound, "
+        "pushed_requests_only) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING *",
         client_id or new_id(),
         name,
         auth_method,
@@ -156,6 +183,10 @@ async def create_client(
         sorted(set(scopes)),
         list(audiences),
         trusted,
+        jwks_uri,
+        backchannel_logout_uri,
+        dpop_bound,
+        pushed_requests_only,
     )
     return _client(row), secret
 
@@ -165,7 +196,7 @@ async def rotate_client_secret(connection: Connection, client_id: str) -> str | 
     secret = new_token()
     row = await connection.fetchrow(
         "UPDATE clients SET secret_hash = $2, updated_at = now(), version = version + 1 "
-        "WHERE id = $1 AND auth_method = 'client_secret_basic' RETURNING id",
+        "WHERE id = $1 AND auth_method LIKE 'client_secret_%' RETURNING id",
         client_id,
         digest(secret),
     )
@@ -182,6 +213,21 @@ async def set_client_disabled(
         disabled,
     )
     return _client(row) if row else None
+
+
+async def select_origins(connection: Connection) -> list[str]:
+    """Returns the origins of the addresses that active clients' people are sent to, sorted."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT unnest(redirect_uris) AS uri FROM clients "
+        "WHERE disabled_at IS NULL AND 'authorization_code' = ANY(grant_types)"
+    )
+    found = set()
+    for row in rows:
+        parts = urlsplit(row["uri"])
+        # An application's own scheme has no origin that a browser would name.
+        if parts.scheme in ("https", "http"):
+            found.add(f"{parts.scheme}://{parts.netloc.lower()}")
+    return sorted(found)
 
 
 # What a service may do in its own name at the services that it calls.

@@ -27,6 +27,11 @@ class AuthorizationCode(AuthorizationCodeMixin):  # type: ignore[misc]
     authenticated_at: datetime
     methods: tuple[str, ...]
     used_at: datetime | None = None
+    patient_id: str | None = None
+    encounter_id: str | None = None
+    session_id: str | None = None
+    # RFC 9449, 10: the key that the tokens will be bound to, where the request named one.
+    dpop_jkt: str | None = None
 
     # What Authlib asks of a code.
 
@@ -52,8 +57,8 @@ class AuthorizationCode(AuthorizationCodeMixin):  # type: ignore[misc]
 async def insert_code(connection: Connection, secret: str, code: AuthorizationCode) -> None:
     await connection.execute(
         "INSERT INTO authorization_codes (code_hash, client_id, user_id, family_id, redirect_uri, scope, nonce, "
-        "code_challenge, authenticated_at, methods, expires_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11))",
+        "code_challenge, authenticated_at, methods, expires_at, patient_id, encounter_id, session_id, dpop_jkt) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11), $12, $13, $14, $15)",
         digest(secret),
         code.client_id,
         code.user_id,
@@ -65,6 +70,10 @@ async def insert_code(connection: Connection, secret: str, code: AuthorizationCo
         code.authenticated_at,
         list(code.methods),
         float(CODE_LIFE_SECONDS),
+        code.patient_id,
+        code.encounter_id,
+        code.session_id,
+        code.dpop_jkt,
     )
 
 

@@ -8,21 +8,26 @@ from apps.kit.scopes import parse_smart_scope
 
 DESCRIPTIONS: Mapping[str, str] = {
     "openid": "Know who you are",
-    "profile": "See your name and e-mail address",
+    "profile": "See your name",
+    "email": "See your e-mail address",
     "fhirUser": "Know which record is yours",
+    "launch": "Know which patient it was opened for",
+    "launch/encounter": "Know which visit it was opened for",
     "offline_access": "Stay connected while you are away, for up to 30 days",
-    "launch/patient": "Know which record is yours",
+    "launch/patient": "Know which patient's record it shows",
     "admin": "Administer users and applications",
     "billing.read": "See accounts, charges, invoices and payments",
+    "billing.approve": "Approve refunds and write-offs",
     "billing.write": "Change accounts, charges, invoices and payments",
     "analytics.read": "See statistics",
 }
 VERBS = {"c": "create", "r": "read", "u": "change", "d": "delete", "s": "search"}
+CHOSEN = "the chosen patient's"
 CONTEXTS = {"patient": "your own", "user": "all", "system": "all"}
 
 
-def describe(scope: str) -> str:
-    """In words for the person who is asked."""
+def describe(scope: str, *, is_chosen: bool = False) -> str:
+    """Returns the scope in words for the person who is asked. `is_chosen`: they chose a patient, who is not they."""
     smart = parse_smart_scope(scope)
     if smart is None:
         return DESCRIPTIONS.get(scope, scope)
@@ -32,8 +37,11 @@ def describe(scope: str) -> str:
         if smart.resource_type == "*"
         else f"records of the kind {smart.resource_type}"
     )
+    whose = CHOSEN if is_chosen and smart.context == "patient" else CONTEXTS[smart.context]
+    limits = " and ".join(f"{name} {value}" for name, value in smart.parameters)
     verb = verbs[0] if len(verbs) == 1 else f"{', '.join(verbs[:-1])} and {verbs[-1]}"
-    return f"{verb.capitalize()} {CONTEXTS[smart.context]} {what}"
+    text = f"{verb.capitalize()} {whose} {what}"
+    return f"{text} with {limits}" if limits else text
 
 
 async def has_consented(

@@ -1,65 +1,32 @@
 """Revocation (RFC 7009), introspection (RFC 7662) and logout (OpenID Connect RP-Initiated Logout), on Authlib."""
 
-import time
-from dataclasses import dataclass
 from typing import Any
 
-from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Request, TokenMixin
+from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Request
 from authlib.oauth2.rfc7009 import RevocationEndpoint as AuthlibRevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint as AuthlibIntrospectionEndpoint
 from authlib.oidc.rpinitiated import EndSessionEndpoint as AuthlibEndSessionEndpoint
-from joserfc import jws
 
 from apps.auth.audit import Event
 from apps.auth.oauth.authlib_starlette import wait_for
 from apps.auth.oauth.authorization_server import IdentityServer
 from apps.auth.oauth.clients import Client
-from apps.auth.oauth.refresh_tokens import RefreshToken, select_refresh_token
-from apps.auth.oauth.revocations import insert_revocation, revoke_family, select_revocations
+from apps.auth.oauth.device_grant import DeviceAuthorizationEndpoint
+from apps.auth.oauth.found_tokens import AccessToken, find_token, read_id_token_hint
+from apps.auth.oauth.grants import AUTH_METHODS, CONFIDENTIAL_METHODS
+from apps.auth.oauth.refresh_tokens import RefreshToken
+from apps.auth.oauth.revocations import insert_revocation, revoke_family
 from apps.auth.people.users import select_active_user
-from apps.catalogue import SERVICES
-from apps.kit.claims import ALGORITHMS, parse_keys, read_key_id, read_principal
-from apps.kit.errors import Unauthorized
-from apps.kit.scopes import Principal
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken(TokenMixin):  # type: ignore[misc]
-    """A valid one, signed by us; `revoked` as the database has it now."""
-
-    principal: Principal
-    revoked: bool
-
-    def check_client(self, client: Client) -> bool:
-        return self.principal.client_id == client.id
-
-    def is_expired(self) -> bool:
-        return False
-
-    def is_revoked(self) -> bool:
-        return self.revoked
-
-
-def find_token(server: IdentityServer, secret: str) -> AccessToken | RefreshToken | None:
-    if secret.count(".") != 2:
-        return wait_for(select_refresh_token, server.connection, secret)
-    try:
-        key = parse_keys(server.ring.published).get(read_key_id(secret))
-        if key is None:
-            return None
-        issuer = server.settings.issuer
-        # Services' own tokens too, whoever they are for.
-        principal = read_principal(
-            secret, key, issuer=issuer, audiences=(issuer, *SERVICES), now=time.time()
-        )
-    except Unauthorized:
-        return None
-    return AccessToken(principal, wait_for(select_revocations, server.connection).covers(principal))
 
 
 class RevocationEndpoint(AuthlibRevocationEndpoint):  # type: ignore[misc]
-    CLIENT_AUTH_METHODS = ("client_secret_basic", "private_key_jwt", "none")
+    CLIENT_AUTH_METHODS = AUTH_METHODS
     server: IdentityServer
+
+    def check_params(self, request: OAuth2Request, client: Client) -> None:
+        """Asks for a token. A hint of an unknown type is ignored (RFC 7009, 2.2; RFC 7662, 2.1)."""
+        if "token" not in request.form:
+            raise InvalidRequestError("Missing 'token' in request.")
 
     def query_token(self, secret: str, hint: str | None) -> AccessToken | RefreshToken | None:
         return find_token(self.server, secret)
@@ -78,8 +45,13 @@ class RevocationEndpoint(AuthlibRevocationEndpoint):  # type: ignore[misc]
 
 
 class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):  # type: ignore[misc]
-    CLIENT_AUTH_METHODS = ("client_secret_basic", "private_key_jwt")
+    CLIENT_AUTH_METHODS = CONFIDENTIAL_METHODS
     server: IdentityServer
+
+    def check_params(self, request: OAuth2Request, client: Client) -> None:
+        """Asks for a token. A hint of an unknown type is ignored (RFC 7009, 2.2; RFC 7662, 2.1)."""
+        if "token" not in request.form:
+            raise InvalidRequestError("Missing 'token' in request.")
 
     def query_token(self, secret: str, hint: str | None) -> AccessToken | RefreshToken | None:
         return find_token(self.server, secret)
@@ -93,6 +65,7 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):  # type: ignore[misc]
     def introspect_token(self, token: AccessToken | RefreshToken) -> dict[str, Any]:
         if isinstance(token, RefreshToken):
             user = wait_for(select_active_user, self.server.connection, token.user_id)
+            patient_id = (user.patient_id if user else None) or token.patient_id
             return {
                 "active": user is not None,
                 "token_type": "refresh_token",
@@ -101,11 +74,20 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):  # type: ignore[misc]
                 "scope": token.scope,
                 "iat": int(token.issued_at.timestamp()),
                 "exp": int(token.expires_at.timestamp()),
+                **({"patient": patient_id} if patient_id else {}),
+                **({"encounter": token.encounter_id} if token.encounter_id else {}),
             }
         principal = token.principal
+        # SMART App Launch 2.2, "Token introspection": what the token response told.
+        context = {
+            "patient": principal.patient_id,
+            "encounter": principal.encounter_id,
+            "fhirUser": principal.fhir_user,
+        }
+        bound = {"cnf": {"jkt": principal.key_thumbprint}} if principal.key_thumbprint else {}
         return {
             "active": True,
-            "token_type": "Bearer",
+            "token_type": "DPoP" if principal.key_thumbprint else "Bearer",
             "iss": self.server.settings.issuer,
             "aud": principal.audience,
             "client_id": principal.client_id,
@@ -114,6 +96,8 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):  # type: ignore[misc]
             "jti": principal.token_id,
             "iat": principal.issued_at,
             "exp": principal.expires_at,
+            **{name: value for name, value in context.items() if value},
+            **bound,
         }
 
     def create_introspection_payload(
@@ -127,19 +111,17 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):  # type: ignore[misc]
 class EndSessionEndpoint(AuthlibEndSessionEndpoint):  # type: ignore[misc]
     server: IdentityServer
 
-    def get_server_jwks(self) -> dict[str, Any]:
-        return self.server.ring.published
-
-    def get_algorithms(self) -> list[str]:
-        return list(ALGORITHMS)
-
     def _validate_id_token_hint(self, id_token_hint: str) -> dict[str, Any]:
-        """An id token's claims; an access token, signed with the same keys, is none."""
-        claims: dict[str, Any] = super()._validate_id_token_hint(id_token_hint)
-        kind = str(jws.extract_compact(id_token_hint.encode()).headers().get("typ", "JWT"))
-        if kind.lower().removeprefix("application/") != "jwt":
-            raise InvalidRequestError("'id_token_hint' is not an id token")
+        claims = read_id_token_hint(id_token_hint, self.server)
+        if claims is None:
+            raise InvalidRequestError("'id_token_hint' is not an id token of ours")
         return claims
+
+    def is_post_logout_redirect_uri_legitimate(
+        self, request: OAuth2Request, uri: str, client: Client, logout_hint: str | None
+    ) -> bool:
+        """Without a hint the person is asked first; the address is registered for the client that is named."""
+        return True
 
     def end_session(self, end_session_request: Any) -> None:
         """The route ends it: a cookie is a matter of the response."""
@@ -149,3 +131,4 @@ def register_endpoints(server: IdentityServer) -> None:
     server.register_endpoint(RevocationEndpoint)
     server.register_endpoint(IntrospectionEndpoint)
     server.register_endpoint(EndSessionEndpoint)
+    server.register_endpoint(DeviceAuthorizationEndpoint)

@@ -4,7 +4,12 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Request, grants
+from authlib.oauth2.rfc6749 import (
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Request,
+    grants,
+)
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oidc.core import OpenIDCode
 
@@ -14,15 +19,27 @@ from apps.auth.oauth.authlib_starlette import wait_for
 from apps.auth.oauth.authorization_server import IdentityServer, Origin
 from apps.auth.oauth.clients import Client
 from apps.auth.oauth.codes import AuthorizationCode, insert_code, select_code, use_code
-from apps.auth.oauth.refresh_tokens import RefreshToken, rotate_refresh_token, select_refresh_token
+from apps.auth.oauth.device_grant import DeviceGrant
+from apps.auth.oauth.dpop import InvalidProofError
+from apps.auth.oauth.logout_notices import insert_session_client
+from apps.auth.oauth.refresh_tokens import (
+    RefreshToken,
+    derive_successor,
+    is_used,
+    rotate_refresh_token,
+    select_refresh_token,
+)
 from apps.auth.oauth.revocations import revoke_family
+from apps.auth.oauth.token_exchange import TokenExchangeGrant
 from apps.auth.oauth.tokens import user_info
+from apps.auth.people.roles import intersect
 from apps.auth.people.sessions import Session
 from apps.auth.people.users import User, select_active_user
 from apps.kit.claims import Key
 from apps.kit.context import new_id
 
-AUTH_METHODS = ("client_secret_basic", "private_key_jwt", "none")
+CONFIDENTIAL_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+AUTH_METHODS = (*CONFIDENTIAL_METHODS, "none")
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -32,7 +49,7 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
 
     @staticmethod
     def validate_authorization_redirect_uri(request: OAuth2Request, client: Client) -> str:
-        """Sent, and equal to a registered one, letter by letter; an error is shown here and never sent there."""
+        """Returns the address, which must be sent and registered; an error is shown here and never sent there."""
         uri = request.payload.redirect_uri
         if not uri or not client.check_redirect_uri(uri):
             raise InvalidRequestError("'redirect_uri' is missing or not registered")
@@ -44,7 +61,10 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
     def save_authorization_code(self, secret: str, request: OAuth2Request) -> None:
         user: User = request.user
         session: Session = self.server.session_of_user()
-        scopes = self.server.allowed_scopes(request.client, user, request.scope)
+        launch = self.server.launch
+        scopes = self.server.allowed_scopes(
+            request.client, user, request.scope, launched=launch.patient_id is not None
+        )
         code = AuthorizationCode(
             client_id=request.client.id,
             user_id=user.id,
@@ -55,8 +75,19 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
             code_challenge=request.payload.data["code_challenge"],
             authenticated_at=session.authenticated_at,
             methods=session.methods,
+            patient_id=launch.patient_id,
+            encounter_id=launch.encounter_id,
+            session_id=session.public_id,
+            dpop_jkt=request.payload.data.get("dpop_jkt"),
         )
         wait_for(insert_code, self.server.connection, secret, code)
+        wait_for(
+            insert_session_client,
+            self.server.connection,
+            session_id=session.public_id,
+            client_id=request.client.id,
+            user_id=user.id,
+        )
         self.server.record(
             Event("authorization", actor_id=user.id, subject=user.id), request.client
         )
@@ -70,6 +101,8 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
             self.server.record(event, client)
             return None
         if code is not None:
+            if code.dpop_jkt and code.dpop_jkt != self.server.dpop_jkt:
+                raise InvalidProofError("the code is for another key")
             self.server.origin = Origin.of(code)
         return code
 
@@ -103,6 +136,12 @@ class IdToken(OpenIDCode):  # type: ignore[misc]
         super().__init__()
         self.server = server
 
+    def get_authorization_code_claims(self, authorization_code: AuthorizationCode) -> Any:
+        claims = super().get_authorization_code_claims(authorization_code)
+        if authorization_code.session_id:
+            claims["sid"] = authorization_code.session_id
+        return claims
+
     def exists_nonce(self, nonce: str, request: OAuth2Request) -> bool:
         """It is the client that compares it (OpenID Connect Core, 15.5.2)."""
         return False
@@ -132,15 +171,30 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
         token = wait_for(select_refresh_token, self.server.connection, secret)
         if token is None or not token.check_client(self.request.client) or token.revoked_at:
             return None
-        if token.stale:
+        if token.dpop_jkt and token.dpop_jkt != self.server.dpop_jkt:
+            raise InvalidProofError("the refresh token is bound to another key")
+
+        successor = derive_successor(self.server.settings.key_encryption_key, secret)
+        successor_used = token.rotated and wait_for(is_used, self.server.connection, successor)
+        if token.stale or successor_used:
+            # RFC 9700, 4.14.2: two parties have it, and one of them is a thief.
             wait_for(revoke_family, self.server.connection, token.family_id)
             event = Event(
                 "refresh_token_reused", "failure", actor_id=token.client_id, subject=token.user_id
             )
             self.server.record(event, self.request.client)
             return None
-        self.server.origin = replace(Origin.of(token), expires_at=token.expires_at)
+        self.server.origin = replace(
+            Origin.of(token), expires_at=token.expires_at, successor=successor
+        )
         return token
+
+    def _validate_token_scope(self, token: RefreshToken) -> None:
+        """Narrows: `user/Patient.r` may be asked for where `user/*.cruds` was granted (RFC 6749, 6)."""
+        granted = token.scope.split()
+        asked = self.server.split_scope(self.request.payload.scope)
+        if any(intersect([scope], granted) != {scope} for scope in asked):
+            raise InvalidScopeError()
 
     def authenticate_user(self, token: RefreshToken) -> User | None:
         return wait_for(select_active_user, self.server.connection, token.user_id)
@@ -150,7 +204,7 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
 
 
 class ClientCredentialsGrant(grants.ClientCredentialsGrant):  # type: ignore[misc]
-    TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "private_key_jwt")
+    TOKEN_ENDPOINT_AUTH_METHODS = CONFIDENTIAL_METHODS
     server: IdentityServer
 
 
@@ -158,3 +212,5 @@ def register_grants(server: IdentityServer) -> None:
     server.register_grant(AuthorizationCodeGrant, [RequiredS256(required=True), IdToken(server)])
     server.register_grant(RefreshTokenGrant)
     server.register_grant(ClientCredentialsGrant)
+    server.register_grant(DeviceGrant, [IdToken(server)])
+    server.register_grant(TokenExchangeGrant)

@@ -15,9 +15,11 @@ from apps.auth.encryption import digest
 from apps.auth.oauth.assertions import ClientAssertion
 from apps.auth.oauth.authlib_starlette import MAX_FORM_BYTES, read_oauth2_request
 from apps.auth.oauth.authorization_server import IdentityServer
-from apps.auth.oauth.clients import select_client
+from apps.auth.oauth.clients import select_active_client, select_client, select_origins
 from apps.auth.oauth.endpoints import register_endpoints
 from apps.auth.oauth.grants import register_grants
+from apps.auth.oauth.jwt_parameters import read_key_id, read_unverified_claims
+from apps.auth.oauth.pushed_requests import push
 from apps.auth.oauth.revocations import select_revocations
 from apps.auth.oauth.tokens import user_info
 from apps.auth.people.sessions import Session
@@ -40,7 +42,14 @@ SERVICE = Policy("a service's own token", is_service)
 def make_server(
     state: AuthState, connection: Connection, address: str, session: Session | None = None
 ) -> IdentityServer:
-    server = IdentityServer(state.settings, connection, state.ring(), address, session)
+    server = IdentityServer(
+        settings=state.settings,
+        connection=connection,
+        ring=state.ring(),
+        client_keys=state.client_keys,
+        address=address,
+        session=session,
+    )
     server.register_client_auth_method("private_key_jwt", ClientAssertion(server))
     register_grants(server)
     register_endpoints(server)
@@ -66,12 +75,28 @@ async def answer(
             raise InvalidRequestError("parameters belong into the body")
     except OAuth2Error as error:
         return error_response(error)
+    await fetch_client_keys(state, asked)
     async with state.database.transaction() as connection:
         server = make_server(state, connection, address)
-        response: Response = await server.run(call, server, asked)
+        try:
+            response: Response = await server.run(call, server, asked)
+        except OAuth2Error as error:
+            response = error_response(error)
         if response.status_code >= 400:
             await record_refusal(connection, event, asked, response, address)
     return response
+
+
+async def fetch_client_keys(state: AuthState, asked: OAuth2Request) -> None:
+    """Fetches the keys of a client that has them behind a URL, before a database connection is held for it."""
+    assertion = asked.form.get("client_assertion", "")
+    stated = read_unverified_claims(assertion).get("sub")
+    if not isinstance(stated, str):
+        return
+    async with state.database.connection() as connection:
+        client = await select_active_client(connection, stated)
+    if client and client.jwks_uri:
+        await state.client_keys.refresh(client.jwks_uri, read_key_id(assertion))
 
 
 async def token(request: Request) -> Response:
@@ -92,6 +117,25 @@ async def introspect(request: Request) -> Response:
         lambda server, asked: server.create_endpoint_response("introspection", asked),
         "introspection",
     )
+
+
+async def authorize_device(request: Request) -> Response:
+    return await answer(
+        request,
+        lambda server, asked: server.create_endpoint_response("device_authorization", asked),
+        "device_authorization",
+    )
+
+
+async def push_request(request: Request) -> Response:
+    return await answer(request, lambda server, asked: push(server, asked), "pushed_request")
+
+
+async def origins(request: Request) -> Response:
+    """Tells the gateway which origins browsers may call from: those of registered redirect URIs."""
+    async with state_of(request).database.connection() as connection:
+        found = await select_origins(connection)
+    return with_etag(request, msgspec.json.encode({"origins": found}))
 
 
 async def userinfo(request: Request) -> Response:
@@ -126,7 +170,11 @@ async def name_client(connection: Connection, asked: OAuth2Request) -> str:
 async def revocations(request: Request) -> Response:
     async with state_of(request).database.connection() as connection:
         listed = await select_revocations(connection)
-    body = msgspec.json.encode(listed.as_json())
+    return with_etag(request, msgspec.json.encode(listed.as_json()))
+
+
+def with_etag(request: Request, body: bytes) -> Response:
+    """Returns the body, or 304 to a caller who has it."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "no-store"}
     if request.headers.get("if-none-match") == etag:
@@ -152,5 +200,14 @@ def routes() -> list[BaseRoute]:
             Operation("GET", userinfo, scopes("openid")),
             Operation("POST", userinfo, scopes("openid")),
         ),
+        PolicedRoute(
+            "/oauth2/device_authorization",
+            Operation("POST", authorize_device, PUBLIC),
+            max_body_bytes=MAX_FORM_BYTES,
+        ),
+        PolicedRoute(
+            "/oauth2/par", Operation("POST", push_request, PUBLIC), max_body_bytes=MAX_FORM_BYTES
+        ),
         PolicedRoute("/oauth2/revocations", Operation("GET", revocations, SERVICE)),
+        PolicedRoute("/oauth2/origins", Operation("GET", origins, SERVICE)),
     ]

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from apps.auth.client_keys import parse_client_keys
 from apps.auth.people.roles import is_scope
-from apps.kit.claims import parse_keys
 from apps.kit.errors import FieldError, Unprocessable
 
 FIELDS = (
@@ -16,10 +16,23 @@ FIELDS = (
     "redirectUris",
     "postLogoutRedirectUris",
     "jwks",
+    "jwksUri",
+    "backchannelLogoutUri",
+    "dpopBound",
+    "pushedRequestsOnly",
     "trusted",
 )
-GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
-AUTH_METHODS = ("client_secret_basic", "private_key_jwt", "none")
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105  # a name
+GRANT_TYPES = (
+    "authorization_code",
+    "refresh_token",
+    "client_credentials",
+    DEVICE_CODE,
+    TOKEN_EXCHANGE,
+)
+AUTH_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
+FLAGS = ("trusted", "dpopBound", "pushedRequestsOnly")
 # What speaks for the services themselves is given by the release alone.
 RESERVED_SCOPES = frozenset({"billing.system"})
 MAX_ITEMS = 50
@@ -70,24 +83,29 @@ def parse_registration(body: dict[str, Any]) -> dict[str, Any]:
         bool(redirect_uris) == interactive, "redirectUris", "with authorization_code, and only then"
     )
     expect(
-        interactive or "refresh_token" not in grant_types,
+        interactive or DEVICE_CODE in grant_types or "refresh_token" not in grant_types,
         "grantTypes",
-        "refresh_token needs authorization_code",
+        "refresh_token needs authorization_code or a device code",
     )
-    anonymous = auth_method == "none" and "client_credentials" in grant_types
+    anonymous = auth_method == "none" and {"client_credentials", TOKEN_EXCHANGE} & set(grant_types)
     expect(not anonymous, "grantTypes", "a public client has no credentials")
     jwks = body.get("jwks")
+    jwks_uri = body.get("jwksUri")
+    backchannel_logout_uri = body.get("backchannelLogoutUri")
     expect(
-        (jwks is not None) == (auth_method == "private_key_jwt"),
+        ((jwks is not None) + (jwks_uri is not None)) == (auth_method == "private_key_jwt"),
         "jwks",
-        "with private_key_jwt, and only then",
+        "either jwks or jwksUri with private_key_jwt, and only then",
     )
+    for field, value in (("jwksUri", jwks_uri), ("backchannelLogoutUri", backchannel_logout_uri)):
+        expect(value is None or is_server_uri(value), field, "an https URL of a server")
     expect(
         jwks is None or is_public_key_set(jwks),
         "jwks",
-        "a set of public RS256 or ES256 keys, each with kid and alg",
+        "a set of public RS384, ES384, RS256 or ES256 keys, each with a kid",
     )
-    expect(isinstance(body.get("trusted", False), bool), "trusted", "true or false")
+    for flag in FLAGS:
+        expect(isinstance(body.get(flag, False), bool), flag, "true or false")
     if faults:
         raise Unprocessable("invalid_client", faults=tuple(faults))
     return {
@@ -98,6 +116,10 @@ def parse_registration(body: dict[str, Any]) -> dict[str, Any]:
         "redirect_uris": redirect_uris,
         "post_logout_redirect_uris": post_logout_redirect_uris,
         "jwks": jwks,
+        "jwks_uri": jwks_uri,
+        "backchannel_logout_uri": backchannel_logout_uri,
+        "dpop_bound": body.get("dpopBound", False),
+        "pushed_requests_only": body.get("pushedRequestsOnly", False),
         "trusted": body.get("trusted", False),
     }
 
@@ -125,13 +147,15 @@ def is_redirect_uri(uri: str) -> bool:
     return "." in parts.scheme and bool(parts.path or host)
 
 
+def is_server_uri(uri: Any) -> bool:
+    """Tells whether this service may call the address: where it leads to is checked again with each call."""
+    if not isinstance(uri, str) or not is_redirect_uri(uri):
+        return False
+    return urlsplit(uri).scheme in ("https", "http")
+
+
 def is_public_key_set(jwks: Any) -> bool:
-    private = {"d", "p", "q", "dp", "dq", "qi", "k"}
     try:
-        entries = jwks["keys"]
-        return (
-            not any(private & entry.keys() for entry in entries)
-            and len(parse_keys(jwks)) == len(entries) <= MAX_ITEMS
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return len(parse_client_keys(jwks)["keys"]) == len(jwks["keys"])
+    except ValueError:
         return False

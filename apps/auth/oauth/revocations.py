@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from apps.auth.keys import KeyRing
+from apps.auth.oauth.logout_notices import insert_logout_notices
 from apps.auth.oauth.token_families import lock_family
 from apps.kit.claims import ACCESS_TOKEN_SECONDS, CLOCK_LEEWAY_SECONDS
 from apps.kit.database import Connection, Database
@@ -51,6 +52,7 @@ async def revoke_subject(connection: Connection, user_id: str) -> None:
         user_id,
     )
     await connection.execute("DELETE FROM sessions WHERE user_id = $1", user_id)
+    await insert_logout_notices(connection, user_id)
     await connection.execute(
         "DELETE FROM authorization_codes WHERE user_id = $1 AND used_at IS NULL", user_id
     )

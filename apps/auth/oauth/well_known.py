@@ -6,30 +6,37 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from apps.auth.client_keys import CLIENT_ALGORITHMS
 from apps.auth.oauth.authorization_requests import PROMPTS
+from apps.auth.oauth.grants import AUTH_METHODS, CONFIDENTIAL_METHODS
+from apps.auth.oauth.registration import GRANT_TYPES
 from apps.auth.people.roles import PLAIN_SCOPES, ROLES
 from apps.auth.state import state_of
-from apps.kit.claims import ALGORITHMS
+from apps.kit.dpop import ALGORITHMS as DPOP_ALGORITHMS
 from apps.kit.web import PUBLIC, JSONResponse, Operation, PolicedRoute
 
 CACHE_SECONDS = 300
 SYSTEM_SCOPES = {"system/*.cruds", "system/*.rs"}
+PATIENT_SCOPES = {"patient/*.cruds", "patient/*.rs"}
 SMART_CAPABILITIES = (
+    "launch-ehr",
     "launch-standalone",
     "client-public",
     "client-confidential-symmetric",
     "client-confidential-asymmetric",
+    "context-ehr-patient",
+    "context-ehr-encounter",
     "context-standalone-patient",
     "permission-offline",
     "permission-patient",
     "permission-user",
+    "permission-v1",
     "permission-v2",
     "sso-openid-connect",
 )
 
 
 def oauth_metadata(issuer: str) -> dict[str, Any]:
-    auth_methods = ["client_secret_basic", "private_key_jwt", "none"]
     return {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/oauth2/authorize",
@@ -38,16 +45,25 @@ def oauth_metadata(issuer: str) -> dict[str, Any]:
         "revocation_endpoint": f"{issuer}/oauth2/revoke",
         "introspection_endpoint": f"{issuer}/oauth2/introspect",
         "scopes_supported": sorted(
-            (PLAIN_SCOPES - {"billing.system"}) | SYSTEM_SCOPES | set().union(*ROLES.values())
+            (PLAIN_SCOPES - {"billing.system"})
+            | SYSTEM_SCOPES
+            | PATIENT_SCOPES
+            | set().union(*ROLES.values())
         ),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "grant_types_supported": list(GRANT_TYPES),
         "code_challenge_methods_supported": ["S256"],
-        "token_endpoint_auth_methods_supported": auth_methods,
-        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
-        "revocation_endpoint_auth_methods_supported": auth_methods,
-        "introspection_endpoint_auth_methods_supported": auth_methods[:2],
+        "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        "token_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
+        "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        "revocation_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
+        "introspection_endpoint_auth_methods_supported": list(CONFIDENTIAL_METHODS),
+        "introspection_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
+        "pushed_authorization_request_endpoint": f"{issuer}/oauth2/par",
+        "require_pushed_authorization_requests": False,
+        "device_authorization_endpoint": f"{issuer}/oauth2/device_authorization",
+        "dpop_signing_alg_values_supported": list(DPOP_ALGORITHMS),
         "authorization_response_iss_parameter_supported": True,
     }
 
@@ -63,20 +79,28 @@ def openid_configuration(issuer: str, algorithms: set[str]) -> dict[str, Any]:
             "sub",
             "name",
             "email",
+            "email_verified",
             "updated_at",
             "fhirUser",
             "auth_time",
             "amr",
             "nonce",
+            "sid",
         ],
         "prompt_values_supported": sorted(PROMPTS),
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
+        "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
     }
 
 
 def smart_configuration(issuer: str) -> dict[str, Any]:
-    return {**oauth_metadata(issuer), "capabilities": list(SMART_CAPABILITIES)}
+    return {
+        **oauth_metadata(issuer),
+        "capabilities": list(SMART_CAPABILITIES),
+    }
 
 
 def document(content: dict[str, Any]) -> Response:

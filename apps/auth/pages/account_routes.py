@@ -1,5 +1,7 @@
 """Pages of one's own account: password, second factor, signing out."""
 
+from urllib.parse import urlencode
+
 from authlib.oauth2.rfc6749 import OAuth2Error
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,6 +9,7 @@ from starlette.routing import BaseRoute
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.oauth.authlib_starlette import read_oauth2_request
+from apps.auth.oauth.logout_notices import insert_logout_notices
 from apps.auth.oauth.oauth_routes import make_server
 from apps.auth.oauth.refusals import record_refusal
 from apps.auth.oauth.revocations import revoke_subject
@@ -148,15 +151,24 @@ async def show_logout(request: Request) -> Response:
 
 
 async def send_logout(request: Request) -> Response:
-    """Our page's form ends the session; a form of a client's site (which may send one) asks the person first."""
-    if "csrf" not in (await request.body()).decode("latin-1"):
-        return await logout(request, confirmed=False)
-    await read_form(request)
-    return await logout(request, confirmed=True)
+    """Ends the session by our page's form. A form of a client's site is turned into a request by GET.
+
+    With a form of another site the browser sends no cookie of ours (SameSite=Lax), with the redirect it does.
+    """
+    try:
+        asked = await read_oauth2_request(request, state_of(request).settings.issuer)
+    except OAuth2Error as error:
+        return await refuse(request, error, "sign_out")
+    if "csrf" in asked.form:
+        await read_form(request)
+        return await logout(request, confirmed=True)
+    return go_to(f"{LOGOUT}?{urlencode({**asked.args, **asked.form})}")
 
 
 async def logout(request: Request, *, confirmed: bool) -> Response:
-    """OpenID Connect RP-Initiated Logout: at once where an id token shows who is meant, else after a question."""
+    """Ends the session (OpenID Connect RP-Initiated Logout): at once where an id token names the person, else after
+    a question.
+    """
     state = state_of(request)
     secure = state.settings.secure
     try:
@@ -172,6 +184,7 @@ async def logout(request: Request, *, confirmed: bool) -> Response:
             if session:
                 await end_session(connection, request, secure=secure)
                 user_id = session.user.id
+                await insert_logout_notices(connection, user_id, session.public_id)
                 event = Event(
                     "sign_out", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request)
                 )

@@ -1,7 +1,7 @@
 """Pages to sign in: password, second factor, and enrolling for it."""
 
 import logging
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from apps.auth.oauth.refusals import record_refusal
 from apps.auth.oauth.revocations import revoke_subject
 from apps.auth.pages.authorize_routes import after_sign_in, form_target
 from apps.auth.pages.rendering import form_route, go_to, page, read_form
-from apps.auth.paths import ACCOUNT, ENROL, SECOND_FACTOR, SIGN_IN
+from apps.auth.paths import ACCOUNT, DEVICE, ENROL, SECOND_FACTOR, SIGN_IN
 from apps.auth.people.devices import device_of, forget_devices, remember_device
 from apps.auth.people.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.people.password_check import check_password
@@ -55,6 +55,10 @@ def next_of(fields: dict[str, str]) -> str:
 
 
 def continue_to(query: str) -> str:
+    """Returns where a person goes after signing in: to the application, the device page, or their account."""
+    if query.startswith("device="):
+        code = query.removeprefix("device=").removeprefix("-")
+        return f"{DEVICE}?user_code={quote(unquote(code))}" if code else DEVICE
     return after_sign_in(query) if query else ACCOUNT
 
 

@@ -42,16 +42,18 @@ class Attempt:
         account = f"{self.what}:{email_key(self.account)}"
         if self.what == "second_factor":
             # Who gets here has the password: guesses count together, wherever they come from.
-            return [("pair", digest(account))]
+            return [("pair", _key(account))]
         if self.device:
-            return [("device", digest(f"{account}:device:{self.device}"))]
+            return [("device", _key(account, self.device))]
 
         network = network_of(self.address)
-        counters = [
-            ("pair", digest(f"{account}:address:{network}")),
-            ("user", digest(account)),
-        ]
+        counters = [("pair", _key(account, network)), ("user", digest(account))]
         return [*counters, ("address", digest(f"address:{network}"))] if self.address else counters
+
+
+def _key(account: str, place: str = "") -> bytes:
+    """Returns a key whose first half is the account's, so that all counters of an account can be found."""
+    return digest(account)[:16] + digest(place)[:16]
 
 
 async def waiting_seconds(connection: Connection, attempt: Attempt) -> int:
@@ -109,7 +111,8 @@ async def forget_failures(connection: Connection, email: str, user_id: str) -> N
     Those of the addresses that the attempts came from stay.
     """
     attempts = (Attempt(email, ""), Attempt(user_id, "", "second_factor"))
-    keys = [key for attempt in attempts for _, key in attempt.counters()]
+    halves = [key[:16] for attempt in attempts for _, key in attempt.counters()]
     await connection.execute(
-        "DELETE FROM attempts WHERE kind = 'user' AND key = ANY($1::bytea[])", keys
+        "DELETE FROM attempts WHERE kind <> 'address' AND substr(key, 1, 16) = ANY($1::bytea[])",
+        halves,
     )

@@ -144,8 +144,11 @@ class CashDeskMethods:
         return await self._books.change(message, caller, pb.CashDay, close, turns=("payments",))
 
     async def get_cash_day(self, message: pb.GetCashDayRequest, caller: Caller) -> pb.CashDay:
-        cash_day_id = parse_id(message.cash_day_id, "cash_day_unknown")
+        """Answers the day of that id; without one, the day that is not closed yet."""
         async with self._books.database.connection() as connection:
+            if not message.cash_day_id:
+                return render_cash_day(await select_current_cash_day(connection))
+            cash_day_id = parse_id(message.cash_day_id, "cash_day_unknown")
             return render_cash_day(await select_cash_day(connection, cash_day_id))
 
 
@@ -153,6 +156,16 @@ async def select_cash_day(connection: Connection, cash_day_id: UUID, lock: str =
     row = await connection.fetchrow(
         f"SELECT {COLUMNS} FROM cash_day WHERE cash_day_id = $1 {lock}",  # noqa: S608
         cash_day_id,
+    )
+    if row is None:
+        raise NotFound("cash_day_unknown")
+    return CashDay(**row)
+
+
+async def select_current_cash_day(connection: Connection) -> CashDay:
+    """Returns the day that was opened last and is not closed; raises NotFound where there is none."""
+    row = await connection.fetchrow(
+        f"SELECT {COLUMNS} FROM cash_day WHERE status <> 'closed' ORDER BY opened_at DESC LIMIT 1"  # noqa: S608
     )
     if row is None:
         raise NotFound("cash_day_unknown")

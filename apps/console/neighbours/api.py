@@ -17,7 +17,9 @@ from apps.kit.context import current_context, new_id
 from apps.kit.errors import Problem
 
 READ_SECONDS = 5.0
-WRITE_SECONDS = 15.0
+WRITE_SECONDS = 10.0
+# All calls of one page together: less than the gateway waits for an answer.
+PAGE_SECONDS = 20.0
 CONNECT_SECONDS = 1.0
 # The gateway ends an answer that takes longer than its bound; the browser connects again by itself.
 STREAM_SECONDS = 28.0
@@ -64,6 +66,7 @@ class Api:
         self._neighbours = neighbours
         self._access_token = access_token
         self._own_running = asyncio.Semaphore(CALLS_PER_PAGE)
+        self._ends_at = time.monotonic() + PAGE_SECONDS
         self.calls: list[Call] = []
 
     async def get(self, path: str, query: Any = None) -> Answer:
@@ -108,8 +111,8 @@ class Api:
             media_type = "application/fhir+json" if path.startswith(FHIR) else "application/json"
         headers = {**self._headers(media_type, if_match, key), "Accept": accept}
         data = body.encode() if isinstance(body, str) else body and msgspec.json.encode(body)
-        is_read = method == "GET" or path.endswith("/_search")
-        seconds = READ_SECONDS if is_read else WRITE_SECONDS
+        is_read = method == "GET" or path.endswith(("/_search", "/$match"))
+        seconds = self._seconds(service, is_read)
         started_at = time.perf_counter()
         status = 0
         try:
@@ -142,6 +145,13 @@ class Api:
             )
             self.calls.append(call)
         return _read_answer(service, answer, content)
+
+    def _seconds(self, service: str, is_read: bool) -> float:
+        """Gives the time that a call may take; raises where the page has none left."""
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise ApiError(504, f"{service}_timeout", service)
+        return min(READ_SECONDS if is_read else WRITE_SECONDS, left)
 
     async def open_stream(self, path: str) -> aiohttp.ClientResponse:
         """Opens an answer without an end (server-sent events); whoever reads it closes it."""
@@ -183,7 +193,7 @@ class Api:
         try:
             async with self._own_running, self._neighbours.running:
                 return await self._neighbours.billing.call(
-                    name, values, self._access_token, READ_SECONDS if is_read else WRITE_SECONDS
+                    name, values, self._access_token, self._seconds("billing", is_read)
                 )
         except Problem as problem:
             status = problem.status

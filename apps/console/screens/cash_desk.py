@@ -11,14 +11,15 @@ from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, Part, load, load_all
 from apps.console.neighbours.calls import ApiError
 from apps.console.screens import billing_calls as calls
-from apps.console.screens.money import READ, WRITE, read_amount
+from apps.console.screens.money import READ, read_amount
 from apps.console.screens.patients import parse_query, search
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
 from apps.console.web.texts import N_
 from apps.kit.context import new_id
-from apps.kit.web import Operation
+from apps.kit.web import Operation, scopes
 
+APPROVE = scopes("billing.approve")
 DESK = "main"
 # Everything that is open is due before then.
 FAR_DAYS = 3650
@@ -80,10 +81,10 @@ async def current_day(api: Api) -> dict[str, Any] | None:
 async def desk_page(request: Request, status: int = 200, **values: Any) -> Response:
     """Shows the desk; `values`: what was typed, and what was found."""
     person = person_of(request)
-    parts = await load_all(
-        day=current_day(person.api),
-        invoices=find_open(person.api, person.texts.now().date()),
-    )
+    loading: dict[str, Any] = {"invoices": find_open(person.api, person.texts.now().date())}
+    if person.has("billing.approve"):
+        loading["day"] = current_day(person.api)
+    parts = await load_all(**loading)
     common: dict[str, Any] = {
         "values": {},
         "errors": {},
@@ -98,7 +99,7 @@ async def desk_page(request: Request, status: int = 200, **values: Any) -> Respo
         "cash_desk/desk.html",
         status,
         **{**common, **values},
-        day=parts["day"],
+        day=parts.get("day"),
         invoices=invoices,
         ages=by_age(invoices.value or []),
     )
@@ -159,5 +160,5 @@ def routes() -> list[BaseRoute]:
     """Gives the screen's routes."""
     return [
         ScreenRoute("/cash-desk", Operation("GET", show, READ), Operation("POST", find, READ)),
-        ScreenRoute("/cash-desk/day", Operation("POST", change_day, WRITE)),
+        ScreenRoute("/cash-desk/day", Operation("POST", change_day, APPROVE)),
     ]

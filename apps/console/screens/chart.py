@@ -9,7 +9,6 @@ from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, Part, load_all
-from apps.console.neighbours.calls import ApiError
 from apps.console.web.people import Person, ScreenRoute, person_of
 from apps.console.web.rendering import page
 from apps.console.web.sessions import save_recent_patient
@@ -74,15 +73,7 @@ async def find_entries(
     query.append(("_sort", f"-{section.date}"))
     if before:
         query.append((section.date, f"lt{before}"))
-    try:
-        bundle = await api.search(section.resource_type, query)
-    except ApiError as error:
-        if error.status != 400:
-            raise
-        bundle = await api.search(
-            section.resource_type,
-            [each for each in query if each[0] not in ("_sort", section.date)],
-        )
+    bundle = await api.search(section.resource_type, query)
     return sorted(fhir.entries(bundle), key=fhir.date_of, reverse=True)
 
 

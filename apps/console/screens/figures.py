@@ -48,6 +48,8 @@ AGES = {
     "61-90": N_("61 to 90 days overdue"),
     "90+": N_("More than 90 days overdue"),
 }
+# The groups of analytics' breakdowns.
+GROUPS = (N_("male"), N_("female"), N_("other"), N_("unknown"))
 MOST_BARS = 120
 
 

@@ -287,7 +287,7 @@ async def refund(request: Request) -> Response:
 async def use_credit(request: Request) -> Response:
     """Pays open invoices from credit."""
     account = await own_account(request)
-    public = f"/accounts/{account['accountId']}/credit/apply"
+    public = f"/accounts/{account['accountId']}/apply-credit"
     fields = {"accountId": account["accountId"]}
     return await carry_out(request, "ApplyCredit", public, fields, "credited")
 

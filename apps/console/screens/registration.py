@@ -118,9 +118,11 @@ async def create(request: Request) -> Response:
         return _form_page(request, 422, errors=errors, **shown)
     patient = apply_form({"resourceType": "Patient"}, form, person.texts)
     if not form.get("confirmed"):
-        similar = (await load(find_similar(person.api, patient))).value or []
-        if similar:
-            return _form_page(request, 409, similar=similar, confirm=True, **shown)
+        similar = await load(find_similar(person.api, patient))
+        if similar.error and similar.error.is_unavailable:
+            return _form_page(request, similar.error.status, unavailable=similar.error, **shown)
+        if similar.value:
+            return _form_page(request, 409, similar=similar.value, confirm=True, **shown)
     try:
         answer = await person.api.create(patient, form.get("key", ""))
     except ApiError as error:

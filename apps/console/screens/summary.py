@@ -12,10 +12,25 @@ from apps.console.neighbours.calls import ApiError
 from apps.console.screens.chart import READ, SECTIONS, arranged, find_entries, load_banner
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
+from apps.console.web.texts import N_
 from apps.kit.web import Operation
 
 IN_SUMMARY = ("problems", "allergies", "medications", "immunizations", "procedures", "vitals")
 MOST_ENTRIES = 30
+# The sections' titles of the International Patient Summary.
+TITLES = (
+    N_("Allergies and Intolerances"),
+    N_("Medication Summary"),
+    N_("Problem List"),
+    N_("Immunizations"),
+    N_("History of Procedures"),
+    N_("Results"),
+    N_("Vital Signs"),
+    N_("Plan of Care"),
+    N_("Medical Devices"),
+    N_("History of Past Illness"),
+    N_("Social History"),
+)
 
 
 async def find_sections(api: Api, patient_id: str) -> list[tuple[str, list[dict[str, Any]], str]]:

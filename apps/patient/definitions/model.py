@@ -33,7 +33,6 @@ class Element:
     name: str
     path_name: str
     type: str
-    required: bool
     many: bool
     targets: frozenset[str] = frozenset()
     value_set: str = ""
@@ -166,7 +165,7 @@ def value_set(name: str) -> Mapping[str, str] | None:
 
 
 def _implied(name: str, kind: str, *, many: bool) -> Element:
-    return Element(name=name, path_name=name, type=kind, required=False, many=many)
+    return Element(name=name, path_name=name, type=kind, many=many)
 
 
 # What every element has; the generated data leaves it out.
@@ -218,7 +217,7 @@ def definition_of(type_name: str) -> Type:
 
 def _elements(row: list[Any]) -> Iterator[Element]:
     """Yields the JSON properties of one element: one for each type of a choice."""
-    name, minimum, maximum, types = row[:4]
+    name, _, maximum, types = row[:4]
     set_name = row[4] or "" if len(row) > 4 else ""
     invariants = _invariants(row[5] if len(row) > 5 else ())
     path_name = name.removesuffix("[x]")
@@ -229,7 +228,6 @@ def _elements(row: list[Any]) -> Iterator[Element]:
             name=path_name + suffix[0].upper() + suffix[1:] if path_name != name else name,
             path_name=path_name,
             type=code,
-            required=minimum > 0 and path_name == name,
             many=maximum == 0,
             targets=frozenset(targets.rstrip(")").split("|")) if targets else frozenset(),
             value_set=set_name,

@@ -5,18 +5,22 @@ which an OperationOutcome gives as FHIRPath.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
 from apps.kit.errors import FieldError
+from apps.patient.definitions.element_rules import (
+    ItemCheck,
+    binding_check,
+    check_contained,
+    target_check,
+)
 from apps.patient.definitions.fhirpath.compiler import (
     Environment,
     compile_condition,
     member_names,
-    reference_type,
 )
-from apps.patient.definitions.local_references import contained_type, unreferenced_contained
 from apps.patient.definitions.model import (
     Element,
     Invariant,
@@ -26,37 +30,17 @@ from apps.patient.definitions.model import (
     served_types,
 )
 from apps.patient.definitions.primitives import bound_code_check, check_of
+from apps.patient.definitions.validation_run import MAX_FAULTS, Path, Run
 
-MAX_FAULTS = 100
 MAX_DEPTH = 50
 # Checked in code: as FHIRPath it looks through the whole resource for each contained one.
 _CHECKED_IN_CODE = frozenset(("dom-3",))
-_DOM_3 = "dom-3: a contained resource must be referred to, or refer to its container"
 
-Path: TypeAlias = "tuple[Path, str | int] | None"
+
+ELE_1 = "ele-1: an element must have a value or children"
+
 # Checks a property's value; takes its object's path and the object.
-Step: TypeAlias = "Callable[[Any, Path, _Run, Mapping[str, Any]], None]"
-
-
-@dataclass(slots=True)
-class _Run:
-    """One validation: the resource that holds what is being checked, and the faults so far."""
-
-    environment: Environment
-    faults: list[FieldError] = field(default_factory=list)
-    depth: int = 0
-
-    def note(self, at: Path, code: str, message: str) -> None:
-        if len(self.faults) < MAX_FAULTS:
-            self.faults.append(FieldError(code, message, pointer_of(at)))
-
-
-def pointer_of(path: Path) -> str:
-    parts: list[str] = []
-    while path is not None:
-        path, part = path
-        parts.append(f"/{part}")
-    return "".join(reversed(parts))
+Step: TypeAlias = "Callable[[Any, Path, Run, Mapping[str, Any]], None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +70,7 @@ def find_faults(resource: Any, resource_type: str) -> tuple[FieldError, ...]:
         return (FieldError("structure", "expected a resource", ""),)
     if resource.get("resourceType") != resource_type:
         return (FieldError("invalid", f"resourceType must be {resource_type}", "/resourceType"),)
-    run = _Run(Environment(resource, resource))
+    run = Run(Environment(resource, resource))
     _check_object(_plan(resource_type), resource, None, run)
     return tuple(run.faults)
 
@@ -111,7 +95,7 @@ def compile_checks() -> None:
 _COMPILED: set[str] = set()
 
 
-def _check_object(plan: _Plan, value: Mapping[str, Any], at: Path, run: _Run) -> None:
+def _check_object(plan: _Plan, value: Mapping[str, Any], at: Path, run: Run) -> None:
     steps = plan.steps
     for name, child in value.items():
         step = steps.get(name)
@@ -164,7 +148,7 @@ def _plan(type_name: str) -> _Plan:
     )
 
 
-def _accept(child: Any, at: Path, run: _Run, value: Mapping[str, Any]) -> None:
+def _accept(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
     """Accepts a property that is checked elsewhere."""
 
 
@@ -191,13 +175,10 @@ def _step(element: Element) -> Step:
     return _many(element, check) if element.many else _one(element, check)
 
 
-ItemCheck: TypeAlias = Callable[[Any, Path, _Run], None]
-
-
 def _one(element: Element, check: ItemCheck) -> Step:
     name = element.name
 
-    def step(child: Any, at: Path, run: _Run, value: Mapping[str, Any]) -> None:
+    def step(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
         check(child, (at, name), run)
 
     return step
@@ -206,7 +187,7 @@ def _one(element: Element, check: ItemCheck) -> Step:
 def _many(element: Element, check: ItemCheck) -> Step:
     name = element.name
 
-    def step(child: Any, at: Path, run: _Run, value: Mapping[str, Any]) -> None:
+    def step(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
         here = (at, name)
         if type(child) is not list or not child:
             run.note(here, "structure", "expected a list that is not empty")
@@ -214,7 +195,7 @@ def _many(element: Element, check: ItemCheck) -> Step:
         for index, item in enumerate(child):
             check(item, (here, index), run)
         if name == "contained":
-            _check_contained(child, here, run)
+            check_contained(child, here, run)
 
     return step
 
@@ -228,12 +209,12 @@ def _primitive_step(element: Element) -> Step:
         else check_of(element.type)
     )
 
-    def check_one(child: Any, at: Path, run: _Run, value: Mapping[str, Any]) -> None:
+    def check_one(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
         problem = check(child)
         if problem:
             run.note((at, name), *problem)
 
-    def check_many(child: Any, at: Path, run: _Run, value: Mapping[str, Any]) -> None:
+    def check_many(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
         if type(child) is not list or not child:
             run.note((at, name), "structure", "expected a list that is not empty")
             return
@@ -256,11 +237,9 @@ def _item(items: Any, index: int) -> Any:
 def _extension_step(element: Element) -> Step:
     """Checks `_name`: the id and the extensions of a primitive."""
     name, sibling_name = f"_{element.name}", element.name
-    check = _object_check(
-        Element(name=name, path_name=name, type="Element", required=False, many=False)
-    )
+    check = _object_check(Element(name=name, path_name=name, type="Element", many=False))
 
-    def check_many(child: Any, at: Path, run: _Run, value: Mapping[str, Any]) -> None:
+    def check_many(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
         here = (at, name)
         values = value.get(sibling_name)
         if type(child) is not list or not any(item is not None for item in child):
@@ -271,14 +250,20 @@ def _extension_step(element: Element) -> Step:
         for index, item in enumerate(child):
             if item is not None:
                 check(item, (here, index), run)
+                if _is_bare(item) and _item(values, index) is None:
+                    run.note((here, index), "invariant", ELE_1)
 
-    return (
-        check_many
-        if element.many
-        else _one(
-            Element(name=name, path_name=name, type="Element", required=False, many=False), check
-        )
-    )
+    def check_one(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
+        check(child, (at, name), run)
+        if _is_bare(child) and value.get(sibling_name) is None:
+            run.note((at, name), "invariant", ELE_1)
+
+    return check_many if element.many else check_one
+
+
+def _is_bare(value: Any) -> bool:
+    """Tells whether an element has an id and nothing else, which no element may (ele-1)."""
+    return isinstance(value, dict) and len(value) == 1 and "id" in value
 
 
 def _object_check(element: Element) -> ItemCheck:
@@ -287,12 +272,12 @@ def _object_check(element: Element) -> ItemCheck:
     rules = [_rule(invariant, type_name) for invariant in element.invariants]
     extra: list[ItemCheck] = []
     if element.targets:
-        extra.append(_target_check(element.targets))
+        extra.append(target_check(element.targets))
     if element.codes is not None and type_name in ("CodeableConcept", "Coding", "Quantity"):
-        extra.append(_binding_check(element.codes))
+        extra.append(binding_check(element.codes))
     plan: _Plan | None = None
 
-    def check(value: Any, at: Path, run: _Run) -> None:
+    def check(value: Any, at: Path, run: Run) -> None:
         nonlocal plan
         if type(value) is not dict:
             run.note(at, "structure", "expected an object")
@@ -300,6 +285,8 @@ def _object_check(element: Element) -> ItemCheck:
         if not value:
             run.note(at, "structure", "an object must not be empty")
             return
+        if _is_bare(value) and type_name != "Element":
+            run.note(at, "invariant", ELE_1)
         if run.depth >= MAX_DEPTH:
             run.note(at, "too-long", "nested too deep")
             return
@@ -318,49 +305,7 @@ def _object_check(element: Element) -> ItemCheck:
     return check
 
 
-def _target_check(targets: frozenset[str]) -> ItemCheck:
-    expected = f"expected a reference to {', '.join(sorted(targets))}"
-
-    def check(value: Any, at: Path, run: _Run) -> None:
-        text = value.get("reference")
-        if isinstance(text, str) and text.startswith("#"):
-            found = contained_type(run.environment.root, text)
-        else:
-            found = reference_type(value)
-        if not found:
-            # Relative references tell their type; one that tells none that FHIR has leads nowhere.
-            if isinstance(text, str) and _looks_relative(text):
-                run.note((at, "reference"), "value", expected)
-        elif found not in targets:
-            run.note((at, "reference" if isinstance(text, str) else "type"), "value", expected)
-
-    return check
-
-
-def _looks_relative(text: str) -> bool:
-    return not text.startswith(("#", "/")) and ":" not in text.partition("?")[0]
-
-
-def _binding_check(codes: Mapping[str, str]) -> ItemCheck:
-    expected = (
-        f"expected one of {', '.join(sorted(codes))} of {', '.join(sorted(set(codes.values())))}"
-    )
-
-    def check(value: Any, at: Path, run: _Run) -> None:
-        codings = value.get("coding", ()) if "coding" in value or "text" in value else [value]
-        if not isinstance(codings, (list, tuple)):
-            return
-        for coding in codings:
-            if isinstance(coding, dict):
-                code = coding.get("code")
-                if isinstance(code, str) and coding.get("system") == codes.get(code, ""):
-                    return
-        run.note(at, "code-invalid", expected)
-
-    return check
-
-
-def _check_resource(value: Any, at: Path, run: _Run) -> None:
+def _check_resource(value: Any, at: Path, run: Run) -> None:
     """Checks a resource inside another: contained, or in a Bundle or in Parameters."""
     if type(value) is not dict:
         run.note(at, "structure", "expected a resource")
@@ -384,17 +329,4 @@ def _check_resource(value: Any, at: Path, run: _Run) -> None:
     run.environment = outer
 
 
-def _check_contained(items: list[Any], at: Path, run: _Run) -> None:
-    seen: set[str] = set()
-    for index, item in enumerate(items):
-        if not isinstance(item, dict):
-            continue
-        id = item.get("id")
-        if not isinstance(id, str):
-            run.note(((at, index), "id"), "required", "a contained resource needs an id")
-        elif id in seen:
-            run.note(((at, index), "id"), "duplicate", "another contained resource has this id")
-        else:
-            seen.add(id)
-    for index in unreferenced_contained(run.environment.resource):
-        run.note((at, index), "invariant", _DOM_3)
+__all__ = ["MAX_DEPTH", "MAX_FAULTS", "compile_checks", "find_faults"]

@@ -1,72 +1,35 @@
-"""What both faces of the record share: who asks, which version is expected, the headers of an answer."""
+"""Answers of the FHIR interface: bodies as they are stored, the headers of a version, the links of a Bundle."""
 
-import re
+from collections.abc import Iterable
 from email.utils import format_datetime
+from typing import Any
+from urllib.parse import quote
 
+import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 
-from apps.kit.context import current_context
-from apps.kit.errors import BadRequest, Forbidden, NotFound
-from apps.kit.web import principal_of
-from apps.patient.storage.read_audit import ReadAudit
-from apps.patient.storage.record import Outcome, Record
-from apps.patient.storage.versions import Author, Version
+from apps.kit.scopes import Disclosure
+from apps.patient.codec import FHIR_MEDIA_TYPE, Resource, encode
+from apps.patient.fhir.negotiation import check_pretty
+from apps.patient.fhir.requests import base_of, preferences_of
+from apps.patient.storage.record import Outcome
+from apps.patient.storage.versions import Version, format_instant
 
-_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
-_ETAG = re.compile(r'(?:W/)?"([^"]*)"')
-NO_VERSION = -1
-
-
-def author_of(request: Request) -> Author:
-    principal, context = principal_of(request), current_context()
-    return Author(
-        principal.subject,
-        principal.client_id,
-        context.request_id if context else "",
-        context.traceparent if context else "",
-    )
+_PLAIN = "/:,|$*!()'-._~@"
 
 
-def restriction_of(request: Request, resource_type: str, interaction: str) -> str | None:
-    """The only patient whose record the caller may use so; None for everybody's."""
-    access = principal_of(request).access_to(resource_type, interaction)
-    if access is None or access.has_parameters:
-        raise Forbidden("insufficient_scope", f"this needs {resource_type}.{interaction}")
-    return access.only_patient_id
-
-
-def path_id(request: Request, name: str = "id") -> str:
-    """The path's id; raises NotFound for what can be no id."""
-    id: str = request.path_params[name]
-    if not _ID.fullmatch(id):
-        raise NotFound("not_found")
-    return id
-
-
-def record_of(request: Request) -> Record:
-    record: Record = request.state.record
-    return record
-
-
-def read_audit_of(request: Request) -> ReadAudit:
-    read_audit: ReadAudit = request.state.read_audit
-    return read_audit
-
-
-def read_if_match(request: Request) -> int | None:
-    """The version that `If-Match` names; None without one and for `*`. Raises BadRequest for what is no ETag."""
-    texts = request.headers.getlist("if-match")
-    if not texts or texts == ["*"]:
-        return None
-    match = _ETAG.fullmatch(texts[0].strip()) if len(texts) == 1 else None
-    if match is None:
-        raise BadRequest("invalid_if_match", 'expected one W/"<version>"', pointer="If-Match")
-    # An ETag that was never ours is no version's: a stale one, not a malformed one.
-    return (
-        int(match[1])
-        if match[1].isascii() and match[1].isdigit() and len(match[1]) <= 18
-        else NO_VERSION
-    )
+def respond(
+    request: Request,
+    content: Any,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Returns JSON: `content` is a stored text, sent as it is, or a value to encode."""
+    body = content.encode() if isinstance(content, str) else encode(content)
+    if check_pretty(request.query_params.getlist("_pretty")):
+        body = msgspec.json.format(body, indent=2)
+    return Response(body, status, headers=headers, media_type=FHIR_MEDIA_TYPE)
 
 
 def version_headers(version: Version) -> dict[str, str]:
@@ -76,7 +39,68 @@ def version_headers(version: Version) -> dict[str, str]:
     }
 
 
-def outcome_headers(outcome: Outcome, location: str) -> dict[str, str]:
-    headers = version_headers(outcome.version) | {"Location": location}
-    # So that a client, and its user, can tell what was made now from what was there.
-    return headers | {"Idempotency-Replayed": "true"} if outcome.replayed else headers
+def respond_version(request: Request, version: Version, status: int = 200) -> Response:
+    """Returns a version that is read."""
+    headers = version_headers(version)
+    headers["Content-Location"] = f"{base_of(request)}/{version.reference}"
+    return respond(request, version.body or "", status, headers)
+
+
+def respond_outcome(request: Request, outcome: Outcome) -> Response:
+    """Returns what a write made: as much of it as the scopes and `Prefer` allow."""
+    version = outcome.version
+    headers = version_headers(version)
+    location = f"{base_of(request)}/{version.reference}"
+    headers["Content-Location"] = location
+    status = 201 if outcome.created else 200
+    headers["Location"] = location
+    if outcome.replayed:
+        # So that a client, and its user, can tell what was made now from what was there.
+        headers["Idempotency-Replayed"] = "true"
+    returned = preferences_of(request).returned
+    if returned == "OperationOutcome":
+        return respond(request, information("the resource is stored"), status, headers)
+    if returned == "minimal" or outcome.disclosure is not Disclosure.BODY:
+        return Response(status_code=status, headers=headers)
+    return respond(request, version.body or "", status, headers)
+
+
+def information(text: str, severity: str = "information", code: str = "informational") -> Resource:
+    """Returns an OperationOutcome that is no error."""
+    issue = {"severity": severity, "code": code, "diagnostics": text}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+def query_text(pairs: Iterable[tuple[str, str]]) -> str:
+    return "&".join(f"{quote(name, _PLAIN)}={quote(value, _PLAIN)}" for name, value in pairs)
+
+
+def links_of(url: str, queries: dict[str, str]) -> list[Resource]:
+    return [
+        {"relation": relation, "url": f"{url}?{query}" if query else url}
+        for relation, query in queries.items()
+    ]
+
+
+def raw(body: str) -> msgspec.Raw:
+    """Returns stored JSON as a part of a larger answer, without parsing it."""
+    return msgspec.Raw(body.encode())
+
+
+def history_entry(version: Version, base: str, *, with_body: bool) -> Resource:
+    """Returns an entry of a history Bundle."""
+    location = f"{version.resource_type}/{version.id}"
+    is_new = version.version_id == 1
+    url = version.resource_type if version.method == "POST" else location
+    entry: Resource = {
+        "fullUrl": f"{base}/{location}",
+        "request": {"method": version.method, "url": url},
+        "response": {
+            "status": "204" if version.body is None else "201" if is_new else "200",
+            "etag": version.etag,
+            "lastModified": format_instant(version.recorded_at),
+        },
+    }
+    if version.body is not None and with_body:
+        entry["resource"] = raw(version.body)
+    return entry

@@ -1,9 +1,8 @@
 """Medical record numbers: issued here, one a person, with a check digit against slips of the pen. Never given twice."""
 
-from apps.kit.database import Connection
 from apps.kit.errors import Unprocessable
 from apps.patient.codec import Resource
-from apps.patient.search.index_columns import objects
+from apps.patient.storage.summaries import objects
 
 SYSTEM = "urn:patient-management:mrn"
 # What the sequence steps by: a block is drawn once, and numbers are then given without asking the database.
@@ -42,19 +41,3 @@ def with_mrn(patient: Resource, mrn: str) -> Resource:
             "mrn_is_issued_here", f"{SYSTEM} is issued by this service", pointer="/identifier"
         )
     return {**patient, "identifier": [*patient.get("identifier", ()), identifier_of(mrn)]}
-
-
-class MrnIssuer:
-    """Gives numbers out of a block; a block that a stopped process had left is not used again."""
-
-    def __init__(self) -> None:
-        self._next = self._end = 0
-
-    async def take(self, connection: Connection) -> str:
-        if self._next == self._end:
-            first = await connection.fetchval("SELECT nextval('mrn')")
-            # Another task may have drawn a block meanwhile; ours goes on, the other's rest is left.
-            self._next, self._end = first, first + BLOCK
-        number = self._next
-        self._next += 1
-        return format_mrn(number)

@@ -5,12 +5,13 @@ What comes while one batch is being written makes the next. A change's own entry
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from apps.kit.database import ROW_ERRORS, Connection, Database
 from apps.kit.errors import Unavailable
+from apps.patient.search.hashing import resource_hash
 from apps.patient.storage.versions import Author, Version
 
 MAX_BATCH_READS = 100
@@ -29,14 +30,31 @@ class ReadEntry:
     version_id: int | None = None
     patient_id: str | None = None
     query: str | None = None
-    # FHIR ids, which hold no blank.
+    # FHIR ids, which hold no blank; `Type/id` where a search gave several types.
     returned_ids: Sequence[str] | None = None
+    # The patients whose records were looked into, where they are not `patient_id` alone.
+    patient_ids: Sequence[str] = ()
 
 
 def entry_of(action: str, author: Author, version: Version) -> ReadEntry:
     return ReadEntry(
         action, author, version.resource_type, version.id, version.version_id, version.patient_id
     )
+
+
+def entities_of(references: Iterable[tuple[str, str]], patient_ids: Iterable[str] = ()) -> set[int]:
+    """Returns what an entry is found by: the hashes of the resources and of their patients."""
+    found = {resource_hash(resource_type, id) for resource_type, id in references}
+    return found | {resource_hash("Patient", id) for id in patient_ids}
+
+
+def _entities_text(entry: ReadEntry) -> str:
+    ids = entry.returned_ids or ((entry.resource_id,) if entry.resource_id else ())
+    references = [
+        (kind or entry.resource_type, id) for kind, _, id in (item.rpartition("/") for item in ids)
+    ]
+    patient_ids = {*entry.patient_ids, *((entry.patient_id,) if entry.patient_id else ())}
+    return "{" + ",".join(map(str, entities_of(references, patient_ids))) + "}"
 
 
 async def insert_entries(connection: Connection, entries: Sequence[ReadEntry]) -> None:
@@ -52,19 +70,20 @@ async def insert_entries(connection: Connection, entries: Sequence[ReadEntry]) -
             entry.patient_id,
             entry.query,
             None if entry.returned_ids is None else " ".join(entry.returned_ids),
+            _entities_text(entry),
         )
         for entry in entries
     ]
     await connection.execute(
         """
         INSERT INTO audit_event (action, actor_id, client_id, request_id, resource_type, resource_id,
-                                 version_id, patient_id, query, returned_ids)
+                                 version_id, patient_id, query, returned_ids, entities)
         SELECT action, actor_id, client_id, request_id, resource_type, resource_id,
-               version_id, patient_id, query, string_to_array(returned_ids, ' ')
+               version_id, patient_id, query, string_to_array(returned_ids, ' '), entities::bigint[]
         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                    $7::bigint[], $8::text[], $9::text[], $10::text[])
+                    $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[])
             AS r (action, actor_id, client_id, request_id, resource_type, resource_id,
-                  version_id, patient_id, query, returned_ids)""",
+                  version_id, patient_id, query, returned_ids, entities)""",
         *zip(*rows, strict=True),
     )
 

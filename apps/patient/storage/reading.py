@@ -3,175 +3,149 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from apps.kit.database import Connection
+from apps.patient.search.hashing import first_number, last_number, resource_hash
 from apps.patient.storage.read_audit import ReadAudit, ReadEntry, entry_of
-from apps.patient.storage.versions import Author, Version
+from apps.patient.storage.versions import Author, Stored, Version
 
-_SELECT_PATIENT = """
-    SELECT v.type, v.id, v.version_id, v.patient_id, v.recorded_at, v.method, v.body
-    FROM patient h JOIN resource_history v ON v.type = $1 AND v.id = h.id AND v.version_id = h.version_id
-    WHERE h.id = $2"""
-_SELECT_CLINICAL = """
-    SELECT v.type, v.id, v.version_id, v.patient_id, v.recorded_at, v.method, v.body
-    FROM clinical h JOIN resource_history v ON v.type = h.type AND v.id = h.id AND v.version_id = h.version_id
-    WHERE h.type = $1 AND h.id = $2"""
+_VERSION = "type, id, version_id, patient_id, last_updated, method, body"
+_PAST = "type, id, version_id, patient_id, recorded_at, method, body"
+_BY_ID = "WHERE reference_hash = $1 AND type = $2 AND id = $3"
 
-# Two statements: one for both would keep PostgreSQL from the plan of either.
+_SELECT_CURRENT = f"SELECT {_VERSION} FROM resource {_BY_ID}"
+_SELECT_STORED = f"""
+    SELECT {_VERSION}, number, value_hashes, target_hashes, ranges_hash, mrn FROM resource {_BY_ID}"""
+_SELECT_VERSION = f"""
+    SELECT {_VERSION} FROM resource {_BY_ID} AND version_id = $4
+    UNION ALL SELECT {_PAST} FROM resource_history WHERE type = $2 AND id = $3 AND version_id = $4 LIMIT 1"""
 _SELECT_LIST = """
-    SELECT id, name, address, email, birth_date FROM patient
-    WHERE id > $1 AND NOT deleted ORDER BY id LIMIT $2 + 1"""
-_SELECT_RESTRICTED_LIST = """
-    SELECT id, name, address, email, birth_date FROM patient
-    WHERE id > $1 AND NOT deleted AND id = $3 ORDER BY id LIMIT $2 + 1"""
-
-
-class PatientView(msgspec.Struct, frozen=True, rename="camel"):
-    """The simple resource."""
-
-    id: str
-    name: str | None
-    address: str | None
-    email: str | None
-    date_of_birth: str | None
-
-
-def _select_current(resource_type: str) -> str:
-    return _SELECT_PATIENT if resource_type == "Patient" else _SELECT_CLINICAL
-
-
-def _version(row: Any) -> Version:
-    return Version(*row)
+    SELECT number, id, summary FROM resource
+    WHERE number > $1 AND number < $2 AND body IS NOT NULL ORDER BY number LIMIT $3"""
 
 
 async def select_current(connection: Connection, resource_type: str, id: str) -> Version | None:
-    """The newest version, a deletion too. Not audited: for a change, which is."""
-    row = await connection.fetchrow(_select_current(resource_type), resource_type, id)
-    return _version(row) if row else None
+    """Returns the newest version, a deletion too. Not audited."""
+    key = resource_hash(resource_type, id)
+    row = await connection.fetchrow(_SELECT_CURRENT, key, resource_type, id)
+    return Version(*row) if row else None
 
 
-async def select_mrn(connection: Connection, patient_id: str) -> str:
-    mrn: str = await connection.fetchval("SELECT mrn FROM patient WHERE id = $1", patient_id)
-    return mrn
+async def select_stored(connection: Connection, resource_type: str, id: str) -> Stored | None:
+    """Returns the newest version, a deletion too, as a change needs it. Not audited: the change is."""
+    key = resource_hash(resource_type, id)
+    row = await connection.fetchrow(_SELECT_STORED, key, resource_type, id)
+    return stored_of(row) if row else None
 
 
-async def read_current(
-    read_audit: ReadAudit,
-    resource_type: str,
-    id: str,
-    author: Author,
-    restrict_to_patient_id: str | None,
-) -> Version | None:
-    """Returns the newest version, or None if there is none or it belongs to another patient."""
-    async with read_audit.database.connection() as connection:
-        version = await select_current(connection, resource_type, id)
-    if version is None or (
-        restrict_to_patient_id is not None and version.patient_id != restrict_to_patient_id
-    ):
-        return None
-    if version.body is not None:
-        await read_audit.record(entry_of("read", author, version))
-    return version
-
-
-async def read_versions(
-    read_audit: ReadAudit,
-    resource_type: str,
-    id: str,
-    author: Author,
-    restrict_to_patient_id: str | None,
-    *,
-    below: int | None = None,
-    only: int | None = None,
-    limit: int,
-) -> tuple[list[Version], bool]:
-    """Versions from the newest on, `below` a version, or `only` one, and whether there are more."""
-    async with read_audit.database.connection() as connection:
-        rows = await connection.fetch(
-            """
-            SELECT type, id, version_id, patient_id, recorded_at, method, body FROM resource_history
-            WHERE type = $1 AND id = $2 AND ($3::text IS NULL OR patient_id = $3)
-              AND ($4::bigint IS NULL OR version_id < $4) AND ($5::bigint IS NULL OR version_id = $5)
-            ORDER BY version_id DESC LIMIT $6 + 1""",
-            resource_type,
-            id,
-            restrict_to_patient_id,
-            below,
-            only,
-            limit,
-        )
-    versions = [_version(row) for row in rows[:limit]]
-    action = "history" if only is None else "read"
-    await read_audit.record(
-        *(entry_of(action, author, version) for version in versions if version.body is not None)
+def stored_of(row: Any) -> Stored:
+    return Stored(
+        version=Version(*row[:7]),
+        number=row["number"],
+        value_hashes=tuple(row["value_hashes"]),
+        target_hashes=frozenset(row["target_hashes"]),
+        ranges_hash=row["ranges_hash"],
+        mrn=row["mrn"],
     )
-    return versions, len(rows) > limit
+
+
+async def select_version(
+    connection: Connection, resource_type: str, id: str, version_id: int
+) -> Version | None:
+    """Returns one version. Not audited."""
+    key = resource_hash(resource_type, id)
+    row = await connection.fetchrow(_SELECT_VERSION, key, resource_type, id, version_id)
+    return Version(*row) if row else None
 
 
 async def select_versions(
     connection: Connection, references: Sequence[tuple[str, str, int]]
 ) -> list[Version]:
-    """These versions (type, id, version), in their order. Not audited: the answer to a write given again."""
+    """Returns these versions (type, id, version), in their order. Not audited: an answer that is given again."""
+    if not references:
+        return []
     types, ids, versions = zip(*references, strict=True)
+    hashes = [resource_hash(kind, id) for kind, id, _ in references]
     rows = await connection.fetch(
-        """
-        SELECT type, id, version_id, patient_id, recorded_at, method, body
-        FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS r (type, id, version_id, position)
-        JOIN resource_history USING (type, id, version_id) ORDER BY position""",
+        f"""
+        SELECT v.* FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+            WITH ORDINALITY AS n (type, id, version_id, reference_hash, position)
+        CROSS JOIN LATERAL (
+            SELECT {_VERSION} FROM resource r WHERE r.reference_hash = n.reference_hash
+                AND r.type = n.type AND r.id = n.id AND r.version_id = n.version_id
+            UNION ALL SELECT {_PAST} FROM resource_history h
+            WHERE h.type = n.type AND h.id = n.id AND h.version_id = n.version_id LIMIT 1) AS v
+        ORDER BY n.position""",
         types,
         ids,
         versions,
+        hashes,
     )
-    return [_version(row) for row in rows]
+    return [Version(*row) for row in rows]
+
+
+async def select_living(
+    connection: Connection, references: Sequence[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Returns those of `references` (type, id) that are there and not deleted.
+
+    A Patient among them cannot be deleted before the transaction ends. Nothing else is locked: every
+    resource of a hospital refers to the hospital.
+    """
+    living: set[tuple[str, str]] = set()
+    for is_patient in (True, False):
+        hashes = [
+            resource_hash(kind, id) for kind, id in references if (kind == "Patient") is is_patient
+        ]
+        if not hashes:
+            continue
+        rows = await connection.fetch(
+            "SELECT type, id FROM resource WHERE reference_hash = ANY ($1::bigint[])"
+            f" AND body IS NOT NULL ORDER BY number{' FOR SHARE' if is_patient else ''}",
+            sorted(set(hashes)),
+        )
+        living.update((row["type"], row["id"]) for row in rows)
+    return living
 
 
 async def read_patient_list(
-    read_audit: ReadAudit,
-    author: Author,
-    restrict_to_patient_id: str | None,
-    *,
-    after: str,
-    limit: int,
-) -> tuple[list[PatientView], bool]:
-    """`limit` of the simple resource by id, after `after`, and whether there is a next page."""
+    read_audit: ReadAudit, author: Author, *, after: int, limit: int
+) -> tuple[list[tuple[int, str]], bool]:
+    """Returns `limit` patients of /api/patients as (number, JSON), and whether there is a next page."""
     async with read_audit.database.connection() as connection:
         rows = await connection.fetch(
-            _SELECT_LIST if restrict_to_patient_id is None else _SELECT_RESTRICTED_LIST,
-            after,
-            limit,
-            *(() if restrict_to_patient_id is None else (restrict_to_patient_id,)),
+            _SELECT_LIST,
+            max(after, first_number("Patient")),
+            last_number("Patient"),
+            limit + 1,
         )
-    page = [PatientView(*row) for row in rows[:limit]]
-    await read_audit.record(
-        ReadEntry("search", author, "Patient", returned_ids=[view.id for view in page])
-    )
-    return page, len(rows) > limit
+    page = rows[:limit]
+    ids = [row["id"] for row in page]
+    entry = ReadEntry("search", author, "Patient", returned_ids=ids, patient_ids=ids)
+    await read_audit.record(entry)
+    return [(row["number"], row["summary"]) for row in page], len(rows) > limit
 
 
 async def read_patient_view(
-    read_audit: ReadAudit, id: str, author: Author, restrict_to_patient_id: str | None
-) -> tuple[PatientView, int, bool] | None:
-    """The simple resource, its version and whether it was deleted."""
-    if restrict_to_patient_id is not None and restrict_to_patient_id != id:
-        return None
+    read_audit: ReadAudit, id: str, author: Author
+) -> tuple[str | None, int] | None:
+    """Returns the JSON of /api/patients/{id} (None for a deleted patient) and its version."""
     async with read_audit.database.connection() as connection:
         row = await connection.fetchrow(
-            "SELECT id, name, address, email, birth_date, version_id, deleted FROM patient WHERE id = $1",
+            f"SELECT summary, version_id FROM resource {_BY_ID}",
+            resource_hash("Patient", id),
+            "Patient",
             id,
         )
     if row is None:
         return None
-    version_id, deleted = row[5], row[6]
-    if not deleted:
-        await read_audit.record(ReadEntry("read", author, "Patient", id, version_id, id))
-    return PatientView(*row[:5]), version_id, deleted
+    if row["summary"] is not None:
+        await read_audit.record(ReadEntry("read", author, "Patient", id, row["version_id"], id))
+    return row["summary"], row["version_id"]
 
 
-async def select_living_patients(connection: Connection, ids: Sequence[str]) -> frozenset[str]:
-    """Those of `ids` that are patients and not deleted; none of them can be until the transaction ends."""
-    rows = await connection.fetch(
-        "SELECT id FROM patient WHERE id = ANY($1::text[]) AND NOT deleted ORDER BY id FOR SHARE",
-        list(set(ids)),
-    )
-    return frozenset(row["id"] for row in rows)
+async def read_one(
+    read_audit: ReadAudit, version: Version, author: Author, action: str = "read"
+) -> None:
+    """Records that a version is given out; a deletion has nothing to give."""
+    if version.body is not None:
+        await read_audit.record(entry_of(action, author, version))

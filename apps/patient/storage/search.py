@@ -1,88 +1,392 @@
-"""Runs a search: a page of the newest versions, given out once its audit entry is committed (decision 0305)."""
+"""Runs searches: resolves chains and texts, chooses what leads, and reads a page (decision 0306)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apps.kit.database import Connection
-from apps.patient.search.search_parameters import Criteria, Sql
-from apps.patient.storage.read_audit import ReadAudit, ReadEntry
-from apps.patient.storage.versions import Author, Version
+from apps.kit.errors import BadRequest
+from apps.patient.definitions.model import search_parameters
+from apps.patient.search.criteria import (
+    NOTHING,
+    AllOf,
+    AnyOf,
+    Criterion,
+    DateRange,
+    Exact,
+    Missing,
+    Not,
+    NumberRange,
+    Range,
+    Updated,
+    Words,
+)
+from apps.patient.search.hashing import parameter_key
+from apps.patient.search.leaders import (
+    Page,
+    Walk,
+    candidates_statement,
+    exact_page_statement,
+    flatten,
+    leads,
+    merged_dates,
+    page_statement,
+    rest_of,
+    walks_of,
+)
+from apps.patient.search.query import SortKey, missing_position
+from apps.patient.search.single_valued import single_valued_date_keys
+from apps.patient.search.sql import Sql, condition
+from apps.patient.storage.resolving import resolve
+from apps.patient.storage.versions import Version
 
-MAX_QUERY_CHARS = 2000
-
-
-def _where(
-    resource_type: str, criteria: Criteria, restrict_to_patient_id: str | None
-) -> tuple[Sql, str, str]:
-    """The head's table and the conditions, numbered on from the criteria's own arguments."""
-    sql = Sql(list(criteria.sql.conditions), list(criteria.sql.arguments))
-    sql.conditions.append("NOT h.deleted")
-    is_patient = resource_type == "Patient"
-    if not is_patient:
-        sql.conditions.append(f"h.type = {sql.argument(resource_type)}")
-    if restrict_to_patient_id is not None:
-        sql.conditions.append(
-            f"h.{'id' if is_patient else 'patient_id'} = {sql.argument(restrict_to_patient_id)}"
-        )
-    return sql, "patient" if is_patient else "clinical", " AND ".join(sql.conditions)
-
-
-async def search(
-    read_audit: ReadAudit,
-    resource_type: str,
-    criteria: Criteria,
-    query: str,
-    author: Author,
-    restrict_to_patient_id: str | None,
-) -> tuple[list[Version], bool]:
-    """A page by id, and whether there is another; audited with `query` and the ids given out."""
-    sql, head, where = _where(resource_type, criteria, restrict_to_patient_id)
-    kind, after, limit = (
-        sql.argument(value) for value in (resource_type, criteria.after, criteria.count)
-    )
-    async with read_audit.database.connection() as connection:
-        rows: list[Any] = await connection.fetch(
-            f"""
-            WITH page AS (
-                SELECT h.id, h.version_id FROM {head} h
-                WHERE {where} AND h.id > {after} ORDER BY h.id LIMIT {limit} + 1)
-            SELECT v.type, v.id, v.version_id, v.patient_id, v.recorded_at, v.method, v.body
-            FROM page JOIN resource_history v ON v.type = {kind} AND v.id = page.id AND v.version_id = page.version_id
-            ORDER BY v.id""",  # noqa: S608 - numbered placeholders and names of ours
-            *sql.arguments,
-        )
-    page = [Version(*row) for row in rows[: criteria.count]]
-    ids = [version.id for version in page]
-    await read_audit.record(
-        ReadEntry("search", author, resource_type, query=query[:MAX_QUERY_CHARS], returned_ids=ids)
-    )
-    return page, len(rows) > criteria.count
+# Above this a criterion leads only where no other leads to fewer.
+PROBED_ROWS = 2_000
+SEARCH_SECONDS = 8.0
+# What can be walked in the order of an index.
+_SORTED_TABLES = {
+    "date": ("resource_date", "low", "bigint"),
+    "string": ("resource_string", "value", "text"),
+    "number": ("resource_quantity", "low", "numeric"),
+    "quantity": ("resource_quantity", "low", "numeric"),
+}
 
 
-async def count_matches(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Where a page ended: which of the search's index ranges, and the row in it."""
+
+    type_index: int
+    leader_index: int
+    walk_index: int
+    position: Any
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A matching version, and its number."""
+
+    version: Version
+    number: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """A type's search: its criteria in order, and the index of the one that leads (-1: none)."""
+
+    resource_type: str
+    criteria: list[Criterion]
+    leader_index: int = -1
+    # Whether the leader gives few enough candidates to be sorted.
+    is_small: bool = False
+
+    @property
+    def leader(self) -> Criterion | None:
+        return None if self.leader_index < 0 else self.criteria[self.leader_index]
+
+    @property
+    def rest(self) -> Criterion:
+        return rest_of(self.criteria, self.leader)
+
+
+async def make_plan(
     connection: Connection,
     resource_type: str,
-    criteria: Criteria,
-    restrict_to_patient_id: str | None,
-) -> int:
-    sql, head, where = _where(resource_type, criteria, restrict_to_patient_id)
-    total: int = await connection.fetchval(
-        f"SELECT count(*) FROM {head} h WHERE {where}",  # noqa: S608 - numbered placeholders and names of ours
-        *sql.arguments,
+    criterion: Criterion,
+    *,
+    leader_index: int | None = None,
+    is_sorted: bool = False,
+) -> Plan:
+    """Returns the plan; `leader_index` of an earlier page is taken as it is."""
+    resolved = await resolve(connection, resource_type, criterion)
+    criteria = merged_dates(flatten(resolved), single_valued_date_keys(resource_type))
+    plan = Plan(resource_type=resource_type, criteria=criteria)
+    leaders = [index for index, item in enumerate(criteria) if can_lead(item)]
+    narrow = [index for index in leaders if is_narrow(criteria[index])]
+    if leader_index is not None and leader_index < 0:
+        plan.is_small = False
+        return plan
+    if leader_index is not None:
+        if leader_index not in leaders:
+            raise BadRequest("invalid_cursor", "this is not a cursor of ours", pointer="_cursor")
+        plan.leader_index = leader_index
+        return plan
+    if narrow and not is_sorted:
+        plan.leader_index = narrow[0]
+    elif len(leaders) == 1 and not is_sorted:
+        plan.leader_index = leaders[0]
+    elif leaders:
+        counts = await _count_candidates(connection, plan, leaders)
+        # Of equals an exact value is first: its rows come in the order of the pages.
+        best = min(
+            leaders, key=lambda index: (counts[index], not isinstance(criteria[index], Exact))
+        )
+        plan.leader_index = best
+        plan.is_small = counts[best] <= PROBED_ROWS
+    return plan
+
+
+def can_lead(criterion: Criterion) -> bool:
+    """Tells whether a criterion leads: alternatives do if each of them does."""
+    if isinstance(criterion, AnyOf):
+        return all(can_lead(item) for item in criterion.criteria)
+    return leads(criterion)
+
+
+def is_narrow(criterion: Criterion) -> bool:
+    if isinstance(criterion, AnyOf):
+        return all(is_narrow(item) for item in criterion.criteria)
+    return (
+        leads(criterion)
+        and (not isinstance(criterion, Exact) or criterion.is_narrow)
+        and (not isinstance(criterion, (DateRange, NumberRange, Updated, Words)))
     )
-    return total
+
+
+async def _count_candidates(
+    connection: Connection, plan: Plan, leaders: Sequence[int]
+) -> dict[int, int]:
+    sql = Sql()
+    parts = []
+    limit = sql.argument(PROBED_ROWS + 1, "bigint")
+    for index in leaders:
+        candidates = _candidates(sql, plan.resource_type, plan.criteria[index])
+        parts.append(f"(SELECT count(*) FROM ({candidates} LIMIT {limit}) AS c)")
+    row = await _fetch(connection, f"SELECT {', '.join(parts)}", sql)
+    return dict(zip(leaders, row[0], strict=True))
+
+
+def _candidates(sql: Sql, resource_type: str, leader: Criterion | None) -> str:
+    if isinstance(leader, AnyOf):
+        if not leader.criteria:
+            return "SELECT 0::bigint AS number WHERE false"
+        parts = [_candidates(sql, resource_type, item) for item in leader.criteria]
+        return " UNION ".join(f"({part})" for part in parts)
+    return candidates_statement(sql, resource_type, leader)
+
+
+async def _fetch(connection: Connection, statement: str, sql: Sql) -> list[Any]:
+    text, arguments = sql.used(statement)
+    try:
+        rows: list[Any] = await connection.fetch(text, *arguments, timeout=SEARCH_SECONDS)
+    except TimeoutError:
+        raise BadRequest(
+            "too_costly", "this search takes too long; narrow it, for example by patient or date"
+        ) from None
+    return rows
+
+
+async def count_matches(connection: Connection, plan: Plan) -> int:
+    """Returns how many resources match."""
+    if plan.criteria == [NOTHING]:
+        return 0
+    sql = Sql()
+    candidates = _candidates(sql, plan.resource_type, plan.leader)
+    rest = condition(sql, plan.rest)
+    statement = f"SELECT count(*) FROM ({candidates}) AS k"
+    if rest != "true":
+        statement += (
+            " CROSS JOIN LATERAL (SELECT FROM resource r WHERE r.number = k.number"
+            f" AND {rest} OFFSET 0) AS r"
+        )
+    rows = await _fetch(connection, statement, sql)
+    return int(rows[0][0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One statement's worth of a search: an index range, or all candidates sorted."""
+
+    leader: Criterion | None
+    rest: Criterion
+    # None where the leader is exact, or the candidates are sorted.
+    walk_index: int | None = None
+    sort: SortKey | None = None
+    # Of a sorted search: those that have no value come last.
+    without_value: bool = False
+
+
+def steps_of(plan: Plan, sort: SortKey | None) -> list[Step]:
+    """Returns the steps of a plan in their order; each resource comes in one of them."""
+    if sort is not None:
+        return _sorted_steps(plan, sort)
+    leaders = plan.leader.criteria if isinstance(plan.leader, AnyOf) else (plan.leader,)
+    steps: list[Step] = []
+    for index, leader in enumerate(leaders):
+        # What an alternative before gave is not given again.
+        earlier = tuple(Not(criterion=item) for item in leaders[:index] if item is not None)
+        rest = plan.rest if len(leaders) == 1 else rest_of(plan.criteria, plan.leader)
+        if len(leaders) > 1 and leader is not None:
+            rest = AllOf(criteria=(rest_of([leader], leader), rest))
+        if earlier:
+            rest = AllOf(criteria=(rest, *earlier))
+        if isinstance(leader, Exact):
+            steps.append(Step(leader=leader, rest=rest))
+        elif isinstance(leader, AnyOf):
+            steps += steps_of(
+                Plan(resource_type=plan.resource_type, criteria=[leader, rest], leader_index=0),
+                None,
+            )
+        else:
+            count = len(walks_of(Sql(), plan.resource_type, leader))
+            steps += [Step(leader=leader, rest=rest, walk_index=walk) for walk in range(count)]
+    return steps
+
+
+def _sorted_steps(plan: Plan, sort: SortKey) -> list[Step]:
+    resource_type, code = plan.resource_type, sort.parameter.code
+    if code == "_lastUpdated":
+        if plan.is_small:
+            return [Step(leader=plan.leader, rest=plan.rest, sort=sort)]
+        rest = AllOf(criteria=tuple(plan.criteria))
+        return [Step(leader=Updated(range=Range()), rest=rest, walk_index=0, sort=sort)]
+    missing = Missing(position=missing_position(resource_type, code))
+    if plan.is_small:
+        return [
+            Step(leader=plan.leader, rest=plan.rest, sort=sort),
+            Step(leader=plan.leader, rest=plan.rest, sort=sort, without_value=True),
+        ]
+    rest = AllOf(criteria=tuple(plan.criteria))
+    without = Step(leader=None, rest=AllOf(criteria=(rest, missing)), walk_index=0)
+    return [
+        Step(leader=sort_leader(resource_type, sort), rest=rest, walk_index=0, sort=sort),
+        without,
+    ]
+
+
+def sort_leader(resource_type: str, sort: SortKey) -> Criterion:
+    """Returns the criterion that walks all values of the parameter."""
+    key = parameter_key(resource_type, sort.parameter.code)
+    match sort.parameter.kind:
+        case "date":
+            return DateRange(key=key, range=Range(), by_clock=False)
+        case "number" | "quantity":
+            return NumberRange(key=key, range=Range())
+    return Words(key=key, words=("",))
+
+
+async def read_step(
+    connection: Connection, resource_type: str, step: Step, page: Page
+) -> list[Any]:
+    """Returns the rows of a step: number, the version's columns, position."""
+    sql = Sql()
+    if step.sort is not None and step.walk_index is None:
+        statement = _sorted_statement(sql, resource_type, step, page)
+    elif isinstance(step.leader, Exact):
+        statement = exact_page_statement(sql, step.leader, step.rest, page)
+    else:
+        walks = walks_of(sql, resource_type, step.leader)
+        walk = _ordered(walks[step.walk_index or 0], step.sort)
+        statement = page_statement(sql, walk, step.rest, page)
+    return await _fetch(connection, statement, sql)
+
+
+def _ordered(walk: Walk, sort: SortKey | None) -> Walk:
+    return walk if sort is None else replace(walk, descending=sort.descending)
+
+
+def _sorted_statement(sql: Sql, resource_type: str, step: Step, page: Page) -> str:
+    """Returns the statement that sorts all candidates; for a plan that has few of them."""
+    assert step.sort is not None
+    way, sign = ("DESC", "<") if step.sort.descending else ("ASC", ">")
+    candidates = _candidates(sql, resource_type, step.leader)
+    if step.sort.parameter.code == "_lastUpdated":
+        value, kind = "r.last_updated", "timestamptz"
+    else:
+        table, column, kind = _SORTED_TABLES[step.sort.parameter.kind]
+        key = sql.argument(parameter_key(resource_type, step.sort.parameter.code), "bigint")
+        value = (
+            f"(SELECT min(d.{column}) FROM {table} d WHERE d.number = r.number AND d.key = {key})"
+        )
+    where = ["s.position IS NULL" if step.without_value else "s.position IS NOT NULL"]
+    if page.number is not None:
+        number = sql.argument(page.number, "bigint")
+        if step.without_value:
+            where.append(f"s.number {sign} {number}")
+        else:
+            position = sql.argument(page.position, kind)
+            where.append(f"(s.position, s.number) {sign} ({position}, {number})")
+    limit = sql.argument(page.limit, "bigint")
+    return (
+        "SELECT r.number, r.type, r.id, r.version_id, r.patient_id, r.last_updated, r.method,"
+        f" r.body, s.position FROM (SELECT r.number, {value} AS position FROM ({candidates}) AS k"
+        " CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = k.number"
+        f" AND {condition(sql, step.rest)} OFFSET 0) AS r) AS s"
+        " CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = s.number OFFSET 0) AS r"
+        f" WHERE {' AND '.join(where)} ORDER BY s.position {way}, s.number {way} LIMIT {limit}"
+    )
+
+
+def found_of(row: Any) -> Found:
+    return Found(version=Version(*row[1:8]), number=row[0])
+
+
+async def read_page(
+    connection: Connection,
+    criteria: Sequence[tuple[str, Criterion]],
+    sort: SortKey | None,
+    mark: Mark | None,
+    limit: int,
+) -> tuple[list[Found], Mark | None]:
+    """Returns up to `limit` matches behind `mark`, type after type, and the mark of the next page."""
+    found: list[Found] = []
+    last: Mark | None = None
+    for type_index in range(mark.type_index if mark else 0, len(criteria)):
+        resource_type, criterion = criteria[type_index]
+        if criterion == NOTHING:
+            continue
+        here = mark if mark and mark.type_index == type_index else None
+        plan = await make_plan(
+            connection,
+            resource_type,
+            criterion,
+            leader_index=here.leader_index if here and sort is None else None,
+            is_sorted=sort is not None,
+        )
+        steps = steps_of(plan, sort)
+        if here and sort is not None:
+            # A sorted search goes on as it began, however many candidates there are by now.
+            plan.is_small = here.leader_index == 1
+            steps = steps_of(plan, sort)
+        for walk_index in range(here.walk_index if here else 0, len(steps)):
+            is_resumed = here is not None and walk_index == here.walk_index
+            page = Page(
+                position=here.position if here and is_resumed else None,
+                number=here.number if here and is_resumed else None,
+                limit=limit + 1 - len(found),
+            )
+            rows = await read_step(connection, resource_type, steps[walk_index], page)
+            for row in rows:
+                if len(found) == limit:
+                    return found, last
+                found.append(found_of(row))
+                last = Mark(
+                    type_index=type_index,
+                    leader_index=plan.leader_index if sort is None else int(plan.is_small),
+                    walk_index=walk_index,
+                    position=row[8],
+                    number=row[0],
+                )
+    return found, None
 
 
 async def select_matches(
-    connection: Connection, resource_type: str, criteria: Criteria
+    connection: Connection, resource_type: str, criterion: Criterion, limit: int = 2
 ) -> list[Version]:
-    """At most two that match: for a condition, which wants to know whether it is none, one or more. Not audited."""
-    sql, head, where = _where(resource_type, criteria, None)
-    kind = sql.argument(resource_type)
-    rows = await connection.fetch(
-        f"""
-        SELECT v.type, v.id, v.version_id, v.patient_id, v.recorded_at, v.method, v.body
-        FROM {head} h JOIN resource_history v ON v.type = {kind} AND v.id = h.id AND v.version_id = h.version_id
-        WHERE {where} ORDER BY h.id LIMIT 2""",  # noqa: S608 - numbered placeholders and names of ours
-        *sql.arguments,
-    )
-    return [Version(*row) for row in rows]
+    """Returns the first matches, for a condition that asks whether it is none, one or more. Not audited."""
+    found, _ = await read_page(connection, [(resource_type, criterion)], None, None, limit)
+    return [item.version for item in found]
+
+
+def is_sortable(parameter_kind: str, code: str) -> bool:
+    return code == "_lastUpdated" or parameter_kind in _SORTED_TABLES
+
+
+def sortable(resource_type: str) -> list[str]:
+    """Returns the parameters that a type may be sorted by."""
+    return [
+        code
+        for code, parameter in search_parameters(resource_type).items()
+        if is_sortable(parameter.kind, code)
+    ]

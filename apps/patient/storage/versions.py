@@ -1,19 +1,18 @@
 """A change of the record: the next version of one resource, made of what came in. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from apps.kit.errors import FieldError, Unprocessable
-from apps.patient.codec import Resource, encode
-from apps.patient.search.index_columns import (
-    ClinicalColumns,
-    PatientColumns,
-    clinical_columns,
-    patient_columns,
-)
+import msgspec
 
-Method = Literal["POST", "PUT", "DELETE"]
+from apps.patient.codec import Resource, encode
+from apps.patient.search.extraction import index_values
+from apps.patient.search.index_rows import IndexRows, index_rows
+from apps.patient.search.index_values import IndexValue, ReferenceValue
+from apps.patient.storage.summaries import ClinicalSummary, PatientSummary, Summary, summary_of
+
+Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +27,15 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a resource as it is kept. `body` is exactly what is given back, None for a deletion."""
+    """One version of a resource as it is kept. `body` is exactly what is given back, None for a deletion.
+
+    `patient_id` names the patient whose record it belongs to, None for an organization and the like.
+    """
 
     resource_type: str
     id: str
     version_id: int
-    patient_id: str
+    patient_id: str | None
     recorded_at: datetime
     method: Method
     body: str | None
@@ -47,17 +49,44 @@ class Version:
         return f"{self.resource_type}/{self.id}/_history/{self.version_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A version to be written, with what its columns need. `mrn` for a Patient."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The current version as a change needs it: with its row's number and what the index has of it."""
 
     version: Version
-    columns: PatientColumns | ClinicalColumns
-    mrn: str = ""
+    number: int
+    value_hashes: tuple[int, ...]
+    target_hashes: frozenset[int]
+    ranges_hash: int
+    mrn: str | None
+
+
+class PatientView(msgspec.Struct, frozen=True, rename="camel"):
+    """The resource of /api/patients. `registered_date` is left out where there is none."""
+
+    id: str
+    name: str | None
+    address: str | None
+    email: str | None
+    date_of_birth: str | None
+    registered_date: str | msgspec.UnsetType = msgspec.UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A version to be written, with what its index and its event need. `stored` is the one before it, if any."""
+
+    version: Version
+    summary: Summary
+    index: IndexRows
+    stored: Stored | None = None
+    mrn: str | None = None
+    # The values are kept for checks of scopes that are limited by search parameters.
+    values: tuple[IndexValue, ...] = field(default=(), repr=False)
 
 
 def now() -> datetime:
-    """FHIR's instants are given in milliseconds."""
+    """Returns the time in milliseconds, as FHIR's instants are given."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
@@ -70,79 +99,88 @@ def change_of(
     resource: Resource,
     *,
     id: str,
-    version_id: int,
-    patient_id: str,
-    recorded_at: datetime,
     method: Method,
-    mrn: str = "",
+    base_url: str,
+    stored: Stored | None = None,
+    recorded_at: datetime | None = None,
+    mrn: str | None = None,
 ) -> Change:
-    """`resource` as version `version_id` of `id`: its own id and meta.versionId and lastUpdated are replaced."""
+    """Returns `resource` as the version behind `stored`: its id, meta.versionId and meta.lastUpdated are replaced."""
+    recorded_at = recorded_at or now()
+    version_id = stored.version.version_id + 1 if stored else 1
+    body = encode(stored_form(resource, id, version_id, recorded_at)).decode()
+    resource_type = resource["resourceType"]
+    values = tuple(index_values(resource, base_url))
+    version = Version(
+        resource_type,
+        id,
+        version_id,
+        id if resource_type == "Patient" else owner_of(values),
+        recorded_at,
+        method,
+        body,
+    )
+    return Change(
+        version=version,
+        summary=summary_of(resource),
+        index=index_rows(resource_type, values),
+        stored=stored,
+        mrn=mrn,
+        values=values,
+    )
+
+
+def stored_form(resource: Resource, id: str, version_id: int, recorded_at: datetime) -> Resource:
+    """Returns the resource with what the server owns: it comes first, all else stays in its order."""
     meta = resource.get("meta") or {}
-    stored = {
+    owned = {"versionId": str(version_id), "lastUpdated": format_instant(recorded_at)}
+    return {
         "resourceType": resource["resourceType"],
         "id": id,
-        "meta": {"versionId": str(version_id), "lastUpdated": format_instant(recorded_at)}
-        | {name: value for name, value in meta.items() if name not in ("versionId", "lastUpdated")},
+        "meta": owned | {name: value for name, value in meta.items() if name not in owned},
     } | {
         name: value
         for name, value in resource.items()
         if name not in ("resourceType", "id", "meta")
     }
-    version = Version(
-        resource["resourceType"],
+
+
+def view_of(id: str, summary: PatientSummary) -> PatientView:
+    return PatientView(
         id,
-        version_id,
-        patient_id,
-        recorded_at,
-        method,
-        encode(stored).decode(),
+        summary.name,
+        summary.address,
+        summary.email,
+        summary.birth_date,
+        summary.registered_date or msgspec.UNSET,
     )
-    columns = (
-        patient_columns(resource)
-        if version.resource_type == "Patient"
-        else clinical_columns(resource)
-    )
-    return Change(version, columns, mrn)
 
 
-def deletion_of(current: Version, recorded_at: datetime, mrn: str = "") -> Change:
+def owner_of(values: tuple[IndexValue, ...]) -> str | None:
+    """Returns the id of the patient whose record a resource with these values belongs to."""
+    for value in values:
+        if isinstance(value, ReferenceValue) and value.parameter == "patient" and value.id:
+            return value.id
+    return None
+
+
+def deletion_of(stored: Stored) -> Change:
+    """Returns the version that says that a resource is deleted."""
+    current = stored.version
     version = Version(
         current.resource_type,
         current.id,
         current.version_id + 1,
         current.patient_id,
-        recorded_at,
+        now(),
         "DELETE",
         None,
     )
-    if version.resource_type == "Patient":
-        return Change(
-            version, PatientColumns(None, None, None, None, None, None, None, None, ()), mrn
-        )
-    return Change(version, ClinicalColumns(None, (), (), None, None, None))
-
-
-def subject_of(resource: Resource, at: str = "") -> str:
-    """The id of the patient that a resource of the history is about; raises Unprocessable where it names none.
-
-    `at` is the JSON pointer of the resource in the body that it came in.
-    """
-    element = (
-        "patient"
-        if resource["resourceType"] in ("AllergyIntolerance", "Immunization")
-        else "subject"
+    is_patient = current.resource_type == "Patient"
+    return Change(
+        version=version,
+        summary=PatientSummary() if is_patient else ClinicalSummary(),
+        index=IndexRows(),
+        stored=stored,
+        mrn=stored.mrn,
     )
-    reference = resource.get(element)
-    text = reference.get("reference") if isinstance(reference, dict) else None
-    pointer = f"{at}/{element}/reference"
-    if (
-        not isinstance(text, str)
-        or not text.startswith("Patient/")
-        or not text[8:]
-        or "/" in text[8:]
-    ):
-        message = "expected Patient/<id>: the record belongs to a patient of this service"
-        raise Unprocessable(
-            "patient_required", message, faults=(FieldError("required", message, pointer),)
-        )
-    return text.removeprefix("Patient/")

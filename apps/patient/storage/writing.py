@@ -1,202 +1,355 @@
-"""Writes the record: versions, heads, search terms, audit and outbox in ONE statement, be it for one change or 5,000.
+"""Writes the record: current versions, index, audit and outbox in ONE statement, be it for one change or 5,000.
 
-Rows travel as one JSON document a table. Part of a transaction where there is one; a transaction by itself otherwise.
+The trigger `resource_version` moves the version that is replaced into the history, and refuses a writer that
+did not see it. Part of a transaction where there is one; a transaction by itself otherwise.
 """
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
 import msgspec
 
 from apps.kit.database import Connection
-from apps.kit.errors import Conflict, Unprocessable
-from apps.patient.search.index_columns import PatientColumns, code_keys
+from apps.kit.errors import Conflict
+from apps.patient.search import hashing
+from apps.patient.search.hashing import resource_hash
+from apps.patient.search.index_rows import INDEX_VERSION
+from apps.patient.search.query import missing_position
 from apps.patient.storage.events import messages_of
-from apps.patient.storage.versions import Author, Change
+from apps.patient.storage.numbers import NumberBlocks
+from apps.patient.storage.read_audit import entities_of
+from apps.patient.storage.summaries import PatientSummary
+from apps.patient.storage.versions import Author, Change, view_of
 
-_PATIENTS = """
-    INSERT INTO patient (id, version_id, last_updated, deleted, mrn, name, address, email, birth_date,
-                         born_from, born_before, gender, active)
-    SELECT id, version_id, last_updated, deleted, mrn, name, address, email, birth_date,
-           lower(born), upper(born), gender, active
-    FROM json_to_recordset({parameter}::json) AS r (
-        id text, version_id bigint, last_updated timestamptz, deleted boolean, mrn text, name text, address text,
-        email text, birth_date text, born daterange, gender text, active boolean)
-    ON CONFLICT (id) DO UPDATE SET
-        version_id = excluded.version_id, last_updated = excluded.last_updated, deleted = excluded.deleted,
-        name = excluded.name, address = excluded.address, email = excluded.email,
-        birth_date = excluded.birth_date, born_from = excluded.born_from, born_before = excluded.born_before,
-        gender = excluded.gender, active = excluded.active
-    WHERE patient.version_id = excluded.version_id - 1"""
-_CLINICAL = """
-    INSERT INTO clinical (type, id, version_id, patient_id, last_updated, deleted, status, codes, categories,
-                          happened_from, happened_before)
-    SELECT type, id, version_id, patient_id, last_updated, deleted, status, codes, categories,
-           happened_from, happened_before
-    FROM json_to_recordset({parameter}::json) AS r (
-        type text, id text, version_id bigint, patient_id text, last_updated timestamptz, deleted boolean, status text,
-        codes text[], categories text[], happened_from timestamptz, happened_before timestamptz)
-    ON CONFLICT (type, id) DO UPDATE SET
-        version_id = excluded.version_id, last_updated = excluded.last_updated, deleted = excluded.deleted,
-        status = excluded.status, codes = excluded.codes, categories = excluded.categories,
-        happened_from = excluded.happened_from, happened_before = excluded.happened_before
-    WHERE clinical.version_id = excluded.version_id - 1"""
-# Of two writers of one version the second breaks the primary key, and with it its whole statement.
-_VERSIONS = """
-    INSERT INTO resource_history (type, id, version_id, patient_id, recorded_at, method, body)
-    SELECT * FROM json_to_recordset({parameter}::json) AS r (
-        type text, id text, version_id bigint, patient_id text, recorded_at timestamptz, method text, body text)"""
-_OLD_TERMS = """
-    DELETE FROM patient_term WHERE patient_id IN (SELECT json_array_elements_text({parameter}::json))"""
-_TERMS = """
-    INSERT INTO patient_term (patient_id, parameter, system, value)
-    SELECT * FROM json_to_recordset({parameter}::json) AS r (
-        patient_id text, parameter text, system text, value text)"""
-_AUDIT = """
-    INSERT INTO audit_event (action, actor_id, client_id, request_id, resource_type, resource_id,
-                             version_id, patient_id)
-    SELECT * FROM json_to_recordset({parameter}::json) AS r (
-        action text, actor_id text, client_id text, request_id text, resource_type text, resource_id text,
-        version_id bigint, patient_id text)"""
-_OUTBOX = """
-    INSERT INTO outbox (destination, patient_id, event_id, payload, request_id, traceparent)
-    SELECT destination, patient_id, event_id, decode(payload, 'base64'), request_id, traceparent
-    FROM json_to_recordset({parameter}::json) AS r (
-        destination text, patient_id text, event_id text, payload text, request_id text, traceparent text)"""
+_ACTIONS: Mapping[str, str] = {
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "update",
+    "DELETE": "delete",
+}
+# (type, name) of each column that travels as an array.
+_RESOURCE = (
+    ("bigint", "number"),
+    ("bigint", "reference_hash"),
+    ("bigint", "version_id"),
+    ("timestamptz", "last_updated"),
+    ("bigint", "parameters_present"),
+    ("bigint", "ranges_hash"),
+    ("text", "type"),
+    ("text", "id"),
+    ("text", "patient_id"),
+    ("text", "method"),
+    ("text", "value_hashes"),
+    ("text", "target_hashes"),
+    ("text", "mrn"),
+    ("text", "summary"),
+    ("text", "body"),
+)
+_AUDIT = (
+    ("text", "action"),
+    ("text", "actor_id"),
+    ("text", "client_id"),
+    ("text", "request_id"),
+    ("text", "resource_type"),
+    ("text", "resource_id"),
+    ("bigint", "version_id"),
+    ("text", "patient_id"),
+    ("text", "returned_ids"),
+    ("text", "entities"),
+)
+_OUTBOX = (
+    ("text", "destination"),
+    ("text", "patient_id"),
+    ("text", "event_id"),
+    ("bytea", "payload"),
+    ("text", "request_id"),
+    ("text", "traceparent"),
+)
+_ARRAYS = {
+    "value_hashes": "bigint[]",
+    "target_hashes": "bigint[]",
+    "entities": "bigint[]",
+}
+_VALUES = (("bigint", "hash"), ("bigint", "number"))
+_DATES = (
+    ("bigint", "key"),
+    ("bigint", "low"),
+    ("bigint", "high"),
+    ("smallint", "low_clock"),
+    ("smallint", "high_clock"),
+    ("bigint", "number"),
+)
+_STRINGS = (
+    ("bigint", "key"),
+    ("smallint", "part"),
+    ("boolean", "is_whole"),
+    ("text", "value"),
+    ("bigint", "number"),
+)
+_QUANTITIES = (
+    ("bigint", "key"),
+    ("bigint", "system_code"),
+    ("bigint", "code"),
+    ("bigint", "unit"),
+    ("numeric", "low"),
+    ("numeric", "high"),
+    ("bigint", "number"),
+)
+_TEXTS = (("bigint", "key"), ("text", "value"), ("bigint", "code_hash"))
 
-_ACTIONS: Mapping[str, str] = {"POST": "create", "PUT": "update", "DELETE": "delete"}
-
-Rows = list[dict[str, Any]]
-
-
-async def insert_changes(connection: Connection, changes: Sequence[Change], author: Author) -> None:
-    """Raises Conflict where a version is there already, Unprocessable where the patient is not."""
-    parts = [(sql, rows) for sql, rows in _parts(changes, author) if rows]
-    if not parts:
-        return
-    named = [
-        f"part_{index} AS ({sql.format(parameter=f'${index}')})"
-        for index, (sql, _) in enumerate(parts, 1)
-    ]
-    try:
-        await connection.execute(
-            f"WITH {', '.join(named)} SELECT 1",
-            *(msgspec.json.encode(rows).decode() for _, rows in parts),
-        )
-    except asyncpg.UniqueViolationError as error:
-        if error.constraint_name not in ("resource_history_pkey", "patient_pkey", "clinical_pkey"):
-            raise
-        raise Conflict("version_conflict", "it was changed meanwhile") from None
-    except asyncpg.ForeignKeyViolationError:
-        raise Unprocessable("patient_unknown", "there is no such patient") from None
+Columns = Sequence[tuple[str, str]]
+Rows = list[tuple[Any, ...]]
 
 
-def _parts(changes: Sequence[Change], author: Author) -> Iterable[tuple[str, Rows]]:
-    patients = [change for change in changes if change.version.resource_type == "Patient"]
-    yield _PATIENTS, [_patient_row(change) for change in patients]
-    yield (
-        _CLINICAL,
-        [_clinical_row(change) for change in changes if change.version.resource_type != "Patient"],
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One table's share of the statement: `sql` with `{source}`, a relation `n` of the rows."""
+
+    sql: str
+    columns: Columns
+    rows: Rows
+
+
+class TextCache:
+    """Remembers which display texts the database has, so that common ones are sent once."""
+
+    MAX_TEXTS = 50_000
+
+    def __init__(self) -> None:
+        self._known: set[tuple[Any, ...]] = set()
+
+    def unknown(self, texts: Iterable[tuple[int, str, int]]) -> Rows:
+        return [text for text in set(texts) if text not in self._known]
+
+    def remember(self, texts: Iterable[tuple[Any, ...]]) -> None:
+        if len(self._known) > self.MAX_TEXTS:
+            self._known.clear()
+        self._known.update(texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes changes; `numbers` gives the rows of new resources their place."""
+
+    numbers: NumberBlocks
+    texts: TextCache
+
+    async def write(
+        self, connection: Connection, changes: Sequence[Change], author: Author
+    ) -> None:
+        """Raises Conflict where another writer came first."""
+        if not changes:
+            return
+        numbers = await self._numbers(connection, changes)
+        texts = self.texts.unknown(text for change in changes for text in change.index.texts)
+        parts = [part for part in _parts(changes, numbers, author, texts) if part.rows]
+        statement = _statement(tuple((part.sql, tuple(part.columns)) for part in parts))
+        arguments = [list(column) for part in parts for column in zip(*part.rows, strict=True)]
+        try:
+            await connection.execute(statement, *arguments)
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name != "resource_reference_hash_key":
+                raise
+            raise Conflict("version_conflict", "it was changed meanwhile") from None
+        except asyncpg.SerializationError:
+            raise Conflict("version_conflict", "it was changed meanwhile") from None
+        self.texts.remember(texts)
+
+    async def _numbers(self, connection: Connection, changes: Sequence[Change]) -> list[int]:
+        """Returns each change's row number; rows that are there keep theirs."""
+        new = sum(change.stored is None for change in changes)
+        taken = iter(await self.numbers.take(connection, new))
+        return [
+            change.stored.number
+            if change.stored
+            else hashing.first_number(change.version.resource_type) + next(taken)
+            for change in changes
+        ]
+
+
+@lru_cache(maxsize=256)
+def _statement(parts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]) -> str:
+    named = []
+    position = 0
+    for index, (sql, columns) in enumerate(parts):
+        arrays = []
+        for kind, _ in columns:
+            position += 1
+            arrays.append(f"${position}::{kind}[]")
+        names = ", ".join(name for _, name in columns)
+        source = f"unnest({', '.join(arrays)}) AS n ({names})"
+        named.append(f"part_{index} AS ({sql.replace('{source}', source)})")
+    return f"WITH {', '.join(named)} SELECT 1"
+
+
+def _insert(table: str, columns: Columns, tail: str = "") -> str:
+    names = ", ".join(name for _, name in columns)
+    values = ", ".join(_value(name, kind) for kind, name in columns)
+    return f"INSERT INTO {table} ({names}) SELECT {values} FROM {{source}}{tail}"
+
+
+def _value(name: str, kind: str) -> str:
+    """An array within a row travels as text: unnest would flatten it."""
+    return f"n.{name}::{_ARRAYS[name]}" if kind == "text" and name in _ARRAYS else f"n.{name}"
+
+
+_CREATE = (
+    _insert("resource", _RESOURCE)
+    .replace("(number,", "(index_version, number,")
+    .replace("SELECT n.number", f"SELECT {INDEX_VERSION}, n.number")
+)
+_UPDATE = (
+    "UPDATE resource r SET index_version = "
+    + str(INDEX_VERSION)
+    + ", "
+    + ", ".join(
+        f"{name} = {_value(name, kind)}"
+        for kind, name in _RESOURCE
+        if name not in ("number", "reference_hash", "type", "id", "mrn")
     )
-    yield _VERSIONS, [_version_row(change) for change in changes]
-    yield _OLD_TERMS, [change.version.id for change in patients if change.version.version_id > 1]  # type: ignore[misc]
-    yield _TERMS, [row for change in patients for row in _term_rows(change)]
-    yield _AUDIT, [_audit_row(change, author) for change in changes]
-    yield _OUTBOX, [row for change in changes for row in _outbox_rows(change, author)]
+    + ", mrn = coalesce(n.mrn, r.mrn) FROM {source} WHERE r.number = n.number"
+)
+_FORGET_VALUES = (
+    "DELETE FROM resource_value v USING {source} WHERE v.hash = n.hash AND v.number = n.number"
+)
+_NUMBER = (("bigint", "number"),)
 
 
-def _head(change: Change) -> dict[str, Any]:
-    version = change.version
-    return {
-        "id": version.id,
-        "version_id": version.version_id,
-        "last_updated": version.recorded_at,
-        "deleted": version.body is None,
-    }
+def _forget(table: str) -> str:
+    return f"DELETE FROM {table} t USING {{source}} WHERE t.number = n.number"
 
 
-def _patient_row(change: Change) -> dict[str, Any]:
-    columns = change.columns
-    assert isinstance(columns, PatientColumns)
-    return {
-        **_head(change),
-        "mrn": change.mrn,
-        "name": columns.name,
-        "address": columns.address,
-        "email": columns.email,
-        "birth_date": columns.birth_date,
-        "born": columns.born,
-        "gender": columns.gender,
-        "active": columns.active,
-    }
-
-
-def _clinical_row(change: Change) -> dict[str, Any]:
-    version, columns = change.version, change.columns
-    assert not isinstance(columns, PatientColumns)
-    return {
-        **_head(change),
-        "type": version.resource_type,
-        "patient_id": version.patient_id,
-        "status": columns.status,
-        "codes": code_keys(columns.codings),
-        "categories": code_keys(columns.categories),
-        "happened_from": columns.happened_from,
-        "happened_before": columns.happened_before,
-    }
-
-
-def _version_row(change: Change) -> dict[str, Any]:
-    version = change.version
-    return {
-        "type": version.resource_type,
-        "id": version.id,
-        "version_id": version.version_id,
-        "patient_id": version.patient_id,
-        "recorded_at": version.recorded_at,
-        "method": version.method,
-        "body": version.body,
-    }
-
-
-def _term_rows(change: Change) -> Rows:
-    assert isinstance(change.columns, PatientColumns)
-    return [
-        {
-            "patient_id": change.version.id,
-            "parameter": term.parameter,
-            "system": term.system,
-            "value": term.value,
-        }
-        for term in change.columns.terms
+def _parts(
+    changes: Sequence[Change], numbers: Sequence[int], author: Author, texts: Rows
+) -> Iterable[Part]:
+    rows = list(zip(changes, numbers, strict=True))
+    new = [(change, number) for change, number in rows if change.stored is None]
+    # In one order for everybody: two Bundles do not wait for each other.
+    old = sorted(
+        ((change, number) for change, number in rows if change.stored is not None),
+        key=lambda item: item[1],
+    )
+    yield Part(_CREATE, _RESOURCE, [_resource_row(*item) for item in new])
+    yield Part(_UPDATE, _RESOURCE, [_resource_row(*item) for item in old])
+    yield Part(
+        _FORGET_VALUES,
+        _VALUES,
+        [
+            (hashed, number)
+            for change, number in old
+            for hashed in set(change.stored.value_hashes) - change.index.indexed  # type: ignore[union-attr]
+        ],
+    )
+    yield Part(
+        _insert("resource_value", _VALUES),
+        _VALUES,
+        [
+            (hashed, number)
+            for change, number in rows
+            for hashed in change.index.indexed
+            - set(change.stored.value_hashes if change.stored else ())
+        ],
+    )
+    # Rows that are as they were are left alone.
+    moved = [
+        (change, number)
+        for change, number in rows
+        if (change.stored.ranges_hash if change.stored else 0) != change.index.ranges_hash
     ]
+    replaced: Rows = [(number,) for change, number in moved if change.stored is not None]
+    for table, columns, found in (
+        ("resource_date", _DATES, [(*row, n) for c, n in moved for row in c.index.dates]),
+        ("resource_string", _STRINGS, [(*row, n) for c, n in moved for row in c.index.strings]),
+        (
+            "resource_quantity",
+            _QUANTITIES,
+            [(*row, n) for c, n in moved for row in c.index.quantities],
+        ),
+    ):
+        yield Part(_forget(table), _NUMBER, replaced)
+        yield Part(_insert(table, columns), columns, found)
+    yield Part(_insert("token_text", _TEXTS, " ON CONFLICT DO NOTHING"), _TEXTS, texts)
+    yield Part(
+        _insert("audit_event", _AUDIT).replace(
+            "n.returned_ids", "string_to_array(n.returned_ids, ' ')"
+        ),
+        _AUDIT,
+        list(_audit_rows(changes, author)),
+    )
+    yield Part(
+        _insert("outbox", _OUTBOX),
+        _OUTBOX,
+        [
+            (
+                message.destination,
+                message.patient_id,
+                message.event_id,
+                message.payload,
+                author.request_id,
+                author.traceparent,
+            )
+            for change in changes
+            for message in messages_of(change, author)
+        ],
+    )
 
 
-def _audit_row(change: Change, author: Author) -> dict[str, Any]:
-    version = change.version
-    return {
-        "action": _ACTIONS[version.method],
-        "actor_id": author.actor_id,
-        "client_id": author.client_id,
-        "request_id": author.request_id,
-        "resource_type": version.resource_type,
-        "resource_id": version.id,
-        "version_id": version.version_id,
-        "patient_id": version.patient_id,
-    }
+def _resource_row(change: Change, number: int) -> tuple[Any, ...]:
+    version, index = change.version, change.index
+    present = sum(1 << missing_position(version.resource_type, name) for name in index.present)
+    return (
+        number,
+        resource_hash(version.resource_type, version.id),
+        version.version_id,
+        version.recorded_at,
+        present,
+        index.ranges_hash,
+        version.resource_type,
+        version.id,
+        version.patient_id,
+        version.method,
+        array_text(index.values),
+        array_text(index.targets),
+        change.mrn,
+        _view_text(change),
+        version.body,
+    )
 
 
-def _outbox_rows(change: Change, author: Author) -> Rows:
-    return [
-        {
-            "destination": message.destination,
-            "patient_id": message.patient_id,
-            "event_id": message.event_id,
-            "payload": b64encode(message.payload).decode(),
-            "request_id": author.request_id,
-            "traceparent": author.traceparent,
-        }
-        for message in messages_of(change, author)
-    ]
+def _view_text(change: Change) -> str | None:
+    """Returns what /api/patients gives of a Patient, ready to be sent."""
+    if not isinstance(change.summary, PatientSummary) or change.version.body is None:
+        return None
+    return msgspec.json.encode(view_of(change.version.id, change.summary)).decode()
+
+
+def array_text(values: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _audit_rows(changes: Sequence[Change], author: Author) -> Iterable[tuple[Any, ...]]:
+    """One entry for each action on each patient's record: a Bundle's changes are told together."""
+    groups: dict[tuple[str, str | None], list[Change]] = {}
+    for change in changes:
+        key = (_ACTIONS[change.version.method], change.version.patient_id)
+        groups.setdefault(key, []).append(change)
+    for (action, patient_id), group in groups.items():
+        version = group[0].version
+        references = [(change.version.resource_type, change.version.id) for change in group]
+        entities = entities_of(references, (patient_id,) if patient_id else ())
+        if len(group) == 1:
+            named = (version.resource_type, version.id, version.version_id, patient_id, None)
+        else:
+            written = " ".join(change.version.reference for change in group)
+            named = ("Bundle", None, None, patient_id, written)  # type: ignore[assignment]
+        yield (
+            action,
+            author.actor_id,
+            author.client_id,
+            author.request_id,
+            *named,
+            array_text(entities),
+        )

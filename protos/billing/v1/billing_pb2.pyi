@@ -2011,6 +2011,7 @@ class GetCashDayRequest(google.protobuf.message.Message):
 
     CASH_DAY_ID_FIELD_NUMBER: builtins.int
     cash_day_id: builtins.str
+    """The day that is not closed yet where it is empty."""
     def __init__(
         self,
         *,

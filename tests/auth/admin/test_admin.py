@@ -191,7 +191,6 @@ SECRET = OctKey.import_key("s" * 32, {"kid": "k", "alg": "HS256"}).as_dict(priva
         {"scopes": [7]},
         {"grantTypes": ["implicit"]},
         {"grantTypes": ["password"]},
-        {"authMethod": "client_secret_post"},
         {"authMethod": "none", "grantTypes": ["client_credentials"], "redirectUris": []},
         {"authMethod": "private_key_jwt"},
         {"authMethod": "private_key_jwt", "jwks": {"keys": [PRIVATE]}},

@@ -1,11 +1,13 @@
 """Who is held to be one and the same when failures are counted."""
 
 import secrets
+from dataclasses import replace
 
+import asyncpg
 import pytest
 
-from apps.auth.people.lockout import FREE_FAILURES, Attempt
-from tests.auth.conftest import Auth
+from apps.auth.people.lockout import FREE_FAILURES, Attempt, forget_failures, waiting_seconds
+from tests.auth.conftest import Auth, run
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,34 @@ def test_guessing_from_one_network_over_ipv6_is_locked_out(auth: Auth) -> None:
         for number in range(FREE_FAILURES["pair"] + 4)
     }
     assert statuses == {401, 429}
+
+
+@pytest.mark.integration
+def test_unlocking_forgets_every_failure_of_the_account_and_nobody_elses(auth: Auth) -> None:
+    user, other = auth.user("clinician"), auth.user("clinician")
+    attempts = [
+        Attempt(user.email, "198.51.100.1"),
+        Attempt(user.email, "", device="d"),
+        Attempt(user.id, "", "second_factor"),
+        Attempt(other.email, "198.51.100.1"),
+    ]
+    for kind, key in {counter for attempt in attempts for counter in attempt.counters()}:
+        auth.sql(
+            "INSERT INTO attempts (kind, key, failures, locked_until, expires_at) "
+            "VALUES ($1, $2, 30, now() + interval '1 hour', now() + interval '1 hour')",
+            kind,
+            key,
+        )
+
+    async def unlock() -> list[int]:
+        connection = await asyncpg.connect(auth.settings.database.url)
+        try:
+            await forget_failures(connection, user.email, user.id)
+            return [
+                await waiting_seconds(connection, replace(attempt, address=""))
+                for attempt in attempts
+            ]
+        finally:
+            await connection.close()
+
+    assert [seconds > 0 for seconds in run(unlock())] == [False, False, False, True]

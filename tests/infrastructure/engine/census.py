@@ -30,6 +30,7 @@ PLACES = (
     ("ecs", "list_task_definitions", "taskDefinitionArns", ""),
     ("elbv2", "describe_load_balancers", "LoadBalancers", "LoadBalancerArn"),
     ("elbv2", "describe_target_groups", "TargetGroups", "TargetGroupArn"),
+    ("events", "list_rules", "Rules", "Name"),
     ("iam", "list_policies", "Policies", "Arn"),
     ("iam", "list_roles", "Roles", "RoleName"),
     ("kafka", "list_clusters", "ClusterInfoList", "ClusterArn"),

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from infrastructure.plan.record import whole
+from infrastructure.plan.record import restore_integers
 from tests.infrastructure.bridge import Made, Moto
 from tests.infrastructure.bridge_end import ENDS, LOOKS
 
@@ -91,7 +91,7 @@ class Cloud(Moto):
 
 
 def read_struct(struct: struct_pb2.Struct) -> State:
-    value: State = whole(json_format.MessageToDict(struct))
+    value: State = restore_integers(json_format.MessageToDict(struct))
     return {key: each for key, each in value.items() if key != "__defaults" and each is not None}
 
 

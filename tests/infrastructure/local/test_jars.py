@@ -177,7 +177,7 @@ def test_long_download_reports_how_far_it_is(
     said: list[str] = []
     module.resolve_jars(tmp_path / "cache", report=said.append)
     assert said == [
-        "downloading 3 jars of Kafka, 110 MB, once",
+        "downloading 3 jars of Kafka, 45 MB, once",
         *(f"{n} of 3 jars are there" for n in (1, 2, 3)),
     ]
     said.clear()

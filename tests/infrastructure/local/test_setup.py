@@ -87,7 +87,7 @@ def test_of_two_at_once_one_waits_for_the_other_and_installs_nothing(checkout: P
 
 def test_long_install_tells_how_far_it_is(checkout: Path) -> None:
     slow(checkout, 6)
-    assert "3 of 4 packages" in setup(checkout)[1]
+    assert "3 of 4 packages found, " in setup(checkout)[1]
 
 
 def test_packages_are_not_replaced_under_a_running_platform(checkout: Path) -> None:

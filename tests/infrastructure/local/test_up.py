@@ -158,8 +158,17 @@ def test_lasting_platform_survives_a_kill_and_stops_at_ctrl_c(
             [UP.parent / "operate", *query], env=environment, capture_output=True, text=True
         )
         assert "answer" in done.stdout
-        for line in (tmp_path / ".local" / "logs" / "gateway.log").read_text().splitlines():
-            assert TIME.match(line), line
+        # A request's id is in the line of each service that it passed.
+        texts = {
+            name: (tmp_path / ".local" / "logs" / f"{name}.log").read_text()
+            for name in ("gateway", "patient", "billing")
+        }
+        for text in texts.values():
+            assert all(TIME.match(line) for line in text.splitlines()), text
+        ids = {name: set(re.findall(r"request_id=(\S+)", text)) for name, text in texts.items()}
+        assert ids["gateway"] & ids["patient"]
+        assert "POST /fhir/R4 200" in texts["patient"]
+        assert "gRPC /billing.v1" in texts["billing"]
         runner.kill()
     with running(environment, tmp_path / "second", *arguments) as runner:
         # Rotated by the verb, kept by the file, printed by the next banner.

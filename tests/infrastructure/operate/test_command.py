@@ -46,7 +46,7 @@ def test_target_is_this_machine_unless_named(
         ["outbox", "retry"],
         ["outbox", "retry", "7", "--all"],
         ["outbox", "show", "x"],
-        ["audit", "search", "--in", "billing"],
+        ["audit", "search", "--in", "gateway"],
         ["audit", "search", "--since", "yesterday"],
         ["dev", "psql", "patient"],
         ["nonsense", "status"],

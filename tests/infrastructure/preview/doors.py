@@ -21,7 +21,7 @@ NAMESPACE = arn("servicediscovery", "namespace/1")
 GROUP = arn("ec2", "security-group/sg-1")
 BALANCING = arn("elasticloadbalancing", "")
 TARGETS = f"{BALANCING}targetgroup/pr-1-gateway{SUFFIX}/1"
-Door = tuple[str, str, dict[str, str]]
+PublicRoute = tuple[str, str, dict[str, str]]
 
 
 def names(base: Recording, prod: Recording) -> dict[str, str]:
@@ -81,7 +81,7 @@ def master(stack: Recording) -> str:
     )
 
 
-PULL_REQUESTS: list[Door] = [
+PULL_REQUESTS: list[PublicRoute] = [
     ("s3:GetObject", "{states}/dev.json", {}),
     ("s3:GetObject", "{states}/prod.json", {}),
     ("s3:PutObject", "{shown}/dev.json", {}),
@@ -155,7 +155,7 @@ NOBODYS = {
     "sts:AssumeRole",
 }
 # What the boundary of previews' roles shuts, whatever policy a pull request writes for them.
-BOUNDARY: list[Door] = [
+BOUNDARY: list[PublicRoute] = [
     ("rds-db:connect", "{user}/patient", {}),
     ("rds-db:connect", "{user}/patient_owner", {}),
     ("rds-db:connect", f"{{user}}/{MASTER}", {}),

@@ -7,10 +7,16 @@ from functools import partial
 from typing import Any
 
 from infrastructure.preview.driver import Driver
-from infrastructure.preview.errors import Denied, Fault, InUse, Locked, Missing
-from infrastructure.preview.leftovers import Trace, Traces
+from infrastructure.preview.errors import (
+    AccessDeniedError,
+    PreviewError,
+    ResourceInUseError,
+    StackLockedError,
+    StackMissingError,
+)
+from infrastructure.preview.leftovers import Leftover, Leftovers
 from infrastructure.preview.names import Preview, preview_of_stack
-from infrastructure.preview.stacks import Listed, Say
+from infrastructure.preview.stacks import Say, StackSummary
 
 # In the order in which a preview's up makes them; a database is the runner's, so no state ever knows of it.
 MADE = ("role", "log group", "topic", "database", "image", "service")
@@ -73,10 +79,11 @@ class FakeStacks:
     def fail(self, step: str, error: BaseException, times: int = 1) -> None:
         self.trouble.setdefault(step, []).extend([error] * times)
 
-    def listed(self) -> list[Listed]:
+    def listed(self) -> list[StackSummary]:
         self._step("list", "")
         listed = [
-            Listed(name, state.updated, len(state.known)) for name, state in self.states.items()
+            StackSummary(name, state.updated, len(state.known))
+            for name, state in self.states.items()
         ]
         self.after_listing()
         return listed
@@ -125,7 +132,7 @@ class FakeStacks:
 
     def _make(self, kind: str, name: str) -> None:
         if (kind, name) in self.cloud.resources and kind in ("log group", "topic", "service"):
-            raise Fault(f"{kind} of {name} already exists")
+            raise PreviewError(f"{kind} of {name} already exists")
         self.cloud.resources.add((kind, name))
 
     def refresh(self, name: str, say: Say) -> None:
@@ -154,7 +161,7 @@ class FakeStacks:
         self._step("remove", name)
         self._unlocked(self._state(name), name)
         if self._state(name).known:
-            raise Fault(f"{name} still has resources")
+            raise PreviewError(f"{name} still has resources")
         del self.states[name]
 
     def unlock(self, name: str) -> None:
@@ -163,7 +170,7 @@ class FakeStacks:
 
     def _state(self, name: str) -> State:
         if name not in self.states:
-            raise Missing(f"no stack named '{name}' found")
+            raise StackMissingError(f"no stack named '{name}' found")
         return self.states[name]
 
     def _step(self, step: str, name: str) -> None:
@@ -180,7 +187,7 @@ class FakeStacks:
 
     def _unlocked(self, state: State, name: str) -> None:
         if state.locked_since:
-            raise Locked(f"the stack {name} is currently locked", state.locked_since)
+            raise StackLockedError(f"the stack {name} is currently locked", state.locked_since)
 
     def _done(self, state: State, what: str) -> None:
         state.recorded, state.locked_since, state.updated = (
@@ -202,7 +209,7 @@ class FakeStacks:
             if killed.args == ("after",):
                 act()
             raise
-        except Fault:
+        except PreviewError:
             state.pending = False
             self._done(state, what)
             raise
@@ -215,9 +222,9 @@ class FakeKind:
 
     name: str
     cloud: Cloud
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[PreviewError] = field(default_factory=list)
 
-    def find(self) -> list[Trace]:
+    def find(self) -> list[Leftover]:
         if self.faults:
             raise self.faults.pop(0)
         found = [
@@ -226,7 +233,7 @@ class FakeKind:
             if kind == self.name
         ]
         return [
-            Trace(self.name, preview, f"{self.name} of {stack}")
+            Leftover(self.name, preview, f"{self.name} of {stack}")
             for preview, stack in found
             if preview
         ]
@@ -252,12 +259,12 @@ class World:
         return Driver(
             base=base,
             stacks=self.stacks,
-            traces=Traces(tuple(self.kinds.values())),
+            leftovers=Leftovers(tuple(self.kinds.values())),
             say=self.said.append,
             now=self.clock.now,
             pause=lambda seconds: self.clock.pass_(timedelta(seconds=seconds)),
         )
 
 
-DENIED = Denied("AccessDenied: not authorized to perform: ecs:DeleteService")
-IN_USE = InUse("DependencyViolation: resource sg-1 has a dependent object")
+DENIED = AccessDeniedError("AccessDenied: not authorized to perform: ecs:DeleteService")
+IN_USE = ResourceInUseError("DependencyViolation: resource sg-1 has a dependent object")

@@ -9,15 +9,15 @@ import pytest
 from moto import mock_aws
 
 from infrastructure.preview.__main__ import FAILED, REFUSED, main, parse_lifetime
-from infrastructure.preview.base import Base, traces_on
-from infrastructure.preview.driver import Brought
-from infrastructure.preview.errors import Fault
-from infrastructure.preview.leftovers import Traces
-from infrastructure.preview.names import Preview, Refusal
-from infrastructure.preview.preview_tests import open_visit
+from infrastructure.preview.base import Base, leftovers_on
+from infrastructure.preview.driver import BroughtUp
+from infrastructure.preview.errors import PreviewError
+from infrastructure.preview.leftovers import Leftovers
+from infrastructure.preview.names import Preview, RefusedError
+from infrastructure.preview.preview_tests import open_access
 from infrastructure.preview.price import cost_usd_a_day
-from infrastructure.preview.reap import Reaped, Verdict
-from infrastructure.preview.report import Row, render, render_markdown, render_rows
+from infrastructure.preview.reap import ReapResult, Verdict
+from infrastructure.preview.report import PreviewRow, render, render_markdown, render_rows
 from infrastructure.preview.settings import AT_ONCE, Settings
 from tests.infrastructure.preview.conftest import Pulumi
 
@@ -74,7 +74,8 @@ def on_a_base(pulumi: Pulumi, monkeypatch: pytest.MonkeyPatch) -> Pulumi:
     """A base without previews; the region is known by the name that the docs use, and by no other."""
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     monkeypatch.setattr(
-        "infrastructure.preview.__main__.traces_on", lambda base, session: traces(base, session)
+        "infrastructure.preview.__main__.leftovers_on",
+        lambda base, session: leftovers(base, session),
     )
     pulumi.answer(
         {
@@ -87,10 +88,10 @@ def on_a_base(pulumi: Pulumi, monkeypatch: pytest.MonkeyPatch) -> Pulumi:
     return pulumi
 
 
-def traces(base: Base, session: boto3.Session) -> Traces:
+def leftovers(base: Base, session: boto3.Session) -> Leftovers:
     """The real ones are made, and none is asked."""
-    assert traces_on(base, session).kinds
-    return Traces(())
+    assert leftovers_on(base, session).kinds
+    return Leftovers(())
 
 
 @pytest.mark.parametrize(
@@ -111,11 +112,11 @@ def test_unknown_preview_is_one_clear_line(
 def test_report_is_told_also_where_the_people_could_not_be_loaded(
     on_a_base: Pulumi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def seed(visit: object) -> None:
-        raise Fault("the synthetic people were not all loaded")
+    def seed(access_to: object) -> None:
+        raise PreviewError("the synthetic people were not all loaded")
 
     monkeypatch.setattr("infrastructure.preview.__main__.seed", seed)
-    monkeypatch.setattr("infrastructure.preview.__main__.visit", lambda session, outputs: None)
+    monkeypatch.setattr("infrastructure.preview.__main__.access_to", lambda session, outputs: None)
     monkeypatch.setattr(
         "infrastructure.preview.__main__.cost_usd_a_day", lambda preview, base: 0.45
     )
@@ -143,10 +144,12 @@ def test_numbers_of_those_that_are_over_are_handed_to_a_workflow(
         Verdict(Preview(number), over=number != 12, reason="it was a test") for number in (3, 12, 7)
     ]
 
-    def reap(driver: object, find_pull: object, *, dry_run: bool, only: Preview | None) -> Reaped:
+    def reap(
+        driver: object, find_pull: object, *, dry_run: bool, only: Preview | None
+    ) -> ReapResult:
         assert dry_run
         assert only is None
-        return Reaped(tuple(over), ("pr-9: nobody knows",), ())
+        return ReapResult(tuple(over), ("pr-9: nobody knows",), ())
 
     monkeypatch.setattr("infrastructure.preview.__main__.reap", reap)
     output = tmp_path / "output"
@@ -162,9 +165,11 @@ def test_reaper_is_told_of_one_preview_alone(
 ) -> None:
     asked: list[tuple[bool, Preview | None]] = []
 
-    def reap(driver: object, find_pull: object, *, dry_run: bool, only: Preview | None) -> Reaped:
+    def reap(
+        driver: object, find_pull: object, *, dry_run: bool, only: Preview | None
+    ) -> ReapResult:
         asked.append((dry_run, only))
-        return Reaped((), (), ())
+        return ReapResult((), (), ())
 
     monkeypatch.setattr("infrastructure.preview.__main__.reap", reap)
     assert main(["reap", "--open-prs", "", "--pr", "12", "--apply"], HERE) == 0
@@ -204,7 +209,7 @@ def test_lifetime_is_given_in_hours_or_days(text: str, hours: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "0h", "3", "3w", "14d", "-1h", "1.5d"])
 def test_lifetime_beyond_its_images_is_refused(text: str) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(RefusedError):
         parse_lifetime(text)
 
 
@@ -231,7 +236,7 @@ def test_there_are_as_many_previews_as_a_setting_says() -> None:
         3,
     )
     for wrong in ("0", "many", "-1"):
-        with pytest.raises(Refusal, match="PREVIEWS_AT_ONCE"):
+        with pytest.raises(RefusedError, match="PREVIEWS_AT_ONCE"):
             read({"PREVIEWS_AT_ONCE": wrong})
 
 
@@ -245,7 +250,7 @@ def test_any_backend_is_taken_by_a_setting() -> None:
     assert (settings.backend, settings.secrets_provider) == ("https://api.pulumi.com", "default")
 
 
-BROUGHT = Brought(
+BROUGHT = BroughtUp(
     Preview(12),
     {"create": 61, "same": 0},
     {
@@ -286,7 +291,7 @@ def test_preview_costs_cents_a_day() -> None:
 def test_list_is_a_line_a_preview() -> None:
     expires = datetime(2026, 2, 3, 12, tzinfo=UTC)
     rows = [
-        Row(
+        PreviewRow(
             preview=Preview(1),
             base="dev",
             expires=expires,
@@ -294,7 +299,7 @@ def test_list_is_a_line_a_preview() -> None:
             resources=70,
             url="https://pr-1.dev.example.org",
         ),
-        Row(preview=Preview(12), base="dev", expires=None, keep=True, resources=0, url=""),
+        PreviewRow(preview=Preview(12), base="dev", expires=None, keep=True, resources=0, url=""),
     ]
     lines = render_rows(rows).splitlines()
     assert "2026-02-03 12:00 UTC" in lines[0]
@@ -321,17 +326,17 @@ def test_visitor_reads_the_secrets_that_the_release_filled(secrets: Any) -> None
         "password_arn": made["p"],
         "client_secret_arn": made["c"],
     }
-    visit = open_visit({"url": "https://pr-12.dev.example.org", "sign_in": sign_in}, secrets)
-    assert visit.environment() == {
+    access_to = open_access({"url": "https://pr-12.dev.example.org", "sign_in": sign_in}, secrets)
+    assert access_to.environment() == {
         "PLATFORM_URL": "https://pr-12.dev.example.org",
         "PLATFORM_USER": "admin@example.org",
         "PLATFORM_PASSWORD": "value of p",
         "PLATFORM_CLIENT_ID": "preview",
         "PLATFORM_CLIENT_SECRET": "value of c",
     }
-    assert "value of" not in repr(visit)
+    assert "value of" not in repr(access_to)
 
 
 def test_preview_that_is_not_up_cannot_be_visited(secrets: Any) -> None:
-    with pytest.raises(Fault, match="not up"):
-        open_visit({}, secrets)
+    with pytest.raises(PreviewError, match="not up"):
+        open_access({}, secrets)

@@ -9,7 +9,7 @@ import yaml
 
 from infrastructure.config.connections import previews_that_fit
 from infrastructure.config.files import read_config
-from infrastructure.config.model import Environment
+from infrastructure.config.model import EnvironmentSettings
 from infrastructure.config.naming import PROJECT
 from infrastructure.config.parse import parse_stack
 from infrastructure.preview.__main__ import parse_arguments, parse_lifetime
@@ -63,7 +63,7 @@ def test_steps_name_the_labels() -> None:
 
 
 def test_settings_in_the_steps_are_an_environments() -> None:
-    known = {field.replace("_", "-") for field in Environment.__struct_fields__}
+    known = {field.replace("_", "-") for field in EnvironmentSettings.__struct_fields__}
     named = re.findall(rf"^ *{PROJECT}:([a-z-]+):", STEPS, re.MULTILINE)
     assert named
     assert set(named) <= known
@@ -75,7 +75,7 @@ def test_number_at_once_is_the_one_that_holds() -> None:
 
 def test_dev_has_room_for_so_many_and_the_page_says_for_how_many() -> None:
     config = parse_stack("dev", read_config("dev")).config
-    assert isinstance(config, Environment)
+    assert isinstance(config, EnvironmentSettings)
     room = previews_that_fit(config)
     assert room >= AT_ONCE
     assert f"dev has room for {NUMBERS[room]}" in STEPS

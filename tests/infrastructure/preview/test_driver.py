@@ -3,15 +3,21 @@ from datetime import timedelta
 
 import pytest
 
-from infrastructure.preview.driver import DESTROY_ATTEMPTS, LOCK_STALE_MINUTES, Wanted
-from infrastructure.preview.errors import Denied, Fault, LeftBehind, Locked, Missing
-from infrastructure.preview.names import Preview, Refusal
+from infrastructure.preview.driver import DESTROY_ATTEMPTS, LOCK_STALE_MINUTES, PreviewRequest
+from infrastructure.preview.errors import (
+    AccessDeniedError,
+    LeftBehindError,
+    PreviewError,
+    StackLockedError,
+    StackMissingError,
+)
+from infrastructure.preview.names import Preview, RefusedError
 from tests.infrastructure.preview.fakes import DENIED, IN_USE, MADE, Killed, World
 
 pytestmark = pytest.mark.infrastructure
 
 PREVIEW = Preview(12)
-WANTED = Wanted(region="us-east-1", lifetime=timedelta(days=3))
+WANTED = PreviewRequest(region="us-east-1", lifetime=timedelta(days=3))
 NOTHING: set[tuple[str, str]] = set()
 
 
@@ -28,7 +34,9 @@ def test_up_brings_everything_and_says_when_it_goes(world: World) -> None:
 
 
 def test_settings_carry_base_expiry_and_label(world: World) -> None:
-    world.driver.up(PREVIEW, Wanted(region="us-east-1", lifetime=timedelta(hours=1), keep=True))
+    world.driver.up(
+        PREVIEW, PreviewRequest(region="us-east-1", lifetime=timedelta(hours=1), keep=True)
+    )
     assert world.stacks.states["pr-12"].recorded == {
         "aws:region": "us-east-1",
         "patient-management:base": "dev",
@@ -46,7 +54,8 @@ def test_second_up_starts_the_time_again(world: World) -> None:
 def up_all(world: World, *numbers: int, at_once: int) -> None:
     for number in numbers:
         world.driver.up(
-            Preview(number), Wanted(region="us-east-1", lifetime=timedelta(days=3), at_once=at_once)
+            Preview(number),
+            PreviewRequest(region="us-east-1", lifetime=timedelta(days=3), at_once=at_once),
         )
 
 
@@ -54,7 +63,8 @@ def test_one_preview_too_many_is_refused_and_leaves_nothing(world: World) -> Non
     world.stacks.open("dev")
     up_all(world, 1, 2, at_once=2)
     with pytest.raises(
-        Refusal, match=r"pr-12: there are 2 previews at once at most, and these are: pr-1, pr-2;"
+        RefusedError,
+        match=r"pr-12: there are 2 previews at once at most, and these are: pr-1, pr-2;",
     ):
         up_all(world, 12, at_once=2)
     assert set(world.stacks.states) == {"dev", "pr-1", "pr-2"}
@@ -71,7 +81,7 @@ def test_preview_that_has_its_place_is_brought_up_to_date_in_a_full_house(world:
 def test_of_two_that_come_at_once_not_one_too_many_gets_in(world: World) -> None:
     up_all(world, 1, at_once=2)
     world.stacks.open("pr-2")
-    with pytest.raises(Refusal, match="at once at most"):
+    with pytest.raises(RefusedError, match="at once at most"):
         up_all(world, 12, at_once=2)
 
 
@@ -147,8 +157,8 @@ def test_up_after_a_killed_up_begins_anew(world: World, kind: str) -> None:
 
 
 def test_failed_up_is_continued_by_the_next(world: World) -> None:
-    world.stacks.fail("make service", Fault("circuit breaker: rolled back"))
-    with pytest.raises(Fault):
+    world.stacks.fail("make service", PreviewError("circuit breaker: rolled back"))
+    with pytest.raises(PreviewError):
         world.driver.up(PREVIEW, WANTED)
     world.driver.up(PREVIEW, WANTED)
     assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
@@ -159,7 +169,7 @@ def test_lock_of_a_run_that_may_still_work_is_respected(world: World) -> None:
     world.stacks.states["pr-12"].locked_since = world.clock.now() - timedelta(
         minutes=LOCK_STALE_MINUTES - 1
     )
-    with pytest.raises(Locked):
+    with pytest.raises(StackLockedError):
         world.driver.down(PREVIEW)
     assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
 
@@ -179,7 +189,7 @@ def test_lock_of_a_run_that_was_killed_between_two_steps_is_broken_by_the_next_u
 ) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.stacks.states["pr-12"].locked_since = world.clock.now()
-    with pytest.raises(Locked):
+    with pytest.raises(StackLockedError):
         world.driver.up(PREVIEW, WANTED)
     world.clock.pass_(timedelta(minutes=LOCK_STALE_MINUTES + 1))
     world.driver.up(PREVIEW, WANTED)
@@ -196,7 +206,7 @@ def test_resource_that_stays_in_use_is_named(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.stacks.fail("unmake role", IN_USE, DESTROY_ATTEMPTS)
     world.kinds["role"].faults += [IN_USE] * (DESTROY_ATTEMPTS - 1)
-    with pytest.raises(LeftBehind, match="sg-1 has a dependent object"):
+    with pytest.raises(LeftBehindError, match="sg-1 has a dependent object"):
         world.driver.down(PREVIEW)
     assert "pr-12" in world.stacks.states
 
@@ -212,7 +222,7 @@ def test_service_that_a_killed_up_made_and_no_state_knows_of_goes_before_what_it
     if refreshed:
         # Of a first try to take it down that was ended as well: its refresh dropped what was pending.
         world.stacks.fail("destroy", DENIED)
-        with pytest.raises(LeftBehind):
+        with pytest.raises(LeftBehindError):
             world.driver.down(PREVIEW)
         assert not world.stacks.interrupted("pr-12")
     world.driver.down(PREVIEW)
@@ -224,7 +234,7 @@ def test_service_that_a_killed_up_made_and_no_state_knows_of_goes_before_what_it
 def test_up_after_a_down_that_failed_midway_begins_anew(world: World, step: str) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.stacks.fail(step, DENIED)
-    with pytest.raises(LeftBehind):
+    with pytest.raises(LeftBehindError):
         world.driver.down(PREVIEW)
     world.stacks.calls.clear()
     world.driver.up(PREVIEW, WANTED)
@@ -251,7 +261,7 @@ def test_up_makes_again_what_somebody_took_from_under_it(world: World) -> None:
 def test_denied_destroy_is_loud_and_names_what_is_left(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.stacks.fail("unmake service", DENIED)
-    with pytest.raises(LeftBehind) as caught:
+    with pytest.raises(LeftBehindError) as caught:
         world.driver.down(PREVIEW)
     text = str(caught.value)
     assert "ecs:DeleteService" in text
@@ -261,7 +271,9 @@ def test_denied_destroy_is_loud_and_names_what_is_left(world: World) -> None:
 
 
 def test_cause_of_several_lines_is_read_as_one_of_what_is_left() -> None:
-    assert str(LeftBehind("pr-12", ("destroy:\nerror: failed", "topic x"))).splitlines()[1:] == [
+    assert str(LeftBehindError("pr-12", ("destroy:\nerror: failed", "topic x"))).splitlines()[
+        1:
+    ] == [
         "  destroy:",
         "    error: failed",
         "  topic x",
@@ -271,7 +283,7 @@ def test_cause_of_several_lines_is_read_as_one_of_what_is_left() -> None:
 def test_denied_look_is_no_proof_that_nothing_is_left(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.kinds["topic"].faults += [DENIED, DENIED]
-    with pytest.raises(LeftBehind, match="topic: not looked at"):
+    with pytest.raises(LeftBehindError, match="topic: not looked at"):
         world.driver.down(PREVIEW)
     assert "pr-12" in world.stacks.states
 
@@ -279,15 +291,15 @@ def test_denied_look_is_no_proof_that_nothing_is_left(world: World) -> None:
 def test_one_place_that_fails_does_not_keep_the_others(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.kinds["image"].faults.append(DENIED)
-    with pytest.raises(LeftBehind, match="image of pr-12"):
+    with pytest.raises(LeftBehindError, match="image of pr-12"):
         world.driver.down(PREVIEW)
     assert world.cloud.of_previews() == {("image", "pr-12")}
 
 
 def test_credentials_gone_at_the_start_stop_it(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
-    world.stacks.fail("list", Denied("ExpiredToken"))
-    with pytest.raises(Denied):
+    world.stacks.fail("list", AccessDeniedError("ExpiredToken"))
+    with pytest.raises(AccessDeniedError):
         world.driver.down(PREVIEW)
     assert world.cloud.of_previews() == {(kind, "pr-12") for kind in MADE}
 
@@ -295,7 +307,7 @@ def test_credentials_gone_at_the_start_stop_it(world: World) -> None:
 def test_state_that_cannot_be_read_is_loud_and_names_what_is_left(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.stacks.fail("look", DENIED)
-    with pytest.raises(LeftBehind, match="database of pr-12"):
+    with pytest.raises(LeftBehindError, match="database of pr-12"):
         world.driver.down(PREVIEW)
 
 
@@ -303,15 +315,15 @@ def test_state_that_cannot_be_read_is_loud_and_names_what_is_left(world: World) 
 def test_stack_that_somebody_removed_at_that_moment_is_no_failure(world: World, step: str) -> None:
     world.driver.up(PREVIEW, WANTED)
     for gone in (step, "remove"):
-        world.stacks.fail(gone, Missing("no stack named 'pr-12' found"))
+        world.stacks.fail(gone, StackMissingError("no stack named 'pr-12' found"))
     world.driver.down(PREVIEW)
     assert world.cloud.of_previews() == NOTHING
 
 
 def test_stack_that_somebody_removed_meanwhile_is_no_failure(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
-    world.stacks.fail("destroy", Missing("no stack named 'pr-12' found"))
-    world.stacks.fail("remove", Missing("no stack named 'pr-12' found"))
+    world.stacks.fail("destroy", StackMissingError("no stack named 'pr-12' found"))
+    world.stacks.fail("remove", StackMissingError("no stack named 'pr-12' found"))
     world.cloud.resources -= {("role", "pr-12"), ("service", "pr-12")}
     world.driver.down(PREVIEW)
     assert world.cloud.of_previews() == NOTHING
@@ -320,7 +332,7 @@ def test_stack_that_somebody_removed_meanwhile_is_no_failure(world: World) -> No
 def test_preview_of_another_base_is_refused(world: World) -> None:
     world.driver_of("staging").up(PREVIEW, WANTED)
     for refused in (lambda: world.driver.up(PREVIEW, WANTED), lambda: world.driver.down(PREVIEW)):
-        with pytest.raises(Refusal, match="runs on staging"):
+        with pytest.raises(RefusedError, match="runs on staging"):
             refused()
 
 

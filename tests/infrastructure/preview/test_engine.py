@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.preview.driver import LOCK_STALE_MINUTES, Driver, Wanted
-from infrastructure.preview.errors import Fault, Locked
-from infrastructure.preview.leftovers import Traces
+from infrastructure.preview.driver import LOCK_STALE_MINUTES, Driver, PreviewRequest
+from infrastructure.preview.errors import PreviewError, StackLockedError
+from infrastructure.preview.leftovers import Leftovers
 from infrastructure.preview.names import Preview
 from infrastructure.preview.publish import deployment
 from infrastructure.preview.stacks import PulumiStacks
@@ -74,7 +74,7 @@ from infrastructure.preview.stacks import PulumiStacks
 PulumiStacks(Path(sys.argv[1]), sys.argv[2], "passphrase", {"STOP": sys.argv[3]}).up("pr-7", print)
 """
 PREVIEW = Preview(7)
-WANTED = Wanted(region="us-east-1", lifetime=timedelta(days=3))
+WANTED = PreviewRequest(region="us-east-1", lifetime=timedelta(days=3))
 
 
 class Engine:
@@ -95,7 +95,7 @@ class Engine:
         return Driver(
             base="dev",
             stacks=self.stacks,
-            traces=Traces(()),
+            leftovers=Leftovers(()),
             say=self.said.append,
             now=lambda: datetime.now(UTC) + later,
         )
@@ -142,7 +142,7 @@ def test_preview_comes_by_the_rules_with_its_bases_outputs_and_goes_without_a_tr
 ) -> None:
     program = engine.project / "__main__.py"
     program.write_text(PROGRAM.replace('Thing("second"', 'Thing("refused"'))
-    with pytest.raises(Fault):
+    with pytest.raises(PreviewError):
         engine.driver().up(PREVIEW, WANTED)
     assert any("this one may not be" in line for line in engine.said)
     # A failed one is continued.
@@ -163,7 +163,7 @@ def test_killed_first_up_is_locked_then_begun_anew_by_another_machine(engine: En
     engine.kill_midway()
     # On another machine there are no settings of it.
     (engine.project / "Pulumi.pr-7.yaml").unlink()
-    with pytest.raises(Locked) as caught:
+    with pytest.raises(StackLockedError) as caught:
         engine.driver().down(PREVIEW)
     assert caught.value.since
     assert abs(datetime.now(UTC) - caught.value.since) < timedelta(minutes=5)

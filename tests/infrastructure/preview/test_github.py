@@ -38,6 +38,29 @@ def test_each_role_is_taken_on_by_its_own_environment_of_the_one_repository(
     }
 
 
+def test_repository_with_ids_is_trusted_by_both_forms_of_its_subject() -> None:
+    # https://docs.github.com/actions/concepts/security/openid-connect
+    github = {
+        "repository": "example-org/patient-management",
+        "state-bucket": "states",
+        "owner-id": 65,
+        "repository-id": 1207,
+    }
+    stack = record(
+        "dev",
+        read_config("dev") | {"patient-management:github": json.dumps(github)},
+        Paper(),
+    )
+    role = stack.one("aws:iam/role:Role", "github-preview")
+    (statement,) = json.loads(role.inputs["assumeRolePolicy"])["Statement"]
+    assert statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"] == [
+        "repo:example-org/patient-management:environment:preview",
+        "repo:example-org/patient-management:environment:preview-fork",
+        "repo:example-org@65/patient-management@1207:environment:preview",
+        "repo:example-org@65/patient-management@1207:environment:preview-fork",
+    ]
+
+
 def test_who_looks_reads_no_data_and_changes_nothing(open_dev: Recording) -> None:
     # ReadOnlyAccess, at its widest.
     widest = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}

@@ -5,7 +5,7 @@ from infrastructure.preview.names import (
     IMAGE_TAG,
     TOPIC,
     Preview,
-    Refusal,
+    RefusedError,
     parse_base,
     parse_preview,
     preview_of,
@@ -20,18 +20,18 @@ pytestmark = pytest.mark.infrastructure
     "text", ["", "0", "-1", "012", "1.5", "pr-1", "49000", "99999", "\u0661", "1 ", "1\n", "1;drop"]
 )
 def test_what_is_no_number_of_a_pull_request_is_refused(text: str) -> None:
-    with pytest.raises(Refusal, match="--pr takes"):
+    with pytest.raises(RefusedError, match="--pr takes"):
         parse_preview(text)
 
 
 def test_production_is_no_base() -> None:
-    with pytest.raises(Refusal, match="never runs on production"):
+    with pytest.raises(RefusedError, match="never runs on production"):
         parse_base("prod")
 
 
 @pytest.mark.parametrize("text", ["", "DEV", "pr-1", "dev "])
 def test_unknown_base_is_refused(text: str) -> None:
-    with pytest.raises(Refusal, match="dev or staging"):
+    with pytest.raises(RefusedError, match="dev or staging"):
         parse_base(text)
 
 
@@ -78,7 +78,7 @@ def test_pull_requests_may_be_listed_by_hand() -> None:
 
 
 def test_github_is_not_asked_without_a_token() -> None:
-    with pytest.raises(Refusal, match="--open-prs"):
+    with pytest.raises(RefusedError, match="--open-prs"):
         pulls_of_github({"GITHUB_REPOSITORY": "owner/name"})
 
 

@@ -8,9 +8,9 @@ from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from infrastructure.preview.driver import LOCK_STALE_MINUTES, Wanted
-from infrastructure.preview.errors import Denied, Fault
-from infrastructure.preview.names import Preview, Refusal
+from infrastructure.preview.driver import LOCK_STALE_MINUTES, PreviewRequest
+from infrastructure.preview.errors import AccessDeniedError, PreviewError
+from infrastructure.preview.names import Preview, RefusedError
 from infrastructure.preview.pulls import Pull
 from infrastructure.preview.reap import reap
 from tests.infrastructure.preview.fakes import DENIED, IN_USE, MADE, Killed, World
@@ -32,7 +32,14 @@ UNMAKING = [
     *(f"unmake {kind}" for kind in MADE),
 ]
 FAULTS = st.sampled_from(
-    [Killed("before"), Killed("after"), DENIED, IN_USE, Denied("ExpiredToken"), Fault("throttled")]
+    [
+        Killed("before"),
+        Killed("after"),
+        DENIED,
+        IN_USE,
+        AccessDeniedError("ExpiredToken"),
+        PreviewError("throttled"),
+    ]
 )
 # A step on the way, what happens there, and how often in a row.
 Trouble = tuple[str, BaseException, int]
@@ -43,7 +50,7 @@ def trouble_at(steps: list[str]) -> st.SearchStrategy[Trouble | None]:
 
 
 def silent(preview: Preview) -> Pull:
-    raise Fault("GitHub does not say")
+    raise PreviewError("GitHub does not say")
 
 
 class Previews(RuleBasedStateMachine):
@@ -61,7 +68,7 @@ class Previews(RuleBasedStateMachine):
     )
     def up(self, preview: Preview, keep: bool, at_once: int, trouble: Trouble | None) -> None:
         self.open.add(preview)
-        wanted = Wanted(region="us-east-1", lifetime=LIFETIME, keep=keep, at_once=at_once)
+        wanted = PreviewRequest(region="us-east-1", lifetime=LIFETIME, keep=keep, at_once=at_once)
         if self.survives(lambda: self.world.driver.up(preview, wanted), trouble):
             assert {(kind, preview.stack) for kind in MADE} <= self.world.cloud.resources
 
@@ -104,10 +111,10 @@ class Previews(RuleBasedStateMachine):
     def what_lies_in_aws_can_be_found(self) -> None:
         found = {resource[1] for resource in self.world.cloud.of_previews()}
         seen = {
-            trace.preview.stack
+            leftover.preview.stack
             for kind in self.world.kinds.values()
             if not kind.faults
-            for trace in kind.find()
+            for leftover in kind.find()
         }
         blind = any(kind.faults for kind in self.world.kinds.values())
         assert blind or found <= seen | set(self.world.stacks.states)
@@ -117,7 +124,7 @@ class Previews(RuleBasedStateMachine):
             self.world.stacks.fail(*trouble)
         try:
             act()
-        except (Fault, Killed, Refusal) as error:
+        except (PreviewError, Killed, RefusedError) as error:
             event(type(error).__name__)
             return False
         finally:

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from infrastructure.preview.errors import Fault
+from infrastructure.preview.errors import PreviewError
 from infrastructure.preview.names import Preview
 from infrastructure.preview.pulls import FindPull, Pull, pulls_of_github
 
@@ -54,7 +54,7 @@ def test_what_is_not_among_pull_requests_that_can_be_seen_is_closed(
 
 
 def test_who_may_see_no_pull_request_takes_none_for_closed(find: FindPull) -> None:
-    with pytest.raises(Fault, match="GitHub does not say whether #8 is open"):
+    with pytest.raises(PreviewError, match="GitHub does not say whether #8 is open"):
         find(Preview(8))
 
 
@@ -63,5 +63,5 @@ def test_nothing_is_concluded_from_a_refusal(
     find: FindPull, answers: dict[str, tuple[int, object]], status: int
 ) -> None:
     answers[f"{PULLS}/7"] = (status, {})
-    with pytest.raises(Fault, match=str(status)):
+    with pytest.raises(PreviewError, match=str(status)):
         find(Preview(7))

@@ -2,18 +2,18 @@ from datetime import timedelta
 
 import pytest
 
-from infrastructure.preview.driver import Wanted
-from infrastructure.preview.errors import Denied, Fault
+from infrastructure.preview.driver import PreviewRequest
+from infrastructure.preview.errors import AccessDeniedError, PreviewError
 from infrastructure.preview.names import Preview
 from infrastructure.preview.pulls import Pull, pulls_listed
-from infrastructure.preview.reap import Reaped, reap
+from infrastructure.preview.reap import ReapResult, reap
 from infrastructure.preview.settings import DEFAULT_LIFETIME
 from tests.infrastructure.preview.fakes import DENIED, MADE, Killed, World
 
 pytestmark = pytest.mark.infrastructure
 
-WANTED = Wanted(region="us-east-1", lifetime=timedelta(hours=5))
-KEPT = Wanted(region="us-east-1", lifetime=timedelta(hours=5), keep=True)
+WANTED = PreviewRequest(region="us-east-1", lifetime=timedelta(hours=5))
+KEPT = PreviewRequest(region="us-east-1", lifetime=timedelta(hours=5), keep=True)
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def world() -> World:
     return World()
 
 
-def up(world: World, *numbers: int, wanted: Wanted = WANTED) -> None:
+def up(world: World, *numbers: int, wanted: PreviewRequest = WANTED) -> None:
     for number in numbers:
         world.driver.up(Preview(number), wanted)
 
@@ -30,7 +30,7 @@ def alive(world: World) -> set[str]:
     return {stack for _, stack in world.cloud.of_previews()} | set(world.stacks.states)
 
 
-def reap_with(world: World, open_pulls: str, *, dry_run: bool = False) -> Reaped:
+def reap_with(world: World, open_pulls: str, *, dry_run: bool = False) -> ReapResult:
     return reap(world.driver, pulls_listed(open_pulls), dry_run=dry_run)
 
 
@@ -98,7 +98,7 @@ def test_run_for_one_preview_looks_at_no_other(world: World) -> None:
 
 def test_nobody_is_taken_for_closed_when_github_does_not_answer(world: World) -> None:
     def silent(preview: Preview) -> Pull:
-        raise Fault("GitHub does not say")
+        raise PreviewError("GitHub does not say")
 
     up(world, 1)
     assert reap(world.driver, silent, dry_run=False).failed
@@ -148,7 +148,7 @@ def test_preview_that_begins_while_stacks_are_listed_is_no_orphan(world: World) 
 
 
 def test_place_that_could_not_be_looked_at_makes_it_fail(world: World) -> None:
-    world.kinds["topic"].faults.append(Denied("AccessDenied"))
+    world.kinds["topic"].faults.append(AccessDeniedError("AccessDenied"))
     assert reap_with(world, "").unseen
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from infrastructure.runner.handler import Refused, plan
+from infrastructure.runner.handler import plan
+from infrastructure.runner.tasks import RefusedError
 
 pytestmark = pytest.mark.infrastructure
 
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.infrastructure
     ],
 )
 def test_runner_of_previews_refuses_what_is_no_number(event: dict[str, object]) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         plan({"MODE": "preview", "DEFINITION": "dev-release"}, event)
 
 

@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure.preview.errors import CommandMissing, Denied, Fault, InUse, Locked, Missing
+from infrastructure.preview.errors import (
+    AccessDeniedError,
+    CommandMissingError,
+    PreviewError,
+    ResourceInUseError,
+    StackLockedError,
+    StackMissingError,
+)
 from infrastructure.preview.publish import deployment, publish
-from infrastructure.preview.stacks import Listed, PulumiStacks
+from infrastructure.preview.stacks import PulumiStacks, StackSummary
 from tests.infrastructure.preview.conftest import Pulumi
 
 pytestmark = pytest.mark.infrastructure
@@ -32,14 +39,14 @@ def stacks(pulumi: Pulumi, tmp_path: Path) -> PulumiStacks:
 
 def test_missing_command_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(CommandMissing, match="not on the PATH") as caught:
+    with pytest.raises(CommandMissingError, match="not on the PATH") as caught:
         PulumiStacks(tmp_path, BACKEND, PROVIDER, {})
     assert "\n" not in str(caught.value)
 
 
 def test_old_command_is_refused(pulumi: Pulumi, tmp_path: Path) -> None:
     pulumi.answer({"version": "v2.0.0"})
-    with pytest.raises(CommandMissing, match="cannot be used"):
+    with pytest.raises(CommandMissingError, match="cannot be used"):
         PulumiStacks(tmp_path, BACKEND, PROVIDER, {})
 
 
@@ -63,7 +70,7 @@ def test_stack_that_was_never_updated_is_made_anew(pulumi: Pulumi, stacks: Pulum
             "config refresh": "!error: no previous deployment",
         }
     )
-    with pytest.raises(Fault):
+    with pytest.raises(PreviewError):
         stacks.open("pr-12")
     assert [
         line.split()[1] for line in pulumi.asked if line.startswith(("stack rm", "stack init"))
@@ -103,7 +110,7 @@ def test_denied_look_at_a_stack_does_not_make_it_anew(pulumi: Pulumi, stacks: Pu
             "config refresh": "!error: AccessDenied: kms:Decrypt",
         }
     )
-    with pytest.raises(Denied):
+    with pytest.raises(AccessDeniedError):
         stacks.open("pr-12")
     assert not [line for line in pulumi.asked if line.startswith("stack rm")]
 
@@ -120,8 +127,8 @@ def test_stacks_are_listed_with_what_they_hold(pulumi: Pulumi, stacks: PulumiSta
     ]
     pulumi.answer({"stack ls": json.dumps(listed)})
     assert stacks.listed() == [
-        Listed("pr-12", datetime(2026, 1, 31, 12, tzinfo=UTC), 61),
-        Listed("pr-13", None, 0),
+        StackSummary("pr-12", datetime(2026, 1, 31, 12, tzinfo=UTC), 61),
+        StackSummary("pr-13", None, 0),
     ]
 
 
@@ -223,22 +230,22 @@ Act = Callable[[PulumiStacks], object]
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (LOCKED, Locked),
-        ("error: no stack named 'pr-12' found", Missing),
+        (LOCKED, StackLockedError),
+        ("error: no stack named 'pr-12' found", StackMissingError),
         (
             "error: deleting urn:x: AccessDeniedException: User is not authorized to perform: ecs:DeleteService",
-            Denied,
+            AccessDeniedError,
         ),
         (
             "error: operation error S3: api error ExpiredToken: The provided token has expired.",
-            Denied,
+            AccessDeniedError,
         ),
-        ("error: no EC2 IMDS role found, operation error ec2imds: GetMetadata", Denied),
+        ("error: no EC2 IMDS role found, operation error ec2imds: GetMetadata", AccessDeniedError),
         (
             "error: deleting Security Group (sg-1): DependencyViolation: resource sg-1 has a dependent object",
-            InUse,
+            ResourceInUseError,
         ),
-        ("error: something else", Fault),
+        ("error: something else", PreviewError),
     ],
 )
 @pytest.mark.parametrize(
@@ -247,10 +254,10 @@ Act = Callable[[PulumiStacks], object]
     ids=["destroy", "up"],
 )
 def test_errors_are_told_apart(
-    pulumi: Pulumi, stacks: PulumiStacks, text: str, fault: type[Fault], act: Act
+    pulumi: Pulumi, stacks: PulumiStacks, text: str, fault: type[PreviewError], act: Act
 ) -> None:
     pulumi.answer({"destroy": f"!{text}", "up": f"!{text}"})
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(PreviewError) as caught:
         act(stacks)
     assert type(caught.value) is fault
     assert "stdout" not in str(caught.value)
@@ -285,7 +292,7 @@ def test_failed_update_tells_its_errors_and_not_its_progress_again(
     pulumi: Pulumi, stacks: PulumiStacks
 ) -> None:
     pulumi.answer({"up": f"!{FAILED_UP}"})
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(PreviewError) as caught:
         stacks.up("pr-12", print)
     assert str(caught.value).splitlines() == [
         "bring up pr-12: aws:ecs:Service (pr-12-auth):",
@@ -298,7 +305,7 @@ def test_failed_update_tells_its_errors_and_not_its_progress_again(
 
 def test_lock_tells_since_when(pulumi: Pulumi, stacks: PulumiStacks) -> None:
     pulumi.answer({"refresh": f"!{LOCKED}"})
-    with pytest.raises(Locked) as caught:
+    with pytest.raises(StackLockedError) as caught:
         stacks.refresh("pr-12", print)
     assert caught.value.since == datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -320,6 +327,6 @@ def test_base_shows_previews_two_outputs_and_no_resource(
 
 
 def test_base_that_was_never_up_shows_nothing(pulumi: Pulumi, stacks: PulumiStacks) -> None:
-    with pytest.raises(Missing, match="bring it up first"):
+    with pytest.raises(StackMissingError, match="bring it up first"):
         publish("dev", stacks, stacks)
     assert not any(line.startswith("stack import") for line in pulumi.asked)

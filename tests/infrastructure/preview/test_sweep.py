@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from infrastructure.preview.driver import Driver
-from infrastructure.preview.errors import Fault
-from infrastructure.preview.leftovers import Images, LogGroups, Traces
+from infrastructure.preview.errors import PreviewError
+from infrastructure.preview.leftovers import Images, Leftovers, LogGroups
 from infrastructure.preview.names import Preview
 from infrastructure.preview.pulls import pulls_listed
 from infrastructure.preview.reap import reap
@@ -62,7 +62,7 @@ class Ashore:
         return Driver(
             base="dev",
             stacks=self.world.stacks,
-            traces=Traces(kinds),
+            leftovers=Leftovers(kinds),
             say=self.world.said.append,
             now=self.world.clock.now,
         )
@@ -118,9 +118,9 @@ def test_what_is_still_held_does_not_keep_the_rest(
     tagged = Tagged(ashore.session)
     with monkeypatch.context() as patch:
         patch.setitem(KINDS, "ec2:security-group", Kind(group.there, held))
-        with pytest.raises(Fault, match="security-group/"):
+        with pytest.raises(PreviewError, match="security-group/"):
             tagged.remove(ONE)
-    left = {kind_of(trace.name) for trace in tagged.find() if trace.preview == ONE}
+    left = {kind_of(leftover.name) for leftover in tagged.find() if leftover.preview == ONE}
     assert left == {"ec2:security-group"}
     ashore.driver().down(ONE)
     assert ashore.all_there_is() == ashore.base
@@ -128,7 +128,7 @@ def test_what_is_still_held_does_not_keep_the_rest(
 
 def test_what_nobody_knows_how_to_delete_is_named(session: boto3.Session) -> None:
     made = session.client("sns").create_topic(Name="surprise", Tags=tags("pr-1"))["TopicArn"]
-    with pytest.raises(Fault, match=made):
+    with pytest.raises(PreviewError, match=made):
         Tagged(session).remove(ONE)
 
 

@@ -10,9 +10,16 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from infrastructure.preview.base import Runner, read_base
-from infrastructure.preview.errors import Denied, Fault, Missing
-from infrastructure.preview.leftovers import Databases, Images, LogGroups, Topics, Trace, Traces
-from infrastructure.preview.names import Preview, Refusal
+from infrastructure.preview.errors import AccessDeniedError, PreviewError, StackMissingError
+from infrastructure.preview.leftovers import (
+    Databases,
+    Images,
+    Leftover,
+    Leftovers,
+    LogGroups,
+    Topics,
+)
+from infrastructure.preview.names import Preview, RefusedError
 
 pytestmark = pytest.mark.infrastructure
 
@@ -20,8 +27,8 @@ ONE, TWELVE = Preview(1), Preview(12)
 CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/patient-dev/0a1b2c3d-1"
 
 
-def names(traces: list[Trace]) -> list[tuple[int, str]]:
-    return sorted((trace.preview.number, trace.name) for trace in traces)
+def names(leftovers: list[Leftover]) -> list[tuple[int, str]]:
+    return sorted((leftover.preview.number, leftover.name) for leftover in leftovers)
 
 
 def test_log_groups_are_found_by_the_whole_name_of_their_stack(session: boto3.Session) -> None:
@@ -103,7 +110,7 @@ def test_denied_list_of_topics_is_a_fault_of_its_own(session: boto3.Session) -> 
         stub.add_client_error(
             "list_topics", "AccessDeniedException", "not authorized to perform: kafka:ListTopics"
         )
-        with pytest.raises(Denied, match="kafka:ListTopics"):
+        with pytest.raises(AccessDeniedError, match="kafka:ListTopics"):
             Topics(kafka, CLUSTER).find()
 
 
@@ -128,7 +135,7 @@ def test_runner_that_fails_is_loud(session: boto3.Session) -> None:
             {"errorMessage": "drop failed: exit codes {'release': 1}"}, FunctionError="Unhandled"
         )
         stub.add_response("invoke", failed)
-        with pytest.raises(Fault, match="exit codes"):
+        with pytest.raises(PreviewError, match="exit codes"):
             Databases(Runner("runner", client).run).remove(TWELVE)
 
 
@@ -146,10 +153,10 @@ def test_place_that_cannot_be_looked_at_is_named(session: boto3.Session) -> None
     session.client("logs").create_log_group(logGroupName="/patient-management/pr-1/gateway")
     with Stubber(kafka) as stub:
         stub.add_client_error("list_topics", "AccessDeniedException")
-        found = Traces(
+        found = Leftovers(
             (Topics(kafka, CLUSTER), LogGroups(session.client("logs"), "/patient-management/"))
         ).find()
-    assert [trace.name for trace in found.traces] == ["/patient-management/pr-1/gateway"]
+    assert [leftover.name for leftover in found.leftovers] == ["/patient-management/pr-1/gateway"]
     assert found.unseen[0].startswith("topic: not looked at")
 
 
@@ -165,19 +172,19 @@ class Outputs:
 def test_base_without_previews_is_refused_with_the_key_that_switches_them_on(
     platform: object,
 ) -> None:
-    with pytest.raises(Refusal, match="patient-management:previews"):
+    with pytest.raises(RefusedError, match="patient-management:previews"):
         read_base(Outputs(platform), "dev")
 
 
 def test_base_that_is_older_than_its_previews_is_refused_by_what_it_lacks() -> None:
-    with pytest.raises(Refusal, match=r"dev shows no domain, stream_arn: bring it up"):
+    with pytest.raises(RefusedError, match=r"dev shows no domain, stream_arn: bring it up"):
         read_base(Outputs({"preview_runner_name": "runner"}), "dev")
 
 
 def test_base_that_is_not_published_is_refused_with_the_command_that_does_it() -> None:
     class Nothing:
         def outputs(self, name: str) -> dict[str, object]:
-            raise Missing("no stack named 'dev' found")
+            raise StackMissingError("no stack named 'dev' found")
 
-    with pytest.raises(Refusal, match=r"scripts/preview publish --base dev"):
+    with pytest.raises(RefusedError, match=r"scripts/preview publish --base dev"):
         read_base(Nothing(), "dev")

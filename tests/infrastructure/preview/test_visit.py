@@ -14,8 +14,14 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infrastructure.preview.errors import Fault
-from infrastructure.preview.preview_tests import ROOT, Visit, open_visit, run_system_tests, seed
+from infrastructure.preview.errors import PreviewError
+from infrastructure.preview.preview_tests import (
+    ROOT,
+    PreviewAccess,
+    open_access,
+    run_system_tests,
+    seed,
+)
 
 pytestmark = pytest.mark.system
 
@@ -37,7 +43,7 @@ MUST_PASS = (
 
 
 @pytest.fixture
-def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Visit]:
+def access_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[PreviewAccess]:
     """The running platform, as a preview's stack and its secrets tell of one."""
     if "PLATFORM_PIDS" not in os.environ:
         pytest.skip("scripts/test system starts the platform that stands for a preview here")
@@ -57,42 +63,47 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Visit]:
             "password_arn": made["PLATFORM_PASSWORD"],
             "client_secret_arn": made["PLATFORM_CLIENT_SECRET"],
         }
-        yield open_visit({"url": os.environ["PLATFORM_URL"], "sign_in": sign_in}, secrets)
+        yield open_access({"url": os.environ["PLATFORM_URL"], "sign_in": sign_in}, secrets)
 
 
-def ask(visit: Visit, path: str, form: dict[str, str] | None = None, **headers: str) -> Any:
+def ask(
+    access_to: PreviewAccess, path: str, form: dict[str, str] | None = None, **headers: str
+) -> Any:
     data = urllib.parse.urlencode(form).encode() if form else None
-    request = urllib.request.Request(visit.url + path, data, headers)  # noqa: S310
+    request = urllib.request.Request(access_to.url + path, data, headers)  # noqa: S310
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
         return json.load(answer)
 
 
-def patients(visit: Visit) -> int:
-    basic = b64encode(f"{visit.client_id}:{visit.client_secret}".encode()).decode()
+def patients(access_to: PreviewAccess) -> int:
+    basic = b64encode(f"{access_to.client_id}:{access_to.client_secret}".encode()).decode()
     token = ask(
-        visit, "/oauth2/token", {"grant_type": "client_credentials"}, Authorization=f"Basic {basic}"
+        access_to,
+        "/oauth2/token",
+        {"grant_type": "client_credentials"},
+        Authorization=f"Basic {basic}",
     )
     bearer = f"Bearer {token['access_token']}"
-    return int(ask(visit, "/fhir/R4/Patient?_summary=count", Authorization=bearer)["total"])
+    return int(ask(access_to, "/fhir/R4/Patient?_summary=count", Authorization=bearer)["total"])
 
 
 def test_seed_brings_the_synthetic_people_once(
-    visit: Visit, capfd: pytest.CaptureFixture[str]
+    access_to: PreviewAccess, capfd: pytest.CaptureFixture[str]
 ) -> None:
     people = len(list((ROOT / "apps/client/people").glob("*.json")))
-    before = patients(visit)
-    seed(visit)
-    assert patients(visit) - before == people
-    seed(visit)
-    assert patients(visit) - before == people
+    before = patients(access_to)
+    seed(access_to)
+    assert patients(access_to) - before == people
+    seed(access_to)
+    assert patients(access_to) - before == people
     assert f"{people} files skipped" in capfd.readouterr().out
 
 
 def test_system_tests_run_against_what_a_preview_tells(
-    visit: Visit, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    access_to: PreviewAccess, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "-rA --tb=short -p no:cacheprovider")
-    run_system_tests(visit)
+    run_system_tests(access_to)
     told = capfd.readouterr().out
     passed = set(re.findall(r"^PASSED \S+::(.+)$", told, re.MULTILINE))
     assert not set(MUST_PASS) - passed, told
@@ -101,15 +112,15 @@ def test_system_tests_run_against_what_a_preview_tells(
 
 
 def test_run_in_which_every_test_is_skipped_is_no_success(
-    visit: Visit, monkeypatch: pytest.MonkeyPatch
+    access_to: PreviewAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "-k own_token -p no:cacheprovider")
-    with pytest.raises(Fault, match="system tests failed"):
-        run_system_tests(visit)
+    with pytest.raises(PreviewError, match="system tests failed"):
+        run_system_tests(access_to)
 
 
 def test_nothing_of_another_platform_reaches_a_preview(
-    visit: Visit, monkeypatch: pytest.MonkeyPatch
+    access_to: PreviewAccess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, str] = {}
 
@@ -120,5 +131,5 @@ def test_nothing_of_another_platform_reaches_a_preview(
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", run)
-    run_system_tests(visit)
-    assert {name for name in seen if name.startswith("PLATFORM_")} == set(visit.environment())
+    run_system_tests(access_to)
+    assert {name for name in seen if name.startswith("PLATFORM_")} == set(access_to.environment())

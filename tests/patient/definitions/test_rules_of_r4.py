@@ -223,12 +223,26 @@ REFUSED: list[tuple[Resource, str, str]] = [
     (patient(text={"status": "generated"}), "/text/div", "required"),
     (patient(name=[{"given": ["A", None]}]), "/name/0/given/1", "string"),
     (
-        patient(name=[{"given": ["A"], "_given": [None, {"id": "x"}]}]),
+        patient(
+            name=[
+                {
+                    "given": ["A"],
+                    "_given": [None, {"extension": [{"url": "u", "valueCode": "y"}]}],
+                }
+            ]
+        ),
         "/name/0/_given",
         "same length",
     ),
     (patient(name=[{"family": "x", "_given": [None]}]), "/name/0/_given", "objects and nulls"),
     (patient(_birthDate={}), "/_birthDate", "empty"),
+    (patient(_birthDate={"id": "x"}), "/_birthDate", "ele-1"),
+    (patient(name=[{"id": "x"}]), "/name/0", "ele-1"),
+    (
+        patient(name=[{"given": ["A", None], "_given": [None, {"id": "x"}]}]),
+        "/name/0/_given/1",
+        "ele-1",
+    ),
     (patient(_birthDate=None), "/_birthDate", "object"),
     (patient(_birthDate={"value": "x"}), "/_birthDate/value", "no such"),
     (patient(birthDate="2024-13"), "/birthDate", "date"),
@@ -287,6 +301,50 @@ REFUSED: list[tuple[Resource, str, str]] = [
 ]
 
 
+ACCEPTED: list[Resource] = [
+    patient(
+        extension=[{"url": "u", "_valueString": {"extension": [{"url": "v", "valueCode": "x"}]}}]
+    ),
+    patient(
+        contained=[organization("a", partOf={"reference": "#b"}), organization("b")],
+        managingOrganization={"reference": "#a"},
+    ),
+    patient(
+        contained=[
+            {
+                "resourceType": "Provenance",
+                "id": "p",
+                "recorded": "2024-01-01T00:00:00Z",
+                "target": [{"reference": "#"}],
+                "agent": [{"who": {"reference": "Practitioner/1"}}],
+            }
+        ]
+    ),
+    patient(name=[{"period": {"start": "2024", "end": "2024-01-31"}}]),
+    patient(
+        name=[
+            {
+                "given": ["A", None],
+                "_given": [{"id": "x"}, {"extension": [{"url": "u", "valueCode": "y"}]}],
+            }
+        ]
+    ),
+    condition(
+        clinicalStatus={"coding": [{"system": "urn:local", "code": "aktiv"}, *ACTIVE["coding"]]}
+    ),
+    condition(clinicalStatus=coded(CLINICAL, "resolved"), abatementDateTime="2024"),
+    observation(encounter={"reference": "urn:uuid:0a0e5d5c-5b44-4c9a-8d76-5bb5b1b8b6a1"}),
+    observation(encounter={"reference": "http://other.test/fhir/Encounter/1/_history/2"}),
+    observation(encounter={"identifier": {"value": "x"}, "type": "Encounter"}),
+    observation(subject={"reference": "Patient?identifier=x"}),
+    observation(valueTime="23:59:60"),
+    observation(component=[{"code": coded("urn:x", "y"), "valueString": "y"}], valueString="x"),
+    patient(photo=[{"contentType": "image/png; charset=binary", "data": "aGkh\naGk="}]),
+    condition(onsetAge={"value": 3, "system": UCUM, "code": "a"}),
+    timed(frequency=1, period=1, periodUnit="d", when=["MORN"]),
+]
+
+
 @pytest.mark.parametrize(("resource", "pointer", "words"), REFUSED)
 def test_what_r4_forbids_is_refused(resource: Resource, pointer: str, words: str) -> None:
     faults = find_faults(resource, resource["resourceType"])
@@ -294,46 +352,7 @@ def test_what_r4_forbids_is_refused(resource: Resource, pointer: str, words: str
     assert words in f"{faults[0].code} {faults[0].message}"
 
 
-@pytest.mark.parametrize(
-    "resource",
-    [
-        patient(
-            extension=[
-                {"url": "u", "_valueString": {"extension": [{"url": "v", "valueCode": "x"}]}}
-            ]
-        ),
-        patient(
-            contained=[organization("a", partOf={"reference": "#b"}), organization("b")],
-            managingOrganization={"reference": "#a"},
-        ),
-        patient(
-            contained=[
-                {
-                    "resourceType": "Provenance",
-                    "id": "p",
-                    "recorded": "2024-01-01T00:00:00Z",
-                    "target": [{"reference": "#"}],
-                    "agent": [{"who": {"reference": "Practitioner/1"}}],
-                }
-            ]
-        ),
-        patient(name=[{"period": {"start": "2024", "end": "2024-01-31"}}]),
-        patient(name=[{"given": ["A", None], "_given": [None, {"id": "x"}]}]),
-        condition(
-            clinicalStatus={"coding": [{"system": "urn:local", "code": "aktiv"}, *ACTIVE["coding"]]}
-        ),
-        condition(clinicalStatus=coded(CLINICAL, "resolved"), abatementDateTime="2024"),
-        observation(encounter={"reference": "urn:uuid:0a0e5d5c-5b44-4c9a-8d76-5bb5b1b8b6a1"}),
-        observation(encounter={"reference": "http://other.test/fhir/Encounter/1/_history/2"}),
-        observation(encounter={"identifier": {"value": "x"}, "type": "Encounter"}),
-        observation(subject={"reference": "Patient?identifier=x"}),
-        observation(valueTime="23:59:60"),
-        observation(component=[{"code": coded("urn:x", "y"), "valueString": "y"}], valueString="x"),
-        patient(photo=[{"contentType": "image/png; charset=binary", "data": "aGkh\naGk="}]),
-        condition(onsetAge={"value": 3, "system": UCUM, "code": "a"}),
-        timed(frequency=1, period=1, periodUnit="d", when=["MORN"]),
-    ],
-)
+@pytest.mark.parametrize("resource", ACCEPTED)
 def test_what_r4_allows_is_accepted(resource: Resource) -> None:
     assert find_faults(resource, resource["resourceType"]) == ()
 

@@ -123,5 +123,10 @@ def test_deep_nesting_is_refused() -> None:
     assert pointers({**PATIENT, "extension": [extension]})
 
 
+def test_many_elements_side_by_side_are_not_deep() -> None:
+    names = [{"family": "x", "period": {"start": "2024"}} for _ in range(200)]
+    assert pointers({**PATIENT, "name": names}) == []
+
+
 def test_faults_are_bounded() -> None:
     assert len(find_faults({**PATIENT, "name": [{}] * 1000}, "Patient")) == MAX_FAULTS

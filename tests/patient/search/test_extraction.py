@@ -202,7 +202,7 @@ def test_components_are_found_together() -> None:
         assert isinstance(code, TokenValue)
         assert isinstance(quantity, QuantityValue)
         pairs.append((code.code, quantity.low))
-    assert pairs == [("sys", 120), ("dia", 80)]
+    assert pairs == [("sys", Decimal(120)), ("dia", Decimal(80))]
     assert values(pressure, "code-value-quantity") == []
 
 

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 
 from apps.patient.storage.events import messages_of
-from apps.patient.storage.versions import Author, change_of
+from apps.patient.storage.versions import Author, Stored, change_of
+
+BASE = "http://platform.test/fhir/R4"
 
 
 def moment(*parts: int) -> datetime:
@@ -20,8 +22,7 @@ def test_new_patient_is_an_event_and_an_account_under_one_id() -> None:
     change = change_of(
         resource,
         id="p",
-        version_id=1,
-        patient_id="p",
+        base_url=BASE,
         recorded_at=moment(2026, 1, 1),
         method="POST",
     )
@@ -30,7 +31,20 @@ def test_new_patient_is_an_event_and_an_account_under_one_id() -> None:
     assert billing.event_id == kafka.event_id
     assert b"02332" not in kafka.payload
     assert b"023" in kafka.payload
+    stored = Stored(
+        version=change.version,
+        number=1,
+        value_hashes=(),
+        target_hashes=frozenset(),
+        ranges_hash=0,
+        mrn=None,
+    )
     again = change_of(
-        resource, id="p", version_id=2, patient_id="p", recorded_at=moment(2026, 1, 1), method="PUT"
+        resource,
+        id="p",
+        base_url=BASE,
+        stored=stored,
+        recorded_at=moment(2026, 1, 1),
+        method="PUT",
     )
     assert [message.destination for message in messages_of(again, author)] == ["kafka"]

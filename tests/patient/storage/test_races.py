@@ -29,9 +29,10 @@ def test_two_loads_of_one_file_make_one(service: Service) -> None:
 
     statuses = Counter(at_once(load))
     assert set(statuses) <= {200, 409}
-    made = "SELECT count(*) FROM clinical JOIN patient_term USING (patient_id) WHERE value = 'one-file'"
-    assert service.sql(made) == [(2,)]
-    assert service.sql("SELECT count(*) FROM patient_term WHERE value = 'one-file'") == [(1,)]
+    found = service.call("GET", "/fhir/R4/Patient?identifier=one-file").json()["entry"]
+    assert len(found) == 1
+    id = found[0]["resource"]["id"]
+    assert service.sql("SELECT count(*) FROM resource WHERE patient_id = $1", id) == [(3,)]
 
 
 def test_condition_makes_one_patient_whoever_asks(service: Service) -> None:
@@ -66,5 +67,7 @@ def test_numbers_are_given_once(service: Service) -> None:
         return [service.register(**PERSON) for _ in range(20)]
 
     ids = [id for made in at_once(register) for id in made]
-    numbers = service.sql("SELECT count(DISTINCT mrn) FROM patient WHERE id = ANY($1::text[])", ids)
+    numbers = service.sql(
+        "SELECT count(DISTINCT mrn) FROM resource WHERE id = ANY($1::text[])", ids
+    )
     assert numbers == [(AT_ONCE * 20,)]

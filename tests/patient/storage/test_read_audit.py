@@ -43,7 +43,7 @@ class FakeDatabase(Database):
             raise self.failure
 
     async def fetchrow(self, sql: str, *arguments: Any) -> Any:
-        return ("p", "Name", None, None, None, 1, False)
+        return {"summary": "{}", "version_id": 1}
 
 
 async def test_reads_that_come_during_a_write_share_the_next_one() -> None:
@@ -77,7 +77,7 @@ async def test_batch_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_read_that_cannot_be_recorded_is_not_told() -> None:
     read_audit = ReadAudit(FakeDatabase(Unavailable("all_away")))
     with pytest.raises(Unavailable):
-        await read_patient_view(read_audit, "p", AUTHOR, None)
+        await read_patient_view(read_audit, "p", AUTHOR)
     # Each has an error of its own, and the next is tried anew.
     outcomes = await asyncio.gather(
         *(read_audit.record(entry()) for _ in range(3)), return_exceptions=True

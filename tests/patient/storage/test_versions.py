@@ -2,11 +2,23 @@
 
 from datetime import UTC, datetime
 
-from apps.patient.storage.versions import change_of
+from apps.patient.storage.versions import Stored, Version, change_of
+
+BASE = "http://platform.test/fhir/R4"
 
 
 def moment(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type,misc]
+
+
+STORED = Stored(
+    version=Version("Patient", "ours", 1, "ours", moment(2025, 1, 1), "POST", "{}"),
+    number=1,
+    value_hashes=(),
+    target_hashes=frozenset(),
+    ranges_hash=0,
+    mrn=None,
+)
 
 
 def test_stored_resource_says_its_own_id_and_version() -> None:
@@ -18,8 +30,8 @@ def test_stored_resource_says_its_own_id_and_version() -> None:
     change = change_of(
         resource,
         id="ours",
-        version_id=2,
-        patient_id="ours",
+        base_url=BASE,
+        stored=STORED,
         recorded_at=moment(2026, 1, 1),
         method="PUT",
     )

@@ -1,0 +1,83 @@
+"""`scripts/texts`: collects the texts of code and templates, and brings each language's catalogue up to them."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract
+from babel.messages.pofile import read_po, write_po
+
+from apps.console.web.texts import DEFAULT, FOLDER, LANGUAGES
+
+PACKAGE = Path(__file__).parents[1]
+METHODS = {".py": "python", ".html": "jinja2"}
+KEYWORDS = {"_": None, "N_": None, "gettext": None}
+# What the macros of templates/components.html translate themselves: a label, and what an empty choice says.
+MACROS = re.compile(r'ui\.(?:field|area|choose)\("[^"]*", "([^"]+)"|empty="([^"]+)"')
+
+
+def find_texts() -> Iterator[str]:
+    """Gives every text that is translated somewhere, in the order of the files."""
+    for path in sorted(PACKAGE.rglob("*")):
+        method = METHODS.get(path.suffix)
+        if method is None:
+            continue
+        with path.open("rb") as file:
+            for _, message, _, _ in extract(method, file, KEYWORDS):
+                text = message if isinstance(message, str) else message[0]
+                if text:
+                    yield text
+        if path.suffix == ".html":
+            for match in MACROS.finditer(path.read_text(encoding="utf-8")):
+                yield match[1] or match[2]
+
+
+def update(language: str) -> list[str]:
+    """Writes the catalogue with all texts, keeps what was translated, and gives what was not."""
+    path = FOLDER / f"{language}.po"
+    known = Catalog(locale=language)
+    if path.exists():
+        with path.open("rb") as file:
+            known = read_po(file, locale=language)
+    catalogue = Catalog(locale=language, charset="utf-8", fuzzy=False)
+    missing = []
+    for text in dict.fromkeys(find_texts()):
+        message = known.get(text)
+        translated = str(message.string) if message and not message.fuzzy else ""
+        catalogue.add(text, translated)
+        if not translated:
+            missing.append(text)
+    with path.open("wb") as file:
+        write_po(file, catalogue, omit_header=False, no_location=True, width=0)
+    return missing
+
+
+def missing_texts(language: str) -> list[str]:
+    """Lists the texts without a translation."""
+    with (FOLDER / f"{language}.po").open("rb") as file:
+        catalogue = read_po(file, locale=language)
+    found = []
+    for text in dict.fromkeys(find_texts()):
+        message = catalogue.get(text)
+        if message is None or not message.string or message.fuzzy:
+            found.append(text)
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Updates the catalogues, or only lists what is missing."""
+    is_check = arguments == ["--check"]
+    count = 0
+    for language in LANGUAGES:
+        if language == DEFAULT:
+            continue
+        for text in missing_texts(language) if is_check else update(language):
+            print(f"{language}: {text}")
+            count += 1
+    return 1 if count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,116 @@
+"""Finds what conditional references lead to: `Practitioner?identifier=system|value` (https://hl7.org/fhir/R4/http.html#trules)."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from apps.kit.database import Connection
+from apps.kit.errors import PreconditionFailed
+from apps.patient.fhir.bundles.parsing import Entry, fault, pointed
+from apps.patient.fhir.bundles.references import CONDITIONAL, conditional_references
+from apps.patient.fhir.requests import condition_of
+from apps.patient.search.criteria import Criterion, Exact
+from apps.patient.search.extraction import index_values
+from apps.patient.search.index_rows import IndexRows, index_rows
+from apps.patient.search.matching import meets
+from apps.patient.storage.access import Caller
+from apps.patient.storage.record import Condition
+from apps.patient.storage.search import select_matches
+
+MAX_REFERENCES = 5_000
+
+
+async def find_conditional(
+    connection: Connection,
+    caller: Caller,
+    entries: Sequence[Entry],
+    settled: Collection[int],
+) -> dict[str, str]:
+    """Returns `Type/id` for each conditional reference; raises where it leads to none or to several.
+
+    It may lead to a resource that the same Bundle creates.
+    """
+    asked: dict[str, tuple[Condition, str]] = {}
+    for entry in entries:
+        if entry.resource is None or entry.index in settled:
+            continue
+        for text, pointer in conditional_references(entry.resource, f"{entry.at}/resource"):
+            if text not in asked:
+                if len(asked) >= MAX_REFERENCES:
+                    raise fault(pointer, "too many conditional references", "too-costly")
+                asked[text] = (_condition(caller, text, pointer), pointer)
+    if not asked:
+        return {}
+    simple = await _find_simple(connection, {text: item[0] for text, item in asked.items()})
+    made = _Made(entries, settled, caller)
+    resolved: dict[str, str] = {}
+    for text, (condition, pointer) in asked.items():
+        resource_type = condition.resource_type
+        found = simple.get(text)
+        if found is None:
+            matches = await select_matches(connection, resource_type, condition.criterion)
+            found = [match.id for match in matches]
+        ids = list(dict.fromkeys([*found, *made.matches(resource_type, condition.criterion)]))
+        if not ids:
+            raise fault(pointer, f"nothing matches {text[:200]}", "not-found")
+        if len(ids) > 1:
+            raise PreconditionFailed("multiple_matches", f"{pointer}: several match {text[:200]}")
+        resolved[text] = f"{resource_type}/{ids[0]}"
+    return resolved
+
+
+def _condition(caller: Caller, text: str, pointer: str) -> Condition:
+    match = CONDITIONAL.match(text)
+    assert match is not None
+    caller.require(match[1], "s")
+    condition: Condition = pointed(
+        lambda: condition_of(caller.reader, match[1], match[2], pointer), pointer
+    )
+    return condition
+
+
+async def _find_simple(
+    connection: Connection, conditions: dict[str, Condition]
+) -> dict[str, list[str]]:
+    """Looks up all conditions of one exact value in one query: a Bundle has dozens of them, mostly identifiers."""
+    simple: dict[str, tuple[int, int]] = {}
+    for text, condition in conditions.items():
+        criterion = condition.criterion
+        if isinstance(criterion, Exact) and len(criterion.values) == 1:
+            value = criterion.values[0]
+            if value.leading is not None:
+                simple[text] = (value.leading, value.matching)
+    if not simple:
+        return {}
+    rows: list[Any] = await connection.fetch(
+        """
+        SELECT n.matching, r.id FROM unnest($1::bigint[], $2::bigint[]) AS n (found, matching)
+        CROSS JOIN LATERAL (SELECT v.number FROM resource_value v WHERE v.hash = n.found
+            LIMIT 1000) AS v
+        CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = v.number
+            AND n.matching = ANY (r.value_hashes) OFFSET 0) AS r""",
+        *map(list, zip(*dict.fromkeys(simple.values()), strict=True)),
+    )
+    found: dict[int, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["matching"], []).append(row["id"])
+    return {text: found.get(matching, []) for text, (_, matching) in simple.items()}
+
+
+class _Made:
+    """What the Bundle itself makes, indexed when it is first asked for."""
+
+    def __init__(self, entries: Sequence[Entry], settled: Collection[int], caller: Caller) -> None:
+        self._entries = [entry for entry in entries if entry.index not in settled]
+        self._base_url = caller.reader.base_url
+        self._index: dict[str, list[tuple[str, IndexRows]]] = {}
+
+    def matches(self, resource_type: str, criterion: Criterion) -> list[str]:
+        if resource_type not in self._index:
+            self._index[resource_type] = [
+                (entry.id, index_rows(resource_type, index_values(entry.resource, self._base_url)))
+                for entry in self._entries
+                if entry.resource is not None and entry.resource_type == resource_type
+            ]
+        return [
+            id for id, index in self._index[resource_type] if meets(resource_type, index, criterion)
+        ]

@@ -1,0 +1,183 @@
+"""Reads and changes of one resource, by its id or by search criteria (https://hl7.org/fhir/R4/http.html)."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from apps.kit.errors import BadRequest, FieldError, NotFound, PreconditionFailed
+from apps.kit.idempotency import read_claim
+from apps.kit.scopes import Disclosure
+from apps.patient.codec import Resource
+from apps.patient.fhir.patching import read_patch
+from apps.patient.fhir.requests import (
+    caller_of,
+    condition_of,
+    condition_of_pairs,
+    is_unchanged,
+    path_id,
+    path_version,
+    preferences_of,
+    read_audit_of,
+    read_expected,
+    read_resource,
+    record_of,
+    type_of,
+    without_presentation,
+    written_type_of,
+)
+from apps.patient.fhir.responses import (
+    information,
+    respond,
+    respond_outcome,
+    respond_version,
+    version_headers,
+)
+from apps.patient.storage.access import Caller
+from apps.patient.storage.conditional import (
+    delete_matches,
+    update_match,
+)
+from apps.patient.storage.reading import read_one, select_current, select_version
+from apps.patient.storage.record import Condition, Make, gone
+from apps.patient.storage.versions import Version
+
+
+async def create(request: Request) -> Response:
+    resource_type = written_type_of(request)
+    resource, body = await read_resource(request, resource_type)
+    caller = caller_of(request)
+    outcome = await record_of(request).create(
+        resource,
+        caller,
+        claim=read_claim(request, body, "if-none-exist"),
+        condition=condition_of(
+            caller.reader, resource_type, request.headers.get("if-none-exist"), "If-None-Exist"
+        ),
+    )
+    return respond_outcome(request, outcome)
+
+
+async def read(request: Request) -> Response:
+    resource_type, id = type_of(request), path_id(request)
+    async with record_of(request).database.connection() as connection:
+        version = await select_current(connection, resource_type, id)
+        caller = caller_of(request)
+        if version is not None:
+            await caller.load_referred(connection, resource_type)
+    return await give(request, caller, version)
+
+
+async def read_version(request: Request) -> Response:
+    resource_type, id, version_id = type_of(request), path_id(request), path_version(request)
+    async with record_of(request).database.connection() as connection:
+        version = await select_version(connection, resource_type, id, version_id)
+        caller = caller_of(request)
+        if version is not None:
+            await caller.load_referred(connection, resource_type)
+    return await give(request, caller, version)
+
+
+async def give(request: Request, caller: Caller, version: Version | None) -> Response:
+    """Returns a version to its reader, once the read is recorded."""
+    if version is None or caller.disclosure_of(version, "r") is not Disclosure.BODY:
+        raise NotFound("not_found")
+    if version.body is None:
+        raise gone(version)
+    if is_unchanged(request, version):
+        return Response(status_code=304, headers=version_headers(version))
+    await read_one(read_audit_of(request), version, caller.author)
+    return respond_version(request, version)
+
+
+async def update(request: Request) -> Response:
+    resource_type, id = written_type_of(request), path_id(request)
+    resource, _ = await read_resource(request, resource_type)
+    check_same_id(resource, id)
+    outcome = await record_of(request).update(
+        resource_type, id, resource, caller_of(request), read_expected(request)
+    )
+    return respond_outcome(request, outcome)
+
+
+def check_same_id(resource: Resource, id: str) -> None:
+    if resource.get("id") != id:
+        message = "the resource's id must be the one of the URL"
+        raise BadRequest("id_differs", message, faults=(FieldError("value", message, "/id"),))
+
+
+async def update_by_search(request: Request) -> Response:
+    """PUT with search criteria: changes the one match, or creates (https://hl7.org/fhir/R4/http.html#cond-update)."""
+    resource_type = written_type_of(request)
+    resource, _ = await read_resource(request, resource_type)
+    caller = caller_of(request)
+    outcome = await update_match(
+        record_of(request),
+        url_condition(request, caller, resource_type),
+        resource,
+        caller,
+        read_expected(request),
+    )
+    return respond_outcome(request, outcome)
+
+
+def url_condition(request: Request, caller: Caller, resource_type: str) -> Condition:
+    pairs = without_presentation(request.query_params.multi_items())
+    return condition_of_pairs(caller.reader, resource_type, pairs, "query")
+
+
+async def patch(request: Request) -> Response:
+    resource_type, id = written_type_of(request), path_id(request)
+    outcome = await record_of(request).update(
+        resource_type,
+        id,
+        await read_patch(request, resource_type),
+        caller_of(request),
+        read_expected(request),
+        method="PATCH",
+    )
+    return respond_outcome(request, outcome)
+
+
+async def patch_by_search(request: Request) -> Response:
+    resource_type = written_type_of(request)
+    make: Make = await read_patch(request, resource_type)
+    caller = caller_of(request)
+    outcome = await update_match(
+        record_of(request),
+        url_condition(request, caller, resource_type),
+        make,
+        caller,
+        read_expected(request),
+        method="PATCH",
+    )
+    return respond_outcome(request, outcome)
+
+
+async def delete(request: Request) -> Response:
+    resource_type = written_type_of(request)
+    version = await record_of(request).delete(
+        resource_type, path_id(request), caller_of(request), read_expected(request)
+    )
+    return respond_deletion(request, [version] if version else [])
+
+
+async def delete_by_search(request: Request) -> Response:
+    """DELETE with search criteria: the one match; with several 412 (`conditionalDelete: single`)."""
+    resource_type = written_type_of(request)
+    caller = caller_of(request)
+    condition = url_condition(request, caller, resource_type)
+    try:
+        deleted = await delete_matches(record_of(request), condition, caller)
+    except PreconditionFailed as error:
+        if error.code != "multiple_matches":
+            raise
+        raise PreconditionFailed(
+            "multiple_matches", "more than one resource meets the criteria; delete each by its id"
+        ) from None
+    return respond_deletion(request, deleted)
+
+
+def respond_deletion(request: Request, deleted: list[Version]) -> Response:
+    headers = {"ETag": deleted[0].etag} if deleted else {}
+    if preferences_of(request).returned == "OperationOutcome":
+        return respond(request, information("the resource is deleted"), 200, headers)
+    return Response(status_code=204, headers=headers)

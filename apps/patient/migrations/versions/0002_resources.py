@@ -1,0 +1,177 @@
+"""One table for the resources of every type, and the index tables that searches read.
+
+Expands only: the tables of 0001 stay until 0003, so that the previous release runs on. What it has written is
+carried over by the service (apps/patient/storage/backfill.py), in batches, while it serves.
+"""
+
+from alembic import op
+
+from apps.kit.migrations import runtime_role
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+RESOURCES = """
+-- Blocks of a hundred, like the record numbers: a number is known before its row is written.
+CREATE SEQUENCE resource_number START 1 INCREMENT 100;
+
+-- The current version of each resource.
+CREATE TABLE resource (
+    -- The type in the upper bits, then the order of creation: lists and pages follow it.
+    number bigint PRIMARY KEY,
+    -- A hash of type and id, which references are resolved by.
+    reference_hash bigint NOT NULL UNIQUE,
+    version_id bigint NOT NULL CHECK (version_id > 0),
+    last_updated timestamptz NOT NULL,
+    -- Of the parameters that have a value, in the order of their names.
+    parameters_present bigint NOT NULL DEFAULT 0,
+    -- A hash of the rows in resource_date, resource_string and resource_quantity: what did not change stays.
+    ranges_hash bigint NOT NULL DEFAULT 0,
+    -- The definitions that the index columns were made by. 0: not indexed yet.
+    index_version smallint NOT NULL DEFAULT 0,
+    type text COLLATE "C" NOT NULL CHECK (type ~ '^[A-Z][A-Za-z]{1,63}$'),
+    id text COLLATE "C" NOT NULL CHECK (id ~ '^[A-Za-z0-9.-]{1,64}$'),
+    -- The patient whose record it belongs to.
+    patient_id text COLLATE "C",
+    method text NOT NULL CHECK (method IN ('POST', 'PUT', 'PATCH', 'DELETE')),
+    -- Hashes of all exact values, and of the resources that it refers to.
+    value_hashes bigint[] NOT NULL DEFAULT '{}',
+    target_hashes bigint[] NOT NULL DEFAULT '{}',
+    -- Of a Patient: the record number, and what /api/patients gives.
+    mrn text UNIQUE,
+    summary text,
+    -- Exactly what is given back; NULL for a deleted resource.
+    body text,
+    CHECK ((method = 'DELETE') = (body IS NULL))
+);
+CREATE INDEX resource_updated ON resource (type, last_updated, number);
+CREATE INDEX resource_unindexed ON resource (number) WHERE index_version = 0;
+
+-- Exact values: tokens, references and URIs. The key is what a search gives and the order of its pages.
+CREATE TABLE resource_value (
+    hash bigint NOT NULL,
+    number bigint NOT NULL,
+    PRIMARY KEY (hash, number)
+);
+
+-- Spans of time in microseconds since 1970, from `low` up to but not with `high`. `*_clock`: minutes from UTC to what
+-- the clock showed.
+CREATE TABLE resource_date (
+    key bigint NOT NULL,
+    low bigint NOT NULL,
+    high bigint NOT NULL,
+    number bigint NOT NULL,
+    low_clock smallint NOT NULL DEFAULT 0,
+    high_clock smallint NOT NULL DEFAULT 0
+);
+CREATE INDEX resource_date_low ON resource_date (key, low, number);
+-- 172,800,000,000 microseconds are two days. A longer span is looked up by its end.
+CREATE INDEX resource_date_high ON resource_date (key, high, number)
+    WHERE high::numeric - low > 172800000000;
+CREATE INDEX resource_date_number ON resource_date (number);
+
+-- Texts, normalised: the whole, and from each further word on.
+CREATE TABLE resource_string (
+    key bigint NOT NULL,
+    number bigint NOT NULL,
+    -- Values of one name or address.
+    part smallint NOT NULL,
+    is_whole boolean NOT NULL,
+    value text COLLATE "C" NOT NULL CHECK (length(value) <= 200)
+);
+CREATE INDEX resource_string_value ON resource_string (key, value, number);
+CREATE INDEX resource_string_number ON resource_string (number);
+
+-- Numbers and quantities; `low` and `high` are one number but for ranges.
+CREATE TABLE resource_quantity (
+    key bigint NOT NULL,
+    number bigint NOT NULL,
+    -- Hashes of the unit: system and code, code, and unit as written.
+    system_code bigint,
+    code bigint,
+    unit bigint,
+    low numeric NOT NULL,
+    high numeric NOT NULL
+);
+CREATE INDEX resource_quantity_low ON resource_quantity (key, low, number);
+CREATE INDEX resource_quantity_high ON resource_quantity (key, high, number) WHERE high <> low;
+CREATE INDEX resource_quantity_number ON resource_quantity (number);
+
+-- The texts that codes come with: `code:text=` and `code:in=` find the codes here.
+CREATE TABLE token_text (
+    key bigint NOT NULL,
+    value text COLLATE "C" NOT NULL CHECK (length(value) <= 200),
+    code_hash bigint NOT NULL,
+    PRIMARY KEY (key, value, code_hash)
+);
+
+-- No version is ever lost: the one that is replaced moves to the history.
+ALTER TABLE resource_history DROP CONSTRAINT resource_history_check1;
+ALTER TABLE resource_history DROP CONSTRAINT resource_history_method_check;
+ALTER TABLE resource_history ADD CONSTRAINT resource_history_method_check
+    CHECK (method IN ('POST', 'PUT', 'PATCH', 'DELETE')) NOT VALID;
+ALTER TABLE resource_history ALTER COLUMN patient_id DROP NOT NULL;
+
+CREATE FUNCTION keep_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.version_id <> OLD.version_id + 1 THEN
+        RAISE EXCEPTION 'version conflict' USING ERRCODE = '40001', CONSTRAINT = 'resource_version';
+    END IF;
+    INSERT INTO resource_history (type, id, version_id, patient_id, recorded_at, method, body)
+    VALUES (OLD.type, OLD.id, OLD.version_id, OLD.patient_id, OLD.last_updated, OLD.method, OLD.body)
+    ON CONFLICT DO NOTHING;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER resource_version BEFORE UPDATE OF version_id ON resource
+    FOR EACH ROW EXECUTE FUNCTION keep_version();
+
+-- Several resources of one request are one entry. `entities`: hashes of the resources and of their patients.
+ALTER TABLE audit_event ADD COLUMN entities bigint[];
+"""
+
+# What the previous release writes while both run is taken over when it is written.
+CARRY_OVER = """
+CREATE FUNCTION carry_over() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO resource_backlog (type, id)
+    VALUES (CASE TG_TABLE_NAME WHEN 'patient' THEN 'Patient' ELSE to_jsonb(NEW)->>'type' END, NEW.id)
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+-- What has still to be carried over from `patient` and `clinical`.
+CREATE TABLE resource_backlog (
+    type text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    PRIMARY KEY (type, id)
+);
+CREATE TRIGGER carry_over AFTER INSERT OR UPDATE ON patient FOR EACH ROW EXECUTE FUNCTION carry_over();
+CREATE TRIGGER carry_over AFTER INSERT OR UPDATE ON clinical FOR EACH ROW EXECUTE FUNCTION carry_over();
+INSERT INTO resource_backlog SELECT 'Patient', id FROM patient UNION ALL SELECT type, id FROM clinical;
+"""
+
+
+def upgrade() -> None:
+    op.execute(RESOURCES)
+    op.execute(CARRY_OVER)
+    role = runtime_role()
+    op.execute(f"GRANT SELECT, INSERT, UPDATE ON resource TO {role}")
+    op.execute(
+        "GRANT SELECT, INSERT, DELETE ON resource_value, resource_date, resource_string,"
+        f" resource_quantity, token_text TO {role}"
+    )
+    op.execute(f"GRANT SELECT, INSERT, DELETE ON resource_backlog TO {role}")
+    op.execute(f"GRANT USAGE ON SEQUENCE resource_number TO {role}")
+    # The audit grows with every read: its indexes are built without a lock on it.
+    with op.get_context().autocommit_block():
+        for statement in (
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_entities ON audit_event USING gin (entities)",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_patient ON audit_event (patient_id, id)"
+            " WHERE patient_id IS NOT NULL",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_actor ON audit_event (actor_id, id)",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS resource_history_recorded"
+            " ON resource_history (type, recorded_at)",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_recorded ON audit_event (recorded_at, id)",
+        ):
+            op.execute(statement)

@@ -1,0 +1,185 @@
+"""What a search asks for, as values: each criterion can be a condition of a row, and most can lead the search. Pure."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeAlias
+
+Bound: TypeAlias = int | Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExactValue:
+    """`matching` is the hash that a resource must have; `leading` the indexed one that finds it, if any."""
+
+    matching: int
+    leading: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exact:
+    """Tokens, references and URIs: the resource has one of the values. `is_narrow`: few resources have each."""
+
+    values: tuple[ExactValue, ...]
+    is_narrow: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """The resource has no value for the parameter at this `position` of the sorted names."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Bounds of a span (`low`, `high`); None where there is none.
+
+    `low_from` and `high_upto` are inclusive, `low_before` and `high_after` exclusive, but where a
+    number says otherwise (`low_after`, `low_upto`, `high_from`, `high_before`).
+    """
+
+    low_from: Bound | None = None
+    low_after: Bound | None = None
+    low_before: Bound | None = None
+    low_upto: Bound | None = None
+    high_from: Bound | None = None
+    high_after: Bound | None = None
+    high_before: Bound | None = None
+    high_upto: Bound | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DateRange:
+    """One value of a date parameter. `by_clock`: compared with what the clock showed. `negated` for `ne`."""
+
+    key: int
+    range: Range
+    by_clock: bool
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberRange:
+    """One value of a number or quantity parameter. `unit` is a column and the hash it must have."""
+
+    key: int
+    range: Range
+    unit: tuple[str, int] | None = None
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """Each of `words` begins a word of the same name, address or text; with `exact` one is written just so."""
+
+    key: int
+    words: tuple[str, ...]
+    exact: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contains:
+    """The text has `part` somewhere."""
+
+    key: int
+    part: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """`_id`, and the resources that a chain or a compartment led to."""
+
+    hashes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Updated:
+    """`_lastUpdated`, in microseconds since 1970."""
+
+    range: Range
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisplayText:
+    """`:text` on a token: looked up among the texts that codes came with, before the search runs."""
+
+    key: int
+    resource_type: str
+    parameter: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Near:
+    """Within `kilometres` of a position, in degrees."""
+
+    latitude_key: int
+    longitude_key: int
+    latitude: float
+    longitude: float
+    kilometres: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """The resource refers by `parameter` to one of `target_type` that meets `criterion`."""
+
+    resource_type: str
+    parameter: str
+    target_type: str
+    criterion: "Criterion"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Has:
+    """A resource of `source_type` that meets `criterion` refers to this one by `parameter`."""
+
+    source_type: str
+    parameter: str
+    criterion: "Criterion"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owned:
+    """The resource is part of this patient's record."""
+
+    patient_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Not:
+    criterion: "Criterion"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyOf:
+    criteria: tuple["Criterion", ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllOf:
+    criteria: tuple["Criterion", ...]
+
+
+Criterion: TypeAlias = (
+    Exact
+    | Missing
+    | DateRange
+    | NumberRange
+    | Words
+    | Contains
+    | Identity
+    | Updated
+    | DisplayText
+    | Near
+    | Chain
+    | Has
+    | Owned
+    | Not
+    | AnyOf
+    | AllOf
+)
+
+NOTHING = AnyOf(criteria=())
+EVERYTHING = AllOf(criteria=())

@@ -1,0 +1,228 @@
+"""What a resource's typed values become in the index tables. Pure.
+
+Every exact value is a 64-bit hash; spans of time, texts and numbers are rows of their own tables.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from apps.patient.search import hashing
+from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
+from apps.patient.search.index_values import (
+    CompositeValue,
+    DateValue,
+    IndexValue,
+    NumberValue,
+    PositionValue,
+    QuantityValue,
+    ReferenceValue,
+    SimpleValue,
+    StringValue,
+    TokenValue,
+    UriValue,
+)
+from apps.patient.search.normalisation import normalise_text
+
+# Raise it when the same resource gives other rows: the service then indexes all resources again.
+INDEX_VERSION = 1
+MAX_STRING_CHARS = 200
+MAX_WORDS = 12
+MICROSECONDS_A_MINUTE = 60_000_000
+
+# (key, low, high, low_clock, high_clock)
+DateRow = tuple[int, int, int, int, int]
+# (key, part, is_whole, value)
+StringRow = tuple[int, int, bool, str]
+# (key, system_code, code, unit, low, high)
+QuantityRow = tuple[int, int | None, int | None, int | None, Decimal, Decimal]
+# (key, value, code_hash)
+TextRow = tuple[int, str, int]
+
+_LOWEST = Decimal("-Infinity")
+_HIGHEST = Decimal("Infinity")
+
+
+@dataclass(slots=True, kw_only=True)
+class IndexRows:
+    """`values` are all hashes, `indexed` those with rows of their own, `targets` the resources referred to."""
+
+    values: set[int] = field(default_factory=set)
+    indexed: set[int] = field(default_factory=set)
+    targets: set[int] = field(default_factory=set)
+    present: set[str] = field(default_factory=set)
+    dates: set[DateRow] = field(default_factory=set)
+    strings: set[StringRow] = field(default_factory=set)
+    quantities: set[QuantityRow] = field(default_factory=set)
+    texts: set[TextRow] = field(default_factory=set)
+
+    @property
+    def ranges_hash(self) -> int:
+        """Returns a hash of the rows that are replaced together."""
+        rows = [sorted(map(repr, part)) for part in (self.dates, self.strings, self.quantities)]
+        return hash_of(repr(rows)) if any(rows) else 0
+
+
+def index_rows(resource_type: str, values: Iterable[IndexValue]) -> IndexRows:
+    """Returns the rows of a resource's values."""
+    rows = IndexRows()
+    for value in values:
+        rows.present.add(value.parameter)
+        if isinstance(value, CompositeValue):
+            _add_composite(rows, resource_type, value)
+        else:
+            _add_simple(rows, resource_type, value)
+    return rows
+
+
+def _add_simple(rows: IndexRows, resource_type: str, value: SimpleValue) -> None:
+    name = value.parameter
+    match value:
+        case TokenValue():
+            _add_token(rows, resource_type, value)
+        case ReferenceValue():
+            _add_reference(rows, resource_type, value)
+        case DateValue():
+            rows.dates.add(date_row(parameter_key(resource_type, name), value))
+        case StringValue():
+            key = parameter_key(resource_type, name)
+            rows.strings.update(string_rows(key, value))
+            rows.values.add(hash_of(resource_type, name, hashing.EXACT, value.text))
+        case NumberValue() | QuantityValue():
+            rows.quantities.add(quantity_row(parameter_key(resource_type, name), value))
+        case UriValue():
+            _add_hash(rows, resource_type, name, hashing.URI, value.uri)
+            for start in uri_starts(value.uri):
+                rows.values.add(hash_of(resource_type, name, hashing.BELOW, start))
+        case PositionValue():
+            for axis, number in (("lat", value.latitude), ("lon", value.longitude)):
+                key = parameter_key(resource_type, f"{name} {axis}")
+                rows.quantities.add((key, None, None, None, number, number))
+
+
+def _add_hash(rows: IndexRows, resource_type: str, name: str, form: str, *value: str) -> None:
+    hashed = token_hash(resource_type, name, form, *value)
+    rows.values.add(hashed)
+    if form in hashing.INDEXED_FORMS:
+        rows.indexed.add(hashed)
+
+
+def _add_token(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
+    name = value.parameter
+    if value.code:
+        _add_hash(rows, resource_type, name, hashing.CODE, value.code)
+    # A coding without a system is `|code`: its system is the empty one.
+    _add_hash(rows, resource_type, name, hashing.CODING, value.system, value.code)
+    if value.system:
+        _add_hash(rows, resource_type, name, hashing.SYSTEM, value.system)
+    for type_system, type_code in value.type_codes:
+        rows.values.add(
+            hash_of(resource_type, name, hashing.OF_TYPE, type_system, type_code, value.code)
+        )
+    if value.text:
+        text = normalise_text(value.text)[:MAX_STRING_CHARS]
+        hashed = token_hash(resource_type, name, hashing.TEXT, text)
+        rows.values.add(hashed)
+        if value.code:
+            hashed_code = token_hash(resource_type, name, hashing.CODE, value.code)
+        else:
+            # A text without a code has a row itself: nothing else would find it.
+            rows.indexed.add(hashed)
+            hashed_code = hashed
+        rows.texts.add((parameter_key(resource_type, name), text, hashed_code))
+
+
+def _add_reference(rows: IndexRows, resource_type: str, value: ReferenceValue) -> None:
+    name = value.parameter
+    if value.id:
+        target = resource_hash(value.type, value.id)
+        hashed = hashing.reference_hash(resource_type, name, target)
+        rows.values.add(hashed)
+        rows.indexed.add(hashed)
+        rows.targets.add(target)
+    elif value.url:
+        _add_hash(rows, resource_type, name, hashing.URI, value.url)
+        bare, _, version = value.url.partition("|")
+        if version:
+            _add_hash(rows, resource_type, name, hashing.URI, bare)
+    if value.identifier_value:
+        system, code = value.identifier_system, value.identifier_value
+        _add_hash(rows, resource_type, name, hashing.IDENTIFIER_VALUE, code)
+        rows.values.add(hash_of(resource_type, name, hashing.IDENTIFIER, system, code))
+
+
+def _add_composite(rows: IndexRows, resource_type: str, value: CompositeValue) -> None:
+    """Adds the second part under a key that the first part is in, for each form of the first."""
+    first, second = value.parts[0], value.parts[1]
+    name = value.parameter
+    for form in pair_forms(first):
+        match second:
+            case QuantityValue() | NumberValue():
+                rows.quantities.add(quantity_row(hash_of(resource_type, name, form), second))
+            case DateValue():
+                rows.dates.add(date_row(hash_of(resource_type, name, form), second))
+            case StringValue():
+                rows.strings.update(string_rows(hash_of(resource_type, name, form), second))
+            case _:
+                for other in pair_forms(second):
+                    _add_hash(rows, resource_type, name, hashing.PAIR, form, other)
+
+
+def pair_forms(value: SimpleValue) -> tuple[str, ...]:
+    """Returns how a part of a composite value may be asked for."""
+    if isinstance(value, TokenValue):
+        return f"c{value.code}", f"t{value.system}|{value.code}", f"s{value.system}|"
+    if isinstance(value, ReferenceValue):
+        return (f"r{value.type}/{value.id}" if value.id else f"u{value.url}",)
+    if isinstance(value, UriValue):
+        return (f"u{value.uri}",)
+    return (repr(value),)
+
+
+def date_row(key: int, value: DateValue) -> DateRow:
+    """Returns the span in UTC and how many minutes the clock was ahead at its ends."""
+    return (
+        key,
+        value.start,
+        value.end,
+        (value.clock_start - value.start) // MICROSECONDS_A_MINUTE,
+        (value.clock_end - value.end) // MICROSECONDS_A_MINUTE,
+    )
+
+
+def string_rows(key: int, value: StringValue) -> Iterable[StringRow]:
+    """Returns the text and what follows each of its blanks and hyphens: a search may begin at any word."""
+    text = value.normalised
+    starts = [0, *(index + 1 for index, char in enumerate(text) if char in " -" and index)]
+    for start in starts[:MAX_WORDS]:
+        rest = text[start : start + MAX_STRING_CHARS].strip()
+        if rest:
+            yield key, value.group % 32_768, start == 0, rest
+
+
+def quantity_row(key: int, value: NumberValue | QuantityValue) -> QuantityRow:
+    low = _LOWEST if value.low is None else value.low
+    high = _HIGHEST if value.high is None else value.high
+    if isinstance(value, NumberValue):
+        return key, None, None, None, low, high
+    return (
+        key,
+        unit_hash(value.system, value.code) if value.code else None,
+        unit_hash(value.code) if value.code else None,
+        unit_hash(value.unit) if value.unit else None,
+        low,
+        high,
+    )
+
+
+def unit_hash(*parts: str) -> int:
+    return token_hash("", "", "unit", *parts)
+
+
+def uri_starts(uri: str) -> Sequence[str]:
+    """Returns the URI and its beginnings up to each slash behind the authority: what is `:above` it."""
+    starts = [uri]
+    end = len(uri.rstrip("/"))
+    while (end := uri.rfind("/", 0, end)) > uri.find("://") + 2 and len(starts) < MAX_WORDS:
+        starts.append(uri[:end])
+    return starts

@@ -1,0 +1,317 @@
+"""Parses a search: criteria by type, and what the answer is to look like. Pure.
+
+Source: https://hl7.org/fhir/R4/search.html
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from apps.kit.errors import BadRequest
+from apps.patient.definitions.model import SearchParameter, search_parameters, served_types
+from apps.patient.search.criteria import AllOf, AnyOf, Chain, Criterion, Has, Identity, Missing, Not
+from apps.patient.search.escaping import split, unescape
+from apps.patient.search.hashing import resource_hash
+from apps.patient.search.values import MAX_VALUE_CHARS, Asked, all_of, parse_updated, parse_values
+
+DEFAULT_COUNT = 20
+MAX_COUNT = 100
+MAX_VALUES = 100
+MAX_CRITERIA = 30
+MAX_CHAIN_STEPS = 4
+MAX_INCLUDES = 20
+MAX_SORT_KEYS = 3
+
+Parameters = Iterable[tuple[str, str]]
+
+_SUMMARIES = ("true", "text", "data", "count", "false")
+_TOTALS = ("none", "estimate", "accurate")
+# They say what the answer looks like; the routes read them, or a page repeats them.
+_PRESENTATION = ("_format", "_pretty")
+NOT_SERVED = ("_text", "_content", "_list", "_query", "_filter", "_contained", "_containedType")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SortKey:
+    parameter: SearchParameter
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Include:
+    """`_include` or `_revinclude`: `parameter` None for every reference (`*`), `target` "" for any type."""
+
+    source: str
+    parameter: str | None
+    target: str
+    reverse: bool
+    iterate: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Query:
+    """A parsed search. `criteria` has what each type's resources must meet; `touched` every type looked into."""
+
+    types: tuple[str, ...]
+    criteria: dict[str, Criterion] = field(default_factory=dict)
+    count: int = DEFAULT_COUNT
+    cursor: str = ""
+    total: bool = False
+    summary: str = "false"
+    elements: tuple[str, ...] = ()
+    sort: tuple[SortKey, ...] = ()
+    includes: tuple[Include, ...] = ()
+    touched: set[str] = field(default_factory=set)
+    # What was understood: the parameters of the `self` link.
+    accepted: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Reads the parameters of a search. `lenient`: skips those that are not known (`Prefer: handling=lenient`)."""
+
+    base_url: str
+    lenient: bool = False
+
+    def read(self, types: Sequence[str], parameters: Parameters) -> Query:
+        """Raises BadRequest naming the parameter for what is not served and for a value that makes no sense."""
+        pairs = list(parameters)
+        query = Query(types=tuple(_types_of(types, pairs)))
+        query.touched.update(query.types)
+        criteria: dict[str, list[Criterion]] = {name: [] for name in query.types}
+        count = 0
+        for name, value in pairs:
+            if "\x00" in name + value:
+                raise invalid(name[:50].replace("\x00", ""), "a NUL is no part of a value")
+            if len(name) > MAX_VALUE_CHARS:
+                raise invalid(name[:50], "the name is too long")
+            if not self._read_result_parameter(query, name, value):
+                count += 1
+                if count > MAX_CRITERIA:
+                    raise invalid(name, f"a search has at most {MAX_CRITERIA} criteria")
+                if not self._read_criterion(query, criteria, name, value):
+                    continue
+            if name != "_cursor":
+                query.accepted.append((name, value))
+        query.criteria = {name: all_of(listed) for name, listed in criteria.items()}
+        return query
+
+    def _read_criterion(
+        self, query: Query, criteria: dict[str, list[Criterion]], name: str, value: str
+    ) -> bool:
+        if name == "_type" and len(query.types) >= 1:
+            return True
+        try:
+            found = {kind: self.criterion(query, kind, name, value, 0) for kind in query.types}
+        except UnknownParameterError:
+            if self.lenient:
+                return False
+            raise
+        for kind, criterion in found.items():
+            criteria[kind].append(criterion)
+        return True
+
+    def criterion(
+        self, query: Query, resource_type: str, name: str, value: str, depth: int
+    ) -> Criterion:
+        """Returns one parameter's criterion. `depth` counts the steps of chains around it."""
+        if depth > MAX_CHAIN_STEPS:
+            raise invalid(name, f"a chain has at most {MAX_CHAIN_STEPS} steps")
+        if name.startswith("_has:"):
+            return self._has(query, resource_type, name, value, depth)
+        head, dot, rest = name.partition(".")
+        code, _, modifier = head.partition(":")
+        parameter = search_parameters(resource_type).get(code)
+        if parameter is None or code in NOT_SERVED:
+            raise UnknownParameterError(resource_type, name)
+        asked = Asked(
+            resource_type=resource_type,
+            parameter=parameter,
+            name=name,
+            modifier=modifier,
+            base_url=self.base_url,
+        )
+        if dot:
+            return self._chain(query, asked, rest, value, depth)
+        if modifier == "missing":
+            return _missing(asked, value)
+        values = split(value, ",")
+        if len(values) > MAX_VALUES or len(value) > MAX_VALUE_CHARS * 10:
+            raise invalid(name, f"at most {MAX_VALUES} values")
+        if parameter.kind not in ("token", "string"):
+            values = [item.strip() for item in values]
+        values = [item for item in values if item.strip()]
+        if not values:
+            raise invalid(name, "a value is needed")
+        if any(len(item) > MAX_VALUE_CHARS for item in values):
+            raise invalid(name, f"a value has at most {MAX_VALUE_CHARS} characters")
+        if code == "_id":
+            return _ids(asked, values)
+        if code == "_lastUpdated":
+            return AnyOf(criteria=tuple(parse_updated(asked, item) for item in values))
+        return parse_values(asked, values)
+
+    def _chain(self, query: Query, asked: Asked, rest: str, value: str, depth: int) -> Criterion:
+        """Returns the criterion of `subject:Patient.name`: of every target type that has the parameter."""
+        parameter = asked.parameter
+        if parameter.kind != "reference":
+            raise invalid(asked.name, "only a reference can be followed")
+        targets = [asked.modifier] if asked.modifier else list(parameter.targets)
+        served = [target for target in targets or served_types() if target in served_types()]
+        found: list[Criterion] = []
+        for target in served:
+            if asked.modifier and parameter.targets and target not in parameter.targets:
+                continue
+            try:
+                inner = self.criterion(query, target, rest, value, depth + 1)
+            except UnknownParameterError:
+                continue
+            query.touched.add(target)
+            found.append(
+                Chain(
+                    resource_type=asked.resource_type,
+                    parameter=parameter.code,
+                    target_type=target,
+                    criterion=inner,
+                )
+            )
+        if not found:
+            raise UnknownParameterError(asked.resource_type, asked.name)
+        return AnyOf(criteria=tuple(found))
+
+    def _has(
+        self, query: Query, resource_type: str, name: str, value: str, depth: int
+    ) -> Criterion:
+        """Returns the criterion of `_has:Observation:patient:code`."""
+        parts = name.split(":", 3)
+        if len(parts) != 4 or parts[1] not in served_types():
+            raise UnknownParameterError(resource_type, name)
+        _, source, code, rest = parts
+        reference = search_parameters(source).get(code)
+        if reference is None or reference.kind != "reference":
+            raise UnknownParameterError(resource_type, name)
+        if reference.targets and resource_type not in reference.targets:
+            raise invalid(name, f"{code} does not refer to a {resource_type}")
+        query.touched.add(source)
+        inner = self.criterion(query, source, rest, value, depth + 1)
+        return Has(source_type=source, parameter=code, criterion=inner)
+
+    def _read_result_parameter(self, query: Query, name: str, value: str) -> bool:
+        """Reads what the answer is to look like; returns False for a criterion."""
+        base, _, modifier = name.partition(":")
+        if name == "_count":
+            query.count = parse_count(value)
+        elif name == "_cursor":
+            query.cursor = value
+        elif name == "_total" and value in _TOTALS:
+            query.total = value != "none"
+        elif name == "_summary" and value in _SUMMARIES:
+            query.summary = value
+        elif name == "_elements":
+            query.elements += tuple(item.strip() for item in value.split(",") if item.strip())
+        elif name == "_sort":
+            query.sort += tuple(self._sort_keys(query, value))
+            if len(query.sort) > MAX_SORT_KEYS:
+                raise invalid(name, f"at most {MAX_SORT_KEYS} keys")
+        elif base in ("_include", "_revinclude"):
+            query.includes += (_include(name, value, base, modifier),)
+            if len(query.includes) > MAX_INCLUDES:
+                raise invalid(name, f"at most {MAX_INCLUDES} of them")
+        elif name in ("_total", "_summary"):
+            raise invalid(name, "this value is not known")
+        else:
+            return name in _PRESENTATION
+        return True
+
+    def _sort_keys(self, query: Query, value: str) -> Iterable[SortKey]:
+        for item in value.split(","):
+            code = item.strip().removeprefix("-")
+            for kind in query.types:
+                if code not in search_parameters(kind) or code in NOT_SERVED:
+                    raise invalid("_sort", f"{code} is no parameter of {kind}")
+            parameter = search_parameters(query.types[0])[code]
+            yield SortKey(parameter=parameter, descending=item.strip().startswith("-"))
+
+
+class UnknownParameterError(BadRequest):
+    """A parameter that the type does not have: skipped where the client asked for lenient handling."""
+
+    def __init__(self, resource_type: str, name: str) -> None:
+        known = ", ".join(sorted(set(search_parameters(resource_type)) - set(NOT_SERVED)))
+        super().__init__(
+            "parameter_not_served",
+            f"{name[:100]} is not served for {resource_type}; served are {known}",
+            pointer=name[:100],
+        )
+
+
+def invalid(name: str, message: str) -> BadRequest:
+    return BadRequest("invalid_parameter", f"{name}: {message}", pointer=name)
+
+
+def parse_count(value: str) -> int:
+    """Returns the page size: more than MAX_COUNT is answered with MAX_COUNT."""
+    if not value.isascii() or not value.isdigit() or len(value) > 9:
+        raise invalid("_count", "expected a number")
+    return min(int(value), MAX_COUNT)
+
+
+def _types_of(types: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Sequence[str]:
+    """Returns the types that a system or compartment search is limited to by `_type`."""
+    listed = [item.strip() for name, value in pairs if name == "_type" for item in value.split(",")]
+    if not listed:
+        return types
+    for item in listed:
+        if item not in types:
+            raise invalid("_type", f"{item[:50]} is not searched here")
+    return [name for name in types if name in listed]
+
+
+def missing_position(resource_type: str, parameter: str) -> int:
+    """Returns the parameter's bit in `resource.parameters_present`."""
+    return sorted(search_parameters(resource_type)).index(parameter)
+
+
+def _missing(asked: Asked, value: str) -> Criterion:
+    if value not in ("true", "false"):
+        raise invalid(asked.name, "expected true or false")
+    if asked.parameter.code in ("_id", "_lastUpdated"):
+        # Every resource has them.
+        return AnyOf(criteria=()) if value == "true" else AllOf(criteria=())
+    missing = Missing(position=missing_position(asked.resource_type, asked.parameter.code))
+    return missing if value == "true" else Not(criterion=missing)
+
+
+def _ids(asked: Asked, values: Sequence[str]) -> Criterion:
+    ids = [unescape(value) for value in values]
+    criterion = Identity(hashes=tuple(resource_hash(asked.resource_type, id) for id in ids))
+    if asked.modifier == "not":
+        return Not(criterion=criterion)
+    if asked.modifier:
+        raise invalid(asked.name, f"_id has no modifier :{asked.modifier}")
+    return criterion
+
+
+def _include(name: str, value: str, base: str, modifier: str) -> Include:
+    """Returns `Observation:subject:Patient`, `Observation:subject`, `Observation:*` or `*`."""
+    if modifier not in ("", "iterate", "recurse"):
+        raise invalid(name, f"there is no modifier :{modifier}")
+    source, _, rest = value.partition(":")
+    code, _, target = rest.partition(":")
+    if value == "*":
+        source, code = "*", "*"
+    elif source not in served_types():
+        raise invalid(name, "expected Type:parameter")
+    elif code != "*":
+        parameter = search_parameters(source).get(code)
+        if parameter is None or parameter.kind != "reference":
+            raise invalid(name, f"{code[:50]} is no reference of {source}")
+    if target and not re.fullmatch("[A-Z][A-Za-z]{1,50}", target):
+        raise invalid(name, "expected Type:parameter:TargetType")
+    return Include(
+        source=source,
+        parameter=None if code == "*" else code,
+        target=target,
+        reverse=base == "_revinclude",
+        iterate=bool(modifier),
+    )

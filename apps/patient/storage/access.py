@@ -1,0 +1,132 @@
+"""What a caller may do with a resource, decided by the scopes of the token (apps/kit/scopes.py)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from apps.kit.database import Connection
+from apps.kit.errors import BadRequest, Forbidden
+from apps.kit.scopes import Access, AccessRule, Disclosure, Matches, Principal, disclosure
+from apps.patient.codec import decode
+from apps.patient.definitions.model import compartment_parameters
+from apps.patient.search.criteria import EVERYTHING, NOTHING, AnyOf, Criterion, Owned
+from apps.patient.search.extraction import index_values
+from apps.patient.search.hashing import resource_hash
+from apps.patient.search.index_rows import IndexRows, index_rows
+from apps.patient.search.matching import meets
+from apps.patient.search.query import Query, Reader
+from apps.patient.search.values import all_of
+from apps.patient.storage.resolving import select_referred
+from apps.patient.storage.versions import Author, Change, Version
+
+
+def is_owned_type(resource_type: str) -> bool:
+    """Tells whether resources of the type belong to a patient's record."""
+    return resource_type == "Patient" or bool(compartment_parameters(resource_type))
+
+
+@dataclass(slots=True, kw_only=True)
+class Caller:
+    """Who calls, and what the scopes allow. `referred` are resources that the caller's own record refers to."""
+
+    principal: Principal
+    author: Author
+    reader: Reader
+    referred: dict[str, frozenset[int]] = field(default_factory=dict)
+    _criteria: dict[tuple[str, AccessRule], Criterion] = field(default_factory=dict)
+
+    def access(self, resource_type: str, interaction: str) -> Access | None:
+        return self.principal.access_to(resource_type, interaction)
+
+    def require(self, resource_type: str, interaction: str) -> Access:
+        """Raises Forbidden without a scope for the interaction."""
+        access = self.access(resource_type, interaction)
+        if access is None:
+            raise Forbidden("insufficient_scope", f"this needs {resource_type}.{interaction}")
+        return access
+
+    def criterion(self, resource_type: str, interaction: str) -> Criterion:
+        """Returns what resources must meet to be reached by `interaction`; NOTHING without a scope."""
+        access = self.access(resource_type, interaction)
+        if access is None:
+            return NOTHING
+        if access.is_unrestricted:
+            return EVERYTHING
+        rules = [self.rule_criterion(resource_type, rule) for rule in access.rules]
+        return rules[0] if len(rules) == 1 else AnyOf(criteria=tuple(rules))
+
+    def rule_criterion(self, resource_type: str, rule: AccessRule) -> Criterion:
+        """Returns the criterion of one scope. A scope that names what the type does not have reaches nothing."""
+        key = (resource_type, rule)
+        if key not in self._criteria:
+            parts: list[Criterion] = []
+            if rule.patient_id is not None:
+                parts.append(Owned(patient_id=rule.patient_id))
+            query = Query(types=(resource_type,))
+            try:
+                parts += [
+                    self.reader.criterion(query, resource_type, name, value, 0)
+                    for name, value in rule.parameters
+                ]
+                self._criteria[key] = all_of(parts)
+            except BadRequest:
+                self._criteria[key] = NOTHING
+        return self._criteria[key]
+
+    def disclosure(self, resource_type: str, interaction: str, matches: Matches) -> Disclosure:
+        return disclosure(self.principal, resource_type, interaction, matches)
+
+    def disclosure_of(self, version: Version, interaction: str) -> Disclosure:
+        """Decides what may be told of a version; `load_referred` must have run for restricted callers."""
+        return self.disclosure(version.resource_type, interaction, self.matcher(version))
+
+    def disclosure_of_change(self, change: Change, interaction: str) -> Disclosure:
+        matches = self.matcher(change.version, change.index)
+        return self.disclosure(change.version.resource_type, interaction, matches)
+
+    def matcher(self, version: Version, index: IndexRows | None = None) -> Matches:
+        """Returns what tells whether a version satisfies a rule that is limited."""
+        made = index
+
+        def matches(rule: AccessRule) -> bool:
+            nonlocal made
+            if rule.patient_id is not None and not self._is_own(version, rule.patient_id):
+                return False
+            if not rule.parameters:
+                return True
+            if made is None:
+                resource = decode(version.body) if version.body else {}
+                values = index_values(resource, self.reader.base_url) if resource else ()
+                made = index_rows(version.resource_type, values)
+            limited = AccessRule(None, rule.parameters)
+            return meets(
+                version.resource_type, made, self.rule_criterion(version.resource_type, limited)
+            )
+
+        return matches
+
+    def _is_own(self, version: Version, patient_id: str) -> bool:
+        if is_owned_type(version.resource_type):
+            return version.patient_id == patient_id
+        referred = self.referred.get(patient_id, frozenset())
+        return resource_hash(version.resource_type, version.id) in referred
+
+    async def load_referred(self, connection: Connection, resource_type: str) -> None:
+        """Reads what the caller's own record refers to, if that decides about resources of this type."""
+        if is_owned_type(resource_type):
+            return
+        for interaction in "rus":
+            access = self.access(resource_type, interaction)
+            for rule in access.rules if access else ():
+                if rule.patient_id is not None and rule.patient_id not in self.referred:
+                    found = await select_referred(connection, rule.patient_id)
+                    self.referred[rule.patient_id] = frozenset(found)
+
+    def check_change(self, change: Change, interaction: str) -> Disclosure:
+        """Returns what may be told of a change; raises Forbidden for one that no scope allows."""
+        found = self.disclosure_of_change(change, interaction)
+        if found is Disclosure.NOTHING:
+            raise Forbidden("insufficient_scope", "this is another patient's record")
+        return found
+
+
+NO_HEADERS: Mapping[str, str] = {}

@@ -1,0 +1,192 @@
+"""Turns criteria that need a look into others first: chains, `_has`, display texts, a patient's own record.
+
+A chain that leads to few resources becomes the references to them, which an index finds; any other stays a condition.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from apps.kit.database import Connection
+from apps.patient.definitions.model import compartment_parameters, served_types
+from apps.patient.search import hashing
+from apps.patient.search.criteria import (
+    AllOf,
+    AnyOf,
+    Chain,
+    Criterion,
+    DisplayText,
+    Exact,
+    ExactValue,
+    Has,
+    Identity,
+    Not,
+    Owned,
+)
+from apps.patient.search.hashing import parameter_key, resource_hash, token_hash
+from apps.patient.search.leaders import candidates_statement, flatten, leads, rest_of
+from apps.patient.search.sql import LAST, Sql, condition
+
+# A chain that leads to more stays a condition.
+MAX_TARGETS = 500
+MAX_TEXTS = 1_000
+# The resources that one patient's record may refer to.
+MAX_REFERRED = 20_000
+
+
+async def resolve(connection: Connection, resource_type: str, criterion: Criterion) -> Criterion:
+    """Returns a criterion that is ready for SQL."""
+    match criterion:
+        case AllOf():
+            return AllOf(criteria=await _each(connection, resource_type, criterion.criteria))
+        case AnyOf():
+            return AnyOf(criteria=await _each(connection, resource_type, criterion.criteria))
+        case Not():
+            return Not(criterion=await resolve(connection, resource_type, criterion.criterion))
+        case DisplayText():
+            return await _resolve_text(connection, criterion)
+        case Chain():
+            return await _resolve_chain(connection, criterion)
+        case Has():
+            return await _resolve_has(connection, criterion)
+        case Owned():
+            return await _resolve_owned(connection, resource_type, criterion)
+    return criterion
+
+
+async def _each(
+    connection: Connection, resource_type: str, criteria: Sequence[Criterion]
+) -> tuple[Criterion, ...]:
+    return tuple([await resolve(connection, resource_type, item) for item in criteria])
+
+
+async def _resolve_text(connection: Connection, criterion: DisplayText) -> Criterion:
+    """Texts that begin with the one asked for, or have it at a word."""
+    rows = await connection.fetch(
+        """
+        SELECT value, code_hash FROM token_text WHERE key = $1
+          AND ((value >= $2 AND value < $3) OR position(' ' || $2 IN value) > 0) LIMIT $4""",
+        criterion.key,
+        criterion.text,
+        criterion.text + LAST,
+        MAX_TEXTS,
+    )
+    values = tuple(
+        ExactValue(
+            matching=token_hash(
+                criterion.resource_type, criterion.parameter, hashing.TEXT, row["value"]
+            ),
+            leading=row["code_hash"],
+        )
+        for row in rows
+    )
+    return Exact(values=values)
+
+
+async def _resolve_chain(connection: Connection, criterion: Chain) -> Criterion:
+    inner = await resolve(connection, criterion.target_type, criterion.criterion)
+    found = await _few_targets(connection, criterion.target_type, inner)
+    if found is None:
+        return Chain(
+            resource_type=criterion.resource_type,
+            parameter=criterion.parameter,
+            target_type=criterion.target_type,
+            criterion=inner,
+        )
+    key = parameter_key(criterion.resource_type, criterion.parameter)
+    values = tuple(ExactValue(matching=key ^ target, leading=key ^ target) for target in found)
+    return Exact(values=values)
+
+
+async def _resolve_has(connection: Connection, criterion: Has) -> Criterion:
+    inner = await resolve(connection, criterion.source_type, criterion.criterion)
+    key = parameter_key(criterion.source_type, criterion.parameter)
+    found = await _few_targets(connection, criterion.source_type, inner, key)
+    if found is None:
+        return Has(
+            source_type=criterion.source_type, parameter=criterion.parameter, criterion=inner
+        )
+    return Identity(hashes=tuple(found))
+
+
+async def _few_targets(
+    connection: Connection, resource_type: str, criterion: Criterion, key: int | None = None
+) -> list[int] | None:
+    """Returns the hashes of the resources that match, or with `key` of those that they refer to by it.
+
+    None if nothing leads to them, or to more than MAX_TARGETS candidates.
+    """
+    criteria = flatten(criterion)
+    leaders = [item for item in criteria if leads(item)]
+    if not leaders:
+        return None
+    # Any exact value before a range.
+    leader = min(leaders, key=lambda item: not isinstance(item, (Exact, Identity)))
+    counted = Sql()
+    candidates = candidates_statement(counted, resource_type, leader)
+    limit = counted.argument(MAX_TARGETS + 1, "bigint")
+    statement = f"SELECT count(*) FROM ({candidates} LIMIT {limit}) AS k"
+    text, arguments = counted.used(statement)
+    if await connection.fetchval(text, *arguments) > MAX_TARGETS:
+        return None
+
+    sql = Sql()
+    candidates = candidates_statement(sql, resource_type, leader)
+    rest = condition(sql, rest_of(criteria, leader))
+    selected, tail = "r.reference_hash", ""
+    if key is not None:
+        hashed = sql.argument(key, "bigint")
+        selected = "t.hash"
+        tail = (
+            " CROSS JOIN LATERAL unnest(r.target_hashes) AS t (hash)"
+            f" WHERE ({hashed} # t.hash) = ANY (r.value_hashes)"
+        )
+    text, arguments = sql.used(
+        f"SELECT DISTINCT {selected} FROM ({candidates}) AS k CROSS JOIN LATERAL"
+        f" (SELECT * FROM resource r WHERE r.number = k.number AND {rest} OFFSET 0) AS r{tail}"
+    )
+    rows: list[Any] = await connection.fetch(text, *arguments)
+    return [row[0] for row in rows]
+
+
+async def _resolve_owned(connection: Connection, resource_type: str, criterion: Owned) -> Criterion:
+    patient = resource_hash("Patient", criterion.patient_id)
+    if resource_type == "Patient":
+        return Identity(hashes=(patient,))
+    parameters = compartment_parameters(resource_type)
+    if parameters:
+        values = tuple(
+            ExactValue(matching=hashed, leading=hashed)
+            for hashed in (
+                hashing.reference_hash(resource_type, name, patient) for name in parameters
+            )
+        )
+        return AllOf(criteria=(Exact(values=values, is_narrow=True), criterion))
+    return Identity(hashes=tuple(await select_referred(connection, criterion.patient_id)))
+
+
+def record_hashes(patient_id: str) -> list[int]:
+    """Returns the hashes that a patient's whole record is found by."""
+    patient = resource_hash("Patient", patient_id)
+    return [
+        hashing.reference_hash(kind, name, patient)
+        for kind in served_types()
+        for name in compartment_parameters(kind)
+    ]
+
+
+async def select_referred(connection: Connection, patient_id: str) -> list[int]:
+    """Returns the hashes of the resources that a patient's record refers to."""
+    rows = await connection.fetch(
+        """
+        SELECT DISTINCT t.hash FROM (
+            SELECT DISTINCT v.number FROM resource_value v WHERE v.hash = ANY ($1::bigint[])
+            UNION SELECT r.number FROM resource r WHERE r.reference_hash = $3) AS k
+        CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = k.number
+            AND r.patient_id = $2 OFFSET 0) AS r
+        CROSS JOIN LATERAL unnest(r.target_hashes) AS t (hash) LIMIT $4""",
+        record_hashes(patient_id),
+        patient_id,
+        resource_hash("Patient", patient_id),
+        MAX_REFERRED,
+    )
+    return [row["hash"] for row in rows]

@@ -1,0 +1,60 @@
+"""Addresses that clients registered are never of our own network."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from apps.auth.outbound import OutboundError, OutboundHttp, is_public
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/",
+        "https://10.0.0.1/",
+        "https://192.168.1.1/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]/",
+        "https://[fd00::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://[::ffff:169.254.169.254]/",
+        "https://0.0.0.0/",
+        "https://224.0.0.1/",
+        "https://100.64.0.1/",
+        "http://8.8.8.8/",
+        "http://example.com/",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "https://[bad",
+        "https:///x",
+        "",
+    ],
+)
+async def test_address_of_a_private_network_or_another_scheme_is_refused(url: str) -> None:
+    with pytest.raises(OutboundError):
+        OutboundHttp(allow_loopback=False).check(url)
+
+
+async def test_name_that_leads_to_a_private_address_is_refused() -> None:
+    http = OutboundHttp(allow_loopback=False)
+    try:
+        with pytest.raises(OutboundError):
+            await http.get_json("https://localhost:1/")
+        with pytest.raises(OutboundError):
+            await http.post_form("https://localhost:1/", {})
+    finally:
+        await http.close()
+
+
+async def test_loopback_is_for_a_developers_machine() -> None:
+    http = OutboundHttp(allow_loopback=True)
+    http.check("http://127.0.0.1:8000/jwks")
+    http.check("http://localhost:8000/jwks")
+    with pytest.raises(OutboundError):
+        http.check("http://10.0.0.1/")
+    OutboundHttp(allow_loopback=False).check("https://8.8.8.8/")
+
+
+def test_public_is_what_the_internet_routes() -> None:
+    assert is_public(ip_address("8.8.8.8")) and is_public(ip_address("2001:4860:4860::8888"))
+    assert not is_public(ip_address("::ffff:127.0.0.1"))

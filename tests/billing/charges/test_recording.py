@@ -1,0 +1,337 @@
+"""Charges follow the record: once, corrected, voided; accounts open, close and merge with their patients."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from apps.billing.charges.consumer import apply_to
+from apps.billing.charges.patient_events import read_event
+from apps.billing.settings import Settings
+from apps.kit.context import new_id
+from apps.kit.event_batch import UnreadableError
+from protos.billing.v1 import billing_pb2 as pb
+from protos.billing.v1 import events_pb2 as billing_events
+from protos.patient.v1 import events_pb2 as events
+from tests.billing.conftest import ENVIRONMENT, Client
+
+SNOMED = "http://snomed.info/sct"
+DAY = datetime(2026, 3, 1, 9, tzinfo=UTC)
+
+
+def patient_event(patient_id: str, event_type: str, **demographics: Any) -> events.PatientEvent:
+    event = events.PatientEvent(
+        event_id=new_id(),
+        patient_id=patient_id,
+        event_type=event_type,
+        version_id=1,
+        actor_id="user-9",
+        correlation_id="request-9",
+        demographics=events.Demographics(**demographics),
+    )
+    event.occurred_at.FromDatetime(DAY)
+    return event
+
+
+def fact(
+    patient_id: str,
+    resource_id: str,
+    version: int = 1,
+    *,
+    kind: str = "Procedure",
+    status: str = "completed",
+    code: str = "430193006",
+    event_type: str = "clinical.recorded",
+    day: datetime = DAY,
+) -> events.PatientEvent:
+    event = events.PatientEvent(
+        event_id=new_id(),
+        patient_id=patient_id,
+        event_type=event_type,
+        version_id=version,
+        actor_id="user-9",
+        correlation_id="request-9",
+        clinical=events.ClinicalFact(
+            resource_type=kind,
+            resource_id=resource_id,
+            code=events.Coding(system=SNOMED, code=code),
+            status=status,
+            encounter_id="encounter-1",
+        ),
+    )
+    event.occurred_at.FromDatetime(day)
+    event.clinical.effective_at.FromDatetime(day)
+    return event
+
+
+async def follow(billing: Client, *given: events.PatientEvent) -> None:
+    apply = apply_to(Settings.from_environment(ENVIRONMENT))
+    async with billing.database.transaction() as connection:
+        await apply(connection, [read_event(event.SerializeToString()) for event in given])
+
+
+async def price(billing: Client, code: str, amount: int, valid_from: str = "2000-01-01") -> Any:
+    return await billing.do(
+        "SetPrices",
+        prices=[
+            {
+                "system": SNOMED,
+                "code": code,
+                "description": f"Service {code}",
+                "unit_price": {"minor_units": amount},
+                "revenue_group": "procedures",
+                "valid_from": valid_from,
+            }
+        ],
+    )
+
+
+async def charges_of(billing: Client, patient_id: str) -> list[pb.ChargeItem]:
+    account = await billing.do("GetAccountByPatient", patient_id=patient_id)
+    answer = await billing.do("ListChargeItems", account_id=account.account_id)
+    return list(answer.charge_items)
+
+
+@pytest.fixture
+def patient_id() -> str:
+    return new_id()
+
+
+@pytest.fixture
+def code() -> str:
+    return new_id()
+
+
+@pytest.mark.integration
+async def test_resource_is_charged_once_at_the_price_of_its_day(
+    billing: Client, patient_id: str, code: str
+) -> None:
+    await price(billing, code, 1_000)
+    await price(billing, code, 1_500, "2026-03-02")
+    event = fact(patient_id, "r1-" + code, code=code)
+    later = fact(patient_id, "r2-" + code, code=code, day=DAY + timedelta(days=1))
+    await follow(billing, event, event, later)
+    await follow(billing, event)
+    charges = await charges_of(billing, patient_id)
+    assert [charge.net.minor_units for charge in charges] == [1_000, 1_500]
+    assert (charges[0].source_type, charges[0].encounter_id) == ("Procedure", "encounter-1")
+    assert charges[0].description == f"Service {code}"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("kind", "status", "charged"),
+    [
+        ("Encounter", "finished", True),
+        ("Encounter", "in-progress", False),
+        ("Procedure", "completed", True),
+        ("Procedure", "not-done", False),
+        ("Immunization", "completed", True),
+        ("Immunization", "entered-in-error", False),
+        ("Observation", "final", False),
+    ],
+)
+async def test_rules_say_what_is_charged(
+    billing: Client, patient_id: str, code: str, kind: str, status: str, charged: bool
+) -> None:
+    await price(billing, code, 1_000)
+    await follow(
+        billing,
+        patient_event(patient_id, "patient.created"),
+        fact(patient_id, "r-" + code, kind=kind, status=status, code=code),
+    )
+    assert len(await charges_of(billing, patient_id)) == charged
+
+
+@pytest.mark.integration
+async def test_amended_resource_is_corrected_and_an_error_voided(
+    billing: Client, patient_id: str, code: str
+) -> None:
+    other = code + "-2"
+    await price(billing, code, 1_000)
+    await price(billing, other, 700)
+    resource = "r-" + code
+    await follow(
+        billing,
+        fact(patient_id, resource, code=code),
+        fact(patient_id, resource, 2, code=other, event_type="clinical.amended"),
+    )
+    statuses = [(charge.code, charge.status) for charge in await charges_of(billing, patient_id)]
+    assert statuses == [
+        (code, pb.CHARGE_ITEM_STATUS_VOIDED),
+        (other, pb.CHARGE_ITEM_STATUS_BILLABLE),
+    ]
+    error = fact(patient_id, resource, 3, code=other, status="entered-in-error")
+    await follow(billing, error)
+    assert {charge.status for charge in await charges_of(billing, patient_id)} == {
+        pb.CHARGE_ITEM_STATUS_VOIDED
+    }
+    # What comes late changes nothing.
+    await follow(billing, fact(patient_id, resource, 2, code=other))
+    assert len(await charges_of(billing, patient_id)) == 2
+
+
+@pytest.mark.integration
+async def test_deleted_resource_is_voided(billing: Client, patient_id: str, code: str) -> None:
+    await price(billing, code, 1_000)
+    await follow(
+        billing,
+        fact(patient_id, "r-" + code, code=code),
+        fact(patient_id, "r-" + code, 2, code="", status="", event_type="clinical.deleted"),
+    )
+    (charge,) = await charges_of(billing, patient_id)
+    assert charge.status == pb.CHARGE_ITEM_STATUS_VOIDED
+
+
+@pytest.mark.integration
+async def test_versions_in_any_order_come_to_the_last_one(
+    billing: Client, patient_id: str, code: str
+) -> None:
+    await price(billing, code, 1_000)
+    versions = [
+        fact(patient_id, "r-" + code, 1, code=code),
+        fact(patient_id, "r-" + code, 2, code=code, status="entered-in-error"),
+        fact(patient_id, "r-" + code, 3, code=code),
+    ]
+    chance = random.Random(3)
+    for _ in range(6):
+        await follow(billing, *chance.sample(versions, 3))
+    charges = await charges_of(billing, patient_id)
+    assert [
+        charge.status for charge in charges if charge.status != pb.CHARGE_ITEM_STATUS_VOIDED
+    ] == [pb.CHARGE_ITEM_STATUS_BILLABLE]
+
+
+@pytest.mark.integration
+async def test_billed_charge_that_the_record_withdraws_asks_for_a_credit(
+    billing: Client, patient_id: str, code: str
+) -> None:
+    await price(billing, code, 1_000)
+    await follow(billing, fact(patient_id, "r-" + code, code=code))
+    account = await billing.do("GetAccountByPatient", patient_id=patient_id)
+    draft = await billing.do("CreateInvoice", account_id=account.account_id)
+    invoice = await billing.do("IssueInvoice", invoice_id=draft.invoice_id)
+    await follow(billing, fact(patient_id, "r-" + code, 2, code=code, status="entered-in-error"))
+    (charge,) = await charges_of(billing, patient_id)
+    assert (charge.status, charge.needs_credit) == (pb.CHARGE_ITEM_STATUS_BILLED, True)
+    again = await billing.do("GetInvoice", invoice_id=invoice.invoice_id)
+    assert again.total == invoice.total
+    await billing.do(
+        "CreditInvoice",
+        invoice_id=invoice.invoice_id,
+        lines=[{"line": 1, "amount": {"minor_units": 1_000}}],
+        reason="withdrawn",
+    )
+    (charge,) = await charges_of(billing, patient_id)
+    assert (charge.status, await billing.due(account.account_id)) == (
+        pb.CHARGE_ITEM_STATUS_VOIDED,
+        0,
+    )
+    assert await billing.differences() == []
+
+
+@pytest.mark.integration
+async def test_charge_without_a_price_waits_for_one(
+    billing: Client, patient_id: str, code: str
+) -> None:
+    await follow(billing, fact(patient_id, "r-" + code, code=code))
+    (charge,) = await charges_of(billing, patient_id)
+    assert charge.status == pb.CHARGE_ITEM_STATUS_UNPRICED
+    assert (await price(billing, code, 1_000, "2026-03-02")).charges_priced == 0
+    assert (await price(billing, code, 900)).charges_priced == 1
+    (charge,) = await charges_of(billing, patient_id)
+    assert (charge.status, charge.net.minor_units) == (pb.CHARGE_ITEM_STATUS_BILLABLE, 900)
+
+
+@pytest.mark.integration
+async def test_account_closes_and_merges_with_its_patient(
+    billing: Client, patient_id: str, code: str
+) -> None:
+    target = new_id()
+    await price(billing, code, 1_000)
+    await follow(
+        billing,
+        fact(patient_id, "r1-" + code, code=code),
+        patient_event(target, "patient.created"),
+        patient_event(patient_id, "patient.updated", merged_into=target),
+        # What is recorded for the old id from then on is the other patient's to pay.
+        fact(patient_id, "r2-" + code, code=code),
+    )
+    source = await billing.do("GetAccountByPatient", patient_id=patient_id)
+    into = await billing.do("GetAccountByPatient", patient_id=target)
+    assert (source.status, source.merged_into) == (pb.ACCOUNT_STATUS_INACTIVE, into.account_id)
+    assert len(await charges_of(billing, target)) == 2
+    await follow(billing, patient_event(patient_id, "patient.updated"))
+    source = await billing.do("GetAccountByPatient", patient_id=patient_id)
+    assert (source.status, source.merged_into) == (pb.ACCOUNT_STATUS_ACTIVE, "")
+    await follow(billing, patient_event(target, "patient.deleted"))
+    into = await billing.do("GetAccountByPatient", patient_id=target)
+    assert into.status == pb.ACCOUNT_STATUS_INACTIVE
+
+
+@pytest.mark.integration
+async def test_events_tell_ids_amounts_and_codes_of_the_patients_account(
+    billing: Client, patient_id: str, code: str
+) -> None:
+    await price(billing, code, 1_000)
+    await follow(billing, fact(patient_id, "r-" + code, code=code))
+    account = await billing.do("GetAccountByPatient", patient_id=patient_id)
+    draft = await billing.do("CreateInvoice", account_id=account.account_id)
+    invoice = await billing.do("IssueInvoice", invoice_id=draft.invoice_id)
+    payment = await billing.pay(account.account_id, 1_000)
+    await billing.do(
+        "RefundPayment",
+        payment_id=payment.payment_id,
+        amount={"minor_units": 300},
+        reason="Jane Doe asked",
+    )
+    await billing.do("CancelInvoice", invoice_id=invoice.invoice_id, reason="John Doe")
+    async with billing.database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT payload FROM outbox WHERE patient_id = $1 ORDER BY id", patient_id
+        )
+    told = [billing_events.BillingEvent.FromString(row["payload"]) for row in rows]
+    assert [event.event_type for event in told] == [
+        "charge.added",
+        "invoice.issued",
+        "invoice.paid",
+        "payment.recorded",
+        "invoice.adjusted",
+        "payment.refunded",
+        "invoice.cancelled",
+    ]
+    assert [event.invoice.open for event in told if event.HasField("invoice")] == [
+        *(1_000, 0, 300, 0)
+    ]
+    assert [event.invoice.version for event in told if event.HasField("invoice")] == [2, 3, 4, 5]
+    assert told[0].actor_id == "user-9"
+    assert told[1].invoice.groups[0].revenue_group == "procedures"
+    assert told[-1].invoice.credit_note_number
+    assert all(event.account_id == account.account_id for event in told)
+    assert b"Doe" not in b"".join(row["payload"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"\xff\xff", "not_protobuf"),
+        (b"", "invalid_patient_id"),
+        (events.PatientEvent(patient_id="p").SerializeToString(), "invalid_event_id"),
+        (
+            events.PatientEvent(
+                patient_id="p", event_id=new_id(), event_type="patient.baptised"
+            ).SerializeToString(),
+            "unknown_event_type",
+        ),
+        (fact("p", "no such/id").SerializeToString(), "invalid_resource_id"),
+        (fact("p", "r", 0).SerializeToString(), "invalid_version_id"),
+        (fact("p", "r", code="c" * 257).SerializeToString(), "invalid_text"),
+    ],
+    # Their bytes hold new ids.
+    ids=lambda value: value if isinstance(value, str) else "event",
+)
+def test_event_that_cannot_be_read_says_why(value: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableError) as refused:
+        read_event(value)
+    assert refused.value.reason == reason

@@ -1,0 +1,92 @@
+"""Who sees whose bills, and what clients of other makes are told."""
+
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+
+from apps.kit.context import new_id
+from tests.billing.conftest import PATIENT_ID, Client
+
+pytestmark = pytest.mark.integration
+
+
+async def test_patients_own_login_sees_that_patients_bills_alone(billing: Client) -> None:
+    own, other = await billing.account(PATIENT_ID), await billing.account()
+    mine, theirs = await billing.invoice(own, 100), await billing.invoice(other, 100)
+    paid = await billing.pay(own, 50)
+    seen: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("GetAccount", {"account_id": own}, {"account_id": other}),
+        ("GetAccountByPatient", {"patient_id": PATIENT_ID}, {"patient_id": new_id()}),
+        ("GetBalance", {"account_id": own}, {"account_id": other}),
+        ("GetStatement", {"account_id": own}, {"account_id": other}),
+        ("ListInvoices", {"account_id": own}, {"account_id": other}),
+        ("ListChargeItems", {"account_id": own}, {"account_id": other}),
+        ("ListPayments", {"account_id": own}, {"account_id": other}),
+        ("GetInvoice", {"invoice_id": mine.invoice_id}, {"invoice_id": theirs.invoice_id}),
+        ("GetPayment", {"payment_id": paid.payment_id}, {"payment_id": new_id()}),
+        (
+            "GetDocument",
+            {"invoice_id": mine.invoice_id, "format": "DOCUMENT_FORMAT_HTML"},
+            {"invoice_id": theirs.invoice_id, "format": "DOCUMENT_FORMAT_HTML"},
+        ),
+    ]
+    for rpc, allowed, refused in seen:
+        assert await billing.do(rpc, "patient", **allowed)
+        assert (await billing.refusal(rpc, "patient", **refused)).status == 404, rpc
+        # An application that was launched for the patient is not the patient.
+        assert (await billing.refusal(rpc, "launched", **allowed)).status == 403, rpc
+
+
+async def test_patients_own_login_changes_nothing_and_reads_no_books(billing: Client) -> None:
+    own = await billing.account(PATIENT_ID)
+    for rpc, fields in (
+        ("AddChargeItem", {"account_id": own}),
+        ("RecordPayment", {"account_id": own}),
+        ("ListLedgerEntries", {"account_id": own}),
+        ("ExportLedger", {}),
+        ("ListReminders", {}),
+        ("ListPrices", {}),
+    ):
+        assert (await billing.refusal(rpc, "patient", **fields)).status == 403, rpc
+
+
+async def test_fault_is_told_as_google_rpc_status(billing: Client) -> None:
+    account_id = await billing.account()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await billing.do(
+            "AddChargeItem",
+            account_id=account_id,
+            quantity_decimal="0",
+            unit_price={"minor_units": 1},
+        )
+    status = rpc_status.from_call(refused.value)  # type: ignore[arg-type]
+    assert status is not None
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(info)
+    assert status.details[1].Unpack(bad)
+    assert (info.reason, info.domain) == ("invalid_request", "patient-management")
+    assert {violation.field for violation in bad.field_violations} == {"code", "quantity_decimal"}
+
+
+async def test_contract_can_be_explored_outside_production(billing: Client) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(billing.channel)
+    requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    async for answer in stub.ServerReflectionInfo(requests, timeout=5):
+        names = {service.name for service in answer.list_services_response.service}
+        assert "billing.v1.Billing" in names
+
+
+async def test_every_change_names_the_person_and_the_client(billing: Client) -> None:
+    account_id = await billing.account()
+    charge = await billing.charge(account_id, 100)
+    async with billing.database.connection() as connection:
+        row = await connection.fetchrow(
+            "SELECT * FROM audit WHERE document_id = $1", charge.charge_item_id
+        )
+    assert (row["action"], row["subject"], row["client_id"], row["service_id"]) == (
+        *("charge.added", "user-5", "web", "service-gateway"),
+    )

@@ -1,0 +1,58 @@
+"""HL7's own R4 examples: accepted, and given back as they came, digit by digit."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from apps.patient.codec import decode, encode
+from apps.patient.definitions.model import served_types
+from apps.patient.definitions.validation import find_faults
+from apps.patient.search.extraction import index_values
+from tests.fhir.packages import R4_EXAMPLES, resources_in, type_of
+
+pytestmark = pytest.mark.fhir
+
+# Examples that break R4 themselves, with the element at fault.
+FLAWED: Mapping[str, str] = {
+    # An Encounter is no performer.
+    "Observation-clinical-gender.json": "/performer/0/reference",
+    # The dispenser is an Organization.
+    "MedicationRequest-medrx0301.json": "/dispenseRequest/performer/reference",
+}
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[tuple[str, bytes]]:
+    """The examples of the types that are served."""
+    return [
+        (name, text) for name, text in resources_in(R4_EXAMPLES) if type_of(text) in served_types()
+    ]
+
+
+def test_there_are_examples_of_nearly_every_type(examples: list[tuple[str, bytes]]) -> None:
+    missing = set(served_types()) - {type_of(text) for _, text in examples}
+    assert len(examples) > 350
+    assert missing <= {"HealthcareService"}
+
+
+def test_every_example_is_accepted_but_those_that_are_wrong(
+    examples: list[tuple[str, bytes]],
+) -> None:
+    refused = {}
+    for name, text in examples:
+        faults = find_faults(decode(text), type_of(text))
+        if faults:
+            refused[name] = " ".join(fault.pointer for fault in faults)
+    assert refused == FLAWED
+
+
+def test_every_example_is_given_back_as_it_came(examples: list[tuple[str, bytes]]) -> None:
+    for name, text in examples:
+        given = json.loads(encode(decode(text)), parse_float=str, parse_int=str)
+        assert given == json.loads(text, parse_float=str, parse_int=str), name
+
+
+def test_every_example_is_found_by_something(examples: list[tuple[str, bytes]]) -> None:
+    for name, text in examples:
+        assert index_values(decode(text), "https://example.org/fhir/R4") or "Binary" in name, name
