@@ -26,6 +26,7 @@ PASSWORD = "correct horse battery"
 OWN_RECORD = str(uuid.uuid4())
 BODY = {"POST", "PUT", "PATCH"}
 TIMEOUT_SECONDS = 10.0
+FORWARDED_WHOLE = (BILLING_PREFIX, "/fhir/R4", "/analytics/v1/", "/{path}")
 METHODS = {
     method.name: method for method in billing_pb2.DESCRIPTOR.services_by_name["Billing"].methods
 }
@@ -55,10 +56,13 @@ def expected(name: str, operation: Operation) -> Who:
 
 @pytest.mark.parametrize("name", matrix.SERVICES)
 def test_every_operation_is_in_the_matrix_and_no_other(name: str) -> None:
-    walked = {
-        one for one in walk(name) if not (name == "gateway" and one[1].startswith(BILLING_PREFIX))
-    }
-    assert walked == matrix.SERVICES[name].keys()
+    walked = set(walk(name))
+    listed = set(matrix.SERVICES[name])
+    if name == "gateway":
+        # What lies under these, the services behind it know.
+        walked = {one for one in walked if not one[1].startswith(FORWARDED_WHOLE)}
+        listed = {one for one in listed if not one[1].startswith(FORWARDED_WHOLE)}
+    assert walked == listed
 
 
 @pytest.fixture
