@@ -172,9 +172,20 @@ SERVICES: Mapping[str, Service] = {
             looks_up=("patient",),
             secrets=("AUTH_KEY_ENCRYPTION_KEY",),
             settings=(
+                "AUTH_EXTERNAL_CLIENT_ID",
+                "AUTH_EXTERNAL_CLIENT_SECRET",
+                "AUTH_EXTERNAL_ISSUER",
+                "AUTH_EXTERNAL_NAME",
+                "AUTH_EXTERNAL_ROLES",
+                "AUTH_EXTERNAL_ROLES_CLAIM",
+                "AUTH_MAIL_FOLDER",
+                "AUTH_MAIL_FROM",
                 "AUTH_MFA_REQUIRED_ROLES",
                 "AUTH_PASSWORD_LOGIN_ENABLED",
+                "AUTH_SESSION_IDLE_SECONDS",
+                "AUTH_SESSION_IDLE_SECONDS_BY_ROLE",
                 "AUTH_SIGNING_ALGORITHM",
+                "AUTH_SMTP_URL",
             ),
         ),
         Service(
@@ -231,7 +242,12 @@ SERVICES: Mapping[str, Service] = {
             # Billing by gRPC: through the gateway all people of a clinic would share one rate limit.
             calls=("auth", "patient", "billing", "analytics"),
             secrets=("CONSOLE_CLIENT_SECRET", "CONSOLE_KEY_ENCRYPTION_KEY"),
-            settings=("CLINIC_NAME", "CLINIC_TIME_ZONE", "CONSOLE_IDLE_MINUTES"),
+            settings=(
+                "CLINIC_NAME",
+                "CLINIC_TIME_ZONE",
+                "CONSOLE_APPLICATIONS",
+                "CONSOLE_IDLE_MINUTES",
+            ),
             sign_in=SignIn(
                 redirect_path="/sign-in/callback",
                 signed_out_path="/signed-out",

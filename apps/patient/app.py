@@ -25,6 +25,7 @@ from apps.patient.patients_api import patients_api_routes
 from apps.patient.relay.destinations import Billing, BillingDestination
 from apps.patient.search.cursors import Cursors
 from apps.patient.settings import Settings
+from apps.patient.storage.backfill import Backfill, running_backfill
 from apps.patient.storage.read_audit import open_read_audit
 from apps.patient.storage.record import Record
 
@@ -52,12 +53,20 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         compile_checks()
-        async with running(relays), cleaning(database), open_read_audit(database) as read_audit:
+        record = Record(database, committed, settings.public_url + FHIR_PATH)
+        backfill = Backfill(database, record)
+        async with (
+            running(relays),
+            cleaning(database),
+            running_backfill(backfill),
+            open_read_audit(database) as read_audit,
+        ):
             yield {
                 "settings": settings,
                 "database": database,
                 "verifier": verifier,
-                "record": Record(database, committed, settings.public_url + FHIR_PATH),
+                "record": record,
+                "backfill": backfill,
                 "read_audit": read_audit,
                 "cursors": Cursors(settings.verifier.client_secret),
             }

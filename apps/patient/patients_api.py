@@ -61,6 +61,7 @@ async def list_patients(request: Request) -> Response:
     limit_text = query.get("limit", str(DEFAULT_COUNT))
     if not re.fullmatch("[0-9]{1,3}", limit_text) or not 1 <= int(limit_text) <= MAX_COUNT:
         raise BadRequest("invalid_limit", f"limit must be from 1 to {MAX_COUNT}", pointer="limit")
+    await request.state.backfill.check()
     limit = int(limit_text)
     cursor = query.get("cursor")
     after = read_cursor(request, cursor) if cursor else 0
@@ -122,6 +123,7 @@ async def create_patient(request: Request) -> Response:
 
 async def get_patient(request: Request) -> Response:
     id, caller = path_id(request), caller_of(request)
+    await request.state.backfill.carry_over_one("Patient", id)
     if _reads_all(caller):
         found = await read_patient_view(read_audit_of(request), id, caller.author)
         if found is None:
@@ -149,14 +151,17 @@ async def put_patient(request: Request) -> Response:
     def merged(current: Version) -> Resource:
         return merge(resource_of(current), registration)
 
+    id = path_id(request)
+    await request.state.backfill.carry_over_one("Patient", id)
     outcome = await record_of(request).update(
-        "Patient", path_id(request), merged, caller_of(request), read_expected(request)
+        "Patient", id, merged, caller_of(request), read_expected(request)
     )
     return told(outcome, 200, version_headers(outcome.version))
 
 
 async def delete_patient(request: Request) -> Response:
     id = path_id(request)
+    await request.state.backfill.carry_over_one("Patient", id)
     await record_of(request).delete("Patient", id, caller_of(request), read_expected(request))
     return Response(status_code=204)
 

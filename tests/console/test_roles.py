@@ -6,10 +6,11 @@ from contextlib import closing
 
 import pytest
 
+from apps.catalogue import SERVICES
 from apps.console.app import create_app
 from apps.kit.web import every_route
 from tests.console.sessions import Visitor, admin_client
-from tests.test_architecture import SERVICES, local_environment, settings_of
+from tests.test_architecture import local_environment, settings_of
 
 pytestmark = pytest.mark.integration
 
@@ -35,13 +36,12 @@ PAGES: dict[str, set[str]] = {
     "/patients/{id}/entries/{type}/{entry}": {*CARE, "patient"},
     "/patients/{id}/entries/{type}/{entry}/amend": CARE,
     "/patients/{id}/entries/{type}/{entry}/error": CARE,
-    "/patients/{id}/entries/{type}/{entry}/differences": {*CARE, "patient"},
     "/patients/{id}/write/vitals": CARE,
     "/patients/{id}/write/{kind}": CARE,
     "/patients/{id}/encounters/new": CARE,
     "/patients/{id}/encounters/{entry}/finish": CARE,
-    "/patients/{id}/launch/{client}": CARE,
-    "/patients/{id}/applications": CARE,
+    "/patients/{id}/launch/{client}": STAFF,
+    "/patients/{id}/applications": STAFF,
     "/cash-desk": MONEY,
     "/cash-desk/day": {"admin", "billing_manager"},
     "/figures": {"admin", "analyst"},

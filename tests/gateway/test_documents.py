@@ -20,7 +20,6 @@ DOCUMENT = read_document(make_settings())
 UNDOCUMENTED = (PAGES.keys() - {"/oauth2/authorize", "/oauth2/logout"}) | {
     "/{path}",
     "/fhir/R4/{path}",
-    "/analytics/v1/{path}",
 }
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -33,7 +32,7 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def is_forwarded_by_wildcard(path: str) -> bool:
     """Tells whether the service alone knows the operations of a path."""
-    return path.startswith(("/fhir/R4/", "/analytics/v1/")) and path not in (
+    return path.startswith("/fhir/R4/") and path not in (
         "/fhir/R4/metadata",
         "/fhir/R4/.well-known/smart-configuration",
     )

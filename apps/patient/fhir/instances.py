@@ -7,6 +7,7 @@ from apps.kit.errors import BadRequest, FieldError, NotFound, PreconditionFailed
 from apps.kit.idempotency import read_claim
 from apps.kit.scopes import Disclosure
 from apps.patient.codec import Resource
+from apps.patient.fhir.audit_search import read_audit_event
 from apps.patient.fhir.patching import read_patch
 from apps.patient.fhir.requests import (
     caller_of,
@@ -58,6 +59,10 @@ async def create(request: Request) -> Response:
 
 async def read(request: Request) -> Response:
     resource_type, id = type_of(request), path_id(request)
+    if resource_type == "AuditEvent":
+        async with record_of(request).database.connection() as connection:
+            event = await read_audit_event(connection, caller_of(request), id)
+        return respond(request, event)
     async with record_of(request).database.connection() as connection:
         version = await select_current(connection, resource_type, id)
         caller = caller_of(request)

@@ -57,9 +57,22 @@ def negotiated(endpoint: Endpoint) -> Endpoint:
     async def respond(request: Request) -> Response:
         if not check_format(request.query_params.getlist("_format")):
             check_accept(request.headers.get("accept", ""))
+        await wait_for_index(request)
         return await endpoint(request)
 
     return respond
+
+
+async def wait_for_index(request: Request) -> None:
+    """Carries over the resource that the path names; raises Unavailable for what looks for resources too early."""
+    backfill = request.state.backfill
+    if backfill.is_pending is False or request.url.path.endswith("/metadata"):
+        return
+    parameters = request.path_params
+    if "id" in parameters and "compartment_type" not in parameters:
+        await backfill.carry_over_one(parameters.get("type", "Patient"), parameters["id"])
+    else:
+        await backfill.check()
 
 
 def operation(method: str, endpoint: Endpoint, policy: Policy) -> Operation:

@@ -12,6 +12,7 @@ from apps.kit.errors import BadRequest, Forbidden, NotFound
 from apps.kit.operation_outcomes import FHIR_PATH
 from apps.patient.codec import Resource, decode
 from apps.patient.definitions.model import compartment_parameters, served_types
+from apps.patient.fhir.audit_search import search_audit
 from apps.patient.fhir.requests import (
     READ_ONLY_TYPES,
     base_of,
@@ -144,6 +145,8 @@ async def run_search(connection: Connection, asked: Asked) -> tuple[Resource, Re
     is_counted_only = query.count == 0 or query.summary == "count"
     if not is_counted_only and not any(caller.access(kind, "r") for kind in query.types):
         raise Forbidden("insufficient_scope", "this needs a scope to read what is found")
+    if query.types == ("AuditEvent",):
+        return await _run_audit_search(connection, asked, query)
     criteria = [(kind, _criterion(asked, query, kind, "s")) for kind in query.types]
     signed = f"{asked.path}?{query_text(query.accepted)}"
     mark = _mark(asked.cursors.read(signed, query.cursor)) if query.cursor else None
@@ -174,6 +177,30 @@ async def run_search(connection: Connection, asked: Asked) -> tuple[Resource, Re
     if entries:
         bundle["entry"] = entries
     return bundle, _audit_entry(caller, query, [*found, *included])
+
+
+async def _run_audit_search(
+    connection: Connection, asked: Asked, query: Query
+) -> tuple[Resource, ReadEntry]:
+    signed = f"{asked.path}?{query_text(query.accepted)}"
+    mark = asked.cursors.read(signed, query.cursor) if query.cursor else None
+    events, following, total = await search_audit(connection, asked.caller, query, mark)
+    cursor = asked.cursors.make(signed, following) if following else ""
+    bundle = _bundle(asked, query, total, cursor)
+    if events:
+        bundle["entry"] = [
+            {
+                "fullUrl": f"{asked.base}/AuditEvent/{event['id']}",
+                "resource": event,
+                "search": {"mode": "match"},
+            }
+            for event in events
+        ]
+    ids = [event["id"] for event in events]
+    text = query_text(query.accepted)[:MAX_QUERY_CHARS]
+    return bundle, ReadEntry(
+        "search", asked.caller.author, "AuditEvent", query=text, returned_ids=ids
+    )
 
 
 _CUT = information(

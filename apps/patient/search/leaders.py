@@ -78,16 +78,16 @@ def leads(criterion: Criterion) -> bool:
 
 def walks_of(sql: Sql, resource_type: str, leader: Criterion | None) -> list[Walk]:
     """Returns the index ranges that hold every candidate of `leader`; None: all resources of the type."""
+    where: tuple[str, ...]
     match leader:
         case None:
-            where: tuple[str, ...]
-            low = sql.argument(first_number(resource_type), "bigint")
-            high = sql.argument(last_number(resource_type), "bigint")
-            where = (f"k.number > {low}", f"k.number < {high}", "k.body IS NOT NULL")
+            where = (*_type_bounds(sql, resource_type), "k.body IS NOT NULL")
             return [Walk(source="resource k", conditions=where)]
         case Identity():
+            # A patient's record refers to resources of many types.
             hashes = sql.argument(list(leader.hashes), "bigint[]")
-            where = (f"k.reference_hash = ANY ({hashes})", "k.body IS NOT NULL")
+            bounds = _type_bounds(sql, resource_type)
+            where = (f"k.reference_hash = ANY ({hashes})", *bounds, "k.body IS NOT NULL")
             return [Walk(source="resource k", conditions=where)]
         case Updated():
             kind = sql.argument(resource_type, "text")
@@ -118,6 +118,12 @@ def walks_of(sql: Sql, resource_type: str, leader: Criterion | None) -> list[Wal
         case NumberRange():
             return _number_walks(sql, leader)
     raise AssertionError(f"{type(leader).__name__} cannot lead")
+
+
+def _type_bounds(sql: Sql, resource_type: str) -> tuple[str, str]:
+    low = sql.argument(first_number(resource_type), "bigint")
+    high = sql.argument(last_number(resource_type), "bigint")
+    return f"k.number > {low}", f"k.number < {high}"
 
 
 def _first_text(key: str, matching: str) -> str:

@@ -57,13 +57,13 @@ async def select_instance_history(
     current += _bounds(sql, bounds, "r", "last_updated")
     past += _bounds(sql, bounds, "h", "recorded_at")
     count = sql.argument(limit, "bigint")
-    rows = await connection.fetch(
+    statement, arguments = sql.used(
         f"SELECT * FROM (SELECT {_CURRENT} FROM resource r WHERE {' AND '.join(current)}"
         f" UNION ALL (SELECT {_PAST} FROM resource_history h WHERE {' AND '.join(past)}"
         f" ORDER BY h.version_id DESC LIMIT {count} + 1)) AS v"
         f" ORDER BY version_id DESC LIMIT {count} + 1",
-        *sql.arguments,
     )
+    rows = await connection.fetch(statement, *arguments)
     return _distinct([Version(*row) for row in rows])[:limit]
 
 
@@ -119,7 +119,7 @@ async def select_type_history(
     current += _bounds(sql, bounds, "r", "last_updated")
     past += _bounds(sql, bounds, "h", "recorded_at")
     count = sql.argument(limit, "bigint")
-    rows = await connection.fetch(
+    statement, arguments = sql.used(
         f"SELECT v.* FROM unnest({names}) AS t (name) CROSS JOIN LATERAL ("
         f"(SELECT {_CURRENT} FROM resource r WHERE {' AND '.join(current)}"
         f" ORDER BY r.last_updated DESC, r.type DESC, r.id DESC, r.version_id DESC LIMIT {count})"
@@ -127,6 +127,6 @@ async def select_type_history(
         f" ORDER BY h.recorded_at DESC, h.type DESC, h.id DESC, h.version_id DESC LIMIT {count})"
         ") AS v ORDER BY recorded_at DESC, type DESC, id DESC, version_id DESC"
         f" LIMIT {count}",
-        *sql.arguments,
     )
+    rows = await connection.fetch(statement, *arguments)
     return _distinct([Version(*row) for row in rows])

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from apps.patient.codec import Resource, encode
+from apps.patient.codec import Resource, decode, encode
 from apps.patient.search.extraction import index_values
 from apps.patient.search.index_rows import IndexRows, index_rows
 from apps.patient.search.index_values import IndexValue, ReferenceValue
@@ -124,6 +124,24 @@ def change_of(
         version=version,
         summary=summary_of(resource),
         index=index_rows(resource_type, values),
+        stored=stored,
+        mrn=mrn,
+        values=values,
+    )
+
+
+def change_of_version(
+    version: Version, base_url: str, stored: Stored | None, mrn: str | None
+) -> Change:
+    """Returns a version that is there already as a change, to be indexed as it is."""
+    resource: Resource = decode(version.body) if version.body else {}
+    values = tuple(index_values(resource, base_url)) if resource else ()
+    is_patient = version.resource_type == "Patient"
+    nothing: Summary = PatientSummary() if is_patient else ClinicalSummary()
+    return Change(
+        version=version,
+        summary=summary_of(resource) if resource else nothing,
+        index=index_rows(version.resource_type, values),
         stored=stored,
         mrn=mrn,
         values=values,

@@ -140,12 +140,21 @@ class Writer:
     async def write(
         self, connection: Connection, changes: Sequence[Change], author: Author
     ) -> None:
-        """Raises Conflict where another writer came first."""
+        """Writes changes with their audit entries and events; raises Conflict where another writer came first."""
+        await self._write(connection, changes, [*_record_parts(changes, author)])
+
+    async def write_versions(self, connection: Connection, changes: Sequence[Change]) -> None:
+        """Writes and indexes versions that were recorded before."""
+        await self._write(connection, changes, [])
+
+    async def _write(
+        self, connection: Connection, changes: Sequence[Change], more: Sequence[Part]
+    ) -> None:
         if not changes:
             return
         numbers = await self._numbers(connection, changes)
         texts = self.texts.unknown(text for change in changes for text in change.index.texts)
-        parts = [part for part in _parts(changes, numbers, author, texts) if part.rows]
+        parts = [part for part in [*_parts(changes, numbers, texts), *more] if part.rows]
         statement = _statement(tuple((part.sql, tuple(part.columns)) for part in parts))
         arguments = [list(column) for part in parts for column in zip(*part.rows, strict=True)]
         try:
@@ -222,9 +231,7 @@ def _forget(table: str) -> str:
     return f"DELETE FROM {table} t USING {{source}} WHERE t.number = n.number"
 
 
-def _parts(
-    changes: Sequence[Change], numbers: Sequence[int], author: Author, texts: Rows
-) -> Iterable[Part]:
+def _parts(changes: Sequence[Change], numbers: Sequence[int], texts: Rows) -> Iterable[Part]:
     rows = list(zip(changes, numbers, strict=True))
     new = [(change, number) for change, number in rows if change.stored is None]
     # In one order for everybody: two Bundles do not wait for each other.
@@ -272,6 +279,10 @@ def _parts(
         yield Part(_forget(table), _NUMBER, replaced)
         yield Part(_insert(table, columns), columns, found)
     yield Part(_insert("token_text", _TEXTS, " ON CONFLICT DO NOTHING"), _TEXTS, texts)
+
+
+def _record_parts(changes: Sequence[Change], author: Author) -> Iterable[Part]:
+    """Returns the audit entries and the events of changes."""
     yield Part(
         _insert("audit_event", _AUDIT).replace(
             "n.returned_ids", "string_to_array(n.returned_ids, ' ')"

@@ -371,6 +371,7 @@ def test_metadata_is_public_and_tells_what_is_served(service: Service) -> None:
         "quantity": "1",
         "composite": "x$1",
         "special": "1|1",
+        "reference": "Patient/x",
     }
     for name, resource in resources.items():
         for parameter in resource["searchParam"]:

@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from apps.kit.database import Connection
 from apps.kit.errors import PreconditionFailed
 from apps.patient.fhir.bundles.parsing import Entry, fault, pointed
-from apps.patient.fhir.bundles.references import CONDITIONAL, conditional_references
+from apps.patient.fhir.bundles.references import CONDITIONAL, Resolved, conditional_references
 from apps.patient.fhir.requests import condition_of
 from apps.patient.search.criteria import Criterion, Exact
+from apps.patient.search.escaping import split, unescape
 from apps.patient.search.extraction import index_values
 from apps.patient.search.index_rows import IndexRows, index_rows
 from apps.patient.search.matching import meets
@@ -24,10 +26,11 @@ async def find_conditional(
     caller: Caller,
     entries: Sequence[Entry],
     settled: Collection[int],
-) -> dict[str, str]:
-    """Returns `Type/id` for each conditional reference; raises where it leads to none or to several.
+) -> dict[str, Resolved]:
+    """Returns what each conditional reference leads to; raises where it leads to none or to several.
 
-    It may lead to a resource that the same Bundle creates.
+    It may lead to a resource that the same Bundle creates. One by an identifier that nobody here has
+    becomes a logical reference: a person's file may come without those of the hospital.
     """
     asked: dict[str, tuple[Condition, str]] = {}
     for entry in entries:
@@ -42,7 +45,7 @@ async def find_conditional(
         return {}
     simple = await _find_simple(connection, {text: item[0] for text, item in asked.items()})
     made = _Made(entries, settled, caller)
-    resolved: dict[str, str] = {}
+    resolved: dict[str, Resolved] = {}
     for text, (condition, pointer) in asked.items():
         resource_type = condition.resource_type
         found = simple.get(text)
@@ -51,11 +54,29 @@ async def find_conditional(
             found = [match.id for match in matches]
         ids = list(dict.fromkeys([*found, *made.matches(resource_type, condition.criterion)]))
         if not ids:
-            raise fault(pointer, f"nothing matches {text[:200]}", "not-found")
+            logical = logical_reference(text)
+            if logical is None:
+                raise fault(pointer, f"nothing matches {text[:200]}", "not-found")
+            resolved[text] = logical
+            continue
         if len(ids) > 1:
             raise PreconditionFailed("multiple_matches", f"{pointer}: several match {text[:200]}")
         resolved[text] = f"{resource_type}/{ids[0]}"
     return resolved
+
+
+def logical_reference(text: str) -> Resolved | None:
+    """Returns `Practitioner?identifier=system|value` as a logical reference; None for other criteria."""
+    match = CONDITIONAL.match(text)
+    assert match is not None
+    pairs = parse_qsl(match[2], keep_blank_values=True)
+    # Whose record it is must be known.
+    if match[1] == "Patient" or len(pairs) != 1 or pairs[0][0] != "identifier":
+        return None
+    parts = [unescape(part) for part in split(pairs[0][1], "|", 1)]
+    if len(parts) != 2 or not all(parts):
+        return None
+    return {"type": match[1], "identifier": {"system": parts[0], "value": parts[1]}}
 
 
 def _condition(caller: Caller, text: str, pointer: str) -> Condition:

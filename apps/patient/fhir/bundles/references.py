@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from apps.patient.codec import Resource
 from apps.patient.definitions.model import definition_of, served_types
 from apps.patient.fhir.bundles.parsing import Entry, fault
+
+# `Type/id`, or the type and identifier of a logical reference.
+Resolved: TypeAlias = str | dict[str, Any]
 
 CONDITIONAL = re.compile(rf"({'|'.join(served_types())})\?(.+)", re.DOTALL)
 
@@ -56,11 +59,11 @@ def resolve(
     at: str,
     root: str,
     targets: Mapping[str, str],
-    conditional: Mapping[str, str],
+    conditional: Mapping[str, Resolved],
 ) -> None:
     """Replaces in place whatever names another entry; raises Unprocessable for a `urn:uuid:` that no entry has.
 
-    `conditional` has the resource that each conditional reference leads to.
+    `conditional` has what each conditional reference leads to.
     """
     _resolve_object(resource, resource["resourceType"], at, root, targets, conditional)
 
@@ -71,10 +74,14 @@ def _resolve_object(
     at: str,
     root: str,
     targets: Mapping[str, str],
-    conditional: Mapping[str, str],
+    conditional: Mapping[str, Resolved],
 ) -> None:
     reference = value.get("reference")
-    if isinstance(reference, str):
+    if isinstance(reference, str) and isinstance(conditional.get(reference), dict):
+        # Nobody here has the identifier: the reference names who it means by it.
+        del value["reference"]
+        value.update(conditional[reference])  # type: ignore[arg-type]
+    elif isinstance(reference, str):
         value["reference"] = _target(reference, f"{at}/reference", root, targets, conditional)
     for name, child in value.items():
         if isinstance(child, (dict, list)):
@@ -113,7 +120,7 @@ def _target(
     at: str,
     root: str,
     targets: Mapping[str, str],
-    conditional: Mapping[str, str],
+    conditional: Mapping[str, Resolved],
 ) -> str:
     base, _, fragment = reference.partition("#")
     found = targets.get(reference) or targets.get(base)
@@ -125,8 +132,9 @@ def _target(
         found = targets.get(versioned[1])
     if found is not None:
         return f"{found}#{fragment}" if fragment else found
-    if reference in conditional:
-        return conditional[reference]
+    resolved = conditional.get(reference)
+    if isinstance(resolved, str):
+        return resolved
     if reference.startswith(("urn:uuid:", "urn:oid:")):
         raise fault(at, "no entry of the Bundle has this fullUrl", "not-found")
     return reference

@@ -1,7 +1,7 @@
 """One table for the resources of every type, and the index tables that searches read.
 
-Expands only: the tables of 0001 stay until 0003, so that the previous release runs on. What it has written is
-carried over by the service (apps/patient/storage/backfill.py), in batches, while it serves.
+It expands: the tables of 0001 stay, so that the previous release runs on. The service carries over what they hold,
+in batches, while it serves (apps/patient/storage/backfill.py), and then has `drop_previous_tables` drop them.
 """
 
 from alembic import op
@@ -116,8 +116,9 @@ ALTER TABLE resource_history ALTER COLUMN patient_id DROP NOT NULL;
 
 CREATE FUNCTION keep_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.version_id <> OLD.version_id + 1 THEN
-        RAISE EXCEPTION 'version conflict' USING ERRCODE = '40001', CONSTRAINT = 'resource_version';
+    IF NEW.version_id <> OLD.version_id + 1
+        AND current_setting('patient.carries_over', true) IS DISTINCT FROM 'on' THEN
+        RAISE EXCEPTION 'version conflict' USING ERRCODE = '40001';
     END IF;
     INSERT INTO resource_history (type, id, version_id, patient_id, recorded_at, method, body)
     VALUES (OLD.type, OLD.id, OLD.version_id, OLD.patient_id, OLD.last_updated, OLD.method, OLD.body)
@@ -131,24 +132,65 @@ CREATE TRIGGER resource_version BEFORE UPDATE OF version_id ON resource
 ALTER TABLE audit_event ADD COLUMN entities bigint[];
 """
 
-# What the previous release writes while both run is taken over when it is written.
+# What the previous release has written, and writes while both run, is listed to be carried over.
 CARRY_OVER = """
-CREATE FUNCTION carry_over() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO resource_backlog (type, id)
-    VALUES (CASE TG_TABLE_NAME WHEN 'patient' THEN 'Patient' ELSE to_jsonb(NEW)->>'type' END, NEW.id)
-    ON CONFLICT DO NOTHING;
-    RETURN NULL;
-END $$;
--- What has still to be carried over from `patient` and `clinical`.
 CREATE TABLE resource_backlog (
+    is_patient boolean NOT NULL,
     type text COLLATE "C" NOT NULL,
     id text COLLATE "C" NOT NULL,
-    PRIMARY KEY (type, id)
+    -- Patients first: everything else refers to them.
+    PRIMARY KEY (is_patient, type, id)
 );
-CREATE TRIGGER carry_over AFTER INSERT OR UPDATE ON patient FOR EACH ROW EXECUTE FUNCTION carry_over();
-CREATE TRIGGER carry_over AFTER INSERT OR UPDATE ON clinical FOR EACH ROW EXECUTE FUNCTION carry_over();
-INSERT INTO resource_backlog SELECT 'Patient', id FROM patient UNION ALL SELECT type, id FROM clinical;
+CREATE FUNCTION list_patient() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO resource_backlog VALUES (true, 'Patient', NEW.id) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION list_clinical() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO resource_backlog VALUES (false, NEW.type, NEW.id) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER carry_over AFTER INSERT OR UPDATE ON patient
+    FOR EACH ROW EXECUTE FUNCTION list_patient();
+CREATE TRIGGER carry_over AFTER INSERT OR UPDATE ON clinical
+    FOR EACH ROW EXECUTE FUNCTION list_clinical();
+INSERT INTO resource_backlog SELECT true, 'Patient', id FROM patient;
+INSERT INTO resource_backlog SELECT false, type, id FROM clinical;
+
+-- A resource that this release has changed is hidden from the previous one: it must not change it too.
+CREATE FUNCTION hide_from_previous_release() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.type = 'Patient' THEN
+        UPDATE patient SET version_id = NEW.version_id
+        WHERE id = NEW.id AND version_id < NEW.version_id;
+    ELSE
+        UPDATE clinical SET version_id = NEW.version_id
+        WHERE type = NEW.type AND id = NEW.id AND version_id < NEW.version_id;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER hide_from_previous_release AFTER UPDATE OF version_id ON resource
+    FOR EACH ROW EXECUTE FUNCTION hide_from_previous_release();
+
+-- The contraction: the service calls it once nothing is listed any more. Tells whether it was done.
+CREATE FUNCTION drop_previous_tables() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF to_regclass('public.resource_backlog') IS NULL THEN
+        RETURN true;
+    END IF;
+    LOCK TABLE public.patient, public.clinical, public.resource_backlog IN ACCESS EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM public.resource_backlog) THEN
+        RETURN false;
+    END IF;
+    DROP TRIGGER hide_from_previous_release ON public.resource;
+    DROP FUNCTION public.hide_from_previous_release;
+    DROP TABLE public.patient_term, public.clinical, public.patient, public.resource_backlog;
+    DROP FUNCTION public.list_patient, public.list_clinical;
+    RETURN true;
+END $$;
+REVOKE EXECUTE ON FUNCTION drop_previous_tables() FROM PUBLIC;
 """
 
 
@@ -161,15 +203,22 @@ def upgrade() -> None:
         "GRANT SELECT, INSERT, DELETE ON resource_value, resource_date, resource_string,"
         f" resource_quantity, token_text TO {role}"
     )
-    op.execute(f"GRANT SELECT, INSERT, DELETE ON resource_backlog TO {role}")
+    op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON resource_backlog TO {role}")
     op.execute(f"GRANT USAGE ON SEQUENCE resource_number TO {role}")
+    op.execute(f"GRANT EXECUTE ON FUNCTION drop_previous_tables() TO {role}")
+    # A new database has nothing to carry over.
+    op.execute("SELECT drop_previous_tables()")
     # The audit grows with every read: its indexes are built without a lock on it.
     with op.get_context().autocommit_block():
         for statement in (
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_entities ON audit_event USING gin (entities)",
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_patient ON audit_event (patient_id, id)"
             " WHERE patient_id IS NOT NULL",
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_actor ON audit_event (actor_id, id)",
+            # Entries of the previous release have no entities.
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_resource"
+            " ON audit_event (resource_id) WHERE entities IS NULL",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_actor"
+            " ON audit_event (actor_id, recorded_at, id)",
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS resource_history_recorded"
             " ON resource_history (type, recorded_at)",
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_recorded ON audit_event (recorded_at, id)",

@@ -1,0 +1,76 @@
+"""The audit as AuditEvents: who saw and changed whose record."""
+
+import pytest
+
+from tests.patient.fhir.test_bundles import bundle, history, locations
+from tests.patient.patient_service import Service, principal
+
+pytestmark = pytest.mark.integration
+
+
+def events(service: Service, query: str, by: str = "all") -> list[tuple[str, str]]:
+    """Returns (action, interaction) of each AuditEvent, the newest first."""
+    answer = service.call("GET", f"/fhir/R4/AuditEvent?{query}", by=by)
+    assert answer.status_code == 200, answer.text
+    return [
+        (entry["resource"]["action"], entry["resource"]["subtype"][0]["code"])
+        for entry in answer.json().get("entry", ())
+    ]
+
+
+def test_audit_is_found_by_patient_agent_date_entity_and_type(service: Service) -> None:
+    service.verifier.principals["doctor"] = principal("user/*.cruds", subject="doctor-1")
+    id = service.register()
+    service.call("GET", f"/fhir/R4/Patient/{id}", by="doctor")
+    service.call("GET", f"/fhir/R4/Patient?_id={id}", by="doctor")
+
+    whole = [("E", "search-type"), ("R", "read"), ("C", "create")]
+    assert events(service, f"patient={id}") == whole
+    assert events(service, f"entity=Patient/{id}&date=ge2020&type=rest") == whole
+    assert events(service, f"patient=Patient/{id}&agent=doctor-1") == whole[:2]
+    assert events(service, f"patient={id}&action=R") == [("R", "read")]
+    assert events(service, f"patient={id}&subtype=create") == [("C", "create")]
+    assert events(service, f"patient={id}&date=lt2020") == []
+    total = service.call("GET", f"/fhir/R4/AuditEvent?patient={id}&_summary=count").json()["total"]
+    assert total == 3
+
+
+def test_audit_pages_from_the_newest_on(service: Service) -> None:
+    id = service.register()
+    for _ in range(4):
+        service.call("GET", f"/fhir/R4/Patient/{id}")
+    path, seen = f"/fhir/R4/AuditEvent?patient={id}&_count=2", list[str]()
+    while path:
+        bundle = service.call("GET", path).json()
+        seen += [entry["resource"]["id"] for entry in bundle["entry"]]
+        links = {link["relation"]: link["url"] for link in bundle["link"]}
+        path = links.get("next", "").partition("http://platform.test")[2]
+    assert len(seen) == len(set(seen)) == 5
+    assert seen == sorted(seen, key=int, reverse=True)
+
+
+def test_changes_of_one_transaction_are_one_entry_found_by_each_resource(service: Service) -> None:
+    made = locations(service.call("POST", "/fhir/R4", json=bundle(history())))
+    for location in made:
+        reference = location.split("/_history")[0]
+        assert events(service, f"entity={reference}") == [("C", "create")]
+
+
+def test_patient_reads_the_own_audit_alone_and_nobody_writes_it(service: Service) -> None:
+    own, other = service.register(), service.register()
+    service.verifier.principals["me"] = principal("patient/*.rs", patient_id=own)
+    assert events(service, f"patient={own}", by="me") == [("C", "create")]
+    assert events(service, f"patient={other}", by="me") == []
+    event = service.call("GET", f"/fhir/R4/AuditEvent?patient={other}").json()["entry"][0]
+    id = event["resource"]["id"]
+    assert service.call("GET", f"/fhir/R4/AuditEvent/{id}").json() == event["resource"]
+    assert service.call("GET", f"/fhir/R4/AuditEvent/{id}", by="me").status_code == 404
+    body = event["resource"]
+    assert service.call("POST", "/fhir/R4/AuditEvent", json=body).status_code == 405
+    assert service.call("PUT", f"/fhir/R4/AuditEvent/{id}", json=body).status_code == 405
+    assert service.call("DELETE", f"/fhir/R4/AuditEvent/{id}").status_code == 405
+
+
+@pytest.mark.parametrize("query", ["site=x", "date=soon", "entity=nonsense", "_cursor=AAAA"])
+def test_what_the_audit_is_not_searched_by_is_refused(service: Service, query: str) -> None:
+    assert service.call("GET", f"/fhir/R4/AuditEvent?{query}").status_code == 400
