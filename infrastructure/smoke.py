@@ -1,11 +1,12 @@
 """`python -m infrastructure.smoke STACK`, after `pulumi up`: does what was brought up run, and does it answer?
 
 ECS takes a deployment that fails back to the one before, and is steady again: to `pulumi up` that may look like a
-success. So each service must run the very definition that the stack declared, and the address must answer for the
-services behind it.
+success. So each service must run the very definition that the stack declared, the address must answer for the
+services behind it, and a client must get a token and be let in with it.
 """
 
 import argparse
+import base64
 import http.client
 import json
 import subprocess
@@ -16,8 +17,13 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import boto3
+
+from apps.verbs import VERBS
+from infrastructure.operate import aws
+from infrastructure.operate.answers import RefusedError
 
 # Steady is what `pulumi up` waited for; a new address needs a while to be known.
 LIMIT_SECONDS = 300.0
@@ -25,6 +31,10 @@ PAUSE_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 ANSWER_BYTES = 1024 * 1024
 DISCOVERY = "/.well-known/openid-configuration"
+# The client by which this test signs in. It may read figures, which name nobody, and its secret is new each time.
+CLIENT_NAME = "Smoke test"
+CLIENT_SCOPE = "analytics.read"
+CLIENT_PATH = "/analytics/v1/lag"
 # By the gateway from auth, from the patient service, and by the gateway itself, which lets nobody in without a token.
 QUESTIONS: Mapping[str, int] = {DISCOVERY: 200, "/fhir/R4/metadata": 200, "/api/patients": 401}
 
@@ -103,8 +113,48 @@ def check_answers(url: str) -> None:
             raise BrokenError(f"{url}{path} speaks for {issuer}, not for {url}")
 
 
-def ask(url: str) -> tuple[int, bytes]:
-    request = urllib.request.Request(url, headers={"User-Agent": "patient-management smoke"})  # noqa: S310 - the stack's own
+# Runs a verb of scripts/operate with these arguments and returns its answer.
+Operate = Callable[[str, Mapping[str, Any]], Any]
+
+
+def check_sign_in(url: str, operate: Operate) -> None:
+    """Gets a token with a client of this test's own and reads with it. Raises BrokenError or NotReadyError."""
+    try:
+        client_id, secret = take_client(operate)
+    except RefusedError as error:
+        raise BrokenError(f"no client to sign in with: {error}") from error
+
+    form = {"grant_type": "client_credentials", "scope": CLIENT_SCOPE}
+    basic = base64.b64encode(f"{quote(client_id)}:{quote(secret)}".encode()).decode()
+    status, body = ask(f"{url}/oauth2/token", authorization=f"Basic {basic}", form=form)
+    if status != 200:
+        raise NotReadyError(f"{url}/oauth2/token answers {status}: nobody can sign in")
+
+    token = json.loads(body)["access_token"]
+    status, _ = ask(url + CLIENT_PATH, authorization=f"Bearer {token}")
+    if status != 200:
+        raise NotReadyError(f"{url}{CLIENT_PATH} answers {status} to a token, not 200")
+
+
+def take_client(operate: Operate) -> tuple[str, str]:
+    """Returns id and new secret of the test's client, made at its first run. Raises RefusedError."""
+    found = [each["id"] for each in operate("clients list", {}) if each["name"] == CLIENT_NAME]
+    if found:
+        made = operate("clients rotate-secret", {"client_id": found[0]})
+    else:
+        made = operate("clients create", {"name": CLIENT_NAME, "scope": [CLIENT_SCOPE]})
+    return str(made["id"]), str(made["secret"])
+
+
+def ask(
+    url: str, *, authorization: str | None = None, form: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
+    """Returns status and body; with `form` it is a POST. Raises NotReadyError if nothing answers."""
+    headers = {"User-Agent": "patient-management smoke"}
+    if authorization is not None:
+        headers["Authorization"] = authorization
+    data = None if form is None else urlencode(form).encode()
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 - the stack's own address
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
             return answer.status, answer.read(ANSWER_BYTES)
@@ -127,7 +177,7 @@ def wait_for(
     limit_seconds: float = LIMIT_SECONDS,
     pause_seconds: float = PAUSE_SECONDS,
 ) -> None:
-    """Until it holds. Raises Broken, at the end of the time too, with what was last seen."""
+    """Repeats `check` until it holds. Raises BrokenError at the end of the time, with what was last seen."""
     end = time.monotonic() + limit_seconds
     while True:
         try:
@@ -147,6 +197,20 @@ def read_outputs(stack: str) -> Mapping[str, Any]:
     return outputs
 
 
+def check_sign_in_once(stack: str, running: Running) -> None:
+    """Signs in by the environment's own verbs. Raises BrokenError."""
+    session = boto3.Session(region_name=running.region)
+    clients = aws.open_clients(session)
+
+    def operate(verb: str, values: Mapping[str, Any]) -> Any:
+        return aws.run(stack, VERBS[verb], values, None, clients=clients)
+
+    try:
+        check_sign_in(running.url, operate)
+    except NotReadyError as error:
+        raise BrokenError(str(error)) from error
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m infrastructure.smoke", description=__doc__)
     parser.add_argument("stack")
@@ -156,10 +220,12 @@ def main(arguments: list[str]) -> int:
         ecs = boto3.client("ecs", region_name=running.region)
         wait_for(lambda: check_services(ecs, running))
         wait_for(lambda: check_answers(running.url))
+        # Once: each try starts tasks.
+        check_sign_in_once(stack, running)
     except BrokenError as error:
         print(f"smoke: {stack}: {error}", file=sys.stderr)
         return 1
-    print(f"smoke: {stack} runs what was brought up, and {running.url} answers")
+    print(f"smoke: {stack} runs what was brought up, {running.url} answers, and a client signed in")
     return 0
 
 

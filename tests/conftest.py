@@ -23,14 +23,14 @@ ROOT = Path(__file__).parents[1]
 Urls = tuple[str, str]
 MakeDatabase = Callable[[str], contextlib.AbstractContextManager[Urls]]
 
-# An example that takes long tells of the machine. All else stays as Hypothesis has it, here and in CI.
+# A slow example says something about the machine only. All else is as Hypothesis has it, here and in CI.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """`host`, `port` and `admin_url`: of a role with CREATEDB and CREATEROLE that is no superuser."""
+    """Yields a server; `admin_url` is of a role with CREATEDB and CREATEROLE that is no superuser."""
     admin_url = os.environ.get("PLATFORM_POSTGRES_ADMIN_URL")
     if admin_url:
         parts = urlsplit(admin_url)
@@ -45,7 +45,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
-    """Bootstrap servers of a broker that has the catalogue's topics."""
+    """Yields the bootstrap servers of a broker that has the catalogue's topics."""
     bootstrap_servers = os.environ.get("PLATFORM_KAFKA")
     if bootstrap_servers:
         yield bootstrap_servers
@@ -89,7 +89,7 @@ def make_database(postgres: Postgres) -> MakeDatabase:
 
 @pytest.fixture
 def unhurried_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For many calls at once: where no connection is open yet, a slow machine takes its time to open them all."""
+    """Gives a pool more time, for tests of many calls at once: a slow machine opens connections slowly."""
     monkeypatch.setattr("apps.kit.database.ACQUIRE_TIMEOUT_SECONDS", 20.0)
 
 

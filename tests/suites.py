@@ -46,7 +46,7 @@ SUITES = {
         ),
         Suite("integration", needs_platform=True, workers=2),
         # The HL7 validator and other people's FHIR clients, against the running record.
-        Suite("fhir", needs_platform=True, tools=(("java",),)),
+        Suite("fhir", needs_platform=True, tools=(("npm",),)),
         # SDKs and command-line clients of OAuth, FHIR and gRPC.
         Suite("clients", needs_platform=True, tools=(("node",), ("npm",))),
     )

@@ -1,6 +1,7 @@
 """What must hold over all services, whoever adds the next."""
 
 import ast
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -172,3 +173,54 @@ def test_environment_carries_no_secret() -> None:
         bare = {name for name in locate if name not in entry.secrets}
         assert not bare & SECRETS.keys()
         assert list(locate) == sorted(bare) + [name for name in locate if name in entry.secrets]
+
+
+# Packages whose calls name what goes beyond MOST_POSITIONAL arguments.
+NAMED_PACKAGES = (
+    "apps/analytics",
+    "apps/client",
+    "apps/gateway",
+    "apps/release",
+    "infrastructure",
+)
+MOST_POSITIONAL = 5
+# Statements of SQL take their values by place.
+SQL_METHODS = {"execute", "executemany", "fetch", "fetch_all", "fetch_one", "fetchrow", "fetchval"}
+
+
+@functools.cache
+def own_callables() -> set[str]:
+    """Returns the names of functions and classes that take no `*args`: those could name their arguments."""
+    names: set[str] = set()
+    variadic: set[str] = set()
+    files = [
+        path
+        for folder in ("apps", "infrastructure")
+        for path in sorted((APPS.parent / folder).rglob("*.py"))
+    ]
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                (variadic if node.args.vararg else names).add(node.name)
+            elif isinstance(node, ast.ClassDef):
+                names.add(node.name)
+    return names - variadic - SQL_METHODS
+
+
+def long_calls(package: str) -> list[str]:
+    own = own_callables()
+    found = []
+    for path in sorted((APPS.parent / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or len(node.args) <= MOST_POSITIONAL:
+                continue
+            called = node.func
+            name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+            if name in own:
+                found.append(f"{path.relative_to(APPS.parent)}:{node.lineno} {name}")
+    return found
+
+
+@pytest.mark.parametrize("package", NAMED_PACKAGES)
+def test_long_calls_name_their_arguments(package: str) -> None:
+    assert long_calls(package) == []

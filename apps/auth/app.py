@@ -5,10 +5,17 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from apps.auth.admin import client_routes, launch_routes, user_routes
+from apps.auth.admin import (
+    audit_routes,
+    client_routes,
+    launch_routes,
+    own_routes,
+    user_routes,
+)
 from apps.auth.cleanup import keep_clean
 from apps.auth.oauth import legacy_login_routes, oauth_routes, well_known
 from apps.auth.oauth.logout_notices import keep_sending
@@ -17,10 +24,18 @@ from apps.auth.outbound import ClientKeys, OutboundHttp
 from apps.auth.pages import (
     account_routes,
     authorize_routes,
+    confirm_routes,
     device_routes,
+    email_routes,
+    external_routes,
+    forgotten_routes,
+    passkey_routes,
     rendering,
+    session_routes,
     sign_in_routes,
 )
+from apps.auth.people.external import ProviderClient
+from apps.auth.people.mail_sender import keep_mailing
 from apps.auth.people.passwords import Hashing
 from apps.auth.settings import Settings
 from apps.auth.state import AuthState, state_of
@@ -39,6 +54,14 @@ ROUTED = (
     legacy_login_routes,
     user_routes,
     client_routes,
+    audit_routes,
+    own_routes,
+    confirm_routes,
+    email_routes,
+    external_routes,
+    forgotten_routes,
+    passkey_routes,
+    session_routes,
     launch_routes,
 )
 
@@ -46,7 +69,10 @@ ROUTED = (
 def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
-        async with open_database(settings.database) as database:
+        async with (
+            open_database(settings.database) as database,
+            aiohttp.ClientSession() as session,
+        ):
             http = OutboundHttp(allow_loopback=settings.environment == "local")
             state = AuthState(
                 settings=settings,
@@ -61,6 +87,7 @@ def create_app(settings: Settings) -> Starlette:
             tasks = [
                 asyncio.create_task(state.refresh_keys()),
                 asyncio.create_task(keep_clean(database)),
+                asyncio.create_task(keep_mailing(database, settings.mail)),
                 asyncio.create_task(keep_sending(state, http)),
             ]
             try:
@@ -70,6 +97,9 @@ def create_app(settings: Settings) -> Starlette:
                         "database": database,
                         "auth": state,
                         "verifier": verifier,
+                        "external": ProviderClient(settings.external, session)
+                        if settings.external
+                        else None,
                     }
             finally:
                 for task in tasks:

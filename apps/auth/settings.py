@@ -5,15 +5,21 @@ The life of an access token is no setting: see ACCESS_TOKEN_SECONDS in `apps/kit
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from apps.auth.people.external import ExternalProvider
+from apps.auth.people.mail import MailSettings
 from apps.auth.people.roles import ROLES
+from apps.auth.people.sessions import IDLE_SECONDS, IdleTimes
 from apps.kit.claims import ALGORITHMS
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.settings import ENVIRONMENTS, Environment
 
 KEY_BYTES = 32
+ROLE_SECONDS = re.compile(r"([a-z_]+)=([0-9]{2,6})")
+ROLE_MAP = re.compile(r"([^=;]{1,100})=([a-z_]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,9 @@ class Settings:
     signing_algorithm: str = "RS256"
     password_login_enabled: bool = False
     mfa_required_roles: frozenset[str] = frozenset()
+    mail: MailSettings = field(default_factory=MailSettings)
+    idle: IdleTimes = field(default_factory=IdleTimes)
+    external: ExternalProvider | None = None
     # Where the page on which a clinician chooses a patient looks names up.
     patient_url: str = ""
 
@@ -48,7 +57,7 @@ class Settings:
             env.fault("AUTH_PASSWORD_LOGIN_ENABLED must not be true in prod")
         if issuer.startswith("http:") and environment != "local":
             env.fault("PUBLIC_URL must be an https URL")
-        # Where nobody is real one password lets all who try it out in; else whoever sees many records proves more.
+        # Local and preview stacks hold synthetic data: there no role must have a second factor.
         mfa_default = "" if environment in ("local", "preview") else "admin,clinician"
         mfa_required_roles = frozenset(
             role.strip()
@@ -68,6 +77,9 @@ class Settings:
             signing_algorithm=env.choice("AUTH_SIGNING_ALGORITHM", ALGORITHMS, "RS256"),
             password_login_enabled=password_login_enabled,
             mfa_required_roles=mfa_required_roles,
+            mail=read_mail(env),
+            idle=read_idle_times(env),
+            external=read_external_provider(env, environment),
             patient_url=env.optional("PATIENT_URL", ""),
         )
         env.check()
@@ -84,3 +96,59 @@ def read_key(env: Environment, name: str) -> bytes:
     if text and len(key) != KEY_BYTES:
         env.fault(f"{name} must be {KEY_BYTES} bytes in base64url")
     return key
+
+
+def read_mail(env: Environment) -> MailSettings:
+    """Reads AUTH_SMTP_URL, AUTH_MAIL_FROM and AUTH_MAIL_FOLDER."""
+    smtp_url = env.optional("AUTH_SMTP_URL", "")
+    if smtp_url and not smtp_url.startswith(("smtp://", "smtps://")):
+        env.fault("AUTH_SMTP_URL must be smtp://... (with STARTTLS) or smtps://...")
+    sender = env.optional("AUTH_MAIL_FROM", "no-reply@localhost")
+    if "@" not in sender or not sender.isprintable():
+        env.fault("AUTH_MAIL_FROM must be an e-mail address")
+    return MailSettings(
+        smtp_url=smtp_url, sender=sender, folder=env.optional("AUTH_MAIL_FOLDER", "")
+    )
+
+
+def read_idle_times(env: Environment) -> IdleTimes:
+    """Reads AUTH_SESSION_IDLE_SECONDS and, as `clinician=900,admin=900`, AUTH_SESSION_IDLE_SECONDS_BY_ROLE."""
+    default = env.integer(
+        "AUTH_SESSION_IDLE_SECONDS", minimum=60, maximum=8 * 60 * 60, default=IDLE_SECONDS
+    )
+    by_role: dict[str, int] = {}
+    for part in env.optional("AUTH_SESSION_IDLE_SECONDS_BY_ROLE", "").split(","):
+        if not part.strip():
+            continue
+        found = ROLE_SECONDS.fullmatch(part.strip())
+        if found is None or found[1] not in ROLES:
+            env.fault("AUTH_SESSION_IDLE_SECONDS_BY_ROLE is a list as clinician=900,admin=900")
+        else:
+            by_role[found[1]] = int(found[2])
+    return IdleTimes(default_seconds=default, by_role=by_role)
+
+
+def read_external_provider(env: Environment, environment: str) -> ExternalProvider | None:
+    """Reads AUTH_EXTERNAL_ISSUER and what belongs to it; None without an issuer."""
+    issuer = env.optional("AUTH_EXTERNAL_ISSUER", "").rstrip("/")
+    if not issuer:
+        return None
+    if not issuer.startswith("https://") and environment != "local":
+        env.fault("AUTH_EXTERNAL_ISSUER must be an https URL")
+    roles: dict[str, str] = {}
+    for part in env.optional("AUTH_EXTERNAL_ROLES", "").split(";"):
+        if not part.strip():
+            continue
+        found = ROLE_MAP.fullmatch(part.strip())
+        if found is None or found[2] not in ROLES or found[2] == "patient":
+            env.fault("AUTH_EXTERNAL_ROLES is a list as Doctors=clinician;Desk=registrar")
+        else:
+            roles[found[1]] = found[2]
+    return ExternalProvider(
+        issuer=issuer,
+        client_id=env.require("AUTH_EXTERNAL_CLIENT_ID"),
+        client_secret=env.require("AUTH_EXTERNAL_CLIENT_SECRET"),
+        name=env.optional("AUTH_EXTERNAL_NAME", "your organization"),
+        roles_claim=env.optional("AUTH_EXTERNAL_ROLES_CLAIM", "groups"),
+        roles=roles,
+    )

@@ -14,6 +14,7 @@ import msgspec
 from rich.console import Console
 
 from apps.client.client import Client, open_client
+from apps.client.clinic import ClinicError, make_clinic
 from apps.client.fhir import RefusedError, check, read_resource
 from apps.client.loading import Report, load_files
 from apps.client.settings import PlatformError
@@ -137,6 +138,12 @@ async def settled_registrations(client: Client, at_least: int) -> int:
 async def demo(screen: Console) -> None:
     async with open_client() as client:
         await journey(client, screen)
+        async with step(screen, "a clinic: charts, encounters, invoices") as said:
+            said.append(f"{await make_clinic(client)} people more")
+        screen.print(
+            f"Open {client.url}/ in a browser; scripts/operate local sign-in prints the account.",
+            highlight=False,
+        )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -148,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     ).parse_args(arguments)
     try:
         asyncio.run(demo(Console()))
-    except (DemoError, RefusedError, PlatformError) as error:
+    except (ClinicError, DemoError, RefusedError, PlatformError) as error:
         print(f"scripts/demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -99,12 +99,20 @@ AUTH: Mapping[str, Mapping[str, Policy]] = {
     "/oauth2/device_authorization": {"POST": PUBLIC},
     "/oauth2/userinfo": {"GET": scopes("openid"), "POST": scopes("openid")},
     "/auth/v1/users": {"GET": ADMIN, "POST": ADMIN},
-    "/auth/v1/users/{id}": {"GET": ADMIN, "PATCH": ADMIN},
+    "/auth/v1/users/{id}": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
+    "/auth/v1/users/{id}/unlock": {"POST": ADMIN},
+    "/auth/v1/users/{id}/sessions": {"GET": ADMIN, "DELETE": ADMIN},
     "/auth/v1/users/{id}/password-link": {"POST": ADMIN},
     "/auth/v1/users/{id}/second-factor": {"DELETE": ADMIN},
     "/auth/v1/clients": {"GET": ADMIN, "POST": ADMIN},
-    "/auth/v1/clients/{id}": {"GET": ADMIN, "PATCH": ADMIN},
+    "/auth/v1/clients/{id}": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
     "/auth/v1/clients/{id}/secret": {"POST": ADMIN},
+    "/auth/v1/audit": {"GET": ADMIN},
+    "/auth/v1/me": {"GET": AUTHENTICATED},
+    "/auth/v1/me/sessions": {"GET": AUTHENTICATED, "DELETE": AUTHENTICATED},
+    "/auth/v1/me/sessions/{session}": {"DELETE": AUTHENTICATED},
+    "/auth/v1/me/consents": {"GET": AUTHENTICATED},
+    "/auth/v1/me/consents/{client}": {"DELETE": AUTHENTICATED},
     "/auth/v1/launches": {"POST": smart("r", "Patient")},
 }
 # For people in a browser. Clients start at the first two, and find those in the document.
@@ -120,10 +128,25 @@ PAGES: Mapping[str, Mapping[str, Policy]] = {
             "password",
             "reset",
             "device",
+            "confirm-password",
+            "forgotten",
+            "email",
+            "email/confirm",
+            "sessions",
+            "consents",
+            "passkeys",
+            "recovery-codes",
         )
+    },
+    **{
+        f"/oauth2/passkeys/{step}": {"POST": PUBLIC}
+        for step in ("register/options", "register", "sign-in/options", "sign-in")
     },
     "/oauth2/account": {"GET": PUBLIC},
     "/oauth2/style.css": {"GET": PUBLIC},
+    "/oauth2/account.js": {"GET": PUBLIC},
+    "/oauth2/external": {"GET": PUBLIC},
+    "/oauth2/external/callback": {"GET": PUBLIC},
 }
 PASSWORD_LOGIN: Mapping[str, Mapping[str, Policy]] = {
     "/auth/login": {"POST": PUBLIC},
@@ -131,8 +154,33 @@ PASSWORD_LOGIN: Mapping[str, Mapping[str, Policy]] = {
 }
 
 ANALYTICS_PATHS: Mapping[str, Mapping[str, Policy]] = {
-    f"/analytics/v1/{name}": {"GET": ANALYTICS}
-    for name in ("registrations", "demographics", "conditions/top", "encounters", "lag")
+    **{
+        f"/analytics/v1/{name}": {"GET": ANALYTICS}
+        for name in (
+            "registrations",
+            "patients",
+            "patients/active",
+            "demographics",
+            "encounters",
+            "conditions/top",
+            "medications/top",
+            "procedures/top",
+            "immunizations/top",
+            "immunizations/coverage",
+            "prevalence",
+            "billing",
+            "billing/revenue",
+            "billing/payment-days",
+            "billing/cancellations",
+            "aging",
+            "events",
+            "lag",
+        )
+    },
+    "/analytics/v1/dead-letters": {"GET": ADMIN},
+    "/analytics/v1/dead-letters/{id}": {"GET": ADMIN},
+    "/analytics/v1/dead-letters/{id}/redrive": {"POST": ADMIN},
+    "/analytics/v1/dead-letters/{id}/discard": {"POST": ADMIN},
 }
 
 

@@ -53,6 +53,11 @@ class DeployResources:
     def arn(self, service: str, *rests: str) -> list[str]:
         return [f"arn:aws:{service}:{self.region}:{self.account_id}:{rest}" for rest in rests]
 
+    @property
+    def client_answers(self) -> list[str]:
+        """Patterns for the secrets that carry answers of the verbs `clients ...`."""
+        return self.arn("secretsmanager", f"secret:{PROJECT}/{self.environment}/answers/clients/*")
+
     def everywhere(self, service: str, *rests: str) -> list[str]:
         """Of services that are of no region."""
         return [f"arn:aws:{service}::{self.account_id}:{rest}" for rest in rests]
@@ -127,7 +132,7 @@ def denials(resources: DeployResources) -> list[Statement]:
     """What no statement above, and none that is added one day, may open."""
     mine = {f"aws:ResourceTag/{STACK_TAG}": resources.environment}
     closed = (
-        "secretsmanager:*GetSecretValue", "rds-db:connect", "kafka-cluster:*Data", "kms:PutKeyPolicy",
+        "rds-db:connect", "kafka-cluster:*Data", "kms:PutKeyPolicy",
         "kms:ScheduleKeyDeletion", "iam:DeleteRolePermissionsBoundary",
     )  # fmt: skip
     kept = (
@@ -136,6 +141,13 @@ def denials(resources: DeployResources) -> list[Statement]:
     )  # fmt: skip
     statements: list[Statement] = [
         {"Sid": "NoData", "Effect": "Deny", "Action": list(closed), "Resource": "*"},
+        {
+            # Of operators' answers those alone that carry a client's secret: the smoke test signs in with one.
+            "Sid": "NoSecrets",
+            "Effect": "Deny",
+            "Action": "secretsmanager:*GetSecretValue",
+            "NotResource": resources.client_answers,
+        },
         {
             # Where AWS tells no tag, names above are what limits it.
             "Sid": "Others",

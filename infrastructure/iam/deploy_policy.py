@@ -68,6 +68,8 @@ def data_statements(resources: DeployResources) -> list[Statement]:
             actions_of("secretsmanager", "*eSecret", "GetResourcePolicy", "*agResource"),
             arn("secretsmanager", f"secret:{PROJECT}/{resources.environment}/*"),
         ),
+        # The secret of the client by which the smoke test signs in.
+        allow(actions_of("secretsmanager", "GetSecretValue"), resources.client_answers),
         # The master's, which RDS makes in its caller's name.
         allow(
             actions_of("secretsmanager", "CreateSecret", "TagResource"),

@@ -136,7 +136,7 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def run(command: Sequence[str], platform: Platform) -> int:
-    """Runs the command, on this terminal, and gives its exit status."""
+    """Runs the command on this terminal and returns its exit status."""
     environment = {**os.environ, **platform.environment(), "PATH": command_path()}
     guard = [sys.executable, "-IS", str(GUARD), str(os.getpid()), str(int(signal.SIGTERM)), "--"]
     program = str(shutil.which(command[0], path=command_path()))

@@ -19,7 +19,7 @@ CHANGED_SECRET = "(rotated elsewhere: scripts/operate clients rotate-secret loca
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """What signs in now; in the place of a password or secret that was changed elsewhere, a hint."""
+    """The accounts that sign in; a password or secret that was changed elsewhere is replaced by a hint."""
 
     user: str
     password: str = field(repr=False)

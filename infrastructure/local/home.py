@@ -1,4 +1,4 @@
-"""Where a platform on this machine keeps its data, logs and passwords: `.local/`, or a throwaway folder."""
+"""The folders of a platform on this machine: `.local/` for the lasting one, a temporary folder for throwaway ones."""
 
 import contextlib
 import fcntl
@@ -29,9 +29,9 @@ KEPT_LOGS = 10
 
 @dataclass(slots=True)
 class Home:
-    """`lock` is held as long as the runner or a process that it started lives: they inherit it.
+    """The folders of one platform. `lock` is held while the runner or a process that it started lives: they inherit it.
 
-    The runner alone holds `lock.runner` beside it.
+    Only the runner holds `lock.runner` beside it.
     """
 
     directory: Path
@@ -49,7 +49,7 @@ class Home:
 
 
 class LocalSecrets:
-    """A file of `name: value` that only its owner may read, each value made when it is first asked for."""
+    """Keeps values by name in a file that only its owner may read; each is generated when it is first needed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -63,7 +63,7 @@ class LocalSecrets:
         write_private(self._path, json.dumps(self._values, indent=1, sort_keys=True) + "\n")
 
     def make(self, name: str) -> str:
-        """The value, 24 random bytes in base64url where there is none yet."""
+        """Returns the value; if there is none yet, generates 24 random bytes in base64url."""
         if name not in self._values:
             self.write(name, secrets.token_urlsafe(24))
         return self._values[name]
@@ -71,7 +71,10 @@ class LocalSecrets:
 
 @contextlib.contextmanager
 def open_home(*, fresh: bool) -> Iterator[Home]:
-    """The lasting one in `.local/`, emptied where `fresh`. Raises StartError where another runner has it."""
+    """Opens the lasting platform's folders in `.local/`, emptied if `fresh`.
+
+    Raises StartError if another runner has them.
+    """
     directory = LOCAL / "data"
     make_private(LOCAL)
     sweep(Path(tempfile.gettempdir()))
@@ -88,7 +91,7 @@ def open_home(*, fresh: bool) -> Iterator[Home]:
 
 @contextlib.contextmanager
 def open_throwaway() -> Iterator[Home]:
-    """One that is removed at the end, but for its logs under `.local/logs/` unless `keep_logs` was set to false."""
+    """Opens folders that are removed at the end; logs stay in `.local/logs/` unless `keep_logs` is false."""
     make_private(LOCAL)
     sweep(Path(tempfile.gettempdir()))
     check_disk(Path(tempfile.gettempdir()))
@@ -134,7 +137,7 @@ def make_private(directory: Path) -> None:
 
 @contextlib.contextmanager
 def held_lock(path: Path) -> Iterator[int]:
-    """The descriptor of the locked file, for children to inherit. Raises StartError where it cannot be had."""
+    """Locks the file and yields its descriptor, for children to inherit. Raises StartError if it cannot be locked."""
     with held_alone(path.with_name(f"{path.name}.runner")):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -152,9 +155,9 @@ def held_lock(path: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def held_alone(path: Path) -> Iterator[None]:
-    """Holds a file with this runner's pid that no child inherits. Raises StartError where another runner lives.
+    """Locks a file with this runner's pid that no child inherits. Raises StartError if another runner holds it.
 
-    The kernel frees it with the runner, where a pid may still be a zombie's, or another process's by now.
+    The kernel releases the lock with the runner; a pid alone may be a zombie's or by now another process's.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -191,12 +194,12 @@ def try_lock(descriptor: int) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what throwaway platforms left behind whose runner was killed."""
+    """Removes the folders of throwaway platforms whose runner was killed."""
     for left in folder.glob(f"{THROWAWAY}*"):
         try:
             descriptor = os.open(left / "lock", os.O_RDWR)
         except OSError:
-            # Another's, or one that is being made.
+            # It belongs to another user, or is just being made.
             continue
         try:
             if try_lock(descriptor):

@@ -1,4 +1,4 @@
-"""Kafka's jars: resolved by `jgo` from their Maven coordinates, and used only where the sha256 in kafka.lock agrees.
+"""Kafka's jars: downloaded by `jgo` by their Maven coordinates, and used only if their sha256 is that in kafka.lock.
 
 `python -m infrastructure.local.jars` resolves the coordinates anew and writes the lock.
 """
@@ -44,7 +44,7 @@ class Jar:
 
 
 def read_lock(text: str) -> tuple[Jar, ...]:
-    """Lines of `group:artifact:version sha256`."""
+    """Parses lines of `group:artifact:version sha256`."""
     jars = []
     for line in text.splitlines():
         if line and not line.startswith("#"):
@@ -57,9 +57,9 @@ def read_lock(text: str) -> tuple[Jar, ...]:
 def resolve_jars(
     cache: Path, report: Callable[[str], None] = lambda message: None
 ) -> tuple[Path, ...]:
-    """The paths of all jars of the lock, downloaded into `cache` where they are missing, each verified.
+    """Returns the paths of all jars of the lock, each verified; missing ones are downloaded into `cache`.
 
-    Raises StartError where one cannot be had, or is not the one that was pinned.
+    Raises StartError if one cannot be downloaded or differs from the pinned one.
     """
     jars = read_lock(LOCK.read_text())
     cache.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def resolve_jar(jar: Jar, cache: Path) -> Path:
     path = path_of(jar, cache)
     if path.exists() and sha256_of(path) == jar.sha256:
         return path
-    # One that was broken off half-way, or tampered with.
+    # A download that was interrupted, or a file that was changed.
     path.unlink(missing_ok=True)
     download(jar, cache)
     found = sha256_of(path)
@@ -126,14 +126,14 @@ def resolve_jar(jar: Jar, cache: Path) -> Path:
 
 
 def path_of(jar: Jar, cache: Path) -> Path:
-    """Where Maven's own layout puts it."""
+    """Returns the jar's path in Maven's own layout."""
     return cache.joinpath(
         *jar.group.split("."), jar.artifact, jar.version, f"{jar.artifact}-{jar.version}.jar"
     )
 
 
 def download(jar: Jar, cache: Path) -> None:
-    # Costs 0.2 s to import, and is not needed where the jars are there.
+    # Costs 0.2 s to import, and is only needed for a download.
     import requests
     from jgo.maven import MavenContext
 

@@ -32,7 +32,7 @@ TOPIC_ALREADY_EXISTS = 36
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """A broker that was started; `wait` before its first use."""
+    """A broker that was started; call `wait` before its first use."""
 
     port: int
     process: Process
@@ -83,7 +83,7 @@ def open_kafka(
         environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"},
         directory=directory,
         write=write,
-        # Even where the runner was killed: a broker that did not sign off is refused for 9 s when it comes back.
+        # Also if the runner is killed: a broker that did not shut down cleanly is refused for 9 s at its next start.
         death_signal=signal.SIGTERM,
         keep_open=keep_open,
     )
@@ -94,7 +94,7 @@ def open_kafka(
 
 
 def format_storage(logs: Path) -> None:
-    """What `kafka-storage format` writes for a node that stands alone, without the second Java for it."""
+    """Writes what `kafka-storage format` writes for a single node, without starting Java for it."""
     if (logs / "meta.properties").exists():
         return
     logs.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def format_storage(logs: Path) -> None:
 
 
 def make_kafka_id() -> str:
-    """A UUID as Kafka writes it, which never starts with a dash."""
+    """Returns a UUID as Kafka writes it: it never starts with a dash."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if not text.startswith("-"):

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from apps.catalogue import Service, Topic
+from infrastructure.local.home import LOCAL
 
 LOCAL_SETTINGS = {
+    # Mails are files here, and their links are in auth's log.
+    "AUTH_MAIL_FOLDER": str(LOCAL / "mail"),
     "AUTH_PASSWORD_LOGIN_ENABLED": "true",
     # One person, and a load test at times: the limit would measure itself.
     "RATE_LIMIT_REQUESTS_PER_MINUTE": "1000000",
@@ -14,7 +17,10 @@ LOCAL_SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class LocalLocate:
-    """`ports` by service; `database_urls` of the runtime roles; `overrides` are the caller's own environment."""
+    """Implements `Locate` with processes on this machine.
+
+    `ports` by service; `database_urls` of the runtime roles; `overrides`: the caller's own environment.
+    """
 
     ports: Mapping[str, int]
     public_url: str

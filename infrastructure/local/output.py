@@ -1,4 +1,4 @@
-"""What the runner says: progress, each process's log lines, and at the end one table."""
+"""The runner's output: progress, each process's log lines, and at the end one table."""
 
 import contextlib
 import threading
@@ -37,7 +37,7 @@ class Output:
 
     @property
     def seconds(self) -> float:
-        """Since the runner began."""
+        """The time since the runner began."""
         return time.monotonic() - self._started_at
 
     def progress(self, message: str) -> None:
@@ -50,7 +50,7 @@ class Output:
         self._print(message)
 
     def log_of(self, name: str) -> Write:
-        """Writes a line of the process's log: prefixed and coloured to the screen, as it is to its file."""
+        """Returns a function that writes a log line of the process: prefixed to the screen, as it is to its file."""
         file = (self._logs / f"{name}.log").open("a", buffering=1, encoding="utf-8")
         prefix = self._paint(f"\x1b[{COLOURS.get(name, '37')}m", f"{name:<9} |")
 
@@ -65,6 +65,6 @@ class Output:
         return f"{colour}{text}{RESET}" if self._coloured else text
 
     def _print(self, line: str) -> None:
-        # Where nobody reads any more the files still hold it.
+        # If nobody reads the screen any more, the files still have it.
         with self._lock, contextlib.suppress(BrokenPipeError):
             print(line, file=self._screen, flush=True)

@@ -40,7 +40,7 @@ class Platform:
         return public_url(self.ports)
 
     def environment(self) -> dict[str, str]:
-        """What `--run` and the tests know it by."""
+        """Returns the variables by which `--run` and the tests find the platform."""
         found = {
             "PLATFORM_URL": self.url,
             "PLATFORM_CLIENT_ID": self.accounts.client_id,
@@ -78,7 +78,7 @@ class Platform:
         )
 
     def check(self) -> None:
-        """Raises StartError where PostgreSQL or Kafka has ended: nothing goes on without them."""
+        """Raises StartError if PostgreSQL or Kafka has ended: nothing works without them."""
         assert self.postgres.process is not None
         self.postgres.process.check()
         self.kafka.process.check()
@@ -141,7 +141,7 @@ def open_platform(
 def release_locally(
     postgres: Postgres, secrets: LocalSecrets, url: str
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Runs the release here, and gives the services' secrets by name and the runtime roles' URLs by database."""
+    """Runs the release here and returns the services' secrets by name and the runtime roles' URLs by database."""
     # Costs 0.5 s to import, while Kafka starts.
     from apps.release.release import Place, release
 
@@ -170,7 +170,7 @@ def public_url(ports: Mapping[str, int]) -> str:
 
 
 def choose_ports(*, public_port: int | None, throwaway: bool) -> dict[str, int]:
-    """A port for each service: free ones for a throwaway platform, else the catalogue's where they are free.
+    """Returns a port for each service: the catalogue's if it is free, any free one for a throwaway platform.
 
     Raises StartError if the public one cannot be had: what is printed and written in documents must be true.
     """

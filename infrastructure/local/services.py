@@ -1,4 +1,4 @@
-"""The services as processes: started all at once, waited for by readiness, started again where one dies."""
+"""The services as processes: started at once, awaited by readiness, started again if one dies."""
 
 import contextlib
 import importlib.util
@@ -25,7 +25,7 @@ MOST_RESTARTS = 20
 
 @dataclass
 class Services:
-    """The running services."""
+    """Starts, watches and stops the services' processes."""
 
     locate: LocalLocate
     secrets: Mapping[str, str]
@@ -57,7 +57,7 @@ class Services:
         self.write_pids()
 
     def write_pids(self) -> None:
-        """Tells tests that kill a process which one: a restarted service has another."""
+        """Writes the pid of each service, for tests that kill one: a restarted service has another."""
         unfinished = self.pids.with_suffix(".part")
         unfinished.write_text(
             json.dumps({name: process.pid for name, process in self.processes.items()})
@@ -65,7 +65,7 @@ class Services:
         unfinished.rename(self.pids)
 
     def wait_ready(self) -> None:
-        """Waits for every service's readiness. Raises StartError where one ends, or takes too long."""
+        """Waits until every service is ready. Raises StartError if one ends or takes too long."""
         deadline = time.monotonic() + READY_SECONDS
         waiting = dict(SERVICES)
         while waiting:
@@ -80,7 +80,7 @@ class Services:
             time.sleep(POLL_SECONDS)
 
     def watch(self, check: Callable[[], None], until: Callable[[], bool] = lambda: False) -> None:
-        """Starts again what dies; `check` raises StartError where what they stand on has ended."""
+        """Restarts services that end; `check` raises StartError if PostgreSQL or Kafka has ended."""
         while not until():
             check()
             for name, process in self.processes.items():
@@ -109,7 +109,7 @@ def open_services(
     keep_open: Sequence[int],
     pids: Path,
 ) -> Iterator[Services]:
-    """Starts all services at once, none waiting for another, and stops them at the end."""
+    """Starts all services at once, none waiting for another, and stops them at the end. Raises StartError."""
     services = Services(locate, secrets, output, keep_open, pids)
     for name in SERVICES:
         if importlib.util.find_spec(f"apps.{name}.__main__") is None:
@@ -125,7 +125,7 @@ def open_services(
 
 
 def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a service gets of the user's environment: nothing that could configure it by accident."""
+    """Returns what a service gets of the user's environment: nothing that could configure it by accident."""
     return {
         name: environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG", "TZ") if name in environ
     }

@@ -23,7 +23,7 @@ class NotRunningError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """`environments`: of each service; `targets`: where it listens; `database_urls`: of the runtime roles.
+    """A running platform: each service's environment and address, and the URLs of the runtime roles by database.
 
     `secrets_file`: where the first accounts' password and secret are kept.
     """

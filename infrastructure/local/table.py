@@ -1,4 +1,4 @@
-"""The table that a started platform ends with."""
+"""The table that is printed when the platform is ready."""
 
 from io import StringIO
 from typing import TextIO
@@ -9,12 +9,12 @@ from rich.table import Table
 
 from infrastructure.local.platform import Platform
 
-# More than any row has: what is cut off cannot be copied. On a narrow terminal it wraps.
+# Wider than any row: text that is cut off cannot be copied. A narrow terminal wraps it.
 MAX_WIDTH_COLUMNS = 240
 
 
 def describe(platform: Platform, seconds: float, screen: TextIO) -> str:
-    """URL, what it is, how to sign in; below it calls that can be copied."""
+    """Returns the table of URLs and accounts; below it calls that can be copied."""
     accounts, url = platform.accounts, platform.url
     table = Table(
         box=box.SIMPLE_HEAD,

@@ -51,7 +51,9 @@ def operate(
         raise RefusedError(f"{command.verb.name} is for a platform on one machine")
 
     delete_answers(clients.secrets, environment["ANSWERS"])
-    secret = make_answer_secret(clients.secrets, environment) if command.verb.secret else None
+    secret = None
+    if command.verb.secret:
+        secret = make_answer_secret(clients.secrets, environment, command.verb.name)
     answered = False
     try:
         call = service_call(clients.ecs, environment, command.service, command.words, secret)
@@ -96,10 +98,11 @@ def service_call(
     )
 
 
-def make_answer_secret(client: Any, environment: Mapping[str, str]) -> str:
-    """Makes an empty secret for one answer and returns its ARN."""
+def make_answer_secret(client: Any, environment: Mapping[str, str], verb: str) -> str:
+    """Makes an empty secret for one answer and returns its ARN; its name tells the kind of verb, for IAM."""
+    noun = verb.partition(" ")[0]
     made = client.create_secret(
-        Name=f"{environment['ANSWERS']}{secrets.token_hex(8)}", KmsKeyId=environment["KEY"]
+        Name=f"{environment['ANSWERS']}{noun}/{secrets.token_hex(8)}", KmsKeyId=environment["KEY"]
     )
     return str(made["ARN"])
 

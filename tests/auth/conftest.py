@@ -42,6 +42,10 @@ class Auth:
         self.clients.append(client)
         return client
 
+    def close_clients(self) -> None:
+        while self.clients:
+            self.clients.pop().close()
+
     def sql(self, query: str, *arguments: Any) -> list[Any]:
         async def fetch() -> list[Any]:
             connection = await asyncpg.connect(self.settings.database.url)
@@ -183,8 +187,7 @@ def served_auth(auth_database: str) -> Iterator[Auth]:
 @pytest.fixture
 def auth(served_auth: Auth) -> Iterator[Auth]:
     yield served_auth
-    while served_auth.clients:
-        served_auth.clients.pop().close()
+    served_auth.close_clients()
 
 
 async def register(settings: Settings) -> None:

@@ -15,6 +15,7 @@ ADMIN: Who = frozenset({"admin"})
 SERVICE: Who = frozenset({"service"})
 ANALYTICS: Who = frozenset({"admin", "analyst", "client"})
 BILLING: Who = frozenset({"admin", "billing", "client"})
+PEOPLE: Who = frozenset(ROLES)
 PEOPLE_AND_CLIENTS: Who = frozenset({*ROLES, "client"})
 
 RECORDS: Mapping[str, Mapping[str, Who]] = {
@@ -71,6 +72,14 @@ PAGES: dict[Operation, Who] = {
         "enrol",
         "password",
         "reset",
+        "confirm-password",
+        "forgotten",
+        "email",
+        "email/confirm",
+        "sessions",
+        "consents",
+        "passkeys",
+        "recovery-codes",
         "device",
     )
     for method in ("GET", "POST")
@@ -79,6 +88,13 @@ AUTH: dict[Operation, Who] = {
     **PAGES,
     ("GET", "/oauth2/account"): ALL,
     ("GET", "/oauth2/style.css"): ALL,
+    ("GET", "/oauth2/account.js"): ALL,
+    ("GET", "/oauth2/external"): ALL,
+    ("GET", "/oauth2/external/callback"): ALL,
+    **{
+        ("POST", f"/oauth2/passkeys/{step}"): ALL
+        for step in ("register/options", "register", "sign-in/options", "sign-in")
+    },
     ("GET", "/.well-known/openid-configuration"): ALL,
     ("GET", "/.well-known/oauth-authorization-server"): ALL,
     ("GET", "/.well-known/smart-configuration"): ALL,
@@ -105,11 +121,48 @@ AUTH: dict[Operation, Who] = {
     ("GET", "/auth/v1/clients/{id}"): ADMIN,
     ("PATCH", "/auth/v1/clients/{id}"): ADMIN,
     ("POST", "/auth/v1/clients/{id}/secret"): ADMIN,
+    ("DELETE", "/auth/v1/clients/{id}"): ADMIN,
+    ("DELETE", "/auth/v1/users/{id}"): ADMIN,
+    ("POST", "/auth/v1/users/{id}/unlock"): ADMIN,
+    ("GET", "/auth/v1/users/{id}/sessions"): ADMIN,
+    ("DELETE", "/auth/v1/users/{id}/sessions"): ADMIN,
+    ("GET", "/auth/v1/audit"): ADMIN,
+    ("GET", "/auth/v1/me"): PEOPLE,
+    ("GET", "/auth/v1/me/sessions"): PEOPLE,
+    ("DELETE", "/auth/v1/me/sessions"): PEOPLE,
+    ("DELETE", "/auth/v1/me/sessions/{session}"): PEOPLE,
+    ("GET", "/auth/v1/me/consents"): PEOPLE,
+    ("DELETE", "/auth/v1/me/consents/{client}"): PEOPLE,
     ("POST", "/auth/v1/launches"): frozenset({"admin", "clinician", "registrar", "billing"}),
 }
 ANALYTICS_TABLE: dict[Operation, Who] = {
-    ("GET", f"/analytics/v1/{name}"): ANALYTICS
-    for name in ("registrations", "demographics", "conditions/top", "encounters", "lag")
+    **{
+        ("GET", f"/analytics/v1/{name}"): ANALYTICS
+        for name in (
+            "registrations",
+            "patients",
+            "patients/active",
+            "demographics",
+            "encounters",
+            "conditions/top",
+            "medications/top",
+            "procedures/top",
+            "immunizations/top",
+            "immunizations/coverage",
+            "prevalence",
+            "billing",
+            "billing/revenue",
+            "billing/payment-days",
+            "billing/cancellations",
+            "aging",
+            "events",
+            "lag",
+        )
+    },
+    ("GET", "/analytics/v1/dead-letters"): ADMIN,
+    ("GET", "/analytics/v1/dead-letters/{id}"): ADMIN,
+    ("POST", "/analytics/v1/dead-letters/{id}/redrive"): ADMIN,
+    ("POST", "/analytics/v1/dead-letters/{id}/discard"): ADMIN,
 }
 HEALTH: dict[Operation, Who] = {("GET", "/livez"): ALL, ("GET", "/readyz"): ALL}
 

@@ -69,13 +69,13 @@ def signed_in(
         browser_context.close()
 
 
-def sign_in(worker: Worker, path: str = "/") -> None:
+def sign_in(worker: Worker, path: str = "/", password: str = PASSWORD) -> None:
     """Signs in from the console's own page, and waits until it is there again."""
     worker.go(path if path != "/" else "/sign-in")
     page = worker.page
     if "/oauth2/" in page.url:
         page.get_by_label("E-mail address").fill(worker.email)
-        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_label("Password", exact=True).fill(password)
         page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 

@@ -6,10 +6,11 @@ from contextlib import closing
 
 import pytest
 
+from apps.catalogue import SERVICES
 from apps.console.app import create_app
 from apps.kit.web import every_route
 from tests.console.sessions import Visitor, admin_client
-from tests.test_architecture import SERVICES, local_environment, settings_of
+from tests.test_architecture import local_environment, settings_of
 
 pytestmark = pytest.mark.integration
 

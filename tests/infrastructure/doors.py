@@ -41,6 +41,8 @@ DOORS: list[tuple[str, str, Any]] = [
     ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/anything", {}),
     # Data, its own environment's included.
     ("secretsmanager:GetSecretValue", arn("secretsmanager", "secret:patient-management/dev/X-a1b2c3"), {}),
+    ("secretsmanager:GetSecretValue", arn("secretsmanager", "secret:patient-management/dev/answers/users/1-a"), {}),
+    ("secretsmanager:GetSecretValue", arn("secretsmanager", "secret:patient-management/prod/answers/clients/1-a"), {}),
     ("secretsmanager:BatchGetSecretValue", "*", {}),
     ("secretsmanager:PutSecretValue", arn("secretsmanager", "secret:patient-management/dev/X-a1b2c3"), {}),
     ("secretsmanager:PutResourcePolicy", arn("secretsmanager", "secret:patient-management/dev/X-a1b2c3"), {}),

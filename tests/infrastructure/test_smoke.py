@@ -1,11 +1,12 @@
 """After `up`: a deployment that ECS took back, one that never ends, and an address that does not answer are told."""
 
+import base64
 import json
 import os
 import socket
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ from moto import mock_aws
 
 from apps.catalogue import SERVICES
 from infrastructure import smoke
+from infrastructure.operate.answers import RefusedError
 from infrastructure.recording import Recording
 from infrastructure.smoke import (
     BrokenError,
@@ -24,6 +26,7 @@ from infrastructure.smoke import (
     Running,
     check_answers,
     check_services,
+    check_sign_in,
     main,
     read_running,
     wait_for,
@@ -76,7 +79,12 @@ class Site:
         site = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.do_GET()
+
             def do_GET(self) -> None:
+                site.credentials.append(self.headers.get("Authorization"))
                 status, body = site.answers.get(self.path, (404, {}))
                 self.send_response(status)
                 self.end_headers()
@@ -88,10 +96,13 @@ class Site:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.asked: list[str] = []
+        self.credentials: list[str | None] = []
         self.answers: dict[str, tuple[int, Any]] = {
             smoke.DISCOVERY: (200, {"issuer": self.url}),
             "/fhir/R4/metadata": (200, {}),
             "/api/patients": (401, {}),
+            "/oauth2/token": (200, {"access_token": "a-token"}),
+            smoke.CLIENT_PATH: (200, {}),
         }
 
     def __enter__(self) -> "Site":
@@ -156,6 +167,7 @@ def test_a_failed_rollout_is_told_with_its_reason() -> None:
 def test_an_address_that_answers_for_its_services_passes(site: Site) -> None:
     check_answers(site.url)
     assert site.asked == list(smoke.QUESTIONS)
+    assert set(site.credentials) == {None}
 
 
 def answer(path: str, status: int, body: Any = None) -> Callable[[Site], None]:
@@ -182,6 +194,61 @@ def test_an_answer_that_is_another_is_told(
     change(site)
     with pytest.raises(BrokenError, match=message):
         wait_for(lambda: check_answers(site.url), 0.1, 0.06)
+
+
+class Environment:
+    """An environment's verbs on clients; `refuses`: the verbs that it refuses."""
+
+    def __init__(self, *names: str, refuses: str = "") -> None:
+        self.clients = {f"id-{name}": name for name in names}
+        self.refuses = refuses
+        self.ran: list[tuple[str, Mapping[str, Any]]] = []
+
+    def operate(self, verb: str, values: Mapping[str, Any]) -> Any:
+        self.ran.append((verb, values))
+        if verb == self.refuses:
+            raise RefusedError("it may not")
+        if verb == "clients list":
+            return [{"id": key, "name": name} for key, name in self.clients.items()]
+        return {"id": "id-1", "secret": "a:secret"}
+
+
+def test_client_of_its_own_signs_in_and_reads(site: Site) -> None:
+    environment = Environment("Another")
+    check_sign_in(site.url, environment.operate)
+    assert site.asked == ["/oauth2/token", smoke.CLIENT_PATH]
+    basic = base64.b64encode(b"id-1:a%3Asecret").decode()
+    assert site.credentials == [f"Basic {basic}", "Bearer a-token"]
+    assert environment.ran[1:] == [
+        ("clients create", {"name": smoke.CLIENT_NAME, "scope": ["analytics.read"]})
+    ]
+
+
+def test_client_of_the_run_before_gets_a_new_secret(site: Site) -> None:
+    environment = Environment("Another", smoke.CLIENT_NAME)
+    check_sign_in(site.url, environment.operate)
+    assert environment.ran[1:] == [
+        ("clients rotate-secret", {"client_id": f"id-{smoke.CLIENT_NAME}"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        ("/oauth2/token", 503, "nobody can sign in"),
+        ("/oauth2/token", 401, "nobody can sign in"),
+        (smoke.CLIENT_PATH, 401, "answers 401 to a token"),
+    ],
+)
+def test_sign_in_that_fails_is_told(site: Site, path: str, status: int, message: str) -> None:
+    site.answers[path] = (status, {})
+    with pytest.raises(NotReadyError, match=message):
+        check_sign_in(site.url, Environment().operate)
+
+
+def test_environment_that_gives_no_client_fails_the_smoke_test(site: Site) -> None:
+    with pytest.raises(BrokenError, match="it may not"):
+        check_sign_in(site.url, Environment(refuses="clients create").operate)
 
 
 def test_an_address_where_nobody_is_is_told_when_the_time_is_over() -> None:
@@ -260,13 +327,23 @@ def test_the_command_is_loud_and_ends_with_one(
     pulumi_says: Callable[[str, int], None],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     services = {
         name: {"name": name, "definition": arn} for name, arn in running.definitions.items()
     }
     outputs = {"url": site.url, "platform": {"cluster_arn": running.cluster}, "services": services}
     pulumi_says(json.dumps(outputs), 0)
+    environment = Environment()
+    monkeypatch.setattr(
+        "infrastructure.operate.aws.run",
+        lambda stack, verb, values, service, *, clients: environment.operate(verb.name, values),
+    )
     assert main(["dev"]) == 0
+    assert smoke.CLIENT_PATH in site.asked
+    site.answers["/oauth2/token"] = (503, {})
+    assert main(["dev"]) == 1
+    assert "nobody can sign in" in capsys.readouterr().err
     assert (tmp_path / "asked").read_text() == "stack output --json --stack dev\n"
     services["dev-auth"]["definition"] = "arn:of-another"
     pulumi_says(json.dumps(outputs), 0)

@@ -19,7 +19,7 @@ async def platform() -> AsyncIterator[Platform]:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """A platform was named and not one of its tests could run: that is no success."""
+    """Fails the run if a platform was named but all of its tests were skipped."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if exitstatus != pytest.ExitCode.OK or "PLATFORM_URL" not in os.environ or reporter is None:
         return

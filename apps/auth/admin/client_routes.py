@@ -21,11 +21,13 @@ from apps.auth.admin.requests import (
 from apps.auth.oauth.clients import (
     Client,
     create_client,
+    delete_client,
     lock_client,
     rotate_client_secret,
     select_client,
     select_clients,
     set_client_disabled,
+    update_client,
 )
 from apps.auth.oauth.registration import FIELDS, parse_registration
 from apps.auth.oauth.revocations import revoke_client
@@ -36,6 +38,7 @@ from apps.kit.idempotency import claim_key, insert_key, read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute
 
 CLIENTS = "/auth/v1/clients"
+MAX_OVERLAP_SECONDS = 7 * 24 * 60 * 60
 
 
 def as_json(client: Client) -> dict[str, Any]:
@@ -101,31 +104,89 @@ async def locked(connection: Connection, request: Request) -> Client:
 
 
 async def update(request: Request) -> Response:
-    """`disabled`: ends the client's tokens and gives it no more. Anything else is another client."""
-    body = await read_object(request, "disabled")
-    if not isinstance(body.get("disabled"), bool):
+    """Changes any of FIELDS but `authMethod` and `grantTypes`, and `disabled`, which ends the client's tokens.
+
+    Tokens that go beyond narrowed scopes end too.
+    """
+    body = await read_object(request, *FIELDS, "disabled")
+    if not isinstance(body.get("disabled", False), bool):
         raise Unprocessable("invalid_disabled", "true or false", pointer="/disabled")
     async with state_of(request).database.transaction() as connection:
         client = await locked(connection, request)
-        changed = await set_client_disabled(connection, client.id, body["disabled"])
-        if body["disabled"]:
-            await revoke_client(connection, client.id)
-        await record(
-            connection,
-            request,
-            "client_disabled" if body["disabled"] else "client_enabled",
-            client.id,
-        )
-    assert changed is not None
+        changed = client
+        if body.keys() - {"disabled"}:
+            changed = await change(connection, request, client, body)
+        if "disabled" in body:
+            changed = await switch(connection, request, changed, disabled=body["disabled"])
     return one(as_json(changed), changed.version)
 
 
+async def change(
+    connection: Connection, request: Request, client: Client, body: dict[str, Any]
+) -> Client:
+    """Changes the client as `body` asks; raises Unprocessable for what may not change."""
+    before = as_json(client)
+    for field in ("authMethod", "grantTypes"):
+        if field in body and body[field] not in (before[field], list(before[field])):
+            raise Unprocessable("fixed_field", "make another client", pointer=f"/{field}")
+    known = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in before.items()
+    }
+    wish = parse_registration(
+        {**{name: known.get(name) for name in FIELDS if name in known}, **body}
+    )
+    changed = await update_client(
+        connection,
+        client.id,
+        name=wish["name"],
+        scopes=wish["scopes"],
+        redirect_uris=wish["redirect_uris"],
+        post_logout_redirect_uris=wish["post_logout_redirect_uris"],
+        jwks=wish["jwks"],
+        trusted=wish["trusted"],
+    )
+    if not set(client.scopes) <= set(changed.scopes):
+        await revoke_client(connection, client.id)
+    await record(connection, request, "client_updated", client.id)
+    return changed
+
+
+async def switch(
+    connection: Connection, request: Request, client: Client, *, disabled: bool
+) -> Client:
+    """Disables the client, which ends its tokens, or enables it."""
+    changed = await set_client_disabled(connection, client.id, disabled)
+    assert changed is not None
+    if disabled:
+        await revoke_client(connection, client.id)
+    event = "client_disabled" if disabled else "client_enabled"
+    await record(connection, request, event, client.id)
+    return changed
+
+
+async def delete(request: Request) -> Response:
+    """Deletes a client with all that it holds; what it did stays in the audit under its id."""
+    async with state_of(request).database.transaction() as connection:
+        client = await locked(connection, request)
+        await revoke_client(connection, client.id)
+        await delete_client(connection, client.id)
+        await record(connection, request, "client_deleted", client.id)
+    return Response(status_code=204)
+
+
 async def rotate_secret(request: Request) -> Response:
+    """Makes a new secret. With `overlapSeconds` the one before works that long beside it, else it ends at once."""
+    body = await read_object(request, "overlapSeconds") if await request.body() else {}
+    overlap_seconds = body.get("overlapSeconds", 0)
+    if type(overlap_seconds) is not int or not 0 <= overlap_seconds <= MAX_OVERLAP_SECONDS:
+        raise Unprocessable(
+            "invalid_overlap", f"from 0 to {MAX_OVERLAP_SECONDS}", pointer="/overlapSeconds"
+        )
     claim = read_claim(request, await request.body(), "if-match")
     async with state_of(request).database.transaction() as connection:
         await claim_secret(connection, claim)
         client = await locked(connection, request)
-        secret = await rotate_client_secret(connection, client.id)
+        secret = await rotate_client_secret(connection, client.id, overlap_seconds=overlap_seconds)
         if secret is None:
             raise Conflict("no_secret", "this client has no secret")
         await record(connection, request, "client_secret_rotated", client.id)
@@ -137,7 +198,10 @@ def routes() -> list[BaseRoute]:
     return [
         PolicedRoute(CLIENTS, Operation("GET", list_all, ADMIN), Operation("POST", create, ADMIN)),
         PolicedRoute(
-            CLIENTS + "/{id}", Operation("GET", read, ADMIN), Operation("PATCH", update, ADMIN)
+            CLIENTS + "/{id}",
+            Operation("GET", read, ADMIN),
+            Operation("PATCH", update, ADMIN),
+            Operation("DELETE", delete, ADMIN),
         ),
         PolicedRoute(CLIENTS + "/{id}/secret", Operation("POST", rotate_secret, ADMIN)),
     ]

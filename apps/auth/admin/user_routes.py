@@ -19,23 +19,30 @@ from apps.auth.admin.requests import (
     record,
 )
 from apps.auth.oauth.revocations import revoke_subject
+from apps.auth.people.lockout import forget_failures
+from apps.auth.people.mail import factor_changed, insert_mail, invitation
+from apps.auth.people.passkeys import delete_passkeys
 from apps.auth.people.resets import create_reset_link
+from apps.auth.people.sessions import SessionInfo, select_sessions
 from apps.auth.people.totp import remove_second_factor
 from apps.auth.people.users import (
     User,
     check_user,
     create_user,
+    delete_user,
     lock_user,
     select_user,
     select_users,
     update_user,
 )
 from apps.auth.state import state_of
+from apps.kit.database import Connection
 from apps.kit.errors import BadRequest, NotFound, Unprocessable
 from apps.kit.idempotency import claim_key, insert_key, read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute, principal_of
 
 USERS = "/auth/v1/users"
+MAX_SEARCH_CHARS = 200
 FIRST = "00000000-0000-0000-0000-000000000000"
 
 
@@ -47,6 +54,7 @@ def as_json(user: User) -> dict[str, Any]:
         "roles": user.roles,
         "patientId": user.patient_id,
         "practitionerId": user.practitioner_id,
+        "emailVerified": user.email_verified_at is not None,
         "secondFactor": user.totp_enabled,
         "disabled": user.disabled_at is not None,
         "createdAt": user.created_at,
@@ -54,8 +62,16 @@ def as_json(user: User) -> dict[str, Any]:
 
 
 async def create(request: Request) -> Response:
-    """Without a password: the answer's `passwordLink` is where the person sets one."""
-    body = await read_object(request, "email", "name", "roles", "patientId", "practitionerId")
+    """Makes a user without a password.
+
+    With `invite` the person gets a mail with the link to set one; else the answer's `passwordLink` is it.
+    """
+    body = await read_object(
+        request, "email", "name", "roles", "patientId", "practitionerId", "invite"
+    )
+    invite = body.get("invite", False)
+    if not isinstance(invite, bool):
+        raise Unprocessable("invalid_invite", "true or false", pointer="/invite")
     wish = {
         "email": body.get("email"),
         "name": body.get("name", ""),
@@ -73,17 +89,24 @@ async def create(request: Request) -> Response:
             return created(as_json(known), known.version, f"{USERS}/{known.id}", replayed=True)
         user = await create_user(connection, **wish)
         link = await create_reset_link(connection, user.id, state_of(request).settings.issuer)
+        if invite:
+            await insert_mail(connection, invitation(user.email, link))
         await record(connection, request, "user_created", user.id)
         await insert_key(connection, claim, user.id)
-    return created({**as_json(user), "passwordLink": link}, user.version, f"{USERS}/{user.id}")
+    told = {} if invite else {"passwordLink": link}
+    return created({**as_json(user), **told}, user.version, f"{USERS}/{user.id}")
 
 
 async def list_all(request: Request) -> Response:
+    """Lists users, or with `q` those whose address or name contains it."""
     after, limit = read_page(request)
+    text = request.query_params.get("q", "").strip()
+    if len(text) > MAX_SEARCH_CHARS or not text.isprintable():
+        raise BadRequest("invalid_search", f"at most {MAX_SEARCH_CHARS} characters", pointer="q")
     async with state_of(request).database.connection() as connection:
         if after and await select_user(connection, after) is None:
             raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor")
-        users = await select_users(connection, after or FIRST, limit + 1)
+        users = await select_users(connection, after or FIRST, limit + 1, text)
     return page_of([as_json(user) for user in users], limit)
 
 
@@ -152,16 +175,84 @@ async def drop_second_factor(request: Request) -> Response:
         if user is None:
             raise NotFound("not_found")
         await remove_second_factor(connection, user.id)
+        await delete_passkeys(connection, user.id)
         await revoke_subject(connection, user.id)
+        await insert_mail(connection, factor_changed(user.email, "its second factor was removed"))
         await record(connection, request, "second_factor_removed", user.id)
     return Response(status_code=204)
+
+
+async def unlock(request: Request) -> Response:
+    """Lets a person try again at once whom wrong passwords or codes locked out."""
+    async with state_of(request).database.transaction() as connection:
+        user = await locked(connection, request)
+        await forget_failures(connection, user.email, user.id)
+        await record(connection, request, "user_unlocked", user.id)
+    return Response(status_code=204)
+
+
+async def delete(request: Request) -> Response:
+    """Deletes a user for good; what they did stays in the audit under their id."""
+    async with state_of(request).database.transaction() as connection:
+        user = await locked(connection, request)
+        if user.id == principal_of(request).subject:
+            raise Unprocessable("own_account", "ask another administrator to delete your account")
+        await revoke_subject(connection, user.id)
+        await delete_user(connection, user.id)
+        await record(connection, request, "user_deleted", user.id)
+    return Response(status_code=204)
+
+
+async def list_sessions(request: Request) -> Response:
+    async with state_of(request).database.connection() as connection:
+        user = await select_user(connection, request.path_params["id"])
+        if user is None:
+            raise NotFound("not_found")
+        sessions = await select_sessions(connection, user.id)
+    return no_store(JSONResponse({"items": [session_as_json(each) for each in sessions]}))
+
+
+async def end_all_sessions(request: Request) -> Response:
+    """Ends every session and token of a user."""
+    async with state_of(request).database.transaction() as connection:
+        user = await locked(connection, request)
+        await revoke_subject(connection, user.id)
+        await record(connection, request, "sessions_ended", user.id)
+    return Response(status_code=204)
+
+
+async def locked(connection: Connection, request: Request) -> User:
+    """Returns the path's user, held until the end of the transaction; raises NotFound."""
+    user = await lock_user(connection, request.path_params["id"])
+    if user is None:
+        raise NotFound("not_found")
+    return user
+
+
+def session_as_json(session: SessionInfo) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "device": session.device,
+        "address": session.address,
+        "signedInAt": session.signed_in_at,
+        "seenAt": session.seen_at,
+    }
 
 
 def routes() -> list[BaseRoute]:
     return [
         PolicedRoute(USERS, Operation("GET", list_all, ADMIN), Operation("POST", create, ADMIN)),
         PolicedRoute(
-            USERS + "/{id}", Operation("GET", read, ADMIN), Operation("PATCH", update, ADMIN)
+            USERS + "/{id}",
+            Operation("GET", read, ADMIN),
+            Operation("PATCH", update, ADMIN),
+            Operation("DELETE", delete, ADMIN),
+        ),
+        PolicedRoute(USERS + "/{id}/unlock", Operation("POST", unlock, ADMIN)),
+        PolicedRoute(
+            USERS + "/{id}/sessions",
+            Operation("GET", list_sessions, ADMIN),
+            Operation("DELETE", end_all_sessions, ADMIN),
         ),
         PolicedRoute(USERS + "/{id}/password-link", Operation("POST", issue_link, ADMIN)),
         PolicedRoute(USERS + "/{id}/second-factor", Operation("DELETE", drop_second_factor, ADMIN)),

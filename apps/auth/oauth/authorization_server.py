@@ -178,18 +178,18 @@ class IdentityServer(StarletteAuthorizationServer):
         and nothing of it may be had, and for more than fits into a token.
         """
         wanted = self.split_scope(asked)
-        may_have = (
-            intersect(client.scopes, scopes_of_roles(user.roles, launched=launched))
-            if user
-            else scopes_of_client(client.scopes)
-        )
-        granted = intersect(wanted, may_have) if wanted else may_have
-        if wanted and not granted:
-            raise InvalidScopeError()
         try:
+            may_have = (
+                intersect(client.scopes, scopes_of_roles(user.roles, launched=launched))
+                if user
+                else scopes_of_client(client.scopes)
+            )
+            granted = intersect(wanted, may_have) if wanted else may_have
             split_scopes(" ".join(granted))
         except TooManyScopesError:
             raise InvalidScopeError("too many scopes for one token: ask for fewer") from None
+        if wanted and not granted:
+            raise InvalidScopeError()
         return granted
 
     def audience_of(self, parameters: Mapping[str, list[str]], client: Client) -> str:

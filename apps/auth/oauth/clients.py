@@ -4,7 +4,7 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ import msgspec
 from authlib.oauth2.rfc6749 import ClientMixin
 
 from apps.auth.encryption import digest, new_token
-from apps.auth.people.roles import intersect, split_scopes
+from apps.auth.people.roles import TooManyScopesError, intersect, split_scopes
 from apps.catalogue import SERVICES
 from apps.kit.context import new_id
 from apps.kit.database import Connection
@@ -30,6 +30,9 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
     name: str
     auth_method: str
     secret_hash: bytes | None
+    # While a secret is replaced: the one before works until its time is over.
+    previous_secret_hash: bytes | None
+    previous_secret_expires_at: datetime | None
     jwks: dict[str, Any] | None
     jwks_uri: str | None
     grant_types: tuple[str, ...]
@@ -61,8 +64,11 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
 
     def get_allowed_scope(self, scope: str | None) -> str | None:
         """Returns what it may have of `scope` (of all, if nothing is asked for), or None, an error, for nothing."""
-        asked = split_scopes(scope or "")
-        allowed = intersect(asked, self.scopes) if asked else frozenset(self.scopes)
+        try:
+            asked = split_scopes(scope or "")
+            allowed = intersect(asked, self.scopes) if asked else frozenset(self.scopes)
+        except TooManyScopesError:
+            return None
         return " ".join(sorted(allowed)) if allowed or not asked else None
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
@@ -76,8 +82,15 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
         return asked is not None and any(asked == _without_port(uri) for uri in self.redirect_uris)
 
     def check_client_secret(self, client_secret: str) -> bool:
-        return self.secret_hash is not None and hmac.compare_digest(
-            self.secret_hash, digest(client_secret)
+        sent = digest(client_secret)
+        if self.secret_hash is not None and hmac.compare_digest(self.secret_hash, sent):
+            return True
+        until = self.previous_secret_expires_at
+        return (
+            self.previous_secret_hash is not None
+            and until is not None
+            and until > datetime.now(UTC)
+            and hmac.compare_digest(self.previous_secret_hash, sent)
         )
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
@@ -191,16 +204,57 @@ async def create_client(
     return _client(row), secret
 
 
-async def rotate_client_secret(connection: Connection, client_id: str) -> str | None:
-    """A new secret in place of the old one; None where there is no such client, or none with a secret."""
+async def rotate_client_secret(
+    connection: Connection, client_id: str, *, overlap_seconds: int = 0
+) -> str | None:
+    """Sets a new secret and returns it; None for an unknown client or one without a secret.
+
+    The secret before it works for `overlap_seconds` more, so that calls go on while it is replaced.
+    """
     secret = new_token()
     row = await connection.fetchrow(
-        "UPDATE clients SET secret_hash = $2, updated_at = now(), version = version + 1 "
+        "UPDATE clients SET secret_hash = $2, "
+        "previous_secret_hash = CASE WHEN $3 > 0 THEN secret_hash END, "
+        "previous_secret_expires_at = CASE WHEN $3 > 0 THEN now() + make_interval(secs => $3) END, "
+        "updated_at = now(), version = version + 1 "
         "WHERE id = $1 AND auth_method LIKE 'client_secret_%' RETURNING id",
         client_id,
         digest(secret),
+        float(overlap_seconds),
     )
     return secret if row else None
+
+
+async def update_client(
+    connection: Connection,
+    client_id: str,
+    *,
+    name: str,
+    scopes: Iterable[str],
+    redirect_uris: Iterable[str],
+    post_logout_redirect_uris: Iterable[str],
+    jwks: Mapping[str, Any] | None,
+    trusted: bool,
+) -> Client:
+    """Changes what may change of a client; how it proves itself and what it asks for stay."""
+    row = await connection.fetchrow(
+        "UPDATE clients SET name = $2, scopes = $3, redirect_uris = $4, "
+        "post_logout_redirect_uris = $5, jwks = $6, trusted = $7, updated_at = now(), "
+        "version = version + 1 WHERE id = $1 RETURNING *",
+        client_id,
+        name,
+        sorted(set(scopes)),
+        list(redirect_uris),
+        list(post_logout_redirect_uris),
+        msgspec.json.encode(jwks).decode() if jwks else None,
+        trusted,
+    )
+    return _client(row)
+
+
+async def delete_client(connection: Connection, client_id: str) -> None:
+    """Deletes the client and all that it holds."""
+    await connection.execute("DELETE FROM clients WHERE id = $1", client_id)
 
 
 async def set_client_disabled(
@@ -241,7 +295,13 @@ async def register_service_clients(connection: Connection, secrets: Mapping[str,
         await connection.execute(
             "INSERT INTO clients (id, name, auth_method, secret_hash, grant_types, scopes, audiences, trusted) "
             "VALUES ($1, $2, 'client_secret_basic', $3, '{client_credentials}', $4, $5, true) "
-            "ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash, scopes = excluded.scopes, "
+            "ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash, "
+            # Replicas that still run with the secret before go on until all have rolled.
+            "previous_secret_hash = CASE WHEN clients.secret_hash <> excluded.secret_hash "
+            "THEN clients.secret_hash ELSE clients.previous_secret_hash END, "
+            "previous_secret_expires_at = CASE WHEN clients.secret_hash <> excluded.secret_hash "
+            "THEN now() + interval '1 day' ELSE clients.previous_secret_expires_at END, "
+            "scopes = excluded.scopes, "
             "audiences = excluded.audiences, updated_at = now(), version = clients.version + 1 "
             "WHERE (clients.secret_hash, clients.scopes, clients.audiences) "
             "IS DISTINCT FROM (excluded.secret_hash, excluded.scopes, excluded.audiences)",

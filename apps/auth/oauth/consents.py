@@ -1,6 +1,8 @@
 """What a person let an application have; asked for again only where it wants more."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
 from apps.auth.oauth.clients import Client
 from apps.kit.database import Connection
@@ -69,3 +71,33 @@ async def save_consent(
         client_id,
         sorted(scopes),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What a person let an application have. `wishes`: the scopes in words."""
+
+    client_id: str
+    client_name: str
+    scopes: tuple[str, ...]
+    wishes: tuple[str, ...]
+    granted_at: datetime
+
+
+async def select_consents(connection: Connection, user_id: str) -> list[Consent]:
+    """Returns the user's consents by the names of the applications."""
+    rows = await connection.fetch(
+        "SELECT client_id, name, consents.scopes, granted_at FROM consents "
+        "JOIN clients ON clients.id = client_id WHERE user_id = $1 ORDER BY name, client_id",
+        user_id,
+    )
+    return [
+        Consent(
+            client_id=row["client_id"],
+            client_name=row["name"],
+            scopes=tuple(row["scopes"]),
+            wishes=tuple(sorted({describe(scope) for scope in row["scopes"]})),
+            granted_at=row["granted_at"],
+        )
+        for row in rows
+    ]

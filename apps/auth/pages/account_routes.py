@@ -1,5 +1,6 @@
 """Pages of one's own account: password, second factor, signing out."""
 
+import asyncio
 from urllib.parse import urlencode
 
 from authlib.oauth2.rfc6749 import OAuth2Error
@@ -18,6 +19,7 @@ from apps.auth.pages.rendering import form_route, go_to, origin_of, page, read_f
 from apps.auth.pages.sign_in_routes import PAGES_CLIENT, session_of, too_many
 from apps.auth.paths import ACCOUNT, LOGOUT, PASSWORD, RESET, SIGN_IN
 from apps.auth.people.devices import device_of, forget_devices, remember_device
+from apps.auth.people.mail import insert_mail, password_changed
 from apps.auth.people.password_check import check_password
 from apps.auth.people.passwords import check_new_password
 from apps.auth.people.resets import select_reset_link, use_reset_token
@@ -35,12 +37,19 @@ from apps.auth.state import address_of, state_of
 from apps.kit.errors import TooManyRequests, Unprocessable
 from apps.kit.web import PUBLIC, Operation, PolicedRoute
 
+DONE = {
+    "password": "Your password was changed. Everywhere else you are signed out.",
+    "email-sent": "A mail with a link is on its way to your new address.",
+    "email": "Your e-mail address is confirmed.",
+}
+
 
 async def show_account(request: Request) -> Response:
     session = complete(await session_of(request))
     if session is None:
         return go_to(SIGN_IN)
-    return page(request, "account.html", user=session.user)
+    done = DONE.get(request.query_params.get("done", ""), "")
+    return page(request, "account.html", user=session.user, done=done)
 
 
 async def show_password(request: Request) -> Response:
@@ -58,8 +67,8 @@ async def change_password(request: Request) -> Response:
         return go_to(SIGN_IN)
     user = session.user
     try:
-        new_password = check_new_password(
-            fields.get("new_password", ""), about=(user.email, user.name)
+        new_password = await asyncio.to_thread(
+            check_new_password, fields.get("new_password", ""), about=(user.email, user.name)
         )
         right = await check_password(
             state.database,
@@ -81,7 +90,7 @@ async def change_password(request: Request) -> Response:
     if right is None:
         return page(request, "password.html", 400, error="The present password is not right.")
     password_hash = await state.hashing.hash(new_password)
-    response = go_to(ACCOUNT)
+    response = go_to(f"{ACCOUNT}?done=password")
     async with state.database.transaction() as connection:
         if await lock_session(connection, request, session, secure=state.settings.secure) is None:
             return go_to(SIGN_IN)
@@ -90,13 +99,22 @@ async def change_password(request: Request) -> Response:
         await forget_devices(connection, user.id)
         secure = state.settings.secure
         await begin_session(
-            connection, response, user, session.methods, pending=False, secure=secure
+            connection,
+            request,
+            response,
+            user,
+            session.methods,
+            pending=False,
+            secure=secure,
+            address=address,
+            idle=state.settings.idle,
         )
-        await remember_device(connection, request, response, user.id, secure=secure)
+        await remember_device(connection, request, response, user, secure=secure, address=address)
         await insert_audit(
             connection,
             Event("password_changed", "success", "", user.id, PAGES_CLIENT, user.id, address),
         )
+        await insert_mail(connection, password_changed(user.email))
     return response
 
 
@@ -126,8 +144,8 @@ async def reset_password(request: Request) -> Response:
     if link is None:
         return await no_such_link(request)
     try:
-        new_password = check_new_password(
-            fields.get("new_password", ""), about=(link.email, link.name)
+        new_password = await asyncio.to_thread(
+            check_new_password, fields.get("new_password", ""), about=(link.email, link.name)
         )
     except Unprocessable as error:
         message = f"The password must be {error.detail}."
@@ -143,7 +161,8 @@ async def reset_password(request: Request) -> Response:
                 "password_reset", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request)
             )
             await insert_audit(connection, event)
-    return go_to(SIGN_IN) if user_id else await no_such_link(request)
+            await insert_mail(connection, password_changed(link.email))
+    return go_to(f"{SIGN_IN}?done=password") if user_id else await no_such_link(request)
 
 
 async def show_logout(request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749 import OAuth2Error
@@ -120,6 +120,12 @@ async def respond(
     return with_issuer(response, server.settings.issuer)
 
 
+def host_of(redirect_uri: str) -> str:
+    """Returns where the browser goes back to, as a person reads it: a host, or an application's own scheme."""
+    parts = urlsplit(redirect_uri)
+    return parts.netloc or f"{parts.scheme}:"
+
+
 async def ask_to_sign_in(request: Request, server: IdentityServer) -> Response:
     """Sends the browser to the sign-in page, from where it comes back to this request."""
     if request_uri := request.query_params.get("request_uri"):
@@ -190,6 +196,7 @@ def show_consent(
         form_target=origin_of(redirect_uri),
         query=request.url.query,
         client_name=client.name,
+        destination=host_of(redirect_uri),
         email=user.email,
         patient=chosen or "",
         wishes=sorted({describe(scope, is_chosen=bool(chosen)) for scope in scopes}),

@@ -34,7 +34,8 @@ environment = jinja2.Environment(
 def content_security_policy(form_target: str = "") -> str:
     # A browser applies form-action to where a form's answer redirects to as well: the client's address.
     return (
-        "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'; "
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; frame-ancestors 'none'; "
         f"form-action 'self'{' ' + form_target if form_target else ''}"
     )
 

@@ -13,14 +13,14 @@ from apps.auth.oauth.refusals import record_refusal
 from apps.auth.oauth.revocations import revoke_subject
 from apps.auth.pages.authorize_routes import after_sign_in, form_target
 from apps.auth.pages.rendering import form_route, go_to, page, read_form
-from apps.auth.paths import ACCOUNT, DEVICE, ENROL, SECOND_FACTOR, SIGN_IN
+from apps.auth.paths import ACCOUNT, CONFIRM_PASSWORD, DEVICE, ENROL, SECOND_FACTOR, SIGN_IN
 from apps.auth.people.devices import device_of, forget_devices, remember_device
 from apps.auth.people.lockout import Attempt, settle_attempt, waiting_seconds
+from apps.auth.people.mail import factor_changed, insert_mail
 from apps.auth.people.password_check import check_password
 from apps.auth.people.sessions import (
     Session,
     begin_session,
-    confirm_session,
     end_session,
     lock_session,
     select_session,
@@ -41,6 +41,7 @@ from apps.kit.errors import TooManyRequests
 PAGES_CLIENT = "sign-in-page"
 MAX_NEXT_CHARS = 4096
 WRONG = "The e-mail address or the password is not right."
+DONE = {"password": "Your password was set. Please sign in."}
 PROOFS = ("device_code", "recovery_code")
 DECRYPTION_FAILED = (
     "a second factor does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or take it off the "
@@ -66,16 +67,17 @@ async def show_page(
     request: Request, template: str, status: int = 200, *, error: str = "", **values: str
 ) -> Response:
     query = values.get("next", "")
-    async with state_of(request).database.connection() as connection:
+    state = state_of(request)
+    async with state.database.connection() as connection:
         target = await form_target(connection, query) if query else ""
-    return page(
-        request,
-        template,
-        status,
-        form_target=target,
-        error=error,
-        **{"next": query, "email": "", **values},
-    )
+    provider = state.settings.external
+    known = {
+        "next": query,
+        "email": "",
+        "done": "",
+        "external": provider.name if provider else "",
+    }
+    return page(request, template, status, form_target=target, error=error, **{**known, **values})
 
 
 async def show_locked(
@@ -87,11 +89,19 @@ async def show_locked(
 
 
 def too_many(wait_seconds: int) -> str:
-    return f"Too many attempts. Please wait {wait_seconds} seconds and try again."
+    """Returns what a locked-out person reads, in seconds or minutes."""
+    if wait_seconds < 120:
+        wait = "1 second" if wait_seconds == 1 else f"{wait_seconds} seconds"
+    else:
+        wait = f"{-(-wait_seconds // 60)} minutes"
+    return f"Too many attempts. Please wait {wait} and try again."
 
 
 async def show_sign_in(request: Request) -> Response:
-    return await show_page(request, "sign_in.html", next=next_of(dict(request.query_params)))
+    done = DONE.get(request.query_params.get("done", ""), "")
+    return await show_page(
+        request, "sign_in.html", next=next_of(dict(request.query_params)), done=done
+    )
 
 
 async def sign_in(request: Request) -> Response:
@@ -118,7 +128,7 @@ async def sign_in(request: Request) -> Response:
     pending = user.must_prove_more(state.settings.mfa_required_roles)
     target = continue_to(query)
     if pending:
-        target = with_next(SECOND_FACTOR if user.totp_enabled else ENROL, query)
+        target = with_next(SECOND_FACTOR if user.has_second_factor else ENROL, query)
     response = go_to(target)
     async with state.database.transaction() as connection:
         # Hashing takes its time: whoever was disabled or changed meanwhile is refused.
@@ -126,11 +136,24 @@ async def sign_in(request: Request) -> Response:
         if unchanged:
             await end_session(connection, request, secure=state.settings.secure)
             await begin_session(
-                connection, response, user, ("pwd",), pending=pending, secure=state.settings.secure
+                connection,
+                request,
+                response,
+                user,
+                ("pwd",),
+                pending=pending,
+                secure=state.settings.secure,
+                address=address,
+                idle=state.settings.idle,
             )
             if not pending:
                 await remember_device(
-                    connection, request, response, user.id, secure=state.settings.secure
+                    connection,
+                    request,
+                    response,
+                    user,
+                    secure=state.settings.secure,
+                    address=address,
                 )
         event = Event(
             "password_accepted" if pending and unchanged else "sign_in",
@@ -150,7 +173,9 @@ async def sign_in(request: Request) -> Response:
 
 
 def with_next(path: str, query: str) -> str:
-    return f"{path}?{urlencode({'next': query})}" if query else path
+    """Returns the path with the authorization request that it goes on with, if there is one."""
+    separator = "&" if "?" in path else "?"
+    return f"{path}{separator}{urlencode({'next': query})}" if query else path
 
 
 async def session_of(request: Request) -> Session | None:
@@ -162,7 +187,7 @@ async def session_of(request: Request) -> Session | None:
 async def show_second_factor(request: Request) -> Response:
     query = next_of(dict(request.query_params))
     session = await session_of(request)
-    if session is None or not session.pending or not session.user.totp_enabled:
+    if session is None or not session.pending or not session.user.has_second_factor:
         return go_to(continue_to(query))
     return await show_page(request, "second_factor.html", next=query)
 
@@ -171,7 +196,7 @@ async def second_factor(request: Request) -> Response:
     fields = await read_form(request)
     state, address, query = state_of(request), address_of(request), next_of(fields)
     session = await session_of(request)
-    if session is None or not session.pending or not session.user.totp_enabled:
+    if session is None or not session.pending or not session.user.has_second_factor:
         return go_to(continue_to(query))
     user, code = session.user, fields.get("code", "")
     # Counted apart from the password: whoever has that one may not guess on and on.
@@ -197,10 +222,18 @@ async def second_factor(request: Request) -> Response:
             await end_session(connection, request, secure=state.settings.secure)
             methods = ("pwd", "otp", "mfa")
             await begin_session(
-                connection, response, user, methods, pending=False, secure=state.settings.secure
+                connection,
+                request,
+                response,
+                user,
+                methods,
+                pending=False,
+                secure=state.settings.secure,
+                address=address,
+                idle=state.settings.idle,
             )
             await remember_device(
-                connection, request, response, user.id, secure=state.settings.secure
+                connection, request, response, user, secure=state.settings.secure, address=address
             )
             return response
     if wait_seconds:
@@ -238,7 +271,7 @@ async def enrolment_page(
         )
     if not session.pending and not session.confirmed:
         # The session may have been left open: whoever sits there now proves that it is theirs.
-        return await show_page(request, "confirm_password.html", status, error=error, next=query)
+        return go_to(with_next(f"{CONFIRM_PASSWORD}?then=enrol", query))
     async with state.database.transaction() as connection:
         session = await lock_session(connection, request, session, secure=state.settings.secure)
         if session is None:
@@ -258,7 +291,7 @@ async def enrol(request: Request) -> Response:
     if session is None or session.user.totp_enabled:
         return go_to(continue_to(query))
     if not session.pending and not session.confirmed:
-        return await confirm_password(request, session, query, fields.get("password", ""))
+        return go_to(with_next(f"{CONFIRM_PASSWORD}?then=enrol", query))
 
     user = session.user
     async with state.database.transaction() as connection:
@@ -278,16 +311,27 @@ async def enrol(request: Request) -> Response:
                 await forget_devices(connection, user.id)
             methods = ("pwd", "otp", "mfa")
             await begin_session(
-                connection, response, user, methods, pending=False, secure=state.settings.secure
+                connection,
+                request,
+                response,
+                user,
+                methods,
+                pending=False,
+                secure=state.settings.secure,
+                address=address,
+                idle=state.settings.idle,
             )
             await remember_device(
-                connection, request, response, user.id, secure=state.settings.secure
+                connection, request, response, user, secure=state.settings.secure, address=address
             )
             await insert_audit(
                 connection,
                 Event(
                     "second_factor_enrolled", "success", "", user.id, PAGES_CLIENT, user.id, address
                 ),
+            )
+            await insert_mail(
+                connection, factor_changed(user.email, "an authenticator app was added to it")
             )
             return response
     await record_refusal(
@@ -296,33 +340,6 @@ async def enrol(request: Request) -> Response:
     return await enrolment_page(
         request, query, 400, "The code is not right. Is the clock of your device?"
     )
-
-
-async def confirm_password(
-    request: Request, session: Session, query: str, password: str
-) -> Response:
-    """Lets the person go on to the second factor if the password is right; wrong ones count as in a sign-in."""
-    state = state_of(request)
-    try:
-        right = await check_password(
-            state.database,
-            state.hashing,
-            email=session.user.email,
-            password=password,
-            address=address_of(request),
-            client_id=PAGES_CLIENT,
-            device=device_of(request, secure=state.settings.secure),
-        )
-    except TooManyRequests as error:
-        wait_seconds = int(error.headers["Retry-After"])
-        return await show_locked(request, "confirm_password.html", wait_seconds, next=query)
-    if right is None or right.id != session.user.id:
-        message = "The password is not right."
-        return await show_page(request, "confirm_password.html", 400, error=message, next=query)
-
-    async with state.database.transaction() as connection:
-        await confirm_session(connection, session)
-    return go_to(with_next(ENROL, query))
 
 
 def routes() -> list[BaseRoute]:

@@ -4,7 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from apps.auth.encryption import digest, new_token
-from apps.auth.people.sessions import set_cookie
+from apps.auth.people.mail import insert_mail, new_sign_in
+from apps.auth.people.sessions import describe_browser, set_cookie
+from apps.auth.people.users import User
 from apps.kit.database import Connection
 
 DEVICE_LIFE_SECONDS = 90 * 24 * 60 * 60
@@ -35,22 +37,40 @@ async def is_known_device(connection: Connection, device: str, user_id: str) -> 
 
 
 async def remember_device(
-    connection: Connection, request: Request, response: Response, user_id: str, *, secure: bool
+    connection: Connection,
+    request: Request,
+    response: Response,
+    user: User,
+    *,
+    secure: bool,
+    address: str,
 ) -> None:
-    """Records that the user signed in here, and sets the cookie if the browser has none."""
+    """Records that the user signed in here, and sets the cookie if the browser has none.
+
+    A sign-in in a browser that is new to a user with others is told by mail.
+    """
     device = device_of(request, secure=secure) or new_token()
-    await connection.execute(
-        "INSERT INTO known_devices (token_hash, user_id, expires_at) "
-        "VALUES ($1, $2, now() + make_interval(secs => $3)) "
-        "ON CONFLICT (token_hash, user_id) DO UPDATE SET expires_at = excluded.expires_at",
+    row = await connection.fetchrow(
+        """
+        WITH others AS (
+            SELECT count(*) AS known FROM known_devices WHERE user_id = $2 AND expires_at > now()
+        )
+        INSERT INTO known_devices (token_hash, user_id, expires_at)
+        VALUES ($1, $2, now() + make_interval(secs => $3))
+        ON CONFLICT (token_hash, user_id) DO UPDATE SET expires_at = excluded.expires_at
+        RETURNING xmax = 0 AS is_new, (SELECT known FROM others) AS known
+        """,
         digest(device),
-        user_id,
+        user.id,
         float(DEVICE_LIFE_SECONDS),
     )
+    if row["is_new"] and row["known"]:
+        browser = describe_browser(request.headers.get("user-agent", ""))
+        await insert_mail(connection, new_sign_in(user.email, browser, address))
     await connection.execute(
         "DELETE FROM known_devices WHERE user_id = $1 AND token_hash IN ("
         "SELECT token_hash FROM known_devices WHERE user_id = $1 ORDER BY expires_at DESC OFFSET $2)",
-        user_id,
+        user.id,
         MAX_DEVICES_OF_USER,
     )
     name = device_cookie(secure)

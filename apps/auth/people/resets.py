@@ -58,3 +58,16 @@ async def use_reset_token(connection: Connection, token: str) -> str | None:
         digest(token),
     )
     return str(user_id) if user_id else None
+
+
+async def had_link_lately(connection: Connection, user_id: str, seconds: int) -> bool:
+    """Tells whether a link was made for the user within the last `seconds`."""
+    return bool(
+        await connection.fetchval(
+            "SELECT true FROM password_resets WHERE user_id = $1 "
+            "AND expires_at > now() + make_interval(hours => $2) - make_interval(secs => $3)",
+            user_id,
+            LINK_LIFE_HOURS,
+            float(seconds),
+        )
+    )

@@ -1,6 +1,6 @@
 """What each role may have, and what is granted: what the client may ask for AND what the role may have."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from apps.kit.scopes import (
@@ -88,6 +88,10 @@ RESOURCE_TYPES = frozenset(
 )
 
 
+# Two lists of scopes with search parameters share up to their product, of which no token holds so many.
+MAX_SHARED_SCOPES = 4 * MAX_SCOPES
+
+
 class TooManyScopesError(ValueError):
     """A list of scopes is longer than any application needs."""
 
@@ -160,13 +164,11 @@ def intersect(one: Iterable[str], other: Iterable[str]) -> frozenset[str]:
     """Returns the scopes that both allow. Two SMART scopes allow what their types and interactions share.
 
     A scope of `one` that `other` allows in full is kept as it was written: an application that asks for
-    `patient/*.read` is told `patient/*.read`.
+    `patient/*.read` is told `patient/*.read`. Raises TooManyScopesError where scopes with different search parameters
+    multiply each other.
     """
     others = frozenset(other)
-    others_smart: dict[str, list[tuple[str, SmartScope]]] = {}
-    for scope in others:
-        if smart := read_smart_scope(scope):
-            others_smart.setdefault(smart.context, []).append((scope, smart))
+    index = _Index((scope, smart) for scope in others if (smart := read_smart_scope(scope)))
 
     shared: dict[str, SmartScope | None] = {}
     for scope in frozenset(one):
@@ -175,15 +177,40 @@ def intersect(one: Iterable[str], other: Iterable[str]) -> frozenset[str]:
             if scope in others:
                 shared[scope] = None
             continue
-        for theirs_text, theirs in others_smart.get(mine.context, ()):
+        candidates = index.sharing_a_type_with(mine)
+        if any(_narrow(mine, theirs) == mine for _, theirs in candidates):
+            # Whatever else it shares with another one is a part of it.
+            shared[scope] = mine
+            continue
+        for theirs_text, theirs in candidates:
             narrowed = _narrow(mine, theirs)
-            if narrowed == mine:
-                shared[scope] = mine
-            elif narrowed == theirs:
+            if narrowed == theirs:
                 shared[theirs_text] = theirs
             elif narrowed:
                 shared[_write(narrowed)] = narrowed
+        if len(shared) > MAX_SHARED_SCOPES:
+            raise TooManyScopesError
     return _without_implied(shared)
+
+
+class _Index:
+    """SMART scopes by context and type: of fifty scopes on as many types each is compared with few others."""
+
+    def __init__(self, scopes: Iterable[tuple[str, SmartScope]]) -> None:
+        self._by_type: dict[tuple[str, str], list[tuple[str, SmartScope]]] = {}
+        self._by_context: dict[str, list[tuple[str, SmartScope]]] = {}
+        for text, scope in scopes:
+            key = (scope.context, scope.resource_type)
+            self._by_type.setdefault(key, []).append((text, scope))
+            self._by_context.setdefault(scope.context, []).append((text, scope))
+
+    def sharing_a_type_with(self, scope: SmartScope) -> Sequence[tuple[str, SmartScope]]:
+        if scope.resource_type == "*":
+            return self._by_context.get(scope.context, [])
+        return [
+            *self._by_type.get((scope.context, scope.resource_type), ()),
+            *self._by_type.get((scope.context, "*"), ()),
+        ]
 
 
 def _without_implied(scopes: Mapping[str, SmartScope | None]) -> frozenset[str]:
@@ -195,8 +222,10 @@ def _without_implied(scopes: Mapping[str, SmartScope | None]) -> frozenset[str]:
             smart[scope] = text
 
     kept = {text for text, scope in scopes.items() if scope is None}
+    index = _Index((text, scope) for scope, text in smart.items())
     for scope, text in smart.items():
-        if not any(wide != scope and _narrow(scope, wide) == scope for wide in smart):
+        wider = index.sharing_a_type_with(scope)
+        if not any(wide != scope and _narrow(scope, wide) == scope for _, wide in wider):
             kept.add(text)
     return frozenset(kept)
 

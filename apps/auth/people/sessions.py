@@ -1,6 +1,8 @@
 """A browser's session: a random cookie, of which the database knows a hash. A new one with every sign-in."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from starlette.requests import Request
@@ -15,6 +17,28 @@ SESSION_LIFE_SECONDS = 8 * 60 * 60
 PENDING_LIFE_SECONDS = 10 * 60
 # From the password, proven again, to the change of a second factor.
 CONFIRMED_SECONDS = 5 * 60
+
+# HIPAA Security Rule, 164.312(a)(2)(iii), automatic logoff; NIST 800-63B, 2.2.3.
+IDLE_SECONDS = 30 * 60
+# A session's last use is written down at most this often.
+SEEN_PERIOD_SECONDS = 60
+BROWSERS = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+SYSTEMS = re.compile(r"(Windows|Android|iPhone|iPad|Macintosh|Linux)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdleTimes:
+    """Seconds without a request after which a session ends, by role; of several roles the shortest counts."""
+
+    default_seconds: int = IDLE_SECONDS
+    by_role: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, roles: Iterable[str]) -> int:
+        """Returns the seconds for a person with `roles`."""
+        return min(
+            (self.by_role.get(role, self.default_seconds) for role in roles),
+            default=self.default_seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +81,40 @@ def clear_cookie(response: Response, name: str, *, secure: bool) -> None:
 
 async def begin_session(
     connection: Connection,
+    request: Request,
     response: Response,
     user: User,
     methods: tuple[str, ...],
     *,
     pending: bool,
     secure: bool,
+    address: str,
+    idle: IdleTimes,
 ) -> None:
+    """Starts a session of the browser and sets its cookie. `address`: where the browser is."""
     secret = new_token()
     life_seconds = PENDING_LIFE_SECONDS if pending else SESSION_LIFE_SECONDS
     await connection.execute(
-        "INSERT INTO sessions (token_hash, user_id, methods, pending, expires_at) "
-        "VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))",
+        "INSERT INTO sessions (token_hash, user_id, methods, pending, device, address, "
+        "idle_seconds, expires_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))",
         digest(secret),
         user.id,
         list(methods),
         pending,
+        describe_browser(request.headers.get("user-agent", "")),
+        address,
+        idle.of(user.roles),
         float(life_seconds),
     )
     set_cookie(response, session_cookie(secure), secret, secure=secure, max_age=life_seconds)
+
+
+def describe_browser(user_agent: str) -> str:
+    """Returns what a person recognizes of a User-Agent: `Firefox, Windows`. Empty if nothing is."""
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), "")
+    system = SYSTEMS.search(user_agent)
+    return ", ".join(part for part in (browser, system[1] if system else "") if part)
 
 
 async def end_session(connection: Connection, request: Request, *, secure: bool) -> None:
@@ -91,11 +130,20 @@ async def select_session(
     if not secret:
         return None
     row = await connection.fetchrow(
-        "SELECT user_id, authenticated_at, methods, pending, public_id, "
-        "coalesce(confirmed_at > now() - make_interval(secs => $2), false) AS confirmed "
-        "FROM sessions WHERE token_hash = $1 AND expires_at > now()",
+        """
+        WITH seen AS (
+            UPDATE sessions SET seen_at = now()
+            WHERE token_hash = $1 AND seen_at <= now() - make_interval(secs => $3)
+                AND seen_at > now() - make_interval(secs => idle_seconds)
+        )
+        SELECT user_id, authenticated_at, methods, pending, public_id,
+            coalesce(confirmed_at > now() - make_interval(secs => $2), false) AS confirmed
+        FROM sessions WHERE token_hash = $1 AND expires_at > now()
+            AND seen_at > now() - make_interval(secs => idle_seconds)
+        """,
         digest(secret),
         float(CONFIRMED_SECONDS),
+        float(SEEN_PERIOD_SECONDS),
     )
     user = await select_active_user(connection, str(row["user_id"])) if row else None
     if row is None or user is None:
@@ -140,3 +188,34 @@ async def lock_session(
 def complete(session: Session | None) -> Session | None:
     """The session where nothing is left to prove."""
     return session if session and not session.pending else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionInfo:
+    """A session as its owner sees it in a list. `id` ends it, and is of no use otherwise."""
+
+    id: str
+    device: str
+    address: str
+    signed_in_at: datetime
+    seen_at: datetime
+
+
+async def select_sessions(connection: Connection, user_id: str) -> list[SessionInfo]:
+    """Returns the sessions of a user that are complete and live, the last used first."""
+    rows = await connection.fetch(
+        "SELECT public_id, device, address, authenticated_at, seen_at FROM sessions "
+        "WHERE user_id = $1 AND NOT pending AND expires_at > now() "
+        "AND seen_at > now() - make_interval(secs => idle_seconds) ORDER BY seen_at DESC",
+        user_id,
+    )
+    return [
+        SessionInfo(
+            id=row["public_id"],
+            device=row["device"],
+            address=row["address"],
+            signed_in_at=row["authenticated_at"],
+            seen_at=row["seen_at"],
+        )
+        for row in rows
+    ]

@@ -78,11 +78,16 @@ async def confirm_enrolment(
         user.id,
         encrypt(key, secret, _purpose(user.id)),
     )
-    await connection.execute("DELETE FROM recovery_codes WHERE user_id = $1", user.id)
+    return await replace_recovery_codes(connection, user.id)
+
+
+async def replace_recovery_codes(connection: Connection, user_id: str) -> list[str]:
+    """Makes new recovery codes, which are told here only; the ones before are void."""
+    await connection.execute("DELETE FROM recovery_codes WHERE user_id = $1", user_id)
     codes = [new_recovery_code() for _ in range(RECOVERY_CODES)]
     await connection.executemany(
         "INSERT INTO recovery_codes (user_id, code_hash) VALUES ($1, $2)",
-        [(user.id, digest(normalize(code))) for code in codes],
+        [(user_id, digest(normalize(code))) for code in codes],
     )
     return codes
 

@@ -39,6 +39,7 @@ class User:
     totp_secret: bytes | None = field(repr=False)
     totp_enabled: bool
     totp_last_step: int
+    has_passkey: bool
     disabled_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -47,7 +48,7 @@ class User:
     @property
     def standing(self) -> tuple[object, ...]:
         """Returns what a sign-in relies on: when it changes, a sign-in that is under way starts anew."""
-        return self.password_hash, self.roles, self.patient_id, self.totp_enabled
+        return self.password_hash, self.roles, self.patient_id, self.has_second_factor
 
     @property
     def fhir_user(self) -> str | None:
@@ -56,9 +57,13 @@ class User:
             return f"Patient/{self.patient_id}"
         return f"Practitioner/{self.practitioner_id}" if self.practitioner_id else None
 
+    @property
+    def has_second_factor(self) -> bool:
+        return self.totp_enabled or self.has_passkey
+
     def must_prove_more(self, mfa_required_roles: frozenset[str]) -> bool:
-        """Has a second factor, or must have one."""
-        return self.totp_enabled or not mfa_required_roles.isdisjoint(self.roles)
+        """Tells whether the password is not enough: there is a second factor, or there must be one."""
+        return self.has_second_factor or not mfa_required_roles.isdisjoint(self.roles)
 
 
 def _user(row: Any) -> User:
@@ -153,7 +158,8 @@ async def create_user(
     )
     password_hash = None
     if password:
-        check_new_password(password, about=(email, name))
+        # Judging takes longer than others should wait.
+        await asyncio.to_thread(check_new_password, password, about=(email, name))
         password_hash = await asyncio.to_thread(hash_password, password)
     try:
         row = await connection.fetchrow(
@@ -194,12 +200,37 @@ async def select_user_by_email(connection: Connection, email: str) -> User | Non
     return _user(row) if row else None
 
 
-async def select_users(connection: Connection, after: str, limit: int) -> list[User]:
-    """In the order of their making: the ids sort by time."""
+async def select_users(
+    connection: Connection, after: str, limit: int, text: str = ""
+) -> list[User]:
+    """Returns users after an id, oldest first: the ids sort by time. With `text`, those that it is found in."""
     rows = await connection.fetch(
-        "SELECT * FROM users WHERE id > $1 ORDER BY id LIMIT $2", after, limit
+        "SELECT * FROM users WHERE id > $1 AND ($3 = '' OR position(lower($3) IN lower(email)) > 0 "
+        "OR position(lower($3) IN lower(name)) > 0) ORDER BY id LIMIT $2",
+        after,
+        limit,
+        text,
     )
     return [_user(row) for row in rows]
+
+
+async def delete_user(connection: Connection, user_id: str) -> None:
+    """Deletes the user and all that is theirs but the audit."""
+    await connection.execute("DELETE FROM users WHERE id = $1", user_id)
+
+
+async def update_email(connection: Connection, user_id: str, email: str) -> None:
+    """Sets a verified address; raises Conflict if another user has it."""
+    try:
+        await connection.execute(
+            "UPDATE users SET email = $2, email_key = $3, email_verified_at = now(), "
+            "updated_at = now(), version = version + 1 WHERE id = $1",
+            user_id,
+            email,
+            email_key(email),
+        )
+    except asyncpg.UniqueViolationError:
+        raise Conflict("email_taken", "there is a user of this e-mail address") from None
 
 
 async def find_users(connection: Connection, text: str, limit: int) -> list[User]:

@@ -29,6 +29,8 @@ DATES = (
     "created",
     "start",
 )
+# LOINC, the parts of a blood pressure.
+SYSTOLIC, DIASTOLIC = "8480-6", "8462-4"
 TITLES = ("code", "vaccineCode", "medicationCodeableConcept", "type", "category", "class")
 _TAG = re.compile(r"<[^>]*>")
 
@@ -216,6 +218,10 @@ def value_of(observation: Any) -> str:
             return str(observation[name])
     if "valueBoolean" in observation:
         return "✓" if observation["valueBoolean"] else "✗"
+    by_code = {code_of(each.get("code"))[1]: each for each in as_list(observation.get("component"))}
+    if by_code.keys() >= {SYSTOLIC, DIASTOLIC}:
+        upper = as_dict(by_code[SYSTOLIC].get("valueQuantity")).get("value", "")
+        return f"{rounded(upper)}/{value_of(by_code[DIASTOLIC])}"
     parts = [
         f"{text_of(each.get('code'))} {value_of(each)}"
         for each in as_list(observation.get("component"))

@@ -42,11 +42,11 @@ TABLES = {
     "aging": False,
 }
 AGES = {
-    "not due": N_("Not yet due"),
-    "0-30": N_("Up to 30 days overdue"),
+    "not_due": N_("Not yet due"),
+    "1-30": N_("Up to 30 days overdue"),
     "31-60": N_("31 to 60 days overdue"),
     "61-90": N_("61 to 90 days overdue"),
-    "90+": N_("More than 90 days overdue"),
+    "over_90": N_("More than 90 days overdue"),
 }
 # The groups of analytics' breakdowns.
 GROUPS = (N_("male"), N_("female"), N_("other"), N_("unknown"))

@@ -1,5 +1,6 @@
 """`scripts/texts`: collects the texts of code and templates, and brings each language's catalogue up to them."""
 
+import argparse
 import re
 import sys
 from collections.abc import Iterator
@@ -68,7 +69,9 @@ def missing_texts(language: str) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Updates the catalogues, or only lists what is missing."""
-    is_check = arguments == ["--check"]
+    parser = argparse.ArgumentParser(prog="scripts/texts", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="list what is missing, change nothing")
+    is_check = parser.parse_args(arguments).check
     count = 0
     for language in LANGUAGES:
         if language == DEFAULT:

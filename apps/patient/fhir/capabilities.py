@@ -1,5 +1,6 @@
 """`GET /fhir/R4/metadata`: what is served, told from the definitions that serve it (https://hl7.org/fhir/R4/capabilitystatement.html)."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from starlette.requests import Request
@@ -15,6 +16,15 @@ from apps.patient.search.query import NOT_SERVED
 # The day that this description last changed; a client may keep it until then.
 DATE = "2026-11-28"
 VALIDATE = "http://hl7.org/fhir/OperationDefinition/Resource-validate"
+# Each operation by the type that it is called on.
+OPERATIONS: Mapping[str, Mapping[str, str]] = {
+    "Patient": {
+        "everything": "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        "match": "http://hl7.org/fhir/OperationDefinition/Patient-match",
+        "summary": "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
+    },
+    "Observation": {"lastn": "http://hl7.org/fhir/OperationDefinition/Observation-lastn"},
+}
 _READS = ("read", "vread", "history-instance", "history-type", "search-type")
 _WRITES = ("create", "update", "patch", "delete")
 _SMART_SERVICE = "http://terminology.hl7.org/CodeSystem/restful-security-service"
@@ -94,7 +104,13 @@ def _resource(name: str) -> Resource:
         "conditionalUpdate": not is_read_only,
         "conditionalDelete": "not-supported" if is_read_only else "single",
         "referencePolicy": ["literal", "logical", "enforced"],
-        "operation": [{"name": "validate", "definition": VALIDATE}],
+        "operation": [
+            {"name": "validate", "definition": VALIDATE},
+            *(
+                {"name": operation, "definition": definition}
+                for operation, definition in OPERATIONS.get(name, {}).items()
+            ),
+        ],
         "searchParam": [
             {"name": code, "type": parameter.kind}
             for code, parameter in sorted(search_parameters(name).items())

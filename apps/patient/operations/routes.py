@@ -8,18 +8,18 @@ from starlette.routing import BaseRoute
 
 from apps.kit.errors import NotFound, NotImplementedYet
 from apps.kit.operation_outcomes import FHIR_PATH
-from apps.kit.web import AUTHENTICATED, Endpoint, Operation, PolicedRoute
+from apps.kit.web import AUTHENTICATED, Endpoint, Operation, PolicedRoute, smart
+from apps.patient.operations.everything import everything
+from apps.patient.operations.lastn import last_observations
+from apps.patient.operations.match import match
+from apps.patient.operations.summary import summarise
 from apps.patient.operations.validate import validate_routes
 
 # Known, and not served yet.
 PLANNED = frozenset(
     [
-        "everything",
-        "match",
         "merge",
         "unmerge",
-        "lastn",
-        "summary",
         "export",
         "import",
         "erase",
@@ -32,6 +32,22 @@ def operation_routes(negotiated: Callable[[Endpoint], Endpoint]) -> list[BaseRou
     unknown = negotiated(refuse)
     return [
         *validate_routes(),
+        PolicedRoute(
+            FHIR_PATH + "/Patient/{id}/$everything",
+            Operation("GET", negotiated(everything), smart("r", "Patient")),
+        ),
+        PolicedRoute(
+            FHIR_PATH + "/Patient/{id}/$summary",
+            Operation("GET", negotiated(summarise), smart("r", "Patient")),
+        ),
+        PolicedRoute(
+            FHIR_PATH + "/Patient/$match",
+            Operation("POST", negotiated(match), smart("s", "Patient")),
+        ),
+        PolicedRoute(
+            FHIR_PATH + "/Observation/$lastn",
+            Operation("GET", negotiated(last_observations), smart("s", "Observation")),
+        ),
         *(
             PolicedRoute(
                 path,

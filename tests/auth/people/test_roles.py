@@ -1,6 +1,16 @@
+import time
+
 import pytest
 
-from apps.auth.people.roles import ROLES, intersect, is_scope, scopes_of_client, scopes_of_roles
+from apps.auth.people.roles import (
+    RESOURCE_TYPES,
+    ROLES,
+    TooManyScopesError,
+    intersect,
+    is_scope,
+    scopes_of_client,
+    scopes_of_roles,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +76,15 @@ def test_unknown_scopes_are_none() -> None:
         and is_scope("system/Patient.rs")
         and is_scope("admin")
     )
+
+
+def test_comparing_scopes_takes_no_time_however_they_are_chosen() -> None:
+    one = [f"user/Observation.rs?category=c{number}" for number in range(50)]
+    other = [f"user/Observation.r?status=s{number}" for number in range(50)]
+    several = [f"user/{name}.rs" for name in sorted(RESOURCE_TYPES)]
+    started = time.process_time()
+    assert intersect(one, one) == set(one)
+    assert intersect(several, several) == set(several)
+    with pytest.raises(TooManyScopesError):
+        intersect(one, other)
+    assert time.process_time() - started < 0.5

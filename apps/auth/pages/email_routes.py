@@ -1,0 +1,121 @@
+"""The own e-mail address: changed once the new one is confirmed by a link that was mailed to it."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from apps.auth.audit import Event, insert_audit
+from apps.auth.oauth.refusals import record_refusal
+from apps.auth.pages.rendering import form_route, go_to, page, read_form
+from apps.auth.pages.sign_in_routes import PAGES_CLIENT, session_of, too_many
+from apps.auth.paths import ACCOUNT, CONFIRM_EMAIL, EMAIL, SIGN_IN
+from apps.auth.people.address_links import (
+    create_address_link,
+    select_address,
+    use_address_link,
+)
+from apps.auth.people.devices import device_of
+from apps.auth.people.mail import address_changed, address_link, insert_mail
+from apps.auth.people.password_check import check_password
+from apps.auth.people.sessions import complete, lock_session
+from apps.auth.people.users import is_email, lock_user, update_email
+from apps.auth.state import address_of, state_of
+from apps.kit.errors import Conflict, TooManyRequests
+
+
+async def show(request: Request) -> Response:
+    session = complete(await session_of(request))
+    if session is None:
+        return go_to(SIGN_IN)
+    return page(request, "email.html", user=session.user, error="")
+
+
+async def change(request: Request) -> Response:
+    """Mails a link to the new address. The same page whether it is free or taken: nobody learns who is here."""
+    fields = await read_form(request)
+    state = state_of(request)
+    session = complete(await session_of(request))
+    if session is None:
+        return go_to(SIGN_IN)
+
+    user = session.user
+    email = fields.get("email", "").strip()
+    if not is_email(email):
+        error = "This is not an e-mail address."
+        return page(request, "email.html", 422, user=user, error=error)
+    try:
+        right = await check_password(
+            state.database,
+            state.hashing,
+            email=user.email,
+            password=fields.get("password", ""),
+            address=address_of(request),
+            client_id=PAGES_CLIENT,
+            device=device_of(request, secure=state.settings.secure),
+        )
+    except TooManyRequests as refused:
+        error = too_many(int(refused.headers["Retry-After"]))
+        return page(request, "email.html", 429, user=user, error=error)
+    if right is None:
+        error = "The password is not right."
+        return page(request, "email.html", 400, user=user, error=error)
+
+    async with state.database.transaction() as connection:
+        if await lock_session(connection, request, session, secure=state.settings.secure) is None:
+            return go_to(SIGN_IN)
+        link = await create_address_link(connection, user.id, email, state.settings.issuer)
+        await insert_mail(connection, address_link(email, link))
+    return go_to(f"{ACCOUNT}?done=email-sent")
+
+
+async def show_confirmation(request: Request) -> Response:
+    token = request.query_params.get("token", "")
+    async with state_of(request).database.connection() as connection:
+        email = await select_address(connection, token)
+    if email is None:
+        return await no_such_link(request)
+    return page(request, "confirm_email.html", token=token, email=email)
+
+
+async def confirm(request: Request) -> Response:
+    """Sets the address, and tells the one before."""
+    fields = await read_form(request)
+    state = state_of(request)
+    try:
+        async with state.database.transaction() as connection:
+            confirmed = await use_address_link(connection, fields.get("token", ""))
+            user = await lock_user(connection, confirmed[0]) if confirmed else None
+            if confirmed is None or user is None:
+                return await no_such_link(request)
+            await update_email(connection, user.id, confirmed[1])
+            if user.email != confirmed[1]:
+                await insert_mail(connection, address_changed(user.email))
+            event = Event(
+                "email_confirmed",
+                "success",
+                "",
+                user.id,
+                PAGES_CLIENT,
+                user.id,
+                address_of(request),
+            )
+            await insert_audit(connection, event)
+    except Conflict:
+        # Somebody took the address since the link was sent: no word of whom.
+        return await no_such_link(request)
+    return go_to(f"{ACCOUNT}?done=email")
+
+
+async def no_such_link(request: Request) -> Response:
+    await record_refusal(request, "email_confirmed", "invalid_link")
+    message = "It was used before, or it is too old. Ask for a new one on your account's page."
+    return page(
+        request, "error.html", 404, title="This link is not valid", message=message, request_id=""
+    )
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        form_route(EMAIL, show, change),
+        form_route(CONFIRM_EMAIL, show_confirmation, confirm),
+    ]

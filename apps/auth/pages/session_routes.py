@@ -1,0 +1,102 @@
+"""The own sessions and consents: listed, ended, withdrawn."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from apps.auth.audit import Event, insert_audit
+from apps.auth.oauth.consents import select_consents
+from apps.auth.oauth.session_ends import end_sessions, withdraw_consent
+from apps.auth.pages.rendering import form_route, go_to, page, read_form
+from apps.auth.pages.sign_in_routes import PAGES_CLIENT, session_of
+from apps.auth.paths import CONSENTS, SESSIONS, SIGN_IN
+from apps.auth.people.sessions import complete, lock_session, select_sessions
+from apps.auth.state import address_of, state_of
+
+
+async def show_sessions(request: Request) -> Response:
+    session = complete(await session_of(request))
+    if session is None:
+        return go_to(SIGN_IN)
+    async with state_of(request).database.connection() as connection:
+        sessions = await select_sessions(connection, session.user.id)
+    return page(
+        request,
+        "sessions.html",
+        sessions=sessions,
+        own=session.public_id,
+        done="done" in request.query_params,
+    )
+
+
+async def end(request: Request) -> Response:
+    """Ends the session that the form names, or every other one."""
+    fields = await read_form(request)
+    state = state_of(request)
+    session = complete(await session_of(request))
+    if session is None:
+        return go_to(SIGN_IN)
+    async with state.database.transaction() as connection:
+        locked = await lock_session(connection, request, session, secure=state.settings.secure)
+        if locked is None:
+            return go_to(SIGN_IN)
+        known = await select_sessions(connection, locked.user.id)
+        ids = [each.id for each in known if each.id != locked.public_id]
+        if fields.get("session") != "others":
+            ids = [fields.get("session", "")]
+        await end_sessions(connection, locked.user.id, ids)
+        event = Event(
+            "session_ended",
+            "success",
+            "",
+            locked.user.id,
+            PAGES_CLIENT,
+            locked.user.id,
+            address_of(request),
+        )
+        await insert_audit(connection, event)
+    return go_to(f"{SESSIONS}?done")
+
+
+async def show_consents(request: Request) -> Response:
+    session = complete(await session_of(request))
+    if session is None:
+        return go_to(SIGN_IN)
+    async with state_of(request).database.connection() as connection:
+        consents = await select_consents(connection, session.user.id)
+    return page(request, "consents.html", consents=consents, done="done" in request.query_params)
+
+
+async def withdraw(request: Request) -> Response:
+    fields = await read_form(request)
+    state = state_of(request)
+    session = complete(await session_of(request))
+    if session is None:
+        return go_to(SIGN_IN)
+    client_id = fields.get("client", "")
+    async with state.database.transaction() as connection:
+        locked = await lock_session(connection, request, session, secure=state.settings.secure)
+        if locked is None:
+            return go_to(SIGN_IN)
+        # PostgreSQL takes no NUL.
+        if client_id.isprintable() and await withdraw_consent(
+            connection, locked.user.id, client_id
+        ):
+            event = Event(
+                "consent_withdrawn",
+                "success",
+                "",
+                locked.user.id,
+                client_id,
+                locked.user.id,
+                address_of(request),
+            )
+            await insert_audit(connection, event)
+    return go_to(f"{CONSENTS}?done")
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        form_route(SESSIONS, show_sessions, end),
+        form_route(CONSENTS, show_consents, withdraw),
+    ]

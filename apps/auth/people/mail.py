@@ -1,0 +1,181 @@
+"""Mail to the people of the platform: queued in the transaction of what it tells, sent afterwards.
+
+A mail names no patient and holds no health data. Its link works once.
+"""
+
+from dataclasses import dataclass, field
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from typing import Any
+
+from apps.kit.context import new_id
+from apps.kit.database import Connection
+
+PRODUCT = "Patient management"
+# After this it is not sent any more: its link is void, its news are old.
+MAIL_LIFE_HOURS = 24
+FIRST_RETRY_SECONDS = 5
+MAX_RETRY_SECONDS = 900
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailSettings:
+    """`smtp_url`: `smtps://user:password@host:port` or `smtp://` with STARTTLS. `folder`: instead of a server."""
+
+    smtp_url: str = field(default="", repr=False)
+    sender: str = "no-reply@localhost"
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """A plain-text mail. `recipient` is one address."""
+
+    recipient: str
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedMail:
+    id: str
+    mail: Mail
+
+
+def invitation(recipient: str, link: str) -> Mail:
+    return Mail(
+        recipient=recipient,
+        subject=f"You are invited to {PRODUCT}",
+        body=(
+            f"An administrator made an account for you in {PRODUCT}.\n\n"
+            f"Set your password here within 24 hours:\n{link}\n\n"
+            "If you did not expect this, ignore this mail: without you the account cannot be used.\n"
+        ),
+    )
+
+
+def password_link(recipient: str, link: str) -> Mail:
+    return Mail(
+        recipient=recipient,
+        subject="Set a new password",
+        body=(
+            f"Somebody, probably you, asked for a new password in {PRODUCT}.\n\n"
+            f"Set it here within 24 hours:\n{link}\n\n"
+            "If it was not you, ignore this mail: your password stays as it is.\n"
+        ),
+    )
+
+
+def address_link(recipient: str, link: str) -> Mail:
+    return Mail(
+        recipient=recipient,
+        subject="Confirm your e-mail address",
+        body=(
+            f"Confirm that this is your address in {PRODUCT}, within 24 hours:\n{link}\n\n"
+            "If you did not ask for this, ignore this mail: nothing changes.\n"
+        ),
+    )
+
+
+def address_changed(recipient: str) -> Mail:
+    return _notice(recipient, "Your e-mail address was changed", "now has another e-mail address")
+
+
+def password_changed(recipient: str) -> Mail:
+    return _notice(recipient, "Your password was changed", "has a new password")
+
+
+def factor_changed(recipient: str, what: str) -> Mail:
+    """`what`: what happened, as `a passkey was added to it`."""
+    return _notice(recipient, "Your sign-in methods were changed", f"was changed: {what}")
+
+
+def new_sign_in(recipient: str, device: str, address: str) -> Mail:
+    return Mail(
+        recipient=recipient,
+        subject="New sign-in to your account",
+        body=(
+            f"Somebody, probably you, signed in to {PRODUCT} from a browser that was not used before:\n"
+            f"{device or 'unknown browser'}, address {address or 'unknown'}.\n\n"
+            "If it was not you, change your password and sign out all sessions of your account.\n"
+        ),
+    )
+
+
+def _notice(recipient: str, subject: str, what: str) -> Mail:
+    return Mail(
+        recipient=recipient,
+        subject=subject,
+        body=(
+            f"Your account in {PRODUCT} {what}.\n\n"
+            "If it was not you, ask your administrator at once to lock the account.\n"
+        ),
+    )
+
+
+def compose(queued: QueuedMail, sender: str, now: Any) -> EmailMessage:
+    """Returns the message of RFC 5322; its Message-ID stays the same over retries."""
+    message = EmailMessage()
+    message["From"] = sender
+    message["To"] = _recipient(queued.mail.recipient)
+    message["Subject"] = queued.mail.subject
+    message["Date"] = format_datetime(now)
+    domain = sender.rpartition("@")[2].rstrip(">") or "localhost"
+    message["Message-ID"] = make_msgid(idstring=queued.id, domain=domain)
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(queued.mail.body)
+    return message
+
+
+def _recipient(address: str) -> Address:
+    """Returns the one address; raises ValueError for what could be read as several, or as a header."""
+    local, _, domain = address.rpartition("@")
+    if not address.isprintable() or set(address) & set(' ,;<>"()'):
+        raise ValueError("not one address")
+    return Address(username=local, domain=domain)
+
+
+async def insert_mail(connection: Connection, mail: Mail) -> None:
+    await connection.execute(
+        "INSERT INTO mails (id, recipient, subject, body, expires_at) "
+        "VALUES ($1, $2, $3, $4, now() + make_interval(hours => $5))",
+        new_id(),
+        mail.recipient,
+        mail.subject,
+        mail.body,
+        MAIL_LIFE_HOURS,
+    )
+
+
+async def claim_mails(connection: Connection, limit: int, hold_seconds: float) -> list[QueuedMail]:
+    """Returns mails that are due, and holds them for `hold_seconds`, so that one replica sends each."""
+    rows = await connection.fetch(
+        "UPDATE mails SET attempts = attempts + 1, due_at = now() + make_interval(secs => $2) "
+        "WHERE id = ANY(ARRAY(SELECT id FROM mails WHERE due_at <= now() AND expires_at > now() "
+        "ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING id, recipient, subject, body",
+        limit,
+        hold_seconds,
+    )
+    return [
+        QueuedMail(
+            id=str(row["id"]),
+            mail=Mail(recipient=row["recipient"], subject=row["subject"], body=row["body"]),
+        )
+        for row in rows
+    ]
+
+
+async def delete_mail(connection: Connection, mail_id: str) -> None:
+    await connection.execute("DELETE FROM mails WHERE id = $1", mail_id)
+
+
+async def postpone_mail(connection: Connection, mail_id: str) -> None:
+    """Sets the next attempt: twice as late after each failure, at most MAX_RETRY_SECONDS."""
+    await connection.execute(
+        "UPDATE mails SET due_at = now() + make_interval(secs => "
+        "least($3::float8, $2 * power(2, least(attempts - 1, 20)))) WHERE id = $1",
+        mail_id,
+        float(FIRST_RETRY_SECONDS),
+        float(MAX_RETRY_SECONDS),
+    )

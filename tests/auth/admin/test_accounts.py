@@ -1,0 +1,179 @@
+"""Administrators find, unlock and delete users, change and delete clients, replace secrets, read the audit."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.auth.browser import App, Browser
+from tests.auth.conftest import PASSWORD, Auth
+from tests.auth.pages.test_own_account import mails
+
+pytestmark = pytest.mark.integration
+CLIENT = {
+    "name": "Laboratory",
+    "grantTypes": ["client_credentials"],
+    "scopes": ["system/Observation.crus"],
+}
+
+
+@pytest.fixture
+def admin(auth: Auth) -> httpx.Client:
+    return client_of(auth, "admin")
+
+
+def client_of(auth: Auth, *roles: str, **changes: Any) -> httpx.Client:
+    token = auth.login(auth.user(*roles, **changes).email).json()["token"]
+    return auth.opened(
+        httpx.Client(base_url=auth.url, headers={"Authorization": f"Bearer {token}"})
+    )
+
+
+def test_invited_person_gets_the_link_by_mail(auth: Auth, admin: httpx.Client) -> None:
+    body = {"email": "invited@example.org", "roles": ["clinician"], "invite": True}
+    made = admin.post("/auth/v1/users", json=body)
+    assert made.status_code == 201 and "passwordLink" not in made.json()
+    (mail,) = mails(auth, "invited@example.org")
+    link = next(word for word in mail["body"].split() if word.startswith("http"))
+    browser = Browser(auth)
+    browser.send(browser.get(link), new_password=PASSWORD)
+    assert "Your account" in browser.sign_in("invited@example.org").text
+
+
+def test_users_are_found_by_address_and_name_page_by_page(auth: Auth, admin: httpx.Client) -> None:
+    for number in range(3):
+        auth.user("clinician", email=f"quine-{number}@example.org", name=f"Willard {number}")
+    found = admin.get("/auth/v1/users", params={"q": "QUINE-", "limit": 2}).json()
+    rest = admin.get(
+        "/auth/v1/users", params={"q": "quine-", "limit": 2, "cursor": found["next"]}
+    ).json()
+    emails = [user["email"] for user in (*found["items"], *rest["items"])]
+    assert emails == [f"quine-{number}@example.org" for number in range(3)] and "next" not in rest
+    by_name = admin.get("/auth/v1/users", params={"q": "willard 1"}).json()["items"]
+    assert [user["name"] for user in by_name] == ["Willard 1"]
+    assert admin.get("/auth/v1/users", params={"q": "x" * 201}).status_code == 400
+
+
+def test_locked_out_person_is_unlocked(auth: Auth, admin: httpx.Client) -> None:
+    user = auth.user("clinician")
+    address = "192.0.2.77"
+    for _ in range(6):
+        auth.login(user.email, "wrong", address)
+    assert auth.login(user.email, PASSWORD, address).status_code == 429
+    assert admin.post(f"/auth/v1/users/{user.id}/unlock").status_code == 204
+    assert auth.login(user.email, PASSWORD, address).status_code == 200
+
+
+def test_deleted_user_is_gone_and_the_audit_stays(auth: Auth, admin: httpx.Client) -> None:
+    person = auth.user("clinician")
+    auth.login(person.email)
+    assert admin.delete(f"/auth/v1/users/{person.id}").status_code == 204
+    assert admin.get(f"/auth/v1/users/{person.id}").status_code == 404
+    assert auth.login(person.email).status_code == 401
+    # Every verifier reads that within 15 seconds.
+    assert auth.sql("SELECT 1 FROM revocations WHERE kind = 'subject' AND id = $1", person.id)
+    events = admin.get("/auth/v1/audit", params={"subject": person.id}).json()["items"]
+    assert {"user_deleted", "sign_in"} <= {event["event"] for event in events}
+    assert admin.delete(f"/auth/v1/users/{person.id}").status_code == 404
+
+
+def test_administrator_does_not_delete_the_own_account(auth: Auth) -> None:
+    me = auth.user("admin")
+    headers = {"Authorization": f"Bearer {auth.login(me.email).json()['token']}"}
+    answer = httpx.delete(f"{auth.url}/auth/v1/users/{me.id}", headers=headers)
+    assert answer.status_code == 422 and answer.json()["code"] == "own_account"
+
+
+def test_all_sessions_of_a_user_are_listed_and_ended(auth: Auth, admin: httpx.Client) -> None:
+    user = auth.user("clinician")
+    browser = Browser(auth)
+    browser.sign_in(user.email)
+    listed = admin.get(f"/auth/v1/users/{user.id}/sessions").json()["items"]
+    assert len(listed) == 1
+    assert admin.delete(f"/auth/v1/users/{user.id}/sessions").status_code == 204
+    assert "Sign in" in browser.get("/oauth2/account").text
+
+
+def test_client_is_changed_and_narrowed_tokens_end(auth: Auth, admin: httpx.Client) -> None:
+    made = admin.post("/auth/v1/clients", json=CLIENT).json()
+    path = f"/auth/v1/clients/{made['id']}"
+
+    changed = admin.patch(path, json={"name": "Lab", "scopes": ["system/Observation.rs"]})
+
+    assert changed.status_code == 200
+    assert (changed.json()["name"], changed.json()["scopes"]) == ("Lab", ["system/Observation.rs"])
+    assert auth.sql("SELECT 1 FROM revocations WHERE kind = 'client' AND id = $1", made["id"])
+    assert admin.patch(path, json={"authMethod": "none"}).status_code == 422
+    assert admin.patch(path, json={"scopes": ["banana"]}).status_code == 422
+    assert admin.patch(path, json={"name": "x"}, headers={"If-Match": 'W/"1"'}).status_code == 412
+
+
+def test_deleted_client_gets_no_token(auth: Auth, admin: httpx.Client) -> None:
+    made = admin.post("/auth/v1/clients", json=CLIENT).json()
+    assert admin.delete(f"/auth/v1/clients/{made['id']}").status_code == 204
+    assert auth.token_for((made["id"], made["secret"])).status_code == 401
+    assert admin.get(f"/auth/v1/clients/{made['id']}").status_code == 404
+    assert admin.delete("/auth/v1/clients/service-patient").status_code == 409
+
+
+def test_two_secrets_work_while_one_is_replaced(auth: Auth, admin: httpx.Client) -> None:
+    made = admin.post("/auth/v1/clients", json=CLIENT).json()
+    path = f"/auth/v1/clients/{made['id']}/secret"
+    second = admin.post(path, json={"overlapSeconds": 3600}).json()["secret"]
+    assert auth.token_for((made["id"], made["secret"])).status_code == 200
+    assert auth.token_for((made["id"], second)).status_code == 200
+
+    auth.sql(
+        "UPDATE clients SET previous_secret_expires_at = now() - interval '1 second' WHERE id = $1",
+        made["id"],
+    )
+    assert auth.token_for((made["id"], made["secret"])).status_code == 401
+
+    third = admin.post(path).json()["secret"]
+    assert auth.token_for((made["id"], second)).status_code == 401
+    assert auth.token_for((made["id"], third)).status_code == 200
+    assert admin.post(path, json={"overlapSeconds": 10**9}).status_code == 422
+
+
+def test_audit_is_filtered_and_paged(auth: Auth, admin: httpx.Client) -> None:
+    user = auth.user("clinician")
+    for _ in range(3):
+        auth.login(user.email)
+    query: dict[str, Any] = {"subject": user.id, "event": "sign_in", "limit": 2}
+    first = admin.get("/auth/v1/audit", params=query).json()
+    second = admin.get("/auth/v1/audit", params={**query, "cursor": first["next"]}).json()
+    times = [event["occurredAt"] for event in (*first["items"], *second["items"])]
+    assert len(times) == 3 and times == sorted(times, reverse=True)
+    assert admin.get("/auth/v1/audit", params={"until": "2000-01-01T00:00:00Z"}).json() == {
+        "items": []
+    }
+    for bad in ({"since": "yesterday"}, {"color": "red"}, {"cursor": "AAAA"}, {"event": "\0"}):
+        assert admin.get("/auth/v1/audit", params=bad).status_code == 400
+
+
+def test_person_sees_and_ends_the_own_sessions_and_consents(auth: Auth) -> None:
+    user = auth.user("clinician")
+    headers = {"Authorization": f"Bearer {auth.login(user.email).json()['token']}"}
+    me = auth.opened(httpx.Client(base_url=auth.url, headers=headers))
+    browser = Browser(auth)
+    browser.sign_in(user.email)
+    app = App(auth)
+    app.authorize(browser)
+
+    assert me.get("/auth/v1/me").json()["email"] == user.email
+    (consent,) = me.get("/auth/v1/me/consents").json()["items"]
+    assert consent["clientId"] == app.client[0]
+    assert me.delete(f"/auth/v1/me/consents/{app.client[0]}").status_code == 204
+    assert me.delete(f"/auth/v1/me/consents/{app.client[0]}").status_code == 404
+    (session,) = me.get("/auth/v1/me/sessions").json()["items"]
+    assert me.delete(f"/auth/v1/me/sessions/{session['id']}").status_code == 204
+    assert me.delete(f"/auth/v1/me/sessions/{session['id']}").status_code == 404
+    assert "Sign in" in browser.get("/oauth2/account").text
+
+
+def test_client_has_no_account_of_its_own(auth: Auth) -> None:
+    client = auth.client("system/Patient.rs")
+    token = auth.token_for(client).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = httpx.get(f"{auth.url}/auth/v1/me", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "no_person")

@@ -1,0 +1,21 @@
+// Speaks with the test that started the script: a line of JSON each way.
+import { createInterface } from 'node:readline'
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+
+export function tell(message) {
+  process.stdout.write(JSON.stringify(message) + '\n')
+}
+
+/** Has the person's browser open `url`; returns where it was sent in the end. */
+export async function open(url) {
+  tell({ open: url.toString() })
+  return new URL((await lines.next()).value)
+}
+
+export const settings = JSON.parse((await lines.next()).value)
+
+export function done(result) {
+  tell({ done: result })
+  process.exit(0)
+}

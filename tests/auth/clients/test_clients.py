@@ -1,0 +1,174 @@
+"""Libraries that others wrote, against the running platform: sign-in, refresh, user info, introspection, revocation,
+logout.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from authlib.integrations.httpx_client import OAuth2Client
+from joserfc import jwt
+from joserfc.jwk import KeySet
+from requests_oauthlib import OAuth2Session
+
+from tests.auth.clients.conversation import Person, run_nimbus, run_node
+
+pytestmark = pytest.mark.clients
+
+PASSWORD = "correct horse battery"
+CALLBACK = "https://app.example/callback"
+GOODBYE = "https://app.example/goodbye"
+SCOPE = "openid profile email offline_access user/Patient.rs"
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+
+
+@dataclass(frozen=True)
+class Platform:
+    url: str
+    admin: httpx.Client
+    people: list[Person] = field(default_factory=list)
+
+    def person(self) -> tuple[str, Person]:
+        """Id and browser of a clinician who has set a password."""
+        email = f"{secrets.token_hex(6)}@example.org"
+        body = {"email": email, "name": "Ada", "roles": ["clinician"]}
+        made = self.admin.post("/auth/v1/users", json=body).raise_for_status().json()
+        person = Person(self.url, email, PASSWORD)
+        self.people.append(person)
+        page = person.http.get(made["passwordLink"])
+        hidden = page.text.split('name="csrf" value="')[1].split('"')[0]
+        form = {"csrf": hidden, "token": made["passwordLink"].partition("token=")[2]}
+        answer = person.http.post("/oauth2/reset", data=form | {"new_password": PASSWORD})
+        assert answer.is_redirect, answer.text
+        # A new password revokes the tokens of its second and, as clocks differ, of the next.
+        time.sleep(2)
+        return made["id"], person
+
+    def application(self, auth_method: str, *more_grants: str, **changes: Any) -> dict[str, Any]:
+        body = {
+            "name": "Ward rounds",
+            "authMethod": auth_method,
+            "grantTypes": ["authorization_code", "refresh_token", *more_grants],
+            "scopes": SCOPE.split(),
+            "redirectUris": [CALLBACK],
+            "postLogoutRedirectUris": [GOODBYE],
+            **changes,
+        }
+        made = self.admin.post("/auth/v1/clients", json=body).raise_for_status().json()
+        return {
+            "issuer": self.url,
+            "clientId": made["id"],
+            "secret": made.get("secret", ""),
+            "callback": CALLBACK,
+            "goodbye": GOODBYE,
+            "scope": SCOPE,
+        }
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    url = os.environ["PLATFORM_URL"]
+    login = {"email": os.environ["PLATFORM_USER"], "password": os.environ["PLATFORM_PASSWORD"]}
+    with httpx.Client(base_url=url, timeout=30) as http:
+        token = http.post("/auth/login", json=login).raise_for_status().json()["token"]
+        http.headers["Authorization"] = f"Bearer {token}"
+        platform = Platform(url, http)
+        yield platform
+        for person in platform.people:
+            person.http.close()
+
+
+def test_openid_client_with_pushed_requests_and_dpop(platform: Platform) -> None:
+    user_id, person = platform.person()
+    settings = platform.application("client_secret_post", dpopBound=True, pushedRequestsOnly=True)
+    result = run_node("openid-client.mjs", settings, person)
+    assert result["subject"] == result["user"]["sub"] == user_id
+    assert result["type"].lower() == "dpop" and result["user"]["name"] == "Ada"
+    assert result["before"]["active"] and result["before"]["token_type"] == "DPoP"
+    assert result["after"] == {"active": False}
+    assert result["left"] == f"{GOODBYE}?state=bye"
+
+
+def test_oauth4webapi_in_a_public_application_and_on_a_device(platform: Platform) -> None:
+    user_id, person = platform.person()
+    settings = platform.application("none", DEVICE_CODE)
+    result = run_node("oauth4webapi.mjs", settings, person)
+    assert result["subject"] == result["device"] == user_id
+    assert result["user"]["email"].endswith("@example.org")
+    assert result["user"]["email_verified"] is False
+    assert result["refused"] == 401 and result["left"] == f"{GOODBYE}?state=bye"
+
+
+def test_nimbus(platform: Platform) -> None:
+    user_id, person = platform.person()
+    result = run_nimbus(platform.application("client_secret_basic"), person)
+    assert result["subject"] == user_id and result["email"] == person.fields["email"]
+    assert result["before"] and not result["after"]
+    assert result["left"].startswith(f"{GOODBYE}?state=")
+
+
+def test_authlib(platform: Platform) -> None:
+    user_id, person = platform.person()
+    settings = platform.application("client_secret_basic")
+    found = httpx.get(f"{platform.url}/.well-known/openid-configuration").json()
+    with OAuth2Client(
+        settings["clientId"],
+        settings["secret"],
+        scope=SCOPE,
+        redirect_uri=CALLBACK,
+        code_challenge_method="S256",
+        token_endpoint=found["token_endpoint"],
+    ) as application:
+        verifier = secrets.token_urlsafe(48)
+        url, state = application.create_authorization_url(
+            found["authorization_endpoint"], code_verifier=verifier, nonce="n"
+        )
+        token = application.fetch_token(
+            authorization_response=person.open(url), state=state, code_verifier=verifier
+        )
+        keys = KeySet.import_key_set(httpx.get(found["jwks_uri"]).json())
+        claims = jwt.decode(token["id_token"], keys, algorithms=["RS256", "ES256"]).claims
+        assert (claims["sub"], claims["nonce"]) == (user_id, "n")
+        assert application.get(found["userinfo_endpoint"]).json()["sub"] == user_id
+        renewed = application.refresh_token(
+            found["token_endpoint"], refresh_token=token["refresh_token"]
+        )
+        endpoint = found["introspection_endpoint"]
+        assert application.introspect_token(endpoint, renewed["access_token"]).json()["active"]
+        application.revoke_token(found["revocation_endpoint"], renewed["refresh_token"])
+        answer = application.introspect_token(endpoint, renewed["access_token"]).json()
+        assert answer == {"active": False}
+        query = httpx.QueryParams(
+            {"id_token_hint": token["id_token"], "post_logout_redirect_uri": GOODBYE}
+        )
+        assert person.open(f"{found['end_session_endpoint']}?{query}") == GOODBYE
+
+
+def test_requests_oauthlib(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It refuses http otherwise. A scope that changed would raise: what is granted is spelt as it was asked for.
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    user_id, person = platform.person()
+    settings = platform.application("client_secret_basic")
+    found = httpx.get(f"{platform.url}/.well-known/openid-configuration").json()
+    with OAuth2Session(
+        settings["clientId"], redirect_uri=CALLBACK, scope=SCOPE.split(), pkce="S256"
+    ) as application:
+        url, _ = application.authorization_url(found["authorization_endpoint"])
+        token = application.fetch_token(
+            found["token_endpoint"],
+            authorization_response=person.open(url),
+            client_secret=settings["secret"],
+        )
+        info = application.get(found["userinfo_endpoint"]).json()
+        assert info["sub"] == user_id and info["email"] == person.fields["email"]
+        renewed = application.refresh_token(
+            found["token_endpoint"],
+            refresh_token=token["refresh_token"],
+            auth=(settings["clientId"], settings["secret"]),
+        )
+        assert renewed["access_token"] != token["access_token"]

@@ -1,0 +1,150 @@
+"""Sign-in by another OpenID provider: our own service, a second time, plays it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from apps.auth.people.external import ExternalProvider
+from apps.auth.people.users import User
+from tests.auth.browser import Browser
+from tests.auth.conftest import Auth, make_settings, serve
+from tests.ports import free_port
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def provider(make_database: Any) -> Iterator[Auth]:
+    """The organization's provider. Its people have no claim of groups, so their name stands for one."""
+    with make_database("auth") as (runtime_url, _):
+        port = free_port()
+        # Another host than the other service's: cookies know no ports.
+        settings = make_settings(runtime_url, port, issuer=f"http://localhost:{port}")
+        yield from serve(settings)
+
+
+@pytest.fixture(scope="module")
+def organization(auth_database: str, provider: Auth) -> Iterator[Auth]:
+    """A service that lets the provider's people in."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    client_id, secret = provider.client(
+        "openid",
+        "profile",
+        "email",
+        grant_types=("authorization_code",),
+        redirect_uris=(f"{url}/oauth2/external/callback",),
+        trusted=True,
+    )
+    external = ExternalProvider(
+        issuer=provider.url,
+        client_id=client_id,
+        client_secret=secret,
+        name="Clinic ID",
+        roles_claim="name",
+        roles={"Doctors": "clinician", "Desk": "registrar"},
+    )
+    yield from serve(replace(make_settings(auth_database, port), external=external))
+
+
+@pytest.fixture(autouse=True)
+def closed_clients(organization: Auth, provider: Auth) -> Iterator[None]:
+    yield
+    organization.close_clients()
+    provider.close_clients()
+
+
+def person_of(provider: Auth, name: str, **changes: Any) -> User:
+    """Returns a person of the provider, whose address it has verified."""
+    person = provider.user("clinician", name=name, **changes)
+    provider.sql("UPDATE users SET email_verified_at = now() WHERE id = $1", person.id)
+    return person
+
+
+def sign_in(organization: Auth, provider: Auth, email: str) -> tuple[Browser, Any]:
+    """Goes from the sign-in page over the provider and back."""
+    browser = Browser(organization)
+    page = browser.get("/oauth2/sign-in")
+    assert "Sign in with Clinic ID" in page.text
+    to_provider = browser.get("/oauth2/external").headers["location"]
+    there = Browser(provider)
+    back = there.sign_in(email, page=there.get(to_provider)).headers["location"]
+    assert back.startswith(organization.url)
+    return browser, browser.get(back.removeprefix(organization.url))
+
+
+def test_person_of_the_provider_gets_an_account_with_the_mapped_role(
+    organization: Auth, provider: Auth
+) -> None:
+    person = person_of(provider, "Doctors")
+    browser, page = sign_in(organization, provider, person.email)
+    assert person.email in page.text and "Your account" in page.text
+    row = organization.sql("SELECT id, roles, name FROM users WHERE email = $1", person.email)[0]
+    assert (row["roles"], row["name"]) == (["clinician"], "Doctors")
+
+    # The same person the next time, with another role, which ends what they held.
+    provider.sql("UPDATE users SET name = 'Desk' WHERE id = $1", person.id)
+    sign_in(organization, provider, person.email)
+    rows = organization.sql("SELECT id, roles FROM users WHERE email = $1", person.email)
+    assert [(each["id"], each["roles"]) for each in rows] == [(row["id"], ["registrar"])]
+    assert "Sign in" in browser.get("/oauth2/account").text
+
+
+def test_person_without_a_mapped_role_gets_none(organization: Auth, provider: Auth) -> None:
+    person = person_of(provider, "Gardeners")
+    _, page = sign_in(organization, provider, person.email)
+    assert page.status_code == 403
+    assert organization.sql("SELECT 1 FROM users WHERE email = $1", person.email) == []
+
+
+def test_account_of_the_same_address_is_not_taken_over(organization: Auth, provider: Auth) -> None:
+    known = organization.user("admin")
+    person = person_of(provider, "Doctors", email=known.email)
+    _, page = sign_in(organization, provider, person.email)
+    assert page.status_code == 403
+    assert organization.sql("SELECT 1 FROM external_identities WHERE user_id = $1", known.id) == []
+
+
+def test_address_that_the_provider_did_not_verify_gives_no_account(
+    organization: Auth, provider: Auth
+) -> None:
+    person = provider.user("clinician", name="Doctors")
+    _, page = sign_in(organization, provider, person.email)
+    assert page.status_code == 403
+
+
+def test_disabled_person_stays_out(organization: Auth, provider: Auth) -> None:
+    person = person_of(provider, "Doctors")
+    sign_in(organization, provider, person.email)
+    organization.sql("UPDATE users SET disabled_at = now() WHERE email = $1", person.email)
+    _, page = sign_in(organization, provider, person.email)
+    assert page.status_code == 403
+
+
+def test_answer_is_good_once_and_in_its_own_browser(organization: Auth, provider: Auth) -> None:
+    person = person_of(provider, "Doctors")
+    browser = Browser(organization)
+    browser.get("/oauth2/sign-in")
+    there = Browser(provider)
+    to_provider = browser.get("/oauth2/external").headers["location"]
+    back = there.sign_in(person.email, page=there.get(to_provider)).headers["location"]
+    path = back.removeprefix(organization.url)
+
+    stranger = Browser(organization)
+    stranger.get("/oauth2/sign-in")
+    assert stranger.get(path).status_code == 403
+    assert "Your account" in browser.get(path).text
+    assert browser.get(path).status_code == 403
+
+
+@pytest.mark.parametrize("query", ["", "?state=x&code=y", "?error=access_denied&state=x"])
+def test_answer_that_nobody_asked_for_is_refused(organization: Auth, query: str) -> None:
+    browser = Browser(organization)
+    browser.get("/oauth2/sign-in")
+    assert browser.get(f"/oauth2/external/callback{query}").status_code == 403
+
+
+def test_without_a_provider_there_is_no_such_page(auth: Auth) -> None:
+    assert Browser(auth).get("/oauth2/external").status_code == 404

@@ -1,0 +1,234 @@
+"""What people do with their own account: mail, address, sessions, consents."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.auth.browser import App, Browser
+from tests.auth.conftest import PASSWORD, Auth
+
+pytestmark = pytest.mark.integration
+LINK = re.compile(r"https?://\S+")
+
+
+def mails(auth: Auth, recipient: str) -> list[dict[str, Any]]:
+    rows = auth.sql("SELECT subject, body FROM mails WHERE recipient = $1 ORDER BY id", recipient)
+    return [dict(row) for row in rows]
+
+
+def wait_for_mail(auth: Auth, recipient: str, count: int = 1) -> list[dict[str, Any]]:
+    for _ in range(100):
+        found = mails(auth, recipient)
+        if len(found) >= count:
+            return found
+        httpx.get(f"{auth.url}/livez")
+    raise AssertionError("no mail")
+
+
+def test_forgotten_password_is_set_by_the_mailed_link(auth: Auth) -> None:
+    user = auth.user("clinician")
+    browser = Browser(auth)
+
+    page = browser.send(browser.get("/oauth2/forgotten"), email=user.email)
+    (mail,) = wait_for_mail(auth, user.email)
+    link = LINK.search(mail["body"])
+    assert "a mail with a link is on its way" in page.text
+    assert link
+    page = browser.send(browser.get(link[0]), new_password="another long sentence")
+
+    assert "Your password was set" in page.text
+    assert "Your account" in browser.sign_in(user.email, "another long sentence").text
+    assert [each["subject"] for each in mails(auth, user.email)][-1] == "Your password was changed"
+
+
+def test_unknown_address_gets_the_same_page_and_no_mail(auth: Auth) -> None:
+    known = auth.user("clinician")
+    browser = Browser(auth)
+    form = browser.get("/oauth2/forgotten")
+
+    pages = {
+        browser.send(form, email=email).text for email in (known.email, "nobody@example.org", "")
+    }
+
+    assert len(pages) == 1
+    wait_for_mail(auth, known.email)
+    assert mails(auth, "nobody@example.org") == []
+
+
+def test_person_is_sent_one_link_a_minute(auth: Auth) -> None:
+    user = auth.user("clinician")
+    browser = Browser(auth)
+    form = browser.get("/oauth2/forgotten")
+    for _ in range(5):
+        browser.send(form, email=user.email)
+    wait_for_mail(auth, user.email)
+    # Each request's work runs before the connection takes the next one.
+    browser.get("/oauth2/forgotten")
+    assert len(mails(auth, user.email)) == 1
+
+
+def test_disabled_user_is_sent_no_link(auth: Auth) -> None:
+    user = auth.user("clinician")
+    auth.sql("UPDATE users SET disabled_at = now() WHERE id = $1", user.id)
+    browser = Browser(auth)
+    browser.send(browser.get("/oauth2/forgotten"), email=user.email)
+    browser.get("/oauth2/forgotten")
+    assert mails(auth, user.email) == []
+
+
+def test_address_changes_once_the_new_one_is_confirmed(auth: Auth) -> None:
+    user = auth.user("clinician")
+    new = f"new-{user.email}"
+    browser = Browser(auth)
+    browser.sign_in(user.email)
+
+    page = browser.send(browser.get("/oauth2/email"), email=new, password=PASSWORD)
+    assert "on its way to your new address" in page.text
+    assert auth.sql("SELECT email FROM users WHERE id = $1", user.id)[0]["email"] == user.email
+    link = LINK.search(mails(auth, new)[0]["body"])
+    assert link
+    page = browser.send(browser.get(link[0]))
+
+    assert "Your e-mail address is confirmed" in page.text
+    row = auth.sql("SELECT email, email_verified_at FROM users WHERE id = $1", user.id)[0]
+    assert row["email"] == new and row["email_verified_at"] is not None
+    assert mails(auth, user.email)[-1]["subject"] == "Your e-mail address was changed"
+    assert browser.get(link[0]).status_code == 404
+
+
+def test_address_of_another_user_is_not_told_and_not_taken(auth: Auth) -> None:
+    user = auth.user("clinician")
+    other = auth.user("clinician")
+    browser = Browser(auth)
+    browser.sign_in(user.email)
+    page = browser.send(browser.get("/oauth2/email"), email=other.email, password=PASSWORD)
+    assert "on its way" in page.text
+    link = LINK.search(mails(auth, other.email)[-1]["body"])
+    assert link
+
+    assert browser.send(browser.get(link[0])).status_code == 404
+
+    assert auth.sql("SELECT email FROM users WHERE id = $1", user.id)[0]["email"] == user.email
+
+
+def test_address_is_not_changed_without_the_password(auth: Auth) -> None:
+    user = auth.user("clinician")
+    browser = Browser(auth)
+    browser.sign_in(user.email)
+    page = browser.send(browser.get("/oauth2/email"), email="new@example.org", password="wrong one")
+    assert page.status_code == 400 and "not right" in page.text
+    assert mails(auth, "new@example.org") == []
+
+
+def test_sessions_are_listed_and_ended_with_their_tokens(auth: Auth) -> None:
+    user = auth.user("clinician")
+    app = App(auth, trusted=True)
+    one = Browser(auth)
+    other = Browser(auth)
+    other.http.headers["User-Agent"] = "Mozilla/5.0 (Windows NT 10.0) Firefox/140.0"
+    one.sign_in(user.email)
+    token = app.redeem(app.authorize_as(other, user.email))
+
+    page = one.get("/oauth2/sessions")
+    assert "Firefox, Windows" in page.text and "(this one)" in page.text
+    ended = auth.sql("SELECT public_id FROM sessions WHERE user_id = $1 AND device <> ''", user.id)[
+        0
+    ]["public_id"]
+    page = one.send(page, session=ended)
+
+    assert "The session was ended" in page.text and "Firefox" not in page.text
+    assert "Sign in" in other.get("/oauth2/account").text
+    assert "Your account" in one.get("/oauth2/account").text
+    refresh = {"grant_type": "refresh_token", "refresh_token": token["refresh_token"]}
+    answer = httpx.post(f"{auth.url}/oauth2/token", data=refresh, auth=app.client)
+    assert answer.json()["error"] == "invalid_grant"
+
+
+def test_session_of_another_user_is_not_ended(auth: Auth) -> None:
+    victim = Browser(auth)
+    victim.sign_in(auth.user("clinician").email)
+    ids = auth.sql("SELECT public_id FROM sessions ORDER BY authenticated_at DESC LIMIT 1")
+    attacker = Browser(auth)
+    user = auth.user("clinician")
+    attacker.sign_in(user.email)
+    second = Browser(auth)
+    second.sign_in(user.email)
+    attacker.send(attacker.get("/oauth2/sessions"), session=ids[0]["public_id"])
+    assert "Your account" in victim.get("/oauth2/account").text
+
+
+def test_idle_session_ends(auth: Auth) -> None:
+    user = auth.user("clinician")
+    browser = Browser(auth)
+    browser.sign_in(user.email)
+    auth.sql(
+        "UPDATE sessions SET seen_at = now() - make_interval(secs => idle_seconds - 30)"
+        " WHERE user_id = $1",
+        user.id,
+    )
+    assert "Your account" in browser.get("/oauth2/account").text
+    seen = (
+        "SELECT now() - seen_at < interval '10 seconds' AS fresh FROM sessions WHERE user_id = $1"
+    )
+    assert auth.sql(seen, user.id)[0]["fresh"]
+
+    auth.sql(
+        "UPDATE sessions SET seen_at = now() - make_interval(secs => idle_seconds + 1)"
+        " WHERE user_id = $1",
+        user.id,
+    )
+    assert "Sign in" in browser.get("/oauth2/account").text
+
+
+def test_consent_is_withdrawn_with_what_it_gave(auth: Auth) -> None:
+    user = auth.user("clinician")
+    app = App(auth)
+    browser = Browser(auth)
+    browser.sign_in(user.email)
+    token = app.redeem(app.authorize(browser))
+
+    page = browser.get("/oauth2/consents")
+    assert "Test client" in page.text
+    page = browser.send(page)
+
+    assert "You let no application act for you" in page.text
+    refresh = {"grant_type": "refresh_token", "refresh_token": token["refresh_token"]}
+    answer = httpx.post(f"{auth.url}/oauth2/token", data=refresh, auth=app.client)
+    assert answer.json()["error"] == "invalid_grant"
+    assert "decision" in browser.get(app.url()).text
+
+
+def test_consent_page_names_where_the_browser_goes_back_to(auth: Auth) -> None:
+    app = App(auth)
+    browser = Browser(auth)
+    user = auth.user("clinician")
+    page = browser.sign_in(user.email, page=browser.get(app.url()))
+    assert "<strong>app.example</strong>" in page.text
+
+
+def test_sign_in_in_a_second_browser_is_told_by_mail(auth: Auth) -> None:
+    user = auth.user("clinician")
+    Browser(auth).sign_in(user.email)
+    assert mails(auth, user.email) == []
+    second = Browser(auth)
+    second.sign_in(user.email)
+    assert [each["subject"] for each in mails(auth, user.email)] == ["New sign-in to your account"]
+    second.sign_in(user.email)
+    assert len(mails(auth, user.email)) == 1
+
+
+def test_recovery_codes_are_made_anew(auth: Auth) -> None:
+    user = auth.user("clinician")
+    browser = Browser(auth)
+    browser.sign_in(user.email)
+    assert "Confirm your password" in browser.get("/oauth2/recovery-codes").text
+    page = browser.send(browser.get("/oauth2/recovery-codes"), password=PASSWORD)
+    first = re.findall(r"<code>([a-z2-7-]{19})</code>", browser.send(page).text)
+    second = re.findall(
+        r"<code>([a-z2-7-]{19})</code>", browser.send(browser.get("/oauth2/recovery-codes")).text
+    )
+    assert len(first) == len(second) == 10 and not set(first) & set(second)
+    stored = auth.sql("SELECT count(*) FROM recovery_codes WHERE user_id = $1", user.id)
+    assert stored[0][0] == 10

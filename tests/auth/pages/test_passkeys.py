@@ -1,0 +1,203 @@
+"""Passkeys: registered after the password, good alone and as the second factor, bound to browser and origin."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.auth.browser import HIDDEN, App, Browser
+from tests.auth.conftest import PASSWORD, Auth, make_settings, serve
+from tests.auth.soft_passkey import SoftPasskey
+from tests.ports import free_port
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def site(named_site: Auth) -> Iterator[Auth]:
+    yield named_site
+    named_site.close_clients()
+
+
+@pytest.fixture(scope="module")
+def named_site(auth_database: str) -> Iterator[Auth]:
+    """A service whose address has a name: a relying party is no IP address."""
+    port = free_port()
+    settings = make_settings(
+        auth_database,
+        port,
+        issuer=f"http://localhost:{port}",
+        mfa_required_roles=frozenset({"admin"}),
+    )
+    yield from serve(settings)
+
+
+def csrf(page: httpx.Response) -> str:
+    return str(dict(HIDDEN.findall(page.text))["csrf"])
+
+
+def call(browser: Browser, page: httpx.Response, path: str, body: Any = None) -> httpx.Response:
+    return browser.http.post(
+        f"/oauth2/passkeys/{path}",
+        json=body or {},
+        headers={"X-CSRF": csrf(page), "Accept": "application/json"},
+    )
+
+
+def passkeys_page(browser: Browser) -> httpx.Response:
+    page = browser.get("/oauth2/passkeys")
+    if "Confirm your password" in page.text:
+        page = browser.send(page, password=PASSWORD)
+    return page
+
+
+def add_passkey(browser: Browser, passkey: SoftPasskey, name: str = "My phone") -> httpx.Response:
+    page = passkeys_page(browser)
+    options = call(browser, page, "register/options").json()
+    return call(browser, page, "register", {"name": name, "credential": passkey.create(options)})
+
+
+def sign_in(
+    browser: Browser, passkey: SoftPasskey, path: str = "/oauth2/sign-in"
+) -> httpx.Response:
+    page = browser.get(path)
+    options = call(browser, page, "sign-in/options").json()
+    return call(browser, page, "sign-in", {"credential": passkey.get(options)})
+
+
+def person_with_passkey(site: Auth, *roles: str) -> tuple[Any, SoftPasskey]:
+    user = site.user(*(roles or ("clinician",)))
+    passkey = SoftPasskey(site.url)
+    browser = Browser(site)
+    browser.sign_in(user.email)
+    assert add_passkey(browser, passkey).json() == {"location": "/oauth2/passkeys?done=added"}
+    return user, passkey
+
+
+def test_passkey_signs_in_alone(site: Auth) -> None:
+    user, passkey = person_with_passkey(site)
+    browser = Browser(site)
+    assert sign_in(browser, passkey).json() == {"location": "/oauth2/account"}
+    assert user.email in browser.get("/oauth2/account").text
+    methods = site.sql("SELECT methods FROM sessions WHERE user_id = $1", user.id)
+    assert ["hwk", "user", "mfa"] in [row["methods"] for row in methods]
+
+
+def test_passkey_goes_on_with_the_authorization_request(site: Auth) -> None:
+    _, passkey = person_with_passkey(site)
+    app = App(site, trusted=True)
+    browser = Browser(site)
+    page = browser.get(app.url())
+    options = call(browser, page, "sign-in/options").json()
+    query = dict(HIDDEN.findall(page.text))["next"].replace("&amp;", "&")
+    answer = call(browser, page, "sign-in", {"credential": passkey.get(options), "next": query})
+    location = browser.get(answer.json()["location"]).headers["location"]
+    assert "access_token" in app.redeem(location)
+
+
+def test_password_alone_is_not_enough_beside_a_passkey(site: Auth) -> None:
+    user, passkey = person_with_passkey(site)
+    browser = Browser(site)
+    page = browser.sign_in(user.email)
+    assert "Enter your code" in page.text
+    assert "Sign in" in browser.get("/oauth2/account").text
+    assert site.login(user.email).json()["code"] == "mfa_required"
+
+    assert sign_in(browser, passkey, "/oauth2/second-factor").status_code == 200
+    assert "Your account" in browser.get("/oauth2/account").text
+
+
+def test_passkey_of_another_person_is_no_second_factor(site: Auth) -> None:
+    victim, _ = person_with_passkey(site)
+    _, foreign = person_with_passkey(site)
+    browser = Browser(site)
+    browser.sign_in(victim.email)
+    assert sign_in(browser, foreign, "/oauth2/second-factor").status_code == 400
+    assert "Sign in" in browser.get("/oauth2/account").text
+
+
+def test_role_that_needs_a_second_factor_is_satisfied_by_a_passkey(site: Auth) -> None:
+    user = site.user("clinician")
+    passkey = SoftPasskey(site.url)
+    browser = Browser(site)
+    browser.sign_in(user.email)
+    add_passkey(browser, passkey)
+    site.sql("UPDATE users SET roles = '{admin}' WHERE id = $1", user.id)
+    other = Browser(site)
+    assert sign_in(other, passkey).status_code == 200
+    assert "Your account" in other.get("/oauth2/account").text
+
+
+def test_passkey_is_added_only_after_the_password(site: Auth) -> None:
+    user = site.user("clinician")
+    browser = Browser(site)
+    browser.sign_in(user.email)
+    page = browser.get("/oauth2/account")
+    assert call(browser, page, "register/options").status_code == 401
+    assert "Confirm your password" in browser.get("/oauth2/passkeys").text
+
+
+@pytest.mark.parametrize("fault", ["origin", "unverified", "challenge", "copied", "signature"])
+def test_answer_that_is_not_the_devices_own_is_refused(site: Auth, fault: str) -> None:
+    user, passkey = person_with_passkey(site)
+    browser = Browser(site)
+    page = browser.get("/oauth2/sign-in")
+    options = call(browser, page, "sign-in/options").json()
+    if fault == "origin":
+        passkey.origin = "https://evil.example"
+    elif fault == "unverified":
+        passkey.verifies = False
+    elif fault == "challenge":
+        options["challenge"] = "AAAA"
+    elif fault == "copied":
+        site.sql("UPDATE passkeys SET sign_count = 1000 WHERE user_id = $1", user.id)
+    credential = passkey.get(options)
+    if fault == "signature":
+        credential["response"]["signature"] = SoftPasskey(site.url).get(options)["response"][
+            "signature"
+        ]
+    assert call(browser, page, "sign-in", {"credential": credential}).status_code == 400
+    assert "Sign in" in browser.get("/oauth2/account").text
+
+
+def test_challenge_is_good_once_and_in_its_own_browser(site: Auth) -> None:
+    _, passkey = person_with_passkey(site)
+    browser = Browser(site)
+    other = Browser(site)
+    page = browser.get("/oauth2/sign-in")
+    options = call(browser, page, "sign-in/options").json()
+    answer = {"credential": passkey.get(options)}
+    assert call(other, other.get("/oauth2/sign-in"), "sign-in", answer).status_code == 400
+    assert call(browser, page, "sign-in", answer).status_code == 200
+    assert call(browser, browser.get("/oauth2/forgotten"), "sign-in", answer).status_code == 400
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"credential": 7}', b"[" * 9000])
+def test_malformed_answer_is_a_400(site: Auth, body: bytes) -> None:
+    browser = Browser(site)
+    page = browser.get("/oauth2/sign-in")
+    headers = {"X-CSRF": csrf(page), "Accept": "application/json"}
+    answer = browser.http.post("/oauth2/passkeys/sign-in", content=body, headers=headers)
+    assert answer.status_code == 400
+
+
+def test_script_of_another_site_is_refused(site: Auth) -> None:
+    browser = Browser(site)
+    browser.get("/oauth2/sign-in")
+    for headers in ({}, {"X-CSRF": "0" * 64}):
+        answer = browser.http.post("/oauth2/passkeys/sign-in/options", headers=headers)
+        assert answer.status_code == 403
+
+
+def test_removed_passkey_signs_nobody_in(site: Auth) -> None:
+    user, passkey = person_with_passkey(site)
+    browser = Browser(site)
+    sign_in(browser, passkey)
+    page = passkeys_page(browser)
+    assert "My phone" in page.text
+    page = browser.send(page)
+    assert "The passkey was removed" in page.text and "My phone" not in page.text
+    assert sign_in(Browser(site), passkey).status_code == 400
+    # Without it the password is enough again.
+    assert "Your account" in Browser(site).sign_in(user.email).text

@@ -1,0 +1,208 @@
+"""Mail is sent once, over TLS only, again after a failure, and into a folder where no server is set."""
+
+import asyncio
+import datetime
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from apps.auth.people.mail import Mail, MailSettings, QueuedMail, compose, insert_mail
+from apps.auth.people.mail_sender import (
+    FolderTransport,
+    SmtpTransport,
+    Transport,
+    make_transport,
+    send_due,
+)
+from apps.kit.database import Database, DatabaseSettings, open_database
+
+pytestmark = pytest.mark.integration
+HELLO = Mail(recipient="grace@example.org", subject="Hello", body="A link: https://x.example/y\n")
+
+
+@pytest.fixture
+async def database(make_database: object) -> AsyncIterator[Database]:
+    with make_database("auth") as (runtime_url, _):  # type: ignore[operator]
+        async with open_database(DatabaseSettings(runtime_url)) as opened:
+            yield opened
+
+
+async def queue(database: Database, *mails: Mail) -> None:
+    async with database.transaction() as connection:
+        for mail in mails:
+            await insert_mail(connection, mail)
+
+
+async def waiting(database: Database) -> int:
+    async with database.connection() as connection:
+        return int(await connection.fetchval("SELECT count(*) FROM mails"))
+
+
+class Server:
+    """An SMTP server that keeps what it is sent. With TLS from the start, or without any."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.logins = 0
+        self.refuses = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 test ESMTP\r\n")
+        while line := await reader.readline():
+            verb = line.split()[0].upper()
+            if verb == b"EHLO":
+                writer.write(b"250-test\r\n250 AUTH PLAIN\r\n")
+            elif verb == b"AUTH":
+                self.logins += 1
+                writer.write(b"235 ok\r\n")
+            elif verb == b"MAIL" and self.refuses:
+                writer.write(b"451 later\r\n")
+            elif verb == b"DATA":
+                writer.write(b"354 go on\r\n")
+                content = b""
+                while (part := await reader.readline()) != b".\r\n":
+                    content += part
+                self.messages.append(content)
+                writer.write(b"250 ok\r\n")
+            elif verb == b"QUIT":
+                writer.write(b"221 bye\r\n")
+                break
+            else:
+                writer.write(b"250 ok\r\n")
+        writer.close()
+
+
+@asynccontextmanager
+async def smtp(server: Server, context: ssl.SSLContext | None) -> AsyncIterator[int]:
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
+    async with listening:
+        yield listening.sockets[0].getsockname()[1]
+
+
+@pytest.fixture
+def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's context with a certificate of localhost that the sender trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "certificate.pem"
+    pem.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    trusting = ssl.create_default_context(cafile=str(pem))
+    monkeypatch.setattr("ssl.create_default_context", lambda: trusting)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pem)
+    return server
+
+
+async def test_mail_is_sent_once_over_tls_with_credentials(
+    database: Database, contexts: ssl.SSLContext
+) -> None:
+    server = Server()
+    await queue(database, HELLO)
+    async with smtp(server, contexts) as port:
+        transport = SmtpTransport(f"smtps://user:pass%20word@localhost:{port}")
+        assert await send_due(database, transport, "no-reply@clinic.example") == 1
+        assert await send_due(database, transport, "no-reply@clinic.example") == 0
+    (content,) = server.messages
+    message = message_from_bytes(content, policy=policy.default)
+    assert (message["To"], message["From"], message["Subject"]) == (
+        "grace@example.org",
+        "no-reply@clinic.example",
+        "Hello",
+    )
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert server.logins == 1
+    assert await waiting(database) == 0
+
+
+async def test_server_without_tls_gets_neither_mail_nor_password(database: Database) -> None:
+    server = Server()
+    await queue(database, HELLO)
+    async with smtp(server, None) as port:
+        transport = SmtpTransport(f"smtp://user:password@localhost:{port}")
+        assert await send_due(database, transport, "a@b.example") == 0
+    assert (server.messages, server.logins) == ([], 0)
+    assert await waiting(database) == 1
+
+
+async def test_refused_mail_is_tried_again_later(
+    database: Database, contexts: ssl.SSLContext
+) -> None:
+    server = Server()
+    server.refuses = True
+    await queue(database, HELLO)
+    async with smtp(server, contexts) as port:
+        transport = SmtpTransport(f"smtps://localhost:{port}")
+        assert await send_due(database, transport, "a@b.example") == 0
+        server.refuses = False
+        # Not at once.
+        assert await send_due(database, transport, "a@b.example") == 0
+        async with database.connection() as connection:
+            await connection.execute("UPDATE mails SET due_at = now()")
+        assert await send_due(database, transport, "a@b.example") == 1
+
+
+async def test_senders_at_once_send_each_mail_once(database: Database, tmp_path: Path) -> None:
+    sent: list[str] = []
+
+    class Counting:
+        async def send(self, message: object, queued: QueuedMail) -> None:
+            sent.append(queued.id)
+            await asyncio.sleep(0)
+
+    transport: Transport = Counting()
+    await queue(database, *(HELLO for _ in range(30)))
+    await asyncio.gather(*(send_due(database, transport, "a@b.example") for _ in range(4)))
+    assert len(sent) == len(set(sent)) == 30
+
+
+async def test_folder_has_a_mail_as_a_file_for_its_owner_only(
+    database: Database, tmp_path: Path
+) -> None:
+    await queue(database, HELLO)
+    transport = FolderTransport(tmp_path / "mail")
+    assert await send_due(database, transport, "a@b.example") == 1
+    (file,) = (tmp_path / "mail").iterdir()
+    assert file.suffix == ".eml" and file.stat().st_mode & 0o077 == 0
+    assert b"https://x.example/y" in file.read_bytes()
+
+
+def test_transport_follows_the_settings() -> None:
+    assert make_transport(MailSettings()) is None
+    assert isinstance(make_transport(MailSettings(folder="mail")), FolderTransport)
+    both = MailSettings(smtp_url="smtps://host", folder="mail")
+    assert isinstance(make_transport(both), SmtpTransport)
+
+
+@pytest.mark.parametrize("recipient", ["a@b.example\r\nBcc: c@d.example", "a@b.example, c"])
+def test_recipient_is_one_address(recipient: str) -> None:
+    mail = Mail(recipient=recipient, subject="x", body="x")
+    with pytest.raises(ValueError):
+        compose(QueuedMail(id="1", mail=mail), "a@b.example", datetime.datetime.now(datetime.UTC))

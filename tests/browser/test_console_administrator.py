@@ -1,0 +1,71 @@
+"""An administrator's day: invite a person, change roles, register an application, look at audit and operations."""
+
+import secrets
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.console import signed_in
+from tests.browser.world import PASSWORD, World
+
+pytestmark = pytest.mark.browser
+
+
+def test_day_of_an_administrator(chromium: Browser, world: World) -> None:
+    email = f"{secrets.token_hex(6)}@example.org"
+    with signed_in(chromium, world, "admin") as admin:
+        admin.follow("Administration")
+        add = admin.page.locator("section", has_text="Add a person")
+        add.get_by_label("Name", exact=True).fill("New Clinician")
+        add.get_by_label("E-mail address").fill("no address")
+        add.get_by_role("button", name="Add").click()
+        expect(admin.page.get_by_role("alert")).to_be_visible()
+        assert add.get_by_label("Name", exact=True).input_value() == "New Clinician"
+        add.get_by_label("E-mail address").fill(email)
+        add.get_by_label("Clinician").check()
+        add.get_by_role("button", name="Add").click()
+        admin.sees("The person was added.")
+        link = admin.page.locator(".notice code").inner_text()
+
+        with chromium.new_context() as other:
+            page = other.new_page()
+            page.goto(link)
+            page.get_by_label("New password").fill(PASSWORD)
+            page.get_by_role("button", name="Set password").click()
+
+        admin.go(f"/administration?q={email}")
+        admin.follow("New Clinician")
+        admin.page.get_by_label("Front desk").check()
+        admin.press("Save")
+        admin.sees("The account was changed.")
+        expect(admin.page.get_by_label("Front desk")).to_be_checked()
+        admin.press("Disable")
+        admin.sees("Disabled")
+        admin.press("Enable")
+        admin.press("New password link")
+        admin.sees("Hand over this link")
+
+        admin.follow("Applications")
+        name = f"Reports {secrets.token_hex(3)}"
+        admin.fill("Name", name)
+        admin.fill("Scopes", "system/Patient.rs")
+        admin.press("Register")
+        admin.sees("the secret is shown only once")
+        client_id, secret = admin.page.locator(".notice code").all_inner_texts()
+        form = {"grant_type": "client_credentials"}
+        answer = httpx.post(f"{world.url}/oauth2/token", data=form, auth=(client_id, secret))
+        assert answer.status_code == 200
+
+        admin.follow("Price list")
+        admin.fill("Prices as CSV", "nonsense")
+        admin.press("Check")
+        expect(
+            admin.page.get_by_role("alert").or_(admin.page.locator(".notice.bad"))
+        ).to_be_visible()
+        assert admin.page.get_by_label("Prices as CSV").input_value() == "nonsense"
+        admin.follow("Settings")
+        admin.sees("Time zone of the clinic")
+        admin.follow("Operations")
+        admin.sees("events wait to be counted")
+        admin.sees("scripts/operate local status")

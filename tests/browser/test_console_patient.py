@@ -1,0 +1,77 @@
+"""A patient's own pages: the record in plain words, results, bills with PDF, who looked, everything to take away."""
+
+import json
+import time
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.console import make_clinic, signed_in
+from tests.browser.world import World
+
+pytestmark = pytest.mark.browser
+
+
+def bill(world: World, patient_id: str) -> str:
+    """Issues an invoice to the patient, and gives its number."""
+    for _ in range(40):
+        found = world.admin.get("/billing/v1/accounts", params={"patient": patient_id})
+        if found.status_code == 200:
+            break
+        time.sleep(0.25)
+    account = found.raise_for_status().json()
+    base = f"/billing/v1/accounts/{account['accountId']}"
+    price = {"minorUnits": "12500", "currency": account["currency"]}
+    charge = {
+        "code": "VISIT",
+        "description": "Visit",
+        "quantityDecimal": "1",
+        "unitPrice": price,
+        "taxCategory": "exempt",
+        "revenueGroup": "encounters",
+    }
+    world.admin.post(f"{base}/charge-items", json=charge).raise_for_status()
+    invoice = world.admin.post(f"{base}/invoices", json={}).raise_for_status().json()
+    path = f"/billing/v1/invoices/{invoice['invoiceId']}/issue"
+    return str(world.admin.post(path, json={}).raise_for_status().json()["number"])
+
+
+def test_day_of_a_patient(chromium: Browser, world: World) -> None:
+    clinic, other = make_clinic(world), make_clinic(world)
+    number = bill(world, clinic.patient_id)
+    with signed_in(chromium, world, "patient", patient_id=clinic.patient_id) as patient:
+        patient.go("/")
+        patient.heading(clinic.family)
+        patient.sees("What I have")
+        patient.sees("Something")
+        patient.follow("My results")
+        patient.page.get_by_text("Hemoglobin").first.click()
+        expect(patient.page.locator("svg.plot").first).to_be_visible()
+        patient.follow("My bills")
+        patient.sees(number)
+        with patient.page.expect_download() as download:
+            patient.page.get_by_role("link", name=f"PDF {number}").click()
+        assert download.value.path().read_bytes().startswith(b"%PDF")
+        patient.follow("Who opened my record")
+        patient.sees("Written")
+        patient.go("/my")
+        with patient.page.expect_download() as download:
+            patient.follow("Download everything")
+        bundle = json.loads(download.value.path().read_bytes())
+        kinds = {entry["resource"]["resourceType"] for entry in bundle["entry"]}
+        assert {"Patient", "Condition", "Observation"} <= kinds
+        assert other.patient_id not in json.dumps(bundle)
+
+        # Nothing of anybody else.
+        for path in (
+            f"/patients/{other.patient_id}",
+            f"/patients/{other.patient_id}/timeline",
+            "/patients",
+            "/cash-desk",
+            "/administration",
+        ):
+            answer = patient.page.request.get(world.url + path, headers={"Accept": "text/html"})
+            assert answer.status in (403, 404), path
+            assert other.family not in answer.text()
+        for label in ("Patients", "Cash desk", "Figures", "Administration"):
+            expect(patient.page.get_by_role("link", name=label, exact=True)).to_have_count(0)

@@ -1,0 +1,13 @@
+"""The record on a real database for the tests that let others judge its answers."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.patient.patient_service import Service, open_service
+
+
+@pytest.fixture(scope="session")
+def service(patient_database: str) -> Iterator[Service]:
+    with open_service(patient_database) as service:
+        yield service
