@@ -138,6 +138,16 @@ SECRETS: Mapping[str, Secret] = {
     )
 }
 
+# A platform that somebody tries out (a preview's, or one machine's) starts with one administrator and one client.
+# An environment has neither: its operators make its first user.
+TRIAL_USER = "admin@example.org"
+TRIAL_CLIENT_SCOPES = ("system/*.cruds", "billing.read", "billing.write", "analytics.read")
+PREVIEW_CLIENT = "preview"
+# A preview's, filled by its release.
+TRIAL_PASSWORD = Secret("PLATFORM_PASSWORD", 24)
+TRIAL_CLIENT_SECRET = Secret("PLATFORM_CLIENT_SECRET", 32)
+TRIAL_SECRETS = (TRIAL_CLIENT_SECRET, TRIAL_PASSWORD)
+
 SERVICES: Mapping[str, Service] = {
     service.name: service
     for service in (
@@ -216,6 +226,7 @@ SERVICES: Mapping[str, Service] = {
                 "BILLING_CURRENCY",
                 "BILLING_PAYMENT_DAYS",
                 "BILLING_SELLER",
+                "BILLING_TAX_RATES",
                 "BILLING_WRITE_OFF_LIMIT",
             ),
         ),
@@ -242,7 +253,12 @@ SERVICES: Mapping[str, Service] = {
             # Billing by gRPC: through the gateway all people of a clinic would share one rate limit.
             calls=("auth", "patient", "billing", "analytics"),
             secrets=("CONSOLE_CLIENT_SECRET", "CONSOLE_KEY_ENCRYPTION_KEY"),
-            settings=("CLINIC_NAME", "CLINIC_TIME_ZONE", "CONSOLE_IDLE_MINUTES"),
+            settings=(
+                "CLINIC_NAME",
+                "CLINIC_TIME_ZONE",
+                "CONSOLE_APPLICATIONS",
+                "CONSOLE_IDLE_MINUTES",
+            ),
             sign_in=SignIn(
                 redirect_path="/sign-in/callback",
                 signed_out_path="/signed-out",
