@@ -46,7 +46,7 @@ def _patient() -> dict[Operation, Who]:
         ("PUT", "/api/patients/{id}"): simple["u"],
         ("DELETE", "/api/patients/{id}"): simple["d"],
         ("GET", "/fhir/R4/metadata"): ALL,
-        ("POST", "/fhir/R4"): simple["c"] | {"billing"},
+        ("POST", "/fhir/R4"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/Patient/{id}/$everything"): simple["r"],
     }
     for kind, may in RECORDS.items():
@@ -67,7 +67,6 @@ def _patient() -> dict[Operation, Who]:
 def _patient_more() -> dict[Operation, Who]:
     """What the patient service answers besides. A body's or an operation's own rights are checked inside."""
     table: dict[Operation, Who] = {
-        ("POST", "/fhir/R4"): WHO_HAS_RECORDS,
         ("POST", "/fhir/R4/"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/"): WHO_HAS_RECORDS,
