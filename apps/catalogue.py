@@ -242,7 +242,12 @@ SERVICES: Mapping[str, Service] = {
             # Billing by gRPC: through the gateway all people of a clinic would share one rate limit.
             calls=("auth", "patient", "billing", "analytics"),
             secrets=("CONSOLE_CLIENT_SECRET", "CONSOLE_KEY_ENCRYPTION_KEY"),
-            settings=("CLINIC_NAME", "CLINIC_TIME_ZONE", "CONSOLE_IDLE_MINUTES"),
+            settings=(
+                "CLINIC_NAME",
+                "CLINIC_TIME_ZONE",
+                "CONSOLE_APPLICATIONS",
+                "CONSOLE_IDLE_MINUTES",
+            ),
             sign_in=SignIn(
                 redirect_path="/sign-in/callback",
                 signed_out_path="/signed-out",

@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apps.kit.database import DatabaseSettings, read_database_settings
@@ -13,6 +14,15 @@ from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 SERVICE = "console"
 KEY_BYTES = 32
 IDLE_MINUTES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A SMART application that is launched from a chart: its client at the auth service, and where it starts."""
+
+    client_id: str
+    name: str
+    launch_url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,7 @@ class Settings:
     clinic_name: str = ""
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     idle_minutes: int = IDLE_MINUTES
+    applications: tuple[Application, ...] = ()
 
     @property
     def secure(self) -> bool:
@@ -62,6 +73,7 @@ class Settings:
             idle_minutes=env.integer(
                 "CONSOLE_IDLE_MINUTES", minimum=1, maximum=480, default=IDLE_MINUTES
             ),
+            applications=_read_applications(env),
         )
         env.check()
         return settings
@@ -77,6 +89,28 @@ def _read_key(env: Environment) -> bytes:
     if text and len(key) != KEY_BYTES:
         env.fault(f"CONSOLE_KEY_ENCRYPTION_KEY must be {KEY_BYTES} bytes in base64url")
     return key
+
+
+def _read_applications(env: Environment) -> tuple[Application, ...]:
+    """Reads `client id|name|launch address`, with commas between."""
+    found = []
+    for item in env.items("CONSOLE_APPLICATIONS"):
+        parts = [part.strip() for part in item.split("|")]
+        if len(parts) != 3 or not all(parts) or not is_web_address(parts[2]):
+            env.fault("CONSOLE_APPLICATIONS must list client id|name|address, with commas between")
+            continue
+        found.append(Application(*parts))
+    return tuple(found)
+
+
+def is_web_address(text: str) -> bool:
+    """Tells whether a launch address is HTTPS, or HTTP on the loopback."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    is_loopback = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
+    return bool(parts.hostname) and (parts.scheme == "https" or is_loopback)
 
 
 def _read_time_zone(env: Environment) -> ZoneInfo:

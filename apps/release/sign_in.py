@@ -11,15 +11,17 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 
 UPSERT = """
 INSERT INTO clients (id, name, auth_method, secret_hash, grant_types, scopes, redirect_uris,
-    post_logout_redirect_uris, trusted)
-VALUES ($1, $2, 'client_secret_basic', $3, '{authorization_code,refresh_token}', $4, $5, $6, true)
+    post_logout_redirect_uris, backchannel_logout_uri, trusted)
+VALUES ($1, $2, 'client_secret_basic', $3, '{authorization_code,refresh_token}', $4, $5, $6, $7, true)
 ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash, scopes = excluded.scopes,
     redirect_uris = excluded.redirect_uris,
     post_logout_redirect_uris = excluded.post_logout_redirect_uris,
+    backchannel_logout_uri = excluded.backchannel_logout_uri,
     updated_at = now(), version = clients.version + 1
-WHERE (clients.secret_hash, clients.scopes, clients.redirect_uris, clients.post_logout_redirect_uris)
+WHERE (clients.secret_hash, clients.scopes, clients.redirect_uris,
+        clients.post_logout_redirect_uris, clients.backchannel_logout_uri)
     IS DISTINCT FROM (excluded.secret_hash, excluded.scopes, excluded.redirect_uris,
-        excluded.post_logout_redirect_uris)
+        excluded.post_logout_redirect_uris, excluded.backchannel_logout_uri)
 """
 
 
@@ -41,6 +43,7 @@ async def register_sign_in_clients(
                 list(entry.sign_in.scopes),
                 [public_url + entry.sign_in.redirect_path],
                 [public_url + entry.sign_in.signed_out_path],
+                public_url + entry.sign_in.back_channel_logout_path,
             )
     finally:
         await connection.close()

@@ -28,7 +28,8 @@ async def create(
     billing: Client, openings: Sequence[pb.BillingAccountOpening]
 ) -> list[pb.BillingAccountOutcome]:
     request = pb.BatchCreateBillingAccountsRequest(openings=openings)
-    return list((await billing.call("BatchCreateBillingAccounts", request, "relay")).outcomes)
+    answer = await billing.call("BatchCreateBillingAccounts", request, "relay", timeout=20.0)
+    return list(answer.outcomes)
 
 
 async def audited(billing: Client, outcomes: Sequence[pb.BillingAccountOutcome]) -> list[str]:
@@ -189,3 +190,45 @@ async def test_nobody_else_opens_accounts_in_batches(billing: Client) -> None:
     assert (
         await billing.code("BatchCreateBillingAccounts", request, "stranger") == "PERMISSION_DENIED"
     )
+
+
+@pytest.mark.usefixtures("unhurried_pool")
+async def test_batches_in_opposite_orders_do_not_wait_for_each_other(billing: Client) -> None:
+    """Both stop at a patient in the middle: in the order in which they came, each would hold what the other wants."""
+    prefix = new_id()
+    patients = [f"{prefix}-{number}" for number in range(9)]
+    async with billing.database.transaction() as connection:
+        await connection.execute(
+            """
+            INSERT INTO account (account_id, patient_id, status, currency, version)
+            VALUES ($1, $2, 'active', 'USD', 1)""",
+            new_id(),
+            patients[4],
+        )
+        batches = [
+            asyncio.create_task(create(billing, [opening(patient) for patient in order]))
+            for order in (patients, patients[::-1])
+        ]
+        await until_waiting(billing, 2)
+    answers = await asyncio.gather(*batches)
+    accounts = {outcome.account.account_id for outcomes in answers for outcome in outcomes}
+    assert len(accounts) == len(patients)
+
+
+async def until_waiting(billing: Client, count: int) -> None:
+    """Waits until so many sessions of this database wait for another's lock."""
+    async with billing.database.connection() as connection:
+        async with asyncio.timeout(20):
+            while count > await connection.fetchval(  # noqa: ASYNC110
+                """
+                SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+            ):
+                await asyncio.sleep(0.01)
+
+
+async def test_two_people_of_one_client_may_use_one_request_id(billing: Client) -> None:
+    request_id = new_id()
+    mine = await billing.create(new_id(), request_id, service="gateway", user="writer")
+    theirs = await billing.create(new_id(), request_id, service="gateway", user="clerk")
+    assert mine.account_id != theirs.account_id

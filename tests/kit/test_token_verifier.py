@@ -260,6 +260,18 @@ async def test_tokens_issued_after_a_subject_was_revoked_are_good() -> None:
         await verifier.verify(sign(iat=NOW - 5))
 
 
+async def test_token_seen_before_is_refused_once_its_key_is_withdrawn() -> None:
+    auth, clock = FakeAuth(), Clock()
+    verifier = await make_verifier(auth, clock)
+    token = sign(RSA)
+    await verifier.verify(token)
+    auth.keys = [EC]
+    clock.now += KEYS_PERIOD_SECONDS
+    await verifier.refresh()
+    with pytest.raises(Unauthorized):
+        await verifier.verify(token)
+
+
 async def test_new_key_is_found_without_waiting_for_the_poll() -> None:
     auth, clock = FakeAuth(), Clock()
     verifier = await make_verifier(auth, clock)

@@ -16,6 +16,7 @@ SCREENS = (
     "entries",
     "summary",
     "writing",
+    "launch",
     "money",
     "cash_desk",
     "figures",

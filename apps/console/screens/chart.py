@@ -61,6 +61,7 @@ TABS = (
     (N_("Results"), "/results"),
     (N_("Money"), "/money"),
     (N_("Summary"), "/summary"),
+    (N_("Applications"), "/applications"),
     (N_("Administrative data"), "/edit"),
 )
 
@@ -89,9 +90,9 @@ async def find_allergies(api: Api, patient_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def tabs_for(person: Person, patient_id: str) -> list[tuple[str, str]]:
+def tabs_for(person: Person, patient_id: str, *, has_applications: bool) -> list[tuple[str, str]]:
     """Gives the pages of the chart that a person may see."""
-    hidden = set()
+    hidden = set() if has_applications and person.may("Patient", "s") else {"/applications"}
     if not person.may("Patient", "u"):
         hidden.add("/edit")
     if not person.has("billing.read"):
@@ -123,7 +124,9 @@ async def load_banner(request: Request) -> dict[str, Any]:
         "patient": answer.value.body,
         "patient_version": answer.value.version,
         "allergies": parts.get("allergies"),
-        "tabs": tabs_for(person, patient_id),
+        "tabs": tabs_for(
+            person, patient_id, has_applications=bool(request.state.settings.applications)
+        ),
         "base": f"/patients/{patient_id}",
     }
 

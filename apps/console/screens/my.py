@@ -47,6 +47,7 @@ PLAIN_TITLES = {
     "documents": N_("Notes about me"),
 }
 MOST_EVENTS = 100
+MOST_RESOURCES = 5000
 
 
 def own_id(person: Person) -> str:
@@ -157,10 +158,32 @@ async def send_invoice(request: Request) -> Response:
     )
 
 
+async def collect(api: Api, patient_id: str) -> dict[str, Any]:
+    """Collects everything that is recorded: by `$everything`, else by a search for each type."""
+    try:
+        bundle = (await api.get(f"{FHIR}/Patient/{patient_id}/$everything")).body
+        found = fhir.entries(bundle)
+        while len(found) < MOST_RESOURCES and (query := fhir.next_query(bundle)):
+            bundle = (await api.get(f"{FHIR}/Patient/{patient_id}/$everything", query)).body
+            found += fhir.entries(bundle)
+    except ApiError as error:
+        if error.status not in (404, 405, 501):
+            raise
+        found = [(await api.read("Patient", patient_id)).body]
+        for resource_type in sorted({each.resource_type for each in SECTIONS}):
+            bundle = await api.search(resource_type, {"patient": patient_id, "_count": "100"})
+            found += fhir.entries(bundle)
+            while len(found) < MOST_RESOURCES and (query := fhir.next_query(bundle)):
+                bundle = await api.search(resource_type, query)
+                found += fhir.entries(bundle)
+    entries = [{"resource": resource} for resource in found]
+    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+
+
 async def download(request: Request) -> Response:
     """Answers everything that is recorded, as a FHIR Bundle."""
     person = person_of(request)
-    bundle = (await person.api.get(f"{FHIR}/Patient/{own_id(person)}/$everything")).body
+    bundle = await collect(person.api, own_id(person))
     content = msgspec.json.format(msgspec.json.encode(bundle), indent=1)
     return file_response("application/fhir+json", "my-record.json", content)
 

@@ -4,12 +4,21 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from apps.patient.definitions.fhirpath.compiler import reference_type
-from apps.patient.definitions.local_references import contained_type, unreferenced_contained
+from apps.patient.definitions.local_references import unreferenced_contained
 from apps.patient.definitions.validation_run import Path, Run
 
+_REF_1 = "ref-1: there must be a contained resource of this id"
 _DOM_3 = "dom-3: a contained resource must be referred to, or refer to its container"
 # Checks a value; takes its path.
 ItemCheck: TypeAlias = Callable[[Any, Path, Run], None]
+
+
+def check_local_reference(value: Any, at: Path, run: Run) -> None:
+    """Notes a `#id` that no contained resource has (ref-1); `#` is the container itself."""
+    text = value.get("reference")
+    is_local = isinstance(text, str) and text.startswith("#") and text != "#"
+    if is_local and run.contained_type(text) is None:
+        run.note(at, "invariant", _REF_1)
 
 
 def target_check(targets: frozenset[str]) -> ItemCheck:
@@ -18,7 +27,7 @@ def target_check(targets: frozenset[str]) -> ItemCheck:
     def check(value: Any, at: Path, run: Run) -> None:
         text = value.get("reference")
         if isinstance(text, str) and text.startswith("#"):
-            found = contained_type(run.environment.root, text)
+            found = run.contained_type(text) or ""
         else:
             found = reference_type(value)
         if not found:

@@ -32,9 +32,10 @@ def _fragments(value: Any) -> Iterator[str]:
             yield current
 
 
-def contained_type(root: Mapping[str, Any], fragment: str) -> str:
-    """Returns the type of the contained resource that `#id` names; "" if there is none."""
-    for item in root.get("contained") or ():
-        if isinstance(item, dict) and item.get("id") == fragment[1:]:
-            return str(item.get("resourceType") or "")
-    return ""
+def contained_types(root: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the type of each contained resource by its id."""
+    return {
+        item["id"]: str(item.get("resourceType") or "")
+        for item in root.get("contained") or ()
+        if isinstance(item, dict) and isinstance(item.get("id"), str)
+    }

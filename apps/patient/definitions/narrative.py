@@ -6,6 +6,7 @@ Source: https://hl7.org/fhir/R4/narrative.html#xhtml, invariants txt-1 and txt-2
 from urllib.parse import urlsplit
 from xml.parsers import expat
 
+MAX_ELEMENTS = 50_000
 XHTML = "http://www.w3.org/1999/xhtml"
 
 
@@ -39,12 +40,16 @@ class _Checker:
 
     def __init__(self) -> None:
         self._depth = 0
+        self._elements = 0
         self.has_content = False
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if self._depth == 0 and (tag != "div" or attributes.get("xmlns") != XHTML):
             raise _NarrativeError(f'the narrative must be a <div xmlns="{XHTML}">')
         self._depth += 1
+        self._elements += 1
+        if self._elements > MAX_ELEMENTS:
+            raise _NarrativeError(f"a narrative has at most {MAX_ELEMENTS} elements")
         if tag not in _TAGS:
             raise _NarrativeError(f"the element {tag} is not allowed in a narrative")
         self.has_content = self.has_content or tag == "img"

@@ -14,10 +14,13 @@ from apps.patient.definitions.element_rules import (
     ItemCheck,
     binding_check,
     check_contained,
+    check_local_reference,
     target_check,
 )
 from apps.patient.definitions.fhirpath.compiler import (
+    Budget,
     Environment,
+    TooCostlyError,
     compile_condition,
     member_names,
 )
@@ -33,8 +36,10 @@ from apps.patient.definitions.primitives import bound_code_check, check_of
 from apps.patient.definitions.validation_run import MAX_FAULTS, Path, Run
 
 MAX_DEPTH = 50
-# Checked in code: as FHIRPath it looks through the whole resource for each contained one.
-_CHECKED_IN_CODE = frozenset(("dom-3",))
+# More than any resource needs that people write; what needs more is refused as too costly.
+MAX_ITEMS = 500_000
+# Checked in code: as FHIRPath they look through all that is contained for each of it, or each reference.
+_CHECKED_IN_CODE = frozenset(("dom-3", "ref-1"))
 
 
 ELE_1 = "ele-1: an element must have a value or children"
@@ -70,8 +75,12 @@ def find_faults(resource: Any, resource_type: str) -> tuple[FieldError, ...]:
         return (FieldError("structure", "expected a resource", ""),)
     if resource.get("resourceType") != resource_type:
         return (FieldError("invalid", f"resourceType must be {resource_type}", "/resourceType"),)
-    run = Run(Environment(resource, resource))
-    _check_object(_plan(resource_type), resource, None, run)
+    budget = Budget(MAX_ITEMS)
+    run = Run(Environment(resource, resource, budget))
+    try:
+        _check_object(_plan(resource_type), resource, None, run)
+    except TooCostlyError:
+        run.note(None, "too-costly", "elements repeat too often for the rules to be checked")
     return tuple(run.faults)
 
 
@@ -270,7 +279,7 @@ def _object_check(element: Element) -> ItemCheck:
     """Returns the check of one object of the element's type, and of what the element asks beyond it."""
     type_name = element.type
     rules = [_rule(invariant, type_name) for invariant in element.invariants]
-    extra: list[ItemCheck] = []
+    extra: list[ItemCheck] = [check_local_reference] if type_name == "Reference" else []
     if element.targets:
         extra.append(target_check(element.targets))
     if element.codes is not None and type_name in ("CodeableConcept", "Coding", "Quantity"):
@@ -322,7 +331,7 @@ def _check_resource(value: Any, at: Path, run: Run) -> None:
         return
     outer = run.environment
     is_contained = at is not None and at[0] is not None and at[0][1] == "contained"
-    run.environment = Environment(value, outer.root if is_contained else value)
+    run.environment = Environment(value, outer.root if is_contained else value, outer.budget)
     run.depth += 1
     _check_object(_plan(type_name), value, at, run)
     run.depth -= 1

@@ -1,17 +1,14 @@
 """The operations under `/fhir/R4`: every route is described here, by type where types differ."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from apps.kit.operation_outcomes import FHIR_PATH
 from apps.kit.web import PolicedRoute
 from apps.patient.codec import FHIR_MEDIA_TYPE
 from apps.patient.definitions.model import served_types
 from apps.patient.fhir.requests import READ_ONLY_TYPES
+from apps.patient.openapi.descriptions import DESCRIPTIONS, ONE, TYPE, Description
 from apps.patient.openapi.parameters import (
-    HISTORY_NAMES,
-    RESULT_NAMES,
     Schema,
     search_parameters_of,
     shared,
@@ -19,8 +16,6 @@ from apps.patient.openapi.parameters import (
 from apps.patient.openapi.schemas import reference_to
 
 TAG = "FHIR R4"
-_TYPE = FHIR_PATH + "/{type}"
-_ONE = _TYPE + "/{id}"
 _PATCHES = ("application/json-patch+json", "application/merge-patch+json", FHIR_MEDIA_TYPE)
 _REFUSALS = {
     "400": "FhirBadRequest",
@@ -39,185 +34,19 @@ _WRITE_REFUSALS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """What an operation does. `interactions`: the letters of the scope; "" for any signed-in caller.
-
-    `answer` is the type in the body of a success: "" for none, "type" for that of the path. `body` is
-    that of the request: a type, "type", "form" or "patch". `searches`: it takes search parameters.
-    """
-
-    id: str
-    summary: str
-    interactions: str = ""
-    answer: str = "type"
-    body: str = ""
-    status: Sequence[str] = ("200",)
-    parameters: Sequence[str] = ()
-    searches: bool = False
-    public: bool = False
-
-
-_D = Description
-_CHANGE = ("If-Match", "Prefer")
-_LISTED = (*RESULT_NAMES, "Prefer")
-
-# By path and method. A route that is missing here fails the generation.
-DESCRIPTIONS: Mapping[tuple[str, str], Description] = {
-    (FHIR_PATH, "GET"): _D(
-        id="searchSystem",
-        summary="Search all types",
-        interactions="s",
-        answer="Bundle",
-        parameters=("_type", *_LISTED),
-    ),
-    (FHIR_PATH, "POST"): _D(
-        id="postBundle",
-        summary="Carry out a batch or a transaction",
-        interactions="cruds",
-        answer="Bundle",
-        body="Bundle",
-        parameters=("Idempotency-Key", "Prefer"),
-    ),
-    (FHIR_PATH + "/metadata", "GET"): _D(
-        id="getCapabilities",
-        summary="What is served, as a CapabilityStatement",
-        answer="Resource",
-        public=True,
-    ),
-    (FHIR_PATH + "/_search", "POST"): _D(
-        id="searchSystemByForm",
-        summary="Search all types by form",
-        interactions="s",
-        answer="Bundle",
-        body="form",
-    ),
-    (FHIR_PATH + "/_history", "GET"): _D(
-        id="listSystemVersions",
-        summary="Every version of every resource",
-        interactions="r",
-        answer="Bundle",
-        parameters=HISTORY_NAMES,
-    ),
-    (_TYPE + "/$validate", "POST"): _D(
-        id="validate",
-        summary="Say what is wrong with a resource, and store nothing",
-        answer="OperationOutcome",
-        body="Resource",
-    ),
-    (_ONE + "/$validate", "POST"): _D(
-        id="validateUpdate",
-        summary="Say what is wrong with an update, and store nothing",
-        answer="OperationOutcome",
-        body="Resource",
-    ),
-    (_TYPE + "/_search", "POST"): _D(
-        id="searchByForm",
-        summary="Search a type by form",
-        interactions="s",
-        answer="Bundle",
-        body="form",
-    ),
-    (_TYPE + "/_history", "GET"): _D(
-        id="listTypeVersions",
-        summary="Every version of a type's resources",
-        interactions="r",
-        answer="Bundle",
-        parameters=HISTORY_NAMES,
-    ),
-    (_TYPE, "GET"): _D(
-        id="search",
-        summary="Search",
-        interactions="s",
-        answer="Bundle",
-        parameters=_LISTED,
-        searches=True,
-    ),
-    (_TYPE, "POST"): _D(
-        id="create",
-        summary="Create",
-        interactions="c",
-        body="type",
-        status=("201", "200"),
-        parameters=("If-None-Exist", "Idempotency-Key", "Prefer"),
-    ),
-    (_TYPE, "PUT"): _D(
-        id="updateBySearch",
-        summary="Update the one that the search parameters find, or create it",
-        interactions="u",
-        body="type",
-        status=("200", "201"),
-        parameters=_CHANGE,
-    ),
-    (_TYPE, "PATCH"): _D(
-        id="patchBySearch",
-        summary="Patch the one that the search parameters find",
-        interactions="u",
-        body="patch",
-        parameters=_CHANGE,
-    ),
-    (_TYPE, "DELETE"): _D(
-        id="deleteBySearch",
-        summary="Delete the one that the search parameters find",
-        interactions="d",
-        answer="",
-        status=("204",),
-    ),
-    (_ONE, "GET"): _D(
-        id="read",
-        summary="Read",
-        interactions="r",
-        status=("200", "304"),
-        parameters=("If-None-Match",),
-    ),
-    (_ONE, "PUT"): _D(
-        id="update",
-        summary="Update, or create under this id",
-        interactions="u",
-        body="type",
-        status=("200", "201"),
-        parameters=(*_CHANGE, "If-None-Match"),
-    ),
-    (_ONE, "PATCH"): _D(
-        id="patch", summary="Patch", interactions="u", body="patch", parameters=_CHANGE
-    ),
-    (_ONE, "DELETE"): _D(
-        id="delete",
-        summary="Delete; the history stays",
-        interactions="d",
-        answer="",
-        status=("204",),
-        parameters=("If-Match",),
-    ),
-    (_ONE + "/_history", "GET"): _D(
-        id="listVersions",
-        summary="Every version of a resource",
-        interactions="r",
-        answer="Bundle",
-        parameters=HISTORY_NAMES,
-    ),
-    (_ONE + "/_history/{vid}", "GET"): _D(
-        id="readVersion", summary="One version of a resource", interactions="r"
-    ),
-    (FHIR_PATH + "/Patient/{id}/{compartment_type}", "GET"): _D(
-        id="searchCompartment",
-        summary="Search in a patient's compartment",
-        interactions="s",
-        answer="Bundle",
-        parameters=_LISTED,
-    ),
-}
 # Described type by type: their parameters and bodies differ.
-_BY_TYPE = (_TYPE, _ONE)
+_BY_TYPE = (TYPE, ONE)
 
 
 def paths(routes: Sequence[PolicedRoute]) -> dict[str, Any]:
     """Returns the OpenAPI paths of these routes; raises LookupError for one that is not described."""
     found: dict[str, Any] = {}
     for path, method in _served(routes):
-        description = DESCRIPTIONS[path, method]
+        description = DESCRIPTIONS.get((path, method))
+        if description is None:
+            raise LookupError(f"describe {method} {path} in apps/patient/openapi/descriptions.py")
         if path not in _BY_TYPE:
-            operation = _operation(description, path, "", description.id)
+            operation = _operation(description, path, description.type, description.id)
             found.setdefault(path, {})[method.lower()] = operation
             continue
         for name in served_types():
@@ -247,7 +76,9 @@ def _operation(description: Description, path: str, type_name: str, id: str) -> 
     operation: Schema = {
         "tags": [TAG],
         "operationId": id,
-        "summary": f"{description.summary}: {type_name}" if type_name else description.summary,
+        "summary": f"{description.summary}: {type_name}"
+        if type_name and not description.type
+        else description.summary,
         "security": _security(description, type_name),
         "parameters": parameters,
     }

@@ -40,6 +40,9 @@ _RESULT: dict[str, tuple[str, Schema]] = {
     "_since": ("Versions made at this instant or later.", {"type": "string"}),
     "_at": ("Versions that were current at this time.", {"type": "string"}),
     "_type": ("Types to look in, separated by commas.", {"type": "string"}),
+    "start": ("Care on this day or later.", {"type": "string"}),
+    "end": ("Care on this day or earlier.", {"type": "string"}),
+    "max": ("How many of each code.", {"type": "integer", "minimum": 1, "default": 1}),
     "_format": ("json: there is no other form.", {"type": "string"}),
 }
 RESULT_NAMES = (

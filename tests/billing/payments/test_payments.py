@@ -113,6 +113,10 @@ async def test_refund_ends_at_what_was_paid_even_at_once(billing: Client) -> Non
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(answer, pb.Payment) for answer in answers) == 1
     assert await billing.due(account_id) == 60
+    problem = await billing.refusal(
+        "RefundPayment", payment_id=payment.payment_id, amount={"minor_units": 41}, reason="r"
+    )
+    assert (problem.status, problem.code) == (422, "refund_too_large")
 
 
 async def test_payers_pay_their_own_invoices(billing: Client) -> None:

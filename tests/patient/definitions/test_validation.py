@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -121,6 +122,55 @@ def test_deep_nesting_is_refused() -> None:
     for _ in range(200):
         extension = {"url": "u", "extension": [extension]}
     assert pointers({**PATIENT, "extension": [extension]})
+
+
+@pytest.mark.parametrize(
+    ("resource", "code"),
+    [
+        # obs-7 compares the codings of each component with those of the Observation.
+        (
+            {
+                **OBSERVATION,
+                "valueString": "x",
+                "code": {"coding": [{"code": f"a{number}"} for number in range(10_000)]},
+                "component": [{"code": {"coding": [{"code": "b"}]}} for _ in range(10_000)],
+            },
+            "too-costly",
+        ),
+        # ref-1 and dom-3 look for each reference in what is contained.
+        (
+            {
+                **PATIENT,
+                "contained": [
+                    {"resourceType": "Practitioner", "id": f"p{number}"} for number in range(8_000)
+                ],
+                "generalPractitioner": [{"reference": f"#p{number}"} for number in range(8_000)],
+            },
+            "",
+        ),
+        # bdl-7 asks whether the addresses of all entries differ.
+        (
+            {
+                "resourceType": "Bundle",
+                "type": "collection",
+                "entry": [
+                    {"fullUrl": f"urn:x:{number}", "resource": PATIENT | {"active": True}}
+                    for number in range(8_000)
+                ],
+            },
+            "",
+        ),
+        (
+            {**PATIENT, "text": {"status": "generated", "div": DIV.replace("x", "<b/>" * 60_000)}},
+            "invalid",
+        ),
+    ],
+)
+def test_cost_does_not_grow_with_the_square(resource: dict[str, Any], code: str) -> None:
+    start = time.process_time()
+    faults = find_faults(resource, resource["resourceType"])
+    assert [fault.code for fault in faults] == ([code] if code else [])
+    assert time.process_time() - start < 2.0
 
 
 def test_many_elements_side_by_side_are_not_deep() -> None:

@@ -25,6 +25,24 @@ from apps.patient.definitions.fhirpath.values import EMPTY, FALSE, TRUE, Items, 
 from apps.patient.definitions.model import Element, definition_of, is_primitive, resource_types
 
 UCUM = "http://unitsofmeasure.org"
+# Lists as short as nearly all are not counted.
+FREE_ITEMS = 20
+
+
+class TooCostlyError(Exception):
+    """Evaluating an expression went through more items than the budget allows."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many items the expressions of one validation may still go through: some grow with the square."""
+
+    items: int
+
+    def spend(self, items: int) -> None:
+        self.items -= items
+        if self.items < 0:
+            raise TooCostlyError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,7 @@ class Environment:
 
     resource: dict[str, Any]
     root: dict[str, Any]
+    budget: Budget | None = None
 
 
 Function: TypeAlias = Callable[[Environment, Items], Items]
@@ -181,6 +200,8 @@ def _getter(target: Function, name: str) -> Function:
                 # A primitive without a value, or with none in its list, has its extensions only.
                 only = item[sibling]
                 found += only if isinstance(only, list) else [only]
+        if len(found) > FREE_ITEMS and environment.budget is not None:
+            environment.budget.spend(len(found))
         return found
 
     return evaluate

@@ -56,6 +56,9 @@ def contains_item(items: Items, item: Any) -> bool:
 
 
 def distinct(items: Items) -> Items:
+    """Returns each item once: texts by their hash, as there may be many, all others by comparison."""
+    if all(type(item) is str for item in items):
+        return list(dict.fromkeys(items))
     found: Items = []
     for item in items:
         if not contains_item(found, item):
