@@ -138,6 +138,16 @@ SECRETS: Mapping[str, Secret] = {
     )
 }
 
+# A platform that somebody tries out (a preview's, or one machine's) starts with one administrator and one client.
+# An environment has neither: its operators make its first user.
+TRIAL_USER = "admin@example.org"
+TRIAL_CLIENT_SCOPES = ("system/*.cruds", "billing.read", "billing.write", "analytics.read")
+PREVIEW_CLIENT = "preview"
+# A preview's, filled by its release.
+TRIAL_PASSWORD = Secret("PLATFORM_PASSWORD", 24)
+TRIAL_CLIENT_SECRET = Secret("PLATFORM_CLIENT_SECRET", 32)
+TRIAL_SECRETS = (TRIAL_CLIENT_SECRET, TRIAL_PASSWORD)
+
 SERVICES: Mapping[str, Service] = {
     service.name: service
     for service in (

@@ -6,8 +6,20 @@ from dataclasses import dataclass, replace
 import pulumi
 import pulumi_aws as aws
 
-from apps.catalogue import SECRETS, SERVICES, TOPICS, Replicas, Resources, Service, environment
-from apps.release import visitors
+from apps.catalogue import (
+    PREVIEW_CLIENT,
+    SECRETS,
+    SERVICES,
+    TOPICS,
+    TRIAL_CLIENT_SECRET,
+    TRIAL_PASSWORD,
+    TRIAL_SECRETS,
+    TRIAL_USER,
+    Replicas,
+    Resources,
+    Service,
+    environment,
+)
 from infrastructure.config import connections
 from infrastructure.config.model import EnvironmentStack, PreviewStack, Stack
 from infrastructure.config.naming import PREVIEW_PATH, environment_path, names_of
@@ -91,7 +103,7 @@ class App(pulumi.ComponentResource):
 
     def secret_names(self) -> list[str]:
         own = (
-            [secret.name for secret in visitors.SECRETS]
+            [secret.name for secret in TRIAL_SECRETS]
             if isinstance(self.stack, PreviewStack)
             else []
         )
@@ -101,10 +113,10 @@ class App(pulumi.ComponentResource):
     def sign_in(self) -> dict[str, pulumi.Input[str]]:
         """A preview's: who enters it, and the ARNs of where the secrets lie."""
         return {
-            "user": visitors.USER,
-            "password_arn": self.secrets[visitors.PASSWORD.name],
-            "client_id": visitors.PREVIEW_CLIENT,
-            "client_secret_arn": self.secrets[visitors.CLIENT_SECRET.name],
+            "user": TRIAL_USER,
+            "password_arn": self.secrets[TRIAL_PASSWORD.name],
+            "client_id": PREVIEW_CLIENT,
+            "client_secret_arn": self.secrets[TRIAL_CLIENT_SECRET.name],
         }
 
     @property

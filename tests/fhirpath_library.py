@@ -11,13 +11,8 @@ from fhirpathpy.engine.nodes import ResourceNode
 from fhirpathpy.models import models
 from fhirpathpy.parser import parse
 
-from apps.patient.definitions.fhirpath.compiler import (
-    UCUM,
-    Environment,
-    compile_condition,
-    compile_path,
-    joined,
-)
+from apps.patient.definitions.fhirpath.compiler import compile_condition, compile_path, joined
+from apps.patient.definitions.fhirpath.environment import UCUM, Environment
 from apps.patient.definitions.model import definition_of, search_parameters
 from tests.typed_nodes import typed_nodes
 

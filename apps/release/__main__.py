@@ -19,19 +19,19 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     # Here, because only the release task has what it imports.
-    place = importlib.import_module("apps.release.aws").open_place()
+    target = importlib.import_module("apps.release.aws").open_target()
     match options.action:
         case "up":
-            release(place, prefix=options.prefix)
+            release(target, prefix=options.prefix)
         case "databases":
-            make_databases(place, prefix=options.prefix)
+            make_databases(target, prefix=options.prefix)
         case "migrate":
-            bring_up(place, prefix=options.prefix)
+            bring_up(target, prefix=options.prefix)
         case "drop":
-            drop_preview(place, prefix=options.prefix)
+            drop_preview(target, prefix=options.prefix)
         case "list":
             # Whoever started the task reads this line from its log.
-            sys.stdout.write(json.dumps({"databases": list_previews(place)}) + "\n")
+            sys.stdout.write(json.dumps({"databases": list_previews(target)}) + "\n")
 
 
 if __name__ == "__main__":

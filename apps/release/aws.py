@@ -16,7 +16,7 @@ import boto3
 
 from apps.catalogue import DATABASES
 from apps.release.bootstrap import RUNTIME_CONNECTIONS, DatabaseRoles, connects
-from apps.release.release import Place
+from apps.release.release import ReleaseTarget
 
 PORT = 5432
 # Amazon's own authority signs RDS's certificates; the image brings it.
@@ -84,14 +84,14 @@ class Instances:
         return need(self.environ, f"{database.upper()}_DATABASE_HOST")
 
 
-def open_place(
+def open_target(
     environ: Mapping[str, str] = os.environ, admits: Callable[[str], bool] = connects
-) -> Place:
+) -> ReleaseTarget:
     secrets = boto3.client("secretsmanager")
     instances = Instances(boto3.client("rds"), secrets, environ, admits)
     for database in DATABASES:
         instances.host(database)
-    return Place(
+    return ReleaseTarget(
         admin_url=instances.admin_url,
         owner_url=instances.owner_url,
         password_of=None,

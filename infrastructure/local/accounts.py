@@ -8,7 +8,8 @@ import asyncpg
 from apps.auth.oauth.clients import rotate_client_secret, select_client
 from apps.auth.people.passwords import verify_password
 from apps.auth.people.users import select_user_by_email
-from apps.release.visitors import USER, Visitors, insert_visitors
+from apps.catalogue import TRIAL_USER
+from apps.release.auth_setup import TrialAccess, insert_trial_access
 from infrastructure.local.home import LocalSecrets
 
 CLIENT_ID = "local"
@@ -31,7 +32,8 @@ def make_accounts(auth_url: str, secrets: LocalSecrets) -> Accounts:
     """Creates those that are missing. A client whose secret was rotated elsewhere gets a new one, kept in `secrets`."""
     password = secrets.make("PLATFORM_PASSWORD")
     secret = secrets.make("PLATFORM_CLIENT_SECRET")
-    asyncio.run(insert_visitors(auth_url, Visitors(CLIENT_ID, secret, password, USER)))
+    access = TrialAccess(client_id=CLIENT_ID, client_secret=secret, password=password)
+    asyncio.run(insert_trial_access(auth_url, access))
     accounts = read_accounts(auth_url, secrets)
     if accounts.client_secret != CHANGED_SECRET:
         return accounts
@@ -48,7 +50,7 @@ def read_accounts(auth_url: str, secrets: LocalSecrets) -> Accounts:
     secret = secrets.read("PLATFORM_CLIENT_SECRET") or ""
     knows_password, knows_secret = asyncio.run(compare(auth_url, password, secret))
     return Accounts(
-        user=USER,
+        user=TRIAL_USER,
         password=password if knows_password else CHANGED_PASSWORD,
         client_id=CLIENT_ID,
         client_secret=secret if knows_secret else CHANGED_SECRET,
@@ -59,7 +61,7 @@ async def compare(auth_url: str, password: str, secret: str) -> tuple[bool, bool
     """Whether the user still has this password, and the client this secret."""
     connection = await asyncpg.connect(auth_url, timeout=CONNECT_SECONDS)
     try:
-        user = await select_user_by_email(connection, USER)
+        user = await select_user_by_email(connection, TRIAL_USER)
         client = await select_client(connection, CLIENT_ID)
     finally:
         await connection.close()

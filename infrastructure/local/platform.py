@@ -143,7 +143,7 @@ def release_locally(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Runs the release here and returns the services' secrets by name and the runtime roles' URLs by database."""
     # Costs 0.5 s to import, while Kafka starts.
-    from apps.release.release import Place, release
+    from apps.release.release import ReleaseTarget, release
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
@@ -153,14 +153,14 @@ def release_locally(
     def url_of(role: str, database: str) -> str:
         return f"postgresql://{role}:{password_of(role)}@{postgres.host}:{postgres.port}/{database}"
 
-    place = Place(
+    target = ReleaseTarget(
         admin_url=lambda name: postgres.admin_url,
         owner_url=lambda name, roles: url_of(roles.owner, roles.database),
         password_of=password_of,
         secrets=secrets,
         public_url=url,
     )
-    filled = release(place)
+    filled = release(target)
     runtime = {name: DatabaseRoles(name) for name in DATABASES}
     return filled, {name: url_of(roles.runtime, roles.database) for name, roles in runtime.items()}
 

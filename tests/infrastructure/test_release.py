@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 
 from apps.catalogue import DATABASES, SECRETS
-from apps.release.aws import NotHere, open_place
+from apps.release.aws import NotHere, open_target
 from apps.release.bootstrap import DatabaseRoles
 from apps.release.secrets import fill_secrets
 from infrastructure.runner import handler, tasks
@@ -252,7 +252,7 @@ def test_the_limit_leaves_lambda_time_to_say_so() -> None:
 
 
 @pytest.fixture
-def place_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def target_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """What the release's task is given, its secrets made empty in moto as Pulumi makes them."""
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(variable, "testing")
@@ -273,25 +273,25 @@ def place_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str
         yield values
 
 
-def test_empty_secrets_are_filled_once(place_environment: dict[str, str]) -> None:
-    place = open_place(place_environment)
-    first = fill_secrets(place.secrets)
+def test_empty_secrets_are_filled_once(target_environment: dict[str, str]) -> None:
+    target = open_target(target_environment)
+    first = fill_secrets(target.secrets)
     assert set(first) == set(SECRETS)
     assert len(set(first.values())) == len(SECRETS)
-    assert fill_secrets(open_place(place_environment).secrets) == first
+    assert fill_secrets(open_target(target_environment).secrets) == first
 
 
 def test_a_service_may_open_as_many_connections_as_the_stack_reckons(
-    place_environment: dict[str, str],
+    target_environment: dict[str, str],
 ) -> None:
-    assert open_place(place_environment).runtime_connections == 60
+    assert open_target(target_environment).runtime_connections == 60
     assert (
-        open_place({**place_environment, "RUNTIME_CONNECTIONS": "240"}).runtime_connections == 240
+        open_target({**target_environment, "RUNTIME_CONNECTIONS": "240"}).runtime_connections == 240
     )
 
 
 def test_the_administrator_signs_in_by_token_where_rds_takes_it(
-    place_environment: dict[str, str],
+    target_environment: dict[str, str],
 ) -> None:
     tried: list[str] = []
 
@@ -299,8 +299,8 @@ def test_the_administrator_signs_in_by_token_where_rds_takes_it(
         tried.append(url)
         return True
 
-    place = open_place(place_environment, admits)
-    urls = {place.admin_url(database) for database in DATABASES}
+    target = open_target(target_environment, admits)
+    urls = {target.admin_url(database) for database in DATABASES}
     # One instance, one token: a second's would be another administrator to whoever groups by it.
     assert urls == set(tried) and len(tried) == 1
     parts = urlsplit(tried[0])
@@ -309,10 +309,10 @@ def test_the_administrator_signs_in_by_token_where_rds_takes_it(
 
 
 def test_the_administrator_signs_in_with_rdss_own_secret_over_verified_tls(
-    place_environment: dict[str, str],
+    target_environment: dict[str, str],
 ) -> None:
-    place = open_place(place_environment, lambda url: False)
-    parts = urlsplit(place.admin_url("patient"))
+    target = open_target(target_environment, lambda url: False)
+    parts = urlsplit(target.admin_url("patient"))
     assert (parts.username, unquote(parts.password or ""), parts.path) == (
         "master",
         "p/w:d@?",
@@ -322,18 +322,18 @@ def test_the_administrator_signs_in_with_rdss_own_secret_over_verified_tls(
         "sslmode": ["verify-full"],
         "sslrootcert": ["/etc/ssl/certs/rds.pem"],
     }
-    assert len({place.admin_url(database) for database in DATABASES}) == 1
+    assert len({target.admin_url(database) for database in DATABASES}) == 1
 
 
-def test_owners_sign_in_with_a_token(place_environment: dict[str, str]) -> None:
-    place = open_place(place_environment)
-    parts = urlsplit(place.owner_url("patient", DatabaseRoles("pr_7_patient")))
+def test_owners_sign_in_with_a_token(target_environment: dict[str, str]) -> None:
+    target = open_target(target_environment)
+    parts = urlsplit(target.owner_url("patient", DatabaseRoles("pr_7_patient")))
     assert (parts.username, parts.path) == ("pr_7_patient_owner", "/pr_7_patient")
     assert "Action=connect&DBUser=pr_7_patient_owner" in unquote(parts.password or "")
-    assert place.password_of is None
+    assert target.password_of is None
 
 
-def test_a_previews_release_has_no_administrator(place_environment: dict[str, str]) -> None:
-    without = {key: value for key, value in place_environment.items() if "MASTER" not in key}
+def test_a_previews_release_has_no_administrator(target_environment: dict[str, str]) -> None:
+    without = {key: value for key, value in target_environment.items() if "MASTER" not in key}
     with pytest.raises(NotHere, match="PATIENT_MASTER_SECRET_ARN"):
-        open_place(without).admin_url("patient")
+        open_target(without).admin_url("patient")

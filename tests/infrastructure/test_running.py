@@ -66,6 +66,31 @@ def test_the_balancer_adds_whom_it_asks_for_and_lets_go_before_the_gateway_does(
         assert balancer.inputs["idleTimeout"] < web.KEEP_ALIVE_SECONDS
 
 
+def test_balancer_refuses_requests_that_two_servers_could_read_differently(
+    stacks: dict[str, Recording],
+) -> None:
+    for name in ENVIRONMENTS:
+        (balancer,) = stacks[name].of("aws:lb/loadBalancer:LoadBalancer")
+        assert balancer.inputs["desyncMitigationMode"] == "strictest"
+        assert balancer.inputs["dropInvalidHeaderFields"] is True
+
+
+def test_databases_log_who_connects_and_never_what_people_are(stacks: dict[str, Recording]) -> None:
+    for name in ENVIRONMENTS:
+        for group in stacks[name].of("aws:rds/parameterGroup:ParameterGroup"):
+            given = {each["name"]: each["value"] for each in group.inputs["parameters"]}
+            assert given == {
+                "rds.force_ssl": "1",
+                "log_statement": "ddl",
+                "log_connections": "all",
+                "log_disconnections": "1",
+                "log_min_duration_statement": "1000",
+                # Neither a slow statement nor a failed one shows its values.
+                "log_parameter_max_length": "0",
+                "log_parameter_max_length_on_error": "0",
+            }
+
+
 def test_productions_databases_stand_in_two_zones_each(stacks: dict[str, Recording]) -> None:
     for name in ENVIRONMENTS:
         instances = stacks[name].of("aws:rds/instance:Instance")

@@ -8,7 +8,7 @@ import pytest
 
 from apps.catalogue import DATABASES, SECRETS
 from apps.release.bootstrap import DatabaseRoles
-from apps.release.release import Place, by_instance, drop_preview, release
+from apps.release.release import ReleaseTarget, by_instance, drop_preview, release
 from apps.release.secrets import fill_secrets, generate, service_clients
 from infrastructure.local.postgres import Postgres
 
@@ -30,32 +30,32 @@ class FakeStore:
 
 
 @pytest.fixture
-def place(postgres: Postgres) -> Iterator[Place]:
+def target(postgres: Postgres) -> Iterator[ReleaseTarget]:
     at = f"{postgres.host}:{postgres.port}"
-    place = Place(
+    target = ReleaseTarget(
         admin_url=lambda name: postgres.admin_url,
         owner_url=lambda name, roles: f"postgresql://{roles.owner}:secret@{at}/{roles.database}",
         password_of=lambda role: "secret",
         secrets=FakeStore(),
         public_url="http://127.0.0.1:4004",
     )
-    yield place
-    drop_preview(place, prefix=PREFIX)
+    yield target
+    drop_preview(target, prefix=PREFIX)
 
 
 @pytest.mark.integration
-def test_release_of_a_preview_is_repeatable(place: Place) -> None:
-    first = release(place, prefix=PREFIX)
-    assert release(place, prefix=PREFIX) == first
+def test_release_of_a_preview_is_repeatable(target: ReleaseTarget) -> None:
+    first = release(target, prefix=PREFIX)
+    assert release(target, prefix=PREFIX) == first
     for name in DATABASES:
-        with psycopg.connect(place.owner_url(name, DatabaseRoles(PREFIX + name))) as connection:
+        with psycopg.connect(target.owner_url(name, DatabaseRoles(PREFIX + name))) as connection:
             assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
 
 
 @pytest.mark.integration
-def test_release_registers_a_client_for_every_service_that_calls(place: Place) -> None:
-    filled = release(place, prefix=PREFIX)
-    with psycopg.connect(place.owner_url("auth", DatabaseRoles(PREFIX + "auth"))) as connection:
+def test_release_registers_a_client_for_every_service_that_calls(target: ReleaseTarget) -> None:
+    filled = release(target, prefix=PREFIX)
+    with psycopg.connect(target.owner_url("auth", DatabaseRoles(PREFIX + "auth"))) as connection:
         there = {row[0] for row in connection.execute("SELECT id FROM clients").fetchall()}
         stored = connection.execute(
             "SELECT secret_hash FROM clients WHERE id = 'service-patient'"
@@ -66,12 +66,12 @@ def test_release_registers_a_client_for_every_service_that_calls(place: Place) -
 
 
 @pytest.mark.integration
-def test_services_may_not_change_what_is_append_only(place: Place) -> None:
+def test_services_may_not_change_what_is_append_only(target: ReleaseTarget) -> None:
     """Audit and ledger tables: the runtime role inserts and selects, and nothing else."""
-    release(place, prefix=PREFIX)
+    release(target, prefix=PREFIX)
     for name in DATABASES:
         roles = DatabaseRoles(PREFIX + name)
-        with psycopg.connect(place.owner_url(name, roles)) as connection:
+        with psycopg.connect(target.owner_url(name, roles)) as connection:
             rows = connection.execute(
                 "SELECT table_name, privilege_type FROM information_schema.table_privileges WHERE grantee = %s",
                 (roles.runtime,),
@@ -100,8 +100,8 @@ def test_secret_has_the_bytes_that_the_catalogue_says() -> None:
 
 def test_databases_are_grouped_by_the_instance_that_holds_them() -> None:
     hosts = {name: "two" if name == "patient" else "one" for name in DATABASES}
-    place = Place(
+    target = ReleaseTarget(
         lambda name: f"postgresql://{hosts[name]}/", lambda name, roles: "", None, FakeStore(), ""
     )
-    found = {urlsplit(url).hostname: names for url, names in by_instance(place)}
+    found = {urlsplit(url).hostname: names for url, names in by_instance(target)}
     assert found == {"one": ("analytics", "auth", "billing", "console"), "two": ("patient",)}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from apps.patient.definitions.fhirpath.compiler import reference_type
+from apps.patient.definitions.fhirpath.environment import reference_type
 from apps.patient.definitions.local_references import unreferenced_contained
 from apps.patient.definitions.validation_run import Path, Run
 

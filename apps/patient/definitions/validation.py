@@ -17,13 +17,8 @@ from apps.patient.definitions.element_rules import (
     check_local_reference,
     target_check,
 )
-from apps.patient.definitions.fhirpath.compiler import (
-    Budget,
-    Environment,
-    TooCostlyError,
-    compile_condition,
-    member_names,
-)
+from apps.patient.definitions.fhirpath.compiler import compile_condition, member_names
+from apps.patient.definitions.fhirpath.environment import Budget, Environment, TooCostlyError
 from apps.patient.definitions.model import (
     Element,
     Invariant,

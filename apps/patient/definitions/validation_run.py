@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from apps.kit.errors import FieldError
-from apps.patient.definitions.fhirpath.compiler import Environment
+from apps.patient.definitions.fhirpath.environment import Environment
 from apps.patient.definitions.local_references import contained_types
 
 MAX_FAULTS = 100

@@ -10,7 +10,8 @@ from functools import cache
 from itertools import islice, product
 from typing import Any
 
-from apps.patient.definitions.fhirpath.compiler import Branch, Environment, compile_path
+from apps.patient.definitions.fhirpath.compiler import compile_path
+from apps.patient.definitions.fhirpath.environment import Branch, Environment
 from apps.patient.definitions.model import SearchParameter, search_parameters
 from apps.patient.search.conversions import CONVERSIONS, Conversion, Source
 from apps.patient.search.index_values import CompositeValue, IndexValue, SimpleValue

@@ -126,6 +126,20 @@ def test_what_is_still_held_does_not_keep_the_rest(
     assert ashore.all_there_is() == ashore.base
 
 
+def test_secret_that_is_scheduled_for_deletion_is_no_leftover(session: boto3.Session) -> None:
+    secrets = session.client("secretsmanager")
+    made = [
+        secrets.create_secret(Name=f"preview/pr-1/{name}", SecretString="x", Tags=tags("pr-1"))[
+            "ARN"
+        ]
+        for name in ("going", "staying")
+    ]
+    # As Pulumi deletes one that may be brought back.
+    secrets.delete_secret(SecretId=made[0], RecoveryWindowInDays=7)
+    found = {leftover.name for leftover in Tagged(session).find()}
+    assert found == {made[1]}
+
+
 def test_what_nobody_knows_how_to_delete_is_named(session: boto3.Session) -> None:
     made = session.client("sns").create_topic(Name="surprise", Tags=tags("pr-1"))["TopicArn"]
     with pytest.raises(PreviewError, match=made):

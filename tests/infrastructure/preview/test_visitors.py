@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from apps.release.bootstrap import DatabaseRoles
-from apps.release.release import Place, drop_preview, release
+from apps.release.release import ReleaseTarget, drop_preview, release
 from infrastructure.local.postgres import Postgres
 
 pytestmark = pytest.mark.integration
@@ -24,24 +24,24 @@ class Store:
 
 
 @pytest.fixture
-def place(postgres: Postgres) -> Iterator[Place]:
+def target(postgres: Postgres) -> Iterator[ReleaseTarget]:
     at = f"{postgres.host}:{postgres.port}"
-    place = Place(
+    target = ReleaseTarget(
         admin_url=lambda name: postgres.admin_url,
         owner_url=lambda name, roles: f"postgresql://{roles.owner}:secret@{at}/{roles.database}",
         password_of=lambda role: "secret",
         secrets=Store(),
         public_url="https://pr-1.dev.example.org",
     )
-    yield place
-    drop_preview(place, prefix=PREFIX)
+    yield target
+    drop_preview(target, prefix=PREFIX)
 
 
-def test_release_of_a_preview_lets_its_visitors_in(place: Place) -> None:
-    secrets = release(place, prefix=PREFIX)
-    assert release(place, prefix=PREFIX) == secrets
+def test_release_of_a_preview_lets_its_visitors_in(target: ReleaseTarget) -> None:
+    secrets = release(target, prefix=PREFIX)
+    assert release(target, prefix=PREFIX) == secrets
     assert {"PLATFORM_PASSWORD", "PLATFORM_CLIENT_SECRET"} <= set(secrets)
-    with psycopg.connect(place.owner_url("auth", DatabaseRoles(f"{PREFIX}auth"))) as connection:
+    with psycopg.connect(target.owner_url("auth", DatabaseRoles(f"{PREFIX}auth"))) as connection:
         users = connection.execute("SELECT count(*) FROM users").fetchone()
         client = connection.execute("SELECT count(*) FROM clients WHERE id = 'preview'").fetchone()
     assert users == (1,)

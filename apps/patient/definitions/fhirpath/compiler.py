@@ -6,11 +6,19 @@ result may have; its function takes the environment and the focus, and returns a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
+from apps.patient.definitions.fhirpath.environment import (
+    FREE_ITEMS,
+    UCUM,
+    Branch,
+    Environment,
+    Function,
+    reference_type,
+)
 from apps.patient.definitions.fhirpath.functions import FUNCTIONS, LAMBDAS, OPERATORS
+from apps.patient.definitions.fhirpath.logic import both, either, implies
 from apps.patient.definitions.fhirpath.parser import (
     Binary,
     Call,
@@ -21,55 +29,8 @@ from apps.patient.definitions.fhirpath.parser import (
     Variable,
     parse,
 )
-from apps.patient.definitions.fhirpath.values import EMPTY, FALSE, TRUE, Items, boolean, truth
-from apps.patient.definitions.model import Element, definition_of, is_primitive, resource_types
-
-UCUM = "http://unitsofmeasure.org"
-# Lists as short as nearly all are not counted.
-FREE_ITEMS = 20
-
-
-class TooCostlyError(Exception):
-    """Evaluating an expression went through more items than the budget allows."""
-
-
-@dataclass(slots=True)
-class Budget:
-    """How many items the expressions of one validation may still go through: some grow with the square."""
-
-    items: int
-
-    def spend(self, items: int) -> None:
-        self.items -= items
-        if self.items < 0:
-            raise TooCostlyError
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """`resource` is the resource that holds the element, `root` the one that contains that (or itself)."""
-
-    resource: dict[str, Any]
-    root: dict[str, Any]
-    budget: Budget | None = None
-
-
-Function: TypeAlias = Callable[[Environment, Items], Items]
-
-
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """`type` is "" where it is not known; `element` is the last one on the way, if there is one.
-
-    `root` is the JSON property that the path starts with: without it there is no result. It is ""
-    for what has no such property.
-    """
-
-    evaluate: Function
-    type: str
-    element: Element | None = None
-    root: str = ""
-
+from apps.patient.definitions.fhirpath.values import EMPTY, Items, boolean, truth
+from apps.patient.definitions.model import definition_of, is_primitive
 
 Branches: TypeAlias = tuple[Branch, ...]
 
@@ -312,21 +273,6 @@ def _resolved_type(criteria: Node) -> str:
     return ""
 
 
-def reference_type(reference: Any) -> str:
-    """Returns the type that a Reference names in its text or its `type`; "" if it tells none."""
-    if not isinstance(reference, dict):
-        return ""
-    text = reference.get("reference")
-    if isinstance(text, str):
-        parts = text.partition("?")[0].split("/")
-        if "_history" in parts:
-            parts = parts[: parts.index("_history")]
-        name = parts[-2] if len(parts) > 1 else parts[0] if "?" in text else ""
-        if name in resource_types():
-            return name
-    return str(reference.get("type") or "")
-
-
 def _type_call(name: str, target: Branches, argument: Node) -> Branches:
     if not isinstance(argument, Member):
         raise FhirPathError(f"{name}() expects a type")
@@ -361,11 +307,11 @@ def _binary(node: Binary, focus: Branches) -> Branches:
         return _type_call(node.operator, _compile(node.left, focus), node.right)
     left, right = joined(_compile(node.left, focus)), joined(_compile(node.right, focus))
     if node.operator == "or":
-        return (Branch(_either(left, right), "boolean"),)
+        return (Branch(either(left, right), "boolean"),)
     if node.operator == "and":
-        return (Branch(_both(left, right), "boolean"),)
+        return (Branch(both(left, right), "boolean"),)
     if node.operator == "implies":
-        return (Branch(_implies(left, right), "boolean"),)
+        return (Branch(implies(left, right), "boolean"),)
     operator = OPERATORS.get(node.operator)
     if operator is None:
         raise FhirPathError(f"{node.operator} is not supported")
@@ -377,42 +323,3 @@ def _binary(node: Binary, focus: Branches) -> Branches:
             "string" if node.operator == "&" else "boolean",
         ),
     )
-
-
-def _either(left: Function, right: Function) -> Function:
-    def evaluate(environment: Environment, focus: Items) -> Items:
-        first = truth(left(environment, focus))
-        if first:
-            return TRUE
-        second = truth(right(environment, focus))
-        if second:
-            return TRUE
-        return FALSE if first is False and second is False else EMPTY
-
-    return evaluate
-
-
-def _both(left: Function, right: Function) -> Function:
-    def evaluate(environment: Environment, focus: Items) -> Items:
-        first = truth(left(environment, focus))
-        if first is False:
-            return FALSE
-        second = truth(right(environment, focus))
-        if second is False:
-            return FALSE
-        return TRUE if first and second else EMPTY
-
-    return evaluate
-
-
-def _implies(left: Function, right: Function) -> Function:
-    def evaluate(environment: Environment, focus: Items) -> Items:
-        first = truth(left(environment, focus))
-        if first is False:
-            return TRUE
-        second = truth(right(environment, focus))
-        if second:
-            return TRUE
-        return FALSE if first and second is False else EMPTY
-
-    return evaluate

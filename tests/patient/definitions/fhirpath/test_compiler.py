@@ -5,12 +5,8 @@ from typing import Any
 
 import pytest
 
-from apps.patient.definitions.fhirpath.compiler import (
-    Environment,
-    compile_condition,
-    compile_path,
-    joined,
-)
+from apps.patient.definitions.fhirpath.compiler import compile_condition, compile_path, joined
+from apps.patient.definitions.fhirpath.environment import Environment
 from apps.patient.definitions.fhirpath.parser import FhirPathError, parse
 from apps.patient.definitions.fhirpath.values import order_of
 from tests.fhirpath_library import compare_invariants, compare_search_parameters
