@@ -1,8 +1,11 @@
 // Every call of three FHIR clients for JavaScript, against the server and with the token of the arguments.
 // Prints a line of JSON for each client: its name, and what it found.
-import { MedplumClient } from '@medplum/core'
-import FhirKitClient from 'fhir-kit-client'
+import { Client as FhirKitClient } from 'fhir-kit-client'
 import { createRequire } from 'node:module'
+
+// Node 20 has none, and the library names the class as it loads; nothing here opens a socket.
+globalThis.WebSocket ??= class {}
+const { MedplumClient } = await import('@medplum/core')
 
 const [baseUrl, token, family] = process.argv.slice(2)
 const authorization = `Bearer ${token}`
