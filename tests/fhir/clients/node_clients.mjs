@@ -46,7 +46,7 @@ async function fhirKit() {
     options: { headers: { 'If-Match': 'W/"1"' } },
   })
   const patched = await client.patch({
-    resourceType: 'Patient', id: made.id, JSONPatch: [{ op: 'add', path: '/birthDate', value: '1980-01-02' }],
+    resourceType: 'Patient', id: made.id, jsonPatch: [{ op: 'add', path: '/birthDate', value: '1980-01-02' }],
   })
   for (const day of ['2024-01-01', '2024-01-02', '2024-01-03']) {
     await client.create({ resourceType: 'Observation', body: pulse(made.id, day) })
