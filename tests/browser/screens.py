@@ -125,9 +125,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "screens")
     options = parser.parse_args(arguments)
     if "PLATFORM_URL" not in os.environ:
-        up = [ROOT / "scripts" / "up", "--run", ROOT / "scripts" / "screens", *arguments]
+        scripts = ROOT / "scripts"
+        up = [str(scripts / "up"), "--run", str(scripts / "screens"), *arguments]
         return subprocess.run(up, check=False).returncode
-    subprocess.run([ROOT / "scripts" / "demo"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([str(ROOT / "scripts" / "demo")], check=True, stdout=subprocess.DEVNULL)
     options.folder.mkdir(parents=True, exist_ok=True)
     url = os.environ["PLATFORM_URL"]
     login = {"email": os.environ["PLATFORM_USER"], "password": os.environ["PLATFORM_PASSWORD"]}

@@ -1,5 +1,6 @@
 """A person's bill through the whole platform: from the record's events to the statement and the figures."""
 
+import asyncio
 import csv
 import gzip
 import io
@@ -183,6 +184,7 @@ async def test_person_is_billed_pays_in_parts_and_the_figures_agree(
     platform: Platform, desk: Desk
 ) -> None:
     bundle = read_bundle(PEOPLE / "person-1.json")
+    before = await settled_figures(platform)
     account_id = await desk.load(bundle)
     expected = expected_charges(bundle)
     await desk.is_charged(account_id, expected)
@@ -239,6 +241,41 @@ async def test_person_is_billed_pays_in_parts_and_the_figures_agree(
     sound = await desk.ask("GET", "/ledger/reconciliation")
     assert sound["differences"] == []
     await ask_by_grpc(platform, desk, account_id)
+
+    billed = total + 2_000 + 800
+    news = Counter(charged=billed, invoiced=billed, paid=total - 1_000 + 3_500, refunded=200)
+
+    async def agree() -> bool:
+        return await figures(platform) == before + news
+
+    await until(agree, limit_seconds=30)
+
+
+async def figures(platform: Platform) -> Counter[str]:
+    """What analytics counted in all, in cents of USD."""
+    response = await platform.call(
+        "GET", "/analytics/v1/billing", token=await platform.client_token()
+    )
+    assert response.status == 200, response.body
+    sums: Counter[str] = Counter()
+    for point in response.body["points"]:
+        if point["currency"] == "USD":
+            for name in ("charged", "invoiced", "paid", "refunded"):
+                sums[name] += int(point[name])
+    return sums
+
+
+async def settled_figures(platform: Platform) -> Counter[str]:
+    """The figures once they stand still: what other tests billed is still being counted."""
+    seen = [await figures(platform)]
+
+    async def stands_still() -> bool:
+        await asyncio.sleep(1)
+        seen.append(await figures(platform))
+        return seen[-1] == seen[-2]
+
+    await until(stands_still, limit_seconds=60)
+    return seen[-1]
 
 
 async def read_documents(platform: Platform, desk: Desk, invoice: dict[str, Any]) -> None:

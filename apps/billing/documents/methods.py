@@ -14,11 +14,11 @@ from apps.billing.documents.view import (
     view_receipt,
     view_statement,
 )
-from apps.billing.invoicing.methods import load_invoice, read_invoice
+from apps.billing.invoicing.reading import load_invoice, read_invoice
 from apps.billing.invoicing.storage import select_invoice_of_credit_note
 from apps.billing.ledger.statement import load_statement, render_statement
 from apps.billing.parsing import Fields, parse_id
-from apps.billing.payments.methods import load_payment, read_payment
+from apps.billing.payments.reading import load_payment, read_payment
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest, NotFound, Unprocessable
 from apps.kit.rpc import Caller, RpcMethod

@@ -1,6 +1,5 @@
 """The methods of invoices."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -23,11 +22,10 @@ from apps.billing.invoicing.crediting import (
 )
 from apps.billing.invoicing.invoice import STATUS_NAMES, Invoice, render_invoice
 from apps.billing.invoicing.issuing import draft_parts, issue, render_draft
+from apps.billing.invoicing.reading import load_invoice, lock_invoice, read_invoice, render_group
 from apps.billing.invoicing.storage import (
     insert_invoice,
-    select_credit_notes,
     select_group,
-    select_invoice,
     select_invoices,
     select_lines,
     select_overdue,
@@ -39,7 +37,7 @@ from apps.billing.pages import read_id_token, read_page_size, read_token, write_
 from apps.billing.parsing import Fields, parse_id
 from apps.kit.context import new_id
 from apps.kit.database import Connection
-from apps.kit.errors import BadRequest, NotFound, Unprocessable
+from apps.kit.errors import BadRequest, Unprocessable
 from apps.kit.rpc import Caller, RpcMethod
 from protos.billing.v1 import billing_pb2 as pb
 
@@ -290,46 +288,6 @@ class InvoiceMethods:
             last = invoices[size - 1]
             token = write_token(str(last.due_on), str(last.invoice_id))
         return pb.ListRemindersResponse(reminders=reminders, next_page_token=token)
-
-
-async def lock_invoice(connection: Connection, invoice_id: UUID) -> tuple[Account, Invoice]:
-    """Locks the invoice's account; gives both as they are then."""
-    found = await select_invoice(connection, invoice_id)
-    if found is None:
-        raise NotFound("invoice_unknown")
-    account = await lock_account(connection, found.account_id)
-    invoice = await select_invoice(connection, invoice_id)
-    assert invoice is not None
-    return account, invoice
-
-
-async def read_invoice(
-    connection: Connection, invoice_id: UUID, caller: Caller
-) -> tuple[Account, Invoice]:
-    """Raises NotFound for an invoice that the caller may not see, as for none."""
-    invoice = await select_invoice(connection, invoice_id)
-    if invoice is None:
-        raise NotFound("invoice_unknown")
-    try:
-        return await read_account(connection, invoice.account_id, caller), invoice
-    except NotFound:
-        raise NotFound("invoice_unknown") from None
-
-
-async def load_invoice(connection: Connection, invoice_id: UUID) -> pb.Invoice:
-    """Gives an issued invoice with its lines and credit notes."""
-    invoice = await select_invoice(connection, invoice_id)
-    if invoice is None:
-        raise NotFound("invoice_unknown")
-    lines = await select_lines(connection, invoice_id)
-    return render_invoice(invoice, lines, await select_credit_notes(connection, invoice_id))
-
-
-async def render_group(connection: Connection, invoices: Sequence[Invoice]) -> pb.Invoice:
-    """Gives the first invoice, with those that were issued with it."""
-    messages = [await load_invoice(connection, invoice.invoice_id) for invoice in invoices]
-    messages[0].payer_invoices.extend(messages[1:])
-    return messages[0]
 
 
 def _read_overdue_token(token: str) -> tuple[date, UUID] | None:

@@ -7,7 +7,7 @@ from apps.billing.access import APPROVE
 from apps.billing.accounts.account import Account
 from apps.billing.books import Books, Change
 from apps.billing.invoicing.invoice import Invoice
-from apps.billing.invoicing.methods import lock_invoice
+from apps.billing.invoicing.reading import lock_invoice
 from apps.billing.invoicing.settlement import settle, write_settled
 from apps.billing.ledger.postings import LedgerAccount, make_posting, receivable
 from apps.billing.ledger.storage import post

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from apps.patient.search.criteria import (
     AllOf,
+    AnyOf,
     Bound,
     Contains,
     Criterion,
@@ -54,7 +55,8 @@ class Walk:
     """One index range in its order.
 
     `source` has the FROM clause with the alias `k`, `conditions` its WHERE; `position` is the column
-    that the order begins with, "" where rows come by number alone; `kind` its type.
+    that the order begins with, "" where rows come by number alone; `kind` its type. `range` has those
+    conditions that the index itself meets: what a count of the candidates needs.
     """
 
     source: str
@@ -62,6 +64,7 @@ class Walk:
     position: str = ""
     kind: str = ""
     descending: bool = False
+    range: tuple[str, ...] = ()
 
 
 def leads(criterion: Criterion) -> bool:
@@ -144,7 +147,13 @@ def _words_walk(sql: Sql, leader: Words) -> Walk:
     beside_earlier = [same_part(sql, "e", key, other) for other in others]
     earlier = " AND ".join([f"{low} AND {high}".replace("{}", "e"), *beside_earlier])
     where = (f"k.key = {key}", matching, *beside, _first_text(key, earlier))
-    return Walk(source="resource_string k", conditions=where, position="value", kind="text")
+    return Walk(
+        source="resource_string k",
+        conditions=where,
+        position="value",
+        kind="text",
+        range=where[:2],
+    )
 
 
 def _date_walks(sql: Sql, leader: DateRange) -> list[Walk]:
@@ -162,7 +171,8 @@ def _date_walks(sql: Sql, leader: DateRange) -> list[Walk]:
     if lower is not None or bounds.high_after is None:
         if lower is not None:
             by_low.append(f"k.low >= {bound_argument(sql, lower - slack, is_date=True)}")
-        return [_span_walk("resource_date", (key, *by_low, exact, first), "low", "bigint")]
+        where = (key, *by_low, exact, first)
+        return [_span_walk("resource_date", where, "low", "bigint", (key, *by_low))]
     after = bounds.high_after
     near = bound_argument(sql, after - LONG_SPAN - slack, is_date=True)
     far = bound_argument(sql, after - slack, is_date=True)
@@ -170,8 +180,8 @@ def _date_walks(sql: Sql, leader: DateRange) -> list[Walk]:
     short = (key, *by_low, f"k.low > {near}", f"NOT ({is_long})", exact, first)
     long = (key, f"k.high > {far}", is_long, exact, first)
     return [
-        _span_walk("resource_date", short, "low", "bigint"),
-        _span_walk("resource_date", long, "high", "bigint"),
+        _span_walk("resource_date", short, "low", "bigint", short[:-2]),
+        _span_walk("resource_date", long, "high", "bigint", long[:-2]),
     ]
 
 
@@ -191,13 +201,12 @@ def _number_walks(sql: Sql, leader: NumberRange) -> list[Walk]:
         bound = low if low is not None else high
         if bound is not None:
             by_low.append(f"k.low {operator} {bound_argument(sql, bound, is_date=False)}")
-    points = _span_walk(
-        "resource_quantity", (key, *by_low, "k.low = k.high", exact, first), "low", "numeric"
-    )
-    ranges = _span_walk(
-        "resource_quantity", (key, "k.high <> k.low", exact, first), "high", "numeric"
-    )
-    return [points, ranges]
+    points = (key, *by_low, "k.low = k.high", exact, first)
+    ranges = (key, "k.high <> k.low", exact, first)
+    return [
+        _span_walk("resource_quantity", points, "low", "numeric", points[:-2]),
+        _span_walk("resource_quantity", ranges, "high", "numeric", ranges[:-2]),
+    ]
 
 
 def _lowest(*bounds: Bound | None) -> Bound | None:
@@ -217,8 +226,10 @@ def _first_span(sql: Sql, leader: DateRange | NumberRange, table: str) -> str:
     )
 
 
-def _span_walk(table: str, where: tuple[str, ...], position: str, kind: str) -> Walk:
-    return Walk(source=f"{table} k", conditions=where, position=position, kind=kind)
+def _span_walk(
+    table: str, where: tuple[str, ...], position: str, kind: str, range: tuple[str, ...]
+) -> Walk:
+    return Walk(source=f"{table} k", conditions=where, position=position, kind=kind, range=range)
 
 
 def page_statement(
@@ -294,6 +305,21 @@ def candidates_statement(sql: Sql, resource_type: str, leader: Criterion | None)
         return f"SELECT DISTINCT v.number FROM resource_value v WHERE v.hash = ANY ({hashes})"
     return " UNION ALL ".join(
         f"SELECT k.number FROM {walk.source} WHERE {' AND '.join(walk.conditions)}"
+        for walk in walks_of(sql, resource_type, leader)
+    )
+
+
+def range_statement(sql: Sql, resource_type: str, leader: Criterion, limit: str) -> str:
+    """Returns a subselect of up to `limit` rows of the leader's index ranges: how much it would have to walk."""
+    if isinstance(leader, AnyOf):
+        parts = [range_statement(sql, resource_type, item, limit) for item in leader.criteria]
+        return " UNION ALL ".join(parts) or "SELECT WHERE false"
+    if isinstance(leader, Exact):
+        hashes = sql.argument(leading_hashes(leader), "bigint[]")
+        return f"(SELECT FROM resource_value v WHERE v.hash = ANY ({hashes}) LIMIT {limit})"
+    return " UNION ALL ".join(
+        f"(SELECT FROM {walk.source} WHERE {' AND '.join(walk.range or walk.conditions)}"
+        f" LIMIT {limit})"
         for walk in walks_of(sql, resource_type, leader)
     )
 

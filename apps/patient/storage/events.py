@@ -74,6 +74,7 @@ def _event(
             event.demographics.birth_year = int((summary.birth_date or "0")[:4])
             event.demographics.gender = summary.gender or ""
             event.demographics.postal_prefix = (summary.postal_code or "")[:POSTAL_PREFIX_CHARS]
+            event.demographics.merged_into = summary.merged_into or ""
     else:
         event.clinical.CopyFrom(_clinical(change, summary))
     return event
@@ -85,6 +86,7 @@ def _clinical(change: Change, summary: ClinicalSummary) -> events_pb2.ClinicalFa
         resource_id=change.version.id,
         category=summary.categories[0].code if summary.categories else "",
         status=summary.status or "",
+        encounter_id=summary.encounter_id or "",
     )
     if summary.codings:
         fact.code.system, fact.code.code = summary.codings[0].system, summary.codings[0].code

@@ -31,6 +31,7 @@ from apps.patient.search.leaders import (
     leads,
     merged_dates,
     page_statement,
+    range_statement,
     rest_of,
     walks_of,
 )
@@ -151,8 +152,8 @@ async def _count_candidates(
     parts = []
     limit = sql.argument(PROBED_ROWS + 1, "bigint")
     for index in leaders:
-        candidates = _candidates(sql, plan.resource_type, plan.criteria[index])
-        parts.append(f"(SELECT count(*) FROM ({candidates} LIMIT {limit}) AS c)")
+        rows = range_statement(sql, plan.resource_type, plan.criteria[index], limit)
+        parts.append(f"(SELECT count(*) FROM ({rows}) AS c)")
     row = await _fetch(connection, f"SELECT {', '.join(parts)}", sql)
     return dict(zip(leaders, row[0], strict=True))
 

@@ -28,6 +28,8 @@ class PatientSummary(msgspec.Struct, frozen=True, kw_only=True):
     gender: str | None = None
     postal_code: str | None = None
     registered_date: str | None = None
+    # The id of the patient that this one was merged into.
+    merged_into: str | None = None
 
 
 class ClinicalSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +41,7 @@ class ClinicalSummary(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Coding, ...] = ()
     happened_at: datetime | None = None
     ended_at: datetime | None = None
+    encounter_id: str | None = None
 
 
 Summary = PatientSummary | ClinicalSummary
@@ -95,6 +98,23 @@ def registered_date(resource: Resource) -> str | None:
     return None
 
 
+def merged_into(resource: Resource) -> str | None:
+    """Returns the id of the patient that replaces this one, if `link` names one."""
+    for link in objects(resource.get("link")):
+        if link.get("type") == "replaced-by":
+            return _referenced_id(link.get("other"), "Patient")
+    return None
+
+
+def _referenced_id(value: Any, resource_type: str) -> str | None:
+    """Returns the id of a reference to a resource of this type, whatever its base and version."""
+    reference = value.get("reference") if isinstance(value, dict) else None
+    if not isinstance(reference, str):
+        return None
+    parts = reference.partition("/_history/")[0].split("/")
+    return parts[-1] if len(parts) > 1 and parts[-2] == resource_type else None
+
+
 def _texts(value: Resource, *names: str) -> list[str]:
     return [item for name in names for item in value.get(name, ()) if isinstance(item, str)]
 
@@ -121,6 +141,7 @@ def _patient_summary(resource: Resource) -> PatientSummary:
             (address["postalCode"] for address in addresses if address.get("postalCode")), None
         ),
         registered_date=registered_date(resource),
+        merged_into=merged_into(resource),
     )
 
 
@@ -177,6 +198,7 @@ def _clinical_summary(resource: Resource) -> ClinicalSummary:
         reasons=tuple(_codings(resource.get("reasonCode"))) if resource_type == "Encounter" else (),
         happened_at=happened_at,
         ended_at=ended_at if resource_type == "Encounter" else None,
+        encounter_id=_referenced_id(resource.get("encounter"), "Encounter"),
     )
 
 

@@ -146,7 +146,8 @@ def test_invalid_resource_is_refused_by_an_outcome_that_names_the_element(
         ("GET", "/fhir/R4/Patient?birthdate=soon", {}, 400),
         ("GET", "/fhir/R4/Patient?name=%00", {}, 400),
         ("GET", "/fhir/R4/Patient?_count=many", {}, 400),
-        ("GET", "/fhir/R4/Patient/x/$everything", {}, 501),
+        ("GET", "/fhir/R4/Patient/x/$everything", {}, 404),
+        ("GET", "/fhir/R4/$export", {}, 501),
         ("PATCH", "/fhir/R4/Patient/x", {"json": []}, 415),
         ("POST", "/fhir/R4/Patient", {"content": b"{", "headers": {"Content-Type": FHIR}}, 400),
         (

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from apps.patient.storage.events import messages_of
 from apps.patient.storage.versions import Author, Stored, change_of
+from protos.patient.v1 import events_pb2
 
 BASE = "http://platform.test/fhir/R4"
 
@@ -48,3 +49,30 @@ def test_new_patient_is_an_event_and_an_account_under_one_id() -> None:
         method="PUT",
     )
     assert [message.destination for message in messages_of(again, author)] == ["kafka"]
+
+
+def test_events_name_the_encounter_and_the_patient_that_replaces_another() -> None:
+    author = Author("actor", "client", "request", "trace")
+    procedure = {
+        "resourceType": "Procedure",
+        "status": "completed",
+        "subject": {"reference": "Patient/p"},
+        "encounter": {"reference": "Encounter/e-1/_history/2"},
+        "code": {"coding": [{"system": "s", "code": "c"}]},
+    }
+    replaced = {
+        "resourceType": "Patient",
+        "link": [
+            {"type": "seealso", "other": {"reference": "Patient/other"}},
+            {"type": "replaced-by", "other": {"reference": f"{BASE}/Patient/q"}},
+        ],
+    }
+    events = []
+    for resource in (procedure, replaced):
+        change = change_of(
+            resource, id="p", base_url=BASE, recorded_at=moment(2026, 1, 1), method="POST"
+        )
+        message = messages_of(change, author)[-1]
+        events.append(events_pb2.PatientEvent.FromString(message.payload))
+    assert events[0].clinical.encounter_id == "e-1"
+    assert events[1].demographics.merged_into == "q"

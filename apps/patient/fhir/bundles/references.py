@@ -77,10 +77,11 @@ def _resolve_object(
     conditional: Mapping[str, Resolved],
 ) -> None:
     reference = value.get("reference")
-    if isinstance(reference, str) and isinstance(conditional.get(reference), dict):
+    resolved = conditional.get(reference) if isinstance(reference, str) else None
+    if isinstance(resolved, dict):
         # Nobody here has the identifier: the reference names who it means by it.
         del value["reference"]
-        value.update(conditional[reference])  # type: ignore[arg-type]
+        value.update(resolved)
     elif isinstance(reference, str):
         value["reference"] = _target(reference, f"{at}/reference", root, targets, conditional)
     for name, child in value.items():

@@ -1,0 +1,138 @@
+"""Turns, housekeeping and what operators run."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from apps.billing.books import Books
+from apps.billing.housekeeping import delete_old_requests
+from apps.billing.operate import HANDLERS
+from apps.billing.prices.shipped import ensure_prices
+from apps.billing.settings import Settings
+from apps.kit.context import new_id
+from apps.kit.database import Database
+from tests.billing.conftest import ENVIRONMENT, Client, open_client
+
+
+async def test_who_is_known_to_meet_goes_one_by_one_and_nobody_waits_for_each_other() -> None:
+    books = Books(Database(None), Settings.from_environment(ENVIRONMENT))  # type: ignore[arg-type]
+    inside = most = 0
+
+    async def go(names: tuple[str, ...]) -> None:
+        nonlocal inside, most
+        async with books.turn(names):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(
+            *(go(names) for names in (("a", "b"), ("b", "a"), ("a",), ("b", "a", "a")) * 5)
+        )
+    assert most == 1
+    other = asyncio.Event()
+
+    async def elsewhere() -> None:
+        async with books.turn(["c"]):
+            other.set()
+
+    async with books.turn(["a"]):
+        await elsewhere()
+    assert other.is_set()
+
+
+@pytest.fixture(scope="module")
+def urls(make_database: Any) -> Iterator[tuple[str, str]]:
+    with make_database("billing") as found:
+        yield found
+
+
+@pytest.fixture
+async def billing(urls: tuple[str, str]) -> AsyncIterator[Client]:
+    async for client in open_client(urls[0]):
+        yield client
+
+
+def settings_of(urls: tuple[str, str]) -> Settings:
+    return Settings.from_environment({**ENVIRONMENT, "BILLING_DATABASE_URL": urls[0]})
+
+
+@pytest.mark.integration
+async def test_waiting_call_takes_no_connection(billing: Client) -> None:
+    """Twenty that issue at once while one holds the turn: a reader still gets its answer."""
+    account_id = await billing.account()
+    charges = [await billing.charge(account_id, 100) for _ in range(15)]
+    drafts = [
+        await billing.do(
+            "CreateInvoice", account_id=account_id, charge_item_ids=[charge.charge_item_id]
+        )
+        for charge in charges
+    ]
+    async with billing.database.transaction() as connection:
+        # Whoever issues first waits here, inside PostgreSQL; the others must not.
+        await connection.execute("SELECT FROM account WHERE account_id = $1 FOR UPDATE", account_id)
+        issuing = [
+            asyncio.create_task(billing.do("IssueInvoice", invoice_id=draft.invoice_id))
+            for draft in drafts
+        ]
+        await asyncio.sleep(0.3)
+        waiting = await connection.fetchval(
+            """
+            SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+        )
+        assert waiting == 1
+        assert await billing.due(account_id) == 0
+    await asyncio.gather(*issuing)
+    assert await billing.due(account_id) == 1_500
+
+
+@pytest.mark.integration
+async def test_operators_check_the_books_and_search_the_audit(
+    billing: Client, urls: tuple[str, str]
+) -> None:
+    patient_id = new_id()
+    account_id = await billing.account(patient_id)
+    await billing.invoice(account_id, 100)
+    settings = settings_of(urls)
+    rows: Any = await HANDLERS["audit search"](settings, {"subject": patient_id})
+    assert [row["action"] for row in rows] == [
+        *("invoice.issued", "invoice.created", "charge.added", "account.opened"),
+    ]
+    assert {row["subject"] for row in rows} == {"user-5"}
+    found: Any = await HANDLERS["reconcile"](settings, {})
+    assert found == []
+
+
+@pytest.mark.integration
+async def test_shipped_prices_are_loaded_once_into_an_empty_list(billing: Client) -> None:
+    async with billing.database.transaction() as connection:
+        assert await ensure_prices(connection, "USD", ("exempt",)) > 100
+        assert await ensure_prices(connection, "USD", ("exempt",)) == 0
+
+
+@pytest.mark.integration
+async def test_request_ids_are_forgotten_after_their_time(
+    billing: Client, urls: tuple[str, str]
+) -> None:
+    request_id, account_id = new_id(), await billing.account()
+    fields: dict[str, Any] = {
+        "account_id": account_id,
+        "code": "c",
+        "unit_price": {"minor_units": 5},
+    }
+    await billing.do("AddChargeItem", request_id=request_id, **fields)
+    owner = await asyncpg.connect(urls[1])
+    await owner.execute(
+        "UPDATE request SET created_at = created_at - interval '31 days' WHERE request_id = $1",
+        request_id,
+    )
+    await owner.close()
+    async with billing.database.connection() as connection:
+        before = await connection.fetchval("SELECT count(*) FROM request")
+        await delete_old_requests(connection)
+        assert await connection.fetchval("SELECT count(*) FROM request") == before - 1
