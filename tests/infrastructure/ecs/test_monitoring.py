@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from apps.analytics.consumer.lag import METRIC_NAMESPACE
-from apps.catalogue import SERVICES
+from apps.catalogue import SERVICES, Service
 from infrastructure.config.connections import capacity
 from infrastructure.config.model import EnvironmentStack
 from infrastructure.program import tags
@@ -36,14 +36,18 @@ def suffix(stack: Recording, kind: str) -> str:
     return str(found.outputs["arnSuffix"])
 
 
-def lag_name(stack: Recording, topic: str) -> str:
-    """The first topic's alarm and policy are without its name, as when analytics had one topic."""
-    return f"{stack.stack.name}-analytics-lag{'' if topic == 'patient' else f'-{topic}'}"
+# Each consumer with each of its topics.
+CONSUMED = [(entry, topic) for entry in SERVICES.values() for topic in entry.consumes]
 
 
-def lag(stack: Recording, topic_name: str = "patient") -> dict[str, str]:
+def lag_name(stack: Recording, entry: Service, topic: str) -> str:
+    """The first topic's alarm and policy are without its name, as when services had one topic."""
+    return f"{stack.stack.name}-{entry.name}-lag{'' if topic == entry.consumes[0] else f'-{topic}'}"
+
+
+def lag(stack: Recording, entry: Service, topic_name: str) -> dict[str, str]:
     """Returns the group and the topic that the service is told, on the cluster that has the topic."""
-    variables = environment_of(stack.one(TASK, f"{stack.stack.name}-analytics"))
+    variables = environment_of(stack.one(TASK, f"{stack.stack.name}-{entry.name}"))
     (cluster,) = stack.of("aws:msk/cluster:Cluster")
     topic = stack.one("aws:msk/topic:Topic", variables[f"TOPIC_{topic_name.upper()}"]).inputs
     assert topic["clusterArn"] == cluster.outputs["arn"]
@@ -73,7 +77,14 @@ def watched(stack: Recording) -> dict[str, Measure]:
     door = {"LoadBalancer": suffix(stack, "loadBalancer:LoadBalancer")}
     behind = door | {"TargetGroup": suffix(stack, "targetGroup:TargetGroup")}
     balancing = "AWS/ApplicationELB"
-    dead = {"Environment": name, "ConsumerGroup": lag(stack)["Consumer Group"]}
+    dead = {
+        entry.name: {
+            "Environment": name,
+            "ConsumerGroup": lag(stack, entry, entry.consumes[0])["Consumer Group"],
+        }
+        for entry in SERVICES.values()
+        if entry.consumes
+    }
     (brokers,) = stack.of("aws:msk/cluster:Cluster")
     stream = {"Cluster Name": brokers.inputs["clusterName"]}
     found |= {
@@ -81,16 +92,25 @@ def watched(stack: Recording) -> dict[str, Measure]:
         f"{name}-gateway-unreached": (balancing, "HTTPCode_ELB_5XX_Count", "Sum", ">", door),
         f"{name}-gateway-latency": (balancing, "TargetResponseTime", "p99", ">", behind),
         **{
-            lag_name(stack, topic): ("AWS/Kafka", "SumOffsetLag", "Maximum", ">", lag(stack, topic))
-            for topic in SERVICES["analytics"].consumes
+            lag_name(stack, entry, topic): (
+                "AWS/Kafka",
+                "SumOffsetLag",
+                "Maximum",
+                ">",
+                lag(stack, entry, topic),
+            )
+            for entry, topic in CONSUMED
         },
-        f"{name}-analytics-dead-letters": (
-            METRIC_NAMESPACE,
-            "NewDeadLetters",
-            "Maximum",
-            ">",
-            dead,
-        ),
+        **{
+            f"{name}-{service}-dead-letters": (
+                METRIC_NAMESPACE,
+                "NewDeadLetters",
+                "Maximum",
+                ">",
+                own,
+            )
+            for service, own in dead.items()
+        },
         "stream-controller": ("AWS/Kafka", "ActiveControllerCount", "Maximum", "<", stream),
     }
     for number in range(1, brokers.inputs["numberOfBrokerNodes"] + 1):
@@ -171,15 +191,15 @@ def test_each_service_is_scaled_by_a_metric_of_its_own(stack: Recording) -> None
             "resourceLabel": balanced,
         },
         **{
-            lag_name(stack, topic): {
+            lag_name(stack, entry, topic): {
                 "namespace": "AWS/Kafka",
                 "metricName": "SumOffsetLag",
                 "statistic": "Maximum",
                 "dimensions": [
-                    {"name": key, "value": value} for key, value in lag(stack, topic).items()
+                    {"name": key, "value": value} for key, value in lag(stack, entry, topic).items()
                 ],
             }
-            for topic in SERVICES["analytics"].consumes
+            for entry, topic in CONSUMED
         },
     }
     policies = stack.of("aws:appautoscaling/policy:Policy")

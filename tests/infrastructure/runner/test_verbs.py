@@ -108,7 +108,11 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv(variable, "testing")
     with mock_aws():
         client: Any = boto3.client
-        yield client("secretsmanager", region_name="eu-west-1")
+        secrets = client("secretsmanager", region_name="eu-west-1")
+        yield secrets
+        # The stacks' own account may be open around this, and then it lasts.
+        for each in secrets.list_secrets()["SecretList"]:
+            secrets.delete_secret(SecretId=each["ARN"], ForceDeleteWithoutRecovery=True)
 
 
 def answers(secrets: Any) -> list[str]:
