@@ -226,6 +226,7 @@ SERVICES: Mapping[str, Service] = {
                 "BILLING_CURRENCY",
                 "BILLING_PAYMENT_DAYS",
                 "BILLING_SELLER",
+                "BILLING_TAX_RATES",
                 "BILLING_WRITE_OFF_LIMIT",
             ),
         ),

@@ -33,8 +33,6 @@ SUITES = {
         Suite("infrastructure", workers=2),
         Suite("up"),
         Suite("engine", tools=(("pulumi",),), in_ci=False),
-        # HL7's files and HAPI's validator, which npm and Maven fetch.
-        Suite("fhir", tools=("npm",)),
         Suite("images", tools=(("buildah",),)),
         Suite("python", tools=(("debootstrap",),)),
         # Journeys first: they count what travels, and the others make more of it.
@@ -45,7 +43,7 @@ SUITES = {
             tools=(("chromium", "chromium-browser", "google-chrome"),),
         ),
         Suite("integration", needs_platform=True, workers=2),
-        # The HL7 validator and other people's FHIR clients, against the running record.
+        # HL7's files and HAPI's validator, which npm and Maven fetch, against the running record.
         Suite("fhir", needs_platform=True, tools=(("npm",),)),
         # SDKs and command-line clients of OAuth, FHIR and gRPC.
         Suite("clients", needs_platform=True, tools=(("node",), ("npm",))),

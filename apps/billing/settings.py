@@ -1,5 +1,6 @@
 """Billing's settings, read once from its environment."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ CURRENCY = "USD"
 PAYMENT_DAYS = 30
 WRITE_OFF_LIMIT = 10_000
 TAX_RATES = "exempt=0,reduced=700,standard=1900"
+_TAX_RATE = re.compile(r"([a-z][a-z0-9_-]{0,31})=([0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,15 @@ class Settings:
             write_off_limit=env.integer(
                 "BILLING_WRITE_OFF_LIMIT", minimum=0, maximum=10**12, default=WRITE_OFF_LIMIT
             ),
-            seller=parse_seller(env.optional("BILLING_SELLER")),
+            tax_rates=parse_tax_rates(env.optional("BILLING_TAX_RATES", TAX_RATES)),
+            seller=parse_seller(env.optional("BILLING_SELLER")) or Seller(),
         )
+        if settings.tax_rates.get("exempt") != 0:
+            env.fault(
+                "BILLING_TAX_RATES must be category=basis points,..., with exempt=0 among them"
+            )
+        if env.optional("BILLING_SELLER") and parse_seller(env.optional("BILLING_SELLER")) is None:
+            env.fault("BILLING_SELLER must be name|street|postal code|city|country|tax id")
         if not is_supported(settings.currency):
             env.fault("BILLING_CURRENCY must be an ISO 4217 code, as USD")
         env.check()
@@ -85,12 +94,17 @@ class Settings:
 
 
 def parse_tax_rates(text: str) -> dict[str, int]:
-    """Reads `category=basis points`, separated by commas."""
-    pairs = (pair.partition("=") for pair in text.split(","))
-    return {name.strip(): int(points) for name, _, points in pairs}
+    """Reads `category=basis points`, separated by commas; nothing at all where one of them is wrong."""
+    rates: dict[str, int] = {}
+    for pair in text.split(","):
+        match = _TAX_RATE.fullmatch(pair.strip())
+        if match is None or int(match[2]) > 10_000:
+            return {}
+        rates[match[1]] = int(match[2])
+    return rates
 
 
-def parse_seller(text: str) -> Seller:
-    """Reads name, street, postal code, city, country and tax id, separated by `|`."""
+def parse_seller(text: str) -> Seller | None:
+    """Reads name, street, postal code, city, country and tax id, separated by `|`; None where one is missing."""
     parts = [part.strip() for part in text.split("|")]
-    return Seller(*parts) if len(parts) == 6 and all(parts) else Seller()
+    return Seller(*parts) if len(parts) == 6 and all(parts) else None

@@ -1,4 +1,4 @@
-"""Where a request came from, as far as it can be believed."""
+"""Finds the address that a request came from."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -7,15 +7,12 @@ from typing import TypeAlias
 Network: TypeAlias = IPv4Network | IPv6Network
 Address: TypeAlias = IPv4Address | IPv6Address
 
-UNKNOWN = "unknown"
-# A household or host has a whole /64 of IPv6: it counts as one.
-IPV6_PREFIX_BITS = 64
-
 
 def client_address(peer: str, forwarded_for: list[str], trusted: tuple[Network, ...]) -> str:
-    """The rightmost address that no trusted proxy has; `forwarded_for` are the header's values in their order.
+    """Returns the rightmost address that is not a trusted proxy's.
 
-    Everything left of it was written by somebody whom nobody vouches for.
+    `forwarded_for`: the values of X-Forwarded-For in their order. What stands left of that address was written by
+    the client itself.
     """
     address = peer
     if not trusted:
@@ -30,22 +27,13 @@ def client_address(peer: str, forwarded_for: list[str], trusted: tuple[Network, 
 
 
 @lru_cache(maxsize=4096)
-def limit_key(address: str) -> str:
-    """What the rate limit counts by: the address, of IPv6 the network."""
-    parsed = _parse(address)
-    if isinstance(parsed, IPv6Address):
-        return str(IPv6Network((parsed, IPV6_PREFIX_BITS), strict=False))
-    return address
-
-
-@lru_cache(maxsize=4096)
 def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
     parsed = _parse(address)
     return parsed is not None and any(parsed in network for network in trusted)
 
 
 def _parse(text: str) -> Address | None:
-    """An address, with the port that some balancers add: `203.0.113.7:1234`, `[2001:db8::1]:1234`."""
+    """Returns an address, without the port that some balancers add: `203.0.113.7:1234`, `[2001:db8::1]:1234`."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

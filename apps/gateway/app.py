@@ -11,16 +11,18 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 
 from apps.gateway.billing import Billing
-from apps.gateway.cors import cors_middleware
+from apps.gateway.cors import CorsMiddleware, CorsPolicy, PreflightMiddleware
+from apps.gateway.error_page import render_refusal
 from apps.gateway.middleware import GatewayMiddleware
+from apps.gateway.origins import ClientOrigins, FetchOrigins, OriginSource
 from apps.gateway.pages import document_routes
 from apps.gateway.proxy import Proxy, open_session
 from apps.gateway.rate_limit import RateLimiter
 from apps.gateway.routes import console_routes, public_routes
 from apps.gateway.settings import Settings
 from apps.kit.credentials import ServiceCredentials
-from apps.kit.operation_outcomes import render_error
 from apps.kit.rpc import open_channel
+from apps.kit.tasks import running
 from apps.kit.token_verifier import Verifier, VerifierSettings, open_verifier
 from apps.kit.web import Readiness, create_web_app, health_routes
 
@@ -29,11 +31,12 @@ CLIENT_ID = "service-gateway"
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """What lies beyond the process."""
+    """The services behind the gateway, as it calls them."""
 
     verifier: Verifier
     session: aiohttp.ClientSession
     billing: Billing
+    fetch_origins: FetchOrigins
 
 
 OpenNeighbours = Callable[[Settings], AbstractAsyncContextManager[Neighbours]]
@@ -41,7 +44,7 @@ OpenNeighbours = Callable[[Settings], AbstractAsyncContextManager[Neighbours]]
 
 @asynccontextmanager
 async def open_neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
-    """None of them need be there yet."""
+    """Opens what calls the services; none of them need run yet."""
     auth_url = settings.upstreams["auth"]
     verification = VerifierSettings(
         issuer=settings.public_url,
@@ -57,13 +60,25 @@ async def open_neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
         open_channel(settings.billing_target) as channel,
     ):
         tokens = ServiceCredentials(auth_url, CLIENT_ID, settings.client_secret, auth_session)
-        yield Neighbours(verifier, session, Billing(channel, tokens, settings.limits.rpc_seconds))
+        yield Neighbours(
+            verifier,
+            session,
+            Billing(channel, tokens, settings.limits.rpc_seconds),
+            OriginSource(auth_url, tokens, auth_session).fetch,
+        )
 
 
 def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbours) -> Starlette:
+    origins = ClientOrigins()
+    cors = CorsPolicy(settings.cors_allowed_origins, origins)
+    limiter = RateLimiter(settings.limits.requests_per_minute)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
-        async with neighbours(settings) as found:
+        async with (
+            neighbours(settings) as found,
+            running(origins.keep_fresh(found.fetch_origins)),
+        ):
             yield {
                 "settings": settings,
                 "verifier": found.verifier,
@@ -80,14 +95,11 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
         ],
         lifespan=lifespan,
         middleware=(
-            *cors_middleware(settings.cors_allowed_origins),
-            Middleware(
-                GatewayMiddleware,
-                settings=settings,
-                limiter=RateLimiter(settings.limits.requests_per_minute),
-            ),
+            Middleware(CorsMiddleware, policy=cors),
+            Middleware(GatewayMiddleware, settings=settings, limiter=limiter),
+            Middleware(PreflightMiddleware, policy=cors),
         ),
-        render=render_error,
+        render=render_refusal,
     )
 
 

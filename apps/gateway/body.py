@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from starlette.types import Receive, Scope
 
 from apps.gateway.settings import RequestLimits
-from apps.kit.errors import BadRequest, ContentTooLarge, Problem
+from apps.kit.errors import ContentTooLarge, Problem
+from apps.kit.request_body import declared_length
 
 # Small enough to hold, so that it goes out in one piece and can be sent again.
 SMALL_BODY_BYTES = 64 * 1024
@@ -33,20 +34,7 @@ class RequestBody:
         self._max_bytes = max_bytes
         self._limits = limits
         self.fault: Problem | ClientGone | None = None
-        self.length: int | None = None
-        chunked = False
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                if not value.isdigit():
-                    raise BadRequest("malformed_header", "Content-Length")
-                self.length = int(value)
-            elif name == b"transfer-encoding":
-                chunked = True
-        if chunked:
-            # RFC 9112, 6.3: the length is not to be believed then.
-            self.length = None
-        elif self.length is None and scope["http_version"].startswith("1"):
-            self.length = 0
+        self.length = declared_length(scope)
         if self.length is not None and self.length > max_bytes:
             raise too_large(max_bytes)
 

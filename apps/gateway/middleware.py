@@ -1,4 +1,4 @@
-"""What every request meets first: its address, the shape of its path, the limits; at its end, its line in the log."""
+"""Checks every request before the routes: its address, path, size and rate. Logs it at its end."""
 
 import logging
 import re
@@ -8,15 +8,22 @@ from contextlib import suppress
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from apps.gateway.addresses import client_address, limit_key
+from apps.gateway.addresses import client_address
+from apps.gateway.error_page import render_refusal
 from apps.gateway.rate_limit import Decision, RateLimiter, rate_limit_header
 from apps.gateway.settings import Settings
+from apps.kit.addresses import network_of
 from apps.kit.errors import NotFound, Problem, TooManyRequests, Unavailable
-from apps.kit.operation_outcomes import render_error
 from apps.kit.scopes import Principal
 
-HEALTH_PATHS = frozenset({b"/livez", b"/readyz"})
+HEALTH_PATHS = frozenset({"/livez", "/readyz"})
+FHIR_ROOT = b"/fhir/R4"
 MAX_PATH_BYTES = 2048
+# Searches with long lists go by POST.
+MAX_QUERY_BYTES = 16 * 1024
+MAX_HEADERS = 100
+# Beyond a token, cookies and what browsers and proxies add.
+MAX_HEADERS_BYTES = 32 * 1024
 # RFC 3986 path characters, no empty and no dot segment, and nothing encoded that another reader would take for
 # a slash, a backslash, a dot, a percent sign or a control character: every reader sees the same path.
 _PLAIN_PATH = re.compile(
@@ -26,8 +33,12 @@ _PLAIN_PATH = re.compile(
 log = logging.getLogger("apps.gateway.access")
 
 
+class HeadersTooLarge(Problem):
+    status = 431
+
+
 class GatewayMiddleware:
-    """Wraps the routes. It looks at the token for its client's id alone: who may what is the route's policy."""
+    """Limits what reaches the routes. It verifies a token only to count by its client: policies are the routes'."""
 
     def __init__(self, app: ASGIApp, settings: Settings, limiter: RateLimiter) -> None:
         self.app = app
@@ -50,16 +61,22 @@ class GatewayMiddleware:
             return
         token = ""
         forwarded_for: list[str] = []
+        headers_bytes = 0
         for name, value in scope["headers"]:
+            headers_bytes += len(name) + len(value)
             if name == b"authorization":
                 scheme, _, credentials = value.decode("latin-1").partition(" ")
-                token = credentials.strip() if scheme.lower() == "bearer" else ""
+                token = credentials.strip() if scheme.lower() in ("bearer", "dpop") else ""
             elif name == b"x-forwarded-for":
                 forwarded_for.append(value.decode("latin-1"))
-        if scope["raw_path"] in HEALTH_PATHS and not forwarded_for:
+        if scope["path"] in HEALTH_PATHS and _is_spelled_out(scope) and not forwarded_for:
             # The container's check and the balancer's own: nobody that came through the balancer (decision 0501).
             await self.app(scope, receive, send)
             return
+        if scope["raw_path"] == FHIR_ROOT + b"/":
+            scope["raw_path"] = FHIR_ROOT
+            scope["path"] = FHIR_ROOT.decode()
+        scope["state"]["headers_bytes"] = headers_bytes
         await self._guard(scope, receive, send, token, forwarded_for)
 
     async def _guard(
@@ -72,9 +89,9 @@ class GatewayMiddleware:
         principal: Principal | None = None
         if token:
             with suppress(Problem):
-                principal = await state["verifier"].verify(token)
+                principal = await state["verifier"].verify_forwarded(token)
         decision = self._limiter.take(
-            f"c:{principal.client_id}" if principal else f"a:{limit_key(state['address'])}"
+            f"c:{principal.client_id}" if principal else f"a:{network_of(state['address'])}"
         )
         fixed_headers = [*self._fixed_headers, (b"ratelimit", rate_limit_header(decision))]
         status = 0
@@ -92,7 +109,7 @@ class GatewayMiddleware:
             if problem is None:
                 await self.app(scope, receive, send_with_headers)
             else:
-                await render_error(Request(scope), problem)(scope, receive, send_with_headers)
+                await render_refusal(Request(scope), problem)(scope, receive, send_with_headers)
         finally:
             self._running -= 1
             route = scope.get("route")
@@ -112,11 +129,21 @@ class GatewayMiddleware:
             return TooManyRequests("rate_limited", decision.retry_after_seconds)
         if self._running > self._max_running:
             return Unavailable("overloaded")
-        raw_path = scope["raw_path"]
         if (
-            len(raw_path) > MAX_PATH_BYTES
-            or raw_path in HEALTH_PATHS
-            or not _PLAIN_PATH.fullmatch(raw_path)
+            len(scope["headers"]) > MAX_HEADERS
+            or scope["state"]["headers_bytes"] > MAX_HEADERS_BYTES
+            or len(scope["query_string"]) > MAX_QUERY_BYTES
         ):
+            return HeadersTooLarge("headers_too_large")
+        raw_path = scope["raw_path"]
+        if len(raw_path) > MAX_PATH_BYTES or not _PLAIN_PATH.fullmatch(raw_path):
+            return NotFound("not_found")
+        if scope["path"] in HEALTH_PATHS:
             return NotFound("not_found")
         return None
+
+
+def _is_spelled_out(scope: Scope) -> bool:
+    """Tells whether nothing in the path is percent-encoded."""
+    raw_path: bytes = scope["raw_path"]
+    return b"%" not in raw_path

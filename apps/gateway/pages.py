@@ -15,6 +15,8 @@ from apps.gateway.settings import Settings
 from apps.kit.web import PUBLIC, Operation, PolicedRoute
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
+# Generated from the definitions by `scripts/openapi`.
+FHIR_DOCUMENT = Path(__file__).with_name("fhir_openapi.json")
 STYLE = Path(__file__).with_name("docs.css")
 CACHE = {"Cache-Control": "public, max-age=300"}
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -26,6 +28,10 @@ def read_document(settings: Settings) -> dict[str, Any]:
     paths, schemas = describe_billing()
     document["paths"].update(paths)
     document["components"]["schemas"].update(schemas)
+    fhir: dict[str, Any] = msgspec.json.decode(FHIR_DOCUMENT.read_bytes())
+    document["paths"] = {**document["paths"], **fhir["paths"]}
+    for kind, named in fhir["components"].items():
+        document["components"].setdefault(kind, {}).update(named)
     document["servers"] = [{"url": settings.public_url}]
     flows = document["components"]["securitySchemes"]["oauth2"]["flows"]
     for flow in flows.values():

@@ -1,4 +1,4 @@
-"""What is public: each path, the service that answers it, and what a caller needs. Everything else is 404."""
+"""The public paths: the service that answers each, and what a caller needs. The console answers all others."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from apps.gateway.billing import billing_routes
+from apps.gateway.body import SMALL_BODY_BYTES
 from apps.gateway.proxy import Forwarded
 from apps.gateway.settings import Settings
 from apps.kit.scopes import parse_smart_scope
@@ -21,31 +22,16 @@ from apps.kit.web import (
     smart,
 )
 
-
-def _may_create(scope: str) -> bool:
-    smart_scope = parse_smart_scope(scope)
-    return smart_scope is not None and "c" in smart_scope.interactions
-
+# Nothing that the auth service reads is longer. It comes whole before the service is called.
+FORM_BYTES = SMALL_BODY_BYTES
 
 ADMIN = scopes("admin")
 ANALYTICS = scopes("analytics.read")
-# What each entry of a Bundle needs is known to the patient service, which reads it.
-ANY_CREATE = Policy("*.c", lambda principal, request: any(map(_may_create, principal.scopes)))
-
-
-class ResourceType(Convertor[str]):
-    regex = "[A-Z][A-Za-z]{1,63}"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-class ResourceId(ResourceType):
-    # https://hl7.org/fhir/R4/datatypes.html#id
-    regex = "[A-Za-z0-9.-]{1,64}"
+# Which scope a request needs, the patient service knows: for a Bundle or a conditional request it depends on the body.
+ANY_SMART = Policy(
+    "a SMART scope",
+    lambda principal, request: any(parse_smart_scope(scope) for scope in principal.scopes),
+)
 
 
 class PagePath(Convertor[str]):
@@ -61,29 +47,21 @@ class PagePath(Convertor[str]):
 
 
 register_url_convertor("page", PagePath())
-register_url_convertor("fhirtype", ResourceType())
-register_url_convertor("fhirid", ResourceId())
 
-PATIENT: Mapping[str, Mapping[str, Policy]] = {
+PATIENTS: Mapping[str, Mapping[str, Policy]] = {
     "/api/patients": {"GET": smart("s", "Patient"), "POST": smart("c", "Patient")},
     "/api/patients/{id}": {
         "GET": smart("r", "Patient"),
         "PUT": smart("u", "Patient"),
         "DELETE": smart("d", "Patient"),
     },
-    "/fhir/R4/metadata": {"GET": PUBLIC},
-    "/fhir/R4/{type:fhirtype}": {"GET": smart("s"), "POST": smart("c")},
-    "/fhir/R4/{type:fhirtype}/_search": {"POST": smart("s")},
-    "/fhir/R4/Patient/{id:fhirid}/$everything": {"GET": smart("r", "Patient")},
-    "/fhir/R4/{type:fhirtype}/{id:fhirid}": {
-        "GET": smart("r"),
-        "PUT": smart("u"),
-        "DELETE": smart("d"),
-    },
-    "/fhir/R4/{type:fhirtype}/{id:fhirid}/_history": {"GET": smart("r")},
-    "/fhir/R4/{type:fhirtype}/{id:fhirid}/_history/{vid:fhirid}": {"GET": smart("r")},
 }
-BUNDLE: Mapping[str, Mapping[str, Policy]] = {"/fhir/R4": {"POST": ANY_CREATE}}
+FHIR: Mapping[str, Mapping[str, Policy]] = {
+    "/fhir/R4/metadata": {"GET": PUBLIC},
+    "/fhir/R4/{path:path}": dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), ANY_SMART),
+}
+# A search over all types, and Bundles, which may be larger than anything else.
+FHIR_ROOT: Mapping[str, Mapping[str, Policy]] = {"/fhir/R4": {"GET": ANY_SMART, "POST": ANY_SMART}}
 
 # The auth service itself tells who may what at these (RFC 6749, 7009, 7662, OpenID Connect).
 AUTH: Mapping[str, Mapping[str, Policy]] = {
@@ -194,16 +172,20 @@ def console_routes(settings: Settings) -> list[PolicedRoute]:
 
 
 def public_routes(settings: Settings) -> list[PolicedRoute]:
-    """The oftenest called come first: they are looked through in order."""
+    """Returns the routes in the order in which they are tried.
+
+    The most frequent come first, a wildcard after its exceptions.
+    """
     body_bytes = settings.limits.body_bytes
     return [
-        *_forwarded("patient", PATIENT, body_bytes),
-        *_forwarded("patient", BUNDLE, settings.limits.bundle_bytes),
+        *_forwarded("patient", PATIENTS, body_bytes),
+        *_forwarded("auth", AUTH, FORM_BYTES),
+        *_forwarded("patient", FHIR, body_bytes),
+        *_forwarded("patient", FHIR_ROOT, settings.limits.bundle_bytes),
         *billing_routes(body_bytes),
         *_forwarded("analytics", ANALYTICS_PATHS, body_bytes),
-        *_forwarded("auth", AUTH, body_bytes),
-        *_forwarded("auth", PAGES, body_bytes),
-        *_forwarded("auth", PASSWORD_LOGIN if settings.password_login_enabled else {}, body_bytes),
+        *_forwarded("auth", PAGES, FORM_BYTES),
+        *_forwarded("auth", PASSWORD_LOGIN if settings.password_login_enabled else {}, FORM_BYTES),
     ]
 
 

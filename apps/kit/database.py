@@ -52,6 +52,10 @@ UNAVAILABLE = (
 )
 
 
+# A row's values are at fault: the same row would be refused again.
+ROW_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
     """`url`: `postgresql://role[:password]@host:port/name`. With `iam`, an RDS token is the password, over TLS."""

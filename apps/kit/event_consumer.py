@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
+from apps.kit.backoff import Backoff
 from apps.kit.broker import BrokerSettings, open_consumer
-from apps.kit.database import Database
+from apps.kit.database import ROW_ERRORS, Database
 from apps.kit.errors import Unavailable
 from apps.kit.event_batch import (
     Apply,
@@ -45,7 +45,6 @@ END_OFFSETS_TIMEOUT_SECONDS = 3.0
 COMMIT_PERIOD_SECONDS = 5.0
 COMMIT_TIMEOUT_SECONDS = 3.0
 # The database refuses a row: its values are at fault, not the server.
-ROW_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +92,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def run(self) -> None:
         """Runs until it is cancelled; waits for a broker or a database that is away."""
-        retry_seconds = FIRST_RETRY_SECONDS
+        backoff = Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
         while True:
             try:
                 await self._read()
@@ -102,10 +101,9 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             except Exception as error:
                 log_failure(error, "reading events failed")
             if self._positions:
-                retry_seconds = FIRST_RETRY_SECONDS
+                backoff.reset()
             self._positions.clear()
-            await asyncio.sleep(retry_seconds)
-            retry_seconds = min(retry_seconds * 2, MAX_RETRY_SECONDS)
+            await asyncio.sleep(backoff.next_seconds())
 
     async def _read(self) -> None:
         settings = self._settings

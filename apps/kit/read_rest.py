@@ -5,6 +5,9 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from apps.kit.errors import BadRequest
+from apps.kit.request_body import declared_length
+
 # Long enough for a client to see the response and stop sending.
 REST_SECONDS = 2.0
 
@@ -22,7 +25,7 @@ class ReadRestMiddleware:
         self._readers: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not may_have_body(scope):
+        if scope["type"] != "http" or not has_body(scope):
             await self.app(scope, receive, send)
             return
         received = False
@@ -58,10 +61,9 @@ class ReadRestMiddleware:
                 reader.add_done_callback(self._readers.discard)
 
 
-def may_have_body(scope: Scope) -> bool:
-    if not scope["http_version"].startswith("1"):
+def has_body(scope: Scope) -> bool:
+    """Tells whether the request may have a body. A malformed length is refused later."""
+    try:
+        return declared_length(scope) != 0
+    except BadRequest:
         return True
-    return any(
-        name in (b"content-length", b"transfer-encoding") and value != b"0"
-        for name, value in scope["headers"]
-    )

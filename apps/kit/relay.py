@@ -6,12 +6,12 @@ session is gone, so is the lead.
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import asyncpg
 
+from apps.kit.backoff import Backoff
 from apps.kit.database import UNAVAILABLE, Connection, DatabaseSettings, connect_options
 from apps.kit.delivery import Delivery, Destination
 from apps.kit.outbox import Entry, delete_sent, hold, park, select_unsent, try_lead
@@ -73,23 +73,23 @@ class Relay:
         self._wake.set()
 
     async def run(self) -> None:
-        pause = Pause()
+        backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while not self._stopping.is_set():
             try:
                 async with self._connect() as connection:
                     if await self._become_leader(connection):
                         log.info("relay leads", extra={"destination": self.name})
-                        pause.reset()
+                        backoff.reset()
                         await self._lead(connection)
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
                 log.warning(
                     "relay lost its database",
                     extra={"destination": self.name, "error": type(error).__name__},
                 )
-                await self._rest(pause.next())
+                await self._rest(backoff.next_seconds())
             except Exception as error:  # whatever it was, what waits must still be sent
                 log_failure(error, "relay failed", destination=self.name)
-                await self._rest(pause.next())
+                await self._rest(backoff.next_seconds())
 
     async def _become_leader(self, connection: Connection) -> bool:
         while not self._stopping.is_set():
@@ -99,7 +99,7 @@ class Relay:
         return False
 
     async def _lead(self, connection: Connection) -> None:
-        pause = Pause()
+        backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while not self._stopping.is_set():
             # Cleared before the look: a commit during it wakes us again.
             self._wake.clear()
@@ -117,9 +117,9 @@ class Relay:
                     extra={"destination": self.name, "reason": self.away},
                 )
             if delivery.away:
-                await self._rest(pause.next())
+                await self._rest(backoff.next_seconds())
             else:
-                pause.reset()
+                backoff.reset()
                 if len(entries) < BATCH_ROWS:
                     await self._rest(GATHER_SECONDS)
 
@@ -175,20 +175,6 @@ async def _wait_for(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
-
-
-class Pause:
-    """Twice as long each time, up to LONGEST_PAUSE_SECONDS, and a little at random."""
-
-    def __init__(self) -> None:
-        self._seconds = FIRST_PAUSE_SECONDS
-
-    def reset(self) -> None:
-        self._seconds = FIRST_PAUSE_SECONDS
-
-    def next(self) -> float:
-        seconds, self._seconds = self._seconds, min(self._seconds * 2, LONGEST_PAUSE_SECONDS)
-        return seconds * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, hides nothing
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from apps.kit.backoff import Backoff
 from apps.kit.claims import ACCESS_TOKEN_SECONDS, Key, parse_keys, read_key_id, read_principal
 from apps.kit.credentials import ServiceCredentials
 from apps.kit.dpop import ProofError, ReplayMemory, read_proof
@@ -28,6 +29,7 @@ KEYS_PERIOD_SECONDS = 300.0
 # A flood of made-up key ids asks the auth service for its keys no oftener than this.
 UNKNOWN_KEY_PERIOD_SECONDS = 5.0
 FIRST_RETRY_SECONDS = 0.2
+LONGEST_RETRY_SECONDS = 5.0
 REQUEST_TIMEOUT_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
@@ -281,14 +283,13 @@ async def keep_fresh(verifier: Verifier) -> AsyncIterator[Verifier]:
     """Polls in the background while the block runs; never fails when auth is away."""
 
     async def poll() -> None:
-        retry_seconds = FIRST_RETRY_SECONDS
+        backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, factor=1.5)
         while True:
             await verifier.refresh()
             if verifier.has_keys:
                 await asyncio.sleep(REVOCATIONS_PERIOD_SECONDS)
             else:
-                await asyncio.sleep(retry_seconds)
-                retry_seconds = min(retry_seconds * 1.5, 5.0)
+                await asyncio.sleep(backoff.next_seconds())
 
     task = asyncio.create_task(poll())
     try:

@@ -24,7 +24,6 @@ from apps.catalogue import HttpServer
 from apps.kit.context import current_request_id, read_context, use_context
 from apps.kit.errors import (
     BadRequest,
-    ContentTooLarge,
     Forbidden,
     Problem,
     Unauthorized,
@@ -33,6 +32,7 @@ from apps.kit.errors import (
 )
 from apps.kit.logs import log_request
 from apps.kit.read_rest import ReadRestMiddleware
+from apps.kit.request_body import limit_body
 from apps.kit.scopes import Principal
 from apps.kit.token_verifier import Verifier
 
@@ -105,7 +105,7 @@ class PolicedRoute(Route):
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         max_body_bytes = self.max_body_bytes or scope["app"].state.max_body_bytes
         response = await self._dispatch(
-            Request(scope, bound_body(scope, receive, max_body_bytes), send)
+            Request(scope, limit_body(scope, receive, max_body_bytes), send)
         )
         await response(scope, receive, send)
 
@@ -118,27 +118,6 @@ class PolicedRoute(Route):
             if not operation.policy.check(principal, request):
                 raise Forbidden("insufficient_scope", f"this needs {operation.policy.name}")
         return await operation.endpoint(request)
-
-
-def bound_body(scope: Scope, receive: Receive, max_body_bytes: int) -> Receive:
-    """What reads the request's body; raises ContentTooLarge for a longer one, before it is read where it says so.
-
-    Starlette's own limit answers in plain text, past the handlers of errors.
-    """
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    # `int` raises for thousands of digits.
-    is_too_long = declared.isdigit() and (len(declared) > 18 or int(declared) > max_body_bytes)
-    total = 0
-
-    async def receive_bounded() -> Message:
-        nonlocal total
-        message: Message = {} if is_too_long else await receive()
-        total += len(message.get("body", b""))
-        if is_too_long or total > max_body_bytes:
-            raise ContentTooLarge("content_too_large", f"a body may have {max_body_bytes} bytes")
-        return message
-
-    return receive_bounded
 
 
 async def authenticate(request: Request) -> Principal:

@@ -26,6 +26,7 @@ PASSWORD = "correct horse battery"
 OWN_RECORD = str(uuid.uuid4())
 BODY = {"POST", "PUT", "PATCH"}
 TIMEOUT_SECONDS = 10.0
+FORWARDED_WHOLE = ("/fhir/R4", "/{path}")
 METHODS = {
     method.name: method for method in billing_pb2.DESCRIPTOR.services_by_name["Billing"].methods
 }
@@ -55,10 +56,14 @@ def expected(name: str, operation: Operation) -> Who:
 
 @pytest.mark.parametrize("name", matrix.SERVICES)
 def test_every_operation_is_in_the_matrix_and_no_other(name: str) -> None:
-    walked = {
-        one for one in walk(name) if not (name == "gateway" and one[1].startswith(BILLING_PREFIX))
-    }
-    assert walked == matrix.SERVICES[name].keys()
+    walked = set(walk(name))
+    listed = set(matrix.SERVICES[name])
+    if name == "gateway":
+        # What lies under these, the services behind it know.
+        elsewhere = (*FORWARDED_WHOLE, BILLING_PREFIX)
+        walked = {one for one in walked if not one[1].startswith(elsewhere)}
+        listed = {one for one in listed if not one[1].startswith(elsewhere)}
+    assert walked == listed
 
 
 @pytest.fixture
@@ -130,7 +135,11 @@ async def test_each_role_is_answered_as_the_matrix_says(
 ) -> None:
     url = os.environ["PLATFORM_URL" if name == "gateway" else f"PLATFORM_{name.upper()}_URL"]
     wrong = []
-    for operation in sorted(set(walk(name))):
+    operations = set(walk(name))
+    if name == "gateway":
+        operations = {one for one in operations if not one[1].startswith(FORWARDED_WHOLE)}
+        operations |= {one for one in matrix.SERVICES[name] if one[1].startswith(FORWARDED_WHOLE)}
+    for operation in sorted(operations):
         allowed = expected(name, operation)
         answers = {
             principal: await ask(session, url, operation, tokens[principal])

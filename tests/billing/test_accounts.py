@@ -116,3 +116,27 @@ def test_catalogue_lets_these_call() -> None:
         "gateway",
         "patient",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BILLING_CURRENCY", "XXX"),
+        ("BILLING_PAYMENT_DAYS", "366"),
+        ("BILLING_PAYMENT_DAYS", "soon"),
+        ("BILLING_WRITE_OFF_LIMIT", "-1"),
+        ("BILLING_SELLER", "Clinic|1 Street"),
+        ("BILLING_TAX_RATES", "standard=1900"),
+        ("BILLING_TAX_RATES", "exempt=0,standard=19%"),
+        ("BILLING_TAX_RATES", "exempt=0,standard=10001"),
+    ],
+)
+def test_setting_that_makes_no_sense_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environment({**ENVIRONMENT, name: value})
+
+
+def test_seller_of_invoices_is_a_setting() -> None:
+    text = "Clinic|1 Street|12345|Town|DE|DE123456789"
+    seller = Settings.from_environment({**ENVIRONMENT, "BILLING_SELLER": text}).seller
+    assert (seller.name, seller.country, seller.tax_id) == ("Clinic", "DE", "DE123456789")

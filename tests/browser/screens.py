@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> int:
     if "PLATFORM_URL" not in os.environ:
         up = [ROOT / "scripts" / "up", "--run", ROOT / "scripts" / "screens", *arguments]
         return subprocess.run(up, check=False).returncode
-    subprocess.run([ROOT / "scripts" / "demo"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([str(ROOT / "scripts" / "demo")], check=True, stdout=subprocess.DEVNULL)
     options.folder.mkdir(parents=True, exist_ok=True)
     url = os.environ["PLATFORM_URL"]
     login = {"email": os.environ["PLATFORM_USER"], "password": os.environ["PLATFORM_PASSWORD"]}

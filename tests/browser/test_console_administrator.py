@@ -43,6 +43,9 @@ def test_day_of_an_administrator(chromium: Browser, world: World) -> None:
         admin.press("Disable")
         admin.sees("Disabled")
         admin.press("Enable")
+        admin.press("Unlock")
+        admin.sees("The account was changed.")
+        admin.press("End all sessions")
         admin.press("New password link")
         admin.sees("Hand over this link")
 
@@ -56,6 +59,18 @@ def test_day_of_an_administrator(chromium: Browser, world: World) -> None:
         form = {"grant_type": "client_credentials"}
         answer = httpx.post(f"{world.url}/oauth2/token", data=form, auth=(client_id, secret))
         assert answer.status_code == 200
+
+        row = admin.page.get_by_role("row", name=name)
+        row.get_by_role("button", name="Disable").click()
+        row.get_by_role("button", name="Delete").click()
+        expect(admin.page.get_by_role("row", name=name)).to_have_count(0)
+        answer = httpx.post(f"{world.url}/oauth2/token", data=form, auth=(client_id, secret))
+        assert answer.status_code == 401
+
+        admin.follow("Audit")
+        admin.fill("Event", "user_unlocked")
+        admin.press("Show")
+        expect(admin.page.locator("tbody tr").first).to_contain_text("user_unlocked")
 
         admin.follow("Price list")
         admin.fill("Prices as CSV", "nonsense")

@@ -62,6 +62,10 @@ def test_day_of_a_patient(chromium: Browser, world: World) -> None:
         assert {"Patient", "Condition", "Observation"} <= kinds
         assert other.patient_id not in json.dumps(bundle)
 
+        # Where one is signed in: here.
+        patient.follow("Sessions and consents")
+        expect(patient.page.get_by_role("button", name="End the session").first).to_be_visible()
+
         # Nothing of anybody else.
         for path in (
             f"/patients/{other.patient_id}",

@@ -59,6 +59,9 @@ def patient_id(service: Service) -> str:
         "Observation/_history?_count=5",
         "_history?_count=5",
         "Patient/{id}/Observation",
+        "Patient/{id}/$everything",
+        "Patient/{id}/$summary",
+        "Observation/$lastn?patient={id}",
     ],
 )
 def test_answer_to_a_read_is_valid(service: Service, patient_id: str, path: str) -> None:

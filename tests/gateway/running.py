@@ -28,6 +28,7 @@ from tests.ports import free_port
 
 PUBLIC_URL = "https://health.example"
 LIMIT_SECONDS = 5.0
+REGISTERED_ORIGINS = ("https://app.example",)
 NAMES = ("auth", "patient", "analytics", "console")
 
 
@@ -281,6 +282,9 @@ async def open_gateway(
     services = {name: Service() for name in NAMES}
     billing = FakeBilling()
 
+    async def fetch_origins() -> frozenset[str]:
+        return frozenset(REGISTERED_ORIGINS)
+
     @contextlib.asynccontextmanager
     async def neighbours(settings: Settings) -> AsyncIterator[Neighbours]:
         verifier = Verifier(PUBLIC_URL, (PUBLIC_URL,), FakeAuth())
@@ -288,7 +292,7 @@ async def open_gateway(
         async with open_session(settings.limits) as session:
             fake: Any = billing
             stand_in: Billing = fake
-            yield Neighbours(verifier, session, stand_in)
+            yield Neighbours(verifier, session, stand_in, fetch_origins)
 
     running: dict[str, Server] = {}
     try:

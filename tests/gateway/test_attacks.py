@@ -68,12 +68,12 @@ async def test_call_without_a_good_token_is_401_and_ends_here(
         ("GET", "/api/patients", "user/Patient.c"),
         ("POST", "/api/patients", READ),
         ("DELETE", "/api/patients/7", "user/Patient.crus"),
-        ("PUT", "/fhir/R4/Patient/7", "user/Observation.cruds"),
-        ("GET", "/fhir/R4/Observation", READ),
+        ("GET", "/fhir/R4/Observation", "billing.read openid"),
         ("POST", "/fhir/R4", "billing.write analytics.read openid"),
         ("GET", "/billing/v1/accounts?patient=x", "user/*.cruds analytics.read"),
         ("POST", "/billing/v1/accounts", "billing.read"),
         ("GET", "/analytics/v1/registrations", "user/*.cruds billing.read"),
+        ("POST", "/analytics/v1/dead-letters/7/discard", "analytics.read"),
         ("GET", "/auth/v1/users", "user/*.cruds"),
         ("GET", "/api/patients", "patient/*.rs"),
     ],
@@ -356,14 +356,14 @@ async def test_smuggled_request_reaches_no_service(head: bytes) -> None:
         "/api/patients/",
         "/api/patients\\7",
         "/fhir/R4/Patient/7/../../../livez",
-        "/fhir/R4/patient",
-        "/fhir/R4/Patient/a_b",
-        "/fhir/R4/Patient/" + "a" * 65,
-        "/fhir/R4/Patient/%E2%80%AE",
+        "/%72eadyz",
+        "/%6civez",
+        "/livez%2f",
+        "/fhir/R4/%2e%2e/livez",
+        "/fhir/R4/Patient/",
         "/fhir/R4//Patient",
         "/fhir/r4/Patient",
         "/analytics/v1/../../livez",
-        "/analytics/v1/internal",
         "http://evil.example/api/patients",
         "/" + "a" * 3000,
     ],
@@ -400,9 +400,8 @@ async def test_health_is_hidden_from_what_came_through_the_balancer(gateway: Gat
     [
         ("DELETE", "/api/patients", {"GET", "HEAD", "POST"}),
         ("POST", "/api/patients/7", {"GET", "HEAD", "PUT", "DELETE"}),
-        ("GET", "/fhir/R4", {"POST"}),
-        ("PATCH", "/fhir/R4/Patient/7", {"GET", "HEAD", "PUT", "DELETE"}),
-        ("POST", "/fhir/R4/metadata", {"GET", "HEAD"}),
+        ("PUT", "/fhir/R4", {"GET", "HEAD", "POST"}),
+        ("TRACE", "/fhir/R4/Patient/7", {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}),
         ("GET", "/oauth2/token", {"POST"}),
         ("PUT", "/billing/v1/accounts", {"GET", "HEAD", "POST"}),
         ("TRACE", "/api/patients", {"GET", "HEAD", "POST"}),
@@ -460,3 +459,19 @@ async def test_error_tells_nothing_of_the_inside() -> None:
         "detail",
     }
     assert PUBLIC_URL not in text
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        (b"/openapi.json", b"".join(b"X-%d: 1\r\n" % number for number in range(120))),
+        (b"/openapi.json", b"X-Long: " + b"x" * 40_000 + b"\r\n"),
+        (b"/openapi.json?" + b"x" * 17_000, b""),
+    ],
+    ids=["too many fields", "too long a field", "too long a query"],
+)
+async def test_head_over_its_limits_is_431(gateway: Gateway, target: bytes, headers: bytes) -> None:
+    answer = await gateway.raw(
+        b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + headers + b"\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 431 ")

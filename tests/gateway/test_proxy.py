@@ -397,3 +397,33 @@ async def test_answer_is_not_cut_short_by_a_client_that_sends_no_more() -> None:
         )
     assert answer.startswith(b"HTTP/1.1 422 ")
     assert answer.endswith(b"\r\n\r\naaaaaaaaaa")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/fhir/R4/Patient",
+        "/fhir/R4/Patient/7/$everything",
+        "/fhir/R4/Patient/7/_history/2",
+        "/fhir/R4/_history",
+        "/fhir/R4/Patient/7/Observation",
+        "/fhir/R4/Observation/$lastn",
+    ],
+)
+async def test_every_path_and_verb_of_fhir_reaches_the_patient_service(
+    gateway: Gateway, method: str, path: str
+) -> None:
+    headers = {"Content-Type": "application/json-patch+json"}
+    async with gateway.call(method, path, scope=READ, headers=headers, data=b"[]") as answer:
+        assert answer.status == 200
+    (seen,) = gateway.patient.seen
+    assert (seen.method, seen.raw_path) == (method, path.encode())
+    assert seen.values(b"content-type") == [b"application/json-patch+json"]
+
+
+async def test_bundle_may_be_sent_with_a_slash_at_the_end(gateway: Gateway) -> None:
+    data = io.BytesIO(b"x" * 2_000_000)
+    async with gateway.call("POST", "/fhir/R4/", scope=WRITE, data=data) as answer:
+        assert answer.status == 200
+    assert gateway.patient.seen[0].raw_path == b"/fhir/R4"

@@ -8,7 +8,7 @@ import pytest
 from apps.gateway.settings import Settings
 from apps.gateway.tls import self_signed_certificate
 from apps.kit.settings import SettingsError
-from tests.gateway.running import Service, open_gateway, serving
+from tests.gateway.running import Service, serving
 
 GOOD = {
     "ENVIRONMENT": "prod",
@@ -70,43 +70,3 @@ async def test_certificate_of_its_own_serves_https() -> None:
                 assert answer.status == 200
             with pytest.raises(aiohttp.ClientConnectorCertificateError):
                 await session.get(f"https://127.0.0.1:{port}/", ssl=ssl.create_default_context())
-
-
-async def test_no_origin_is_allowed_by_default() -> None:
-    async with open_gateway() as gateway:
-        headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
-        async with gateway.call("OPTIONS", "/api/patients", headers=headers) as answer:
-            assert answer.status == 405
-            assert "Access-Control-Allow-Origin" not in answer.headers
-        async with gateway.call("GET", "/openapi.json", headers=headers) as answer:
-            assert "Access-Control-Allow-Origin" not in answer.headers
-
-
-async def test_listed_origin_alone_is_allowed_and_never_with_cookies() -> None:
-    async with open_gateway(cors_allowed_origins=("https://app.example",)) as gateway:
-        for origin, allowed in (
-            ("https://app.example", True),
-            ("https://app.example.evil.example", False),
-            ("http://app.example", False),
-            ("null", False),
-        ):
-            headers = {
-                "Origin": origin,
-                "Access-Control-Request-Method": "PUT",
-                "Access-Control-Request-Headers": "authorization, if-match",
-            }
-            async with gateway.call("OPTIONS", "/api/patients/7", headers=headers) as answer:
-                assert answer.status == (200 if allowed else 403)
-                assert answer.headers.get("Access-Control-Allow-Origin") == (
-                    origin if allowed else None
-                )
-                assert "Access-Control-Allow-Credentials" not in answer.headers
-                if not allowed:
-                    assert answer.content_type == "application/problem+json"
-            async with gateway.call("GET", "/api/patients", headers={"Origin": origin}) as answer:
-                assert answer.status == 401
-                assert answer.headers.get("Access-Control-Allow-Origin") == (
-                    origin if allowed else None
-                )
-                if allowed:
-                    assert "ETag" in answer.headers["Access-Control-Expose-Headers"]

@@ -135,7 +135,7 @@ async def test_log_has_one_line_a_request_and_nothing_of_a_person(
     async with gateway.call("GET", "/livez"):
         pass
     first, second = (record for record in caplog.records if record.name == "apps.gateway.access")
-    assert first.getMessage() == "GET /fhir/R4/{type}/{id} 200"
+    assert first.getMessage() == "GET /fhir/R4/{path} 200"
     assert vars(first)["client_id"] == "client-1"
     assert vars(first)["ms"] >= 0
     assert second.getMessage() == "GET /{path} 200"

@@ -10,11 +10,11 @@ known and an unknown account are counted alike.
 """
 
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv6Address
 from typing import Literal
 
 from apps.auth.encryption import digest
 from apps.auth.people.users import email_key
+from apps.kit.addresses import network_of
 from apps.kit.database import Connection
 
 MAX_DELAY_SECONDS = 15 * 60
@@ -54,15 +54,6 @@ class Attempt:
 def _key(account: str, place: str = "") -> bytes:
     """Returns a key whose first half is the account's, so that all counters of an account can be found."""
     return digest(account)[:16] + digest(place)[:16]
-
-
-def network_of(address: str) -> str:
-    """Returns what one visitor has of the addresses: over IPv6 the /64, of which anybody has any number."""
-    try:
-        known = IPv6Address(address.partition("%")[0])
-    except AddressValueError:
-        return address
-    return str(known.ipv4_mapped or IPv6Address(int(known) >> 64 << 64))
 
 
 async def waiting_seconds(connection: Connection, attempt: Attempt) -> int:

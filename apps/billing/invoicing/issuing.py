@@ -58,7 +58,13 @@ async def draft_parts(
     charges: list[Charge],
     tax_rates: Mapping[str, int],
 ) -> list[Part]:
-    """Gives the parts of what these charges come to under today's coverages."""
+    """Gives the parts of what these charges come to under today's coverages.
+
+    Raises Unprocessable for a tax category that the settings have no rate for any more.
+    """
+    for charge in charges:
+        if charge.tax_category not in tax_rates:
+            raise Unprocessable("tax_category_unknown", f"no rate for {charge.tax_category}")
     coverages = await select_coverages(connection, account.account_id)
     return draw_up(charges, coverages, tax_rates)
 

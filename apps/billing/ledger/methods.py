@@ -1,5 +1,7 @@
 """The methods that read the ledger: balances, entries, statements, exports, and the checker."""
 
+import asyncio
+
 from apps.billing.access import READ, READ_OWN, read_account
 from apps.billing.books import Books
 from apps.billing.ledger.export import select_page, write_csv, write_journal
@@ -26,6 +28,8 @@ MAX_EXPORT_TRANSACTIONS = 1_000
 class LedgerMethods:
     def __init__(self, books: Books) -> None:
         self._books = books
+        # The checker reads everything: more than one at a time would only slow the calls.
+        self._checking = asyncio.Semaphore(1)
 
     def table(self) -> tuple[RpcMethod, ...]:
         return (
@@ -117,7 +121,7 @@ class LedgerMethods:
     async def reconcile_ledger(
         self, message: pb.ReconcileLedgerRequest, caller: Caller
     ) -> pb.ReconcileLedgerResponse:
-        async with self._books.snapshot() as connection:
+        async with self._checking, self._books.snapshot() as connection:
             differences = await reconcile(connection)
             transactions = await connection.fetchval("SELECT count(*) FROM ledger_transaction")
             blocks = await connection.fetchval("SELECT count(*) FROM ledger_block")

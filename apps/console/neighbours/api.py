@@ -25,7 +25,7 @@ CONNECT_SECONDS = 1.0
 STREAM_SECONDS = 28.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 # Of one page at a time, and of all pages of this process.
-CALLS_PER_PAGE = 6
+CALLS_PER_PAGE = 12
 RUNNING_CALLS = 200
 
 FHIR = "/fhir/R4"

@@ -33,7 +33,7 @@ GRANTS = {
     "client_credentials": N_("A program, in its own name"),
     "authorization_code": N_("An application that people sign in to"),
 }
-AUDIT_FILTERS = ("event", "outcome", "subject", "actor", "client", "from", "to")
+AUDIT_FILTERS = ("event", "outcome", "subject", "actor", "client", "since", "until")
 
 
 def items_of(body: Any) -> list[dict[str, Any]]:
@@ -254,7 +254,7 @@ async def add_client(request: Request) -> Response:
 
 
 async def change_client(request: Request) -> Response:
-    """Disables or enables an application, or gives it a new secret, which is shown once."""
+    """Disables, enables or deletes an application, or gives it a new secret, which is shown once."""
     api, form = person_of(request).api, request.state.form
     client, action = request.path_params["client"], form.get("action", "")
     path = f"{CLIENTS}/{client}"
@@ -263,9 +263,12 @@ async def change_client(request: Request) -> Response:
             answer = await api.send("POST", f"{path}/secret", {})
             told = {"id": client, "secret": answer.body.get("secret", "")}
             return await clients_page(request, secret=told)
-        if action not in ("disable", "enable"):
+        if action not in ("disable", "enable", "delete"):
             raise NotFound("not_found")
-        await api.send("PATCH", path, {"disabled": action == "disable"})
+        if action == "delete":
+            await api.send("DELETE", path)
+        else:
+            await api.send("PATCH", path, {"disabled": action == "disable"})
     except ApiError as error:
         return await _refused(request, clients_page, error)
     return go_to("/administration/applications?notice=client-changed")

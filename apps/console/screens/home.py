@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, load_all
 from apps.console.screens.cash_desk import by_age, find_open
-from apps.console.screens.operations import find_services
+from apps.console.screens.operations import find_letters, find_services
 from apps.console.screens.patients import load_recent
 from apps.console.web.people import Person, ScreenRoute
 from apps.console.web.rendering import go_to, page
@@ -53,9 +53,10 @@ async def find_attention(person: Person, request: Request) -> list[tuple[str, st
         for each in await find_services(request)
         if each["status"] != "ok"
     ]
-    lag = (await person.api.get("/analytics/v1/lag")).body
-    if lag.get("deadLetters"):
-        found.append(("dead-letters", str(lag["deadLetters"])))
+    # Not `/lag`, which has the same number: it asks Kafka, and takes its time.
+    unread = [each for each in await find_letters(person.api) if not each.get("resolution")]
+    if unread:
+        found.append(("dead-letters", str(len(unread))))
     return found
 
 

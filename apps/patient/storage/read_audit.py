@@ -9,9 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import asyncpg
-
-from apps.kit.database import Connection, Database
+from apps.kit.database import ROW_ERRORS, Connection, Database
 from apps.kit.errors import Unavailable
 from apps.patient.search.hashing import resource_hash
 from apps.patient.storage.versions import Author, Version
@@ -19,8 +17,6 @@ from apps.patient.storage.versions import Author, Version
 MAX_BATCH_READS = 100
 # As many as the gateway lets run at once, and more.
 MAX_WAITING_READS = 1_000
-# What is wrong with an entry. Whatever else fails would fail, slowly maybe, for each of them.
-_OF_A_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +130,7 @@ class ReadAudit:
                     connection, [entry for entries, _ in batch for entry in entries]
                 )
         except Exception as error:
-            if len(batch) > 1 and isinstance(error, _OF_A_ROW):
+            if len(batch) > 1 and isinstance(error, ROW_ERRORS):
                 # Whichever of them cannot be written holds up itself alone.
                 await self._write_batch(batch[: len(batch) // 2])
                 await self._write_batch(batch[len(batch) // 2 :])

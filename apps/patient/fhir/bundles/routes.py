@@ -15,6 +15,7 @@ from apps.kit.operation_outcomes import outcome_of
 from apps.kit.scopes import Disclosure
 from apps.kit.web import log_failure
 from apps.patient.codec import Resource, decode
+from apps.patient.definitions.expressions import element_expression
 from apps.patient.fhir.bundles.parsing import ORDER, Entry, entries_of, parse_entry
 from apps.patient.fhir.bundles.reads import read_entry
 from apps.patient.fhir.bundles.transactions import TURN_ENTRIES, Result, write_entries
@@ -178,4 +179,6 @@ def _response(outcome: Outcome, base: str) -> Resource:
 
 def _refused(error: Problem) -> Resource:
     status = f"{error.status} {HTTPStatus(error.status).phrase}"
-    return {"response": {"status": status, "outcome": outcome_of(error, "Bundle")}}
+    return {
+        "response": {"status": status, "outcome": outcome_of(error, "Bundle", element_expression)}
+    }

@@ -1,0 +1,53 @@
+"""Refusals of the gateway itself: a small page for a browser, the interface's own form for any other client."""
+
+import base64
+import hashlib
+from html import escape
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from apps.kit.context import current_request_id
+from apps.kit.errors import Problem
+from apps.kit.operation_outcomes import render_error
+
+STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:4em auto;padding:0 1em;color:#1b1b1b}"
+    "small{color:#555}"
+)
+_DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; form-action 'none';"
+        " frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept",
+}
+TEXTS = {
+    404: "There is no such page.",
+    413: "What was sent is too large.",
+    429: "There were too many requests. Please wait a moment and try again.",
+    502: "A part of the system gave no proper answer. Please try again in a moment.",
+    503: "The system is busy or a part of it is being restarted. Please try again in a moment.",
+    504: "A part of the system took too long. Please try again in a moment.",
+}
+
+
+def render_refusal(request: Request, problem: Problem) -> Response:
+    """Returns a page if the request's `Accept` names `text/html`, an OperationOutcome or problem details otherwise."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return render_error(request, problem)
+    title = f"{problem.status} {HTTPStatus(problem.status).phrase}"
+    text = TEXTS.get(problem.status, "The request could not be answered.")
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
+        f"<body><h1>{escape(title)}</h1><p>{escape(text)}</p>"
+        f"<p><small>Request {escape(current_request_id())}</small></p></body></html>"
+    )
+    return Response(
+        page, problem.status, headers={**problem.headers, **HEADERS}, media_type="text/html"
+    )
