@@ -13,6 +13,42 @@ HEAD_SECONDS = 20.0
 MAX_HEAD_BYTES = 64 * 1024
 # At a stop a request may already be on its way on an idle connection.
 STOP_IDLE_SECONDS = 0.5
+FLUSH_BYTES = 64 * 1024
+
+
+class WriteBuffer:
+    """A transport that sends what is written within one turn of the loop by one system call.
+
+    uvicorn writes a response's head and body apart, and uvloop sends each write at once.
+    """
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+        self._bytes = 0
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self.flush)
+        self._pieces.append(data)
+        self._bytes += len(data)
+        if self._bytes >= FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._bytes = 0
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -24,7 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
     is_stopping = False
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(WriteBuffer(transport, self.loop))  # type: ignore[arg-type]
         self.head_timer = self.loop.call_later(HEAD_SECONDS, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -125,7 +125,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "screens")
     options = parser.parse_args(arguments)
     if "PLATFORM_URL" not in os.environ:
-        up = [ROOT / "scripts" / "up", "--run", ROOT / "scripts" / "screens", *arguments]
+        scripts = ROOT / "scripts"
+        up = [str(scripts / "up"), "--run", str(scripts / "screens"), *arguments]
         return subprocess.run(up, check=False).returncode
     subprocess.run([str(ROOT / "scripts" / "demo")], check=True, stdout=subprocess.DEVNULL)
     options.folder.mkdir(parents=True, exist_ok=True)

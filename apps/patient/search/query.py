@@ -217,6 +217,9 @@ class Reader:
             query.cursor = value
         elif name == "_total" and value in _TOTALS:
             query.total = value != "none"
+        elif name == "_totalMethod" and value == "count":
+            # What fhirpy sends for `_total=accurate`.
+            query.total = True
         elif name == "_summary" and value in _SUMMARIES:
             query.summary = value
         elif name == "_elements":

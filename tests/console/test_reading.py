@@ -1,0 +1,112 @@
+"""What pages read from resources: malformed ones give empty texts, plots cover their values."""
+
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.console.neighbours import fhir
+from apps.console.screens.figures import series
+from apps.console.screens.money import read_amount
+from apps.console.screens.patients import parse_query
+from apps.console.screens.timeline import PAGE_SIZE, cut_page
+from apps.console.web.plots import HEIGHT, WIDTH, nice_ticks, plot_bars, plot_line
+from apps.console.web.texts import choose_texts
+
+TEXTS = choose_texts("", "en-GB", ZoneInfo("UTC"))
+NAMES = st.sampled_from(
+    ["name", "code", "coding", "text", "value", "valueQuantity", "telecom", "address", "period"]
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(NAMES, json_values, max_size=6))
+def test_malformed_resources_give_texts_and_no_errors(resource: dict[str, Any]) -> None:
+    for read in (fhir.title_of, fhir.status_of, fhir.date_of, fhir.value_of, fhir.narrative_of):
+        assert isinstance(read(resource), str)
+    assert fhir.number_of(resource) is None or isinstance(fhir.number_of(resource), float)
+    assert fhir.entries(resource) == []
+
+
+@pytest.mark.parametrize(
+    ("born", "today", "age"),
+    [
+        ("2000-02-29", date(2026, 2, 28), 25),
+        ("2000-02-29", date(2026, 3, 1), 26),
+        ("2000", date(2026, 6, 1), 26),
+        ("", date(2026, 6, 1), None),
+        ("soon", date(2026, 6, 1), None),
+    ],
+)
+def test_age_is_in_full_years(born: str, today: date, age: int | None) -> None:
+    assert fhir.age_of({"birthDate": born}, today) == age
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("000000018", [("identifier", "urn:patient-management:mrn|000000018")]),
+        ("31/12/1984", [("birthdate", "1984-12-31")]),
+        ("+34 600 123 456", [("phone", "+34 600 123 456")]),
+        ("garcía ana", [("name", "garcía"), ("name", "ana")]),
+        ("ana 31.12.1984", [("name", "ana"), ("birthdate", "1984-12-31")]),
+        ("a|b", [("name", "a\\|b")]),
+        ("", []),
+    ],
+)
+def test_what_is_typed_becomes_search_parameters(
+    text: str, expected: list[tuple[str, str]]
+) -> None:
+    assert parse_query(text, TEXTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [("12.34", "1234"), ("12,3", "1230"), ("5", "500"), ("0", None), ("1e3", None), ("-1", None)],
+)
+def test_amounts_are_whole_minor_units(text: str, units: str | None) -> None:
+    found = read_amount(text, "USD")
+    assert (found or {}).get("minorUnits") == units
+
+
+@given(st.lists(st.integers(0, 30), max_size=120))
+def test_pages_of_a_timeline_skip_nothing(days: list[int]) -> None:
+    left = [{"id": str(index), "date": f"2026-05-{day + 1:02d}"} for index, day in enumerate(days)]
+    seen: list[str] = []
+    while left:
+        shown, older = cut_page(left)
+        seen += [each["id"] for each in shown]
+        assert len(shown) >= min(PAGE_SIZE, len(left))
+        left = [each for each in left if older and each["date"] < older]
+    assert sorted(seen) == sorted(str(index) for index in range(len(days)))
+
+
+@given(st.floats(-1e6, 1e6), st.floats(0.001, 1e6))
+def test_ticks_cover_the_values(low: float, width: float) -> None:
+    ticks = nice_ticks(low, low + width)
+    assert ticks[0] <= low + width * 1e-6 and ticks[-1] >= low + width
+    assert len(ticks) < 20
+
+
+def test_plots_stay_inside_their_frame() -> None:
+    points = [(float(index), value, "x") for index, value in enumerate([5.0, 7.5, 120.0])]
+    plot = plot_line(points, (4.0, None))
+    assert plot and all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in plot.dots)
+    assert plot_line(points[:1], (None, None)) is None
+    bars = plot_bars([("a", 3.0), ("b", 0.0)], [1.0, 2.0])
+    assert bars and all(0 <= y <= HEIGHT for _, y, _, _ in bars.bars)
+
+
+def test_intervals_in_which_nothing_happened_are_shown() -> None:
+    document = {"points": [{"start": "2026-05-02T00:00:00Z", "count": 3}]}
+    values = series(document, "count", date(2026, 5, 1), date(2026, 5, 3), "day", TEXTS)
+    assert [value for _, value in values] == [0.0, 3.0, 0.0]
+    months = series(document, "count", date(2026, 4, 15), date(2026, 6, 1), "month", TEXTS)
+    assert len(months) == 3
