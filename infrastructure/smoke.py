@@ -6,21 +6,20 @@ services behind it, and a client must get a token and be let in with it.
 """
 
 import argparse
-import base64
-import http.client
+import asyncio
 import json
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
 
+import aiohttp
 import boto3
 
+from apps.client.client import Response, open_client
+from apps.client.settings import ClientSettings, PlatformError
 from apps.verbs import VERBS
 from infrastructure.operate import aws
 from infrastructure.operate.answers import RefusedError
@@ -29,7 +28,6 @@ from infrastructure.operate.answers import RefusedError
 LIMIT_SECONDS = 300.0
 PAUSE_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
-ANSWER_BYTES = 1024 * 1024
 DISCOVERY = "/.well-known/openid-configuration"
 # The client by which this test signs in. It may read figures, which name nobody, and its secret is new each time.
 CLIENT_NAME = "Smoke test"
@@ -104,12 +102,12 @@ def look(service: Mapping[str, Any], wanted: str) -> list[str]:
 
 
 def check_answers(url: str) -> None:
-    """Raises Broken or NotYet."""
+    """Asks each service behind the address. Raises BrokenError or NotReadyError."""
     for path, wanted in QUESTIONS.items():
-        status, body = ask(url + path)
-        if status != wanted:
-            raise NotReadyError(f"{url}{path} answers {status}, not {wanted}")
-        if path == DISCOVERY and (issuer := read_issuer(body)) != url:
+        response = ask(url, path)
+        if response.status != wanted:
+            raise NotReadyError(f"{url}{path} answers {response.status}, not {wanted}")
+        if path == DISCOVERY and (issuer := read_issuer(response.body)) != url:
             raise BrokenError(f"{url}{path} speaks for {issuer}, not for {url}")
 
 
@@ -124,16 +122,24 @@ def check_sign_in(url: str, operate: Operate) -> None:
     except RefusedError as error:
         raise BrokenError(f"no client to sign in with: {error}") from error
 
-    form = {"grant_type": "client_credentials", "scope": CLIENT_SCOPE}
-    basic = base64.b64encode(f"{quote(client_id)}:{quote(secret)}".encode()).decode()
-    status, body = ask(f"{url}/oauth2/token", authorization=f"Basic {basic}", form=form)
-    if status != 200:
-        raise NotReadyError(f"{url}/oauth2/token answers {status}: nobody can sign in")
+    settings = ClientSettings(url=url, client_id=client_id, client_secret=secret)
+    answered = asyncio.run(sign_in(settings))
+    if answered.status != 200:
+        raise NotReadyError(f"{url}/oauth2/token answers {answered.status}: nobody can sign in")
 
-    token = json.loads(body)["access_token"]
-    status, _ = ask(url + CLIENT_PATH, authorization=f"Bearer {token}")
-    if status != 200:
-        raise NotReadyError(f"{url}{CLIENT_PATH} answers {status} to a token, not 200")
+    response = ask(url, CLIENT_PATH, token=answered.body["access_token"])
+    if response.status != 200:
+        raise NotReadyError(f"{url}{CLIENT_PATH} answers {response.status} to a token, not 200")
+
+
+async def sign_in(settings: ClientSettings) -> Response:
+    """Asks for a token by client credentials. Raises NotReadyError if nothing answers."""
+    try:
+        # Whether to ask again is this test's own decision.
+        async with open_client(settings=settings, retry_seconds=0) as client:
+            return await client.request_token(scope=CLIENT_SCOPE)
+    except PlatformError as error:
+        raise NotReadyError(str(error)) from error
 
 
 def take_client(operate: Operate) -> tuple[str, str]:
@@ -146,30 +152,25 @@ def take_client(operate: Operate) -> tuple[str, str]:
     return str(made["id"]), str(made["secret"])
 
 
-def ask(
-    url: str, *, authorization: str | None = None, form: Mapping[str, str] | None = None
-) -> tuple[int, bytes]:
-    """Returns status and body; with `form` it is a POST. Raises NotReadyError if nothing answers."""
-    headers = {"User-Agent": "patient-management smoke"}
-    if authorization is not None:
-        headers["Authorization"] = authorization
-    data = None if form is None else urlencode(form).encode()
-    request = urllib.request.Request(url, data, headers)  # noqa: S310 - the stack's own address
+def ask(url: str, path: str, *, token: str | None = None) -> Response:
+    """Sends one GET. Raises NotReadyError if nothing answers in time."""
+
+    async def send() -> Response:
+        # Nobody signs in by these settings: the request carries `token` or none.
+        nobody = ClientSettings(url=url, client_id="", client_secret="")
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        async with open_client(settings=nobody) as client:
+            return await client.send("GET", path, token=token, timeout=timeout)
+
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
-            return answer.status, answer.read(ANSWER_BYTES)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code, b""
-    except (OSError, http.client.HTTPException) as error:
-        raise NotReadyError(f"{url} does not answer: {error}") from error
+        return asyncio.run(send())
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise NotReadyError(f"{url} does not answer: {type(error).__name__}") from error
 
 
-def read_issuer(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["issuer"])
-    except (ValueError, KeyError, TypeError):
-        return "nobody"
+def read_issuer(body: Any) -> str:
+    """Returns the issuer of a discovery document; `nobody` if it is none."""
+    return str(body["issuer"]) if isinstance(body, dict) and "issuer" in body else "nobody"
 
 
 def wait_for(

@@ -58,8 +58,15 @@ class Response:
 class Client:
     """Calls the platform as one OAuth client; its access token is renewed before it expires."""
 
-    def __init__(self, settings: ClientSettings, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        session: aiohttp.ClientSession,
+        *,
+        retry_seconds: float | None = None,
+    ) -> None:
         self.settings = settings
+        self._retry_seconds = retry_seconds
         self._session = session
         self._token = ""
         self._renew_at = 0.0
@@ -154,7 +161,8 @@ class Client:
             return self._token
 
     async def _repeat(self, method: str, path: str, **options: Any) -> Response:
-        end = time.monotonic() + RETRY_SECONDS
+        retry_seconds = RETRY_SECONDS if self._retry_seconds is None else self._retry_seconds
+        end = time.monotonic() + retry_seconds
         pause_seconds = 0.2
         repeated = False
         while True:
@@ -199,11 +207,17 @@ def parse_json(content: bytes) -> Any:
 
 @asynccontextmanager
 async def open_client(
-    environ: Mapping[str, str] = os.environ, *, settings: ClientSettings | None = None
+    environ: Mapping[str, str] = os.environ,
+    *,
+    settings: ClientSettings | None = None,
+    retry_seconds: float | None = None,
 ) -> AsyncIterator[Client]:
-    """Opens a client of the platform that `settings` or the environment names. Raises PlatformError."""
+    """Opens a client of the platform that `settings` or the environment names. Raises PlatformError.
+
+    `retry_seconds`: how long a busy platform is asked again, RETRY_SECONDS by default.
+    """
     settings = settings or read_settings(environ)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-        yield Client(settings, session)
+        yield Client(settings, session, retry_seconds=retry_seconds)

@@ -1,4 +1,4 @@
-"""How many connections an RDS instance takes, and how many the pools of what runs on it may open at once."""
+"""Computes how many connections an RDS instance takes, and how many the connection pools on it may open at once."""
 
 import re
 from collections.abc import Iterable
@@ -10,22 +10,22 @@ from infrastructure.config.model import EnvironmentSettings, Instance
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
 BYTES_A_CONNECTION = 9_531_392
 HIGHEST_CONNECTIONS = 5_000
-# Of a class's memory RDS keeps a part for itself, which it does not publish: reckoned from instances seen (about 80
-# connections on 1 GiB, 190 on 2, 405 on 4), and rounded to their disadvantage.
+# RDS keeps a part of the memory for itself and does not publish how much. These are estimates from known instances
+# (about 80 connections on 1 GiB, 190 on 2, 405 on 4), rounded down.
 KEPT_MIB, KEPT_SHARE = 300, 0.08
 MEMORY_GIB = {"micro": 1, "small": 2, "medium": 4, "large": 8, "xlarge": 16}
-# Superusers' and RDS's own, the release's, and a person's who looks.
+# For superusers, RDS itself, the release, and an operator.
 RESERVED_CONNECTIONS = 10
-# Beside its pool each replica of the patient service holds one for each of its relays.
+# Each replica of the patient service holds one connection more for each of its relays.
 OUTSIDE_POOL = {"patient": 2}
-# While a service rolls, its old tasks and its new ones are there.
+# During a deployment the old tasks of a service and its new ones run at once.
 ROLLING = 2
-# A preview has one replica of everything, and shares its base's instance with everyone else's.
+# A preview runs one replica of each service, on the base's instance, which it shares with the other previews.
 PREVIEW_POOL_SIZE = 3
 
 
 def replicas(entry: Service, config: EnvironmentSettings, *, production: bool) -> Replicas:
-    """The catalogue's, narrowed by the environment."""
+    """Returns the replicas of the catalogue, narrowed by the environment's settings."""
     narrowed = config.replicas
     if narrowed is None:
         # Production never runs one of anything: a replica is lost with its zone.
@@ -37,7 +37,7 @@ def replicas(entry: Service, config: EnvironmentSettings, *, production: bool) -
 
 
 def capacity(instance_class: str) -> int:
-    """For services. Raises ValueError where the class's memory is not known."""
+    """Returns how many connections services may open on this class. Raises ValueError if its memory is not known."""
     found = re.fullmatch(r"db\.([tmr])\d[a-z]*\.(\d*)([a-z]+)", instance_class)
     if not found or found[3] not in MEMORY_GIB:
         raise ValueError(
@@ -53,14 +53,14 @@ def capacity(instance_class: str) -> int:
 
 
 def opened(entry: Service, count: int, pool_size: int) -> int:
-    """By so many replicas of a service, when every pool is full."""
+    """Returns the connections that `count` replicas of a service open if every pool is full."""
     return count * (pool_size * len(entry.databases) + OUTSIDE_POOL.get(entry.name, 0))
 
 
 def of_environment(
     config: EnvironmentSettings, databases: Iterable[str], *, production: bool
 ) -> int:
-    """On an instance that holds `databases`, scaled out as far as it goes, while all of it rolls."""
+    """Returns the most connections on an instance with `databases`: all replicas, while every service is deployed."""
     on_it = [entry for entry in SERVICES.values() if set(entry.databases) & set(databases)]
     return ROLLING * sum(
         opened(entry, replicas(entry, config, production=production).maximum, config.data.pool_size)
@@ -69,7 +69,7 @@ def of_environment(
 
 
 def of_role(config: EnvironmentSettings, *, production: bool) -> int:
-    """The most that any service's role needs: what the release lets a role open."""
+    """Returns the most connections that any service's role needs; the release limits each role to it."""
     return max(
         of_environment(config, entry.databases, production=production)
         for entry in SERVICES.values()
@@ -77,7 +77,10 @@ def of_role(config: EnvironmentSettings, *, production: bool) -> int:
 
 
 def previews_that_fit(config: EnvironmentSettings) -> int:
-    """Beside the environment while it rolls, each preview at its fullest; as many as its fullest instance takes."""
+    """Returns how many previews fit on the tightest instance.
+
+    It counts full pools in every preview, and the environment while all its services are deployed.
+    """
     free = []
     for instance in config.data.instances.values():
         on_it = [

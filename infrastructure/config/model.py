@@ -32,7 +32,7 @@ class Data(Struct, frozen=True, kw_only=True):
     multi_az: bool
     deletion_protection: bool
     backup_retention_days: int
-    # Of each service's pool, in each of its replicas.
+    # Connections in the pool of each replica of a service.
     pool_size: int = 10
     performance_insights: bool = False
 
@@ -84,7 +84,7 @@ class EnvironmentSettings(Struct, frozen=True, kw_only=True):
     waf: bool
     images: Literal["build", "promote"]
     log_retention_days: int
-    # Container Insights bills each service of each preview too.
+    # Container Insights also bills each service of each preview.
     insights: bool
     budget_usd: int
     deletion_protection: bool
@@ -92,17 +92,18 @@ class EnvironmentSettings(Struct, frozen=True, kw_only=True):
     replicas: Replicas | None = None
     previews: bool = False
     images_from: str | None = None
-    # Of the repositories, which outlive their stack: one after the first takes over what the one before has left.
+    # Generation of the ECR repositories. They survive the stack; from 2 on the stack imports the existing ones.
     images_life: int = 1
-    # Accounts, by their twelve digits, whose environments promote the images that are built here.
+    # AWS accounts (twelve digits) whose environments promote the images that are built here.
     image_readers: tuple[str, ...] = ()
     github: GithubSettings | None = None
-    # The firewall's, in five minutes from one address: what the gateway gives one client. A clinic may be one address.
+    # Requests in five minutes from one address, held by the firewall. A clinic may be one address, so this is what
+    # the gateway allows one client.
     rate_limit_requests: int = 30_000
     app: dict[str, str] = {}
 
 
-# One call signs a reviewer, or a test, in: nobody in a preview is real.
+# Reviewers and tests sign in with one call: a preview holds synthetic data only.
 PREVIEW_APP = {"AUTH_PASSWORD_LOGIN_ENABLED": "true"}
 
 
@@ -143,7 +144,7 @@ class PreviewStack:
 
     @property
     def prefix(self) -> str:
-        """Of databases and roles. It ends with the delimiter, so that `pr_1_` is no prefix of `pr_12_patient`."""
+        """Returns the prefix of databases and roles. It ends with the delimiter: `pr_1_` does not match `pr_12_x`."""
         return f"pr_{self.number}_"
 
 

@@ -1,10 +1,10 @@
-"""What production must have, whatever it costs."""
+"""Checks that production has what patients' real data needs, whatever it costs."""
 
 from infrastructure.config.model import EnvironmentSettings
 
 
 def production_faults(config: EnvironmentSettings) -> list[str]:
-    """What patients' real data needs, whatever it costs."""
+    """Returns a message for each setting that is not safe enough for production."""
     demands = {
         "data.multi-az must be true in production": config.data.multi_az,
         "data.deletion-protection must be true in production": config.data.deletion_protection,

@@ -1,4 +1,4 @@
-"""Repositories, and the services' images in them: built where they changed, taken over where they did not."""
+"""ECR repositories and the services' images: built if their source changed, otherwise taken from another stack."""
 
 import json
 import os
@@ -18,15 +18,15 @@ from infrastructure.iam.service_roles import PULL
 
 CACHE_TAG = "cache-main"
 UNTAGGED_DAYS = 14
-# A preview that is kept may be old, and its image with it: only what was left behind is to go.
+# Long, because a kept preview may run an old image: only what was left behind is to go.
 PREVIEW_DAYS = 90
 CONTEXTS = Path("build/images")
 
 
 class Repositories(pulumi.ComponentResource):
-    """Outputs: `urls` by service, `preview_urls` beside them. The first outlive the stack: others run what is in them.
+    """Outputs: `urls` and `preview_urls` by service. Those of `urls` survive the stack, for others run their images.
 
-    `life`: one after the first takes over what the one before has left. `readers`: other accounts that run the images.
+    `life`: generation of the repositories; from 2 on they are imported. `readers`: other accounts that pull the images.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Repositories(pulumi.ComponentResource):
             image_scanning_configuration=aws.ecr.RepositoryImageScanningConfigurationArgs(
                 scan_on_push=True
             ),
-            # Images that are kept must not go with the environment's key, and hold nothing that is secret.
+            # Kept images must stay readable after the environment's key is deleted; they hold nothing secret.
             encryption_configurations=[
                 aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="AES256")
                 if keep
@@ -71,7 +71,8 @@ class Repositories(pulumi.ComponentResource):
                     encryption_type="KMS", kms_key=self.key_arn
                 )
             ],
-            # Only said where it is so: AWS does not know it, and what is taken over must be what is declared.
+            # Set only when true: AWS does not store `force_delete`, and an imported repository must equal what is
+            # declared.
             force_delete=None if keep else True,
             opts=pulumi.ResourceOptions(
                 parent=self, retain_on_delete=keep, import_=name if keep and self.life > 1 else None
@@ -122,7 +123,7 @@ def expire(status: str, days: int) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """`refs` by service, each `repository:tag@sha256:...`; `sources` the digests of what they were made of."""
+    """`refs` by service, each `repository:tag@sha256:...`; `sources`: digests of the files that each was built from."""
 
     refs: Mapping[str, pulumi.Output[str]]
     sources: Mapping[str, pulumi.Output[str]]
@@ -169,11 +170,11 @@ class Images(pulumi.ComponentResource):
         cache = pulumi.Output.concat(
             args.cache_urls.apply(lambda urls: urls[service]), ":", CACHE_TAG
         )
-        # Relative to where the program and its providers run, so that one checkout's place is no other's change.
+        # Relative to the working directory, so that the path is the same in every checkout.
         context = os.path.relpath(ROOT / CONTEXTS / service)
         source = source_digest(service)
-        # A tag is never moved, and two builds of one source are not the same bytes: who goes back to an earlier source,
-        # or builds for repositories of another life, pushes under another tag.
+        # Tags are immutable, and two builds of one source differ in their bytes. So each build has a tag of its own,
+        # also after a return to an earlier source or in repositories of another generation.
         build = random.RandomId(
             f"image-{service}",
             byte_length=4,
@@ -185,7 +186,7 @@ class Images(pulumi.ComponentResource):
             f"image-{service}",
             context=docker.BuildContextArgs(location=context),
             dockerfile=docker.DockerfileArgs(location=f"{context}/apps/Dockerfile"),
-            # Nothing that changes without a change of the source: no commit, no time.
+            # No commit id and no time: they would change the image without a change of its source.
             build_args={"SERVICE": service},
             platforms=[docker.Platform.LINUX_ARM64],
             push=True,
@@ -211,7 +212,7 @@ class Images(pulumi.ComponentResource):
                     password=pulumi.Output.secret(token.password),
                 )
             ],
-            # Main's stay as their repositories do: the provider would delete them there, while others run them.
+            # The provider would delete main's images with the stack, while other environments run them.
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.writes_cache),
         )
 
@@ -219,7 +220,7 @@ class Images(pulumi.ComponentResource):
 def taken_over(
     images: pulumi.Output[Mapping[str, Mapping[str, str]]], services: tuple[str, ...]
 ) -> ImageSet:
-    """Images that another stack built, by digest, from its exported `images`."""
+    """Returns the images that another stack built, by digest, from its exported `images`."""
 
     def pick(service: str, key: str) -> pulumi.Output[str]:
         return images.apply(lambda exported: exported[service][key])

@@ -1,5 +1,7 @@
-"""A task on Fargate and its one container, as the JSON that ECS takes: the same bytes for the same input, so that
-nothing rolls idly."""
+"""Renders the task definition of a Fargate task with one container.
+
+The same input gives the same bytes, so that an unchanged service is not deployed again.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +29,7 @@ def task_definition(
     container_definitions: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
 ) -> aws.ecs.TaskDefinition:
-    """`execution`: what ECS may do before it runs, `task`: what it may itself."""
+    """Declares a task definition. `execution`: the role of ECS before the start; `task`: the role of the code."""
     return aws.ecs.TaskDefinition(
         name,
         family=family,
@@ -56,7 +58,10 @@ def container(
     region: str,
     **more: Any,
 ) -> pulumi.Output[str]:
-    """`secrets`: ARN by variable. Sorted, nothing empty, `hostPort` given: else ECS gives back other than it got."""
+    """Returns the container definitions as JSON. `secrets`: ARN by variable.
+
+    Keys are sorted, empty lists left out and `hostPort` is given, as ECS returns them: anything else shows as a change.
+    """
     definition = {
         "name": name,
         "image": image,
@@ -73,7 +78,7 @@ def container(
                 "awslogs-group": log_group,
                 "awslogs-region": region,
                 "awslogs-stream-prefix": name,
-                # A log that cannot be written must not stop a request.
+                # A request must not wait for a log that cannot be written.
                 "max-buffer-size": "4m",
                 "mode": "non-blocking",
             },
@@ -93,7 +98,7 @@ def ports(entry: Service) -> list[dict[str, Any]]:
         "hostPort": entry.port,
         "protocol": "tcp",
     }
-    # The public one speaks TLS itself, which the proxy cannot read.
+    # The public service terminates TLS itself, so the proxy cannot read its protocol.
     return [mapping if entry.public else {**mapping, "appProtocol": entry.protocol}]
 
 

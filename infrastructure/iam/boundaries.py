@@ -1,4 +1,4 @@
-"""The most that roles may ever do, whatever their own policies say: those are written by who deploys.
+"""Permissions boundaries: the most that roles may ever do. A deployment writes the roles' own policies, within these.
 
 A boundary is changed by a person with rights of their own, never by a deployment (docs/decisions/0603).
 """
@@ -34,7 +34,7 @@ class AwsAccount:
         )
 
     def users(self, resource_ids: Mapping[str, Text], role: str) -> pulumi.Output[list[str]]:
-        """`role` on each instance, who signs in by IAM."""
+        """Returns the ARNs by which the database role `role` signs in on each instance."""
         return pulumi.Output.all(
             self.account_id, pulumi.Output.all(*resource_ids.values()).apply(unique)
         ).apply(
@@ -46,7 +46,7 @@ class AwsAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppResources:
-    """What an environment's app is made of. `resource_ids` of RDS and `masters` (secrets' ARNs) by database."""
+    """The resources of an environment's app. `resource_ids` of RDS and `masters` (ARNs of secrets) are by database."""
 
     key_arn: Text
     stream_arn: Text
@@ -60,7 +60,7 @@ class AppResources:
 def preview_boundary(
     name: str, account: AwsAccount, resources: AppResources, opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:
-    """Of the roles of every preview on this environment: what is `pr-*` there."""
+    """Returns the ARN of the boundary of all previews on this environment: it allows only resources named `pr-*`."""
     statements = [
         allow(["rds-db:connect"], account.users(resources.resource_ids, "pr_*")),
         allow(
@@ -96,7 +96,7 @@ def platform_boundary(
     proxies_tls: bool,
     opts: pulumi.ResourceOptions,
 ) -> PermissionsBoundary:
-    """Of the roles that AWS's own services take on: flow logs, RDS's monitoring, certificates of proxies."""
+    """Returns the boundary of roles that AWS services take on: flow logs, RDS monitoring, certificates of proxies."""
     flows = f"log-group:/patient-management/{environment}/flows"
     writes = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
     statements = [
@@ -137,7 +137,7 @@ def app_boundary(
     resources: AppResources,
     opts: pulumi.ResourceOptions,
 ) -> PermissionsBoundary:
-    """Of the services' roles, the release's and the runners': this environment's data, and no other's."""
+    """Returns the boundary of the roles of services, release and runners: it allows this environment's data only."""
     users = [
         account.arn("rds-db", "dbuser:", resource_id, f"/{role}")
         for database, resource_id in resources.resource_ids.items()
@@ -149,7 +149,7 @@ def app_boundary(
     paths = [path, *([PREVIEW_PATH] if resources.previews else [])]
     statements = [
         allow(["rds-db:connect"], users),
-        # The release alone gets it.
+        # For the release alone.
         allow(["rds-db:connect"], account.users(resources.resource_ids, MASTER)),
         allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], resources.stream_arn),
         allow(KAFKA, [kafka_arn(resources.stream_arn, "topic", "*"), kafka_arn(resources.stream_arn, "group", "*")]),
@@ -222,7 +222,7 @@ def secrets(account: AwsAccount, key_arn: Text, own: Text) -> list[Statement]:
 
 def images(account: AwsAccount, *prefixes: str) -> list[Statement]:
     return [
-        # Of whichever account: what is promoted may lie in another, which says itself who pulls.
+        # In any account: promoted images may be in another, whose repository policy says who pulls.
         allow(
             PULL, [f"arn:aws:ecr:{account.region}:*:repository/{prefix}/*" for prefix in prefixes]
         ),

@@ -1,4 +1,4 @@
-"""Where a deployment's rights end: the keys that it opens, the roles that it makes, and what it may in no case."""
+"""The limits of a deployment's rights: keys, roles, and denials that no other statement can lift."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,12 +59,12 @@ class DeployResources:
         return self.arn("secretsmanager", f"secret:{PROJECT}/{self.environment}/answers/clients/*")
 
     def everywhere(self, service: str, *rests: str) -> list[str]:
-        """Of services that are of no region."""
+        """Returns ARNs of services without a region."""
         return [f"arn:aws:{service}::{self.account_id}:{rest}" for rest in rests]
 
 
 def state_aliases(environment: str, takes_from: str | None) -> list[str]:
-    """Of the keys of its own state, and of the state that tells it which images to run."""
+    """Returns the aliases of the keys of its own state and of the state from which it takes images."""
     return [f"{STATE_ALIAS}{name}" for name in (environment, takes_from) if name]
 
 
@@ -73,7 +73,10 @@ def actions_of(service: str, *names: str) -> list[str]:
 
 
 def key_statements(resources: DeployResources) -> list[Statement]:
-    """Makes keys and lets AWS's services use them; opens none but the state's. Whom a key trusts, a person says."""
+    """Returns the rights on keys: to create them and let AWS services use them, to decrypt with the state's alone.
+
+    A key's policy is changed by a person.
+    """
     aliases = [
         f"alias/{PROJECT}/{resources.environment}",
         *([KEY_ALIAS] if resources.preview_state else []),
@@ -129,7 +132,7 @@ def role_statements(resources: DeployResources) -> list[Statement]:
 
 
 def denials(resources: DeployResources) -> list[Statement]:
-    """What no statement above, and none that is added one day, may open."""
+    """Returns denials. They hold whatever other statements allow, now or later."""
     mine = {f"aws:ResourceTag/{STACK_TAG}": resources.environment}
     closed = (
         "rds-db:connect", "kafka-cluster:*Data", "kms:PutKeyPolicy",

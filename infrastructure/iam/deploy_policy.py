@@ -1,4 +1,4 @@
-"""What a deployment may do in the account: what the program makes, under this environment's names and tag.
+"""The policy of a deployment: it may manage what the program declares, under this environment's names and tag.
 
 Where an ARN carries a name, the name is this environment's. Where it does not (networks, keys, certificates), a denial
 by tag keeps it from what another stack of this project made. It makes roles only within a boundary, and changes no
@@ -18,7 +18,7 @@ from infrastructure.iam.deploy_limits import (
 )
 from infrastructure.iam.roles import Statement
 
-# What names no resource by its nature: makers of things whose names AWS chooses, and looks.
+# Actions that take no resource: AWS chooses the name of what they create, or they only read.
 NAMELESS = (
     "acm:RequestCertificate", "application-autoscaling:Describe*", "ec2:Describe*", "ec2:GetManagedPrefixListEntries",
     "ecr:GetAuthorizationToken", "ecs:*TaskDefinition", "ecs:CreateCluster", "ecs:Describe*", "ecs:List*",
@@ -79,7 +79,7 @@ def data_statements(resources: DeployResources) -> list[Statement]:
 
 
 def image_statements(resources: DeployResources) -> list[Statement]:
-    """Where they are built. No image that was tested is deleted: production runs it too."""
+    """Returns the rights of an environment that builds images. It may not delete a tested image: production runs it."""
     if resources.takes_from:
         return []
     actions = (
@@ -152,7 +152,10 @@ def scaling_targets(resources: DeployResources) -> list[str]:
 
 
 def network_statements(resources: DeployResources) -> list[Statement]:
-    """Networks have no names: `denials` keeps from another environment's. A zone may hold several environments."""
+    """Returns the rights on network, balancer, firewall and DNS.
+
+    ARNs of networks have no names: `denials` excludes those of other environments by tag.
+    """
     label, arn = resources.label, resources.arn
     balancers = [f"{kind}/app/{label}-*" for kind in ("loadbalancer", "listener", "listener-rule")]
     zone = f"arn:aws:route53:::hostedzone/{resources.zone_id}"
@@ -232,8 +235,8 @@ def monitoring_statements(resources: DeployResources) -> list[Statement]:
 
 
 def bucket_statements(resources: DeployResources) -> list[Statement]:
-    """Buckets themselves, and of objects the state's alone. None is ever deleted by a deployment."""
-    # As long as Pulumi's own suffix is: a pattern with a star would reach into the bucket.
+    """Returns the rights on buckets and, of objects, on Pulumi's state alone. A deployment deletes no bucket."""
+    # As many characters as Pulumi's suffix has: with a star the pattern would match objects too.
     own = [f"arn:aws:s3:::{resources.label}-log-{'?' * 7}", *resources.preview_state[:1]]
     statements = [
         allow(actions_of("s3", "CreateBucket", "Get*", "List*", "Put*", "TagResource"), own)

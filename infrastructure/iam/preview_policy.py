@@ -1,4 +1,4 @@
-"""What the code of a pull request may do in the account while it brings its preview up and takes it away.
+"""The policy of a pull request's code while it brings its preview up and takes it down.
 
 Every name ends at its delimiter or is a preview's by tag: `pr-*` is a preview's, whosever it is. Previews are not kept
 from each other here, only from everything else; docs/previews.md says so.
@@ -16,7 +16,7 @@ from infrastructure.iam.service_roles import PULL, kafka_arn
 Text = pulumi.Input[str]
 OURS = {"StringLike": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"}}
 ASKED = {"StringLike": {f"aws:RequestTag/{STACK_TAG}": "pr-*"}}
-# A tag is put on what has none yet, or is a preview's already: nothing of another's becomes a preview's by it.
+# Only resources without this tag, or with a preview's, may be tagged: no other resource can be taken over so.
 TAGGED = {**ASKED, "StringLikeIfExists": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"}}
 
 
@@ -55,7 +55,7 @@ def arn(resources: PreviewResources, service: str, *rest: Text) -> pulumi.Output
 
 
 def state_statements(resources: PreviewResources) -> list[Statement]:
-    """Reads the previews' backend, where the base's outputs are shown; writes what is a preview's in it."""
+    """Returns the rights on the previews' state: to read all of it and to write what is a preview's."""
     bucket = resources.state_bucket_arn
     return [
         allow(["s3:ListBucket", "s3:GetBucketLocation"], bucket),
@@ -72,7 +72,7 @@ def state_statements(resources: PreviewResources) -> list[Statement]:
 
 
 def named_statements(resources: PreviewResources) -> list[Statement]:
-    """All that a thing of its own can be asked, where its ARN has its name. One statement: AWS counts characters."""
+    """Returns the rights on resources whose ARN has a preview's name. One statement, for IAM counts characters."""
     own = [
         arn(resources, "ecs", "service/", resources.cluster_name, "/pr-*"),
         arn(resources, "ecs", "task-definition/pr-*"),
@@ -121,7 +121,7 @@ def named_statements(resources: PreviewResources) -> list[Statement]:
 
 
 def network_statements(resources: PreviewResources) -> list[Statement]:
-    """A rule on the shared listener, a target group, security groups: made with the tag, changed by it."""
+    """Returns the rights on listener rules, target groups and security groups: created with the tag, changed by it."""
     group, rule = (
         arn(resources, "ec2", "security-group/*"),
         arn(resources, "ec2", "security-group-rule/*"),
@@ -152,7 +152,7 @@ def network_statements(resources: PreviewResources) -> list[Statement]:
 
 
 def role_statements(resources: PreviewResources) -> list[Statement]:
-    """Only under the previews' path, only within their boundary: a role of any other kind cannot be made or changed."""
+    """Returns the rights on roles: under the previews' path and within their boundary only."""
     path = pulumi.Output.concat("arn:aws:iam::", resources.account_id, f":role{PREVIEW_PATH}*")
     bounded = {"StringEquals": {"iam:PermissionsBoundary": resources.boundary_arn}}
     return [
@@ -172,7 +172,7 @@ def passed(role_arn: Text, service: str) -> Statement:
 
 
 def unnamed_statements() -> list[Statement]:
-    """What names no resource by its nature."""
+    """Returns the rights to actions that take no resource."""
     return [
         allow(
             [

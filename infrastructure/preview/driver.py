@@ -1,4 +1,4 @@
-"""Up, down and their kin for one preview. Every way out of `down` but one says what is left behind."""
+"""Brings one preview up and takes it down. `down` raises LeftBehindError unless nothing is left."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ from infrastructure.preview.stacks import Say, Stacks, StackSummary
 
 T = TypeVar("T")
 
-# Longer than any job may run, so whoever holds an older lock was killed.
+# Longer than any job may run: the holder of an older lock was killed.
 LOCK_STALE_MINUTES = 90
 DESTROY_ATTEMPTS = 3
-# What AWS lets go of late: a service's network interfaces, a target group behind a rule.
+# AWS frees some resources late: network interfaces of a service, a target group behind a rule.
 IN_USE_PAUSE_SECONDS = 30.0
 
 
@@ -64,11 +64,14 @@ class Driver:
     pause: Callable[[float], None] = field(default=time.sleep)
 
     def up(self, preview: Preview, wanted: PreviewRequest) -> BroughtUp:
-        """Brings the preview up, or up to date; its time starts again. One that was killed midway begins anew."""
+        """Brings the preview up, or up to date, and restarts its lifetime.
+
+        A preview whose last run was killed is taken down first.
+        """
         stack, expires = preview.stack, self.now() + wanted.lifetime
         known = self._find(preview)
         if known and (self.stacks.interrupted(stack) or self.stacks.ending(stack)):
-            # AWS may hold what the state does not know of, under the names that this run needs.
+            # AWS may hold resources that the state does not know, under the names that this run needs.
             self.say(f"{stack}: its last run did not end; it is taken down first")
             self.down(preview)
             known = None
@@ -76,7 +79,7 @@ class Driver:
         if not known:
             self._take_a_place(stack, wanted.at_once)
         self.stacks.configure(stack, settings(self.base, wanted, expires))
-        # A sweep or a person may have taken of it what the state still has.
+        # A sweep or a person may have deleted resources that the state still has.
         refresh = known is not None and not self.stacks.failed(stack)
         operations = self._step(
             stack, "brought up", lambda: self.stacks.up(stack, self.say, refresh=refresh)
@@ -84,7 +87,10 @@ class Driver:
         return BroughtUp(preview, operations, self.stacks.outputs(stack), expires)
 
     def _take_a_place(self, stack: str, at_once: int) -> None:
-        """Counts with the stack in place: two that come at once may both be refused, and never one too many is in."""
+        """Raises RefusedError if there are too many previews.
+
+        It counts with the new stack in place: two at once may both be refused, and never is there one too many.
+        """
         previews = sorted(
             listed.name for listed in self.stacks.listed() if preview_of_stack(listed.name)
         )

@@ -1,4 +1,4 @@
-"""What a preview can leave in AWS beside its stack's state, found by name or by the tag that all of it carries.
+"""Finds and deletes what a preview can leave in AWS outside its stack's state, by name or by the tag on all of it.
 
 A run that was killed leaves resources that no state knows of; a database lies where Pulumi does not look at all.
 """
@@ -23,7 +23,7 @@ from infrastructure.preview.names import (
 
 @dataclass(frozen=True, slots=True, order=True)
 class Leftover:
-    """One thing of one preview: `kind` says where it lies, `name` is what that place calls it."""
+    """A resource of one preview. `kind`: the place where it is; `name`: its name there."""
 
     kind: str
     preview: Preview
@@ -46,7 +46,7 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`unseen` names the places that could not be looked at: nothing may be concluded about them."""
+    """`unseen`: the places that could not be searched. Nothing may be concluded about them."""
 
     leftovers: tuple[Leftover, ...]
     unseen: tuple[str, ...]
@@ -77,7 +77,7 @@ class Leftovers:
         return Found(tuple(sorted(leftovers)), tuple(unseen))
 
     def remove(self, preview: Preview) -> tuple[str, ...]:
-        """Takes all of one preview's away, place by place; one that fails does not keep the others. The failures."""
+        """Deletes all leftovers of one preview, place by place. Returns the failures: they do not stop the rest."""
         failures = []
         for kind in self.kinds:
             try:

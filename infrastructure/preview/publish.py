@@ -1,4 +1,4 @@
-"""A base's outputs, laid where previews may read them: what runs a pull request's code never reads the base's state.
+"""Copies a base's outputs to where previews may read them: a pull request's code never reads the base's state.
 
 A `StackReference` looks in the backend of its own stack. So the previews' backend has a stack of the base's name that
 owns nothing and only carries the two outputs that a preview needs; just the base's own deployment may write it.

@@ -1,4 +1,4 @@
-"""Which previews are over, and their end. One that fails does not keep the others."""
+"""Finds previews whose time is over and takes them down. A failure of one does not stop the others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from infrastructure.preview.stacks import StackSummary
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """What a stack's settings say of its preview; None where no update of it ever ended."""
+    """What a stack's settings say about its preview; None if no update of it ever ended."""
 
     base: str | None
     expires: datetime | None
@@ -31,7 +31,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ReapResult:
-    """`unseen` names the places that could not be looked at for what no stack knows of."""
+    """`unseen`: the places that could not be searched for leftovers."""
 
     verdicts: tuple[Verdict, ...]
     failures: tuple[str, ...]
@@ -56,7 +56,10 @@ def parse_life(config: Mapping[str, str]) -> Lifetime:
 def judge(
     preview: Preview, listed: StackSummary, life: Lifetime, pull: Pull | PreviewError, now: datetime
 ) -> Verdict:
-    """`pull` is the fault where nobody could say; then only time decides. A killed one has the default's time."""
+    """Decides whether a preview is over. `pull` is an error if GitHub did not answer; then only its time decides.
+
+    A preview whose first update never ended lives as long as the default.
+    """
     if life.keep or (isinstance(pull, Pull) and pull.keep):
         return Verdict(preview, over=False, reason="labelled to keep")
     if isinstance(pull, Pull) and not pull.open:
@@ -73,9 +76,9 @@ def judge(
 def reap(
     driver: Driver, find_pull: FindPull, *, dry_run: bool, only: Preview | None = None
 ) -> ReapResult:
-    """`only`: of all previews this one."""
-    # Traces first: what lies in AWS before the stacks are listed and has no stack then is nobody's. The other way
-    # round, a preview that begins in between would be taken for one.
+    """Takes down each preview that is over, of all or `only` this one, and returns what it found and what failed."""
+    # List AWS resources before stacks. In the other order a preview created in between would look orphaned and be
+    # deleted.
     found = driver.leftovers.find()
     stacks = {
         preview: listed
@@ -88,7 +91,7 @@ def reap(
         try:
             life = parse_life(driver.stacks.config(listed.name))
             if life.base not in (None, driver.base):
-                # One environment takes previews, and was another once: nobody else would look after this one.
+                # Another environment was the base once: nobody else would take this preview down.
                 failures.append(
                     f"{preview.stack} is on {life.base}, which takes no previews any more: take it down there"
                 )

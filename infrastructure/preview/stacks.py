@@ -1,4 +1,4 @@
-"""The stacks of previews, through Pulumi's Automation API: only what the driver uses of it, its errors told apart."""
+"""The stacks of previews, through Pulumi's Automation API; its errors become those of `errors`."""
 
 import json
 import re

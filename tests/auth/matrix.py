@@ -16,6 +16,9 @@ SERVICE: Who = frozenset({"service"})
 ANALYTICS: Who = frozenset({"admin", "analyst", "client"})
 BILLING: Who = frozenset({"admin", "billing", "client"})
 PEOPLE: Who = frozenset(ROLES)
+WHO_HAS_RECORDS: Who = frozenset(
+    {"admin", "clinician", "registrar", "billing", "patient", "client"}
+)
 PEOPLE_AND_CLIENTS: Who = frozenset({*ROLES, "client"})
 
 RECORDS: Mapping[str, Mapping[str, Who]] = {
@@ -43,7 +46,7 @@ def _patient() -> dict[Operation, Who]:
         ("PUT", "/api/patients/{id}"): simple["u"],
         ("DELETE", "/api/patients/{id}"): simple["d"],
         ("GET", "/fhir/R4/metadata"): ALL,
-        ("POST", "/fhir/R4"): simple["c"],
+        ("POST", "/fhir/R4"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/Patient/{id}/$everything"): simple["r"],
     }
     for kind, may in RECORDS.items():
@@ -57,6 +60,45 @@ def _patient() -> dict[Operation, Who]:
             ("DELETE", f"{base}/{{id}}"): may["d"],
             ("GET", f"{base}/{{id}}/_history"): may["r"],
             ("GET", f"{base}/{{id}}/_history/{{vid}}"): may["r"],
+        }
+    return table
+
+
+def _patient_more() -> dict[Operation, Who]:
+    """What the patient service answers besides. A body's or an operation's own rights are checked inside."""
+    table: dict[Operation, Who] = {
+        ("POST", "/fhir/R4/"): WHO_HAS_RECORDS,
+        ("GET", "/fhir/R4"): WHO_HAS_RECORDS,
+        ("GET", "/fhir/R4/"): WHO_HAS_RECORDS,
+        ("POST", "/fhir/R4/_search"): WHO_HAS_RECORDS,
+        ("GET", "/fhir/R4/_history"): WHO_HAS_RECORDS,
+        ("GET", "/fhir/R4/Patient/{id}/$summary"): RECORDS["Patient"]["r"],
+        ("POST", "/fhir/R4/Patient/$match"): RECORDS["Patient"]["r"],
+        ("GET", "/fhir/R4/Observation/$lastn"): RECORDS["Observation"]["r"],
+        ("GET", "/fhir/R4/Patient/{id}/{compartment_type}"): RECORDS["Observation"]["r"],
+    }
+    for base in ("/fhir/R4", *(f"/fhir/R4/{kind}" for kind in RECORDS)):
+        # An operation that there is not says so to whoever has a token.
+        table |= {
+            (method, f"{base}/${{operation}}"): PEOPLE_AND_CLIENTS for method in ("GET", "POST")
+        }
+    for kind, may in RECORDS.items():
+        base = f"/fhir/R4/{kind}"
+        for path in (base, f"{base}/"):
+            table |= {
+                ("GET", path): may["r"],
+                ("POST", path): may["c"],
+                ("PUT", path): may["u"],
+                ("PATCH", path): may["u"],
+                ("DELETE", path): may["d"],
+            }
+        table |= {
+            ("PATCH", f"{base}/{{id}}"): may["u"],
+            ("GET", f"{base}/_history"): may["r"],
+            ("POST", f"{base}/$validate"): PEOPLE_AND_CLIENTS,
+            ("POST", f"{base}/{{id}}/$validate"): PEOPLE_AND_CLIENTS,
+            ("GET", f"{base}/{{id}}/${{operation}}"): PEOPLE_AND_CLIENTS,
+            ("POST", f"{base}/{{id}}/${{operation}}"): PEOPLE_AND_CLIENTS,
         }
     return table
 
@@ -175,7 +217,7 @@ SERVICES: dict[str, dict[Operation, Who]] = {
         # Inside, a service's token for auth is a valid one; outside it is for another audience.
         ("GET", "/auth/validate"): PEOPLE_AND_CLIENTS | SERVICE,
     },
-    "patient": {**PATIENT, **HEALTH},
+    "patient": {**PATIENT, **_patient_more(), **HEALTH},
     "analytics": {**ANALYTICS_TABLE, **HEALTH},
     "gateway": {
         **PATIENT,
@@ -184,7 +226,45 @@ SERVICES: dict[str, dict[Operation, Who]] = {
         **HEALTH,
         ("GET", "/openapi.json"): ALL,
         ("GET", "/docs"): ALL,
+        # The console's pages: it tells who may see which.
+        ("GET", "/{path}"): ALL,
+        ("POST", "/{path}"): ALL,
     },
 }
-# Everything under it asks for billing.read or billing.write, which the same roles have.
+# The operations under it: see `who_may_call`.
 BILLING_PREFIX = "/billing/v1/"
+# A patient reads their own account and what belongs to it.
+BILLING_OF_A_PATIENT = frozenset(
+    {
+        "GetAccount",
+        "GetAccountByPatient",
+        "GetBalance",
+        "GetDocument",
+        "GetInvoice",
+        "GetPayment",
+        "GetStatement",
+        "ListChargeItems",
+        "ListInvoices",
+        "ListPayments",
+    }
+)
+# What a second person approves asks for billing.approve.
+BILLING_APPROVALS = frozenset(
+    {
+        "ApproveWriteOff",
+        "CloseCashDay",
+        "CountCashDay",
+        "GetCashDay",
+        "OpenCashDay",
+        "WriteOffInvoice",
+    }
+)
+
+
+def who_may_call(method: str) -> Who:
+    """Who may call a method of billing through the gateway."""
+    if method.startswith("Batch"):
+        return NOBODY
+    if method in BILLING_APPROVALS:
+        return ADMIN
+    return BILLING | {"patient"} if method in BILLING_OF_A_PATIENT else BILLING

@@ -10,6 +10,7 @@ import statistics
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -20,14 +21,16 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def processes_of_auth() -> list[int]:
-    """Returns the ids of the processes that serve auth."""
+    """Returns the ids of the processes that serve auth on this platform; others may run beside it."""
+    port = urlsplit(os.environ["PLATFORM_AUTH_URL"]).port
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
+            variables = path.with_name("environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"apps.auth" in words:
+        if b"apps.auth" in words and f"PORT={port}".encode() in variables:
             found.append(int(path.parent.name))
     return found
 

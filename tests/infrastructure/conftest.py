@@ -15,7 +15,7 @@ from infrastructure.config.files import preview_config, read_config
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording
-from tests.infrastructure.bridge import REGION, Moto
+from tests.infrastructure.fake_aws.moto_resources import REGION, Moto
 
 GITHUB = {"repository": "example-org/patient-management", "state-bucket": "states"}
 

@@ -14,7 +14,7 @@ import pytest
 from infrastructure.ecs.image_source import IMAGES
 from infrastructure.preview.names import Preview
 from infrastructure.preview.publish import deployment
-from tests.infrastructure.engine.census import Census
+from tests.infrastructure.engine.inventory import Census
 from tests.infrastructure.engine.provider import PASSWORD
 from tests.infrastructure.engine.workspace import Workspace, open_workspace
 

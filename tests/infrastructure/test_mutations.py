@@ -28,8 +28,8 @@ from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
 from infrastructure.policies.examine import examine
 from infrastructure.recording import Recording
-from tests.infrastructure.bridge import Moto
 from tests.infrastructure.conftest import Account
+from tests.infrastructure.fake_aws.moto_resources import Moto
 
 pytestmark = pytest.mark.infrastructure
 TAGGED = "123456789012.dkr.ecr.us-east-1.amazonaws.com/patient-management/it:latest"

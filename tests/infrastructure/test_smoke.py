@@ -87,6 +87,7 @@ class Site:
                 site.credentials.append(self.headers.get("Authorization"))
                 status, body = site.answers.get(self.path, (404, {}))
                 self.send_response(status)
+                self.send_header("Content-Type", "application/json")
                 self.end_headers()
                 self.wfile.write(json.dumps(body).encode())
 

@@ -116,8 +116,15 @@ async def show_picker(
 
 
 async def search_patients(patient_url: str, token: str, wanted: str) -> list[Choice]:
-    """Returns patients by a part of the name, or by an identifier where it has digits."""
-    by = "identifier" if any(letter.isdigit() for letter in wanted) else "name"
+    """Returns patients by an identifier, if the text has digits and somebody has it, else by a part of the name."""
+    if any(letter.isdigit() for letter in wanted):
+        found = await search_by(patient_url, token, "identifier", wanted)
+        if found:
+            return found
+    return await search_by(patient_url, token, "name", wanted)
+
+
+async def search_by(patient_url: str, token: str, parameter: str, wanted: str) -> list[Choice]:
     # A comma would ask for either of two values.
     value = wanted.replace("\\", " ").replace(",", " ").replace("|", " ").replace("$", " ")
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
@@ -125,7 +132,7 @@ async def search_patients(patient_url: str, token: str, wanted: str) -> list[Cho
         aiohttp.ClientSession(timeout=timeout) as session,
         session.get(
             f"{patient_url}/fhir/R4/Patient",
-            params={by: value, "_count": str(MAX_RESULTS)},
+            params={parameter: value, "_count": str(MAX_RESULTS)},
             headers={"Authorization": f"Bearer {token}"},
             allow_redirects=False,
         ) as answer,

@@ -32,6 +32,7 @@ from apps.patient.fhir.responses import (
     respond_version,
     version_headers,
 )
+from apps.patient.search.query import Reader
 from apps.patient.storage.access import Caller
 from apps.patient.storage.conditional import (
     delete_matches,
@@ -50,11 +51,22 @@ async def create(request: Request) -> Response:
         resource,
         caller,
         claim=read_claim(request, body, "if-none-exist"),
-        condition=condition_of(
-            caller.reader, resource_type, request.headers.get("if-none-exist"), "If-None-Exist"
-        ),
+        condition=creation_condition(request, caller.reader, resource_type),
     )
     return respond_outcome(request, outcome)
+
+
+def creation_condition(request: Request, reader: Reader, resource_type: str) -> Condition | None:
+    """Returns the condition of `If-None-Exist` or, without that header, of the URL's query.
+
+    R4 has the header alone. Some clients (fhirpy) send the criteria in the URL: to skip them would create
+    what is there already.
+    """
+    header = request.headers.get("if-none-exist")
+    if header is not None:
+        return condition_of(reader, resource_type, header, "If-None-Exist")
+    pairs = without_presentation(request.query_params.multi_items())
+    return condition_of_pairs(reader, resource_type, pairs, "url") if pairs else None
 
 
 async def read(request: Request) -> Response:

@@ -48,13 +48,9 @@ def patch_of(media_type: str, body: Any, resource_type: str) -> Make:
             raise BadRequest("malformed_patch", "a merge patch is an object")
         apply = _merge_patch(body)
     elif media_type in JSON_MEDIA_TYPES and isinstance(body, dict):
-        if body.get("resourceType") != "Parameters":
-            raise Unprocessable(
-                "malformed_patch",
-                "a FHIRPath Patch is a Parameters resource",
-                pointer="/resourceType",
-            )
-        apply = _fhirpath_patch(body)
+        # Parameters are a FHIRPath Patch; any other object is what some clients (fhirpy) merge.
+        is_fhirpath = body.get("resourceType") == "Parameters"
+        apply = _fhirpath_patch(body) if is_fhirpath else _merge_patch(body)
     else:
         raise UnsupportedMediaType(
             "unsupported_media_type",

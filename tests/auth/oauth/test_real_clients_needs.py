@@ -277,6 +277,12 @@ def test_notice_that_was_not_taken_is_repeated(auth: Auth, listener: Listener) -
     app.redeem(app.authorize(browser))
     browser.send(browser.get("/oauth2/account"))
     listener.wait_for(1)
+    (row,) = auth.sql(
+        "SELECT due_at > now() + interval '10 seconds' AS put_off FROM logout_notices "
+        "WHERE client_id = $1",
+        app.client[0],
+    )
+    assert row["put_off"], "no other replica sends it at the same time"
     listener.status = 200
     auth.sql("UPDATE logout_notices SET due_at = now() WHERE client_id = $1", app.client[0])
     listener.wait_for(2)
@@ -304,6 +310,11 @@ def test_origins_of_registered_addresses_are_for_services_alone(auth: Auth) -> N
     assert all(origin.startswith(("https://", "http://")) for origin in found)
     headers["If-None-Match"] = answer.headers["etag"]
     assert httpx.get(url, headers=headers).status_code == 304
+    auth.sql(
+        "UPDATE clients SET disabled_at = now() WHERE 'https://Spa.example:8443/cb' = ANY(redirect_uris)"
+    )
+    found = httpx.get(url, headers=headers).json()["origins"]
+    assert "https://spa.example:8443" not in found
 
 
 def test_id_token_says_which_session_it_is_of(auth: Auth) -> None:

@@ -20,8 +20,8 @@ from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from infrastructure.plan.record import restore_integers
-from tests.infrastructure.bridge import Made, Moto
-from tests.infrastructure.bridge_end import ENDS, LOOKS
+from tests.infrastructure.fake_aws.deletion import ENDS, LOOKS
+from tests.infrastructure.fake_aws.moto_resources import Made, Moto
 
 RANDOM = "random:index/randomId:RandomId"
 REPLACED = {"aws:ecs/taskDefinition:TaskDefinition", RANDOM}

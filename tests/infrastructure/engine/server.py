@@ -19,7 +19,7 @@ from moto.core.models import botocore_stubber
 
 from apps.catalogue import DATABASES
 from infrastructure.runner import handler
-from tests.infrastructure.bridge import REGION
+from tests.infrastructure.fake_aws.moto_resources import REGION
 
 SERVICES = (
     *(

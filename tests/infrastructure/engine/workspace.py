@@ -15,9 +15,9 @@ import pytest
 from moto import mock_aws
 
 from infrastructure.preview.names import Preview
-from tests.infrastructure.bridge import REGION
-from tests.infrastructure.engine.census import Census, count
+from tests.infrastructure.engine.inventory import Census, count
 from tests.infrastructure.engine.server import Account, serve
+from tests.infrastructure.fake_aws.moto_resources import REGION
 
 ROOT = Path(__file__).parents[3]
 LIMIT_SECONDS = 300

@@ -21,6 +21,7 @@ esac
 PIP = """#!/bin/sh
 case "$*" in *--version*) exit 0 ;; esac
 echo pip >>calls
+{before}
 for package in a b c; do echo "Collecting $package"; done
 sleep {seconds}
 """
@@ -36,10 +37,10 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def slow(checkout: Path, seconds: float) -> None:
-    """Makes the stand-ins for Python and pip."""
+def slow(checkout: Path, seconds: float, before: str = "") -> None:
+    """Makes the stand-ins for Python and pip, which does `before` before it says anything."""
     pip = checkout / "pip"
-    pip.write_text(PIP.format(seconds=seconds))
+    pip.write_text(PIP.format(seconds=seconds, before=before))
     python = checkout / "python"
     python.write_text(PYTHON.format(real=sys.executable, pip=pip))
     for path in (pip, python):
@@ -88,6 +89,17 @@ def test_of_two_at_once_one_waits_for_the_other_and_installs_nothing(checkout: P
 def test_long_install_tells_how_far_it_is(checkout: Path) -> None:
     slow(checkout, 6)
     assert "3 of 4 packages found, " in setup(checkout)[1]
+
+
+def test_install_that_says_nothing_for_long_goes_on(checkout: Path) -> None:
+    slow(checkout, 0, before='case "$*" in *apps*) sleep 6 ;; esac')
+    status, told = setup(checkout)
+    assert (status, "0 of 4 packages found, " in told) == (0, True), told
+
+
+def test_install_that_unpacks_says_so(checkout: Path) -> None:
+    slow(checkout, 6, before="echo Installing collected packages")
+    assert "unpacking 4 packages, " in setup(checkout)[1]
 
 
 def test_packages_are_not_replaced_under_a_running_platform(checkout: Path) -> None:

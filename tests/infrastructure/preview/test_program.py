@@ -11,8 +11,8 @@ from infrastructure.preview.sweep import ELSEWHERE, KINDS, kind_of
 from infrastructure.program import tags
 from infrastructure.recording import Recording
 from tests.infrastructure.conftest import Account
-from tests.infrastructure.preview.census import count, destroy
-from tests.infrastructure.preview.whole import everything
+from tests.infrastructure.preview.full_preview import everything
+from tests.infrastructure.preview.leftover_inventory import count, destroy
 
 pytestmark = pytest.mark.infrastructure
 

@@ -17,8 +17,8 @@ from infrastructure.preview.pulls import pulls_listed
 from infrastructure.preview.reap import reap
 from infrastructure.preview.sweep import KINDS, Kind, Tagged, kind_of
 from tests.infrastructure.preview.fakes import World
+from tests.infrastructure.preview.full_preview import everything
 from tests.infrastructure.preview.leftovers import MAKERS, Ground, tags
-from tests.infrastructure.preview.whole import everything
 
 pytestmark = pytest.mark.infrastructure
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,7 @@ def test_refusal_is_told_and_leaves_no_secret(secrets: Any) -> None:
 @pytest.mark.parametrize("code", [2, 137])
 def test_task_that_fails_leaves_no_secret_and_names_no_argument(secrets: Any, code: int) -> None:
     clients = Clients(ecs=Ecs(code), logs=Logs(), secrets=secrets)
-    with pytest.raises(TaskFailedError) as failed:
+    with pytest.raises(TaskFailedError, match="exit codes") as failed:
         handler.run(clients, ENVIRONMENT, FIRST)
     assert "ada@example.org" not in str(failed.value)
     assert answers(secrets) == []
@@ -206,6 +207,13 @@ def test_runner_takes_verbs_of_the_table_with_typed_arguments_and_nothing_else(
     with pytest.raises(RefusedError):
         handler.run(Clients(ecs=ecs, logs=Logs(), secrets=secrets), ENVIRONMENT, event)
     assert ecs.calls == []
+
+
+def test_verb_for_one_machine_is_refused(secrets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = replace(VERBS["users unlock"], places=("local",))
+    monkeypatch.setattr(verbs, "VERBS", {"users unlock": local})
+    with pytest.raises(RefusedError, match="on one machine"):
+        handler.run(Clients(ecs=Ecs(), logs=Logs(), secrets=secrets), ENVIRONMENT, UNLOCK)
 
 
 def test_previews_runner_runs_no_verb(secrets: Any) -> None:

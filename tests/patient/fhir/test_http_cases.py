@@ -1,6 +1,7 @@
 """FHIR over HTTP: what real clients send, and what R4's http page says, a row each."""
 
 import json
+import secrets
 from typing import Any
 
 import pytest
@@ -298,3 +299,29 @@ def test_reference_to_what_is_not_there_is_refused_and_named(service: Service) -
     answer = service.call("POST", "/fhir/R4/Observation", json=body)
     assert answer.status_code == 422
     assert answer.json()["issue"][0]["expression"] == ["Observation.performer[0].reference"]
+
+
+def test_criteria_in_the_url_of_a_create_are_its_condition(service: Service) -> None:
+    value = secrets.token_hex(6)
+    body = {"resourceType": "Patient", "identifier": [{"system": "urn:url", "value": value}]}
+    path = f"/fhir/R4/Patient?identifier=urn:url|{value}"
+    first = service.call("POST", path, json=body)
+    second = service.call("POST", path, json=body)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json()["id"] == second.json()["id"]
+    assert service.call("POST", "/fhir/R4/Patient?color=red", json=body).status_code == 400
+
+
+def test_patch_without_a_patch_media_type_is_merged(service: Service) -> None:
+    made = service.create({"resourceType": "Patient", "gender": "male"})
+    headers = {"Content-Type": "application/fhir+json"}
+    answer = service.call(
+        "PATCH", f"/fhir/R4/Patient/{made['id']}", content=b'{"gender": "female"}', headers=headers
+    )
+    assert answer.status_code == 200 and answer.json()["gender"] == "female"
+
+
+def test_count_as_fhirpy_asks_for_it(service: Service) -> None:
+    answer = service.call("GET", "/fhir/R4/Patient?_totalMethod=count&_count=0")
+    assert answer.json()["total"] >= 0
+    assert service.call("GET", "/fhir/R4/Patient?_totalMethod=guess").status_code == 400

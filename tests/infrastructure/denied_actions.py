@@ -3,7 +3,7 @@
 from typing import Any
 
 from infrastructure.plan.paper import ACCOUNT
-from tests.infrastructure.calls import TAG, arn
+from tests.infrastructure.aws_calls import TAG, arn
 
 STATES = "arn:aws:s3:::states/.pulumi"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/patient-management/dev/dev-gateway-task-1234567"
@@ -13,7 +13,7 @@ ZONE = "arn:aws:route53:::hostedzone/zone"
 NAMES = "route53:ChangeResourceRecordSetsNormalizedRecordNames"
 KEY = arn("kms", "key/1")
 DATA_ALIAS = {"kms:ResourceAliases": ["alias/patient-management/prod"]}
-DOORS: list[tuple[str, str, Any]] = [
+DENIED_ACTIONS: list[tuple[str, str, Any]] = [
     # More rights than it has.
     ("iam:CreateRole", ROLE, {}),
     ("iam:CreateRole", ROLE, ADMIN),

@@ -6,7 +6,7 @@ A name that is nobody's would be shut by itself: `names` raises where a recordin
 from infrastructure.config.naming import MASTER, PREVIEW_PATH, PROJECT
 from infrastructure.plan.paper import ACCOUNT, REGION
 from infrastructure.recording import Recording
-from tests.infrastructure.calls import SUFFIX, TAG, arn
+from tests.infrastructure.aws_calls import SUFFIX, TAG, arn
 from tests.infrastructure.conftest import GITHUB
 
 THROUGH_SECRETS = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}

@@ -14,7 +14,7 @@ from infrastructure.config import limits
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import REMOTE
 from infrastructure.plan.vpc import make_vpc
-from tests.infrastructure.bridge_words import pascal
+from tests.infrastructure.fake_aws.aws_json import pascal
 
 REGION = "us-east-1"
 Made = tuple[str, dict[str, Any]]
@@ -282,9 +282,9 @@ def namespace(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     return made["Id"], {"arn": made["Arn"]}
 
 
-from tests.infrastructure.bridge_network import NETWORK  # noqa: E402 - other parts of the one dict
-from tests.infrastructure.bridge_run import RUN  # noqa: E402
-from tests.infrastructure.bridge_watch import WATCH  # noqa: E402
+from tests.infrastructure.fake_aws.monitoring import WATCH  # noqa: E402 - other parts of the one dict
+from tests.infrastructure.fake_aws.network import NETWORK  # noqa: E402
+from tests.infrastructure.fake_aws.workloads import RUN  # noqa: E402
 
 CREATORS: dict[str, Creator] = {
     "aws:acmpca/certificate:Certificate": issued,

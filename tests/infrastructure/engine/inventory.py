@@ -4,7 +4,7 @@ from typing import Any
 
 from infrastructure.plan.paper import ACCOUNT
 from tests.infrastructure.engine.server import Account
-from tests.infrastructure.preview.census import active_services
+from tests.infrastructure.preview.leftover_inventory import active_services
 
 Census = dict[str, set[str]]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from infrastructure.plan.paper import ACCOUNT
-from tests.infrastructure.bridge import ON_PAPER
+from tests.infrastructure.fake_aws.moto_resources import ON_PAPER
 
 if TYPE_CHECKING:
-    from tests.infrastructure.bridge import Moto
+    from tests.infrastructure.fake_aws.moto_resources import Moto
 
 State = dict[str, Any]
 Call = Callable[["Moto", State], Any]

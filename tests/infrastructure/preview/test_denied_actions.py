@@ -10,8 +10,8 @@ from infrastructure.config.naming import PROJECT, state_bucket
 from infrastructure.iam.deploy_policy import DEPLOY_PARTS
 from infrastructure.plan.paper import ACCOUNT, REGION
 from infrastructure.recording import Recording, Resource
-from tests.infrastructure.calls import SUFFIX, arn
-from tests.infrastructure.preview.doors import (
+from tests.infrastructure.aws_calls import SUFFIX, arn
+from tests.infrastructure.preview.denied_actions import (
     ASKED,
     BOUNDARY,
     GROUP,

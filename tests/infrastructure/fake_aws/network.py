@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from infrastructure.config import limits
-from tests.infrastructure.bridge_words import pascal
+from tests.infrastructure.fake_aws.aws_json import pascal
 
 if TYPE_CHECKING:
-    from tests.infrastructure.bridge import Creator, Made, Moto
+    from tests.infrastructure.fake_aws.moto_resources import Creator, Made, Moto
 
 
 def vpc(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:

@@ -10,8 +10,8 @@ from infrastructure.iam.deploy_limits import PASSED_TO
 from infrastructure.plan.paper import ACCOUNT, REGION, Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording, Resource
-from tests.infrastructure.calls import TAG, Call, arn, calls
-from tests.infrastructure.doors import DOORS, KEY, OTHERS, ROLE, STATES
+from tests.infrastructure.aws_calls import TAG, Call, arn, calls
+from tests.infrastructure.denied_actions import DENIED_ACTIONS, KEY, OTHERS, ROLE, STATES
 from tests.infrastructure.preview.policies import allowed, listed, matches
 
 pytestmark = pytest.mark.infrastructure
@@ -113,7 +113,7 @@ def test_a_deployment_may_ask_for_nothing_that_the_program_does_not_need(
     assert idle == set()
 
 
-@pytest.mark.parametrize(("action", "resource", "context"), DOORS)
+@pytest.mark.parametrize(("action", "resource", "context"), DENIED_ACTIONS)
 def test_a_deployment_of_dev_cannot(
     open_dev: Recording, action: str, resource: str, context: Any
 ) -> None:
@@ -158,7 +158,9 @@ def test_the_doors_are_shut_by_what_they_say_and_open_to_its_own(open_dev: Recor
 
 def test_what_is_anothers_by_name_or_tag_opens_to_the_other(open_prod: Recording) -> None:
     anothers = [
-        door for door in DOORS if door[2] == OTHERS or ("prod" in door[1] and door[2] != "bounded")
+        door
+        for door in DENIED_ACTIONS
+        if door[2] == OTHERS or ("prod" in door[1] and door[2] != "bounded")
     ]
     deploys = policies(open_prod, "deploy")
     shut = {

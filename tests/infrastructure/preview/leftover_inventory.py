@@ -3,7 +3,7 @@
 from typing import Any
 
 from infrastructure.recording import Recording, Resource
-from tests.infrastructure.bridge import Moto
+from tests.infrastructure.fake_aws.moto_resources import Moto
 
 Census = dict[str, set[str]]
 

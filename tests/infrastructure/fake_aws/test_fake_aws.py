@@ -7,10 +7,10 @@ import pytest
 
 from infrastructure.plan.paper import ACCOUNT
 from infrastructure.recording import Recording, Resource
-from tests.infrastructure.bridge import CREATORS, ON_PAPER
-from tests.infrastructure.bridge_end import ENDS
-from tests.infrastructure.bridge_words import pascal
 from tests.infrastructure.conftest import Account
+from tests.infrastructure.fake_aws.aws_json import pascal
+from tests.infrastructure.fake_aws.deletion import ENDS
+from tests.infrastructure.fake_aws.moto_resources import CREATORS, ON_PAPER
 
 pytestmark = pytest.mark.infrastructure
 

@@ -25,7 +25,7 @@ from infrastructure.config.files import read_config
 from infrastructure.config.model import EnvironmentStack, SettingsError
 from infrastructure.config.parse import parse_stack
 from infrastructure.recording import Recording
-from tests.infrastructure.test_config import nested
+from tests.infrastructure.config.test_parse import nested
 
 pytestmark = pytest.mark.infrastructure
 ENVIRONMENTS = ("dev", "staging", "prod")

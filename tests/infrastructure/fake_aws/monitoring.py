@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from infrastructure.config import limits
 from infrastructure.plan.paper import ACCOUNT
-from tests.infrastructure.bridge_words import pascal
+from tests.infrastructure.fake_aws.aws_json import pascal
 
 if TYPE_CHECKING:
-    from tests.infrastructure.bridge import Creator, Made, Moto
+    from tests.infrastructure.fake_aws.moto_resources import Creator, Made, Moto
 
 
 def log_group(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:

@@ -1,12 +1,12 @@
-"""What each recorded resource asks of AWS, call by call: `calls.txt` by type, with this resource's names and tags."""
+"""What each recorded resource asks of AWS, call by call: those of its type, with its names and tags."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from infrastructure.plan.paper import ACCOUNT, REGION
 from infrastructure.recording import Recording, Resource
+from tests.infrastructure.needed_calls import NEEDED, Needed
 
 TAG = "patient-management:stack"
 SUFFIX = "-1a2b3c4"
@@ -20,31 +20,24 @@ class Call:
     context: dict[str, Any] = field(default_factory=dict)
 
 
-# By type: service, what it names, actions.
-Needs = dict[str, list[tuple[str, str, list[str]]]]
-
-
-def read_needs() -> Needs:
-    needs: Needs = {}
-    for line in (Path(__file__).parent / "calls.txt").read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            kind, service, rest, *actions = line.split()
-            needs.setdefault(kind, []).append((service, rest, actions))
-    return needs
-
-
-NEEDS = read_needs()
+NEEDS: dict[str, list[Needed]] = {}
+for each in NEEDED:
+    NEEDS.setdefault(each.kind, []).append(each)
 
 
 def calls(recording: Recording, resource: Resource) -> Iterator[Call]:
     """Raises KeyError for a type that nobody has described: no resource passes because nobody looked."""
     known = {"label": f"patient-{recording.stack.name}", **words(recording, resource)}
-    for service, rest, actions in NEEDS[resource.type.removeprefix("aws:")]:
-        prefix, _, place = service.rstrip(":").partition(">")
-        for action in actions:
+    for needed in NEEDS[resource.type.removeprefix("aws:")]:
+        prefix, _, place = needed.service.rstrip(":").partition(">")
+        for action in needed.actions.split():
             named = not action.endswith("!")
             where = (
-                arn(place or prefix, rest.format(**known), regional=not service.endswith(":"))
+                arn(
+                    place or prefix,
+                    needed.thing.format(**known),
+                    regional=not needed.service.endswith(":"),
+                )
                 if named
                 else "*"
             )

@@ -1,0 +1,203 @@
+"""Applications in the browser, on libraries of others, from an origin of their own: oidc-client-ts, fhirclient."""
+
+import json
+import secrets
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.auth.clients.conversation import node_modules
+from tests.browser.world import PASSWORD, World
+from tests.fhir.packages import Package, fetch
+
+pytestmark = pytest.mark.browser
+
+FHIRCLIENT = Package(
+    "fhirclient",
+    "2.6.3",
+    "0a2ad98b173059e95b9085f1a7194d431e7e65d262ae5e85d6ce32e32bc0d57e"
+    "e11c092bf67f7d6951da322d305fef7b9c04e3290eb95fa341e5ab3fc19a09ce",
+)
+# The gateway asks for the origins of registered applications now and then.
+ORIGIN_SECONDS = 90
+SHELL = """<!doctype html><title>loading</title><h1 id="state">loading</h1>
+<script src="/library.js"></script><script src="/app.js"></script>"""
+OIDC_APP = """
+const settings = %s
+const manager = new oidc.UserManager({...settings, redirect_uri: location.origin + '/callback',
+  post_logout_redirect_uri: location.origin + '/bye', response_type: 'code', loadUserInfo: true,
+  automaticSilentRenew: false})
+const show = (text) => { document.title = text; document.getElementById('state').textContent = text }
+if (location.pathname === '/callback')
+  manager.signinCallback().then((user) => { window.user = user; show('signed in') }, (e) => show(String(e)))
+else show(location.pathname === '/bye' ? 'signed out' : 'start')
+"""
+SMART_APP = """
+const settings = %s
+const show = (text) => { document.title = text; document.getElementById('state').textContent = text }
+if (location.pathname === '/callback')
+  FHIR.oauth2.ready().then((client) => { window.client = client; show('signed in') }, (e) => show(String(e)))
+else show('start')
+"""
+
+
+@dataclass
+class Site:
+    """A web server of an application, with an origin of its own."""
+
+    url: str = ""
+    files: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            kind, text = site.files.get(self.path.partition("?")[0], ("text/html", SHELL))
+            self.send_response(200)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            """Quiet: the address carries a code."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    site.url = f"http://127.0.0.1:{server.server_port}"
+    yield site
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context()
+    context.set_default_timeout(15_000)
+    yield context.new_page()
+    context.close()
+
+
+def register(world: World, site: Site, *scopes: str) -> str:
+    body = {
+        "name": "Chart viewer",
+        "authMethod": "none",
+        "grantTypes": ["authorization_code", "refresh_token"],
+        "scopes": scopes,
+        "redirectUris": [f"{site.url}/callback"],
+        "postLogoutRedirectUris": [f"{site.url}/bye"],
+    }
+    made = world.admin.post("/auth/v1/clients", json=body).raise_for_status().json()
+    wait_for_origin(world, site)
+    return str(made["id"])
+
+
+def wait_for_origin(world: World, site: Site) -> None:
+    deadline = time.monotonic() + ORIGIN_SECONDS
+    headers = {"Origin": site.url, "Access-Control-Request-Method": "POST"}
+    while True:
+        answer = httpx.options(f"{world.url}/oauth2/token", headers=headers)
+        if answer.headers.get("access-control-allow-origin") == site.url:
+            return
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(1)
+
+
+def make_person(world: World, page: Page) -> dict[str, Any]:
+    person = world.person("clinician")
+    page.goto(person["passwordLink"])
+    page.get_by_label("New password").fill(PASSWORD)
+    page.get_by_role("button", name="Set password").click()
+    expect(page.get_by_label("E-mail address")).to_be_visible()
+    # A new password revokes the tokens of its second and, as clocks differ, of the next.
+    time.sleep(2)
+    return person
+
+
+def sign_in(page: Page, email: str) -> None:
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def test_single_page_application_on_oidc_client_ts(world: World, page: Page, site: Site) -> None:
+    person = make_person(world, page)
+    client_id = register(world, site, "openid", "profile", "email", "offline_access")
+    settings = {
+        "authority": world.url,
+        "client_id": client_id,
+        "scope": "openid profile email offline_access",
+    }
+    library = node_modules() / "node_modules/oidc-client-ts/dist/browser/oidc-client-ts.min.js"
+    site.files = {
+        "/library.js": ("text/javascript", library.read_text()),
+        "/app.js": ("text/javascript", OIDC_APP % json.dumps(settings)),
+    }
+    page.goto(site.url)
+    page.evaluate("() => { manager.signinRedirect() }")
+    sign_in(page, person["email"])
+    page.get_by_role("button", name="Allow", exact=True).click()
+    expect(page.locator("#state")).to_have_text("signed in")
+    profile = page.evaluate("user.profile")
+    assert (profile["sub"], profile["email"]) == (person["id"], person["email"])
+
+    before = page.evaluate("user.access_token")
+    after = page.evaluate("manager.signinSilent().then((user) => user.access_token)")
+    assert after and after != before
+    page.evaluate("manager.revokeTokens(['refresh_token'])")
+    answer = httpx.get(f"{world.url}/oauth2/userinfo", headers={"Authorization": f"Bearer {after}"})
+    assert answer.status_code in (200, 401), "the verifier learns of it within its period"
+    page.evaluate("() => { manager.signoutRedirect() }")
+    expect(page.locator("#state")).to_have_text("signed out")
+    page.goto(f"{world.url}/oauth2/account")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_smart_application_on_fhirclient(world: World, page: Page, site: Site) -> None:
+    person = make_person(world, page)
+    family = f"Quill{secrets.token_hex(4)}"
+    body = {"resourceType": "Patient", "name": [{"family": family, "given": ["Ada"]}]}
+    made = world.admin.post("/fhir/R4/Patient", json=body).raise_for_status().json()
+    scope = "launch/patient patient/*.rs openid fhirUser offline_access"
+    settings = {
+        "clientId": register(world, site, *scope.split()),
+        "scope": scope,
+        "iss": f"{world.url}/fhir/R4",
+        "redirectUri": "callback",
+    }
+    with tarfile.open(fetch(FHIRCLIENT)) as archive:
+        file = archive.extractfile("package/build/fhir-client.min.js")
+        assert file is not None
+        library = file.read().decode()
+    site.files = {
+        "/library.js": ("text/javascript", library),
+        "/app.js": ("text/javascript", SMART_APP % json.dumps(settings)),
+    }
+    page.goto(site.url)
+    page.evaluate("() => { FHIR.oauth2.authorize(settings) }")
+    sign_in(page, person["email"])
+    page.get_by_label("Name or record number").fill(family)
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name=family).click()
+    page.get_by_role("button", name="Allow", exact=True).click()
+    expect(page.locator("#state")).to_have_text("signed in")
+    assert page.evaluate("client.patient.id") == made["id"]
+    assert page.evaluate("client.patient.read().then((it) => it.name[0].family)") == family
+    token = page.evaluate("client.refresh().then((state) => state.tokenResponse.access_token)")
+    assert token
+    others = page.evaluate(
+        "client.request('Patient').then((it) => it.entry.map((e) => e.resource.id))"
+    )
+    assert others == [made["id"]]
