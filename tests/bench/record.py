@@ -183,7 +183,7 @@ def deep_page(service: Service, query: str, pages: int) -> float:
         if "next" not in links:
             break
         url = links["next"].removeprefix(PUBLIC_URL)
-    return seconds * 1000
+    return float(seconds * 1000)
 
 
 def known_person(service: Service) -> dict[str, str]:
@@ -205,7 +205,7 @@ def bytes_a_resource(service: Service) -> float:
         " WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'outbox'"
     )
     count = service.sql("SELECT count(*) FROM resource")[0][0]
-    return float(rows[0][0]) / count
+    return float(rows[0][0]) / int(count)
 
 
 def parse_arguments() -> argparse.Namespace:

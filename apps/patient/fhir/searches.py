@@ -25,6 +25,7 @@ from apps.patient.fhir.requests import (
 )
 from apps.patient.fhir.responses import information, links_of, query_text, raw, respond
 from apps.patient.fhir.subsets import subset
+from apps.patient.search.aliases import members_of
 from apps.patient.search.criteria import AllOf, Criterion, Exact, ExactValue
 from apps.patient.search.cursors import Cursors, invalid_cursor
 from apps.patient.search.hashing import reference_hash, resource_hash
@@ -240,7 +241,9 @@ async def _read(
 def _is_walked(query: Query) -> bool:
     """Tells whether an index has the order that is asked for."""
     parameter = query.sort[0].parameter
-    return len(query.types) == 1 and is_sortable(parameter.kind, parameter.code)
+    if len(query.types) != 1 or members_of(query.types[0], parameter.code):
+        return False
+    return is_sortable(parameter.kind, parameter.code)
 
 
 def _mark(values: list[Any]) -> Mark:

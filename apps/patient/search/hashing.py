@@ -8,6 +8,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
+from apps.patient.search.aliases import reference_name
+
 # The form of a value. A value is found by more than one: a coding by its code, and by its system.
 CODE: Final = "c"  # a token's code, of any system
 SYSTEM: Final = "s"  # a token's system, with any code
@@ -56,7 +58,12 @@ def reference_hash(resource_type: str, parameter: str, target: int) -> int:
 
     The exclusive or lets SQL do the same (`key # reference_hash`): chains and includes need it.
     """
-    return parameter_key(resource_type, parameter) ^ target
+    return reference_key(resource_type, parameter) ^ target
+
+
+def reference_key(resource_type: str, parameter: str) -> int:
+    """Returns the key of a reference parameter; two that are one element share it."""
+    return parameter_key(resource_type, reference_name(resource_type, parameter))
 
 
 @lru_cache(maxsize=512)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from apps.patient.search import hashing
+from apps.patient.search.aliases import members_of
 from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
 from apps.patient.search.index_values import (
     CompositeValue,
@@ -68,6 +69,8 @@ def index_rows(resource_type: str, values: Iterable[IndexValue]) -> IndexRows:
     rows = IndexRows()
     for value in values:
         rows.present.add(value.parameter)
+        if members_of(resource_type, value.parameter):
+            continue
         if isinstance(value, CompositeValue):
             _add_composite(rows, resource_type, value)
         else:
@@ -171,7 +174,7 @@ def _add_composite(rows: IndexRows, resource_type: str, value: CompositeValue) -
 def pair_forms(value: SimpleValue) -> tuple[str, ...]:
     """Returns how a part of a composite value may be asked for."""
     if isinstance(value, TokenValue):
-        return f"c{value.code}", f"t{value.system}|{value.code}", f"s{value.system}|"
+        return f"c{value.code}", f"t{value.system}|{value.code}"
     if isinstance(value, ReferenceValue):
         return (f"r{value.type}/{value.id}" if value.id else f"u{value.url}",)
     if isinstance(value, UriValue):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from apps.kit.errors import BadRequest
 from apps.patient.definitions.model import SearchParameter, search_parameters, served_types
+from apps.patient.search.aliases import members_of
 from apps.patient.search.criteria import AllOf, AnyOf, Chain, Criterion, Has, Identity, Missing, Not
 from apps.patient.search.escaping import split, unescape
 from apps.patient.search.hashing import resource_hash
@@ -133,6 +134,17 @@ class Reader:
         )
         if dot:
             return self._chain(query, asked, rest, value, depth)
+        if members := members_of(resource_type, code):
+            suffix = f":{modifier}" if modifier else ""
+            found = tuple(
+                self.criterion(query, resource_type, member + suffix, value, depth)
+                for member in members
+            )
+            # To lack a value is to lack it in each of them.
+            is_lacking = modifier in ("not", "not-in") or (
+                modifier == "missing" and value == "true"
+            )
+            return AllOf(criteria=found) if is_lacking else AnyOf(criteria=found)
         if modifier == "missing":
             return _missing(asked, value)
         values = split(value, ",")

@@ -27,7 +27,7 @@ from apps.patient.search.criteria import (
     Updated,
     Words,
 )
-from apps.patient.search.hashing import parameter_key
+from apps.patient.search.hashing import reference_key
 
 # Above every character: `value >= prefix AND value < prefix + LAST` is "starts with", by the index.
 LAST = "\U0010ffff"
@@ -219,7 +219,7 @@ def same_part(sql: Sql, first: str, key: str, word: str) -> str:
 
 def _chain_condition(sql: Sql, criterion: Chain, row: str) -> str:
     target, inner = sql.alias("t"), sql.alias("c")
-    key = sql.argument(parameter_key(criterion.resource_type, criterion.parameter), "bigint")
+    key = sql.argument(reference_key(criterion.resource_type, criterion.parameter), "bigint")
     kind = sql.argument(criterion.target_type, "text")
     return (
         f"EXISTS (SELECT FROM unnest({row}.target_hashes) AS {target} (hash)"
@@ -232,7 +232,7 @@ def _chain_condition(sql: Sql, criterion: Chain, row: str) -> str:
 
 def _has_condition(sql: Sql, criterion: Has, row: str) -> str:
     value, inner = sql.alias("v"), sql.alias("c")
-    key = sql.argument(parameter_key(criterion.source_type, criterion.parameter), "bigint")
+    key = sql.argument(reference_key(criterion.source_type, criterion.parameter), "bigint")
     return (
         f"EXISTS (SELECT FROM resource_value {value}"
         f" CROSS JOIN LATERAL (SELECT FROM resource {inner} WHERE {inner}.number = {value}.number"

@@ -407,7 +407,9 @@ def _pair_form(asked: Asked, kind: str, value: str) -> str:
     parts = [unescape(part) for part in split(value, "|", 1)]
     if len(parts) == 1:
         return f"c{parts[0]}"
-    return f"t{parts[0]}|{parts[1]}" if parts[1] else f"s{parts[0]}|"
+    if not parts[1]:
+        raise asked.refuse("a code is needed in a pair of values")
+    return f"t{parts[0]}|{parts[1]}"
 
 
 def _near(asked: Asked, value: str) -> Criterion:

@@ -6,7 +6,7 @@ from typing import Any
 from apps.kit.database import Connection
 from apps.kit.scopes import Disclosure
 from apps.patient.definitions.model import search_parameters, served_types
-from apps.patient.search.hashing import parameter_key
+from apps.patient.search.hashing import reference_key
 from apps.patient.search.query import Include, Query
 from apps.patient.search.sql import Sql
 from apps.patient.storage.access import Caller
@@ -62,9 +62,10 @@ async def _read(
     sql = Sql()
     where = [f"r.number = ANY ({sql.argument(numbers, 'bigint[]')})"]
     if include.parameter is not None:
-        key = sql.argument(parameter_key(include.source, include.parameter), "bigint")
+        key = sql.argument(reference_key(include.source, include.parameter), "bigint")
         where.append(f"({key} # t.hash) = ANY (r.value_hashes)")
-    kind = f" AND c.type = {sql.argument(include.target, 'text')}" if include.target else ""
+    target = include.target or _only_target(include)
+    kind = f" AND c.type = {sql.argument(target, 'text')}" if target else ""
     statement = (
         f"SELECT DISTINCT ON (c.number) {_COLUMNS} FROM resource r"
         " CROSS JOIN LATERAL unnest(r.target_hashes) AS t (hash)"
@@ -76,12 +77,20 @@ async def _read(
     return rows
 
 
+def _only_target(include: Include) -> str:
+    """Returns the type that a reference leads to, "" for one that leads to several."""
+    if include.parameter is None:
+        return ""
+    targets = search_parameters(include.source)[include.parameter].targets
+    return targets[0] if len(targets) == 1 else ""
+
+
 async def _read_reverse(
     connection: Connection, include: Include, latest: Sequence[Found], limit: int
 ) -> list[Any]:
     """What refers to the latest resources."""
     keys = [
-        parameter_key(source, name)
+        reference_key(source, name)
         for source, name in _references(include, {item.version.resource_type for item in latest})
     ]
     if not keys or not latest:

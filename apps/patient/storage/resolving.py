@@ -22,7 +22,7 @@ from apps.patient.search.criteria import (
     Not,
     Owned,
 )
-from apps.patient.search.hashing import parameter_key, resource_hash, token_hash
+from apps.patient.search.hashing import reference_key, resource_hash, token_hash
 from apps.patient.search.leaders import candidates_statement, flatten, leads, rest_of
 from apps.patient.search.sql import LAST, Sql, condition
 
@@ -92,14 +92,14 @@ async def _resolve_chain(connection: Connection, criterion: Chain) -> Criterion:
             target_type=criterion.target_type,
             criterion=inner,
         )
-    key = parameter_key(criterion.resource_type, criterion.parameter)
+    key = reference_key(criterion.resource_type, criterion.parameter)
     values = tuple(ExactValue(matching=key ^ target, leading=key ^ target) for target in found)
     return Exact(values=values)
 
 
 async def _resolve_has(connection: Connection, criterion: Has) -> Criterion:
     inner = await resolve(connection, criterion.source_type, criterion.criterion)
-    key = parameter_key(criterion.source_type, criterion.parameter)
+    key = reference_key(criterion.source_type, criterion.parameter)
     found = await _few_targets(connection, criterion.source_type, inner, key)
     if found is None:
         return Has(

@@ -278,6 +278,11 @@ def clinic(service: Service) -> dict[str, str]:
         ("Observation?value-quantity=5.4||g", []),
         ("Observation?code-value-quantity=urn:feature|glucose$ge7", ["high", "other"]),
         ("Observation?code-value-quantity=other$ge7", []),
+        ("Observation?combo-code=urn:feature|glucose&combo-value-quantity=gt8", ["high"]),
+        ("Observation?combo-code-value-quantity=glucose$lt6", ["low"]),
+        ("Observation?code=glucose&combo-code:not=glucose", []),
+        ("Observation?code=glucose&combo-value-quantity:missing=true", []),
+        ("Observation?code=glucose&_sort=-combo-value-quantity", ["high", "other", "low"]),
         ("Observation?code=urn:feature|glucose&_sort=date", ["high", "other", "low"]),
         ("Observation?code=urn:feature|glucose&_sort=-date", ["low", "other", "high"]),
         ("Observation?code=urn:feature|glucose&_sort=-value-quantity", ["high", "other", "low"]),
@@ -452,3 +457,39 @@ def test_patients_login_reads_what_its_record_refers_to(service: Service) -> Non
     refused = service.call("GET", f"/fhir/R4/Practitioner/{other}", by="own-reader")
     assert refused.status_code == 404
     assert ids(service.call("GET", "/fhir/R4/Practitioner", by="own-reader")) == [mine]
+
+
+def test_value_that_is_gone_leads_nowhere(service: Service, person: str) -> None:
+    def coded(code: str) -> dict[str, Any]:
+        return {"coding": [{"system": "urn:leads", "code": code}]}
+
+    made = service.create(observation(person, code=coded("before")))
+    service.call("PUT", f"/fhir/R4/Observation/{made['id']}", json={**made, "code": coded("after")})
+    # The code alone leads: no other criterion would set it right.
+    assert found(service, "Observation?code=before&_summary=count") == []
+    for code, total in (("before", 0), ("after", 1)):
+        query = f"/fhir/R4/Observation?code=urn:leads|{code}&_summary=count"
+        bare = f"/fhir/R4/Observation?code={code}&_summary=count"
+        assert service.call("GET", query).json()["total"] == total
+        assert service.call("GET", bare).json()["total"] == total
+
+
+def test_resource_with_several_values_comes_once(service: Service, person: str) -> None:
+    def component(value: float) -> dict[str, Any]:
+        quantity = {"value": value, "code": "once", "system": "urn:once"}
+        return {"code": {"text": "part"}, "valueQuantity": quantity}
+
+    id = service.create(observation(person, component=[component(51), component(52)]))["id"]
+    namesake = service.create(
+        patient(name=[{"given": ["Oncetwice", "Oncethrice"], "family": "Onceagain"}])
+    )["id"]
+    for query, expected in (
+        ("Observation?component-value-quantity=gt50|urn:once|once", id),
+        ("Observation?component-value-quantity=gt50|urn:once|once&_sort=date", id),
+        ("Patient?name=once", namesake),
+        ("Patient?name:contains=nce", namesake),
+    ):
+        answer = found(service, query)
+        assert answer.count(expected) == 1, query
+        total = service.call("GET", f"/fhir/R4/{query}&_summary=count").json()["total"]
+        assert total == len(answer), query
