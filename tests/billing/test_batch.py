@@ -225,6 +225,8 @@ async def until_waiting(billing: Client, count: int) -> None:
                 WHERE datname = current_database() AND wait_event_type = 'Lock'"""
             ):
                 await asyncio.sleep(0.01)
+                # Inside a transaction the view stays as it was first read.
+                await connection.execute("SELECT pg_stat_clear_snapshot()")
 
 
 async def test_two_people_of_one_client_may_use_one_request_id(billing: Client) -> None:
