@@ -219,7 +219,7 @@ async def until_waiting(billing: Client, count: int) -> None:
     """Waits until so many sessions of this database wait for another's lock."""
     async with billing.database.connection() as connection:
         async with asyncio.timeout(20):
-            while count > await connection.fetchval(  # noqa: ASYNC110
+            while count > await connection.fetchval(
                 """
                 SELECT count(*) FROM pg_stat_activity
                 WHERE datname = current_database() AND wait_event_type = 'Lock'"""
