@@ -56,7 +56,9 @@ class Change:
         self._events.append((event.event_id, event.patient_id, event.SerializeToString()))
 
     async def write(self) -> None:
-        """Writes audit entries and events."""
+        """Writes audit entries and events, if there are any."""
+        if not self._audit and not self._events:
+            return
         context = current_context()
         await self.connection.execute(
             """

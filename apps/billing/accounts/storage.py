@@ -37,6 +37,16 @@ async def select_account_by_patient(connection: Connection, patient_id: str) -> 
     )
 
 
+async def select_patients_with_account(
+    connection: Connection, patient_ids: Sequence[str]
+) -> set[str]:
+    """Returns those of the patients who have an account."""
+    rows = await connection.fetch(
+        "SELECT patient_id FROM account WHERE patient_id = ANY($1::text[])", list(patient_ids)
+    )
+    return {row["patient_id"] for row in rows}
+
+
 async def select_account_for_update(connection: Connection, account_id: UUID) -> Account | None:
     """Locks the account: of two changes of one patient's bills the second waits here."""
     return _account(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from apps.billing.accounts.storage import select_patients_with_account
 from apps.billing.books import Change
 from apps.billing.charges.patient_events import Merged, Opened, Removed, Step, read_event
 from apps.billing.charges.recording import (
@@ -50,8 +51,14 @@ def apply_to(settings: Settings) -> Apply:
     """Gives what applies a batch of events, in the consumer's transaction and in their order."""
 
     async def apply(connection: Connection, steps: Sequence[Step]) -> None:
+        # Nearly every account is there already, by the record's own request: one statement tells.
+        new = [step.what.patient_id for step in steps if isinstance(step.what, Opened)]
+        opened = await select_patients_with_account(connection, new) if new else set()
+
         for step in steps:
             if step.what is None:
+                continue
+            if isinstance(step.what, Opened) and step.what.patient_id in opened:
                 continue
             with use_context(read_context(step.correlation_id, None)):
                 change = Change(connection, caller_of(step.actor_id))
