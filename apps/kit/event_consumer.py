@@ -44,7 +44,6 @@ CLEAN_PERIOD_SECONDS = 3600.0
 END_OFFSETS_TIMEOUT_SECONDS = 3.0
 COMMIT_PERIOD_SECONDS = 5.0
 COMMIT_TIMEOUT_SECONDS = 3.0
-# The database refuses a row: its values are at fault, not the server.
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from starlette.datastructures import QueryParams
 
+from apps.analytics.figures.changes import QUARTER_MINUTES, quarter_of
 from apps.kit.errors import BadRequest, FieldError, Unprocessable
 
 Interval = Literal["hour", "day", "week", "month", "quarter", "year"]
@@ -24,7 +25,7 @@ MAX_FAULTS = 10
 PERIOD = ("interval", "from", "to", "timezone")
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_QUARTER = timedelta(minutes=15)
+_QUARTER = timedelta(minutes=QUARTER_MINUTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,5 +157,5 @@ def _time(text: str, timezone: str, *, is_end: bool) -> datetime:
     if time.tzinfo is None:
         raise ValueError
     utc = time.astimezone(UTC)
-    quarter = utc.replace(minute=utc.minute - utc.minute % 15, second=0, microsecond=0)
+    quarter = quarter_of(utc)
     return quarter + _QUARTER if is_end and quarter != utc else quarter

@@ -4,7 +4,6 @@ An event says that something changed, never what: the listener asks for the figu
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -22,8 +21,6 @@ HEARTBEAT_SECONDS = 10.0
 RECONNECT_MILLISECONDS = 1_000
 MAX_LISTENERS = 200
 
-log = logging.getLogger(__name__)
-
 
 class LiveUpdates:
     """Watches how far the topics were read, whichever replica read them, while anybody listens."""
@@ -33,11 +30,6 @@ class LiveUpdates:
         self._changed = asyncio.Condition()
         self._read = -1
         self.listeners = 0
-
-    @property
-    def read(self) -> int:
-        """How many records were read in all when it last looked."""
-        return self._read
 
     async def run(self) -> None:
         """Looks each POLL_SECONDS until it is cancelled."""
