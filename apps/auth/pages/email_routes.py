@@ -18,7 +18,8 @@ from apps.auth.people.devices import device_of
 from apps.auth.people.mail import address_changed, address_link, insert_mail
 from apps.auth.people.password_check import check_password
 from apps.auth.people.sessions import complete, lock_session
-from apps.auth.people.users import is_email, lock_user, update_email
+from apps.auth.people.user_fields import is_email
+from apps.auth.people.users import lock_user, update_email
 from apps.auth.state import address_of, state_of
 from apps.kit.errors import Conflict, TooManyRequests
 

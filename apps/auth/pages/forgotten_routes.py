@@ -15,7 +15,8 @@ from apps.auth.pages.sign_in_routes import PAGES_CLIENT
 from apps.auth.paths import FORGOTTEN
 from apps.auth.people.mail import insert_mail, password_link
 from apps.auth.people.resets import create_reset_link, had_link_lately
-from apps.auth.people.users import is_email, lock_user, select_user_by_email
+from apps.auth.people.user_fields import is_email
+from apps.auth.people.users import lock_user, select_user_by_email
 from apps.auth.state import address_of, state_of
 from apps.kit.errors import Problem
 

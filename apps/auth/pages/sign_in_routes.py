@@ -255,6 +255,15 @@ async def prove(connection: Connection, key: bytes, user: User, code: str) -> st
     return "recovery_code" if await use_recovery_code(connection, user, code) else wrong
 
 
+def may_enrol(session: Session) -> bool:
+    """Tells whether the person may set up an authenticator app now.
+
+    Whoever has a second factor, a passkey too, proves it first: a new one would be a way around it.
+    """
+    user = session.user
+    return not user.totp_enabled and not (session.pending and user.has_second_factor)
+
+
 async def show_enrolment(request: Request) -> Response:
     return await enrolment_page(request, next_of(dict(request.query_params)))
 
@@ -264,8 +273,7 @@ async def enrolment_page(
 ) -> Response:
     state = state_of(request)
     session = await session_of(request)
-    # Whoever has a second factor proves it first; a new one in its place would be a way around it.
-    if session is None or session.user.totp_enabled:
+    if session is None or not may_enrol(session):
         return go_to(
             with_next(SECOND_FACTOR, query) if session and session.pending else continue_to(query)
         )
@@ -288,8 +296,10 @@ async def enrol(request: Request) -> Response:
     fields = await read_form(request)
     state, address, query = state_of(request), address_of(request), next_of(fields)
     session = await session_of(request)
-    if session is None or session.user.totp_enabled:
-        return go_to(continue_to(query))
+    if session is None or not may_enrol(session):
+        return go_to(
+            with_next(SECOND_FACTOR, query) if session and session.pending else continue_to(query)
+        )
     if not session.pending and not session.confirmed:
         return go_to(with_next(f"{CONFIRM_PASSWORD}?then=enrol", query))
 

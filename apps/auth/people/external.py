@@ -14,10 +14,10 @@ from joserfc.jwk import KeySet
 
 from apps.auth.encryption import digest, new_token
 from apps.auth.people.roles import ROLES
+from apps.auth.people.user_fields import is_email
 from apps.auth.people.users import (
     User,
     create_user,
-    is_email,
     select_active_user,
     select_user_by_email,
     update_user,
