@@ -268,6 +268,7 @@ SERVICES: Mapping[str, Service] = {
                     "profile",
                     "fhirUser",
                     "offline_access",
+                    "account",
                     "admin",
                     "user/*.cruds",
                     "patient/*.rs",

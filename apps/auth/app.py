@@ -31,6 +31,7 @@ from apps.auth.pages import (
     forgotten_routes,
     passkey_routes,
     rendering,
+    second_factor_routes,
     session_routes,
     sign_in_routes,
 )
@@ -48,6 +49,7 @@ ROUTED = (
     oauth_routes,
     authorize_routes,
     sign_in_routes,
+    second_factor_routes,
     account_routes,
     device_routes,
     rendering,

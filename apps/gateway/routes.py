@@ -25,6 +25,7 @@ from apps.kit.web import (
 # Nothing that the auth service reads is longer. It comes whole before the service is called.
 FORM_BYTES = SMALL_BODY_BYTES
 
+ACCOUNT = scopes("account")
 ADMIN = scopes("admin")
 ANALYTICS = scopes("analytics.read")
 # Which scope a request needs, the patient service knows: for a Bundle or a conditional request it depends on the body.
@@ -86,11 +87,11 @@ AUTH: Mapping[str, Mapping[str, Policy]] = {
     "/auth/v1/clients/{id}": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
     "/auth/v1/clients/{id}/secret": {"POST": ADMIN},
     "/auth/v1/audit": {"GET": ADMIN},
-    "/auth/v1/me": {"GET": AUTHENTICATED},
-    "/auth/v1/me/sessions": {"GET": AUTHENTICATED, "DELETE": AUTHENTICATED},
-    "/auth/v1/me/sessions/{session}": {"DELETE": AUTHENTICATED},
-    "/auth/v1/me/consents": {"GET": AUTHENTICATED},
-    "/auth/v1/me/consents/{client}": {"DELETE": AUTHENTICATED},
+    "/auth/v1/me": {"GET": ACCOUNT},
+    "/auth/v1/me/sessions": {"GET": ACCOUNT, "DELETE": ACCOUNT},
+    "/auth/v1/me/sessions/{session}": {"DELETE": ACCOUNT},
+    "/auth/v1/me/consents": {"GET": ACCOUNT},
+    "/auth/v1/me/consents/{client}": {"DELETE": ACCOUNT},
     "/auth/v1/launches": {"POST": smart("r", "Patient")},
 }
 # For people in a browser. Clients start at the first two, and find those in the document.

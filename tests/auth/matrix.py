@@ -15,7 +15,6 @@ ADMIN: Who = frozenset({"admin"})
 SERVICE: Who = frozenset({"service"})
 ANALYTICS: Who = frozenset({"admin", "analyst", "client"})
 BILLING: Who = frozenset({"admin", "billing", "client"})
-PEOPLE: Who = frozenset(ROLES)
 WHO_HAS_RECORDS: Who = frozenset(
     {"admin", "clinician", "registrar", "billing", "patient", "client"}
 )
@@ -169,12 +168,13 @@ AUTH: dict[Operation, Who] = {
     ("GET", "/auth/v1/users/{id}/sessions"): ADMIN,
     ("DELETE", "/auth/v1/users/{id}/sessions"): ADMIN,
     ("GET", "/auth/v1/audit"): ADMIN,
-    ("GET", "/auth/v1/me"): PEOPLE,
-    ("GET", "/auth/v1/me/sessions"): PEOPLE,
-    ("DELETE", "/auth/v1/me/sessions"): PEOPLE,
-    ("DELETE", "/auth/v1/me/sessions/{session}"): PEOPLE,
-    ("GET", "/auth/v1/me/consents"): PEOPLE,
-    ("DELETE", "/auth/v1/me/consents/{client}"): PEOPLE,
+    # The short login's tokens do not carry `account`.
+    ("GET", "/auth/v1/me"): NOBODY,
+    ("GET", "/auth/v1/me/sessions"): NOBODY,
+    ("DELETE", "/auth/v1/me/sessions"): NOBODY,
+    ("DELETE", "/auth/v1/me/sessions/{session}"): NOBODY,
+    ("GET", "/auth/v1/me/consents"): NOBODY,
+    ("DELETE", "/auth/v1/me/consents/{client}"): NOBODY,
     ("POST", "/auth/v1/launches"): frozenset({"admin", "clinician", "registrar", "billing"}),
 }
 ANALYTICS_TABLE: dict[Operation, Who] = {

@@ -158,12 +158,25 @@ async def respond_signed_in(
         if not known or "consent" in prompts:
             if "none" in prompts:
                 raise ConsentRequiredError()
-            return show_consent(request, client, user, scopes, server.launch, grant.redirect_uri)
+            return show_consent(
+                request,
+                client,
+                user,
+                scopes=scopes,
+                launch=server.launch,
+                redirect_uri=grant.redirect_uri,
+            )
     elif decision == "allow":
         await save_consent(connection, user.id, client.id, scopes)
     else:
         event = Event(
-            "authorization", "failure", "denied", user.id, client.id, user.id, server.address
+            "authorization",
+            "failure",
+            "denied",
+            actor_id=user.id,
+            client_id=client.id,
+            subject=user.id,
+            address=server.address,
         )
         await insert_audit(connection, event)
 
@@ -185,6 +198,7 @@ def show_consent(
     request: Request,
     client: Client,
     user: User,
+    *,
     scopes: frozenset[str],
     launch: LaunchContext,
     redirect_uri: str,
