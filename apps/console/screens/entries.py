@@ -67,6 +67,17 @@ async def find_authors(api: Api, resource_type: str, entry_id: str) -> dict[str,
     return found
 
 
+async def read_own(request: Request) -> Any:
+    """Reads the entry of the path; raises where it is another patient's."""
+    answer = await person_of(request).api.read(
+        request.path_params["type"], request.path_params["entry"]
+    )
+    subject = answer.body.get("subject") or answer.body.get("patient")
+    if fhir.id_of(subject, "Patient") != request.path_params["id"]:
+        raise NotFound("not_found")
+    return answer
+
+
 async def show(request: Request) -> Response:
     """Shows an entry and its versions."""
     person = person_of(request)

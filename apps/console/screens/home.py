@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, load_all
-from apps.console.screens.cash_desk import by_age, find_open
+from apps.console.screens.money.cash_desk import by_age, find_open
 from apps.console.screens.operations import find_letters, find_services
 from apps.console.screens.patients import load_recent
 from apps.console.web.people import Person, ScreenRoute

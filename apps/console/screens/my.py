@@ -10,9 +10,9 @@ from starlette.routing import BaseRoute
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import FHIR, Api, Part, load, load_all
 from apps.console.neighbours.calls import ApiError
-from apps.console.screens import billing_calls as calls
 from apps.console.screens.chart import SECTIONS, arranged, find_entries
-from apps.console.screens.money import KINDS, METHODS, STATUSES, file_response
+from apps.console.screens.money import calls
+from apps.console.screens.money.account import KINDS, METHODS, STATUSES, file_response
 from apps.console.screens.results import find_observations, group_by_code, series_of
 from apps.console.web.people import Person, ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
