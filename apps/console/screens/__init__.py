@@ -33,6 +33,7 @@ SCREENS = (
     "administration.settings",
     "operations",
     "my",
+    "my_accesses",
 )
 
 
