@@ -179,6 +179,7 @@ def test_environment_carries_no_secret() -> None:
 NAMED_PACKAGES = (
     "apps/analytics",
     "apps/client",
+    "apps/console",
     "apps/gateway",
     "apps/release",
     "infrastructure",

@@ -7,6 +7,7 @@ from apps.billing.charges.price_methods import PriceMethods
 from apps.billing.documents.methods import DocumentMethods
 from apps.billing.invoicing.methods import InvoiceMethods
 from apps.billing.ledger.methods import LedgerMethods
+from apps.billing.outbox_methods import OutboxMethods
 from apps.billing.payments.cash_desk import CashDeskMethods
 from apps.billing.payments.methods import PaymentMethods
 from apps.billing.payments.write_offs import WriteOffMethods
@@ -25,4 +26,5 @@ def billing_methods(books: Books) -> tuple[RpcMethod, ...]:
         *CashDeskMethods(books).table(),
         *LedgerMethods(books).table(),
         *DocumentMethods(books).table(),
+        *OutboxMethods(books).table(),
     )
