@@ -180,6 +180,7 @@ NAMED_PACKAGES = (
     "apps/analytics",
     "apps/billing",
     "apps/client",
+    "apps/console",
     "apps/gateway",
     "apps/release",
     "infrastructure",

@@ -8,6 +8,7 @@ from apps.billing.documents.methods import DocumentMethods
 from apps.billing.invoicing.methods import InvoiceMethods
 from apps.billing.invoicing.reminders import ReminderMethods
 from apps.billing.ledger.methods import LedgerMethods
+from apps.billing.outbox_methods import OutboxMethods
 from apps.billing.payments.cash_desk import CashDeskMethods
 from apps.billing.payments.methods import PaymentMethods
 from apps.billing.payments.write_offs import WriteOffMethods
@@ -27,4 +28,5 @@ def billing_methods(books: Books) -> tuple[RpcMethod, ...]:
         *CashDeskMethods(books).table(),
         *LedgerMethods(books).table(),
         *DocumentMethods(books).table(),
+        *OutboxMethods(books).table(),
     )

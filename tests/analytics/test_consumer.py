@@ -65,6 +65,15 @@ async def test_restart_goes_on_where_the_figures_are(bench: Bench) -> None:
     assert await bench.registrations() == 25
 
 
+async def test_event_that_no_figure_needs_moves_the_offset_alone(bench: Bench) -> None:
+    await bench.publish(clinical_event(resource_type="Observation"), patient_event())
+    await bench.consume(2)
+    assert await bench.value("SELECT count(*) FROM seen_event") == 1
+    await bench.publish(*(clinical_event(resource_type="Observation") for _ in range(3)))
+    await bench.consume(5)
+    assert await bench.value("SELECT count(*) FROM seen_event") == 1
+
+
 class Crash(Exception):
     pass
 
