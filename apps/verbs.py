@@ -274,6 +274,11 @@ VERBS: Mapping[str, Verb] = {
             ),
         ),
         Verb(
+            name="figures lag",
+            summary="Shows how far the figures are behind the topics, by partition.",
+            services=("analytics",),
+        ),
+        Verb(
             name="figures rebuild",
             summary="Makes the figures anew from the whole topic, in one transaction.",
             services=("analytics",),

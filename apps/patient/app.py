@@ -23,6 +23,7 @@ from apps.patient.fhir.errors import render_fhir_error
 from apps.patient.fhir.routes import fhir_routes
 from apps.patient.patients_api import patients_api_routes
 from apps.patient.relay.destinations import Billing, BillingDestination
+from apps.patient.relay.outbox_routes import outbox_routes
 from apps.patient.search.cursors import Cursors
 from apps.patient.settings import Settings
 from apps.patient.storage.backfill import Backfill, running_backfill
@@ -85,6 +86,7 @@ def create_app(
     routes = [
         *health_routes(readiness),
         *patients_api_routes(),
+        *outbox_routes(),
         *fhir_routes(settings.max_bundle_bytes),
     ]
     return create_web_app(
