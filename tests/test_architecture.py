@@ -179,7 +179,9 @@ def test_environment_carries_no_secret() -> None:
 NAMED_PACKAGES = (
     "apps/analytics",
     "apps/auth",
+    "apps/billing",
     "apps/client",
+    "apps/console",
     "apps/gateway",
     "apps/release",
     "infrastructure",

@@ -57,6 +57,11 @@ PATIENTS: Mapping[str, Mapping[str, Policy]] = {
         "DELETE": smart("d", "Patient"),
     },
 }
+OUTBOX: Mapping[str, Mapping[str, Policy]] = {
+    "/api/outbox": {"GET": ADMIN},
+    "/api/outbox/{id}/retry": {"POST": ADMIN},
+    "/api/outbox/{id}/discard": {"POST": ADMIN},
+}
 FHIR: Mapping[str, Mapping[str, Policy]] = {
     "/fhir/R4/metadata": {"GET": PUBLIC},
     "/fhir/R4/{path:path}": dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), ANY_SMART),
@@ -87,11 +92,20 @@ AUTH: Mapping[str, Mapping[str, Policy]] = {
     "/auth/v1/clients/{id}": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
     "/auth/v1/clients/{id}/secret": {"POST": ADMIN},
     "/auth/v1/audit": {"GET": ADMIN},
+<<<<<<< HEAD
     "/auth/v1/me": {"GET": ACCOUNT},
     "/auth/v1/me/sessions": {"GET": ACCOUNT, "DELETE": ACCOUNT},
     "/auth/v1/me/sessions/{session}": {"DELETE": ACCOUNT},
     "/auth/v1/me/consents": {"GET": ACCOUNT},
     "/auth/v1/me/consents/{client}": {"DELETE": ACCOUNT},
+=======
+    "/auth/v1/names": {"GET": AUTHENTICATED},
+    "/auth/v1/me": {"GET": AUTHENTICATED},
+    "/auth/v1/me/sessions": {"GET": AUTHENTICATED, "DELETE": AUTHENTICATED},
+    "/auth/v1/me/sessions/{session}": {"DELETE": AUTHENTICATED},
+    "/auth/v1/me/consents": {"GET": AUTHENTICATED},
+    "/auth/v1/me/consents/{client}": {"DELETE": AUTHENTICATED},
+>>>>>>> main
     "/auth/v1/launches": {"POST": smart("r", "Patient")},
 }
 # For people in a browser. Clients start at the first two, and find those in the document.
@@ -183,6 +197,7 @@ def public_routes(settings: Settings) -> list[PolicedRoute]:
         *_forwarded("auth", AUTH, FORM_BYTES),
         *_forwarded("patient", FHIR, body_bytes),
         *_forwarded("patient", FHIR_ROOT, settings.limits.bundle_bytes),
+        *_forwarded("patient", OUTBOX, body_bytes),
         *billing_routes(body_bytes),
         *_forwarded("analytics", ANALYTICS_PATHS, body_bytes),
         *_forwarded("auth", PAGES, FORM_BYTES),

@@ -37,12 +37,13 @@ async def select_account_by_patient(connection: Connection, patient_id: str) -> 
     )
 
 
-async def select_patients_with_account(
-    connection: Connection, patient_ids: Sequence[str]
-) -> set[str]:
-    """Returns those of the patients who have an account."""
+async def select_patients_merged(connection: Connection, patient_ids: Sequence[str]) -> set[str]:
+    """Returns those of the patients whose account is merged into another one."""
     rows = await connection.fetch(
-        "SELECT patient_id FROM account WHERE patient_id = ANY($1::text[])", list(patient_ids)
+        """
+        SELECT patient_id FROM account JOIN account_merge USING (account_id)
+        WHERE patient_id = ANY($1::text[])""",
+        patient_ids,
     )
     return {row["patient_id"] for row in rows}
 

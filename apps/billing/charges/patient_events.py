@@ -15,11 +15,6 @@ MAX_TEXT_CHARACTERS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    patient_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Removed:
     patient_id: str
 
@@ -34,16 +29,14 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`what` is None for an event that billing does not need."""
-
     event_id: UUID
     actor_id: str
     correlation_id: str
-    what: Opened | Removed | Merged | Fact | None
+    what: Removed | Merged | Fact
 
 
-def read_event(value: bytes | None) -> Step:
-    """Gives what is to be done; raises UnreadableError."""
+def read_event(value: bytes | None) -> Step | None:
+    """Returns what is to be done, or None for an event that billing does not need; raises UnreadableError."""
     event = pb.PatientEvent()
     try:
         event.ParseFromString(value or b"")
@@ -55,14 +48,18 @@ def read_event(value: bytes | None) -> Step:
         event_id = UUID(event.event_id)
     except ValueError:
         raise UnreadableError("invalid_event_id") from None
+    what = _read_step(event)
+    if what is None:
+        return None
     actor_id = event.actor_id[:MAX_TEXT_CHARACTERS].replace("\0", "")
-    return Step(event_id, actor_id, event.correlation_id, _read_step(event))
+    return Step(event_id, actor_id, event.correlation_id, what)
 
 
-def _read_step(event: pb.PatientEvent) -> Opened | Removed | Merged | Fact | None:
+def _read_step(event: pb.PatientEvent) -> Removed | Merged | Fact | None:
     match event.event_type:
         case "patient.created":
-            return Opened(event.patient_id)
+            # The record's outbox asks for the account by gRPC (decision 0304), and whatever comes before it opens one.
+            return None
         case "patient.updated":
             merged_into = event.demographics.merged_into
             if merged_into and not FHIR_ID.fullmatch(merged_into):

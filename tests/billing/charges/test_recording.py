@@ -67,8 +67,9 @@ def fact(
 
 async def follow(billing: Client, *given: events.PatientEvent) -> None:
     apply = apply_to(Settings.from_environment(ENVIRONMENT))
+    steps = [read_event(event.SerializeToString()) for event in given]
     async with billing.database.transaction() as connection:
-        await apply(connection, [read_event(event.SerializeToString()) for event in given])
+        await apply(connection, [step for step in steps if step is not None])
 
 
 async def price(billing: Client, code: str, amount: int, valid_from: str = "2000-01-01") -> Any:
@@ -136,11 +137,8 @@ async def test_rules_say_what_is_charged(
     billing: Client, patient_id: str, code: str, kind: str, status: str, charged: bool
 ) -> None:
     await price(billing, code, 1_000)
-    await follow(
-        billing,
-        patient_event(patient_id, "patient.created"),
-        fact(patient_id, "r-" + code, kind=kind, status=status, code=code),
-    )
+    await billing.account(patient_id)
+    await follow(billing, fact(patient_id, "r-" + code, kind=kind, status=status, code=code))
     assert len(await charges_of(billing, patient_id)) == charged
 
 
@@ -253,7 +251,6 @@ async def test_account_closes_and_merges_with_its_patient(
     await follow(
         billing,
         fact(patient_id, "r1-" + code, code=code),
-        patient_event(target, "patient.created"),
         patient_event(patient_id, "patient.updated", merged_into=target),
         # What is recorded for the old id from then on is the other patient's to pay.
         fact(patient_id, "r2-" + code, code=code),
@@ -268,6 +265,20 @@ async def test_account_closes_and_merges_with_its_patient(
     await follow(billing, patient_event(target, "patient.deleted"))
     into = await billing.do("GetAccountByPatient", patient_id=target)
     assert into.status == pb.ACCOUNT_STATUS_INACTIVE
+
+
+@pytest.mark.integration
+async def test_merge_undone_in_the_same_batch_leaves_nothing(
+    billing: Client, patient_id: str
+) -> None:
+    await follow(
+        billing,
+        patient_event(patient_id, "patient.updated"),
+        patient_event(patient_id, "patient.updated", merged_into=new_id()),
+        patient_event(patient_id, "patient.updated"),
+    )
+    account = await billing.do("GetAccountByPatient", patient_id=patient_id)
+    assert (account.status, account.merged_into) == (pb.ACCOUNT_STATUS_ACTIVE, "")
 
 
 @pytest.mark.integration
@@ -310,6 +321,15 @@ async def test_events_tell_ids_amounts_and_codes_of_the_patients_account(
     assert told[-1].invoice.credit_note_number
     assert all(event.account_id == account.account_id for event in told)
     assert b"Doe" not in b"".join(row["payload"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [patient_event("p", "patient.created"), fact("p", "r", kind="Observation")],
+    ids=["registration", "observation"],
+)
+def test_event_that_billing_does_not_need_is_nothing_to_it(event: events.PatientEvent) -> None:
+    assert read_event(event.SerializeToString()) is None
 
 
 @pytest.mark.parametrize(
