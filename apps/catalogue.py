@@ -106,10 +106,17 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret that the release fills once, while it is still empty, with `bytes` random bytes in base64url."""
+    """A secret that the release fills once, while it is still empty, with `bytes` random bytes in base64url.
+
+    With no bytes it is for an operator to set: the release writes UNSET, since ECS starts no task with an empty one.
+    """
 
     name: str
-    bytes: int
+    bytes: int = 0
+
+
+# What a secret holds that no operator has set: the service does without.
+UNSET = "unset"
 
 
 WEEK_MS = 7 * 24 * 60 * 60 * 1000
@@ -129,6 +136,9 @@ SECRETS: Mapping[str, Secret] = {
     secret.name: secret
     for secret in (
         Secret("AUTH_KEY_ENCRYPTION_KEY", 32),
+        # The URL holds the password of the mail server.
+        Secret("AUTH_SMTP_URL"),
+        Secret("AUTH_EXTERNAL_CLIENT_SECRET"),
         Secret("GATEWAY_CLIENT_SECRET", 32),
         Secret("PATIENT_CLIENT_SECRET", 32),
         Secret("BILLING_CLIENT_SECRET", 32),
@@ -180,10 +190,9 @@ SERVICES: Mapping[str, Service] = {
             databases=("auth",),
             # With a person's own token: the page on which a clinician chooses a patient.
             looks_up=("patient",),
-            secrets=("AUTH_KEY_ENCRYPTION_KEY",),
+            secrets=("AUTH_KEY_ENCRYPTION_KEY", "AUTH_SMTP_URL", "AUTH_EXTERNAL_CLIENT_SECRET"),
             settings=(
                 "AUTH_EXTERNAL_CLIENT_ID",
-                "AUTH_EXTERNAL_CLIENT_SECRET",
                 "AUTH_EXTERNAL_ISSUER",
                 "AUTH_EXTERNAL_NAME",
                 "AUTH_EXTERNAL_ROLES",
@@ -195,7 +204,6 @@ SERVICES: Mapping[str, Service] = {
                 "AUTH_SESSION_IDLE_SECONDS",
                 "AUTH_SESSION_IDLE_SECONDS_BY_ROLE",
                 "AUTH_SIGNING_ALGORITHM",
-                "AUTH_SMTP_URL",
             ),
         ),
         Service(

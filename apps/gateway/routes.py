@@ -92,20 +92,12 @@ AUTH: Mapping[str, Mapping[str, Policy]] = {
     "/auth/v1/clients/{id}": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
     "/auth/v1/clients/{id}/secret": {"POST": ADMIN},
     "/auth/v1/audit": {"GET": ADMIN},
-<<<<<<< HEAD
+    "/auth/v1/names": {"GET": AUTHENTICATED},
     "/auth/v1/me": {"GET": ACCOUNT},
     "/auth/v1/me/sessions": {"GET": ACCOUNT, "DELETE": ACCOUNT},
     "/auth/v1/me/sessions/{session}": {"DELETE": ACCOUNT},
     "/auth/v1/me/consents": {"GET": ACCOUNT},
     "/auth/v1/me/consents/{client}": {"DELETE": ACCOUNT},
-=======
-    "/auth/v1/names": {"GET": AUTHENTICATED},
-    "/auth/v1/me": {"GET": AUTHENTICATED},
-    "/auth/v1/me/sessions": {"GET": AUTHENTICATED, "DELETE": AUTHENTICATED},
-    "/auth/v1/me/sessions/{session}": {"DELETE": AUTHENTICATED},
-    "/auth/v1/me/consents": {"GET": AUTHENTICATED},
-    "/auth/v1/me/consents/{client}": {"DELETE": AUTHENTICATED},
->>>>>>> main
     "/auth/v1/launches": {"POST": smart("r", "Patient")},
 }
 # For people in a browser. Clients start at the first two, and find those in the document.

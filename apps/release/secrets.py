@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from typing import Protocol
 
-from apps.catalogue import SECRETS, SERVICES, Secret
+from apps.catalogue import SECRETS, SERVICES, UNSET, Secret
 
 
 class SecretStore(Protocol):
@@ -17,7 +17,9 @@ class SecretStore(Protocol):
 
 
 def generate(secret: Secret) -> str:
-    """Random bytes in base64url, padded: as many as the catalogue says."""
+    """Returns random bytes in base64url, padded: as many as the catalogue says. UNSET for an operator's secret."""
+    if not secret.bytes:
+        return UNSET
     return base64.urlsafe_b64encode(os.urandom(secret.bytes)).decode()
 
 

@@ -15,6 +15,7 @@ ADMIN: Who = frozenset({"admin"})
 SERVICE: Who = frozenset({"service"})
 ANALYTICS: Who = frozenset({"admin", "analyst", "client"})
 BILLING: Who = frozenset({"admin", "billing", "client"})
+PEOPLE: Who = frozenset(ROLES)
 WHO_HAS_RECORDS: Who = frozenset(
     {"admin", "clinician", "registrar", "billing", "patient", "client"}
 )
@@ -171,7 +172,7 @@ AUTH: dict[Operation, Who] = {
     ("GET", "/auth/v1/users/{id}/sessions"): ADMIN,
     ("DELETE", "/auth/v1/users/{id}/sessions"): ADMIN,
     ("GET", "/auth/v1/audit"): ADMIN,
-<<<<<<< HEAD
+    ("GET", "/auth/v1/names"): PEOPLE,
     # The short login's tokens do not carry `account`.
     ("GET", "/auth/v1/me"): NOBODY,
     ("GET", "/auth/v1/me/sessions"): NOBODY,
@@ -179,15 +180,6 @@ AUTH: dict[Operation, Who] = {
     ("DELETE", "/auth/v1/me/sessions/{session}"): NOBODY,
     ("GET", "/auth/v1/me/consents"): NOBODY,
     ("DELETE", "/auth/v1/me/consents/{client}"): NOBODY,
-=======
-    ("GET", "/auth/v1/names"): PEOPLE,
-    ("GET", "/auth/v1/me"): PEOPLE,
-    ("GET", "/auth/v1/me/sessions"): PEOPLE,
-    ("DELETE", "/auth/v1/me/sessions"): PEOPLE,
-    ("DELETE", "/auth/v1/me/sessions/{session}"): PEOPLE,
-    ("GET", "/auth/v1/me/consents"): PEOPLE,
-    ("DELETE", "/auth/v1/me/consents/{client}"): PEOPLE,
->>>>>>> main
     ("POST", "/auth/v1/launches"): frozenset({"admin", "clinician", "registrar", "billing"}),
 }
 ANALYTICS_TABLE: dict[Operation, Who] = {

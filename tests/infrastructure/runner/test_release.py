@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from apps.catalogue import DATABASES, SECRETS
+from apps.catalogue import DATABASES, SECRETS, UNSET
 from apps.release.aws import NotHere, open_target
 from apps.release.bootstrap import DatabaseRoles
 from apps.release.secrets import fill_secrets
@@ -277,8 +277,18 @@ def test_empty_secrets_are_filled_once(target_environment: dict[str, str]) -> No
     target = open_target(target_environment)
     first = fill_secrets(target.secrets)
     assert set(first) == set(SECRETS)
-    assert len(set(first.values())) == len(SECRETS)
+    made = [value for value in first.values() if value != UNSET]
+    assert len(set(made)) == len(made) == len([name for name in SECRETS if SECRETS[name].bytes])
     assert fill_secrets(open_target(target_environment).secrets) == first
+
+
+def test_secret_that_an_operator_set_stays(target_environment: dict[str, str]) -> None:
+    target = open_target(target_environment)
+    assert fill_secrets(target.secrets)["AUTH_SMTP_URL"] == UNSET
+    target.secrets.write("AUTH_SMTP_URL", "smtps://user:password@mail.example.org:465")
+    again = fill_secrets(open_target(target_environment).secrets)
+    assert again["AUTH_SMTP_URL"].startswith("smtps://user:")
+    assert again["AUTH_EXTERNAL_CLIENT_SECRET"] == UNSET
 
 
 def test_a_service_may_open_as_many_connections_as_the_stack_reckons(
