@@ -1,17 +1,24 @@
 """Ways to keep or gain access that somebody else's act should have ended."""
 
 import secrets
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 import pytest
 
-from tests.auth.browser import App, Browser
+from apps.auth import paths as paths_module
+from tests.auth.browser import HIDDEN, App, Browser
 from tests.auth.conftest import PASSWORD, Auth
-from tests.auth.oauth.test_extensions import begin, device_client, poll
+from tests.auth.oauth.test_extensions import begin, device_client, poll, push
+from tests.auth.oauth.test_smart import console_token, launch
 from tests.auth.pages.test_own_account import LINK, mails
+from tests.auth.pages.test_pages import enrol
 
 pytestmark = pytest.mark.integration
+T = TypeVar("T")
 
 
 def signed_in(auth: Auth, *roles: str) -> tuple[Any, Browser]:
@@ -193,3 +200,108 @@ def test_changed_client_is_held_to_what_it_was_changed_to(auth: Auth) -> None:
     assert "pushes its requests" in Browser(auth).get(app.url()).headers.get("location", "") or (
         "error=invalid_request" in Browser(auth).get(app.url()).headers["location"]
     )
+
+
+# What is good once is good once, however many ask at the same time
+
+
+def at_once(count: int, call: Callable[[int], T]) -> list[T]:
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(call, range(count)))
+
+
+def test_recovery_code_sent_from_many_browsers_signs_in_once(auth: Auth) -> None:
+    user, browser = signed_in(auth)
+    _, codes = enrol(browser)
+    browsers = [Browser(auth) for _ in range(6)]
+    pages = [browser.sign_in(user.email) for browser in browsers]
+    answers = at_once(6, lambda index: browsers[index].send(pages[index], code=codes[0]).text)
+    assert sum("Your account" in text for text in answers) == 1
+
+
+def test_device_code_polled_many_times_gives_tokens_once(auth: Auth) -> None:
+    _, browser = signed_in(auth)
+    client, code = approved_device(auth, browser)
+    answers = at_once(6, lambda _: poll(auth, client, code))
+    assert sum("access_token" in answer for answer in answers) == 1
+
+
+def test_launch_redeemed_many_times_gives_one_code(auth: Auth) -> None:
+    _, browser = signed_in(auth)
+    app = App(auth, "openid", "launch", "patient/*.rs", trusted=True)
+    value = launch(auth, console_token(auth, browser), patientId="p-1").json()["launch"]
+    url = app.url(launch=value)
+    answers = at_once(6, lambda _: browser.http.get(url))
+    locations = [answer.headers.get("location", "") for answer in answers]
+    assert sum("code=" in location for location in locations) == 1
+
+
+def test_pushed_request_used_many_times_gives_one_code(auth: Auth) -> None:
+    _, browser = signed_in(auth)
+    app = App(auth, trusted=True)
+    request_uri = push(auth, app).json()["request_uri"]
+    query = {"client_id": app.client[0], "request_uri": request_uri}
+    answers = at_once(6, lambda _: browser.http.get("/oauth2/authorize", params=query))
+    locations = [answer.headers.get("location", "") for answer in answers]
+    assert sum("code=" in location for location in locations) == 1
+
+
+def test_links_are_used_once_by_many_at_once(auth: Auth) -> None:
+    _, browser = signed_in(auth)
+    link = ask_for_address(auth, browser)
+    page = browser.get(link)
+    answers = at_once(6, lambda _: browser.send(page).status_code)
+    assert sorted(answers) == [200, *[404] * 5]
+
+
+# Input that PostgreSQL or a parser would choke on
+
+
+@pytest.mark.parametrize("text", ["%00", "%ED%A0%80", "%FF", "%F0%9F%92%A9"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/oauth2/authorize?client_id={}&request_uri=urn:ietf:params:oauth:request_uri:{}",
+        "/oauth2/sign-in?next=client_id%3D{}%26request_uri%3Durn:ietf:params:oauth:request_uri:x",
+        "/oauth2/sign-in?next=client_id%3Da%26redirect_uri%3Dhttp://[{}",
+        "/oauth2/email/confirm?token={}",
+        "/oauth2/reset?token={}",
+        "/oauth2/device?user_code={}",
+        "/oauth2/logout?client_id={}&post_logout_redirect_uri=http://[{}",
+        "/oauth2/account?done={}",
+    ],
+)
+def test_odd_characters_in_an_address_are_no_fault_of_ours(
+    auth: Auth, path: str, text: str
+) -> None:
+    browser = Browser(auth)
+    answer = browser.get(path.format(text, text))
+    assert answer.status_code < 500 and "text/html" in answer.headers["content-type"]
+
+
+@pytest.mark.parametrize("text", ["\0", "😀", "\ud800", "a" * 7000])
+@pytest.mark.parametrize("field", ["code", "user_code", "session", "client", "passkey", "email"])
+def test_odd_characters_in_a_form_are_no_fault_of_ours(auth: Auth, field: str, text: str) -> None:
+    _, browser = signed_in(auth)
+    page = browser.get("/oauth2/account")
+    csrf = dict(HIDDEN.findall(page.text))["csrf"]
+    content = urlencode({"csrf": csrf, field: text}, errors="surrogatepass")
+    for name in ("sessions", "consents", "passkeys", "device", "email", "enrol", "email/confirm"):
+        answer = browser.http.post(
+            f"/oauth2/{name}",
+            content=content,
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        assert answer.status_code < 500, (name, answer.text)
+
+
+def test_no_page_is_json_for_a_browser(auth: Auth) -> None:
+    """An error of any page, whatever the method and the body, is a page as well."""
+    _, browser = signed_in(auth)
+    paths = [value for name, value in vars(paths_module).items() if name.isupper()]
+    for path in paths:
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            answer = browser.http.request(method, path, content=b"{")
+            if not answer.is_redirect:
+                kind = answer.headers["content-type"]
+                assert answer.status_code < 500 and kind.startswith("text/html"), (method, path)

@@ -42,7 +42,8 @@ async def end(request: Request) -> Response:
         known = await select_sessions(connection, locked.user.id)
         ids = [each.id for each in known if each.id != locked.public_id]
         if fields.get("session") != "others":
-            ids = [fields.get("session", "")]
+            # An id that is not among them is not looked up.
+            ids = [each.id for each in known if each.id == fields.get("session")]
         await end_sessions(connection, locked.user.id, ids)
         await record_own_act(connection, request, "session_ended", locked.user.id)
     return go_to(f"{SESSIONS}?done")
