@@ -1,6 +1,5 @@
 """axe finds nothing on any page of sign-in and account, in any state: light and dark, at two widths."""
 
-import asyncio
 import os
 import secrets
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from apps.auth.encryption import digest
+from tests.auth.conftest import run
 from tests.browser.test_console_accessibility import check
 from tests.browser.test_sign_in import set_password, sign_in
 from tests.browser.world import PASSWORD, Callback, World
@@ -51,14 +51,14 @@ def look(screen: Page) -> Look:
 def execute(statement: str, *values: Any) -> None:
     """Runs a statement in the auth database of the platform."""
 
-    async def run() -> None:
+    async def work() -> None:
         connection = await asyncpg.connect(os.environ["PLATFORM_AUTH_DATABASE_URL"])
         try:
             await connection.execute(statement, *values)
         finally:
             await connection.close()
 
-    asyncio.run(run())
+    run(work())
 
 
 def press(page: Page, name: str) -> None:
