@@ -57,6 +57,13 @@ class IndexRows:
     quantities: set[QuantityRow] = field(default_factory=set)
     texts: set[TextRow] = field(default_factory=set)
 
+    def add(self, other: "IndexRows") -> None:
+        """Adds the rows of another part of the resource."""
+        for name in self.__slots__:
+            found = getattr(other, name)
+            if found:
+                getattr(self, name).update(found)
+
     @property
     def ranges_hash(self) -> int:
         """Returns a hash of the rows that are replaced together."""
