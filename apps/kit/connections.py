@@ -61,10 +61,10 @@ class Connections:
     async def trim_forever(self) -> None:
         while True:
             await asyncio.sleep(TRIM_SECONDS)
-            unneeded, self._kept = self._kept[: self._unused], self._kept[self._unused :]
+            for _ in range(self._unused):
+                if self._kept:
+                    await self._discard(self._kept.pop(0))
             self._unused = len(self._kept)
-            for holder in unneeded:
-                await self._discard(holder)
 
     async def close(self) -> None:
         """Gives all that nobody uses back to the pool, and the others when they are given back."""
