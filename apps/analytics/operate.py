@@ -1,9 +1,11 @@
 """The verbs of `scripts/operate` that analytics runs."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
@@ -16,10 +18,12 @@ from apps.analytics.consumer.dead_letters import (
 )
 from apps.analytics.consumer.rebuild import rebuild
 from apps.analytics.settings import Settings
-from apps.kit.broker import open_producer
+from apps.kit.broker import open_consumer, open_producer
 from apps.kit.database import Database, open_database
 from apps.kit.errors import NotFound
-from apps.kit.event_storage import DeadLetter, StoredDeadLetter
+from apps.kit.event_consumer import read_end_offsets
+from apps.kit.event_storage import DeadLetter, Place, StoredDeadLetter
+from apps.kit.lag import measure_lag
 from apps.kit.operate import Answer, Handler, Values
 from protos.billing.v1 import events_pb2 as billing_events
 from protos.patient.v1 import events_pb2 as patient_events
@@ -93,6 +97,37 @@ async def discard_dead_letters(settings: Settings, values: Values) -> Answer:
         return {"discarded": await discard(database, letters, str(values.get("reason", "")))}
 
 
+async def show_lag(settings: Settings, values: Values) -> Answer:
+    """Returns for each partition what was counted last, where it ends, and how many events lie between."""
+    topics = settings.consumer.topics
+    async with (
+        open_database(settings.database) as database,
+        open_consumer(settings.broker, topics) as client,
+    ):
+        lag = await measure_lag(database, OpenTopics(client, topics), topics)
+    return [
+        {
+            "topic": each.topic,
+            "partition": each.partition,
+            "next": each.next_offset,
+            "end": each.end_offset,
+            "waiting": each.lag,
+        }
+        for each in lag.partitions
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTopics:
+    """Where the topics of a consumer end that was opened for this question alone."""
+
+    client: AIOKafkaConsumer
+    topics: Sequence[str]
+
+    async def end_offsets(self) -> Mapping[Place, int]:
+        return await read_end_offsets(self.client, self.topics)
+
+
 async def rebuild_figures(settings: Settings, values: Values) -> Answer:
     async with (
         open_database(settings.database) as database,
@@ -106,5 +141,6 @@ HANDLERS: Mapping[str, Handler[Settings]] = {
     "dead-letters show": show_dead_letter,
     "dead-letters redrive": redrive_dead_letters,
     "dead-letters discard": discard_dead_letters,
+    "figures lag": show_lag,
     "figures rebuild": rebuild_figures,
 }

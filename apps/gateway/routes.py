@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from apps.gateway.billing import billing_routes
 from apps.gateway.body import SMALL_BODY_BYTES
-from apps.gateway.operations import administration, analytics, identity, patients
+from apps.gateway.operations import administration, analytics, identity, outbox, patients
 from apps.gateway.operations.model import table_of
 from apps.gateway.proxy import Forwarded
 from apps.gateway.settings import Settings
@@ -46,6 +46,7 @@ class PagePath(Convertor[str]):
 register_url_convertor("page", PagePath())
 
 PATIENTS = table_of(patients.OPERATIONS)
+OUTBOX = table_of(outbox.OPERATIONS)
 FHIR: Mapping[str, Mapping[str, Policy]] = {
     "/fhir/R4/metadata": {"GET": PUBLIC},
     "/fhir/R4/{path:path}": dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), ANY_SMART),
@@ -110,6 +111,7 @@ def public_routes(settings: Settings) -> list[PolicedRoute]:
         *_forwarded("auth", AUTH, FORM_BYTES),
         *_forwarded("patient", FHIR, body_bytes),
         *_forwarded("patient", FHIR_ROOT, settings.limits.bundle_bytes),
+        *_forwarded("patient", OUTBOX, body_bytes),
         *billing_routes(body_bytes),
         *_forwarded("analytics", ANALYTICS_PATHS, body_bytes),
         *_forwarded("auth", PAGES, FORM_BYTES),

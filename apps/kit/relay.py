@@ -22,7 +22,7 @@ BATCH_ROWS = 500
 POLL_SECONDS = 0.25
 STANDBY_SECONDS = 1.0
 # Under load a moment's wait makes one batch of many commits: at 10 ms a registration costs a quarter more in all.
-GATHER_SECONDS = 0.025
+GATHER_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 LONGEST_HOLD_SECONDS = 60.0

@@ -12,7 +12,7 @@ import pulumi_docker_build as docker
 import pulumi_random as random
 
 from infrastructure.config.files import ROOT
-from infrastructure.ecs.image_source import IMAGES, source_digest
+from infrastructure.ecs.image_source import IMAGES, source_digest, version_of
 from infrastructure.iam.roles import document
 from infrastructure.iam.service_roles import PULL
 
@@ -187,7 +187,7 @@ class Images(pulumi.ComponentResource):
             context=docker.BuildContextArgs(location=context),
             dockerfile=docker.DockerfileArgs(location=f"{context}/apps/Dockerfile"),
             # No commit id and no time: they would change the image without a change of its source.
-            build_args={"SERVICE": service},
+            build_args={"SERVICE": service, "SERVICE_VERSION": version_of(source)},
             platforms=[docker.Platform.LINUX_ARM64],
             push=True,
             build_on_preview=False,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from apps.console.neighbours import fhir
 from apps.console.screens.figures import series
-from apps.console.screens.money import read_amount
+from apps.console.screens.money.account import read_amount
 from apps.console.screens.patients import parse_query
 from apps.console.screens.timeline import PAGE_SIZE, cut_page
 from apps.console.web.plots import HEIGHT, WIDTH, nice_ticks, plot_bars, plot_line
@@ -106,7 +106,15 @@ def test_plots_stay_inside_their_frame() -> None:
 
 def test_intervals_in_which_nothing_happened_are_shown() -> None:
     document = {"points": [{"start": "2026-05-02T00:00:00Z", "count": 3}]}
-    values = series(document, "count", date(2026, 5, 1), date(2026, 5, 3), "day", TEXTS)
+    days = {"start": date(2026, 5, 1), "end": date(2026, 5, 3), "texts": TEXTS}
+    values = series(document, "count", interval="day", **days)
     assert [value for _, value in values] == [0.0, 3.0, 0.0]
-    months = series(document, "count", date(2026, 4, 15), date(2026, 6, 1), "month", TEXTS)
+    months = series(
+        document,
+        "count",
+        start=date(2026, 4, 15),
+        end=date(2026, 6, 1),
+        interval="month",
+        texts=TEXTS,
+    )
     assert len(months) == 3

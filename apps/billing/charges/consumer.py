@@ -1,17 +1,17 @@
-"""Follows the topic `patient`: accounts open, close and merge with the record, and its resources are charged."""
+"""Follows the topic `patient`: accounts close and merge with the record, and its resources are charged."""
 
 from collections.abc import Sequence
 
-from apps.billing.accounts.storage import select_patients_with_account
+from apps.billing.accounts.storage import select_patients_merged
 from apps.billing.books import Change
-from apps.billing.charges.patient_events import Merged, Opened, Removed, Step, read_event
+from apps.billing.charges.coverages import record_coverage
+from apps.billing.charges.patient_events import Merged, Removed, Step, read_event
 from apps.billing.charges.recording import (
     close_account,
-    ensure_account,
     follow_merge,
     record_fact,
 )
-from apps.billing.charges.rules import Fact
+from apps.billing.charges.rules import CoverageFact, Fact
 from apps.billing.settings import SERVICE, Settings
 from apps.kit.context import read_context, use_context
 from apps.kit.database import Connection
@@ -51,14 +51,10 @@ def apply_to(settings: Settings) -> Apply:
     """Gives what applies a batch of events, in the consumer's transaction and in their order."""
 
     async def apply(connection: Connection, steps: Sequence[Step]) -> None:
-        # Nearly every account is there already, by the record's own request: one statement tells.
-        new = [step.what.patient_id for step in steps if isinstance(step.what, Opened)]
-        opened = await select_patients_with_account(connection, new) if new else set()
-
+        merged = await merged_patients(connection, steps)
         for step in steps:
-            if step.what is None:
-                continue
-            if isinstance(step.what, Opened) and step.what.patient_id in opened:
+            # An update of a patient who stands alone, as nearly all do, changes nothing here.
+            if isinstance(step.what, Merged) and step.what.patient_id not in merged:
                 continue
             with use_context(read_context(step.correlation_id, None)):
                 change = Change(connection, caller_of(step.actor_id))
@@ -68,13 +64,23 @@ def apply_to(settings: Settings) -> Apply:
     return apply
 
 
-async def follow(change: Change, what: Opened | Removed | Merged | Fact, currency: str) -> None:
+async def merged_patients(connection: Connection, steps: Sequence[Step]) -> set[str]:
+    """Returns the patients who are merged into another one, or whom one of the steps merges."""
+    merges = [step.what for step in steps if isinstance(step.what, Merged)]
+    merged = {merge.patient_id for merge in merges if merge.merged_into}
+    others = {merge.patient_id for merge in merges} - merged
+    return merged | (await select_patients_merged(connection, sorted(others)) if others else set())
+
+
+async def follow(
+    change: Change, what: Removed | Merged | Fact | CoverageFact, currency: str
+) -> None:
     match what:
-        case Opened(patient_id):
-            await ensure_account(change, patient_id, currency)
         case Removed(patient_id):
             await close_account(change, patient_id, currency)
         case Merged(patient_id, merged_into):
             await follow_merge(change, patient_id, merged_into, currency)
         case Fact() as fact:
             await record_fact(change, fact, currency)
+        case CoverageFact() as coverage:
+            await record_coverage(change, coverage, currency)

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, load_all
-from apps.console.screens.clinical_forms import codes, day
+from apps.console.screens.form_values import codes, day
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.plots import Plot, plot_bars
 from apps.console.web.rendering import page, protect
@@ -114,7 +114,7 @@ def begin(moment: date, interval: str) -> date:
 
 
 def series(
-    document: Any, name: str, start: date, end: date, interval: str, texts: Texts
+    document: Any, name: str, *, start: date, end: date, interval: str, texts: Texts
 ) -> list[tuple[str, float]]:
     """Gives a value for each interval, also for those in which nothing happened."""
     found: dict[date, float] = {}
@@ -134,8 +134,17 @@ def compare(
 ) -> tuple[Plot | None, float, float, list[tuple[str, float]]]:
     """Gives plot, total, total before, and the values for the table."""
     interval = period["interval"]
-    values = series(now, name, period["start"], period["end"], interval, texts)
-    old = series(before, name, period["before_start"], period["before_end"], interval, texts)
+    values = series(
+        now, name, start=period["start"], end=period["end"], interval=interval, texts=texts
+    )
+    old = series(
+        before,
+        name,
+        start=period["before_start"],
+        end=period["before_end"],
+        interval=interval,
+        texts=texts,
+    )
     totals = [sum(value for _, value in each) for each in (values, old)]
     return plot_bars(values, [value for _, value in old]), totals[0], totals[1], values
 

@@ -235,6 +235,24 @@ AUDIT = (
 )
 ACCOUNT = (
     _own("GET", "/me", "getMe", "The account behind the token", done("The account", ref("User"))),
+    _operation(
+        "GET",
+        "/names",
+        "findNames",
+        "Names of accounts and applications",
+        done("Names by id", {"type": "object"}),
+        policy=AUTHENTICATED,
+        tag="Account",
+        description="Of the ids that an audit names. A patient is told no other patient's.",
+        parameters=(
+            query(
+                "id",
+                "May be repeated, up to 100 times.",
+                array(text(), maxItems=100),
+                required=True,
+            ),
+        ),
+    ),
     _own("GET", "/me/sessions", "listMySessions", "List the own sessions", _items("Session")),
     _own("DELETE", "/me/sessions", "endMySessions", "End the own sessions", gone("Done")),
     _own(

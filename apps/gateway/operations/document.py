@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from apps.gateway.billing_openapi import describe_billing
-from apps.gateway.operations import administration, analytics, identity, patients
+from apps.gateway.operations import administration, analytics, identity, outbox, patients
 from apps.gateway.operations.components import (
     HEADERS,
     PARAMETERS,
@@ -68,6 +68,7 @@ DOCUMENTS = tuple(
 )
 OPERATIONS = (
     *patients.OPERATIONS,
+    *outbox.OPERATIONS,
     *analytics.OPERATIONS,
     *identity.OPERATIONS,
     *identity.FOR_BROWSERS,

@@ -10,8 +10,8 @@ from starlette.routing import BaseRoute
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, Part, load, load_all
 from apps.console.neighbours.calls import ApiError
-from apps.console.screens import billing_calls as calls
-from apps.console.screens.money import READ, read_amount
+from apps.console.screens.money import calls
+from apps.console.screens.money.account import READ, read_amount
 from apps.console.screens.patients import parse_query, search
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
