@@ -285,6 +285,17 @@ VERBS: Mapping[str, Verb] = {
             long=True,
         ),
         Verb(
+            name="index rebuild",
+            summary="Has the patient service index every resource anew, while it serves;"
+            " shows how many wait for it.",
+            services=("patient",),
+        ),
+        Verb(
+            name="index status",
+            summary="Shows how many resources wait to be indexed anew.",
+            services=("patient",),
+        ),
+        Verb(
             name="reconcile",
             summary="Checks the books of billing and names each difference; none where they are sound.",
             services=("billing",),

@@ -16,7 +16,6 @@ from apps.analytics.consumer.dead_letters import (
     read_content,
     redrive,
 )
-from apps.analytics.consumer.lag import measure_lag
 from apps.analytics.consumer.rebuild import rebuild
 from apps.analytics.settings import Settings
 from apps.kit.broker import open_consumer, open_producer
@@ -24,6 +23,7 @@ from apps.kit.database import Database, open_database
 from apps.kit.errors import NotFound
 from apps.kit.event_consumer import read_end_offsets
 from apps.kit.event_storage import DeadLetter, Place, StoredDeadLetter
+from apps.kit.lag import measure_lag
 from apps.kit.operate import Answer, Handler, Values
 from protos.billing.v1 import events_pb2 as billing_events
 from protos.patient.v1 import events_pb2 as patient_events

@@ -9,6 +9,7 @@ from apps.kit.operate import Answer, Handler, Values, limit_of, time_of
 from apps.kit.outbox_verbs import outbox_verbs
 from apps.kit.relay import connect_to
 from apps.patient.settings import Settings
+from apps.patient.storage.reindexing import request_reindexing, select_progress
 from protos.billing.v1 import billing_pb2
 from protos.patient.v1 import events_pb2
 
@@ -55,7 +56,22 @@ async def search_audit(settings: Settings, values: Values) -> Answer:
     ]
 
 
+async def rebuild_index(settings: Settings, values: Values) -> Answer:
+    """Has the service index every resource anew, and shows how many wait for it."""
+    async with connect_to(settings.database)() as connection:
+        await request_reindexing(connection)
+        return await select_progress(connection)
+
+
+async def show_index(settings: Settings, values: Values) -> Answer:
+    """Shows how many resources wait to be indexed anew."""
+    async with connect_to(settings.database)() as connection:
+        return await select_progress(connection)
+
+
 HANDLERS: Mapping[str, Handler[Settings]] = {
     **outbox_verbs(describe),
     "audit search": search_audit,
+    "index rebuild": rebuild_index,
+    "index status": show_index,
 }

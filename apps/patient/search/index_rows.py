@@ -23,10 +23,11 @@ from apps.patient.search.index_values import (
     TokenValue,
     UriValue,
 )
+from apps.patient.search.kinds_of_values import has_few_codes, pairs_whole_resource
 from apps.patient.search.normalisation import normalise_text
 
 # Raise it when the same resource gives other rows: the service then indexes all resources again.
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 MAX_STRING_CHARS = 200
 MAX_WORDS = 12
 MICROSECONDS_A_MINUTE = 60_000_000
@@ -46,10 +47,16 @@ _HIGHEST = Decimal("Infinity")
 
 @dataclass(slots=True, kw_only=True)
 class IndexRows:
-    """`values` are all hashes, `indexed` those with rows of their own, `targets` the resources referred to."""
+    """`values` are all hashes, `indexed` those with rows of their own, `targets` the resources referred to.
+
+    `retired` have rows as long as a replica of the previous release may look for them. `below` are the beginnings
+    of URIs, which no column has.
+    """
 
     values: set[int] = field(default_factory=set)
     indexed: set[int] = field(default_factory=set)
+    retired: set[int] = field(default_factory=set)
+    below: set[int] = field(default_factory=set)
     targets: set[int] = field(default_factory=set)
     present: set[str] = field(default_factory=set)
     dates: set[DateRow] = field(default_factory=set)
@@ -95,8 +102,13 @@ def _add_simple(rows: IndexRows, resource_type: str, value: SimpleValue) -> None
             rows.quantities.add(quantity_row(parameter_key(resource_type, name), value))
         case UriValue():
             _add_hash(rows, resource_type, name, hashing.URI, value.uri)
-            for start in uri_starts(value.uri):
-                rows.values.add(hash_of(resource_type, name, hashing.BELOW, start))
+            key = parameter_key(resource_type, name)
+            hashed = token_hash(resource_type, name, hashing.URI, value.uri)
+            rows.texts.add((key, value.uri[:MAX_STRING_CHARS], hashed))
+            rows.below.update(
+                hash_of(resource_type, name, hashing.BELOW, start)
+                for start in uri_starts(value.uri)
+            )
         case PositionValue():
             for axis, number in (("lat", value.latitude), ("lon", value.longitude)):
                 key = parameter_key(resource_type, f"{name} {axis}")
@@ -117,7 +129,7 @@ def _add_token(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
     # A coding without a system is `|code`: its system is the empty one.
     _add_hash(rows, resource_type, name, hashing.CODING, value.system, value.code)
     if value.system:
-        _add_hash(rows, resource_type, name, hashing.SYSTEM, value.system)
+        _add_system(rows, resource_type, value)
     for type_system, type_code in value.type_codes:
         rows.values.add(
             hash_of(resource_type, name, hashing.OF_TYPE, type_system, type_code, value.code)
@@ -127,12 +139,28 @@ def _add_token(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
         hashed = token_hash(resource_type, name, hashing.TEXT, text)
         rows.values.add(hashed)
         if value.code:
-            hashed_code = token_hash(resource_type, name, hashing.CODE, value.code)
+            leading = token_hash(resource_type, name, hashing.CODE, value.code)
         else:
             # A text without a code has a row itself: nothing else would find it.
-            rows.indexed.add(hashed)
-            hashed_code = hashed
-        rows.texts.add((parameter_key(resource_type, name), text, hashed_code))
+            leading = token_hash(resource_type, name, hashing.TEXT_ALONE, text)
+            rows.values.add(leading)
+            rows.indexed.add(leading)
+        rows.texts.add((parameter_key(resource_type, name), text, leading))
+
+
+def _add_system(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
+    """Adds the system: found by its codes where a parameter's codes are few, else by a row of its own."""
+    hashed = token_hash(resource_type, value.parameter, hashing.SYSTEM, value.system)
+    rows.values.add(hashed)
+    if not has_few_codes(resource_type, value.parameter):
+        rows.indexed.add(hashed)
+    elif value.code:
+        rows.retired.add(hashed)
+        code = token_hash(resource_type, value.parameter, hashing.CODE, value.code)
+        rows.texts.add((hashed, "", code))
+    else:
+        rows.indexed.add(hashed)
+        rows.texts.add((hashed, "", hashed))
 
 
 def _add_reference(rows: IndexRows, resource_type: str, value: ReferenceValue) -> None:
@@ -158,7 +186,11 @@ def _add_composite(rows: IndexRows, resource_type: str, value: CompositeValue) -
     """Adds the second part under a key that the first part is in, for each form of the first."""
     first, second = value.parts[0], value.parts[1]
     name = value.parameter
-    for form in pair_forms(first):
+    forms = pair_forms(first)
+    for form in forms:
+        if form != forms[0] and pairs_whole_resource(resource_type, name):
+            # The code's own hash tells its system.
+            break
         match second:
             case QuantityValue() | NumberValue():
                 rows.quantities.add(quantity_row(hash_of(resource_type, name, form), second))
@@ -168,7 +200,11 @@ def _add_composite(rows: IndexRows, resource_type: str, value: CompositeValue) -
                 rows.strings.update(string_rows(hash_of(resource_type, name, form), second))
             case _:
                 for other in pair_forms(second):
-                    _add_hash(rows, resource_type, name, hashing.PAIR, form, other)
+                    hashed = token_hash(resource_type, name, hashing.PAIR, form, other)
+                    rows.values.add(hashed)
+                    # The first forms are the least exact: they find what the others narrow down.
+                    is_first = form == forms[0] and other == pair_forms(second)[0]
+                    (rows.indexed if is_first else rows.retired).add(hashed)
 
 
 def pair_forms(value: SimpleValue) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -10,6 +10,7 @@ from apps.patient.codec import Resource, decode, encode
 from apps.patient.search.extraction import index_values
 from apps.patient.search.index_rows import IndexRows, index_rows
 from apps.patient.search.index_values import IndexValue, ReferenceValue
+from apps.patient.storage.bodies import unpack
 from apps.patient.storage.summaries import ClinicalSummary, PatientSummary, Summary, summary_of
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
@@ -59,6 +60,11 @@ class Stored:
     target_hashes: frozenset[int]
     ranges_hash: int
     mrn: str | None
+
+
+def version_of(row: Any) -> Version:
+    """Returns the version of a row whose last column is the stored body."""
+    return Version(row[0], row[1], row[2], row[3], row[4], row[5], unpack(row[6]))
 
 
 class PatientView(msgspec.Struct, frozen=True, rename="camel"):
