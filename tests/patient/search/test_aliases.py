@@ -10,7 +10,6 @@ from apps.patient.search.aliases import members_of, reference_name, split_union
     [
         ("Observation", "combo-code", ("code", "component-code")),
         ("Patient", "phonetic", ("name",)),
-        ("Patient", "name", ()),
         (
             "Observation",
             "combo-code-value-quantity",
