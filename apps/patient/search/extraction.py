@@ -13,6 +13,7 @@ from typing import Any
 from apps.patient.definitions.fhirpath.compiler import compile_path
 from apps.patient.definitions.fhirpath.environment import Branch, Environment
 from apps.patient.definitions.model import SearchParameter, search_parameters
+from apps.patient.search.aliases import members_of
 from apps.patient.search.conversions import CONVERSIONS, Conversion, Source
 from apps.patient.search.index_values import CompositeValue, IndexValue, SimpleValue
 
@@ -51,6 +52,7 @@ class _Plan:
 def index_values(resource: Mapping[str, Any], base_url: str) -> list[IndexValue]:
     """Returns the values of every search parameter of the resource's type, each once.
 
+    A parameter that is made of others has none of its own (`members_of`).
     The resource must be valid. `base_url` is the address of this service's FHIR resources:
     references that start with it are references of ours.
     """
@@ -103,19 +105,17 @@ def _combinations(
     composite: _Composite, environment: Environment, focus: list[Any], base_url: str
 ) -> Iterator[CompositeValue]:
     for item in composite.branch.evaluate(environment, focus):
-        parts: list[list[SimpleValue]] = []
-        for paths in composite.components:
-            parts.append(
-                [
-                    value
-                    for path in paths
-                    if path.branch.root in item
-                    for value in _values(path, environment, [item], base_url)
-                ]
-            )
-            if not parts[-1]:
-                break
-        else:
+        # Most elements lack a part: nothing is evaluated for those.
+        there = [
+            [path for path in paths if path.branch.root in item] for paths in composite.components
+        ]
+        if not all(there):
+            continue
+        parts = [
+            [value for path in paths for value in _values(path, environment, [item], base_url)]
+            for paths in there
+        ]
+        if all(parts):
             yield from _composite_values(composite.parameter, parts)
 
 
@@ -128,7 +128,7 @@ def _composite_values(parameter: str, parts: list[list[SimpleValue]]) -> Iterato
 def _plan(resource_type: str) -> _Plan:
     by_property: dict[str, list[_Path | _Composite]] = defaultdict(list)
     for parameter in search_parameters(resource_type).values():
-        if parameter.code in NOT_EXTRACTED:
+        if parameter.code in NOT_EXTRACTED or members_of(resource_type, parameter.code):
             continue
         paths: Sequence[_Path | _Composite] = (
             _composites(parameter, resource_type)
