@@ -32,6 +32,7 @@ FHIR = "/fhir/R4"
 FORM = "application/x-www-form-urlencoded"
 SERVICES_BY_PREFIX = (
     (FHIR, "patient"),
+    ("/api/", "patient"),
     ("/analytics/", "analytics"),
     ("/auth/", "auth"),
     ("/oauth2/", "auth"),

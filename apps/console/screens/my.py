@@ -11,6 +11,7 @@ from apps.console.neighbours import fhir
 from apps.console.neighbours.api import FHIR, Api, Part, load, load_all
 from apps.console.neighbours.calls import ApiError
 from apps.console.screens.chart import SECTIONS, arranged, find_entries
+from apps.console.screens.entries import note_text
 from apps.console.screens.money import calls
 from apps.console.screens.money.account import KINDS, METHODS, STATUSES, file_response
 from apps.console.screens.results import find_observations, group_by_code, series_of
@@ -66,6 +67,7 @@ async def show(request: Request) -> Response:
         patient=patient.value.body,
         sections=SECTIONS,
         titles=PLAIN_TITLES,
+        note_text=note_text,
         parts={key: arranged(key, part) for key, part in parts.items()},
     )
 

@@ -15,7 +15,7 @@ from apps.console.screens.form_values import read_number
 from apps.console.screens.money import calls
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page, protect
-from apps.console.web.texts import N_, minor_units
+from apps.console.web.texts import N_, major_units, minor_units
 from apps.kit.context import new_id
 from apps.kit.web import Operation, scopes
 
@@ -79,7 +79,10 @@ async def money_page(request: Request, status: int = 200, **values: Any) -> Resp
                 calls.find_prices(person.api, person.texts.now().date().isoformat())
             )
     common: dict[str, Any] = {
-        "values": {},
+        "values": payment_of(
+            (parts["invoices"].value if parts else None) or [],
+            request.query_params.get("invoice", ""),
+        ),
         "errors": {},
         "unavailable": None,
         "key": new_id(),
@@ -101,6 +104,16 @@ async def money_page(request: Request, status: int = 200, **values: Any) -> Resp
 async def show(request: Request) -> Response:
     """Shows the account."""
     return await money_page(request)
+
+
+def payment_of(invoices: list[dict[str, Any]], invoice_id: str) -> dict[str, str]:
+    """Gives the payment form's values for what is open of an invoice; none where it is not open."""
+    for each in invoices:
+        if each["invoiceId"] == invoice_id and int(
+            fhir.as_dict(each.get("open")).get("minorUnits", 0)
+        ):
+            return {"invoice": invoice_id, "amount": str(major_units(each["open"]))}
+    return {}
 
 
 async def carry_out(
