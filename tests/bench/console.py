@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,7 @@ def main() -> int:
         return subprocess.run([*map(str, up), *sys.argv[1:]], check=False).returncode
     asyncio.run(write_patients(arguments.patients))
     subprocess.run([str(ROOT / "scripts" / "demo")], check=True, stdout=subprocess.DEVNULL)
-    with admin_client() as http:
+    with closing(admin_client()) as http:
         patient, paying = (find_id(http, f"Patient?identifier={DEMO}|{each}") for each in (8, 4))
         observation = find_id(http, f"Observation?patient={patient}&code=4548-4&_count=1")
         condition = find_id(http, f"Condition?patient={patient}&_count=1")
