@@ -6,6 +6,7 @@ from apps.billing.charges.methods import ChargeMethods
 from apps.billing.charges.price_methods import PriceMethods
 from apps.billing.documents.methods import DocumentMethods
 from apps.billing.invoicing.methods import InvoiceMethods
+from apps.billing.invoicing.reminders import ReminderMethods
 from apps.billing.ledger.methods import LedgerMethods
 from apps.billing.outbox_methods import OutboxMethods
 from apps.billing.payments.cash_desk import CashDeskMethods
@@ -21,6 +22,7 @@ def billing_methods(books: Books) -> tuple[RpcMethod, ...]:
         *ChargeMethods(books).table(),
         *PriceMethods(books).table(),
         *InvoiceMethods(books).table(),
+        *ReminderMethods(books).table(),
         *PaymentMethods(books).table(),
         *WriteOffMethods(books).table(),
         *CashDeskMethods(books).table(),

@@ -29,6 +29,7 @@ from apps.patient.settings import Settings
 from apps.patient.storage.backfill import Backfill, running_backfill
 from apps.patient.storage.read_audit import open_read_audit
 from apps.patient.storage.record import Record
+from apps.patient.storage.reindexing import Reindexing, running_reindexing
 
 CLEANING_SECONDS = 600.0
 
@@ -60,6 +61,7 @@ def create_app(
             running(relays),
             cleaning(database),
             running_backfill(backfill),
+            running_reindexing(Reindexing(database, record.writer, record.base_url)),
             open_read_audit(database) as read_audit,
         ):
             yield {

@@ -5,13 +5,13 @@ import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from apps.analytics.consumer.lag import measure_lag
 from apps.analytics.consumer.rebuild import rebuild
 from apps.analytics.figures.storage import apply_events
 from apps.kit.errors import Unavailable
 from apps.kit.event_batch import OvertakenError, apply_batch, read_batch
 from apps.kit.event_consumer import EventConsumer, forget_old_events
 from apps.kit.event_storage import CLEAN_BATCH_ROWS, ensure_offsets
+from apps.kit.lag import measure_lag
 from apps.kit.tasks import running
 from protos.patient.v1 import events_pb2 as pb
 from tests.analytics.conftest import (

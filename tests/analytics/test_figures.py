@@ -3,7 +3,6 @@ from datetime import UTC, datetime
 import pytest
 from starlette.datastructures import QueryParams
 
-from apps.analytics.consumer.lag import Lag, PartitionLag, metric_line
 from apps.analytics.events.patient import Event, PatientEvent, parse_event
 from apps.analytics.figures.changes import changes_of
 from apps.analytics.figures.suppression import Breakdown, Cell, Group, break_down, suppress_cells
@@ -117,36 +116,6 @@ def test_period_is_widened_to_full_quarters_of_an_hour() -> None:
 
 def test_last_day_of_a_period_is_counted() -> None:
     assert parse_period(QueryParams("to=2026-01-31")).end == datetime(2026, 2, 1, tzinfo=UTC)
-
-
-def test_lag_becomes_a_metric() -> None:
-    lag = Lag(
-        (PartitionLag("patient", 0, 3, 10), PartitionLag("patient", 1, 5, 4)),
-        dead_letters=2,
-        new_dead_letters=1,
-    )
-    line = metric_line(lag, Settings.from_environment(ENVIRONMENT), 1_000)
-    assert (line["Lag"], line["DeadLetters"], line["NewDeadLetters"]) == (7, 2, 1)
-    assert (line["Environment"], line["ConsumerGroup"]) == ("local", "analytics")
-    assert line["_aws"] == {
-        "Timestamp": 1_000,
-        "CloudWatchMetrics": [
-            {
-                "Namespace": "PatientManagement",
-                "Dimensions": [["Environment", "ConsumerGroup"]],
-                "Metrics": [
-                    {"Name": name, "Unit": "Count"}
-                    for name in ("Lag", "DeadLetters", "NewDeadLetters")
-                ],
-            }
-        ],
-    }
-
-
-def test_metrics_are_told_in_aws_only() -> None:
-    assert not Settings.from_environment(ENVIRONMENT).emits_metrics
-    aws = Settings.from_environment({**ENVIRONMENT, "ENVIRONMENT": "prod", "LOG_FORMAT": "json"})
-    assert aws.emits_metrics
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT))

@@ -230,6 +230,7 @@ SERVICES: dict[str, dict[Operation, Who]] = {
         **HEALTH,
         ("GET", "/openapi.json"): ALL,
         ("GET", "/docs"): ALL,
+        ("GET", "/docs/{name}"): ALL,
         # The console's pages: it tells who may see which.
         ("GET", "/{path}"): ALL,
         ("POST", "/{path}"): ALL,

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from apps.billing.accounts.storage import select_patients_merged
 from apps.billing.books import Change
+from apps.billing.charges.coverages import record_coverage
 from apps.billing.charges.patient_events import Merged, Removed, Step, read_event
 from apps.billing.charges.recording import (
     close_account,
     follow_merge,
     record_fact,
 )
-from apps.billing.charges.rules import Fact
+from apps.billing.charges.rules import CoverageFact, Fact
 from apps.billing.settings import SERVICE, Settings
 from apps.kit.context import read_context, use_context
 from apps.kit.database import Connection
@@ -71,7 +72,9 @@ async def merged_patients(connection: Connection, steps: Sequence[Step]) -> set[
     return merged | (await select_patients_merged(connection, sorted(others)) if others else set())
 
 
-async def follow(change: Change, what: Removed | Merged | Fact, currency: str) -> None:
+async def follow(
+    change: Change, what: Removed | Merged | Fact | CoverageFact, currency: str
+) -> None:
     match what:
         case Removed(patient_id):
             await close_account(change, patient_id, currency)
@@ -79,3 +82,5 @@ async def follow(change: Change, what: Removed | Merged | Fact, currency: str) -
             await follow_merge(change, patient_id, merged_into, currency)
         case Fact() as fact:
             await record_fact(change, fact, currency)
+        case CoverageFact() as coverage:
+            await record_coverage(change, coverage, currency)

@@ -37,9 +37,9 @@ from apps.patient.search.leaders import (
 )
 from apps.patient.search.query import SortKey, missing_position
 from apps.patient.search.single_valued import single_valued_date_keys
-from apps.patient.search.sql import Sql, condition
+from apps.patient.search.sql import Sql, body_of, condition
 from apps.patient.storage.resolving import resolve
-from apps.patient.storage.versions import Version
+from apps.patient.storage.versions import Version, version_of
 
 # Above this a criterion leads only where no other leads to fewer.
 PROBED_ROWS = 2_000
@@ -311,7 +311,7 @@ def _sorted_statement(sql: Sql, resource_type: str, step: Step, page: Page) -> s
     limit = sql.argument(page.limit, "bigint")
     return (
         "SELECT r.number, r.type, r.id, r.version_id, r.patient_id, r.last_updated, r.method,"
-        f" r.body, s.position FROM (SELECT r.number, {value} AS position FROM ({candidates}) AS k"
+        f" {body_of('r')}, s.position FROM (SELECT r.number, {value} AS position FROM ({candidates}) AS k"
         " CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = k.number"
         f" AND {condition(sql, step.rest)} OFFSET 0) AS r) AS s"
         " CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = s.number OFFSET 0) AS r"
@@ -320,7 +320,7 @@ def _sorted_statement(sql: Sql, resource_type: str, step: Step, page: Page) -> s
 
 
 def found_of(row: Any) -> Found:
-    return Found(version=Version(*row[1:8]), number=row[0])
+    return Found(version=version_of(row[1:8]), number=row[0])
 
 
 async def read_page(
