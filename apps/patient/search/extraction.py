@@ -56,17 +56,41 @@ def index_values(resource: Mapping[str, Any], base_url: str) -> list[IndexValue]
     The resource must be valid. `base_url` is the address of this service's FHIR resources:
     references that start with it are references of ours.
     """
-    plan = _plan(resource["resourceType"])
-    whole = dict(resource)
-    environment = Environment(whole, whole)
-    found: list[IndexValue] = []
-    for name in ("", *resource):
-        for path in plan.by_property.get(name, ()):
-            if isinstance(path, _Path):
-                found += _values(path, environment, [whole], base_url)
+    resource_type = resource["resourceType"]
+    found: dict[IndexValue, None] = {}
+    for name, part in parts_of(resource):
+        found.update(dict.fromkeys(part_values(resource_type, name, part, base_url)))
+    return list(found)
+
+
+def parts_of(resource: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the parts of a resource that search parameters look at, with the property that each is named by.
+
+    A path sees no more than the property that it starts with, and the extensions of a primitive one;
+    paths that start with none are named by "" and see the whole resource.
+    """
+    by_property = _plan(resource["resourceType"]).by_property
+    if "" in by_property:
+        yield "", dict(resource)
+    for name, value in resource.items():
+        if name in by_property:
+            sibling = f"_{name}"
+            if sibling in resource:
+                yield name, {name: value, sibling: resource[sibling]}
             else:
-                found += _combinations(path, environment, [whole], base_url)
-    return list(dict.fromkeys(found))
+                yield name, {name: value}
+
+
+def part_values(
+    resource_type: str, name: str, part: dict[str, Any], base_url: str
+) -> Iterator[IndexValue]:
+    """Yields the values of one part of a resource, one perhaps more than once."""
+    environment = Environment(part, part)
+    for path in _plan(resource_type).by_property[name]:
+        if isinstance(path, _Path):
+            yield from _values(path, environment, [part], base_url)
+        else:
+            yield from _combinations(path, environment, [part], base_url)
 
 
 def _values(

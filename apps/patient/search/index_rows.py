@@ -6,7 +6,6 @@ Every exact value is a 64-bit hash; spans of time, texts and numbers are rows of
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import lru_cache
 
 from apps.patient.search import hashing
 from apps.patient.search.aliases import wholes_of
@@ -66,11 +65,11 @@ class IndexRows:
     texts: set[TextRow] = field(default_factory=set)
 
     def add(self, other: "IndexRows") -> None:
-        """Adds the hashes and the texts of `other`."""
-        self.values |= other.values
-        self.indexed |= other.indexed
-        self.retired |= other.retired
-        self.texts |= other.texts
+        """Adds the rows of `other`."""
+        for name in self.__slots__:
+            found = getattr(other, name)
+            if found:
+                getattr(self, name).update(found)
 
     @property
     def ranges_hash(self) -> int:
@@ -99,10 +98,7 @@ def _add_simple(rows: IndexRows, resource_type: str, value: SimpleValue) -> None
     name = value.parameter
     match value:
         case TokenValue():
-            if has_few_codes(resource_type, name):
-                rows.add(_coded_rows(resource_type, value))
-            else:
-                _add_token(rows, resource_type, value)
+            _add_token(rows, resource_type, value)
         case ReferenceValue():
             _add_reference(rows, resource_type, value)
         case DateValue():
@@ -130,14 +126,6 @@ def _add_hash(rows: IndexRows, resource_type: str, name: str, form: str, *value:
     rows.values.add(hashed)
     if form in hashing.INDEXED_FORMS:
         rows.indexed.add(hashed)
-
-
-@lru_cache(maxsize=8_192)
-def _coded_rows(resource_type: str, value: TokenValue) -> IndexRows:
-    """Returns the rows of a code. Cached, because most codes come again and again; not to be changed."""
-    rows = IndexRows()
-    _add_token(rows, resource_type, value)
-    return rows
 
 
 def _add_token(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
