@@ -338,6 +338,10 @@ def test_conditional_create_makes_one(service: Service) -> None:
     second = service.call("POST", "/fhir/R4/Patient", json=body, headers=headers)
     assert (first.status_code, second.status_code) == (201, 200)
     assert second.json() == first.json()
+    third = service.call(
+        "POST", "/fhir/R4/Patient", json=body, headers={"If-None-Exist": written_out}
+    )
+    assert (third.status_code, third.json()["id"]) == (200, first.json()["id"])
     service.create(body)
     assert service.call("POST", "/fhir/R4/Patient", json=body, headers=headers).status_code == 412
 
