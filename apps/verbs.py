@@ -303,9 +303,12 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="reconcile",
-            summary="Checks the books of billing and names each difference; none where they are sound.",
-            services=("billing",),
+            summary="Checks the books of billing, and that every event came through: in patient all is told,"
+            " in billing every patient has an account and every service a charge, in analytics every event counts once."
+            " Names each difference.",
+            services=("billing", "patient", "analytics"),
             long=True,
+            everywhere=True,
         ),
         Verb(
             name="audit search",

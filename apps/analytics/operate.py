@@ -16,14 +16,15 @@ from apps.analytics.consumer.dead_letters import (
     read_content,
     redrive,
 )
-from apps.analytics.consumer.lag import measure_lag
 from apps.analytics.consumer.rebuild import rebuild
+from apps.analytics.consumer.reconcile import reconcile
 from apps.analytics.settings import Settings
 from apps.kit.broker import open_consumer, open_producer
 from apps.kit.database import Database, open_database
 from apps.kit.errors import NotFound
 from apps.kit.event_consumer import read_end_offsets
 from apps.kit.event_storage import DeadLetter, Place, StoredDeadLetter
+from apps.kit.lag import measure_lag
 from apps.kit.operate import Answer, Handler, Values
 from protos.billing.v1 import events_pb2 as billing_events
 from protos.patient.v1 import events_pb2 as patient_events
@@ -136,6 +137,13 @@ async def rebuild_figures(settings: Settings, values: Values) -> Answer:
         return {"events read": await rebuild(settings, database, producer)}
 
 
+async def check_figures(settings: Settings, values: Values) -> Answer:
+    """Returns each figure that differs from what the topics come to; none where all agree."""
+    async with open_database(settings.database) as database:
+        differences = await reconcile(settings, database)
+    return [{"code": one.code, "subject": one.subject} for one in differences]
+
+
 HANDLERS: Mapping[str, Handler[Settings]] = {
     "dead-letters list": list_dead_letters,
     "dead-letters show": show_dead_letter,
@@ -143,4 +151,5 @@ HANDLERS: Mapping[str, Handler[Settings]] = {
     "dead-letters discard": discard_dead_letters,
     "figures lag": show_lag,
     "figures rebuild": rebuild_figures,
+    "reconcile": check_figures,
 }

@@ -204,13 +204,12 @@ async def insert_merge(connection: Connection, account_id: UUID, merged_into: UU
     )
 
 
-async def delete_merge(connection: Connection, account_id: UUID) -> bool:
-    """Undoes a merge; False where there was none."""
-    return bool(
-        await connection.fetchval(
-            "DELETE FROM account_merge WHERE account_id = $1 RETURNING true", account_id
-        )
+async def delete_merge(connection: Connection, account_id: UUID) -> UUID | None:
+    """Undoes a merge; gives the account that this one was merged into, None where there was none."""
+    merged_into: UUID | None = await connection.fetchval(
+        "DELETE FROM account_merge WHERE account_id = $1 RETURNING merged_into", account_id
     )
+    return merged_into
 
 
 async def insert_audit(

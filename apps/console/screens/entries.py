@@ -1,5 +1,6 @@
 """One entry of a chart with its history: every version, who made it, and what changed from one to the next."""
 
+import asyncio
 import base64
 import binascii
 from itertools import pairwise
@@ -85,8 +86,8 @@ async def show(request: Request) -> Response:
         raise NotFound("not_found")
     if not person.may(resource_type, "r"):
         raise Forbidden()
-    banner = await load_banner(request)
-    answer = await person.api.read(resource_type, entry_id)
+    read = person.api.read(resource_type, entry_id)
+    banner, answer = await asyncio.gather(load_banner(request), read)
     entry = answer.body
     subject = entry.get("subject") or entry.get("patient") or entry.get("beneficiary")
     if fhir.id_of(subject, "Patient") != request.path_params["id"]:

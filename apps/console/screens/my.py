@@ -10,7 +10,8 @@ from starlette.routing import BaseRoute
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import FHIR, Api, Part, load, load_all
 from apps.console.neighbours.calls import ApiError
-from apps.console.screens.chart import SECTIONS, arranged, find_entries
+from apps.console.screens.chart import SECTIONS, arranged, search_path, sort_entries
+from apps.console.screens.entries import note_text
 from apps.console.screens.money import calls
 from apps.console.screens.money.account import KINDS, METHODS, STATUSES, file_response
 from apps.console.screens.results import find_observations, group_by_code, series_of
@@ -52,20 +53,21 @@ async def show(request: Request) -> Response:
     """Shows the record in plain words."""
     person = person_of(request)
     patient_id = own_id(person)
-    parts = await load_all(
-        patient=person.api.read("Patient", patient_id),
-        **{each.key: find_entries(person.api, each, patient_id) for each in SECTIONS},
-    )
-    patient: Part[Any] = parts.pop("patient")
-    if patient.error:
+    reads = {"patient": f"Patient/{patient_id}"}
+    reads |= {each.key: search_path(each, patient_id) for each in SECTIONS}
+    found = await person.api.batch(reads)
+    patient = found.pop("patient")
+    if patient.value is None:
+        assert patient.error is not None
         raise patient.error
-    assert patient.value is not None
+    parts = {key: sort_entries(part) for key, part in found.items()}
     return page(
         request,
         "my/record.html",
         patient=patient.value.body,
         sections=SECTIONS,
         titles=PLAIN_TITLES,
+        note_text=note_text,
         parts={key: arranged(key, part) for key, part in parts.items()},
     )
 

@@ -106,8 +106,9 @@ class Updated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UriBelow:
-    """A URI is `uri` or begins with it and a slash. `hashed` is what stands for it in an index row (`below`)."""
+    """A URI is `uri` or begins with it and a slash. `hashed` is what the previous layout has of it."""
 
+    parameter: str
     key: int
     uri: str
     hashed: int

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from apps.patient.search import hashing
-from apps.patient.search.aliases import members_of
+from apps.patient.search.aliases import wholes_of
 from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
 from apps.patient.search.index_values import (
     CompositeValue,
@@ -23,7 +23,7 @@ from apps.patient.search.index_values import (
     TokenValue,
     UriValue,
 )
-from apps.patient.search.kinds_of_values import has_few_codes, pairs_whole_resource
+from apps.patient.search.kinds_of_values import has_few_codes, has_one_system, pairs_whole_resource
 from apps.patient.search.normalisation import normalise_text
 
 # Raise it when the same resource gives other rows: the service then indexes all resources again.
@@ -49,14 +49,14 @@ _HIGHEST = Decimal("Infinity")
 class IndexRows:
     """`values` are all hashes, `indexed` those with rows of their own, `targets` the resources referred to.
 
-    `retired` have rows as long as a replica of the previous release may look for them. `below` are the beginnings
-    of URIs, which no column has.
+    `retired` have rows as long as a replica of the previous release may look for them. `uris` are (parameter, URI):
+    no column has them.
     """
 
     values: set[int] = field(default_factory=set)
     indexed: set[int] = field(default_factory=set)
     retired: set[int] = field(default_factory=set)
-    below: set[int] = field(default_factory=set)
+    uris: set[tuple[str, str]] = field(default_factory=set)
     targets: set[int] = field(default_factory=set)
     present: set[str] = field(default_factory=set)
     dates: set[DateRow] = field(default_factory=set)
@@ -64,20 +64,29 @@ class IndexRows:
     quantities: set[QuantityRow] = field(default_factory=set)
     texts: set[TextRow] = field(default_factory=set)
 
+    def add(self, other: "IndexRows") -> None:
+        """Adds the rows of `other`."""
+        for name in self.__slots__:
+            found = getattr(other, name)
+            if found:
+                getattr(self, name).update(found)
+
     @property
     def ranges_hash(self) -> int:
         """Returns a hash of the rows that are replaced together."""
-        rows = [sorted(map(repr, part)) for part in (self.dates, self.strings, self.quantities)]
-        return hash_of(repr(rows)) if any(rows) else 0
+        if not (self.dates or self.strings or self.quantities):
+            return 0
+        quantities = sorted(map(repr, self.quantities))
+        return hash_of(repr((sorted(self.dates), sorted(self.strings), quantities)))
 
 
 def index_rows(resource_type: str, values: Iterable[IndexValue]) -> IndexRows:
     """Returns the rows of a resource's values."""
     rows = IndexRows()
     for value in values:
-        rows.present.add(value.parameter)
-        if members_of(resource_type, value.parameter):
-            continue
+        if value.parameter not in rows.present:
+            rows.present.add(value.parameter)
+            rows.present.update(wholes_of(resource_type, value.parameter))
         if isinstance(value, CompositeValue):
             _add_composite(rows, resource_type, value)
         else:
@@ -105,10 +114,7 @@ def _add_simple(rows: IndexRows, resource_type: str, value: SimpleValue) -> None
             key = parameter_key(resource_type, name)
             hashed = token_hash(resource_type, name, hashing.URI, value.uri)
             rows.texts.add((key, value.uri[:MAX_STRING_CHARS], hashed))
-            rows.below.update(
-                hash_of(resource_type, name, hashing.BELOW, start)
-                for start in uri_starts(value.uri)
-            )
+            rows.uris.add((name, value.uri))
         case PositionValue():
             for axis, number in (("lat", value.latitude), ("lon", value.longitude)):
                 key = parameter_key(resource_type, f"{name} {axis}")
@@ -152,7 +158,9 @@ def _add_system(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
     """Adds the system: found by its codes where a parameter's codes are few, else by a row of its own."""
     hashed = token_hash(resource_type, value.parameter, hashing.SYSTEM, value.system)
     rows.values.add(hashed)
-    if not has_few_codes(resource_type, value.parameter):
+    if has_one_system(resource_type, value.parameter):
+        rows.retired.add(hashed)
+    elif not has_few_codes(resource_type, value.parameter):
         rows.indexed.add(hashed)
     elif value.code:
         rows.retired.add(hashed)

@@ -17,6 +17,12 @@ def has_few_codes(resource_type: str, parameter: str) -> bool:
 
 
 @cache
+def has_one_system(resource_type: str, parameter: str) -> bool:
+    """Tells whether every value has the same system: `email` and `phone`. Nothing needs to be found by it."""
+    return ".where(system=" in search_parameters(resource_type)[parameter].expression
+
+
+@cache
 def pairs_whole_resource(resource_type: str, composite: str) -> bool:
     """Tells whether a composite's element is the resource: its parts are then what two parameters have anyway."""
     return search_parameters(resource_type)[composite].expression == resource_type

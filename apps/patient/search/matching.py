@@ -21,7 +21,10 @@ def meets(resource_type: str, index: IndexRows, criterion: Criterion) -> bool:
         case Exact():
             return any(value.matching in index.values for value in criterion.values)
         case UriBelow():
-            return criterion.hashed in index.below
+            return any(
+                name == criterion.parameter and f"{uri}/".startswith(f"{criterion.uri}/")
+                for name, uri in index.uris
+            )
         case Missing():
             return all(
                 missing_position(resource_type, name) != criterion.position

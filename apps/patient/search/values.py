@@ -37,7 +37,7 @@ from apps.patient.search.criteria import (
 from apps.patient.search.escaping import split, unescape
 from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
 from apps.patient.search.index_rows import MAX_STRING_CHARS, unit_hash, uri_starts
-from apps.patient.search.kinds_of_values import has_few_codes, pairs_whole_resource
+from apps.patient.search.kinds_of_values import has_few_codes, has_one_system, pairs_whole_resource
 from apps.patient.search.moments import parse_moment
 from apps.patient.search.normalisation import contact_codes, normalise_text
 from apps.patient.search.references import parse_reference
@@ -129,6 +129,8 @@ def _token(asked: Asked, value: str) -> list[ExactValue]:
         found = hashed(hashing.SYSTEM, system or "")
         if has_few_codes(asked.resource_type, asked.parameter.code):
             return [ExactValue(matching=found, leading=None, system=found)]
+        if has_one_system(asked.resource_type, asked.parameter.code):
+            return [ExactValue(matching=found, leading=None)]
         return [ExactValue(matching=found, leading=found)]
     if asked.parameter.code in ("phone", "email", "telecom"):
         # A phone number is found by its digits; any of its keys will do.
@@ -266,7 +268,12 @@ def _uri(asked: Asked, value: str) -> Criterion:
         if len(start) >= MAX_STRING_CHARS:
             raise asked.refuse(f":below takes up to {MAX_STRING_CHARS - 1} characters")
         hashed = hash_of(*type_and_name, hashing.BELOW, start)
-        return UriBelow(key=parameter_key(*type_and_name), uri=start, hashed=hashed)
+        return UriBelow(
+            parameter=asked.parameter.code,
+            key=parameter_key(*type_and_name),
+            uri=start,
+            hashed=hashed,
+        )
     uris: Sequence[str] = [uri]
     if asked.modifier == "above":
         uris = [start for found in uri_starts(uri) for start in (found, found + "/")]

@@ -1,97 +1,25 @@
-"""Charges follow the record: once, corrected, voided; accounts open, close and merge with their patients."""
+"""Charges follow the record: once, corrected, voided."""
 
 import random
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
-from apps.billing.charges.consumer import apply_to
 from apps.billing.charges.patient_events import read_event
-from apps.billing.settings import Settings
 from apps.kit.context import new_id
 from apps.kit.event_batch import UnreadableError
 from protos.billing.v1 import billing_pb2 as pb
 from protos.billing.v1 import events_pb2 as billing_events
 from protos.patient.v1 import events_pb2 as events
-from tests.billing.conftest import ENVIRONMENT, Client
-
-SNOMED = "http://snomed.info/sct"
-DAY = datetime(2026, 3, 1, 9, tzinfo=UTC)
-
-
-def patient_event(patient_id: str, event_type: str, **demographics: Any) -> events.PatientEvent:
-    event = events.PatientEvent(
-        event_id=new_id(),
-        patient_id=patient_id,
-        event_type=event_type,
-        version_id=1,
-        actor_id="user-9",
-        correlation_id="request-9",
-        demographics=events.Demographics(**demographics),
-    )
-    event.occurred_at.FromDatetime(DAY)
-    return event
-
-
-def fact(
-    patient_id: str,
-    resource_id: str,
-    version: int = 1,
-    *,
-    kind: str = "Procedure",
-    status: str = "completed",
-    code: str = "430193006",
-    event_type: str = "clinical.recorded",
-    day: datetime = DAY,
-) -> events.PatientEvent:
-    event = events.PatientEvent(
-        event_id=new_id(),
-        patient_id=patient_id,
-        event_type=event_type,
-        version_id=version,
-        actor_id="user-9",
-        correlation_id="request-9",
-        clinical=events.ClinicalFact(
-            resource_type=kind,
-            resource_id=resource_id,
-            code=events.Coding(system=SNOMED, code=code),
-            status=status,
-            encounter_id="encounter-1",
-        ),
-    )
-    event.occurred_at.FromDatetime(day)
-    event.clinical.effective_at.FromDatetime(day)
-    return event
-
-
-async def follow(billing: Client, *given: events.PatientEvent) -> None:
-    apply = apply_to(Settings.from_environment(ENVIRONMENT))
-    steps = [read_event(event.SerializeToString()) for event in given]
-    async with billing.database.transaction() as connection:
-        await apply(connection, [step for step in steps if step is not None])
-
-
-async def price(billing: Client, code: str, amount: int, valid_from: str = "2000-01-01") -> Any:
-    return await billing.do(
-        "SetPrices",
-        prices=[
-            {
-                "system": SNOMED,
-                "code": code,
-                "description": f"Service {code}",
-                "unit_price": {"minor_units": amount},
-                "revenue_group": "procedures",
-                "valid_from": valid_from,
-            }
-        ],
-    )
-
-
-async def charges_of(billing: Client, patient_id: str) -> list[pb.ChargeItem]:
-    account = await billing.do("GetAccountByPatient", patient_id=patient_id)
-    answer = await billing.do("ListChargeItems", account_id=account.account_id)
-    return list(answer.charge_items)
+from tests.billing.charges.events import (
+    DAY,
+    charges_of,
+    fact,
+    follow,
+    patient_event,
+    price,
+)
+from tests.billing.conftest import Client
 
 
 @pytest.fixture
@@ -240,45 +168,6 @@ async def test_charge_without_a_price_waits_for_one(
     assert (await price(billing, code, 900)).charges_priced == 1
     (charge,) = await charges_of(billing, patient_id)
     assert (charge.status, charge.net.minor_units) == (pb.CHARGE_ITEM_STATUS_BILLABLE, 900)
-
-
-@pytest.mark.integration
-async def test_account_closes_and_merges_with_its_patient(
-    billing: Client, patient_id: str, code: str
-) -> None:
-    target = new_id()
-    await price(billing, code, 1_000)
-    await follow(
-        billing,
-        fact(patient_id, "r1-" + code, code=code),
-        patient_event(patient_id, "patient.updated", merged_into=target),
-        # What is recorded for the old id from then on is the other patient's to pay.
-        fact(patient_id, "r2-" + code, code=code),
-    )
-    source = await billing.do("GetAccountByPatient", patient_id=patient_id)
-    into = await billing.do("GetAccountByPatient", patient_id=target)
-    assert (source.status, source.merged_into) == (pb.ACCOUNT_STATUS_INACTIVE, into.account_id)
-    assert len(await charges_of(billing, target)) == 2
-    await follow(billing, patient_event(patient_id, "patient.updated"))
-    source = await billing.do("GetAccountByPatient", patient_id=patient_id)
-    assert (source.status, source.merged_into) == (pb.ACCOUNT_STATUS_ACTIVE, "")
-    await follow(billing, patient_event(target, "patient.deleted"))
-    into = await billing.do("GetAccountByPatient", patient_id=target)
-    assert into.status == pb.ACCOUNT_STATUS_INACTIVE
-
-
-@pytest.mark.integration
-async def test_merge_undone_in_the_same_batch_leaves_nothing(
-    billing: Client, patient_id: str
-) -> None:
-    await follow(
-        billing,
-        patient_event(patient_id, "patient.updated"),
-        patient_event(patient_id, "patient.updated", merged_into=new_id()),
-        patient_event(patient_id, "patient.updated"),
-    )
-    account = await billing.do("GetAccountByPatient", patient_id=patient_id)
-    assert (account.status, account.merged_into) == (pb.ACCOUNT_STATUS_ACTIVE, "")
 
 
 @pytest.mark.integration

@@ -51,3 +51,16 @@ def test_deleted_resource_has_no_rows(service: Service) -> None:
     assert service.sql(*rows)[0][0] > 0
     service.call("DELETE", f"/fhir/R4/Condition/{id}")
     assert service.sql(*rows) == [(0,)]
+
+
+def test_contacts_are_found_by_their_system(service: Service) -> None:
+    id = service.register(name="Systematic Contact", email="systematic@example.com")
+    for query in ("email=email|", "telecom=email|", "email=email|systematic@example.com"):
+        answer = service.call("GET", f"/fhir/R4/Patient?{query}&name=systematic").json()
+        assert [entry["resource"]["id"] for entry in answer["entry"]] == [id], query
+
+
+def test_patients_are_sorted_by_a_parameter_that_is_another(service: Service) -> None:
+    ids = [service.register(name=f"Zzsorted {letter}") for letter in "ba"]
+    answer = service.call("GET", "/fhir/R4/Patient?phonetic=zzsorted&_sort=phonetic").json()
+    assert [entry["resource"]["id"] for entry in answer["entry"]] == ids[::-1]

@@ -1,6 +1,8 @@
 """The account of a patient: balance, charges, invoices, payments; and what its forms share."""
 
+import asyncio
 import re
+from collections.abc import Awaitable
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +17,7 @@ from apps.console.screens.form_values import read_number
 from apps.console.screens.money import calls
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page, protect
-from apps.console.web.texts import N_, minor_units
+from apps.console.web.texts import N_, major_units, minor_units
 from apps.kit.context import new_id
 from apps.kit.web import Operation, scopes
 
@@ -55,31 +57,39 @@ def read_amount(text: str, currency: str) -> dict[str, Any] | None:
     return {"minorUnits": str(units), "currency": currency} if units else None
 
 
-async def load_money(api: Api, account_id: str) -> dict[str, Part[Any]]:
-    """Loads the parts of an account beside each other."""
+async def load_money(api: Api, account_id: str, **more: Awaitable[Any]) -> dict[str, Part[Any]]:
+    """Loads the parts of an account, and what else is given, beside each other."""
     return await load_all(
         balance=calls.find_balance(api, account_id),
         charges=calls.find_charges(api, account_id),
         invoices=calls.find_invoices(api, account_id),
         payments=calls.find_payments(api, account_id),
+        **more,
     )
 
 
 async def money_page(request: Request, status: int = 200, **values: Any) -> Response:
     """Shows the account; `values`: what was typed, where a form could not be carried out."""
     person, patient_id = person_of(request), request.path_params["id"]
-    banner = await load_banner(request)
-    account = await load(calls.find_account(person.api, patient_id))
+    banner, account = await asyncio.gather(
+        load_banner(request), load(calls.find_account(person.api, patient_id))
+    )
     parts: dict[str, Part[Any]] = {}
     prices: Part[Any] = Part(value=[])
     if account.value:
-        parts = await load_money(person.api, account.value["accountId"])
-        if person.has("billing.write"):
-            prices = await load(
-                calls.find_prices(person.api, person.texts.now().date().isoformat())
-            )
+        today = person.texts.now().date().isoformat()
+        is_writer = person.has("billing.write")
+        parts = await load_money(
+            person.api,
+            account.value["accountId"],
+            **({"prices": calls.find_prices(person.api, today)} if is_writer else {}),
+        )
+        prices = parts.pop("prices", prices)
     common: dict[str, Any] = {
-        "values": {},
+        "values": payment_of(
+            (parts["invoices"].value if parts else None) or [],
+            request.query_params.get("invoice", ""),
+        ),
         "errors": {},
         "unavailable": None,
         "key": new_id(),
@@ -101,6 +111,16 @@ async def money_page(request: Request, status: int = 200, **values: Any) -> Resp
 async def show(request: Request) -> Response:
     """Shows the account."""
     return await money_page(request)
+
+
+def payment_of(invoices: list[dict[str, Any]], invoice_id: str) -> dict[str, str]:
+    """Gives the payment form's values for what is open of an invoice; none where it is not open."""
+    for each in invoices:
+        if each["invoiceId"] == invoice_id and int(
+            fhir.as_dict(each.get("open")).get("minorUnits", 0)
+        ):
+            return {"invoice": invoice_id, "amount": str(major_units(each["open"]))}
+    return {}
 
 
 async def carry_out(
