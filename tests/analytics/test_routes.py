@@ -212,7 +212,7 @@ async def test_ready_with_everything(bench: Bench, client: httpx.AsyncClient) ->
     answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()) == (
         200,
-        {"status": "ok", "failed": [], "degraded": []},
+        {"status": "ok", "failed": [], "degraded": [], "version": ""},
     )
 
 
