@@ -65,6 +65,7 @@ class Verb:
     """`services` run it, the first where none is named; without one the command itself does.
 
     `secret`: the answer holds a secret or names people. On AWS it never passes through a log.
+    `everywhere`: where no service is named, every one of them runs it.
     `long`: may take longer than the runner's limit; the runner then returns the task to ask about.
     """
 
@@ -74,6 +75,7 @@ class Verb:
     arguments: tuple[Argument, ...] = ()
     secret: bool = False
     long: bool = False
+    everywhere: bool = False
     places: tuple[Place, ...] = ("local", "aws")
 
 

@@ -296,16 +296,35 @@ VERBS: Mapping[str, Verb] = {
             ),
         ),
         Verb(
+            name="figures lag",
+            summary="Shows how far the figures are behind the topics, by partition.",
+            services=("analytics",),
+        ),
+        Verb(
             name="figures rebuild",
             summary="Makes the figures anew from the whole topic, in one transaction.",
             services=("analytics",),
             long=True,
         ),
         Verb(
+            name="index rebuild",
+            summary="Has the patient service index every resource anew, while it serves;"
+            " shows how many wait for it.",
+            services=("patient",),
+        ),
+        Verb(
+            name="index status",
+            summary="Shows how many resources wait to be indexed anew.",
+            services=("patient",),
+        ),
+        Verb(
             name="reconcile",
-            summary="Checks the books of billing and names each difference; none where they are sound.",
-            services=("billing",),
+            summary="Checks the books of billing, and that every event came through: in patient all is told,"
+            " in billing every patient has an account and every service a charge, in analytics every event counts once."
+            " Names each difference.",
+            services=("billing", "patient", "analytics"),
             long=True,
+            everywhere=True,
         ),
         Verb(
             name="audit search",

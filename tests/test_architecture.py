@@ -178,7 +178,9 @@ def test_environment_carries_no_secret() -> None:
 # Packages whose calls name what goes beyond MOST_POSITIONAL arguments.
 NAMED_PACKAGES = (
     "apps/analytics",
+    "apps/billing",
     "apps/client",
+    "apps/console",
     "apps/gateway",
     "apps/release",
     "infrastructure",

@@ -9,7 +9,6 @@ import aiohttp
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from apps.analytics.consumer.lag import LagMonitor
 from apps.analytics.figures.storage import apply_events
 from apps.analytics.routes.live import LiveUpdates
 from apps.analytics.routes.routes import analytics_routes
@@ -17,6 +16,7 @@ from apps.analytics.settings import Settings
 from apps.kit.broker import Producer, open_producer
 from apps.kit.database import Database, open_database
 from apps.kit.event_consumer import EventConsumer, clean_forever
+from apps.kit.lag import LagMonitor, metrics_environment
 from apps.kit.tasks import running
 from apps.kit.token_verifier import open_verifier
 from apps.kit.web import Readiness, create_web_app, health_routes
@@ -54,7 +54,12 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
             consumer = EventConsumer(
                 settings.consumer, found.database, found.producer, apply_events
             )
-            monitor = LagMonitor(settings, found.database, consumer)
+            monitor = LagMonitor(
+                settings.consumer,
+                found.database,
+                consumer,
+                environment=metrics_environment(settings.environment, settings.log_format),
+            )
             live = LiveUpdates(found.database)
             async with running(
                 consumer.run(), monitor.run(), live.run(), clean_forever(found.database)

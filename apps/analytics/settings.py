@@ -49,11 +49,6 @@ class Settings:
             ),
         )
 
-    @property
-    def emits_metrics(self) -> bool:
-        """Tells whether CloudWatch reads the log lines and makes metrics of some."""
-        return self.log_format == "json" and self.environment != "local"
-
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
         """Returns the settings; raises SettingsError, which names every fault."""

@@ -13,6 +13,7 @@ from apps.auth.admin import (
     audit_routes,
     client_routes,
     launch_routes,
+    name_routes,
     own_routes,
     user_routes,
 )
@@ -55,6 +56,7 @@ ROUTED = (
     user_routes,
     client_routes,
     audit_routes,
+    name_routes,
     own_routes,
     confirm_routes,
     email_routes,

@@ -13,6 +13,7 @@ READ = RpcPolicy(user=("billing.read",))
 READ_OWN = RpcPolicy(user=("billing.read",), patient="Account")
 WRITE = RpcPolicy(user=("billing.write",))
 APPROVE = RpcPolicy(user=("billing.approve",))
+OPERATE = RpcPolicy(user=("admin",))
 # The relay of the patient service has nobody behind it.
 OPEN = RpcPolicy(user=("billing.write",), service=("billing.system",))
 OPEN_MANY = RpcPolicy(user=(), service=("billing.system",))

@@ -16,6 +16,7 @@ from apps.kit.broker import Producer
 from apps.kit.database import Database
 from apps.kit.delivery import KafkaDestination
 from apps.kit.event_consumer import EventConsumer, clean_forever
+from apps.kit.lag import LagMonitor, metrics_environment
 from apps.kit.relay import Relay, connect_to
 from apps.kit.relay import running as relaying
 from apps.kit.rpc import RpcGuard, TokenVerifier, create_rpc_server, rpc_handler
@@ -49,12 +50,25 @@ def create_app(settings: Settings, *, books: Books, verifier: TokenVerifier) -> 
 async def run_books(
     settings: Settings, database: Database, producer: Producer
 ) -> AsyncIterator[Books]:
-    """Runs what works beside the calls: the relay, the consumer, the seals and the clean-up."""
+    """Runs what works beside the calls: the relay, the consumer and its lag, the seals and the clean-up."""
     relay = Relay(KafkaDestination(producer, settings.billing_topic), connect_to(settings.database))
     books = Books(database, settings, relay.wake)
-    consumer = EventConsumer(consumer_settings(settings), database, producer, apply_to(settings))
+    reads = consumer_settings(settings)
+    consumer = EventConsumer(reads, database, producer, apply_to(settings))
+    monitor = LagMonitor(
+        reads,
+        database,
+        consumer,
+        environment=metrics_environment(settings.environment, settings.log_format),
+    )
     async with (
         relaying([relay]),
-        running(consumer.run(), seal_forever(database), keep_house(books), clean_forever(database)),
+        running(
+            consumer.run(),
+            monitor.run(),
+            seal_forever(database),
+            keep_house(books),
+            clean_forever(database),
+        ),
     ):
         yield books

@@ -5,6 +5,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
+from apps.billing.charges.reconcile import reconcile_events, reconcile_record
 from apps.billing.ledger.reconcile import reconcile
 from apps.billing.settings import Settings
 from apps.kit.database import open_database
@@ -34,11 +35,15 @@ def describe(destination: str, payload: bytes) -> Mapping[str, Any]:
 
 
 async def check_books(settings: Settings, values: Values) -> Answer:
-    """Returns each difference in the books; none where they are sound."""
+    """Returns each difference in the books, and between them and the topics; none where they are sound."""
     async with open_database(settings.database) as database:
         async with database.connection() as connection:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                differences = await reconcile(connection)
+                differences = [
+                    *await reconcile(connection),
+                    *await reconcile_record(connection, settings),
+                    *await reconcile_events(connection, settings),
+                ]
     return [
         {
             "code": one.code,

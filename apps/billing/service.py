@@ -6,7 +6,9 @@ from apps.billing.charges.methods import ChargeMethods
 from apps.billing.charges.price_methods import PriceMethods
 from apps.billing.documents.methods import DocumentMethods
 from apps.billing.invoicing.methods import InvoiceMethods
+from apps.billing.invoicing.reminders import ReminderMethods
 from apps.billing.ledger.methods import LedgerMethods
+from apps.billing.outbox_methods import OutboxMethods
 from apps.billing.payments.cash_desk import CashDeskMethods
 from apps.billing.payments.methods import PaymentMethods
 from apps.billing.payments.write_offs import WriteOffMethods
@@ -20,9 +22,11 @@ def billing_methods(books: Books) -> tuple[RpcMethod, ...]:
         *ChargeMethods(books).table(),
         *PriceMethods(books).table(),
         *InvoiceMethods(books).table(),
+        *ReminderMethods(books).table(),
         *PaymentMethods(books).table(),
         *WriteOffMethods(books).table(),
         *CashDeskMethods(books).table(),
         *LedgerMethods(books).table(),
         *DocumentMethods(books).table(),
+        *OutboxMethods(books).table(),
     )

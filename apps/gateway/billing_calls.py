@@ -24,6 +24,7 @@ READ = scopes("billing.read")
 READ_OWN = Policy("billing.read or *.rs", _may_read)
 WRITE = scopes("billing.write")
 APPROVE = scopes("billing.approve")
+ADMIN = scopes("admin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,4 +403,25 @@ BOOKS = (
         policy=READ,
     ),
 )
-CALLS = (*ACCOUNTS, *CHARGES, *INVOICES, *PAYMENTS, *BOOKS)
+OUTBOX = (
+    _read(
+        "/outbox", "ListOutbox", "What waits to be published, and what was refused", policy=ADMIN
+    ),
+    _change(
+        "POST",
+        "/outbox/{row_id}/retry",
+        "RetryOutboxRow",
+        "Publish a refused event again",
+        {},
+        policy=ADMIN,
+    ),
+    _change(
+        "POST",
+        "/outbox/{row_id}/discard",
+        "DiscardOutboxRow",
+        "Delete a refused event for good",
+        {},
+        policy=ADMIN,
+    ),
+)
+CALLS = (*ACCOUNTS, *CHARGES, *INVOICES, *PAYMENTS, *BOOKS, *OUTBOX)

@@ -21,6 +21,7 @@ from apps.gateway.headers import request_headers, response_headers
 from apps.gateway.settings import RequestLimits, Settings
 from apps.kit.context import current_context
 from apps.kit.errors import BadGateway, BadRequest, Problem, Unavailable
+from apps.kit.version import service_version
 
 DNS_CACHE_SECONDS = 10
 # Shorter than the services' keep-alive (75 s): no connection is used while its service closes it.
@@ -61,6 +62,8 @@ class Proxy:
         self._forwarded = (
             ("x-forwarded-proto", public.scheme),
             ("x-forwarded-host", public.netloc),
+            # For operators: which version of the gateway a request came through.
+            ("x-forwarded-server", f"gateway/{service_version()}"),
         )
         self.upstreams: Mapping[str, Upstream] = {
             name: Upstream(name, url, cookies=name in WITH_PAGES)

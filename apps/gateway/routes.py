@@ -8,25 +8,22 @@ from starlette.responses import Response
 
 from apps.gateway.billing import billing_routes
 from apps.gateway.body import SMALL_BODY_BYTES
+from apps.gateway.operations import administration, analytics, identity, outbox, patients
+from apps.gateway.operations.model import table_of
 from apps.gateway.proxy import Forwarded
 from apps.gateway.settings import Settings
 from apps.kit.scopes import parse_smart_scope
 from apps.kit.web import (
-    AUTHENTICATED,
     PUBLIC,
     Endpoint,
     Operation,
     PolicedRoute,
     Policy,
-    scopes,
-    smart,
 )
 
 # Nothing that the auth service reads is longer. It comes whole before the service is called.
 FORM_BYTES = SMALL_BODY_BYTES
 
-ADMIN = scopes("admin")
-ANALYTICS = scopes("analytics.read")
 # Which scope a request needs, the patient service knows: for a Bundle or a conditional request it depends on the body.
 ANY_SMART = Policy(
     "a SMART scope",
@@ -48,14 +45,8 @@ class PagePath(Convertor[str]):
 
 register_url_convertor("page", PagePath())
 
-PATIENTS: Mapping[str, Mapping[str, Policy]] = {
-    "/api/patients": {"GET": smart("s", "Patient"), "POST": smart("c", "Patient")},
-    "/api/patients/{id}": {
-        "GET": smart("r", "Patient"),
-        "PUT": smart("u", "Patient"),
-        "DELETE": smart("d", "Patient"),
-    },
-}
+PATIENTS = table_of(patients.OPERATIONS)
+OUTBOX = table_of(outbox.OPERATIONS)
 FHIR: Mapping[str, Mapping[str, Policy]] = {
     "/fhir/R4/metadata": {"GET": PUBLIC},
     "/fhir/R4/{path:path}": dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), ANY_SMART),
@@ -63,43 +54,14 @@ FHIR: Mapping[str, Mapping[str, Policy]] = {
 # A search over all types, and Bundles, which may be larger than anything else.
 FHIR_ROOT: Mapping[str, Mapping[str, Policy]] = {"/fhir/R4": {"GET": ANY_SMART, "POST": ANY_SMART}}
 
-# The auth service itself tells who may what at these (RFC 6749, 7009, 7662, OpenID Connect).
-AUTH: Mapping[str, Mapping[str, Policy]] = {
-    "/.well-known/openid-configuration": {"GET": PUBLIC},
-    "/.well-known/oauth-authorization-server": {"GET": PUBLIC},
-    "/.well-known/smart-configuration": {"GET": PUBLIC},
-    "/.well-known/jwks.json": {"GET": PUBLIC},
-    "/fhir/R4/.well-known/smart-configuration": {"GET": PUBLIC},
-    "/oauth2/token": {"POST": PUBLIC},
-    "/oauth2/revoke": {"POST": PUBLIC},
-    "/oauth2/introspect": {"POST": PUBLIC},
-    "/oauth2/par": {"POST": PUBLIC},
-    "/oauth2/device_authorization": {"POST": PUBLIC},
-    "/oauth2/userinfo": {"GET": scopes("openid"), "POST": scopes("openid")},
-    "/auth/v1/users": {"GET": ADMIN, "POST": ADMIN},
-    "/auth/v1/users/{id}": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
-    "/auth/v1/users/{id}/unlock": {"POST": ADMIN},
-    "/auth/v1/users/{id}/sessions": {"GET": ADMIN, "DELETE": ADMIN},
-    "/auth/v1/users/{id}/password-link": {"POST": ADMIN},
-    "/auth/v1/users/{id}/second-factor": {"DELETE": ADMIN},
-    "/auth/v1/clients": {"GET": ADMIN, "POST": ADMIN},
-    "/auth/v1/clients/{id}": {"GET": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
-    "/auth/v1/clients/{id}/secret": {"POST": ADMIN},
-    "/auth/v1/audit": {"GET": ADMIN},
-    "/auth/v1/me": {"GET": AUTHENTICATED},
-    "/auth/v1/me/sessions": {"GET": AUTHENTICATED, "DELETE": AUTHENTICATED},
-    "/auth/v1/me/sessions/{session}": {"DELETE": AUTHENTICATED},
-    "/auth/v1/me/consents": {"GET": AUTHENTICATED},
-    "/auth/v1/me/consents/{client}": {"DELETE": AUTHENTICATED},
-    "/auth/v1/launches": {"POST": smart("r", "Patient")},
-}
-# For people in a browser. Clients start at the first two, and find those in the document.
+# The auth service itself tells who may what at most of these (RFC 6749, 7009, 7662, OpenID Connect).
+AUTH = table_of((*identity.OPERATIONS, *administration.OPERATIONS))
+# For people in a browser. Clients start at the documented two.
 PAGES: Mapping[str, Mapping[str, Policy]] = {
+    **table_of(identity.FOR_BROWSERS),
     **{
         f"/oauth2/{name}": {"GET": PUBLIC, "POST": PUBLIC}
         for name in (
-            "authorize",
-            "logout",
             "sign-in",
             "second-factor",
             "enrol",
@@ -126,41 +88,8 @@ PAGES: Mapping[str, Mapping[str, Policy]] = {
     "/oauth2/external": {"GET": PUBLIC},
     "/oauth2/external/callback": {"GET": PUBLIC},
 }
-PASSWORD_LOGIN: Mapping[str, Mapping[str, Policy]] = {
-    "/auth/login": {"POST": PUBLIC},
-    "/auth/validate": {"GET": AUTHENTICATED},
-}
-
-ANALYTICS_PATHS: Mapping[str, Mapping[str, Policy]] = {
-    **{
-        f"/analytics/v1/{name}": {"GET": ANALYTICS}
-        for name in (
-            "registrations",
-            "patients",
-            "patients/active",
-            "demographics",
-            "encounters",
-            "conditions/top",
-            "medications/top",
-            "procedures/top",
-            "immunizations/top",
-            "immunizations/coverage",
-            "prevalence",
-            "billing",
-            "billing/revenue",
-            "billing/payment-days",
-            "billing/cancellations",
-            "aging",
-            "events",
-            "lag",
-        )
-    },
-    "/analytics/v1/dead-letters": {"GET": ADMIN},
-    "/analytics/v1/dead-letters/{id}": {"GET": ADMIN},
-    "/analytics/v1/dead-letters/{id}/redrive": {"POST": ADMIN},
-    "/analytics/v1/dead-letters/{id}/discard": {"POST": ADMIN},
-}
-
+PASSWORD_LOGIN = table_of(identity.PASSWORD_LOGIN)
+ANALYTICS_PATHS = table_of(analytics.OPERATIONS)
 
 # The console itself asks for a session, and tells who may do what.
 CONSOLE: Mapping[str, Mapping[str, Policy]] = {"/{path:page}": {"GET": PUBLIC, "POST": PUBLIC}}
@@ -182,6 +111,7 @@ def public_routes(settings: Settings) -> list[PolicedRoute]:
         *_forwarded("auth", AUTH, FORM_BYTES),
         *_forwarded("patient", FHIR, body_bytes),
         *_forwarded("patient", FHIR_ROOT, settings.limits.bundle_bytes),
+        *_forwarded("patient", OUTBOX, body_bytes),
         *billing_routes(body_bytes),
         *_forwarded("analytics", ANALYTICS_PATHS, body_bytes),
         *_forwarded("auth", PAGES, FORM_BYTES),

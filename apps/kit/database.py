@@ -13,9 +13,12 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import databases
+from databases.core import Connection as Holder
 
+from apps.kit.connections import Connections
 from apps.kit.errors import Unavailable
 from apps.kit.settings import Environment
+from apps.kit.tasks import running
 
 POOL_SIZE = 10
 ACQUIRE_TIMEOUT_SECONDS = 2.0
@@ -73,20 +76,17 @@ def read_database_settings(environment: Environment, name: str) -> DatabaseSetti
 
 
 class Database:
-    def __init__(self, pool: databases.Database) -> None:
-        self._pool = pool
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection of this task's; raises Unavailable where the server or a free connection cannot be had."""
-        holder = self._pool.connection()
-        try:
-            async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
-                await holder.__aenter__()
-        except UNAVAILABLE as error:
-            raise Unavailable("database_unavailable") from error
+        """A connection for the block alone; raises Unavailable where the server or a free connection cannot be had."""
+        holder = self._connections.take_kept() or await self._take()
+        is_clean = False
         try:
             yield holder.raw_connection
+            is_clean = True
         except UNAVAILABLE as error:
             raise Unavailable("database_unavailable") from error
         except asyncpg.InterfaceError as error:
@@ -95,7 +95,14 @@ class Database:
                 raise Unavailable("database_unavailable") from error
             raise
         finally:
-            await holder.__aexit__()
+            await self._connections.give_back(holder, is_clean=is_clean)
+
+    async def _take(self) -> Holder:
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
+                return await self._connections.take()
+        except UNAVAILABLE as error:
+            raise Unavailable("database_unavailable") from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -153,12 +160,15 @@ async def open_database(
         **connect_options(settings),
     }
     pool = databases.Database(settings.url, **options)
+    connections = Connections(pool, settings.pool_size)
     await pool.connect()
     try:
-        yield Database(pool)
+        async with running(connections.trim_forever()):
+            yield Database(connections)
     finally:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                await connections.close()
                 await pool.disconnect()
         except TimeoutError:
             pass

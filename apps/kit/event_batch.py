@@ -60,11 +60,14 @@ class OvertakenError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A topic. `parse` reads a record's value; records that it refuses go to `dead_letters`."""
+    """A topic. `parse` reads a record's value: the event, or None where this service need do nothing.
+
+    Records that it refuses go to `dead_letters`.
+    """
 
     topic: str
     dead_letters: str
-    parse: Callable[[bytes | None], Event]
+    parse: Callable[[bytes | None], Event | None]
 
 
 # Applies events, each given once, inside the batch's transaction.
@@ -79,6 +82,11 @@ class Batch:
     ends: Mapping[Place, int]
     events: Sequence[Event]
     unreadable: Sequence[tuple[Record, DeadLetter]]
+
+    @property
+    def has_effects(self) -> bool:
+        """Tells whether more than the offsets has to be written."""
+        return bool(self.events or self.unreadable)
 
 
 def read_batch(
@@ -98,7 +106,8 @@ def read_batch(
             if refused:
                 raise UnreadableError(refused)
             event = sources[record.topic].parse(record.value)
-            events.setdefault(event.event_id, event)
+            if event is not None:
+                events.setdefault(event.event_id, event)
         except UnreadableError as error:
             letter = DeadLetter(
                 topic=record.topic,

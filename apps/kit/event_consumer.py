@@ -42,6 +42,8 @@ FIRST_RETRY_SECONDS = 0.2
 MAX_RETRY_SECONDS = 5.0
 CLEAN_PERIOD_SECONDS = 3600.0
 END_OFFSETS_TIMEOUT_SECONDS = 3.0
+# Under load a moment's wait makes one batch of many: each costs a transaction, and a fetch at the broker.
+GATHER_SECONDS = 0.1
 COMMIT_PERIOD_SECONDS = 5.0
 COMMIT_TIMEOUT_SECONDS = 3.0
 
@@ -115,10 +117,13 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                     found = await client.getmany(
                         timeout_ms=POLL_MILLISECONDS, max_records=MAX_BATCH_RECORDS
                     )
-                    await self._take([record for records in found.values() for record in records])
+                    records = [record for each in found.values() for record in each]
+                    await self._take(records)
                     if time.monotonic() - committed_at >= COMMIT_PERIOD_SECONDS:
                         await self._commit(client)
                         committed_at = time.monotonic()
+                    if 0 < len(records) < MAX_BATCH_RECORDS:
+                        await asyncio.sleep(GATHER_SECONDS)
             finally:
                 self._client = None
 
@@ -180,8 +185,12 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         places = {(record.topic, record.partition) for record in records}
         begins = {place: self._positions[place] for place in places}
         batch = read_batch(self._sources, begins, records, refused)
+        # Without effects the offsets are all there is to write: one statement.
+        open_connection = (
+            self._database.transaction if batch.has_effects else self._database.connection
+        )
         try:
-            async with self._database.transaction() as connection:
+            async with open_connection() as connection:
                 await apply_batch(
                     connection,
                     batch,

@@ -67,6 +67,18 @@ async def select_offsets(connection: Connection, topics: Sequence[str]) -> dict[
     return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
+async def lock_offsets(connection: Connection, topics: Sequence[str]) -> dict[Place, int]:
+    """Returns the next offset to read of each partition; until the transaction ends nobody reads on."""
+    rows = await connection.fetch(
+        """
+        SELECT topic, partition, next_offset FROM consumed WHERE topic = ANY($1::text[])
+        ORDER BY topic, partition FOR UPDATE
+        """,
+        list(topics),
+    )
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+
 async def update_offsets(
     connection: Connection, begins: Mapping[Place, int], ends: Mapping[Place, int]
 ) -> bool:

@@ -47,13 +47,19 @@ class TextFormatter(logging.Formatter):
 
 # A line for each request that a service answers; off unless LOG_REQUESTS is `true`, as it is for scripts/up.
 _requests = logging.getLogger("apps.kit.requests")
+# Every service asks auth for these each 15 s: answered as usual, they would drown the rest.
+POLLED_PATHS = frozenset({"/oauth2/revocations", "/oauth2/origins"})
 
 
 def log_request(method: str, path: str, status: object, started_at: float) -> None:
-    """Logs an answered request, if that is wanted; `path` is the route's, `started_at` of `time.perf_counter`."""
+    """Logs an answered request, if that is wanted; `path` is the route's, `started_at` of `time.perf_counter`.
+
+    A poll that succeeds is logged at DEBUG.
+    """
     if not _requests.disabled:
         ms = round((time.perf_counter() - started_at) * 1000, 1)
-        _requests.info("%s %s %s", method, path, status or "-", extra={"ms": ms})
+        level = logging.DEBUG if path in POLLED_PATHS and status in (200, 304) else logging.INFO
+        _requests.log(level, "%s %s %s", method, path, status or "-", extra={"ms": ms})
 
 
 def configure_logging(log_format: str) -> None:

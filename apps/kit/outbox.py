@@ -39,6 +39,16 @@ class Parked:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """What an outbox holds for one destination. `oldest_at`: of the oldest row that waits."""
+
+    destination: str
+    waiting: int
+    parked: int
+    oldest_at: datetime | None
+
+
 async def try_lead(connection: Connection, destination: str) -> bool:
     """Whether this session is the destination's one relay; it stays so until it ends."""
     leads: bool = await connection.fetchval(
@@ -64,6 +74,14 @@ async def select_unsent(connection: Connection, destination: str, limit: int) ->
 
 async def delete_sent(connection: Connection, ids: Sequence[int]) -> None:
     await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", ids)
+
+
+async def vacuum(connection: Connection) -> None:
+    """Takes away the rows that were sent, outside a transaction; does nothing without the right to (MAINTAIN).
+
+    Autovacuum looks once a minute: by then a registration of a thousand patients a second has left 100,000 of them.
+    """
+    await connection.execute("VACUUM (SKIP_LOCKED, TRUNCATE false, PARALLEL 0) outbox")
 
 
 async def hold(connection: Connection, id: int, reason: str, seconds: float) -> None:
@@ -96,12 +114,33 @@ async def select_parked(connection: Connection) -> list[Parked]:
     return [Parked(*row) for row in rows]
 
 
+async def select_queues(connection: Connection) -> list[Queue]:
+    """Returns the destinations that have rows, with the numbers of those that wait and those that were refused."""
+    rows = await connection.fetch(
+        """
+        SELECT destination, count(*) FILTER (WHERE NOT parked) AS waiting,
+               count(*) FILTER (WHERE parked) AS parked,
+               min(created_at) FILTER (WHERE NOT parked) AS oldest_at
+        FROM outbox GROUP BY destination ORDER BY destination"""
+    )
+    return [Queue(**dict(row)) for row in rows]
+
+
 async def retry_parked(connection: Connection, ids: Sequence[int] | None) -> int:
     """Lets parked rows be sent again: these, or all. How many there were."""
     rows: list[Any] = await connection.fetch(
         """
         UPDATE outbox SET parked = false, held_until = NULL
         WHERE parked AND ($1::bigint[] IS NULL OR id = ANY($1)) RETURNING id""",
+        ids,
+    )
+    return len(rows)
+
+
+async def delete_parked(connection: Connection, ids: Sequence[int] | None) -> int:
+    """Deletes parked rows, these or all, and returns how many. A row that is still to be sent is never deleted."""
+    rows: list[Any] = await connection.fetch(
+        "DELETE FROM outbox WHERE parked AND ($1::bigint[] IS NULL OR id = ANY($1)) RETURNING id",
         ids,
     )
     return len(rows)

@@ -1,12 +1,12 @@
 """The verbs `outbox list|show|retry|discard` of `scripts/operate`, for every service that has an outbox."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from apps.kit.database import Connection, DatabaseSettings
 from apps.kit.errors import NotFound
 from apps.kit.operate import Answer, Handler, OperateSettings, Values, ids_of
-from apps.kit.outbox import retry_parked, select_parked
+from apps.kit.outbox import delete_parked, retry_parked, select_parked
 from apps.kit.relay import connect_to
 
 # Of a row's destination and payload, the event as JSON.
@@ -69,12 +69,3 @@ async def select_row(connection: Connection, id: int) -> dict[str, Any] | None:
     """Returns the row with all its columns, or None."""
     row = await connection.fetchrow("SELECT * FROM outbox WHERE id = $1", id)
     return dict(row) if row else None
-
-
-async def delete_parked(connection: Connection, ids: Sequence[int] | None) -> int:
-    """Deletes parked rows, these or all, and returns how many. A row that is still to be sent is never deleted."""
-    rows: list[Any] = await connection.fetch(
-        "DELETE FROM outbox WHERE parked AND ($1::bigint[] IS NULL OR id = ANY($1)) RETURNING id",
-        ids,
-    )
-    return len(rows)

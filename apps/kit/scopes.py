@@ -9,7 +9,7 @@ Source: https://hl7.org/fhir/smart-app-launch/scopes-and-launch-context.html
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from urllib.parse import parse_qsl
@@ -19,6 +19,8 @@ MAX_SCOPES = 50
 MAX_SCOPE_CHARS = 200
 MAX_SCOPES_CHARS = 2_000
 MAX_CONSTRAINT_PARAMETERS = 5
+# Answers that a principal remembers: every type's interactions. A request may name types that do not exist.
+MAX_KNOWN_ACCESS = 256
 
 # context / resource . interactions: create, read, update, delete, search, in that order.
 _SMART = re.compile(
@@ -142,12 +144,24 @@ class Principal:
     fhir_user: str | None = None
     # RFC 9449: the key that the token is bound to; a request has to prove that it holds it.
     key_thumbprint: str | None = None
+    # Every request and every entry of a Bundle asks for the same few.
+    _access: dict[tuple[str, str], Access | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def has_scope(self, *any_of: str) -> bool:
         return not self.scopes.isdisjoint(any_of)
 
     def access_to(self, resource_type: str, interaction: str) -> Access | None:
         """Returns what `interaction` (one of c r u d s) may reach, or None if no scope allows it."""
+        key = (resource_type, interaction)
+        if key not in self._access:
+            if len(self._access) >= MAX_KNOWN_ACCESS:
+                self._access.clear()
+            self._access[key] = self._find_access(resource_type, interaction)
+        return self._access[key]
+
+    def _find_access(self, resource_type: str, interaction: str) -> Access | None:
         rules: list[AccessRule] = []
         for scope in self.scopes:
             smart = parse_smart_scope(scope)

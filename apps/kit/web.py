@@ -35,6 +35,7 @@ from apps.kit.read_rest import ReadRestMiddleware
 from apps.kit.request_body import limit_body
 from apps.kit.scopes import Principal
 from apps.kit.token_verifier import Verifier
+from apps.kit.version import service_version
 
 MAX_BODY_BYTES = 1024 * 1024
 # Longer than the balancer's idle timeout (60 s), so that it never sends a request on a connection being closed.
@@ -204,7 +205,12 @@ def health_routes(readiness: Callable[[Request], Awaitable[Readiness]]) -> list[
     async def readyz(request: Request) -> Response:
         state = await readiness(request)
         status = "failed" if state.failed else "degraded" if state.degraded else "ok"
-        body = {"status": status, "failed": state.failed, "degraded": state.degraded}
+        body = {
+            "status": status,
+            "failed": state.failed,
+            "degraded": state.degraded,
+            "version": service_version(),
+        }
         return JSONResponse(body, 503 if state.failed else 200)
 
     return [

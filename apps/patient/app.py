@@ -23,11 +23,13 @@ from apps.patient.fhir.errors import render_fhir_error
 from apps.patient.fhir.routes import fhir_routes
 from apps.patient.patients_api import patients_api_routes
 from apps.patient.relay.destinations import Billing, BillingDestination
+from apps.patient.relay.outbox_routes import outbox_routes
 from apps.patient.search.cursors import Cursors
 from apps.patient.settings import Settings
 from apps.patient.storage.backfill import Backfill, running_backfill
 from apps.patient.storage.read_audit import open_read_audit
 from apps.patient.storage.record import Record
+from apps.patient.storage.reindexing import Reindexing, running_reindexing
 
 CLEANING_SECONDS = 600.0
 
@@ -59,6 +61,7 @@ def create_app(
             running(relays),
             cleaning(database),
             running_backfill(backfill),
+            running_reindexing(Reindexing(database, record.writer, record.base_url)),
             open_read_audit(database) as read_audit,
         ):
             yield {
@@ -83,6 +86,7 @@ def create_app(
     routes = [
         *health_routes(readiness),
         *patients_api_routes(),
+        *outbox_routes(),
         *fhir_routes(settings.max_bundle_bytes),
     ]
     return create_web_app(

@@ -8,7 +8,9 @@ from google.protobuf.json_format import MessageToDict
 from apps.kit.operate import Answer, Handler, Values, limit_of, time_of
 from apps.kit.outbox_verbs import outbox_verbs
 from apps.kit.relay import connect_to
+from apps.patient.reconcile import reconcile
 from apps.patient.settings import Settings
+from apps.patient.storage.reindexing import request_reindexing, select_progress
 from protos.billing.v1 import billing_pb2
 from protos.patient.v1 import events_pb2
 
@@ -55,7 +57,39 @@ async def search_audit(settings: Settings, values: Values) -> Answer:
     ]
 
 
+async def rebuild_index(settings: Settings, values: Values) -> Answer:
+    """Has the service index every resource anew, and shows how many wait for it."""
+    async with connect_to(settings.database)() as connection:
+        await request_reindexing(connection)
+        return await select_progress(connection)
+
+
+async def show_index(settings: Settings, values: Values) -> Answer:
+    """Shows how many resources wait to be indexed anew."""
+    async with connect_to(settings.database)() as connection:
+        return await select_progress(connection)
+
+
+async def check_events(settings: Settings, values: Values) -> Answer:
+    """Returns each resource whose newest version is not in the topic; none where all are."""
+    async with connect_to(settings.database)() as connection:
+        async with connection.transaction(isolation="read_committed", readonly=True):
+            differences = await reconcile(connection, settings.broker, settings.topic)
+    return [
+        {
+            "code": one.code,
+            "subject": one.subject,
+            "expected": one.expected,
+            "found": one.found,
+        }
+        for one in differences
+    ]
+
+
 HANDLERS: Mapping[str, Handler[Settings]] = {
     **outbox_verbs(describe),
     "audit search": search_audit,
+    "index rebuild": rebuild_index,
+    "index status": show_index,
+    "reconcile": check_events,
 }

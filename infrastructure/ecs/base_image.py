@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infrastructure.config.files import ROOT
-
+# Of its own: the local platform reads images' sources without the packages of the program.
+ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = Path("apps/Dockerfile")
 # Another base, such as a mirror's: by its digest as well.
 VARIABLE = "BASE_IMAGE"

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from apps.catalogue import SERVICES
-from infrastructure.config.files import ROOT
 from infrastructure.ecs.base_image import DOCKERFILE, dockerfile_text
 
+# Of its own: the local platform reads this file without the packages of the program.
+ROOT = Path(__file__).resolve().parents[2]
 RELEASE = "release"
 IMAGES = (*SERVICES, RELEASE)
 # The release runs every service's migrations and registers the services' clients with auth's code.
 RELEASE_FOLDERS = ("apps/auth", *(f"apps/{name}/migrations" for name in SERVICES if name != "auth"))
+VERSION_DIGITS = 12
 LEFT_OUT = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 
 
@@ -60,6 +62,11 @@ def source_digest(service: str, root: Path = ROOT) -> str:
         digest.update(f"{file.as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def version_of(digest: str) -> str:
+    """What a service shows as its version: the first digits of its source's digest, which its image's tag has too."""
+    return digest[:VERSION_DIGITS]
 
 
 def stage(service: str, destination: Path, root: Path = ROOT) -> Path:

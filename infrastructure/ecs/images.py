@@ -12,7 +12,7 @@ import pulumi_docker_build as docker
 import pulumi_random as random
 
 from infrastructure.config.files import ROOT
-from infrastructure.ecs.image_source import IMAGES, source_digest
+from infrastructure.ecs.image_source import IMAGES, source_digest, version_of
 from infrastructure.iam.roles import document
 from infrastructure.iam.service_roles import PULL
 
@@ -204,7 +204,7 @@ class Images(pulumi.ComponentResource):
             context=docker.BuildContextArgs(location=context),
             dockerfile=docker.DockerfileArgs(location=f"{context}/apps/Dockerfile"),
             # No commit id and no time: they would change the image without a change of its source.
-            build_args={"SERVICE": service},
+            build_args={"SERVICE": service, "SERVICE_VERSION": version_of(source)},
             # Without it two previews of one source would share a digest, and the end of one would delete it.
             labels={"preview": args.tag_prefix.rstrip("-")} if args.tag_prefix else None,
             platforms=[docker.Platform.LINUX_ARM64],

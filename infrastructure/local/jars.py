@@ -55,17 +55,17 @@ def read_lock(text: str) -> tuple[Jar, ...]:
 
 
 def resolve_jars(
-    cache: Path, report: Callable[[str], None] = lambda message: None
+    cache: Path, report: Callable[[str], None] = lambda message: None, lock: Path = LOCK
 ) -> tuple[Path, ...]:
-    """Returns the paths of all jars of the lock, each verified; missing ones are downloaded into `cache`.
+    """Returns the paths of all jars of `lock`, each verified; missing ones are downloaded into `cache`.
 
     Raises StartError if one cannot be downloaded or differs from the pinned one.
     """
-    jars = read_lock(LOCK.read_text())
+    jars = read_lock(lock.read_text())
     cache.mkdir(parents=True, exist_ok=True)
     # One at a time: two that download the same jar would each see the other's half.
-    with (cache / "lock").open("w") as lock, ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (cache / "lock").open("w") as held, ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
+        fcntl.flock(held, fcntl.LOCK_EX)
         missing = sum(not path_of(jar, cache).exists() for jar in jars)
         if missing:
             report(f"downloading {missing} jars of Kafka, 45 MB, once")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from apps.catalogue import SERVICES, Service, environment
 from apps.kit.probe import probe_grpc, probe_http
+from infrastructure.ecs.image_source import source_digest, version_of
 from infrastructure.local.home import ROOT
 from infrastructure.local.locate import LocalLocate
 from infrastructure.local.output import Output
@@ -42,6 +43,7 @@ class Services:
             **environment(entry, self.locate),
             **{name: self.secrets[name] for name in entry.secrets},
             "PYTHONUNBUFFERED": "1",
+            "SERVICE_VERSION": version_of(source_digest(entry.name)),
         }
 
     def start(self, entry: Service) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from apps.operations import InvalidArguments, Verb, check_arguments, command_of, make_parser
 from apps.verbs import VERBS
 from infrastructure.local.state import NotRunningError
-from infrastructure.operate.answers import Answer, RefusedError, render
+from infrastructure.operate.answers import Answer, RefusedError, render, rows_of
 
 LOCAL = "local"
 DESCRIPTION = (
@@ -48,6 +48,9 @@ def parse(target: str, words: Sequence[str]) -> tuple[Verb, dict[str, Any], str 
 
 def run(target: str, verb: Verb, values: Mapping[str, Any], service: str | None) -> Answer:
     """Runs the verb where the target is. Raises RefusedError and NotRunningError."""
+    if verb.everywhere and service is None:
+        answers = ((name, run(target, verb, values, name)) for name in verb.services)
+        return [{"in": name, **row} for name, answer in answers for row in rows_of(answer)]
     if target == LOCAL:
         from infrastructure.operate import local
 

@@ -19,6 +19,13 @@ def answer_of(line: Mapping[str, Any]) -> Answer:
     return answer
 
 
+def rows_of(answer: Answer) -> Sequence[Mapping[str, Any]]:
+    """Returns an answer's rows, a lone object or text as one."""
+    if isinstance(answer, str):
+        return [{"answer": answer}] if answer else []
+    return [answer] if isinstance(answer, Mapping) else answer
+
+
 def render(answer: Answer) -> str:
     """Returns a table for a list, `name: value` lines for an object."""
     if isinstance(answer, str):

@@ -5,13 +5,13 @@ import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from apps.analytics.consumer.lag import measure_lag
 from apps.analytics.consumer.rebuild import rebuild
 from apps.analytics.figures.storage import apply_events
 from apps.kit.errors import Unavailable
 from apps.kit.event_batch import OvertakenError, apply_batch, read_batch
 from apps.kit.event_consumer import EventConsumer, forget_old_events
 from apps.kit.event_storage import CLEAN_BATCH_ROWS, ensure_offsets
+from apps.kit.lag import measure_lag
 from apps.kit.tasks import running
 from protos.patient.v1 import events_pb2 as pb
 from tests.analytics.conftest import (
@@ -63,6 +63,15 @@ async def test_restart_goes_on_where_the_figures_are(bench: Bench) -> None:
     await bench.publish(*(patient_event() for _ in range(5)))
     await bench.consume(25)
     assert await bench.registrations() == 25
+
+
+async def test_event_that_no_figure_needs_moves_the_offset_alone(bench: Bench) -> None:
+    await bench.publish(clinical_event(resource_type="Observation"), patient_event())
+    await bench.consume(2)
+    assert await bench.value("SELECT count(*) FROM seen_event") == 1
+    await bench.publish(*(clinical_event(resource_type="Observation") for _ in range(3)))
+    await bench.consume(5)
+    assert await bench.value("SELECT count(*) FROM seen_event") == 1
 
 
 class Crash(Exception):

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from apps.analytics.consumer.lag import LagMonitor
 from apps.catalogue import TOPICS
 from apps.kit.broker import BrokerSettings, open_producer
 from apps.kit.database import DatabaseSettings, open_database
 from apps.kit.errors import Unavailable
 from apps.kit.event_consumer import EventConsumer
+from apps.kit.lag import LagMonitor
 from apps.kit.tasks import running
 from infrastructure.local.jars import resolve_jars
 from infrastructure.local.kafka import create_topics, open_kafka
@@ -94,7 +94,7 @@ async def test_broker_away_is_told_and_reading_goes_on_when_it_is_back(
     async with open_producer(settings.broker) as producer:
         there = Bench(settings, bench.database, producer)
         consumer = there.consumer()
-        monitor = LagMonitor(settings, bench.database, consumer)
+        monitor = LagMonitor(settings.consumer, bench.database, consumer, environment=None)
         async with running(consumer.run()):
             with open_kafka(kafka_directory, jars, port=port) as kafka:
                 await asyncio.to_thread(kafka.wait)

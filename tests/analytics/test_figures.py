@@ -3,20 +3,26 @@ from datetime import UTC, datetime
 import pytest
 from starlette.datastructures import QueryParams
 
-from apps.analytics.consumer.lag import Lag, PartitionLag, metric_line
-from apps.analytics.events.patient import PatientEvent, parse_event
+from apps.analytics.events.patient import Event, PatientEvent, parse_event
 from apps.analytics.figures.changes import changes_of
 from apps.analytics.figures.suppression import Breakdown, Cell, Group, break_down, suppress_cells
 from apps.analytics.reports.care import age_group
 from apps.analytics.reports.parameters import parse_period
 from apps.analytics.settings import Settings
 from apps.kit.settings import SettingsError
+from protos.patient.v1 import events_pb2 as pb
 from tests.analytics.conftest import ENVIRONMENT, clinical_event, patient_event
+
+
+def parse_all(*messages: pb.PatientEvent) -> list[Event]:
+    """Returns the events that the messages are to the figures."""
+    parsed = (parse_event(message.SerializeToString()) for message in messages)
+    return [event for event in parsed if event is not None]
 
 
 def test_only_a_creation_is_a_registration() -> None:
     kinds = ("patient.created", "patient.created", "patient.updated", "patient.deleted")
-    changes = changes_of(parse_event(patient_event(kind).SerializeToString()) for kind in kinds)
+    changes = changes_of(parse_all(*map(patient_event, kinds)))
     assert changes.registrations == [(datetime(2026, 3, 4, 5, tzinfo=UTC), 2)]
     assert len(changes.patients) == 4
 
@@ -26,9 +32,7 @@ def test_newest_version_of_a_batch_is_kept() -> None:
         patient_event("patient.updated", patient_id="p", version_id=version)
         for version in (2, 3, 1)
     ]
-    (patient,) = changes_of(
-        parse_event(message.SerializeToString()) for message in messages
-    ).patients
+    (patient,) = changes_of(parse_all(*messages)).patients
     assert isinstance(patient, PatientEvent)
     assert patient.version_id == 3
 
@@ -36,7 +40,7 @@ def test_newest_version_of_a_batch_is_kept() -> None:
 def test_facts_without_a_statistic_are_not_kept() -> None:
     kinds = ("Observation", "Condition", "Encounter", "Immunization", "CarePlan")
     messages = [clinical_event(resource_type=kind) for kind in kinds]
-    facts = changes_of(parse_event(message.SerializeToString()) for message in messages).facts
+    facts = changes_of(parse_all(*messages)).facts
     assert [fact.resource_type for fact in facts] == ["Condition", "Encounter", "Immunization"]
 
 
@@ -112,36 +116,6 @@ def test_period_is_widened_to_full_quarters_of_an_hour() -> None:
 
 def test_last_day_of_a_period_is_counted() -> None:
     assert parse_period(QueryParams("to=2026-01-31")).end == datetime(2026, 2, 1, tzinfo=UTC)
-
-
-def test_lag_becomes_a_metric() -> None:
-    lag = Lag(
-        (PartitionLag("patient", 0, 3, 10), PartitionLag("patient", 1, 5, 4)),
-        dead_letters=2,
-        new_dead_letters=1,
-    )
-    line = metric_line(lag, Settings.from_environment(ENVIRONMENT), 1_000)
-    assert (line["Lag"], line["DeadLetters"], line["NewDeadLetters"]) == (7, 2, 1)
-    assert (line["Environment"], line["ConsumerGroup"]) == ("local", "analytics")
-    assert line["_aws"] == {
-        "Timestamp": 1_000,
-        "CloudWatchMetrics": [
-            {
-                "Namespace": "PatientManagement",
-                "Dimensions": [["Environment", "ConsumerGroup"]],
-                "Metrics": [
-                    {"Name": name, "Unit": "Count"}
-                    for name in ("Lag", "DeadLetters", "NewDeadLetters")
-                ],
-            }
-        ],
-    }
-
-
-def test_metrics_are_told_in_aws_only() -> None:
-    assert not Settings.from_environment(ENVIRONMENT).emits_metrics
-    aws = Settings.from_environment({**ENVIRONMENT, "ENVIRONMENT": "prod", "LOG_FORMAT": "json"})
-    assert aws.emits_metrics
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENT))

@@ -71,3 +71,12 @@ async def test_discarded_letter_stays_off_the_list_after_a_rebuild(bench: Bench)
     await run(bench, "figures rebuild")
     assert await run(bench, "dead-letters list") == []
     assert await bench.rows("SELECT note FROM dead_letter") == [("a test",)]
+
+
+async def test_lag_is_shown_by_partition(bench: Bench) -> None:
+    await bench.publish(patient_event(), patient_event())
+    await bench.consume(2)
+    assert sum(each["waiting"] for each in await run(bench, "figures lag")) == 0
+    await bench.publish(patient_event())
+    (behind,) = [each for each in await run(bench, "figures lag") if each["waiting"]]
+    assert behind["end"] - behind["next"] == behind["waiting"] == 1

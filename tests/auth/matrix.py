@@ -45,6 +45,9 @@ def _patient() -> dict[Operation, Who]:
         ("GET", "/api/patients/{id}"): simple["r"],
         ("PUT", "/api/patients/{id}"): simple["u"],
         ("DELETE", "/api/patients/{id}"): simple["d"],
+        ("GET", "/api/outbox"): ADMIN,
+        ("POST", "/api/outbox/{id}/retry"): ADMIN,
+        ("POST", "/api/outbox/{id}/discard"): ADMIN,
         ("GET", "/fhir/R4/metadata"): ALL,
         ("POST", "/fhir/R4"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/Patient/{id}/$everything"): simple["r"],
@@ -54,6 +57,7 @@ def _patient() -> dict[Operation, Who]:
         table |= {
             ("GET", base): may["r"],
             ("POST", base): may["c"],
+            ("GET", f"{base}/_search"): may["r"],
             ("POST", f"{base}/_search"): may["r"],
             ("GET", f"{base}/{{id}}"): may["r"],
             ("PUT", f"{base}/{{id}}"): may["u"],
@@ -70,6 +74,7 @@ def _patient_more() -> dict[Operation, Who]:
         ("POST", "/fhir/R4/"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/"): WHO_HAS_RECORDS,
+        ("GET", "/fhir/R4/_search"): WHO_HAS_RECORDS,
         ("POST", "/fhir/R4/_search"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/_history"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/Patient/{id}/$summary"): RECORDS["Patient"]["r"],
@@ -169,6 +174,7 @@ AUTH: dict[Operation, Who] = {
     ("GET", "/auth/v1/users/{id}/sessions"): ADMIN,
     ("DELETE", "/auth/v1/users/{id}/sessions"): ADMIN,
     ("GET", "/auth/v1/audit"): ADMIN,
+    ("GET", "/auth/v1/names"): PEOPLE,
     ("GET", "/auth/v1/me"): PEOPLE,
     ("GET", "/auth/v1/me/sessions"): PEOPLE,
     ("DELETE", "/auth/v1/me/sessions"): PEOPLE,
@@ -226,6 +232,7 @@ SERVICES: dict[str, dict[Operation, Who]] = {
         **HEALTH,
         ("GET", "/openapi.json"): ALL,
         ("GET", "/docs"): ALL,
+        ("GET", "/docs/{name}"): ALL,
         # The console's pages: it tells who may see which.
         ("GET", "/{path}"): ALL,
         ("POST", "/{path}"): ALL,
@@ -259,12 +266,14 @@ BILLING_APPROVALS = frozenset(
         "WriteOffInvoice",
     }
 )
+# What operators do.
+BILLING_OPERATIONS = frozenset({"DiscardOutboxRow", "ListOutbox", "RetryOutboxRow"})
 
 
 def who_may_call(method: str) -> Who:
     """Who may call a method of billing through the gateway."""
     if method.startswith("Batch"):
         return NOBODY
-    if method in BILLING_APPROVALS:
+    if method in BILLING_APPROVALS | BILLING_OPERATIONS:
         return ADMIN
     return BILLING | {"patient"} if method in BILLING_OF_A_PATIENT else BILLING

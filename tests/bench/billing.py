@@ -14,13 +14,16 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import uvloop
 
+from apps.billing.accounts.storage import select_account
 from apps.billing.books import Books
 from apps.billing.charges.consumer import caller_of
-from apps.billing.ledger.postings import LedgerAccount, make_posting
+from apps.billing.ledger.postings import LedgerAccount, make_posting, receivable
+from apps.billing.ledger.statement import load_statement
 from apps.billing.ledger.storage import post, select_balance
 from apps.billing.settings import Settings
 from apps.kit.database import Database, DatabaseSettings, open_database
@@ -32,6 +35,10 @@ ACCOUNTS = [LedgerAccount("revenue", "USD", name=f"a-{number}") for number in ra
 HOT = LedgerAccount("bank", "USD")
 CALLER = caller_of("bench")
 WRITERS = 4
+MILLION_ACCOUNT = UUID("00000000-0000-4000-8000-000000000001")
+# Of the million, one each three minutes.
+DAY_LINES = 480
+PARTS = os.environ.get("BENCH_PARTS", "postings calls balances").split()
 MILLION = int(os.environ.get("BENCH_ENTRIES", "1000000"))
 
 
@@ -117,22 +124,29 @@ async def fill(url: str) -> None:
     connection = await asyncpg.connect(url)
     for table in ("ledger_transaction", "ledger_entry"):
         await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-    hot = LedgerAccount("revenue", "JPY", name="million")
-    other = LedgerAccount("bank", "JPY")
+    hot, other = receivable("JPY", MILLION_ACCOUNT), LedgerAccount("bank", "JPY")
     async with connection.transaction():
         await connection.execute(
             """
-            INSERT INTO ledger_account (ledger_account_id, kind, party, name, currency, balance, version)
-            VALUES ($1, 'revenue', '', 'million', 'JPY', $3, $3), ($2, 'bank', '', '', 'JPY', -$3, $3)""",
+            INSERT INTO account (account_id, patient_id, status, currency, version)
+            VALUES ($1, 'million', 'active', 'JPY', 1)""",
+            MILLION_ACCOUNT,
+        )
+        await connection.execute(
+            """
+            INSERT INTO ledger_account (ledger_account_id, kind, account_id, party, name, currency, balance, version)
+            VALUES ($1, 'receivable', $4, '', '', 'JPY', $3, $3), ($2, 'bank', NULL, '', '', 'JPY', -$3, $3)""",
             hot.id,
             other.id,
             MILLION,
+            MILLION_ACCOUNT,
         )
         await connection.execute(
             """
             CREATE TEMPORARY TABLE made AS
-            SELECT number, gen_random_uuid() AS id, timestamptz '2020-01-01' + number * interval '3 minutes' AS posted
-            FROM generate_series(1, $1::integer) AS number""",
+            SELECT number, uuidv7(posted - now()) AS id, posted
+            FROM (SELECT number, timestamptz '2020-01-01' + number * interval '3 minutes' AS posted
+                  FROM generate_series(1, $1::integer) AS number) AS numbers""",
             MILLION,
         )
         await connection.execute(
@@ -158,15 +172,16 @@ async def fill(url: str) -> None:
                 sign,
                 timeout=900,
             )
-    await connection.execute("ANALYZE ledger_entry")
+    # As autovacuum does in its time.
+    await connection.execute("VACUUM ANALYZE ledger_entry, ledger_transaction", timeout=600)
     await connection.close()
 
 
-async def measure_balances(database: Database) -> list[float]:
-    """Gives the seconds of balances as of random days over a million entries."""
-    hot = LedgerAccount("revenue", "JPY", name="million")
+async def measure_balances(database: Database) -> tuple[list[float], list[float]]:
+    """Gives the seconds of balances as of random moments, and of a day's statements, over a million entries."""
+    hot = receivable("JPY", MILLION_ACCOUNT)
     chance = random.Random(1)
-    seconds = []
+    seconds, statements = [], []
     async with database.connection() as connection:
         rows = await connection.fetch(
             "SELECT posted_at FROM ledger_entry WHERE ledger_account_id = $1 ORDER BY random() LIMIT 200",
@@ -176,7 +191,15 @@ async def measure_balances(database: Database) -> list[float]:
             started = time.perf_counter()
             await select_balance(connection, hot.id, row["posted_at"])
             seconds.append(time.perf_counter() - started)
-    return seconds
+        account = await select_account(connection, MILLION_ACCOUNT)
+        assert account is not None
+        for row in rows:
+            day = row["posted_at"].date()
+            started = time.perf_counter()
+            statement = await load_statement(connection, account, day, day)
+            statements.append(time.perf_counter() - started)
+            assert len(statement.lines) > DAY_LINES / 2
+    return seconds, statements
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -184,16 +207,27 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 async def run(url: str, owner_url: str) -> None:
+    print("| measured | figure |\n| --- | --- |")
+    if "postings" in PARTS:
+        await run_postings(url)
+    if "calls" in PARTS:
+        await run_calls(url)
+    if "balances" in PARTS:
+        await run_balances(url, owner_url)
+
+
+async def run_postings(url: str) -> None:
     async with open_database(DatabaseSettings(url)) as database:
         async with database.transaction() as connection:
             opening = [make_posting("adjustment", [(one, 1), (HOT, -1)]) for one in ACCOUNTS]
             await post(connection, CALLER, opening)
         spread = await measure_postings(database, hot=False)
         hot = await measure_postings(database, hot=True)
-    print("| measured | figure |\n| --- | --- |")
     print(f"| postings/s, batches of {BATCH}, 10,000 accounts | {spread:,.0f} |")
     print(f"| the same, all at one account | {hot:,.0f} ({hot / spread:.0%}) |", flush=True)
 
+
+async def run_calls(url: str) -> None:
     async for client in open_client(url):
         for concurrency in (4, 8):
             used = resource.getrusage(resource.RUSAGE_SELF)
@@ -207,13 +241,20 @@ async def run(url: str, owner_url: str) -> None:
                 flush=True,
             )
 
+
+async def run_balances(url: str, owner_url: str) -> None:
     await fill(owner_url)
     async with open_database(DatabaseSettings(url)) as database:
-        balances = await measure_balances(database)
-    print(
-        f"| balance as of a day, account of {MILLION:,} entries | p50 {percentile(balances, 50):.2f} ms,"
-        f" p99 {percentile(balances, 99):.2f} ms |"
-    )
+        balances, statements = await measure_balances(database)
+    for name, seconds in (
+        ("balance as of a moment", balances),
+        (f"statement of a day, about {DAY_LINES} lines", statements),
+    ):
+        print(
+            f"| {name}, account of {MILLION:,} entries | p50 {percentile(seconds, 50):.2f} ms,"
+            f" p99 {percentile(seconds, 99):.2f} ms |",
+            flush=True,
+        )
 
 
 def main() -> int:

@@ -196,8 +196,8 @@ def cpu_ms(pid: int) -> float:
     return ticks * 1000 / TICKS_PER_SECOND
 
 
-def services_of(pids: dict[str, int]) -> list[int]:
-    return [pid for name, pid in pids.items() if name not in ("postgres", "kafka")]
+def services_of(pids: dict[str, int]) -> dict[str, int]:
+    return {name: pid for name, pid in pids.items() if name not in ("postgres", "kafka")}
 
 
 def resident_mib(pid: int) -> int:
@@ -281,7 +281,12 @@ async def main() -> int:
                 # Tokens live ten minutes.
                 found = await measure(method, connections, options.seconds, sign_in())
                 measured.setdefault((method, connections), []).append(found)
-    print(f"memory after the load: {sum(map(resident_mib, services_of(processes())))} MiB (RSS)")
+    memory = {name: resident_mib(pid) for name, pid in services_of(processes()).items()}
+    print(
+        f"memory after the load: {sum(memory.values())} MiB (RSS; "
+        + ", ".join(f"{name} {mib}" for name, mib in memory.items())
+        + ")"
+    )
     # Each of them prints its line.
     is_over = [judge(*row, costs) for row, costs in measured.items()]
     return int(any(is_over))

@@ -75,6 +75,7 @@ TOKENS = {
     "clerk": principal("user-4", PUBLIC_URL, *STAFF, client_id="web"),
     "manager": principal("user-5", PUBLIC_URL, *STAFF, "billing.approve", client_id="web"),
     "second": principal("user-6", PUBLIC_URL, *STAFF, "billing.approve", client_id="web"),
+    "operator": principal("user-9", PUBLIC_URL, "admin", client_id="web"),
     "patient": principal(
         "user-7",
         PUBLIC_URL,

@@ -170,3 +170,27 @@ def make_clinic(world: World, text: str = "") -> Clinic:
             answer = world.admin.post(f"/fhir/R4/{kind}", json=resource, headers=headers)
             made[kind] = answer.raise_for_status().json()["id"]
     return Clinic(patient_id, family, made["Condition"], made["Observation"])
+
+
+def bill(world: World, patient_id: str, description: str = "Visit") -> str:
+    """Issues an invoice to the patient, and gives its number."""
+    for _ in range(40):
+        found = world.admin.get("/billing/v1/accounts", params={"patient": patient_id})
+        if found.status_code == 200:
+            break
+        time.sleep(0.25)
+    account = found.raise_for_status().json()
+    base = f"/billing/v1/accounts/{account['accountId']}"
+    price = {"minorUnits": "12500", "currency": account["currency"]}
+    charge = {
+        "code": "VISIT",
+        "description": description,
+        "quantityDecimal": "1",
+        "unitPrice": price,
+        "taxCategory": "exempt",
+        "revenueGroup": "encounters",
+    }
+    world.admin.post(f"{base}/charge-items", json=charge).raise_for_status()
+    invoice = world.admin.post(f"{base}/invoices", json={}).raise_for_status().json()
+    path = f"/billing/v1/invoices/{invoice['invoiceId']}/issue"
+    return str(world.admin.post(path, json={}).raise_for_status().json()["number"])

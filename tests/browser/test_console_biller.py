@@ -73,6 +73,12 @@ def test_day_of_a_biller(chromium: Browser, world: World) -> None:
         biller.press("Record the payment")
         biller.sees("The payment was recorded.")
         assert time.monotonic() - started_at < PAYMENT_SECONDS
+        # By the number on the invoice: what is open of it stands in the form.
+        biller.go("/cash-desk")
+        biller.fill("Who pays?", number)
+        biller.page.keyboard.press("Enter")
+        expect(biller.page.get_by_label("Amount").first).to_have_value("40.50")
+        biller.page.get_by_label("Amount").first.fill("")
 
         # More than is open: the rest stays as credit.
         biller.page.get_by_label("Amount").first.fill("60")

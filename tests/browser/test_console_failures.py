@@ -16,6 +16,7 @@ from tests.browser.world import World
 
 pytestmark = pytest.mark.browser
 SLOW_PAGE_SECONDS = 12
+STARTED_AGAIN_SECONDS = 40
 
 
 @contextmanager
@@ -75,6 +76,53 @@ def test_slow_billing_and_figures_are_told(chromium: Browser, world: World) -> N
             admin.sees("did not answer in time")
             admin.go("/operations")
             admin.sees("Does not answer")
+
+
+def kill(name: str) -> None:
+    """Ends a service at once; whoever runs the platform starts it again within seconds."""
+    pids = json.loads(Path(os.environ["PLATFORM_PIDS"]).read_text())
+    os.kill(pids[name], signal.SIGKILL)
+
+
+def test_killed_record_is_told_and_loses_nothing(chromium: Browser, world: World) -> None:
+    family = word()
+    with signed_in(chromium, world, "registrar") as desk:
+        desk.go("/patients/new")
+        desk.fill("Family name", family)
+        desk.fill("Given names", "Ana")
+        kill("patient")
+        desk.press("Register")
+        expect(desk.page.get_by_role("alert")).to_contain_text("Nothing that you typed is lost")
+        expect(desk.page.get_by_role("alert")).to_contain_text("does not answer")
+        assert desk.page.get_by_label("Family name").input_value() == family
+        deadline = time.monotonic() + STARTED_AGAIN_SECONDS
+        while not desk.page.locator(".patient").count():
+            assert time.monotonic() < deadline, "the service was not started again"
+            desk.press("Register")
+            desk.page.wait_for_load_state()
+        expect(desk.page.locator(".patient")).to_contain_text(family)
+        found = world.admin.get("/fhir/R4/Patient", params={"family": family}).json()
+        assert len(found["entry"]) == 1
+
+
+def test_killed_billing_and_figures_take_only_their_own_part_along(
+    chromium: Browser, world: World
+) -> None:
+    clinic = make_clinic(world)
+    with signed_in(chromium, world, "admin") as admin:
+        kill("billing")
+        admin.go(f"/patients/{clinic.patient_id}/money")
+        admin.sees("does not answer")
+        expect(admin.page.locator(".patient")).to_contain_text(clinic.family)
+        kill("analytics")
+        admin.go("/figures")
+        admin.sees("does not answer")
+        deadline = time.monotonic() + STARTED_AGAIN_SECONDS
+        while admin.page.get_by_text("does not answer").count():
+            assert time.monotonic() < deadline, "the services were not started again"
+            time.sleep(0.5)
+            admin.go("/operations")
+            admin.page.get_by_role("heading", name="Services").wait_for()
 
 
 def test_sign_in_that_ends_keeps_what_was_typed(chromium: Browser, world: World) -> None:

@@ -1,39 +1,14 @@
 """A patient's own pages: the record in plain words, results, bills with PDF, who looked, everything to take away."""
 
 import json
-import time
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.console import make_clinic, signed_in
+from tests.browser.console import bill, make_clinic, signed_in
 from tests.browser.world import World
 
 pytestmark = pytest.mark.browser
-
-
-def bill(world: World, patient_id: str) -> str:
-    """Issues an invoice to the patient, and gives its number."""
-    for _ in range(40):
-        found = world.admin.get("/billing/v1/accounts", params={"patient": patient_id})
-        if found.status_code == 200:
-            break
-        time.sleep(0.25)
-    account = found.raise_for_status().json()
-    base = f"/billing/v1/accounts/{account['accountId']}"
-    price = {"minorUnits": "12500", "currency": account["currency"]}
-    charge = {
-        "code": "VISIT",
-        "description": "Visit",
-        "quantityDecimal": "1",
-        "unitPrice": price,
-        "taxCategory": "exempt",
-        "revenueGroup": "encounters",
-    }
-    world.admin.post(f"{base}/charge-items", json=charge).raise_for_status()
-    invoice = world.admin.post(f"{base}/invoices", json={}).raise_for_status().json()
-    path = f"/billing/v1/invoices/{invoice['invoiceId']}/issue"
-    return str(world.admin.post(path, json={}).raise_for_status().json()["number"])
 
 
 def test_day_of_a_patient(chromium: Browser, world: World) -> None:

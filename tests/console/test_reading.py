@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from apps.console.neighbours import fhir
 from apps.console.screens.figures import series
-from apps.console.screens.money import read_amount
+from apps.console.screens.money.account import read_amount
+from apps.console.screens.my_accesses import group_events
 from apps.console.screens.patients import parse_query
 from apps.console.screens.timeline import PAGE_SIZE, cut_page
 from apps.console.web.plots import HEIGHT, WIDTH, nice_ticks, plot_bars, plot_line
@@ -106,7 +107,58 @@ def test_plots_stay_inside_their_frame() -> None:
 
 def test_intervals_in_which_nothing_happened_are_shown() -> None:
     document = {"points": [{"start": "2026-05-02T00:00:00Z", "count": 3}]}
-    values = series(document, "count", date(2026, 5, 1), date(2026, 5, 3), "day", TEXTS)
+    values = series(
+        document,
+        "count",
+        start=date(2026, 5, 1),
+        end=date(2026, 5, 3),
+        interval="day",
+        texts=TEXTS,
+    )
     assert [value for _, value in values] == [0.0, 3.0, 0.0]
-    months = series(document, "count", date(2026, 4, 15), date(2026, 6, 1), "month", TEXTS)
+    months = series(
+        document,
+        "count",
+        start=date(2026, 4, 15),
+        end=date(2026, 6, 1),
+        interval="month",
+        texts=TEXTS,
+    )
     assert len(months) == 3
+
+
+def test_numbers_of_values_are_written_as_the_locale_does() -> None:
+    spanish = choose_texts("", "es", ZoneInfo("UTC"))
+    hemoglobin = {"valueQuantity": {"value": 1234.5, "unit": "g/dL"}}
+    assert fhir.value_of(hemoglobin, spanish.number) == "1234,5 g/dL"
+    assert fhir.value_of(hemoglobin, TEXTS.number) == "1,234.5 g/dL"
+
+
+def test_events_of_one_person_and_minute_are_one_line() -> None:
+    def event(at: str, action: str, who: str, kind: str) -> dict[str, Any]:
+        agents = [(who, True), ("console", False)]
+        return {
+            "recorded": at,
+            "action": action,
+            "agent": [
+                {"who": {"identifier": {"value": value}}, "requestor": requestor}
+                for value, requestor in agents
+            ],
+            "entity": [{"what": {"reference": f"{kind}/1/_history/1"}}],
+        }
+
+    found = group_events(
+        [
+            event("2026-05-01T10:00:40Z", "E", "u1", "Condition"),
+            event("2026-05-01T10:00:20Z", "R", "u1", "Patient"),
+            event("2026-05-01T10:00:10Z", "U", "u1", "Patient"),
+            event("2026-05-01T10:00:05Z", "R", "u2", "Patient"),
+        ],
+        TEXTS,
+    )
+    assert [(each.action, each.who, each.types) for each in found] == [
+        ("Opened", "u1", ["Condition", "Patient"]),
+        ("Changed", "u1", ["Patient"]),
+        ("Opened", "u2", ["Patient"]),
+    ]
+    assert {each.application for each in found} == {"console"}

@@ -49,6 +49,7 @@ PAGES: dict[str, set[str]] = {
     "/figures/csv/{name}": {"admin", "analyst"},
     "/operations": ADMIN,
     "/operations/dead-letters/{letter}": ADMIN,
+    "/operations/outbox/{service}/{row}": ADMIN,
     "/session": EVERYBODY,
     "/sign-out": EVERYBODY,
 }

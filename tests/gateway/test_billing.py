@@ -86,7 +86,7 @@ async def test_every_call_reaches_its_method_with_the_paths_fields(
         query.name: next(iter(query.values), "p-1") for query in call.query if query.required
     }
     async with gateway.call(
-        call.method, f"{path}?{urlencode(required)}", scope=f"{SCOPES} billing.approve"
+        call.method, f"{path}?{urlencode(required)}", scope=f"{SCOPES} billing.approve admin"
     ) as answer:
         assert answer.status == 404
         assert (await answer.json())["code"] == "account_unknown"

@@ -12,7 +12,7 @@ from apps.gateway.app import create_app
 from apps.gateway.billing_calls import BASE, CALLS
 from apps.gateway.pages import read_document
 from apps.gateway.routes import ANALYTICS_PATHS as ANALYTICS
-from apps.gateway.routes import AUTH, FHIR, FHIR_ROOT, PAGES, PASSWORD_LOGIN, PATIENTS
+from apps.gateway.routes import AUTH, FHIR, FHIR_ROOT, OUTBOX, PAGES, PASSWORD_LOGIN, PATIENTS
 from apps.kit.web import PolicedRoute, every_route
 from tests.gateway.running import make_settings
 from tests.test_architecture import local_environment, settings_of
@@ -21,7 +21,7 @@ HEALTH = {"/livez", "/readyz"}
 # For services among themselves.
 INTERNAL = {"/oauth2/revocations", "/oauth2/origins"}
 TABLES = {
-    "patient": (PATIENTS, FHIR, FHIR_ROOT),
+    "patient": (PATIENTS, OUTBOX, FHIR, FHIR_ROOT),
     "auth": (AUTH, PAGES, PASSWORD_LOGIN),
     "analytics": (ANALYTICS,),
 }

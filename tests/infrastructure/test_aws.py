@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.analytics.consumer.lag import METRIC_NAMESPACE, Lag, metric_line
-from apps.analytics.settings import Settings
+from apps.kit.lag import METRIC_NAMESPACE, Lag, metric_line, metrics_environment
 from infrastructure.ecs.images import PREVIEW_DAYS
 from infrastructure.policies.stacks import log_patterns
 from infrastructure.recording import Recording, Resource
@@ -86,13 +85,18 @@ def test_production_runs_on_no_spot(prod: Recording) -> None:
     assert used == {"FARGATE"}
 
 
-def test_dead_letters_ring_by_the_metric_that_analytics_writes(dev: Recording) -> None:
-    alarm = dev.one("aws:cloudwatch/metricAlarm:MetricAlarm", "dev-analytics-dead-letters").inputs
-    variables = environment_of(dev.one("aws:ecs/taskDefinition:TaskDefinition", "dev-analytics"))
-    settings = Settings.from_environment({**variables, "ANALYTICS_CLIENT_SECRET": "x" * 32})
-    line: Any = metric_line(Lag((), 7, 1), settings, 0)
+@pytest.mark.parametrize("service", ["analytics", "billing"])
+def test_dead_letters_ring_by_the_metric_that_the_service_writes(
+    dev: Recording, service: str
+) -> None:
+    name = f"dev-{service}-dead-letters"
+    alarm = dev.one("aws:cloudwatch/metricAlarm:MetricAlarm", name).inputs
+    variables = environment_of(dev.one("aws:ecs/taskDefinition:TaskDefinition", f"dev-{service}"))
+    environment = metrics_environment(variables["ENVIRONMENT"], variables["LOG_FORMAT"])
+    assert environment is not None
+    group = variables["KAFKA_CONSUMER_GROUP"]
+    line: Any = metric_line(Lag((), 7, 1), environment, group, 0)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
-    assert settings.emits_metrics
     assert alarm["namespace"] == directive["Namespace"] == METRIC_NAMESPACE
     assert alarm["metricName"] in {metric["Name"] for metric in directive["Metrics"]}
     assert alarm["dimensions"] == {name: line[name] for name in directive["Dimensions"][0]}

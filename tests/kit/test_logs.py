@@ -22,6 +22,24 @@ def test_text_line_begins_with_its_time_and_ends_with_its_request() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "lines"),
+    [
+        ("/oauth2/revocations", 200, 0),
+        ("/oauth2/origins", 304, 0),
+        ("/oauth2/revocations", 401, 1),
+        ("/oauth2/origins", 0, 1),
+        ("/oauth2/token", 200, 1),
+    ],
+)
+def test_poll_that_succeeds_is_not_logged(
+    path: str, status: int, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        log_request("GET", path, status, time.perf_counter())
+    assert len(caplog.records) == lines
+
+
 @pytest.mark.parametrize(("wanted", "lines"), [("true", 1), ("", 0)])
 def test_request_is_logged_with_its_id_if_that_is_wanted(
     wanted: str, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

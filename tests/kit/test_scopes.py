@@ -1,6 +1,7 @@
 import pytest
 
 from apps.kit.scopes import (
+    MAX_KNOWN_ACCESS,
     MAX_SCOPE_CHARS,
     Access,
     AccessRule,
@@ -68,6 +69,17 @@ def test_patients_scope_reaches_the_own_record_and_needs_one() -> None:
     assert rules(own) == (AccessRule("p"),)
     assert own is not None and own.only_patient_id == "p" and not own.has_parameters
     assert principal("patient/*.rs").access_to("Observation", "r") is None
+
+
+def test_answers_are_remembered_and_made_up_types_do_not_pile_up() -> None:
+    caller = principal("user/Observation.rs?category=laboratory")
+    first = caller.access_to("Observation", "r")
+    assert caller.access_to("Observation", "r") is first
+    for number in range(2 * MAX_KNOWN_ACCESS):
+        assert caller.access_to(f"Type{number}", "r") is None
+    assert len(caller._access) <= MAX_KNOWN_ACCESS
+    assert caller.access_to("Observation", "r") == first
+    assert caller == principal("user/Observation.rs?category=laboratory")
 
 
 def test_search_parameters_of_a_scope_are_the_only_access_it_gives() -> None:

@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from apps.kit.openapi import render
 from apps.kit.web import PUBLIC, Operation, PolicedRoute
+from apps.patient.codec import FHIR_MEDIA_TYPE, decode, encode
 from apps.patient.definitions.model import search_parameters, served_types
+from apps.patient.definitions.validation import find_faults
 from apps.patient.fhir.requests import READ_ONLY_TYPES
-from apps.patient.openapi.__main__ import DOCUMENT, document, render
+from apps.patient.openapi.document import DOCUMENT, make_document
+from apps.patient.openapi.examples import example_of
 from apps.patient.openapi.operations import paths
 from apps.patient.search.query import NOT_SERVED
 from tests.patient.definitions.test_rules_of_r4 import ACCEPTED, REFUSED, Resource
 
-MADE = document()
+MADE = make_document()
 # Of the whole document; the gateway's part has them.
 FOREIGN = re.compile("#/components/(responses|headers)/")
 
@@ -78,6 +82,25 @@ def test_route_that_is_not_described_fails_the_generation() -> None:
 
     with pytest.raises(LookupError):
         paths([PolicedRoute("/fhir/R4/new", Operation("GET", answer, PUBLIC))])
+
+
+@pytest.mark.parametrize("name", served_types())
+def test_example_of_every_type_is_valid(name: str) -> None:
+    example = example_of(name)
+    assert not find_faults(decode(encode(example)), name)
+    assert list(validator(name).iter_errors(example)) == []
+
+
+def test_every_body_has_an_example() -> None:
+    bodies = [
+        content
+        for item in MADE["paths"].values()
+        for operation in item.values()
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items()
+        if media_type == FHIR_MEDIA_TYPE and "patch" not in operation["operationId"]
+    ]
+    assert len(bodies) > 60
+    assert all("examples" in content for content in bodies)
 
 
 def test_schemas_are_sound() -> None:

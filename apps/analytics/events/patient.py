@@ -12,6 +12,8 @@ from protos.patient.v1 import events_pb2 as pb
 
 PATIENT_TYPES = frozenset({"patient.created", "patient.updated", "patient.deleted"})
 CLINICAL_TYPES = frozenset({"clinical.recorded", "clinical.amended", "clinical.deleted"})
+# The resource types that figures are made of.
+FACT_TYPES = frozenset({"Condition", "Encounter", "Immunization", "MedicationRequest", "Procedure"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ class ClinicalEvent:
 Event = PatientEvent | ClinicalEvent
 
 
-def parse_event(value: bytes | None) -> Event:
-    """Returns the event in a record's value; raises UnreadableError."""
+def parse_event(value: bytes | None) -> Event | None:
+    """Returns the event in a record's value, or None for a fact that no figure is made of; raises UnreadableError."""
     if not value:
         raise UnreadableError("empty")
     message = pb.PatientEvent()
@@ -81,9 +83,12 @@ def parse_event(value: bytes | None) -> Event:
             postal_prefix=read_text("postal_prefix", person.postal_prefix),
         )
     fact = message.clinical
+    resource_type = read_required("resource_type", fact.resource_type)
+    if resource_type not in FACT_TYPES:
+        return None
     return ClinicalEvent(
         *common,
-        resource_type=read_required("resource_type", fact.resource_type),
+        resource_type=resource_type,
         resource_id=read_required("resource_id", fact.resource_id),
         system=read_text("system", fact.code.system),
         code=read_text("code", fact.code.code),

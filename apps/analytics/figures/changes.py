@@ -8,8 +8,6 @@ from datetime import datetime
 from apps.analytics.events.billing import ChargeEvent, InvoiceEvent, MoneyEvent, PaymentEvent
 from apps.analytics.events.patient import ClinicalEvent, PatientEvent
 
-# The resource types that figures are made of; events of others are read and not kept.
-FACT_TYPES = frozenset({"Condition", "Encounter", "Immunization", "MedicationRequest", "Procedure"})
 # Days begin at a quarter of an hour of UTC in every time zone.
 QUARTER_MINUTES = 15
 
@@ -48,7 +46,7 @@ def changes_of(events: Iterable[Event]) -> Changes:
                 known = patients.get(event.patient_id)
                 if known is None or known.version_id < event.version_id:
                     patients[event.patient_id] = event
-            case ClinicalEvent() if event.resource_type in FACT_TYPES:
+            case ClinicalEvent():
                 key = (event.resource_type, event.resource_id)
                 earlier = facts.get(key)
                 if earlier is None or earlier.version_id < event.version_id:

@@ -13,10 +13,10 @@ from apps.analytics.consumer.dead_letters import (
     read_content,
     redrive,
 )
-from apps.analytics.consumer.lag import measure_lag
 from apps.analytics.reports.parameters import single_values
 from apps.kit.errors import BadRequest, Conflict
 from apps.kit.event_storage import StoredDeadLetter
+from apps.kit.lag import measure_lag
 from apps.kit.web import JSONResponse, read_json
 
 

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
-from zxcvbn import zxcvbn
 
 from apps.kit.errors import FieldError, Unavailable, Unprocessable
 
@@ -67,6 +66,8 @@ def check_new_password(
 
 def is_easily_guessed(password: str, about: Iterable[str]) -> bool:
     """Tells whether the password is common or built from words that are known of the person or the product."""
+    from zxcvbn import zxcvbn  # its word lists take 12 MiB, and only a new password is judged
+
     words = [*CONTEXT_WORDS]
     for text in about:
         words += [text.lower(), *re.split(r"[\W_]+", text.lower())]

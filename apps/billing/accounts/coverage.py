@@ -32,6 +32,8 @@ class Coverage:
     coverage_id: str = ""
     valid_from: date | None = None
     valid_to: date | None = None
+    # Coverage.order of the record, 0 where it has none; None for a coverage that was set by call.
+    record_order: int | None = None
 
     def covers(self, day: date) -> bool:
         return (self.valid_from is None or self.valid_from <= day) and (
@@ -94,7 +96,8 @@ def render_coverage(coverage: Coverage, currency: str) -> pb.Coverage:
 async def select_coverages(connection: Connection, account_id: UUID) -> list[Coverage]:
     rows = await connection.fetch(
         """
-        SELECT payer_id, payer_name, share, percent_basis_points, amount, coverage_id, valid_from, valid_to
+        SELECT payer_id, payer_name, share, percent_basis_points, amount, coverage_id, valid_from, valid_to,
+               record_order
         FROM coverage WHERE account_id = $1 ORDER BY position""",
         account_id,
     )
@@ -108,8 +111,8 @@ async def replace_coverages(
     await connection.executemany(
         """
         INSERT INTO coverage (account_id, position, payer_id, payer_name, share, percent_basis_points, amount,
-                              coverage_id, valid_from, valid_to)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
+                              coverage_id, valid_from, valid_to, record_order)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)""",
         [
             (
                 account_id,
@@ -122,6 +125,7 @@ async def replace_coverages(
                 coverage.coverage_id,
                 coverage.valid_from,
                 coverage.valid_to,
+                coverage.record_order,
             )
             for position, coverage in enumerate(coverages, start=1)
         ],

@@ -37,12 +37,13 @@ async def select_account_by_patient(connection: Connection, patient_id: str) -> 
     )
 
 
-async def select_patients_with_account(
-    connection: Connection, patient_ids: Sequence[str]
-) -> set[str]:
-    """Returns those of the patients who have an account."""
+async def select_patients_merged(connection: Connection, patient_ids: Sequence[str]) -> set[str]:
+    """Returns those of the patients whose account is merged into another one."""
     rows = await connection.fetch(
-        "SELECT patient_id FROM account WHERE patient_id = ANY($1::text[])", list(patient_ids)
+        """
+        SELECT patient_id FROM account JOIN account_merge USING (account_id)
+        WHERE patient_id = ANY($1::text[])""",
+        patient_ids,
     )
     return {row["patient_id"] for row in rows}
 
@@ -203,13 +204,12 @@ async def insert_merge(connection: Connection, account_id: UUID, merged_into: UU
     )
 
 
-async def delete_merge(connection: Connection, account_id: UUID) -> bool:
-    """Undoes a merge; False where there was none."""
-    return bool(
-        await connection.fetchval(
-            "DELETE FROM account_merge WHERE account_id = $1 RETURNING true", account_id
-        )
+async def delete_merge(connection: Connection, account_id: UUID) -> UUID | None:
+    """Undoes a merge; gives the account that this one was merged into, None where there was none."""
+    merged_into: UUID | None = await connection.fetchval(
+        "DELETE FROM account_merge WHERE account_id = $1 RETURNING merged_into", account_id
     )
+    return merged_into
 
 
 async def insert_audit(

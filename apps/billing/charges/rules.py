@@ -1,8 +1,9 @@
-"""Which resources of the record are charged: one table. Pure."""
+"""Which resources of the record are charged, and which coverages pay: one table. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 
 # A resource is charged once it has one of these statuses, by its first coding (Encounter.type, Procedure.code,
 # Immunization.vaccineCode); in any other status, and once it is deleted, it is not.
@@ -27,6 +28,31 @@ class Fact:
     code: str
     occurred_at: datetime
     encounter_id: str = ""
+
+
+# Only a Coverage with this status pays.
+COVERING_STATUS = "active"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageFact:
+    """What a clinical event says of a Coverage. `order`: 0 where the record has none.
+
+    The patient pays a part in basis points, or an amount as a decimal in a currency, or nothing.
+    """
+
+    patient_id: str
+    coverage_id: str
+    version: int
+    deleted: bool
+    status: str
+    payer_id: str
+    order: int
+    valid_from: date | None
+    valid_to: date | None
+    copay_basis_points: int
+    copay_amount: Decimal | None
+    copay_currency: str
 
 
 def concerns_billing(resource_type: str) -> bool:

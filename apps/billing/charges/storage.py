@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from uuid import UUID
 
+from apps.billing.accounts.account import Account
 from apps.billing.books import Change
 from apps.billing.charges.charge import Charge, charge_event, net_of
 from apps.billing.prices.price import Price
@@ -119,38 +120,83 @@ async def update_needs_credit(connection: Connection, charge: Charge, reason: st
     )
 
 
-async def move_charges(connection: Connection, source: UUID, target: UUID) -> list[UUID]:
-    """Moves what is not billed from a merged patient's account to the other's; ids of the drafts that it left."""
-    rows = await connection.fetch(
+async def move_charges(connection: Connection, source: Account, target: Account) -> None:
+    """Moves what is not billed from a merged patient's account to the other's; it leaves its draft.
+
+    A charge keeps the account that it was recorded for. One of another currency than the target's stays.
+    """
+    await connection.execute(
         """
-        WITH moved AS (
-            SELECT charge_item_id, invoice_id FROM charge_item
-            WHERE account_id = $1 AND status IN ('billable', 'unpriced') FOR UPDATE)
-        UPDATE charge_item SET account_id = $2, invoice_id = NULL, version = version + 1
-        FROM moved WHERE charge_item.charge_item_id = moved.charge_item_id
-        RETURNING moved.invoice_id""",
-        source,
-        target,
+        UPDATE charge_item SET account_id = $2, invoice_id = NULL, version = version + 1,
+            origin_account_id = coalesce(origin_account_id, $1)
+        WHERE account_id = $1 AND status IN ('billable', 'unpriced') AND currency = $3""",
+        source.account_id,
+        target.account_id,
+        target.currency,
     )
-    return [row["invoice_id"] for row in rows if row["invoice_id"]]
+
+
+# An account, and those that were merged into it.
+_OWN = """
+    WITH RECURSIVE own AS (
+        SELECT $1::uuid AS account_id
+        UNION SELECT m.account_id FROM account_merge m JOIN own ON m.merged_into = own.account_id)
+"""
+
+
+async def select_holders(connection: Connection, account_id: UUID) -> set[UUID]:
+    """Gives the other accounts that hold charges which were recorded for this one, and are not billed."""
+    rows = await connection.fetch(
+        f"""
+        {_OWN} SELECT DISTINCT account_id FROM charge_item
+        WHERE origin_account_id IN (SELECT account_id FROM own) AND account_id <> $1
+          AND status IN ('billable', 'unpriced')""",  # noqa: S608 - a text of ours
+        account_id,
+    )
+    return {row["account_id"] for row in rows}
+
+
+async def move_charges_back(connection: Connection, account_id: UUID) -> None:
+    """Moves what was recorded for this account, and is not billed, back to it; it leaves its draft."""
+    await connection.execute(
+        f"""
+        {_OWN} UPDATE charge_item SET account_id = $1, invoice_id = NULL, version = version + 1,
+            origin_account_id = nullif(origin_account_id, $1)
+        WHERE origin_account_id IN (SELECT account_id FROM own) AND account_id <> $1
+          AND status IN ('billable', 'unpriced')""",  # noqa: S608 - a text of ours
+        account_id,
+    )
+
+
+async def move_charge(
+    connection: Connection, charge: Charge, account_id: UUID, origin_account_id: UUID | None
+) -> None:
+    """Moves a charge that is not billed, with its resource, to another patient's account; it leaves its draft."""
+    await connection.execute(
+        """
+        UPDATE charge_item SET account_id = $2, origin_account_id = $3, invoice_id = NULL, version = version + 1
+        WHERE charge_item_id = $1""",
+        charge.charge_item_id,
+        account_id,
+        origin_account_id,
+    )
 
 
 async def advance_source(
     connection: Connection, resource_type: str, resource_id: str, version: int
-) -> bool:
-    """Notes the latest version seen of a resource; False where it was seen before."""
-    return bool(
-        await connection.fetchval(
-            """
-            INSERT INTO charge_source (source_type, source_id, version) VALUES ($1, $2, $3)
-            ON CONFLICT (source_type, source_id) DO UPDATE SET version = excluded.version
-            WHERE charge_source.version < excluded.version
-            RETURNING true""",
-            resource_type,
-            resource_id,
-            version,
-        )
+) -> bool | None:
+    """Notes the latest version seen of a resource. Returns whether it is the first; None for one seen before."""
+    is_first: bool | None = await connection.fetchval(
+        """
+        INSERT INTO charge_source (source_type, source_id, version) VALUES ($1, $2, $3)
+        ON CONFLICT (source_type, source_id) DO UPDATE SET version = excluded.version
+        WHERE charge_source.version < excluded.version
+        RETURNING xmax = 0""",  # a row that was there has the xmax of its lock
+        resource_type,
+        resource_id,
+        version,
     )
+    return is_first
 
 
 async def select_charge_of_source(

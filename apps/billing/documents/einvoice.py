@@ -50,11 +50,11 @@ def write_invoice(invoice: pb.Invoice, seller: Seller, recipient: str) -> bytes:
     )
     return _document(
         (invoice.number, INVOICE, invoice.issued_on, ""),
-        lines,
-        seller,
-        recipient,
-        invoice.lines[0].service_on if invoice.lines else invoice.issued_on,
-        settlement,
+        lines=lines,
+        seller=seller,
+        recipient=recipient,
+        delivered_on=invoice.lines[0].service_on if invoice.lines else invoice.issued_on,
+        settlement=settlement,
     )
 
 
@@ -89,16 +89,17 @@ def write_credit_note(
     lines = [_line(line, rates[line.tax_category]) for line in note.lines]
     return _document(
         (note.number, CREDIT_NOTE, note.issued_on, note.reason),
-        lines,
-        seller,
-        recipient,
-        note.issued_on,
-        settlement,
+        lines=lines,
+        seller=seller,
+        recipient=recipient,
+        delivered_on=note.issued_on,
+        settlement=settlement,
     )
 
 
 def _document(
     head: tuple[str, str, str, str],
+    *,
     lines: Sequence[Any],
     seller: Seller,
     recipient: str,

@@ -166,7 +166,7 @@ class DocumentMethods:
 
 
 def attach(pdf: bytes, xml: bytes, title: str) -> bytes:
-    """Puts the EN 16931 data into the PDF as factur-x.xml, checked against its schema."""
+    """Puts the EN 16931 data into the PDF/A-3a as factur-x.xml, checked against its schema."""
     import facturx
 
     hybrid: bytes = facturx.generate_from_binary(
@@ -178,5 +178,11 @@ def attach(pdf: bytes, xml: bytes, title: str) -> bytes:
         lang="en",
         afrelationship="alternative",
         pdf_metadata={"author": "", "keywords": "Factur-X", "title": title, "subject": title},
+        xmp_compression=False,
     )
-    return hybrid
+    # factur-x always writes level B (ISO 19005-3, 6.6.4), but the structure tree is there: level A.
+    # The replacement is of the same length, so that every offset in the file stays right.
+    level_b, level_a = (f"<pdfaid:conformance>{level}<".encode() for level in "BA")
+    if hybrid.count(level_b) != 1:
+        raise ValueError("the PDF does not state its conformance once")
+    return hybrid.replace(level_b, level_a)

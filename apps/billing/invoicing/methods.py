@@ -1,10 +1,10 @@
 """The methods of invoices."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
-from apps.billing.access import READ, READ_OWN, WRITE, lock_account, read_account
+from apps.billing.access import READ_OWN, WRITE, lock_account, read_account
 from apps.billing.accounts.account import Account
 from apps.billing.books import Books, Change, expect_version
 from apps.billing.charges.charge import Charge
@@ -28,12 +28,10 @@ from apps.billing.invoicing.storage import (
     select_group,
     select_invoices,
     select_lines,
-    select_overdue,
     update_invoice,
 )
 from apps.billing.ledger.storage import post
-from apps.billing.money import render_money
-from apps.billing.pages import read_id_token, read_page_size, read_token, write_token
+from apps.billing.pages import read_id_token, read_page_size, write_token
 from apps.billing.parsing import Fields, parse_id
 from apps.kit.context import new_id
 from apps.kit.database import Connection
@@ -58,7 +56,6 @@ class InvoiceMethods:
             RpcMethod("CreditInvoice", WRITE, self.credit_invoice),
             RpcMethod("GetInvoice", READ_OWN, self.get_invoice),
             RpcMethod("ListInvoices", READ_OWN, self.list_invoices),
-            RpcMethod("ListReminders", READ, self.list_reminders),
         )
 
     async def create_invoice(self, message: pb.CreateInvoiceRequest, caller: Caller) -> pb.Invoice:
@@ -252,52 +249,6 @@ class InvoiceMethods:
                     rendered.append(render_invoice(invoice))
         token = write_token(str(invoices[size - 1].invoice_id)) if len(invoices) > size else ""
         return pb.ListInvoicesResponse(invoices=rendered, next_page_token=token)
-
-    async def list_reminders(
-        self, message: pb.ListRemindersRequest, caller: Caller
-    ) -> pb.ListRemindersResponse:
-        fields = Fields()
-        as_of = fields.day("as_of", message.as_of) or datetime.now(UTC).date()
-        if not 0 <= message.minimum_days_overdue <= 36_500:
-            fields.refuse("minimum_days_overdue", "invalid_days", "0 to 36500")
-        fields.check()
-        size = read_page_size(message.page_size)
-        after = _read_overdue_token(message.page_token)
-        # Overdue for a day from the day after it was due.
-        due_before = as_of - timedelta(days=max(message.minimum_days_overdue, 1) - 1)
-        async with self._books.database.connection() as connection:
-            invoices = await select_overdue(connection, due_before, after, size + 1)
-        reminders = []
-        for invoice in invoices[:size]:
-            assert invoice.due_on is not None
-            days = (as_of - invoice.due_on).days
-            reminders.append(
-                pb.Reminder(
-                    invoice_id=str(invoice.invoice_id),
-                    account_id=str(invoice.account_id),
-                    number=invoice.number or "",
-                    payer_id=invoice.payer_id,
-                    open=render_money(invoice.open, invoice.currency),
-                    due_on=invoice.due_on.isoformat(),
-                    days_overdue=days,
-                    level=1 if days <= 30 else 2 if days <= 60 else 3,
-                )
-            )
-        token = ""
-        if len(invoices) > size:
-            last = invoices[size - 1]
-            token = write_token(str(last.due_on), str(last.invoice_id))
-        return pb.ListRemindersResponse(reminders=reminders, next_page_token=token)
-
-
-def _read_overdue_token(token: str) -> tuple[date, UUID] | None:
-    key = read_token(token, (str, str))
-    if key is None:
-        return None
-    try:
-        return date.fromisoformat(str(key[0])), UUID(str(key[1]))
-    except ValueError:
-        raise BadRequest("invalid_page_token", pointer="page_token") from None
 
 
 def _parse_credit(

@@ -133,6 +133,8 @@ CHECKS: dict[str, str] = {
             UNION ALL SELECT 'receipt', split_part(receipt_number, '-', 1)::integer, count(*),
                    max(split_part(receipt_number, '-', 2)::bigint) FROM payment GROUP BY 2
         ) AS drawn USING (series, year) WHERE last_number <> count OR last_number <> max""",
+    "account_twice": """
+        SELECT patient_id, 1, count(*) FROM account GROUP BY patient_id HAVING count(*) > 1""",
     "charge_twice": """
         SELECT source_type || '/' || source_id, 1, count(*) FROM charge_item
         WHERE source_type <> '' AND status <> 'voided' AND NOT needs_credit

@@ -16,7 +16,7 @@ from protos.billing.v1 import billing_pb2 as pb
 MAX_LINES = 2_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatementLine:
     """`amount` above zero: the patient owes more. `number` of the invoice, credit note or receipt."""
 
@@ -98,13 +98,13 @@ def lines_of(
         number = numbers.get(row.document_id, "") if row.document_id else ""
         lines.append(
             StatementLine(
-                transaction_id,
-                row.effective_at,
-                row.kind,
-                row.document_id,
-                number,
-                amounts[transaction_id],
-                balance,
+                transaction_id=transaction_id,
+                effective_at=row.effective_at,
+                kind=row.kind,
+                document_id=row.document_id,
+                number=number,
+                amount=amounts[transaction_id],
+                balance=balance,
             )
         )
     return lines

@@ -163,11 +163,11 @@ async def select_balance(
             SELECT balance FROM ledger_entry WHERE ledger_account_id = $1 AND posted_at < $2
             ORDER BY posted_at DESC, version DESC LIMIT 1
         ), 0) + coalesce((
-            SELECT sum(CASE side WHEN 'D' THEN amount ELSE -amount END) FROM ledger_entry
-            WHERE ledger_account_id = $1 AND effective_at <> posted_at AND effective_at < $2 AND posted_at >= $2
-        ), 0) - coalesce((
-            SELECT sum(CASE side WHEN 'D' THEN amount ELSE -amount END) FROM ledger_entry
-            WHERE ledger_account_id = $1 AND effective_at <> posted_at AND effective_at >= $2 AND posted_at < $2
+            SELECT sum(CASE WHEN (side = 'D') = (effective_at < posted_at) THEN amount ELSE -amount END)
+            FROM ledger_entry
+            WHERE ledger_account_id = $1 AND effective_at <> posted_at
+              AND (effective_at < $2) <> (posted_at < $2)
+              AND shift_of(ledger_account_id, posted_at, effective_at) && shift_of($1, $2, $2)
         ), 0)::bigint""",
         ledger_account_id,
         before,
@@ -213,11 +213,21 @@ async def select_entries_between(
     limit: int,
 ) -> list[LedgerRow]:
     """Gives the entries of these accounts that count from `begin` and before `end`, in that order."""
+    # Nearly all count when they were written down, and are found by that index; the others by theirs.
     rows = await connection.fetch(
         f"""
-        SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES}
-        WHERE e.ledger_account_id = ANY($1::uuid[]) AND e.effective_at < $3
-          AND ($2::timestamptz IS NULL OR e.effective_at >= $2)
+        WITH counted AS (
+            (SELECT * FROM ledger_entry
+             WHERE ledger_account_id = ANY($1::uuid[]) AND effective_at = posted_at AND posted_at < $3
+               AND ($2::timestamptz IS NULL OR posted_at >= $2)
+             ORDER BY posted_at, transaction_id, line LIMIT $4)
+            UNION ALL
+            (SELECT * FROM ledger_entry
+             WHERE ledger_account_id = ANY($1::uuid[]) AND effective_at <> posted_at AND effective_at < $3
+               AND ($2::timestamptz IS NULL OR effective_at >= $2)
+             ORDER BY effective_at, transaction_id, line LIMIT $4))
+        SELECT {ENTRY_COLUMNS}
+        FROM counted e JOIN ledger_transaction t USING (transaction_id) JOIN ledger_account a USING (ledger_account_id)
         ORDER BY e.effective_at, e.transaction_id, e.line LIMIT $4""",  # noqa: S608 - columns of ours
         ledger_account_ids,
         begin,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -32,6 +32,7 @@ FHIR = "/fhir/R4"
 FORM = "application/x-www-form-urlencoded"
 SERVICES_BY_PREFIX = (
     (FHIR, "patient"),
+    ("/api/", "patient"),
     ("/analytics/", "analytics"),
     ("/auth/", "auth"),
     ("/oauth2/", "auth"),
@@ -83,7 +84,25 @@ class Api:
 
     async def read(self, resource_type: str, resource_id: str) -> Answer:
         """Reads a resource."""
-        return await self.get(f"{FHIR}/{resource_type}/{resource_id}")
+        return await self.get(f"{FHIR}/{resource_type}/{quote(resource_id, safe='')}")
+
+    async def batch(self, reads: Mapping[str, str]) -> dict[str, Part[Answer]]:
+        """Makes several reads of the record in one call; one that is refused takes only its own part along.
+
+        `reads`: paths below the base of FHIR, with their queries, by name.
+        """
+        entries = [{"request": {"method": "GET", "url": path}} for path in reads.values()]
+        bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+        try:
+            body = (await self.send("POST", FHIR, bundle, is_read=True)).body
+            found = [_part_of_entry(entry) for entry in body["entry"]]
+        except ApiError as error:
+            if error.status == 401:
+                raise
+            found = [Part(error=error)] * len(reads)
+        except (TypeError, KeyError, ValueError):
+            found = [Part(error=ApiError(502, "patient_failed", "patient"))] * len(reads)
+        return dict(zip(reads, found, strict=True))
 
     async def create(self, resource: dict[str, Any], key: str = "") -> Answer:
         """Creates a resource; `key` makes a repeated form harmless (`Idempotency-Key`)."""
@@ -104,6 +123,7 @@ class Api:
         if_match: str = "",
         key: str = "",
         accept: str = "application/json",
+        is_read: bool = False,
     ) -> Answer:
         """Makes one HTTP call; raises ApiError for every refusal and every failure to get an answer."""
         service = next(name for prefix, name in SERVICES_BY_PREFIX if path.startswith(prefix))
@@ -111,7 +131,7 @@ class Api:
             media_type = "application/fhir+json" if path.startswith(FHIR) else "application/json"
         headers = {**self._headers(media_type, if_match, key), "Accept": accept}
         data = body.encode() if isinstance(body, str) else body and msgspec.json.encode(body)
-        is_read = method == "GET" or path.endswith(("/_search", "/$match"))
+        is_read = is_read or method == "GET" or path.endswith(("/_search", "/$match"))
         seconds = self._seconds(service, is_read)
         started_at = time.perf_counter()
         status = 0
@@ -211,6 +231,16 @@ class Api:
                 milliseconds=(time.perf_counter() - started_at) * 1000,
             )
             self.calls.append(call)
+
+
+def _part_of_entry(entry: dict[str, Any]) -> Part[Answer]:
+    """Reads an entry of a batch's answer: what was found, or why not."""
+    response = entry["response"]
+    status = int(str(response["status"])[:3])
+    if status >= 400:
+        return Part(error=error_of_answer("patient", status, response.get("outcome")))
+    headers = {"etag": str(response.get("etag", ""))}
+    return Part(value=Answer(status=status, body=entry["resource"], headers=headers))
 
 
 def _read_answer(service: str, answer: aiohttp.ClientResponse, content: bytes) -> Answer:

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2
 
 from apps.kit.credentials import ServiceCredentials
 from apps.kit.errors import NotImplementedYet
@@ -30,6 +31,19 @@ class Billing:
     def is_reachable(self) -> bool:
         """Whether the last attempt to connect succeeded, or none was made."""
         return self._channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
+    async def is_serving(self, timeout_seconds: float) -> bool:
+        """Asks billing whether it can take calls (`grpc.health.v1`)."""
+        check = self._channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            answer = await check(health_pb2.HealthCheckRequest(), timeout=timeout_seconds)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def call(
         self, name: str, fields: Mapping[str, Any], user_token: str, timeout_seconds: float

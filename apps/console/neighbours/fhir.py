@@ -1,7 +1,7 @@
 """Reads FHIR R4 resources as a page shows them. What is missing or malformed gives an empty text, never an error."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -203,14 +203,14 @@ def status_of(resource: Any) -> str:
     return clinical or str(resource.get("status", ""))
 
 
-def value_of(observation: Any) -> str:
-    """Writes an Observation's or component's value with its unit."""
+def value_of(observation: Any, write: Callable[[Any], str] = str) -> str:
+    """Writes an Observation's or component's value with its unit; `write` writes numbers as the reader does."""
     observation = as_dict(observation)
     quantity = as_dict(observation.get("valueQuantity"))
     if quantity:
         unit = quantity.get("unit") or quantity.get("code") or ""
         comparator = quantity.get("comparator", "")
-        return f"{comparator}{rounded(quantity.get('value', ''))} {unit}".strip()
+        return f"{comparator}{write(rounded(quantity.get('value', '')))} {unit}".strip()
     if "valueCodeableConcept" in observation:
         return text_of(observation["valueCodeableConcept"])
     for name in ("valueString", "valueInteger", "valueDateTime", "valueTime"):
@@ -221,12 +221,27 @@ def value_of(observation: Any) -> str:
     by_code = {code_of(each.get("code"))[1]: each for each in as_list(observation.get("component"))}
     if by_code.keys() >= {SYSTOLIC, DIASTOLIC}:
         upper = as_dict(by_code[SYSTOLIC].get("valueQuantity")).get("value", "")
-        return f"{rounded(upper)}/{value_of(by_code[DIASTOLIC])}"
+        return f"{write(rounded(upper))}/{value_of(by_code[DIASTOLIC], write)}"
     parts = [
-        f"{text_of(each.get('code'))} {value_of(each)}"
+        f"{text_of(each.get('code'))} {value_of(each, write)}"
         for each in as_list(observation.get("component"))
     ]
     return "; ".join(parts)
+
+
+def detail_of(resource: Any) -> str:
+    """Gives what a reader needs beside the title: how a medication is taken, how an allergy shows."""
+    resource = as_dict(resource)
+    for name in ("dosageInstruction", "dosage"):
+        texts = [str(each["text"]) for each in as_list(resource.get(name)) if each.get("text")]
+        if texts:
+            return "; ".join(texts)
+    manifestations = [
+        text_of(each)
+        for reaction in as_list(resource.get("reaction"))
+        for each in as_list(reaction.get("manifestation"))
+    ]
+    return ", ".join(each for each in manifestations if each)
 
 
 def number_of(observation: Any) -> float | None:

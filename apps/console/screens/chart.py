@@ -1,14 +1,17 @@
 """A patient's chart: the banner that every page of it carries, and the overview."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
-from apps.console.neighbours.api import Api, Part, load_all
+from apps.console.neighbours.api import FHIR, Api, Part
+from apps.console.neighbours.calls import Answer
 from apps.console.web.people import Person, ScreenRoute, person_of
 from apps.console.web.rendering import page
 from apps.console.web.sessions import save_recent_patient
@@ -55,6 +58,9 @@ SECTIONS = tuple(
         ("documents", N_("Notes and documents"), "DocumentReference", "date", "note"),
     )
 )
+ALLERGY_SECTION = next(each for each in SECTIONS if each.key == "allergies")
+# Of the banner, beside the keys of sections.
+PATIENT, ALLERGIES = "banner patient", "banner allergies"
 TABS = (
     (N_("Overview"), ""),
     (N_("Timeline"), "/timeline"),
@@ -66,28 +72,37 @@ TABS = (
 )
 
 
-async def find_entries(
-    api: Api, section: Section, patient_id: str, *, count: int = MOST, before: str = ""
-) -> list[dict[str, Any]]:
-    """Gives a section's entries, newest first; those before an instant where it is given."""
+def search_path(section: Section, patient_id: str, *, count: int = MOST, before: str = "") -> str:
+    """Gives the search for a section's entries, newest first; those before an instant where it is given."""
     query = [("patient", patient_id), *section.filters, ("_count", str(count))]
     query.append(("_sort", f"-{section.date}"))
     if before:
         query.append((section.date, f"lt{before}"))
-    bundle = await api.search(section.resource_type, query)
+    return f"{section.resource_type}?{urlencode(query)}"
+
+
+def sort_entries(part: Part[Answer]) -> Part[Any]:
+    """Gives the resources of a search's part, newest first."""
+    if part.value is None:
+        return Part(error=part.error)
+    return Part(value=sorted(fhir.entries(part.value.body), key=fhir.date_of, reverse=True))
+
+
+async def find_entries(
+    api: Api, section: Section, patient_id: str, *, count: int = MOST, before: str = ""
+) -> list[dict[str, Any]]:
+    """Gives a section's entries, newest first; those before an instant where it is given."""
+    path = search_path(section, patient_id, count=count, before=before)
+    bundle = (await api.get(f"{FHIR}/{path}")).body
     return sorted(fhir.entries(bundle), key=fhir.date_of, reverse=True)
 
 
-async def find_allergies(api: Api, patient_id: str) -> list[dict[str, Any]]:
-    """Gives the allergies that matter: neither refuted, nor entered in error, nor resolved."""
-    section = next(each for each in SECTIONS if each.key == "allergies")
-    found = await find_entries(api, section, patient_id)
-    return [
-        each
-        for each in found
-        if fhir.code_of(each.get("verificationStatus"))[1] not in ("refuted", "entered-in-error")
-        and fhir.code_of(each.get("clinicalStatus"))[1] in ("", "active")
-    ]
+def matters(allergy: dict[str, Any]) -> bool:
+    """Whether an allergy matters: it is neither refuted, nor entered in error, nor resolved."""
+    return fhir.code_of(allergy.get("verificationStatus"))[1] not in (
+        "refuted",
+        "entered-in-error",
+    ) and fhir.code_of(allergy.get("clinicalStatus"))[1] in ("", "active")
 
 
 def tabs_for(person: Person, patient_id: str, *, has_applications: bool) -> list[tuple[str, str]]:
@@ -104,47 +119,58 @@ def tabs_for(person: Person, patient_id: str, *, has_applications: bool) -> list
 
 async def load_banner(request: Request) -> dict[str, Any]:
     """Loads what every page of the chart shows; raises where there is no such patient."""
+    banner, _ = await load_chart(request, ())
+    return banner
+
+
+async def load_chart(
+    request: Request, sections: Sequence[Section], *, count: int = MOST, before: str = ""
+) -> tuple[dict[str, Any], dict[str, Part[Any]]]:
+    """Loads in one call what every page of the chart shows, and the entries of these sections by key.
+
+    Raises where there is no such patient.
+    """
     person, patient_id = person_of(request), request.path_params["id"]
-    may_see = person.may("AllergyIntolerance", "s")
-    parts = await load_all(
-        patient=person.api.read("Patient", patient_id),
-        **({"allergies": find_allergies(person.api, patient_id)} if may_see else {}),
-    )
-    answer: Part[Any] = parts["patient"]
-    if answer.error is not None:
-        raise answer.error
+    reads = {PATIENT: f"Patient/{quote(patient_id, safe='')}"}
+    if person.may("AllergyIntolerance", "s"):
+        reads[ALLERGIES] = search_path(ALLERGY_SECTION, patient_id)
+    for each in sections:
+        reads[each.key] = search_path(each, patient_id, count=count, before=before)
+    found = await person.api.batch(reads)
+    patient = found.pop(PATIENT)
+    if patient.value is None:
+        assert patient.error is not None
+        raise patient.error
+    parts = {key: sort_entries(part) for key, part in found.items()}
+    allergies = parts.pop(ALLERGIES, None)
+    if allergies and allergies.value:
+        allergies = Part(value=[each for each in allergies.value if matters(each)])
     try:
         async with request.state.database.connection() as connection:
             await save_recent_patient(connection, person.principal.subject, patient_id)
     except Unavailable:
         # A convenience: the chart is shown without it.
         pass
-    assert answer.value is not None
-    return {
-        "patient": answer.value.body,
-        "patient_version": answer.value.version,
-        "allergies": parts.get("allergies"),
+    banner = {
+        "patient": patient.value.body,
+        "allergies": allergies,
         "tabs": tabs_for(
             person, patient_id, has_applications=bool(request.state.settings.applications)
         ),
         "base": f"/patients/{patient_id}",
     }
+    return banner, parts
 
 
 async def show(request: Request) -> Response:
     """Shows the overview."""
-    person, patient_id = person_of(request), request.path_params["id"]
-    banner = await load_banner(request)
+    person = person_of(request)
     sections = [each for each in SECTIONS if person.may(each.resource_type, "s")]
-    parts = await load_all(
-        **{
-            each.key: find_entries(person.api, each, patient_id)
-            for each in sections
-            if each.key != "allergies"
-        }
+    banner, parts = await load_chart(
+        request, [each for each in sections if each is not ALLERGY_SECTION]
     )
-    if "allergies" in {each.key for each in sections}:
-        parts["allergies"] = banner["allergies"]
+    if ALLERGY_SECTION in sections:
+        parts[ALLERGY_SECTION.key] = banner["allergies"]
     open_encounter = next(
         (
             each

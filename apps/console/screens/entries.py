@@ -1,5 +1,6 @@
 """One entry of a chart with its history: every version, who made it, and what changed from one to the next."""
 
+import asyncio
 import base64
 import binascii
 from itertools import pairwise
@@ -11,6 +12,7 @@ from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import FHIR, Api, load_all
+from apps.console.neighbours.names import agents_of, find_names
 from apps.console.screens.chart import load_banner
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
@@ -49,22 +51,31 @@ async def find_versions(api: Api, resource_type: str, entry_id: str) -> list[dic
 async def find_authors(api: Api, resource_type: str, entry_id: str) -> dict[str, str]:
     """Gives who made each version, by its number, from the audit."""
     bundle = await api.search(
-        "AuditEvent", {"entity": f"{resource_type}/{entry_id}", "_count": "100"}
+        "AuditEvent",
+        {"entity": f"{resource_type}/{entry_id}", "action": "C,U,D", "_count": str(2 * VERSIONS)},
     )
     found: dict[str, str] = {}
     for event in fhir.entries(bundle):
-        action = event.get("action")
-        if action not in ("C", "U", "D"):
+        if event.get("action") not in ("C", "U", "D"):
             continue
-        agent = next(iter(fhir.as_list(event.get("agent"))), {})
-        who = fhir.as_dict(agent.get("who"))
-        name = agent.get("name") or who.get("display") or agent.get("altId")
-        name = name or fhir.as_dict(who.get("identifier")).get("value") or fhir.id_of(who)
+        who = agents_of(event)[0]
         for entity in fhir.as_list(event.get("entity")):
             reference = str(fhir.as_dict(entity.get("what")).get("reference", ""))
-            if "/_history/" in reference:
-                found[reference.rpartition("/")[2]] = str(name or "")
-    return found
+            if reference.startswith(f"{resource_type}/{entry_id}/_history/"):
+                found[reference.rpartition("/")[2]] = who
+    names = await find_names(api, found.values())
+    return {version: names.get(who, "") for version, who in found.items()}
+
+
+async def read_own(request: Request) -> Any:
+    """Reads the entry of the path; raises where it is another patient's."""
+    answer = await person_of(request).api.read(
+        request.path_params["type"], request.path_params["entry"]
+    )
+    subject = answer.body.get("subject") or answer.body.get("patient")
+    if fhir.id_of(subject, "Patient") != request.path_params["id"]:
+        raise NotFound("not_found")
+    return answer
 
 
 async def show(request: Request) -> Response:
@@ -75,8 +86,8 @@ async def show(request: Request) -> Response:
         raise NotFound("not_found")
     if not person.may(resource_type, "r"):
         raise Forbidden()
-    banner = await load_banner(request)
-    answer = await person.api.read(resource_type, entry_id)
+    read = person.api.read(resource_type, entry_id)
+    banner, answer = await asyncio.gather(load_banner(request), read)
     entry = answer.body
     subject = entry.get("subject") or entry.get("patient") or entry.get("beneficiary")
     if fhir.id_of(subject, "Patient") != request.path_params["id"]:

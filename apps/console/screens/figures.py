@@ -12,11 +12,11 @@ from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, load_all
-from apps.console.screens.clinical_forms import codes, day
+from apps.console.screens.form_values import codes, day
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.plots import Plot, plot_bars
 from apps.console.web.rendering import page, protect
-from apps.console.web.texts import N_, Texts
+from apps.console.web.texts import N_, Texts, major_units
 from apps.kit.errors import NotFound
 from apps.kit.web import Operation, scopes
 
@@ -114,7 +114,7 @@ def begin(moment: date, interval: str) -> date:
 
 
 def series(
-    document: Any, name: str, start: date, end: date, interval: str, texts: Texts
+    document: Any, name: str, *, start: date, end: date, interval: str, texts: Texts
 ) -> list[tuple[str, float]]:
     """Gives a value for each interval, also for those in which nothing happened."""
     found: dict[date, float] = {}
@@ -134,10 +134,60 @@ def compare(
 ) -> tuple[Plot | None, float, float, list[tuple[str, float]]]:
     """Gives plot, total, total before, and the values for the table."""
     interval = period["interval"]
-    values = series(now, name, period["start"], period["end"], interval, texts)
-    old = series(before, name, period["before_start"], period["before_end"], interval, texts)
+    values = series(
+        now, name, start=period["start"], end=period["end"], interval=interval, texts=texts
+    )
+    old = series(
+        before,
+        name,
+        start=period["before_start"],
+        end=period["before_end"],
+        interval=interval,
+        texts=texts,
+    )
     totals = [sum(value for _, value in each) for each in (values, old)]
     return plot_bars(values, [value for _, value in old]), totals[0], totals[1], values
+
+
+def compare_money(
+    now: Any, before: Any, period: dict[str, Any], texts: Texts
+) -> list[dict[str, Any]]:
+    """Gives for each currency the totals of both periods, and what was invoiced by interval as plot and values."""
+    old = {each["currency"]: each for each in fhir.as_list(fhir.as_dict(before).get("totals"))}
+    found = []
+    for total in fhir.as_list(fhir.as_dict(now).get("totals")):
+        currency = total["currency"]
+        own, former = (_of_currency(each, currency) for each in (now, before))
+        plot, _, _, values = compare(own, former, "invoiced", period, texts)
+        found.append(
+            {"total": total, "before": old.get(currency, {}), "plot": plot, "values": values}
+        )
+    return found
+
+
+def _of_currency(document: Any, currency: str) -> dict[str, Any]:
+    """Gives the points of one currency, in its whole units."""
+    points = [
+        {
+            "start": each["start"],
+            "invoiced": major_units({"minorUnits": each["invoiced"], "currency": currency}),
+        }
+        for each in fhir.as_list(fhir.as_dict(document).get("points"))
+        if each["currency"] == currency
+    ]
+    return {"points": points}
+
+
+def sum_by_group(revenue: Any) -> list[dict[str, Any]]:
+    """Adds up the revenue of a period by group and currency, the largest first."""
+    sums: dict[tuple[str, str], int] = {}
+    for each in fhir.as_list(fhir.as_dict(revenue).get("points")):
+        key = (str(each["name"]), str(each["currency"]))
+        sums[key] = sums.get(key, 0) + int(each["net"])
+    return [
+        {"name": name, "net": {"minorUnits": net, "currency": currency}}
+        for (name, currency), net in sorted(sums.items(), key=lambda item: -item[1])
+    ]
 
 
 async def show(request: Request) -> Response:
@@ -152,6 +202,8 @@ async def show(request: Request) -> Response:
         demographics=find_plain(api, "demographics"),
         conditions=find_plain(api, "conditions/top"),
         billing=find(api, "billing", period),
+        billing_before=find(api, "billing", period, before=True),
+        revenue=find(api, "billing/revenue", period),
         aging=find_plain(api, "aging"),
     )
     compared = {
@@ -168,6 +220,8 @@ async def show(request: Request) -> Response:
         "figures/figures.html",
         parts=parts,
         compared=compared,
+        money=compare_money(parts["billing"].value, parts["billing_before"].value, period, texts),
+        groups=sum_by_group(parts["revenue"].value),
         period=period,
         intervals=INTERVALS,
         ages=AGES,

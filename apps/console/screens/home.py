@@ -8,8 +8,8 @@ from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, load_all
-from apps.console.screens.cash_desk import by_age, find_open
-from apps.console.screens.operations import find_letters, find_services
+from apps.console.screens.money.cash_desk import by_age, find_open
+from apps.console.screens.operations import find_letters, load_services
 from apps.console.screens.patients import load_recent
 from apps.console.web.people import Person, ScreenRoute
 from apps.console.web.rendering import go_to, page
@@ -50,7 +50,7 @@ async def find_attention(person: Person, request: Request) -> list[tuple[str, st
     """Gives what an administrator should look at: services that do not answer, events that could not be read."""
     found = [
         (str(each["name"]), str(each["status"]))
-        for each in await find_services(request)
+        for each in await load_services(request)
         if each["status"] != "ok"
     ]
     # Not `/lag`, which has the same number: it asks Kafka, and takes its time.

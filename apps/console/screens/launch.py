@@ -8,8 +8,8 @@ from starlette.routing import BaseRoute
 
 from apps.console.neighbours.api import FHIR
 from apps.console.screens.chart import load_banner
+from apps.console.screens.encounters import find_open_encounter
 from apps.console.screens.patients import SEARCH
-from apps.console.screens.writing import find_open_encounter
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
 from apps.kit.errors import NotFound

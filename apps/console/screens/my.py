@@ -1,4 +1,4 @@
-"""A patient's own pages: my record in plain words, my results, who looked at it, my bills, my data, my sessions."""
+"""A patient's own pages: my record in plain words, my results, my bills, my data, my sessions."""
 
 from typing import Any
 
@@ -10,9 +10,10 @@ from starlette.routing import BaseRoute
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import FHIR, Api, Part, load, load_all
 from apps.console.neighbours.calls import ApiError
-from apps.console.screens import billing_calls as calls
-from apps.console.screens.chart import SECTIONS, arranged, find_entries
-from apps.console.screens.money import KINDS, METHODS, STATUSES, file_response
+from apps.console.screens.chart import SECTIONS, arranged, search_path, sort_entries
+from apps.console.screens.entries import note_text
+from apps.console.screens.money import calls
+from apps.console.screens.money.account import KINDS, METHODS, STATUSES, file_response
 from apps.console.screens.results import find_observations, group_by_code, series_of
 from apps.console.web.people import Person, ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
@@ -28,13 +29,6 @@ OWN = Policy(
         and access.only_patient_id is not None
     ),
 )
-ACTIONS = {
-    "C": N_("Written"),
-    "R": N_("Opened"),
-    "U": N_("Changed"),
-    "D": N_("Deleted"),
-    "E": N_("Found in a search"),
-}
 PLAIN_TITLES = {
     "problems": N_("What I have"),
     "medications": N_("What I take"),
@@ -46,7 +40,6 @@ PLAIN_TITLES = {
     "reports": N_("My reports"),
     "documents": N_("Notes about me"),
 }
-MOST_EVENTS = 100
 MOST_RESOURCES = 5000
 
 
@@ -60,20 +53,21 @@ async def show(request: Request) -> Response:
     """Shows the record in plain words."""
     person = person_of(request)
     patient_id = own_id(person)
-    parts = await load_all(
-        patient=person.api.read("Patient", patient_id),
-        **{each.key: find_entries(person.api, each, patient_id) for each in SECTIONS},
-    )
-    patient: Part[Any] = parts.pop("patient")
-    if patient.error:
+    reads = {"patient": f"Patient/{patient_id}"}
+    reads |= {each.key: search_path(each, patient_id) for each in SECTIONS}
+    found = await person.api.batch(reads)
+    patient = found.pop("patient")
+    if patient.value is None:
+        assert patient.error is not None
         raise patient.error
-    assert patient.value is not None
+    parts = {key: sort_entries(part) for key, part in found.items()}
     return page(
         request,
         "my/record.html",
         patient=patient.value.body,
         sections=SECTIONS,
         titles=PLAIN_TITLES,
+        note_text=note_text,
         parts={key: arranged(key, part) for key, part in parts.items()},
     )
 
@@ -85,37 +79,6 @@ async def show_results(request: Request) -> Response:
     groups = group_by_code(found.value or [])
     plots = {fhir.code_of(group[0].get("code")): series_of(group, person.texts) for group in groups}
     return page(request, "my/results.html", found=found, groups=groups, plots=plots)
-
-
-async def find_accesses(api: Api, patient_id: str) -> list[dict[str, Any]]:
-    """Gives who opened or changed the record, newest first."""
-    query = {"patient": patient_id, "_sort": "-date", "_count": str(MOST_EVENTS)}
-    events = fhir.entries(await api.search("AuditEvent", query))
-    found = []
-    for event in events:
-        agent = next(iter(fhir.as_list(event.get("agent"))), {})
-        who = fhir.as_dict(agent.get("who"))
-        identifier = fhir.as_dict(who.get("identifier")).get("value", "")
-        entities = [
-            str(fhir.as_dict(each.get("what")).get("reference", "")).partition("/")[0]
-            for each in fhir.as_list(event.get("entity"))
-        ]
-        found.append(
-            {
-                "at": str(event.get("recorded", "")),
-                "action": str(event.get("action", "")),
-                "who": str(agent.get("name") or who.get("display") or identifier),
-                "types": sorted({each for each in entities if each}),
-            }
-        )
-    return sorted(found, key=lambda each: str(each["at"]), reverse=True)
-
-
-async def show_accesses(request: Request) -> Response:
-    """Shows who opened the record."""
-    person = person_of(request)
-    found = await load(find_accesses(person.api, own_id(person)))
-    return page(request, "my/accesses.html", found=found, actions=ACTIONS)
 
 
 async def show_bills(request: Request) -> Response:
@@ -220,7 +183,6 @@ def routes() -> list[BaseRoute]:
     return [
         ScreenRoute("/my", Operation("GET", show, OWN)),
         ScreenRoute("/my/results", Operation("GET", show_results, OWN)),
-        ScreenRoute("/my/accesses", Operation("GET", show_accesses, OWN)),
         ScreenRoute("/my/bills", Operation("GET", show_bills, OWN)),
         ScreenRoute("/my/bills/{invoice}", Operation("GET", show_invoice, OWN)),
         ScreenRoute("/my/bills/{invoice}/document.pdf", Operation("GET", send_invoice, OWN)),

@@ -1,57 +1,39 @@
-"""Operations: whether the services answer, how far the queues are behind, dead letters; each with its command."""
+"""Operations: the services, what waits in queues, what was refused and why; each beside its command."""
 
-import asyncio
 from typing import Any
 
-import aiohttp
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.console.neighbours.api import Api, load_all
 from apps.console.neighbours.calls import ApiError
+from apps.console.neighbours.health import find_services
+from apps.console.screens.money import calls
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
 from apps.console.web.texts import N_
+from apps.kit.errors import NotFound
 from apps.kit.web import Operation, scopes
 
 ADMIN = scopes("admin")
 LAG, LETTERS = "/analytics/v1/lag", "/analytics/v1/dead-letters"
-PROBE_SECONDS = 2.0
-# What has no call of its own: the command says it.
+RECORD_OUTBOX = "/api/outbox"
+# Each service with an outbox, and the name that `scripts/operate` knows it by.
+OUTBOXES = {"patient": N_("Record"), "billing": N_("Billing")}
+# Whole words of `scripts/operate` that no part of the page stands for.
 COMMANDS = (
-    (N_("State of all services and queues"), "scripts/operate local status"),
-    (N_("Outbox of the record: what waits, what was parked and why"), "scripts/operate local outbox list"),
-    (N_("Log of a service"), "scripts/operate local logs patient"),
-    (N_("Signing keys"), "scripts/operate local keys list"),
-    (N_("Check of the books"), "scripts/operate local reconcile"),
-    (N_("Backup of the databases"), "scripts/operate local backup"),
-)  # fmt: skip
+    (N_("Log of a service"), "logs patient"),
+    (N_("Signing keys"), "keys list"),
+    (N_("Check of the books"), "reconcile"),
+    (N_("Figures from the beginning"), "figures rebuild"),
+)
 
 
-async def find_services(request: Request) -> list[dict[str, Any]]:
-    """Asks every service whether it is ready; one that does not answer in time is not."""
-    neighbours = request.state.neighbours
-
-    async def ask(name: str, url: str) -> dict[str, Any]:
-        timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
-        try:
-            async with neighbours.http.get(f"{url}/readyz", timeout=timeout) as answer:
-                body = msgspec.json.decode(await answer.read())
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
-            return {"name": name, "status": "unreachable", "details": []}
-        details = [*body.get("failed", []), *body.get("degraded", [])]
-        return {"name": name, "status": str(body.get("status", "")), "details": details}
-
-    found = list(
-        await asyncio.gather(*(ask(name, url) for name, url in neighbours.upstreams.items()))
-    )
-    is_reachable = neighbours.billing.is_reachable
-    found.append(
-        {"name": "billing", "status": "ok" if is_reachable else "unreachable", "details": []}
-    )
-    return sorted(found, key=lambda each: str(each["name"]))
+async def load_services(request: Request) -> list[dict[str, Any]]:
+    """Gives the state of every service."""
+    gateway = request.headers.get("x-forwarded-server", "")
+    return await find_services(request.state.neighbours, gateway)
 
 
 async def find_lag(api: Api) -> Any:
@@ -64,19 +46,40 @@ async def find_letters(api: Api) -> Any:
     return (await api.get(LETTERS)).body.get("deadLetters", [])
 
 
+async def find_record_outbox(api: Api) -> Any:
+    """Gives the record's queues and refused rows."""
+    return (await api.get(RECORD_OUTBOX)).body
+
+
+async def find_billing_outbox(api: Api) -> Any:
+    """Gives billing's queues, refused rows and version."""
+    return await api.billing("ListOutbox", f"GET {calls.BASE}/outbox", {})
+
+
 async def operations_page(request: Request, status: int = 200, **values: Any) -> Response:
     """Shows the state; `values`: why something could not be carried out."""
     api = person_of(request).api
-    parts = await load_all(lag=find_lag(api), letters=find_letters(api))
+    parts = await load_all(
+        services=load_services(request),
+        lag=find_lag(api),
+        letters=find_letters(api),
+        patient=find_record_outbox(api),
+        billing=find_billing_outbox(api),
+    )
+    billing = parts["billing"].value or {}
+    for each in parts["services"].value or []:
+        if each["name"] == "billing":
+            each["version"] = billing.get("version", "")
     common: dict[str, Any] = {"errors": {}, "unavailable": None}
     return page(
         request,
         "operations/operations.html",
         status,
         **{**common, **values},
-        services=await find_services(request),
         parts=parts,
+        outboxes=OUTBOXES,
         commands=COMMANDS,
+        operate=f"scripts/operate {request.state.settings.environment}",
     )
 
 
@@ -84,30 +87,53 @@ async def show(request: Request) -> Response:
     return await operations_page(request)
 
 
-async def settle(request: Request) -> Response:
-    """Sends a dead letter to its topic again, or discards it with a reason."""
-    api, form = person_of(request).api, request.state.form
-    path = f"{LETTERS}/{request.path_params['letter']}"
-    is_retry = form.get("action") == "retry"
-    if not is_retry and not form.get("reason"):
-        return await operations_page(request, 422, errors={"_": N_("Say why it is discarded.")})
+async def carry_out(request: Request, change: Any, notice: str) -> Response:
+    """Makes a change, and shows the page again where it is refused."""
     try:
-        if is_retry:
-            await api.send("POST", f"{path}/redrive", {})
-        else:
-            await api.send("POST", f"{path}/discard", {"reason": form["reason"]})
+        await change
     except ApiError as error:
         if error.status in (401, 403):
             raise
         if error.is_unavailable:
             return await operations_page(request, error.status, unavailable=error)
         return await operations_page(request, 422, errors={"_": error.sentences[0]})
-    return go_to(f"/operations?notice={'retried' if is_retry else 'discarded'}")
+    return go_to(f"/operations?notice={notice}")
+
+
+async def settle_letter(request: Request) -> Response:
+    """Sends a dead letter to its topic again, or discards it with a reason."""
+    api, form = person_of(request).api, request.state.form
+    path = f"{LETTERS}/{request.path_params['letter']}"
+    if form.get("action") == "retry":
+        return await carry_out(request, api.send("POST", f"{path}/redrive", {}), "retried")
+    if not form.get("reason"):
+        return await operations_page(request, 422, errors={"_": N_("Say why it is discarded.")})
+    body = {"reason": form["reason"]}
+    return await carry_out(request, api.send("POST", f"{path}/discard", body), "discarded")
+
+
+async def settle_row(request: Request) -> Response:
+    """Sends a refused row of an outbox again, or deletes it for good."""
+    api, form = person_of(request).api, request.state.form
+    service, row = request.path_params["service"], request.path_params["row"]
+    action = form.get("action", "")
+    if service not in OUTBOXES or action not in ("retry", "discard") or not row.isdigit():
+        raise NotFound("not_found")
+    if service == "patient":
+        change = api.send("POST", f"{RECORD_OUTBOX}/{row}/{action}", {})
+    else:
+        change = api.billing(
+            "RetryOutboxRow" if action == "retry" else "DiscardOutboxRow",
+            f"POST {calls.BASE}/outbox/{row}/{action}",
+            {"rowId": row},
+        )
+    return await carry_out(request, change, "retried" if action == "retry" else "discarded")
 
 
 def routes() -> list[BaseRoute]:
     """Gives the screen's routes."""
     return [
         ScreenRoute("/operations", Operation("GET", show, ADMIN)),
-        ScreenRoute("/operations/dead-letters/{letter}", Operation("POST", settle, ADMIN)),
+        ScreenRoute("/operations/dead-letters/{letter}", Operation("POST", settle_letter, ADMIN)),
+        ScreenRoute("/operations/outbox/{service}/{row}", Operation("POST", settle_row, ADMIN)),
     ]

@@ -1,5 +1,6 @@
 """Results: the newest value of each code, and for each code a plot and a table over time."""
 
+import asyncio
 from typing import Any
 
 from starlette.requests import Request
@@ -84,9 +85,8 @@ async def show(request: Request) -> Response:
     category = request.query_params.get("category", "laboratory")
     if category not in CATEGORIES:
         raise NotFound("not_found")
-    banner = await load_banner(request)
-    person = person_of(request)
-    part = await load(find_observations(person.api, request.path_params["id"], category))
+    found = find_observations(person_of(request).api, request.path_params["id"], category)
+    banner, part = await asyncio.gather(load_banner(request), load(found))
     groups = Part(value=group_by_code(part.value or []), error=part.error)
     return page(
         request,
@@ -101,8 +101,9 @@ async def show(request: Request) -> Response:
 async def show_code(request: Request) -> Response:
     """Shows all values of the code of one observation: plot and table."""
     person, patient_id = person_of(request), request.path_params["id"]
-    banner = await load_banner(request)
-    example = (await person.api.read("Observation", request.path_params["observation"])).body
+    read = person.api.read("Observation", request.path_params["observation"])
+    banner, answer = await asyncio.gather(load_banner(request), read)
+    example = answer.body
     if fhir.id_of(example.get("subject"), "Patient") != patient_id:
         raise NotFound("not_found")
     system, code = fhir.code_of(example.get("code"))

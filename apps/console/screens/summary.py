@@ -1,5 +1,6 @@
 """A summary to print: the International Patient Summary (`$summary`), section by section."""
 
+import asyncio
 from typing import Any
 
 from starlette.requests import Request
@@ -57,6 +58,7 @@ async def find_sections(api: Api, patient_id: str) -> list[tuple[str, list[dict[
             if str(each.get("reference")) in by_url
         ]
         empty = fhir.text_of(section.get("emptyReason")) or fhir.narrative_of(section)
+        entries.sort(key=fhir.date_of, reverse=True)
         found.append((str(section.get("title", "")), entries[:MOST_ENTRIES], empty))
     return found
 
@@ -75,9 +77,8 @@ async def _compose(api: Api, patient_id: str) -> list[tuple[str, list[dict[str, 
 
 async def show(request: Request) -> Response:
     """Shows the summary."""
-    banner = await load_banner(request)
-    api = person_of(request).api
-    sections = await load(find_sections(api, request.path_params["id"]))
+    found = find_sections(person_of(request).api, request.path_params["id"])
+    banner, sections = await asyncio.gather(load_banner(request), load(found))
     return page(request, "chart/summary.html", **banner, sections=sections)
 
 

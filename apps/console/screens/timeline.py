@@ -7,8 +7,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
-from apps.console.neighbours.api import load_all
-from apps.console.screens.chart import READ, SECTIONS, find_entries, load_banner
+from apps.console.screens.chart import READ, SECTIONS, load_chart
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
 from apps.kit.web import Operation
@@ -39,18 +38,12 @@ def by_day(entries: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]
 
 async def show(request: Request) -> Response:
     """Shows a page of the timeline."""
-    person, patient_id = person_of(request), request.path_params["id"]
-    banner = await load_banner(request)
+    person = person_of(request)
     allowed = [each for each in SECTIONS if person.may(each.resource_type, "s")]
     chosen = set(request.query_params.getlist("kind"))
     wanted = [each for each in allowed if not chosen or each.key in chosen]
     before = request.query_params.get("before", "")
-    parts = await load_all(
-        **{
-            each.key: find_entries(person.api, each, patient_id, count=PAGE_SIZE + 1, before=before)
-            for each in wanted
-        }
-    )
+    banner, parts = await load_chart(request, wanted, count=PAGE_SIZE + 1, before=before)
     found = [each for part in parts.values() for each in part.value or []]
     entries, older = cut_page(found)
     return page(

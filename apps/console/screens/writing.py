@@ -1,4 +1,4 @@
-"""Write into the chart: entries of each kind, vital signs, amendments, errors; encounters begin and end."""
+"""Write into the chart: entries of each kind are added, amended, and marked as entered in error."""
 
 import copy
 from typing import Any
@@ -7,39 +7,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.console.neighbours import fhir
-from apps.console.neighbours.api import FHIR, Api, load
 from apps.console.neighbours.calls import ApiError
 from apps.console.screens.chart import load_banner
-from apps.console.screens.clinical_forms import (
+from apps.console.screens.clinical_forms import KIND_OF_TYPE, KINDS, check
+from apps.console.screens.clinical_resources import (
     ALLERGY_VERIFICATION,
-    KIND_OF_TYPE,
-    KINDS,
     VERIFICATION,
-    VITAL_SIGNS,
-    Context,
     Resource,
-    build_vitals,
-    check,
-    check_vitals,
-    codes,
     coding,
 )
+from apps.console.screens.encounters import context_of
+from apps.console.screens.entries import read_own
+from apps.console.screens.form_values import codes
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
-from apps.console.web.texts import N_
 from apps.kit.context import new_id
 from apps.kit.errors import Forbidden, NotFound
-from apps.kit.web import AUTHENTICATED, Operation, smart
+from apps.kit.web import AUTHENTICATED, Operation
 
-CLASSES = {
-    "AMB": N_("Outpatient visit"),
-    "EMER": N_("Emergency"),
-    "IMP": N_("Inpatient stay"),
-    "HH": N_("Home visit"),
-    "VR": N_("Video or telephone"),
-}
-CLASS_SYSTEM = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 # `entered-in-error` of a type that says it in its status.
 ERROR_BY_STATUS = (
     "MedicationRequest",
@@ -48,26 +33,6 @@ ERROR_BY_STATUS = (
     "Observation",
     "DocumentReference",
 )
-
-
-async def find_open_encounter(api: Api, patient_id: str) -> str:
-    """Gives the id of the encounter in progress, empty where there is none."""
-    query = {"patient": patient_id, "status": "in-progress", "_count": "1"}
-    found = fhir.entries(await api.search("Encounter", query))
-    return str(found[0]["id"]) if found else ""
-
-
-async def context_of(request: Request) -> Context:
-    """Gives what an entry says beside its form."""
-    person, patient_id = person_of(request), request.path_params["id"]
-    encounter = await load(find_open_encounter(person.api, patient_id))
-    return Context(
-        patient_id=patient_id,
-        author=person.name,
-        encounter_id=encounter.value or "",
-        now=person.texts.now(),
-        texts=person.texts,
-    )
 
 
 def kind_for(request: Request, interaction: str) -> str:
@@ -131,17 +96,6 @@ async def _refused(request: Request, name: str, error: ApiError, **shown: Any) -
         return await _form_page(request, name, error.status, unavailable=error, **shown)
     errors = {f"_{index}": text for index, text in enumerate(error.sentences)}
     return await _form_page(request, name, 422, errors=errors, **shown)
-
-
-async def read_own(request: Request) -> Any:
-    """Reads the entry of the path; raises where it is another patient's."""
-    answer = await person_of(request).api.read(
-        request.path_params["type"], request.path_params["entry"]
-    )
-    subject = answer.body.get("subject") or answer.body.get("patient")
-    if fhir.id_of(subject, "Patient") != request.path_params["id"]:
-        raise NotFound("not_found")
-    return answer
 
 
 async def show_amend(request: Request) -> Response:
@@ -220,128 +174,12 @@ async def mark_error(request: Request) -> Response:
     return go_to(_entry_path(request, "error"))
 
 
-async def _vitals_page(request: Request, status: int = 200, **values: Any) -> Response:
-    common: dict[str, Any] = {"errors": {}, "values": {}, "unavailable": None, "key": new_id()}
-    banner = await load_banner(request)
-    return page(
-        request, "chart/vitals.html", status, **{**common, **banner, **values}, signs=VITAL_SIGNS
-    )
-
-
-async def show_vitals(request: Request) -> Response:
-    """Shows the form of all vital signs."""
-    return await _vitals_page(request)
-
-
-async def create_vitals(request: Request) -> Response:
-    """Records the vital signs that were entered, all of them or none."""
-    form, person = request.state.form, person_of(request)
-    shown = {"values": form, "key": form.get("key") or new_id()}
-    errors = check_vitals(form)
-    if errors:
-        return await _vitals_page(request, 422, errors=errors, **shown)
-    observations = build_vitals(form, await context_of(request))
-    bundle = {
-        "resourceType": "Bundle",
-        "type": "transaction",
-        "entry": [
-            {"resource": each, "request": {"method": "POST", "url": "Observation"}}
-            for each in observations
-        ],
-    }
-    try:
-        await person.api.send("POST", FHIR, bundle, key=form.get("key", ""))
-    except ApiError as error:
-        if error.status in (401, 403):
-            raise
-        if error.is_unavailable:
-            return await _vitals_page(request, error.status, unavailable=error, **shown)
-        errors = {f"_{index}": text for index, text in enumerate(error.sentences)}
-        return await _vitals_page(request, 422, errors=errors, **shown)
-    return go_to(f"/patients/{request.path_params['id']}?notice=added")
-
-
-async def _encounter_page(request: Request, status: int = 200, **values: Any) -> Response:
-    common: dict[str, Any] = {
-        "errors": {},
-        "values": {"class": "AMB"},
-        "unavailable": None,
-        "key": new_id(),
-    }
-    banner = await load_banner(request)
-    return page(
-        request,
-        "chart/encounter.html",
-        status,
-        **{**common, **banner, **values},
-        classes=CLASSES,
-        codes=codes("condition"),
-    )
-
-
-async def show_encounter(request: Request) -> Response:
-    """Shows the form that starts an encounter."""
-    return await _encounter_page(request)
-
-
-async def start_encounter(request: Request) -> Response:
-    """Starts an encounter now."""
-    form, person = request.state.form, person_of(request)
-    shown = {"values": form, "key": form.get("key") or new_id()}
-    if form.get("class") not in CLASSES:
-        errors = {"class": N_("Choose one of the list.")}
-        return await _encounter_page(request, 422, errors=errors, **shown)
-    encounter: Resource = {
-        "resourceType": "Encounter",
-        "status": "in-progress",
-        "class": {"system": CLASS_SYSTEM, "code": form["class"]},
-        "type": [{"text": CLASSES[form["class"]]}],
-        "subject": {"reference": f"Patient/{request.path_params['id']}"},
-        "participant": [{"individual": {"display": person.name}}],
-        "period": {"start": person.texts.now().isoformat(timespec="seconds")},
-    }
-    if form.get("reason"):
-        encounter["reasonCode"] = [{"text": form["reason"][:300]}]
-        encounter["type"] = [{"text": form["reason"][:300]}]
-    try:
-        await person.api.create(encounter, form.get("key", ""))
-    except ApiError as error:
-        if error.status in (401, 403):
-            raise
-        if error.is_unavailable:
-            return await _encounter_page(request, error.status, unavailable=error, **shown)
-        errors = {f"_{index}": text for index, text in enumerate(error.sentences)}
-        return await _encounter_page(request, 422, errors=errors, **shown)
-    return go_to(f"/patients/{request.path_params['id']}?notice=encounter-started")
-
-
-async def finish_encounter(request: Request) -> Response:
-    """Finishes an encounter now."""
-    person = person_of(request)
-    request.path_params["type"] = "Encounter"
-    answer = await read_own(request)
-    encounter = copy.deepcopy(answer.body)
-    if encounter.get("status") != "finished":
-        encounter["status"] = "finished"
-        end = person.texts.now().isoformat(timespec="seconds")
-        encounter["period"] = {**fhir.as_dict(encounter.get("period")), "end": end}
-        encounter.pop("text", None)
-        await person.api.update(encounter, answer.version)
-    return go_to(f"/patients/{request.path_params['id']}?notice=encounter-finished")
-
-
 def routes() -> list[BaseRoute]:
-    """Gives the screen's routes. The rights that depend on the kind are checked by `kind_for`."""
-    chart, entry = "/patients/{id}", "/patients/{id}/entries/{type}/{entry}"
-    add_observation, add_encounter = smart("c", "Observation"), smart("c", "Encounter")
+    """Gives the screen's routes. The rights, which depend on the kind, are checked by `kind_for`."""
+    entry = "/patients/{id}/entries/{type}/{entry}"
     return [
         ScreenRoute(
-            f"{chart}/write/vitals",
-            Operation("GET", show_vitals, add_observation),
-            Operation("POST", create_vitals, add_observation),
-        ),
-        ScreenRoute(
-            f"{chart}/write/{{kind}}",
+            "/patients/{id}/write/{kind}",
             Operation("GET", show_new, AUTHENTICATED),
             Operation("POST", create, AUTHENTICATED),
         ),
@@ -351,13 +189,4 @@ def routes() -> list[BaseRoute]:
             Operation("POST", amend, AUTHENTICATED),
         ),
         ScreenRoute(f"{entry}/error", Operation("POST", mark_error, AUTHENTICATED)),
-        ScreenRoute(
-            f"{chart}/encounters/new",
-            Operation("GET", show_encounter, add_encounter),
-            Operation("POST", start_encounter, add_encounter),
-        ),
-        ScreenRoute(
-            f"{chart}/encounters/{{entry}}/finish",
-            Operation("POST", finish_encounter, smart("u", "Encounter")),
-        ),
     ]

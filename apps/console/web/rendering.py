@@ -1,5 +1,6 @@
 """Pages: Jinja templates, complete without a script, under a strict content security policy."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -84,6 +85,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     common = {
         "_": texts.gettext,
         "texts": texts,
+        "value_of": partial(fhir.value_of, write=texts.number),
         "person": person,
         "csrf": person.csrf if person else "",
         "path": request.url.path,

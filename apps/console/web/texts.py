@@ -132,6 +132,10 @@ class Texts:
         currency = str(money["currency"])
         return format_currency(major_units(money), currency, locale=self.locale)
 
+    def amount(self, value: float, currency: str) -> str:
+        """Writes an amount in whole units of its currency."""
+        return format_currency(Decimal(str(value)), currency, locale=self.locale)
+
     def parse_date(self, text: str) -> Date | None:
         """Reads a date as people of this locale write it, or ISO 8601; None for anything else."""
         text = text.strip()

@@ -14,6 +14,7 @@ from apps.patient.definitions.model import Element, definition_of
 
 MAX_OPERATIONS = 500
 MAX_PATH_CHARS = 500
+MAX_PART_DEPTH = 20
 
 _STEP = re.compile(
     r"(?P<name>[A-Za-z][A-Za-z0-9_]*)(?P<call>\((?P<argument>[^()]*)\))?(?:\[(?P<index>[0-9]{1,5})\])?(?:\.|$)"
@@ -60,24 +61,34 @@ def _parts(operation: Any, index: int) -> dict[str, Any]:
     if not isinstance(operation, dict) or operation.get("name") != "operation":
         raise PatchError("expected a parameter with the name operation", index)
     parts: dict[str, Any] = {}
-    for part in operation.get("part") or ():
+    for part in _list(operation.get("part"), index):
         if not isinstance(part, dict) or not isinstance(part.get("name"), str):
             raise PatchError("expected parts with names", index)
-        parts[part["name"]] = _value(part)
+        parts[part["name"]] = _value(part, index)
     return parts
 
 
-def _value(part: dict[str, Any]) -> Any:
+def _list(value: Any, index: int) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise PatchError("part: expected a list", index)
+    return value
+
+
+def _value(part: dict[str, Any], index: int, depth: int = 0) -> Any:
     """Returns `value[x]`; an element of no data type of its own comes as parts."""
+    if depth > MAX_PART_DEPTH:
+        raise PatchError("part: nested too deep", index)
     for name, value in part.items():
         if name.startswith("value"):
             return value
     if "resource" in part:
         return part["resource"]
     made: dict[str, Any] = {}
-    for item in part.get("part") or ():
+    for item in _list(part.get("part"), index):
         if isinstance(item, dict) and isinstance(item.get("name"), str):
-            made[item["name"]] = _value(item)
+            made[item["name"]] = _value(item, index, depth + 1)
     return made
 
 
@@ -117,8 +128,8 @@ def _follow(slots: list[Slot], step: dict[str, Any], index: int) -> list[Slot]:
         found = [slot for slot in slots if _meets(slot, condition)]
     elif name in ("first", "last") and not step["argument"]:
         found = slots[:1] if name == "first" else slots[-1:]
-    elif name == "ofType" or name == "as":
-        found = slots
+    elif name in ("ofType", "as"):
+        found = [slot for slot in slots if slot.type == (step["argument"] or "").strip()]
     else:
         raise PatchError(f"path: {name}() is not served", index)
     if step["index"] is not None:

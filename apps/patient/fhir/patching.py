@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jsonpatch
-from jsonpointer import JsonPointerException
+from jsonpointer import JsonPointerException, resolve_pointer
 from starlette.requests import Request
 
 from apps.kit.errors import (
@@ -15,7 +15,7 @@ from apps.kit.errors import (
     Unprocessable,
     UnsupportedMediaType,
 )
-from apps.patient.codec import Resource, decode
+from apps.patient.codec import Resource, decode, encode
 from apps.patient.fhir.fhirpath_patch import apply_fhirpath_patch
 from apps.patient.fhir.negotiation import (
     JSON_MEDIA_TYPES,
@@ -28,8 +28,18 @@ from apps.patient.storage.record import Make
 from apps.patient.storage.versions import Version
 
 MAX_OPERATIONS = 500
+# A copy of a list into itself doubles it: without a bound 40 of them fill the memory.
+MAX_COPIED_BYTES = 1024 * 1024
 # What a patch may not change: it is the server's.
 _OWNED = ("resourceType", "id")
+
+_INAPPLICABLE = (
+    jsonpatch.JsonPatchException,
+    JsonPointerException,
+    TypeError,
+    KeyError,
+    RecursionError,
+)
 
 Apply = Callable[[Resource], Any]
 
@@ -86,17 +96,26 @@ def _json_patch(body: Any) -> Apply:
     if not isinstance(body, list) or len(body) > MAX_OPERATIONS:
         raise BadRequest("malformed_patch", f"expected a list of at most {MAX_OPERATIONS}")
     try:
-        patch = jsonpatch.JsonPatch(body)
+        operations = [(each, jsonpatch.JsonPatch([each])) for each in body]
     except (jsonpatch.InvalidJsonPatch, JsonPointerException, TypeError, KeyError) as error:
         raise BadRequest("malformed_patch", str(error)[:200]) from None
 
     def apply(resource: Resource) -> Any:
-        try:
-            return patch.apply(resource)
-        except jsonpatch.JsonPatchTestFailed:
-            raise _failed("a test of the patch failed") from None
-        except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError) as error:
-            raise _failed(str(error)[:200]) from None
+        patched: Any = resource
+        left = MAX_COPIED_BYTES
+        for index, (operation, patch) in enumerate(operations):
+            try:
+                if operation["op"] == "copy":
+                    left -= len(encode(resolve_pointer(patched, operation["from"])))
+                    if left < 0:
+                        raise _failed("the patch copies too much")
+                patched = patch.apply(patched, in_place=True)
+            except jsonpatch.JsonPatchTestFailed:
+                raise _failed("a test of the patch failed") from None
+            except _INAPPLICABLE:
+                # The library's own message holds the resource, which the caller may not be allowed to read.
+                raise _failed(f"operation {index} does not fit the resource") from None
+        return patched
 
     return apply
 

@@ -113,7 +113,8 @@ def _security(description: Description, type_name: str) -> list[Schema]:
 
 
 def _schema(kind: str, type_name: str) -> Schema:
-    return reference_to((type_name or "Resource") if kind == "type" else kind)
+    name = (type_name or "Resource") if kind == "type" else kind
+    return {"schema": reference_to(name)}
 
 
 def _body(kind: str, type_name: str) -> Schema:
@@ -126,11 +127,14 @@ def _body(kind: str, type_name: str) -> Schema:
             for media_type in _PATCHES
         }
     else:
-        schema = _schema(kind, type_name)
-        content = {
-            media_type: {"schema": schema} for media_type in (FHIR_MEDIA_TYPE, "application/json")
-        }
+        shown = _schema(kind, type_name) | _example(kind, type_name)
+        content = dict.fromkeys((FHIR_MEDIA_TYPE, "application/json"), shown)
     return {"required": True, "content": content}
+
+
+def _example(kind: str, type_name: str) -> Schema:
+    name = (type_name or "Patient") if kind in ("type", "Resource") else kind
+    return {"examples": {name: {"$ref": f"#/components/examples/fhir.{name}"}}}
 
 
 def _answer(description: Description, status: str, type_name: str) -> Schema:
@@ -142,8 +146,10 @@ def _answer(description: Description, status: str, type_name: str) -> Schema:
     }
     answer: Schema = {"description": texts[status]}
     if description.answer and status in ("200", "201"):
-        schema = _schema(description.answer, type_name)
-        answer["content"] = {FHIR_MEDIA_TYPE: {"schema": schema}}
+        shown = _schema(description.answer, type_name)
+        if description.answer == "type":
+            shown |= _example("type", type_name)
+        answer["content"] = {FHIR_MEDIA_TYPE: shown}
     if description.answer == "type" and status != "204":
         answer["headers"] = {"ETag": {"$ref": "#/components/headers/ETag"}}
     return answer

@@ -14,10 +14,18 @@ Branch = tuple[str, tuple[str, ...]]
 def members_of(resource_type: str, code: str) -> tuple[str, ...]:
     """Returns the parameters that together have this one's values: `code` and `component-code` for `combo-code`.
 
-    Empty for a parameter that is not made of others.
+    `name` alone for `phonetic`, which is the same elements. Empty for a parameter that is not made of others.
     """
     parameters = search_parameters(resource_type)
     whole = _branches(parameters[code])
+    if parameters[code].kind == "string":
+        same = min(
+            name
+            for name, other in parameters.items()
+            if other.kind == "string" and _branches(other) == whole
+        )
+        if same != code:
+            return (same,)
     if len(whole) < 2:
         return ()
     parts = {
@@ -27,6 +35,14 @@ def members_of(resource_type: str, code: str) -> tuple[str, ...]:
     }
     covered = frozenset(branch for branches in parts.values() for branch in branches)
     return tuple(sorted(parts)) if covered == whole else ()
+
+
+@cache
+def wholes_of(resource_type: str, code: str) -> tuple[str, ...]:
+    """Returns the parameters that are made of this one, among others or alone."""
+    return tuple(
+        name for name in search_parameters(resource_type) if code in members_of(resource_type, name)
+    )
 
 
 def _branches(parameter: SearchParameter) -> frozenset[Branch]:

@@ -9,10 +9,14 @@ Bound: TypeAlias = int | Decimal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactValue:
-    """`matching` is the hash that a resource must have; `leading` the indexed one that finds it, if any."""
+    """`matching` is the hash that a resource must have; `leading` the indexed one that finds it, if any.
+
+    `system` is the key of the listed codes that lead to it instead: it is resolved before the search runs.
+    """
 
     matching: int
     leading: int | None
+    system: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,16 @@ class Updated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UriBelow:
+    """A URI is `uri` or begins with it and a slash. `hashed` is what the previous layout has of it."""
+
+    parameter: str
+    key: int
+    uri: str
+    hashed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DisplayText:
     """`:text` on a token: looked up among the texts that codes came with, before the search runs."""
 
@@ -172,6 +186,7 @@ Criterion: TypeAlias = (
     | Identity
     | Updated
     | DisplayText
+    | UriBelow
     | Near
     | Chain
     | Has

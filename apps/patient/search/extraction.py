@@ -13,6 +13,7 @@ from typing import Any
 from apps.patient.definitions.fhirpath.compiler import compile_path
 from apps.patient.definitions.fhirpath.environment import Branch, Environment
 from apps.patient.definitions.model import SearchParameter, search_parameters
+from apps.patient.search.aliases import members_of
 from apps.patient.search.conversions import CONVERSIONS, Conversion, Source
 from apps.patient.search.index_values import CompositeValue, IndexValue, SimpleValue
 
@@ -51,20 +52,45 @@ class _Plan:
 def index_values(resource: Mapping[str, Any], base_url: str) -> list[IndexValue]:
     """Returns the values of every search parameter of the resource's type, each once.
 
+    A parameter that is made of others has none of its own (`members_of`).
     The resource must be valid. `base_url` is the address of this service's FHIR resources:
     references that start with it are references of ours.
     """
-    plan = _plan(resource["resourceType"])
-    whole = dict(resource)
-    environment = Environment(whole, whole)
-    found: list[IndexValue] = []
-    for name in ("", *resource):
-        for path in plan.by_property.get(name, ()):
-            if isinstance(path, _Path):
-                found += _values(path, environment, [whole], base_url)
+    resource_type = resource["resourceType"]
+    found: dict[IndexValue, None] = {}
+    for name, part in parts_of(resource):
+        found.update(dict.fromkeys(part_values(resource_type, name, part, base_url)))
+    return list(found)
+
+
+def parts_of(resource: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the parts of a resource that search parameters look at, with the property that each is named by.
+
+    A path sees no more than the property that it starts with, and the extensions of a primitive one;
+    paths that start with none are named by "" and see the whole resource.
+    """
+    by_property = _plan(resource["resourceType"]).by_property
+    if "" in by_property:
+        yield "", dict(resource)
+    for name, value in resource.items():
+        if name in by_property:
+            sibling = f"_{name}"
+            if sibling in resource:
+                yield name, {name: value, sibling: resource[sibling]}
             else:
-                found += _combinations(path, environment, [whole], base_url)
-    return list(dict.fromkeys(found))
+                yield name, {name: value}
+
+
+def part_values(
+    resource_type: str, name: str, part: dict[str, Any], base_url: str
+) -> Iterator[IndexValue]:
+    """Yields the values of one part of a resource, one perhaps more than once."""
+    environment = Environment(part, part)
+    for path in _plan(resource_type).by_property[name]:
+        if isinstance(path, _Path):
+            yield from _values(path, environment, [part], base_url)
+        else:
+            yield from _combinations(path, environment, [part], base_url)
 
 
 def _values(
@@ -79,19 +105,17 @@ def _combinations(
     composite: _Composite, environment: Environment, focus: list[Any], base_url: str
 ) -> Iterator[CompositeValue]:
     for item in composite.branch.evaluate(environment, focus):
-        parts: list[list[SimpleValue]] = []
-        for paths in composite.components:
-            parts.append(
-                [
-                    value
-                    for path in paths
-                    if path.branch.root in item
-                    for value in _values(path, environment, [item], base_url)
-                ]
-            )
-            if not parts[-1]:
-                break
-        else:
+        # Most elements lack a part: nothing is evaluated for those.
+        there = [
+            [path for path in paths if path.branch.root in item] for paths in composite.components
+        ]
+        if not all(there):
+            continue
+        parts = [
+            [value for path in paths for value in _values(path, environment, [item], base_url)]
+            for paths in there
+        ]
+        if all(parts):
             yield from _composite_values(composite.parameter, parts)
 
 
@@ -104,7 +128,7 @@ def _composite_values(parameter: str, parts: list[list[SimpleValue]]) -> Iterato
 def _plan(resource_type: str) -> _Plan:
     by_property: dict[str, list[_Path | _Composite]] = defaultdict(list)
     for parameter in search_parameters(resource_type).values():
-        if parameter.code in NOT_EXTRACTED:
+        if parameter.code in NOT_EXTRACTED or members_of(resource_type, parameter.code):
             continue
         paths: Sequence[_Path | _Composite] = (
             _composites(parameter, resource_type)

@@ -15,6 +15,7 @@ CODE: Final = "c"  # a token's code, of any system
 SYSTEM: Final = "s"  # a token's system, with any code
 CODING: Final = "t"  # a token's system and code
 TEXT: Final = "x"  # a token's display text, normalised
+TEXT_ALONE: Final = "y"  # a display text that no code comes with
 OF_TYPE: Final = "o"  # an identifier's type and value
 EXACT: Final = "e"  # a string as it was written
 URI: Final = "u"  # a URI, and a reference to what this service does not hold
@@ -23,8 +24,8 @@ IDENTIFIER: Final = "i"  # a reference's identifier, with its system
 IDENTIFIER_VALUE: Final = "j"  # a reference's identifier, of any system
 PAIR: Final = "p"  # two values of one element
 
-# Forms that have rows in `resource_value`. The others only narrow down what these find.
-INDEXED_FORMS: Final = frozenset((CODE, SYSTEM, URI, IDENTIFIER_VALUE, PAIR))
+# Forms that always have rows in `resource_value`. Most others only narrow down what these find.
+INDEXED_FORMS: Final = frozenset((CODE, URI, IDENTIFIER_VALUE))
 
 _NUMBER_BITS = 48
 
@@ -72,8 +73,12 @@ def first_number(resource_type: str) -> int:
 
     A number holds the type in its upper bits: a range of the primary key is a type's resources.
     """
-    type_bits = hash_of("resource type", resource_type) & 0x7FFF
-    return type_bits << _NUMBER_BITS
+    return (hash_of("resource type", resource_type) & 0x7FFF) << _NUMBER_BITS
+
+
+def type_bits(resource_type: str) -> int:
+    """Returns the upper bits of the numbers of the type's resources (`number >> 48`)."""
+    return first_number(resource_type) >> _NUMBER_BITS
 
 
 def last_number(resource_type: str) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from apps.patient.search import hashing
-from apps.patient.search.aliases import members_of
+from apps.patient.search.aliases import wholes_of
 from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
 from apps.patient.search.index_values import (
     CompositeValue,
@@ -23,10 +23,11 @@ from apps.patient.search.index_values import (
     TokenValue,
     UriValue,
 )
+from apps.patient.search.kinds_of_values import has_few_codes, has_one_system, pairs_whole_resource
 from apps.patient.search.normalisation import normalise_text
 
 # Raise it when the same resource gives other rows: the service then indexes all resources again.
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 MAX_STRING_CHARS = 200
 MAX_WORDS = 12
 MICROSECONDS_A_MINUTE = 60_000_000
@@ -46,10 +47,16 @@ _HIGHEST = Decimal("Infinity")
 
 @dataclass(slots=True, kw_only=True)
 class IndexRows:
-    """`values` are all hashes, `indexed` those with rows of their own, `targets` the resources referred to."""
+    """`values` are all hashes, `indexed` those with rows of their own, `targets` the resources referred to.
+
+    `retired` have rows as long as a replica of the previous release may look for them. `uris` are (parameter, URI):
+    no column has them.
+    """
 
     values: set[int] = field(default_factory=set)
     indexed: set[int] = field(default_factory=set)
+    retired: set[int] = field(default_factory=set)
+    uris: set[tuple[str, str]] = field(default_factory=set)
     targets: set[int] = field(default_factory=set)
     present: set[str] = field(default_factory=set)
     dates: set[DateRow] = field(default_factory=set)
@@ -57,20 +64,29 @@ class IndexRows:
     quantities: set[QuantityRow] = field(default_factory=set)
     texts: set[TextRow] = field(default_factory=set)
 
+    def add(self, other: "IndexRows") -> None:
+        """Adds the rows of `other`."""
+        for name in self.__slots__:
+            found = getattr(other, name)
+            if found:
+                getattr(self, name).update(found)
+
     @property
     def ranges_hash(self) -> int:
         """Returns a hash of the rows that are replaced together."""
-        rows = [sorted(map(repr, part)) for part in (self.dates, self.strings, self.quantities)]
-        return hash_of(repr(rows)) if any(rows) else 0
+        if not (self.dates or self.strings or self.quantities):
+            return 0
+        quantities = sorted(map(repr, self.quantities))
+        return hash_of(repr((sorted(self.dates), sorted(self.strings), quantities)))
 
 
 def index_rows(resource_type: str, values: Iterable[IndexValue]) -> IndexRows:
     """Returns the rows of a resource's values."""
     rows = IndexRows()
     for value in values:
-        rows.present.add(value.parameter)
-        if members_of(resource_type, value.parameter):
-            continue
+        if value.parameter not in rows.present:
+            rows.present.add(value.parameter)
+            rows.present.update(wholes_of(resource_type, value.parameter))
         if isinstance(value, CompositeValue):
             _add_composite(rows, resource_type, value)
         else:
@@ -95,8 +111,10 @@ def _add_simple(rows: IndexRows, resource_type: str, value: SimpleValue) -> None
             rows.quantities.add(quantity_row(parameter_key(resource_type, name), value))
         case UriValue():
             _add_hash(rows, resource_type, name, hashing.URI, value.uri)
-            for start in uri_starts(value.uri):
-                rows.values.add(hash_of(resource_type, name, hashing.BELOW, start))
+            key = parameter_key(resource_type, name)
+            hashed = token_hash(resource_type, name, hashing.URI, value.uri)
+            rows.texts.add((key, value.uri[:MAX_STRING_CHARS], hashed))
+            rows.uris.add((name, value.uri))
         case PositionValue():
             for axis, number in (("lat", value.latitude), ("lon", value.longitude)):
                 key = parameter_key(resource_type, f"{name} {axis}")
@@ -117,7 +135,7 @@ def _add_token(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
     # A coding without a system is `|code`: its system is the empty one.
     _add_hash(rows, resource_type, name, hashing.CODING, value.system, value.code)
     if value.system:
-        _add_hash(rows, resource_type, name, hashing.SYSTEM, value.system)
+        _add_system(rows, resource_type, value)
     for type_system, type_code in value.type_codes:
         rows.values.add(
             hash_of(resource_type, name, hashing.OF_TYPE, type_system, type_code, value.code)
@@ -127,12 +145,30 @@ def _add_token(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
         hashed = token_hash(resource_type, name, hashing.TEXT, text)
         rows.values.add(hashed)
         if value.code:
-            hashed_code = token_hash(resource_type, name, hashing.CODE, value.code)
+            leading = token_hash(resource_type, name, hashing.CODE, value.code)
         else:
             # A text without a code has a row itself: nothing else would find it.
-            rows.indexed.add(hashed)
-            hashed_code = hashed
-        rows.texts.add((parameter_key(resource_type, name), text, hashed_code))
+            leading = token_hash(resource_type, name, hashing.TEXT_ALONE, text)
+            rows.values.add(leading)
+            rows.indexed.add(leading)
+        rows.texts.add((parameter_key(resource_type, name), text, leading))
+
+
+def _add_system(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
+    """Adds the system: found by its codes where a parameter's codes are few, else by a row of its own."""
+    hashed = token_hash(resource_type, value.parameter, hashing.SYSTEM, value.system)
+    rows.values.add(hashed)
+    if has_one_system(resource_type, value.parameter):
+        rows.retired.add(hashed)
+    elif not has_few_codes(resource_type, value.parameter):
+        rows.indexed.add(hashed)
+    elif value.code:
+        rows.retired.add(hashed)
+        code = token_hash(resource_type, value.parameter, hashing.CODE, value.code)
+        rows.texts.add((hashed, "", code))
+    else:
+        rows.indexed.add(hashed)
+        rows.texts.add((hashed, "", hashed))
 
 
 def _add_reference(rows: IndexRows, resource_type: str, value: ReferenceValue) -> None:
@@ -158,7 +194,11 @@ def _add_composite(rows: IndexRows, resource_type: str, value: CompositeValue) -
     """Adds the second part under a key that the first part is in, for each form of the first."""
     first, second = value.parts[0], value.parts[1]
     name = value.parameter
-    for form in pair_forms(first):
+    forms = pair_forms(first)
+    for form in forms:
+        if form != forms[0] and pairs_whole_resource(resource_type, name):
+            # The code's own hash tells its system.
+            break
         match second:
             case QuantityValue() | NumberValue():
                 rows.quantities.add(quantity_row(hash_of(resource_type, name, form), second))
@@ -168,7 +208,11 @@ def _add_composite(rows: IndexRows, resource_type: str, value: CompositeValue) -
                 rows.strings.update(string_rows(hash_of(resource_type, name, form), second))
             case _:
                 for other in pair_forms(second):
-                    _add_hash(rows, resource_type, name, hashing.PAIR, form, other)
+                    hashed = token_hash(resource_type, name, hashing.PAIR, form, other)
+                    rows.values.add(hashed)
+                    # The first forms are the least exact: they find what the others narrow down.
+                    is_first = form == forms[0] and other == pair_forms(second)[0]
+                    (rows.indexed if is_first else rows.retired).add(hashed)
 
 
 def pair_forms(value: SimpleValue) -> tuple[str, ...]:

@@ -22,9 +22,10 @@ from apps.patient.search.criteria import (
     Updated,
     Words,
 )
-from apps.patient.search.hashing import first_number, last_number
+from apps.patient.search.hashing import first_number, last_number, type_bits
 from apps.patient.search.sql import (
     Sql,
+    body_of,
     bound_argument,
     condition,
     row_bounds,
@@ -38,7 +39,9 @@ LONG_SPAN = 2 * DAY
 # No clock is further from UTC.
 CLOCK_SLACK = 15 * 3_600_000_000
 
-_COLUMNS = "r.number, r.type, r.id, r.version_id, r.patient_id, r.last_updated, r.method"
+COLUMNS = (
+    "r.number, r.type, r.id, r.version_id, r.patient_id, r.last_updated, r.method, " + body_of("r")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +87,19 @@ def walks_of(sql: Sql, resource_type: str, leader: Criterion | None) -> list[Wal
     where: tuple[str, ...]
     match leader:
         case None:
-            where = (*_type_bounds(sql, resource_type), "k.body IS NOT NULL")
+            where = (*_type_bounds(sql, resource_type), "k.method <> 'DELETE'")
             return [Walk(source="resource k", conditions=where)]
         case Identity():
             # A patient's record refers to resources of many types.
             hashes = sql.argument(list(leader.hashes), "bigint[]")
             bounds = _type_bounds(sql, resource_type)
-            where = (f"k.reference_hash = ANY ({hashes})", *bounds, "k.body IS NOT NULL")
+            where = (f"k.reference_hash = ANY ({hashes})", *bounds, "k.method <> 'DELETE'")
             return [Walk(source="resource k", conditions=where)]
         case Updated():
-            kind = sql.argument(resource_type, "text")
+            kind = sql.argument(type_bits(resource_type), "bigint")
             where = (
-                f"k.type = {kind}",
-                "k.body IS NOT NULL",
+                f"(k.number >> 48) = {kind}",
+                "k.method <> 'DELETE'",
                 *updated_bounds(sql, leader.range, "k"),
             )
             return [
@@ -233,7 +236,7 @@ def _span_walk(
 
 
 def page_statement(
-    sql: Sql, walk: Walk, rest: Criterion, page: Page, columns: str = f"{_COLUMNS}, r.body"
+    sql: Sql, walk: Walk, rest: Criterion, page: Page, columns: str = COLUMNS
 ) -> str:
     """Returns the statement of a page: `columns`, then the position (NULL without one)."""
     sign = "<" if walk.descending else ">"
@@ -261,7 +264,7 @@ def page_statement(
 
 
 def exact_page_statement(
-    sql: Sql, leader: Exact, rest: Criterion, page: Page, columns: str = f"{_COLUMNS}, r.body"
+    sql: Sql, leader: Exact, rest: Criterion, page: Page, columns: str = COLUMNS
 ) -> str:
     """Returns the statement of a page of one or more hashes: each hash gives its first rows, merged by number."""
     hashes = sql.argument(leading_hashes(leader), "bigint[]")

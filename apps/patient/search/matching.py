@@ -1,6 +1,6 @@
 """Whether a resource in hand meets a criterion, for scopes that are limited by parameters. Pure."""
 
-from apps.patient.search.criteria import AllOf, AnyOf, Criterion, Exact, Missing, Not
+from apps.patient.search.criteria import AllOf, AnyOf, Criterion, Exact, Missing, Not, UriBelow
 from apps.patient.search.index_rows import IndexRows
 from apps.patient.search.query import missing_position
 
@@ -15,9 +15,16 @@ def meets(resource_type: str, index: IndexRows, criterion: Criterion) -> bool:
         case Not():
             # What cannot be told is not allowed, negated or not.
             inner = criterion.criterion
-            return isinstance(inner, (Exact, Missing)) and not meets(resource_type, index, inner)
+            return isinstance(inner, (Exact, Missing, UriBelow)) and not meets(
+                resource_type, index, inner
+            )
         case Exact():
             return any(value.matching in index.values for value in criterion.values)
+        case UriBelow():
+            return any(
+                name == criterion.parameter and f"{uri}/".startswith(f"{criterion.uri}/")
+                for name, uri in index.uris
+            )
         case Missing():
             return all(
                 missing_position(resource_type, name) != criterion.position

@@ -4,8 +4,9 @@ Source: https://hl7.org/fhir/R4/search.html
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from apps.kit.errors import BadRequest
 from apps.patient.definitions.model import SearchParameter, search_parameters, served_types
@@ -244,7 +245,8 @@ class Reader:
             for kind in query.types:
                 if code not in search_parameters(kind) or code in NOT_SERVED:
                     raise invalid("_sort", f"{code} is no parameter of {kind}")
-            parameter = search_parameters(query.types[0])[code]
+            members = members_of(query.types[0], code)
+            parameter = search_parameters(query.types[0])[members[0] if len(members) == 1 else code]
             yield SortKey(parameter=parameter, descending=item.strip().startswith("-"))
 
 
@@ -284,7 +286,12 @@ def _types_of(types: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Sequenc
 
 def missing_position(resource_type: str, parameter: str) -> int:
     """Returns the parameter's bit in `resource.parameters_present`."""
-    return sorted(search_parameters(resource_type)).index(parameter)
+    return _positions(resource_type)[parameter]
+
+
+@cache
+def _positions(resource_type: str) -> Mapping[str, int]:
+    return {name: place for place, name in enumerate(sorted(search_parameters(resource_type)))}
 
 
 def _missing(asked: Asked, value: str) -> Criterion:

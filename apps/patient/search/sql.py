@@ -25,6 +25,7 @@ from apps.patient.search.criteria import (
     Owned,
     Range,
     Updated,
+    UriBelow,
     Words,
 )
 from apps.patient.search.hashing import reference_key
@@ -45,6 +46,11 @@ _OPERATORS = (
     ("high_before", "high", "<"),
     ("high_upto", "high", "<="),
 )
+
+
+def body_of(row: str) -> str:
+    """Returns the expression of the stored body of `row`: packed, or as the release before wrote it."""
+    return f"coalesce({row}.packed, convert_to({row}.body, 'UTF8'))"
 
 
 @dataclass(slots=True)
@@ -83,7 +89,7 @@ def condition(sql: Sql, criterion: Criterion, row: str = "r") -> str:
         case Not():
             return f"NOT ({condition(sql, criterion.criterion, row)})"
         case Exact():
-            hashes = [value.matching for value in criterion.values]
+            hashes = list(dict.fromkeys(value.matching for value in criterion.values))
             if len(hashes) == 1:
                 return f"{sql.argument(hashes[0], 'bigint')} = ANY ({row}.value_hashes)"
             return f"{row}.value_hashes && {sql.argument(hashes, 'bigint[]')}"
@@ -116,8 +122,8 @@ def condition(sql: Sql, criterion: Criterion, row: str = "r") -> str:
             return _has_condition(sql, criterion, row)
         case Near():
             return _near_condition(sql, criterion, row)
-        case DisplayText():
-            raise AssertionError("a display text is resolved before the search runs")
+        case DisplayText() | UriBelow():
+            raise AssertionError("texts are resolved before the search runs")
 
 
 def _joined(sql: Sql, criteria: tuple[Criterion, ...], word: str, empty: str, row: str) -> str:
@@ -225,7 +231,7 @@ def _chain_condition(sql: Sql, criterion: Chain, row: str) -> str:
         f"EXISTS (SELECT FROM unnest({row}.target_hashes) AS {target} (hash)"
         f" CROSS JOIN LATERAL (SELECT FROM resource {inner}"
         f" WHERE {inner}.reference_hash = {target}.hash AND {inner}.type = {kind}"
-        f" AND {inner}.body IS NOT NULL AND {condition(sql, criterion.criterion, inner)} OFFSET 0)"
+        f" AND {inner}.method <> 'DELETE' AND {condition(sql, criterion.criterion, inner)} OFFSET 0)"
         f" AS {inner}x WHERE ({key} # {target}.hash) = ANY ({row}.value_hashes))"
     )
 

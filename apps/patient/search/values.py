@@ -31,11 +31,13 @@ from apps.patient.search.criteria import (
     NumberRange,
     Range,
     Updated,
+    UriBelow,
     Words,
 )
 from apps.patient.search.escaping import split, unescape
 from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
-from apps.patient.search.index_rows import unit_hash, uri_starts
+from apps.patient.search.index_rows import MAX_STRING_CHARS, unit_hash, uri_starts
+from apps.patient.search.kinds_of_values import has_few_codes, has_one_system, pairs_whole_resource
 from apps.patient.search.moments import parse_moment
 from apps.patient.search.normalisation import contact_codes, normalise_text
 from apps.patient.search.references import parse_reference
@@ -125,6 +127,10 @@ def _token(asked: Asked, value: str) -> list[ExactValue]:
 
     if not code:
         found = hashed(hashing.SYSTEM, system or "")
+        if has_few_codes(asked.resource_type, asked.parameter.code):
+            return [ExactValue(matching=found, leading=None, system=found)]
+        if has_one_system(asked.resource_type, asked.parameter.code):
+            return [ExactValue(matching=found, leading=None)]
         return [ExactValue(matching=found, leading=found)]
     if asked.parameter.code in ("phone", "email", "telecom"):
         # A phone number is found by its digits; any of its keys will do.
@@ -258,8 +264,16 @@ def _uri(asked: Asked, value: str) -> Criterion:
         raise asked.refuse("a URI is needed")
     type_and_name = (asked.resource_type, asked.parameter.code)
     if asked.modifier == "below":
-        starts = hash_of(*type_and_name, hashing.BELOW, uri.rstrip("/"))
-        return Exact(values=(ExactValue(matching=starts, leading=None),))
+        start = uri.rstrip("/")
+        if len(start) >= MAX_STRING_CHARS:
+            raise asked.refuse(f":below takes up to {MAX_STRING_CHARS - 1} characters")
+        hashed = hash_of(*type_and_name, hashing.BELOW, start)
+        return UriBelow(
+            parameter=asked.parameter.code,
+            key=parameter_key(*type_and_name),
+            uri=start,
+            hashed=hashed,
+        )
     uris: Sequence[str] = [uri]
     if asked.modifier == "above":
         uris = [start for found in uri_starts(uri) for start in (found, found + "/")]
@@ -385,31 +399,53 @@ def _composite(asked: Asked, value: str) -> Criterion:
         raise asked.refuse(f"expected {len(components)} values with $ between them")
     known = search_parameters(asked.resource_type)
     kinds = [known[code].kind if code in known else "token" for code, _ in components]
-    first = _pair_form(asked, kinds[0], parts[0])
-    key = hash_of(asked.resource_type, asked.parameter.code, first)
+    type_and_name = (asked.resource_type, asked.parameter.code)
+    form, first = _pair_form(asked, kinds[0], parts[0])
+    system: list[Criterion] = []
+    if form != first and pairs_whole_resource(*type_and_name):
+        # The index has the code of any system here; the parameter of the code has the system.
+        system = [_coding(asked.resource_type, components[0][0], form)]
+        form = first
     parse = _KEYED.get(kinds[1])
     if parse is not None:
-        return parse(asked, parts[1], key)
-    second = _pair_form(asked, kinds[1], parts[1])
-    type_and_name = (asked.resource_type, asked.parameter.code)
-    found = token_hash(*type_and_name, hashing.PAIR, first, second)
-    return Exact(values=(ExactValue(matching=found, leading=found),))
+        return all_of([parse(asked, parts[1], hash_of(*type_and_name, form)), *system])
+    other, second = _pair_form(asked, kinds[1], parts[1])
+    pair = ExactValue(
+        matching=token_hash(*type_and_name, hashing.PAIR, form, other),
+        leading=token_hash(*type_and_name, hashing.PAIR, first, second),
+    )
+    return all_of([Exact(values=(pair,)), *system])
 
 
-def _pair_form(asked: Asked, kind: str, value: str) -> str:
+def _pair_form(asked: Asked, kind: str, value: str) -> tuple[str, str]:
+    """Returns how the index has a part of a pair, and its least exact form: a code of any system."""
     if kind == "reference":
         reference = parse_reference(unescape(value), asked.base_url)
         if reference is not None and reference.id:
-            return f"r{reference.type}/{reference.id}"
-        return f"u{unescape(value)}"
-    if kind == "uri":
-        return f"u{unescape(value)}"
+            form = f"r{reference.type}/{reference.id}"
+            return form, form
+    if kind in ("reference", "uri"):
+        form = f"u{unescape(value)}"
+        return form, form
     parts = [unescape(part) for part in split(value, "|", 1)]
-    if len(parts) == 1:
-        return f"c{parts[0]}"
-    if not parts[1]:
+    if not parts[-1]:
         raise asked.refuse("a code is needed in a pair of values")
-    return f"t{parts[0]}|{parts[1]}"
+    first = f"c{parts[-1]}"
+    return (first if len(parts) == 1 else f"t{parts[0]}|{parts[1]}"), first
+
+
+def _coding(resource_type: str, parameter: str, form: str) -> Criterion:
+    """Returns the criterion that a parameter has the coding of a pair's form (`t` with system and code)."""
+    system, _, code = form[1:].partition("|")
+    names = (resource_type, parameter)
+    return Exact(
+        values=(
+            ExactValue(
+                matching=token_hash(*names, hashing.CODING, system, code),
+                leading=token_hash(*names, hashing.CODE, code),
+            ),
+        )
+    )
 
 
 def _near(asked: Asked, value: str) -> Criterion:

@@ -9,9 +9,9 @@ from apps.kit.scopes import Access, AccessRule, Disclosure, Matches, Principal, 
 from apps.patient.codec import decode
 from apps.patient.definitions.model import compartment_parameters
 from apps.patient.search.criteria import EVERYTHING, NOTHING, AnyOf, Criterion, Owned
-from apps.patient.search.extraction import index_values
 from apps.patient.search.hashing import resource_hash
-from apps.patient.search.index_rows import IndexRows, index_rows
+from apps.patient.search.index import index_of
+from apps.patient.search.index_rows import IndexRows
 from apps.patient.search.matching import meets
 from apps.patient.search.query import Query, Reader
 from apps.patient.search.values import all_of
@@ -95,8 +95,7 @@ class Caller:
                 return True
             if made is None:
                 resource = decode(version.body) if version.body else {}
-                values = index_values(resource, self.reader.base_url) if resource else ()
-                made = index_rows(version.resource_type, values)
+                made = index_of(resource, self.reader.base_url).rows if resource else IndexRows()
             limited = AccessRule(None, rule.parameters)
             return meets(
                 version.resource_type, made, self.rule_criterion(version.resource_type, limited)

@@ -19,7 +19,7 @@ from apps.patient.codec import decode
 from apps.patient.storage.mrn import find_mrn
 from apps.patient.storage.reading import select_stored
 from apps.patient.storage.record import Record
-from apps.patient.storage.versions import Change, Version, change_of_version
+from apps.patient.storage.versions import Change, Version, change_of_version, version_of
 
 BATCH_ROWS = 200
 POLL_SECONDS = 5.0
@@ -30,8 +30,8 @@ CONTRACT_SECONDS = 3_600.0
 log = logging.getLogger(__name__)
 
 _NEWEST = """
-    SELECT type, id, version_id, patient_id, recorded_at, method, body FROM resource_history
-    WHERE type = $1 AND id = $2 ORDER BY version_id DESC LIMIT 1"""
+    SELECT type, id, version_id, patient_id, recorded_at, method, convert_to(body, 'UTF8') AS body
+    FROM resource_history WHERE type = $1 AND id = $2 ORDER BY version_id DESC LIMIT 1"""
 
 
 class Backfill:
@@ -89,7 +89,7 @@ class Backfill:
             stored = await select_stored(connection, resource_type, id)
             if row is None or (stored and stored.version.version_id >= row["version_id"]):
                 continue
-            changes.append(self._change(Version(*row), stored, await _mrn(connection, row)))
+            changes.append(self._change(version_of(row), stored, await _mrn(connection, row)))
         await self._record.writer.write_versions(connection, changes)
 
     def _change(self, version: Version, stored: Any, mrn: str | None) -> Change:
@@ -134,7 +134,7 @@ async def _mrn(connection: Connection, row: Any) -> str | None:
     if row["type"] != "Patient":
         return None
     if row["body"] is not None:
-        return find_mrn(decode(row["body"]))
+        return find_mrn(decode(version_of(row).body or ""))
     number: str | None = await connection.fetchval(
         "SELECT mrn FROM patient WHERE id = $1", row["id"]
     )

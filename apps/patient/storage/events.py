@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from apps.kit.context import new_id
+from apps.patient.codec import decode
+from apps.patient.storage.coverage_terms import coverage_terms
 from apps.patient.storage.summaries import ClinicalSummary, PatientSummary
 from apps.patient.storage.versions import Author, Change
 from protos.billing.v1 import billing_pb2
@@ -96,6 +98,8 @@ def _clinical(change: Change, summary: ClinicalSummary) -> events_pb2.ClinicalFa
         fact.effective_at.CopyFrom(moment)
     if summary.ended_at is not None:
         fact.ended_at.FromDatetime(summary.ended_at)
+    if change.version.resource_type == "Coverage" and change.version.body is not None:
+        fact.coverage.CopyFrom(coverage_terms(decode(change.version.body)))
     if summary.reasons:
         fact.reason.system, fact.reason.code = summary.reasons[0].system, summary.reasons[0].code
     return fact

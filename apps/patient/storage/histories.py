@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from apps.kit.database import Connection
-from apps.patient.search.hashing import resource_hash
-from apps.patient.search.sql import Sql
-from apps.patient.storage.versions import Version
+from apps.patient.search.hashing import resource_hash, type_bits
+from apps.patient.search.sql import Sql, body_of
+from apps.patient.storage.versions import Version, version_of
 
 _CURRENT = (
-    "r.type, r.id, r.version_id, r.patient_id, r.last_updated AS recorded_at, r.method, r.body"
+    "r.type, r.id, r.version_id, r.patient_id, r.last_updated AS recorded_at, r.method, "
+    + body_of("r")
 )
-_PAST = "h.type, h.id, h.version_id, h.patient_id, h.recorded_at, h.method, h.body"
+_PAST = "h.type, h.id, h.version_id, h.patient_id, h.recorded_at, h.method, " + body_of("h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ async def select_instance_history(
         f" ORDER BY version_id DESC LIMIT {count} + 1",
     )
     rows = await connection.fetch(statement, *arguments)
-    return _distinct([Version(*row) for row in rows])[:limit]
+    return _distinct([version_of(row) for row in rows])[:limit]
 
 
 def _distinct(versions: Sequence[Version]) -> list[Version]:
@@ -100,7 +101,8 @@ async def select_type_history(
     """Returns up to `limit` versions of these types, the newest first. Each type's indexes give their first."""
     sql = Sql()
     names = sql.argument(list(types), "text[]")
-    current, past = ["r.type = t.name"], ["h.type = t.name"]
+    bits = sql.argument([type_bits(name) for name in types], "bigint[]")
+    current, past = ["(r.number >> 48) = t.bits"], ["h.type = t.name"]
     if place is not None:
         moment = sql.argument(place.recorded_at, "timestamptz")
         rest = ", ".join(
@@ -120,7 +122,7 @@ async def select_type_history(
     past += _bounds(sql, bounds, "h", "recorded_at")
     count = sql.argument(limit, "bigint")
     statement, arguments = sql.used(
-        f"SELECT v.* FROM unnest({names}) AS t (name) CROSS JOIN LATERAL ("
+        f"SELECT v.* FROM unnest({names}, {bits}) AS t (name, bits) CROSS JOIN LATERAL ("
         f"(SELECT {_CURRENT} FROM resource r WHERE {' AND '.join(current)}"
         f" ORDER BY r.last_updated DESC, r.type DESC, r.id DESC, r.version_id DESC LIMIT {count})"
         f" UNION ALL (SELECT {_PAST} FROM resource_history h WHERE {' AND '.join(past)}"
@@ -129,4 +131,4 @@ async def select_type_history(
         f" LIMIT {count}",
     )
     rows = await connection.fetch(statement, *arguments)
-    return _distinct([Version(*row) for row in rows])
+    return _distinct([version_of(row) for row in rows])

@@ -8,14 +8,16 @@ from apps.kit.scopes import Disclosure
 from apps.patient.definitions.model import search_parameters, served_types
 from apps.patient.search.hashing import reference_key
 from apps.patient.search.query import Include, Query
-from apps.patient.search.sql import Sql
+from apps.patient.search.sql import Sql, body_of
 from apps.patient.storage.access import Caller
 from apps.patient.storage.search import Found, found_of
 
 MAX_INCLUDED = 1_000
 MAX_ROUNDS = 5
 
-_COLUMNS = "c.number, c.type, c.id, c.version_id, c.patient_id, c.last_updated, c.method, c.body"
+_COLUMNS = (
+    "c.number, c.type, c.id, c.version_id, c.patient_id, c.last_updated, c.method, " + body_of("c")
+)
 
 
 async def read_included(
@@ -70,7 +72,7 @@ async def _read(
         f"SELECT DISTINCT ON (c.number) {_COLUMNS} FROM resource r"
         " CROSS JOIN LATERAL unnest(r.target_hashes) AS t (hash)"
         " CROSS JOIN LATERAL (SELECT * FROM resource c WHERE c.reference_hash = t.hash"
-        f" AND c.body IS NOT NULL{kind} OFFSET 0) AS c"
+        f" AND c.method <> 'DELETE'{kind} OFFSET 0) AS c"
         f" WHERE {' AND '.join(where)} ORDER BY c.number LIMIT {sql.argument(limit, 'bigint')}"
     )
     rows: list[Any] = await connection.fetch(statement, *sql.arguments)

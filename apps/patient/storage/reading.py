@@ -5,29 +5,30 @@ from typing import Any
 
 from apps.kit.database import Connection
 from apps.patient.search.hashing import first_number, last_number, resource_hash
+from apps.patient.search.sql import body_of
 from apps.patient.storage.read_audit import ReadAudit, ReadEntry, entry_of
-from apps.patient.storage.versions import Author, Stored, Version
+from apps.patient.storage.versions import Author, Stored, Version, version_of
 
-_VERSION = "type, id, version_id, patient_id, last_updated, method, body"
-_PAST = "type, id, version_id, patient_id, recorded_at, method, body"
+_VERSION = "r.type, r.id, r.version_id, r.patient_id, r.last_updated, r.method, " + body_of("r")
+_PAST = "h.type, h.id, h.version_id, h.patient_id, h.recorded_at, h.method, " + body_of("h")
 _BY_ID = "WHERE reference_hash = $1 AND type = $2 AND id = $3"
 
-_SELECT_CURRENT = f"SELECT {_VERSION} FROM resource {_BY_ID}"
-_SELECT_STORED = f"""
-    SELECT {_VERSION}, number, value_hashes, target_hashes, ranges_hash, mrn FROM resource {_BY_ID}"""
+_SELECT_CURRENT = f"SELECT {_VERSION} FROM resource r {_BY_ID}"
+_STORED = f"{_VERSION}, r.number, r.value_hashes, r.target_hashes, r.ranges_hash, r.mrn"
+_SELECT_STORED = f"SELECT {_STORED} FROM resource r {_BY_ID}"
 _SELECT_VERSION = f"""
-    SELECT {_VERSION} FROM resource {_BY_ID} AND version_id = $4
-    UNION ALL SELECT {_PAST} FROM resource_history WHERE type = $2 AND id = $3 AND version_id = $4 LIMIT 1"""
+    SELECT {_VERSION} FROM resource r {_BY_ID} AND version_id = $4
+    UNION ALL SELECT {_PAST} FROM resource_history h WHERE type = $2 AND id = $3 AND version_id = $4 LIMIT 1"""
 _SELECT_LIST = """
     SELECT number, id, summary FROM resource
-    WHERE number > $1 AND number < $2 AND body IS NOT NULL ORDER BY number LIMIT $3"""
+    WHERE number > $1 AND number < $2 AND method <> 'DELETE' ORDER BY number LIMIT $3"""
 
 
 async def select_current(connection: Connection, resource_type: str, id: str) -> Version | None:
     """Returns the newest version, a deletion too. Not audited."""
     key = resource_hash(resource_type, id)
     row = await connection.fetchrow(_SELECT_CURRENT, key, resource_type, id)
-    return Version(*row) if row else None
+    return version_of(row) if row else None
 
 
 async def select_stored(connection: Connection, resource_type: str, id: str) -> Stored | None:
@@ -37,9 +38,40 @@ async def select_stored(connection: Connection, resource_type: str, id: str) -> 
     return stored_of(row) if row else None
 
 
+async def select_stored_each(
+    connection: Connection, references: Sequence[tuple[str, str]]
+) -> list[Stored]:
+    """Returns those of `references` (type, id) that there are, as changes need them. Not audited."""
+    rows = await connection.fetch(
+        f"SELECT {_STORED} FROM resource r WHERE r.reference_hash = ANY ($1::bigint[])",
+        [resource_hash(kind, id) for kind, id in references],
+    )
+    return [stored_of(row) for row in rows]
+
+
+async def select_outdated(
+    connection: Connection, after: int, window: int, index_version: int | None
+) -> tuple[list[Stored], int | None]:
+    """Returns what is to be indexed anew of the next `window` rows, locked, and the last row's number.
+
+    Those whose index is older than `index_version`; None: all. No number: there are no rows behind `after`.
+    """
+    rows = await connection.fetch(
+        f"""
+        SELECT {_STORED}, r.index_version FROM resource r
+        WHERE r.number > $1 ORDER BY r.number LIMIT $2 FOR NO KEY UPDATE""",
+        after,
+        window,
+    )
+    outdated = [
+        row for row in rows if index_version is None or row["index_version"] < index_version
+    ]
+    return [stored_of(row) for row in outdated], rows[-1]["number"] if rows else None
+
+
 def stored_of(row: Any) -> Stored:
     return Stored(
-        version=Version(*row[:7]),
+        version=version_of(row),
         number=row["number"],
         value_hashes=tuple(row["value_hashes"]),
         target_hashes=frozenset(row["target_hashes"]),
@@ -54,7 +86,7 @@ async def select_version(
     """Returns one version. Not audited."""
     key = resource_hash(resource_type, id)
     row = await connection.fetchrow(_SELECT_VERSION, key, resource_type, id, version_id)
-    return Version(*row) if row else None
+    return version_of(row) if row else None
 
 
 async def select_versions(
@@ -80,7 +112,7 @@ async def select_versions(
         versions,
         hashes,
     )
-    return [Version(*row) for row in rows]
+    return [version_of(row) for row in rows]
 
 
 async def select_living(
@@ -100,7 +132,7 @@ async def select_living(
             continue
         rows = await connection.fetch(
             "SELECT type, id FROM resource WHERE reference_hash = ANY ($1::bigint[])"
-            f" AND body IS NOT NULL ORDER BY number{' FOR SHARE' if is_patient else ''}",
+            f" AND method <> 'DELETE' ORDER BY number{' FOR SHARE' if is_patient else ''}",
             sorted(set(hashes)),
         )
         living.update((row["type"], row["id"]) for row in rows)

@@ -1,6 +1,7 @@
 """What may be done with the record, in terms of resources: create, change, delete. One transaction each."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,22 +117,33 @@ class Record:
         condition: Condition | None = None,
     ) -> Outcome:
         """Stores `resource` under an id of ours, unless `condition` finds one that is there."""
-        async with self.database.transaction() as connection:
-            reference = await claim_key(connection, claim)
-            if reference is not None:
-                return (await repeat_answer(connection, reference, caller))[0]
-            outcome = None
-            if condition is not None:
-                outcome = await find_existing(connection, condition, caller)
-            if outcome is None:
-                change = await self.new_change(connection, resource, new_id(), "POST")
-                found = caller.check_change(change, "c")
-                await check_references(connection, [change])
-                await self.writer.write(connection, [change], caller.author)
-                outcome = Outcome(change.version, created=True, disclosure=found)
-            await insert_key(connection, claim, outcome.reference)
+        if claim is None and condition is None:
+            async with self.database.connection() as connection:
+                outcome = await self.create_new(connection, resource, caller)
+        else:
+            async with self.database.transaction() as connection:
+                reference = await claim_key(connection, claim)
+                if reference is not None:
+                    return (await repeat_answer(connection, reference, caller))[0]
+                existing = await find_existing(connection, condition, caller) if condition else None
+                outcome = existing or await self.create_new(connection, resource, caller)
+                await insert_key(connection, claim, outcome.reference)
         self.committed()
         return outcome
+
+    async def create_new(
+        self, connection: Connection, resource: Resource, caller: Caller
+    ) -> Outcome:
+        """Stores `resource` under an id of ours, within the connection's transaction or one of its own."""
+        change = await self.new_change(connection, resource, new_id(), "POST")
+        found = caller.check_change(change, "c")
+        refers = any(True for _ in references_of(change.values))
+        # Without a reference to look up it is one statement: BEGIN and COMMIT would cost two round trips more.
+        needs_transaction = refers and not connection.is_in_transaction()
+        async with connection.transaction() if needs_transaction else nullcontext():
+            await check_references(connection, [change])
+            await self.writer.write(connection, [change], caller.author)
+        return Outcome(change.version, created=True, disclosure=found)
 
     async def new_change(
         self,

@@ -7,6 +7,7 @@ from typing import Any
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest
 from apps.patient.codec import decode
+from apps.patient.search.aliases import members_of
 from apps.patient.search.criteria import Criterion
 from apps.patient.search.extraction import index_values
 from apps.patient.search.index_values import (
@@ -73,10 +74,12 @@ def sort_value(version: Version, key: SortKey, base_url: str) -> Any:
         return version.recorded_at
     if key.parameter.code == "_id":
         return version.id
+    code = key.parameter.code
+    names = members_of(version.resource_type, code) or (code,)
     values = [
         _comparable(value)
         for value in index_values(decode(version.body or ""), base_url)
-        if value.parameter == key.parameter.code
+        if value.parameter in names
     ]
     return min(values, default=None)
 

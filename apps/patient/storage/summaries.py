@@ -102,11 +102,11 @@ def merged_into(resource: Resource) -> str | None:
     """Returns the id of the patient that replaces this one, if `link` names one."""
     for link in objects(resource.get("link")):
         if link.get("type") == "replaced-by":
-            return _referenced_id(link.get("other"), "Patient")
+            return referenced_id(link.get("other"), "Patient")
     return None
 
 
-def _referenced_id(value: Any, resource_type: str) -> str | None:
+def referenced_id(value: Any, resource_type: str) -> str | None:
     """Returns the id of a reference to a resource of this type, whatever its base and version."""
     reference = value.get("reference") if isinstance(value, dict) else None
     if not isinstance(reference, str):
@@ -198,7 +198,7 @@ def _clinical_summary(resource: Resource) -> ClinicalSummary:
         reasons=tuple(_codings(resource.get("reasonCode"))) if resource_type == "Encounter" else (),
         happened_at=happened_at,
         ended_at=ended_at if resource_type == "Encounter" else None,
-        encounter_id=_referenced_id(resource.get("encounter"), "Encounter"),
+        encounter_id=referenced_id(resource.get("encounter"), "Encounter"),
     )
 
 

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from apps.patient.codec import Resource, decode, encode
-from apps.patient.search.extraction import index_values
-from apps.patient.search.index_rows import IndexRows, index_rows
+from apps.patient.search.index import Index, index_of
+from apps.patient.search.index_rows import IndexRows
 from apps.patient.search.index_values import IndexValue, ReferenceValue
+from apps.patient.storage.bodies import unpack
 from apps.patient.storage.summaries import ClinicalSummary, PatientSummary, Summary, summary_of
 
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
@@ -61,6 +62,11 @@ class Stored:
     mrn: str | None
 
 
+def version_of(row: Any) -> Version:
+    """Returns the version of a row whose last column is the stored body."""
+    return Version(row[0], row[1], row[2], row[3], row[4], row[5], unpack(row[6]))
+
+
 class PatientView(msgspec.Struct, frozen=True, rename="camel"):
     """The resource of /api/patients. `registered_date` is left out where there is none."""
 
@@ -110,12 +116,12 @@ def change_of(
     version_id = stored.version.version_id + 1 if stored else 1
     body = encode(stored_form(resource, id, version_id, recorded_at)).decode()
     resource_type = resource["resourceType"]
-    values = tuple(index_values(resource, base_url))
+    index = index_of(resource, base_url)
     version = Version(
         resource_type,
         id,
         version_id,
-        id if resource_type == "Patient" else owner_of(values),
+        id if resource_type == "Patient" else owner_of(index.values),
         recorded_at,
         method,
         body,
@@ -123,10 +129,10 @@ def change_of(
     return Change(
         version=version,
         summary=summary_of(resource),
-        index=index_rows(resource_type, values),
+        index=index.rows,
         stored=stored,
         mrn=mrn,
-        values=values,
+        values=index.values,
     )
 
 
@@ -135,16 +141,16 @@ def change_of_version(
 ) -> Change:
     """Returns a version that is there already as a change, to be indexed as it is."""
     resource: Resource = decode(version.body) if version.body else {}
-    values = tuple(index_values(resource, base_url)) if resource else ()
+    index = index_of(resource, base_url) if resource else Index(values=(), rows=IndexRows())
     is_patient = version.resource_type == "Patient"
     nothing: Summary = PatientSummary() if is_patient else ClinicalSummary()
     return Change(
         version=version,
         summary=summary_of(resource) if resource else nothing,
-        index=index_rows(version.resource_type, values),
+        index=index.rows,
         stored=stored,
         mrn=mrn,
-        values=values,
+        values=index.values,
     )
 
 

@@ -2448,3 +2448,177 @@ class Difference(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Difference: typing_extensions.TypeAlias = Difference
+
+@typing.final
+class ListOutboxRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ListOutboxRequest: typing_extensions.TypeAlias = ListOutboxRequest
+
+@typing.final
+class ListOutboxResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUEUES_FIELD_NUMBER: builtins.int
+    PARKED_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    version: builtins.str
+    """The service's version: digits of the digest of its source."""
+    @property
+    def queues(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OutboxQueue]: ...
+    @property
+    def parked(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OutboxRow]:
+        """Refused for good, the oldest first, at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        queues: collections.abc.Iterable[Global___OutboxQueue] | None = ...,
+        parked: collections.abc.Iterable[Global___OutboxRow] | None = ...,
+        version: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["parked", b"parked", "queues", b"queues", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListOutboxResponse: typing_extensions.TypeAlias = ListOutboxResponse
+
+@typing.final
+class OutboxQueue(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: builtins.int
+    WAITING_FIELD_NUMBER: builtins.int
+    PARKED_FIELD_NUMBER: builtins.int
+    OLDEST_AT_FIELD_NUMBER: builtins.int
+    destination: builtins.str
+    waiting: builtins.int
+    parked: builtins.int
+    @property
+    def oldest_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Of the oldest row that waits; absent where none does."""
+
+    def __init__(
+        self,
+        *,
+        destination: builtins.str = ...,
+        waiting: builtins.int = ...,
+        parked: builtins.int = ...,
+        oldest_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["oldest_at", b"oldest_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["destination", b"destination", "oldest_at", b"oldest_at", "parked", b"parked", "waiting", b"waiting"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___OutboxQueue: typing_extensions.TypeAlias = OutboxQueue
+
+@typing.final
+class OutboxRow(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    DESTINATION_FIELD_NUMBER: builtins.int
+    PATIENT_ID_FIELD_NUMBER: builtins.int
+    EVENT_ID_FIELD_NUMBER: builtins.int
+    CREATED_AT_FIELD_NUMBER: builtins.int
+    ATTEMPTS_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    id: builtins.int
+    destination: builtins.str
+    patient_id: builtins.str
+    event_id: builtins.str
+    attempts: builtins.int
+    reason: builtins.str
+    @property
+    def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        id: builtins.int = ...,
+        destination: builtins.str = ...,
+        patient_id: builtins.str = ...,
+        event_id: builtins.str = ...,
+        created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        attempts: builtins.int = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["created_at", b"created_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempts", b"attempts", "created_at", b"created_at", "destination", b"destination", "event_id", b"event_id", "id", b"id", "patient_id", b"patient_id", "reason", b"reason"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___OutboxRow: typing_extensions.TypeAlias = OutboxRow
+
+@typing.final
+class RetryOutboxRowRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    ROW_ID_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    row_id: builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        row_id: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["request_id", b"request_id", "row_id", b"row_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RetryOutboxRowRequest: typing_extensions.TypeAlias = RetryOutboxRowRequest
+
+@typing.final
+class RetryOutboxRowResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROW_ID_FIELD_NUMBER: builtins.int
+    row_id: builtins.str
+    def __init__(
+        self,
+        *,
+        row_id: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["row_id", b"row_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RetryOutboxRowResponse: typing_extensions.TypeAlias = RetryOutboxRowResponse
+
+@typing.final
+class DiscardOutboxRowRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    ROW_ID_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    row_id: builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        row_id: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["request_id", b"request_id", "row_id", b"row_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DiscardOutboxRowRequest: typing_extensions.TypeAlias = DiscardOutboxRowRequest
+
+@typing.final
+class DiscardOutboxRowResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROW_ID_FIELD_NUMBER: builtins.int
+    row_id: builtins.str
+    def __init__(
+        self,
+        *,
+        row_id: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["row_id", b"row_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DiscardOutboxRowResponse: typing_extensions.TypeAlias = DiscardOutboxRowResponse

@@ -212,6 +212,21 @@ class BillingStub:
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerRequest.SerializeToString,
                 response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerResponse.FromString,
                 _registered_method=True)
+        self.ListOutbox = channel.unary_unary(
+                '/billing.v1.Billing/ListOutbox',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListOutboxRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListOutboxResponse.FromString,
+                _registered_method=True)
+        self.RetryOutboxRow = channel.unary_unary(
+                '/billing.v1.Billing/RetryOutboxRow',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.RetryOutboxRowRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.RetryOutboxRowResponse.FromString,
+                _registered_method=True)
+        self.DiscardOutboxRow = channel.unary_unary(
+                '/billing.v1.Billing/DiscardOutboxRow',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowResponse.FromString,
+                _registered_method=True)
 
 
 class BillingServicer:
@@ -448,6 +463,25 @@ class BillingServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOutbox(self, request, context):
+        """What waits to be published and what was refused for good: for operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryOutboxRow(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscardOutboxRow(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BillingServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -625,6 +659,21 @@ def add_BillingServicer_to_server(servicer, server):
                     servicer.ReconcileLedger,
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerRequest.FromString,
                     response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerResponse.SerializeToString,
+            ),
+            'ListOutbox': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOutbox,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListOutboxRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListOutboxResponse.SerializeToString,
+            ),
+            'RetryOutboxRow': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryOutboxRow,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.RetryOutboxRowRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.RetryOutboxRowResponse.SerializeToString,
+            ),
+            'DiscardOutboxRow': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscardOutboxRow,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1575,6 +1624,87 @@ class Billing:
             '/billing.v1.Billing/ReconcileLedger',
             protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerRequest.SerializeToString,
             protos_dot_billing_dot_v1_dot_billing__pb2.ReconcileLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOutbox(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/ListOutbox',
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListOutboxRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListOutboxResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryOutboxRow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/RetryOutboxRow',
+            protos_dot_billing_dot_v1_dot_billing__pb2.RetryOutboxRowRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.RetryOutboxRowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscardOutboxRow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/DiscardOutboxRow',
+            protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -83,6 +83,10 @@ class BillingStub:
     """The whole ledger for accountants, a page at a time."""
     ReconcileLedger: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ReconcileLedgerRequest, protos.billing.v1.billing_pb2.ReconcileLedgerResponse]
     """Recomputes every balance, invoice and number series, verifies the hash chain, and names each difference."""
+    ListOutbox: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListOutboxRequest, protos.billing.v1.billing_pb2.ListOutboxResponse]
+    """What waits to be published and what was refused for good: for operators."""
+    RetryOutboxRow: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RetryOutboxRowRequest, protos.billing.v1.billing_pb2.RetryOutboxRowResponse]
+    DiscardOutboxRow: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.DiscardOutboxRowRequest, protos.billing.v1.billing_pb2.DiscardOutboxRowResponse]
 
 @typing.type_check_only
 class BillingAsyncStub(BillingStub):
@@ -145,6 +149,10 @@ class BillingAsyncStub(BillingStub):
     """The whole ledger for accountants, a page at a time."""
     ReconcileLedger: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ReconcileLedgerRequest, protos.billing.v1.billing_pb2.ReconcileLedgerResponse]  # type: ignore[assignment]
     """Recomputes every balance, invoice and number series, verifies the hash chain, and names each difference."""
+    ListOutbox: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListOutboxRequest, protos.billing.v1.billing_pb2.ListOutboxResponse]  # type: ignore[assignment]
+    """What waits to be published and what was refused for good: for operators."""
+    RetryOutboxRow: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RetryOutboxRowRequest, protos.billing.v1.billing_pb2.RetryOutboxRowResponse]  # type: ignore[assignment]
+    DiscardOutboxRow: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.DiscardOutboxRowRequest, protos.billing.v1.billing_pb2.DiscardOutboxRowResponse]  # type: ignore[assignment]
 
 class BillingServicer(metaclass=abc.ABCMeta):
     """Every call carries the caller's service token (audience `billing`) in `authorization` and, where a person stands
@@ -414,5 +422,27 @@ class BillingServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[protos.billing.v1.billing_pb2.ReconcileLedgerResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ReconcileLedgerResponse]]:
         """Recomputes every balance, invoice and number series, verifies the hash chain, and names each difference."""
+
+    @abc.abstractmethod
+    def ListOutbox(
+        self,
+        request: protos.billing.v1.billing_pb2.ListOutboxRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ListOutboxResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ListOutboxResponse]]:
+        """What waits to be published and what was refused for good: for operators."""
+
+    @abc.abstractmethod
+    def RetryOutboxRow(
+        self,
+        request: protos.billing.v1.billing_pb2.RetryOutboxRowRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.RetryOutboxRowResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.RetryOutboxRowResponse]]: ...
+
+    @abc.abstractmethod
+    def DiscardOutboxRow(
+        self,
+        request: protos.billing.v1.billing_pb2.DiscardOutboxRowRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.DiscardOutboxRowResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.DiscardOutboxRowResponse]]: ...
 
 def add_BillingServicer_to_server(servicer: BillingServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

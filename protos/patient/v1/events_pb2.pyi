@@ -116,6 +116,7 @@ class ClinicalFact(google.protobuf.message.Message):
     ENDED_AT_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     ENCOUNTER_ID_FIELD_NUMBER: builtins.int
+    COVERAGE_FIELD_NUMBER: builtins.int
     resource_type: builtins.str
     """FHIR resource type: Encounter, Condition, ..."""
     resource_id: builtins.str
@@ -138,6 +139,10 @@ class ClinicalFact(google.protobuf.message.Message):
     def reason(self) -> Global___Coding:
         """Encounter.reasonCode, the first coding; empty otherwise."""
 
+    @property
+    def coverage(self) -> Global___CoverageTerms:
+        """Coverage only: who pays, and the patient's part."""
+
     def __init__(
         self,
         *,
@@ -150,13 +155,53 @@ class ClinicalFact(google.protobuf.message.Message):
         ended_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         reason: Global___Coding | None = ...,
         encounter_id: builtins.str = ...,
+        coverage: Global___CoverageTerms | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "effective_at", b"effective_at", "ended_at", b"ended_at", "reason", b"reason"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "coverage", b"coverage", "effective_at", b"effective_at", "ended_at", b"ended_at", "reason", b"reason"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["category", b"category", "code", b"code", "effective_at", b"effective_at", "encounter_id", b"encounter_id", "ended_at", b"ended_at", "reason", b"reason", "resource_id", b"resource_id", "resource_type", b"resource_type", "status", b"status"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["category", b"category", "code", b"code", "coverage", b"coverage", "effective_at", b"effective_at", "encounter_id", b"encounter_id", "ended_at", b"ended_at", "reason", b"reason", "resource_id", b"resource_id", "resource_type", b"resource_type", "status", b"status"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ClinicalFact: typing_extensions.TypeAlias = ClinicalFact
+
+@typing.final
+class CoverageTerms(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAYER_ID_FIELD_NUMBER: builtins.int
+    ORDER_FIELD_NUMBER: builtins.int
+    VALID_FROM_FIELD_NUMBER: builtins.int
+    VALID_TO_FIELD_NUMBER: builtins.int
+    COPAY_BASIS_POINTS_FIELD_NUMBER: builtins.int
+    COPAY_AMOUNT_FIELD_NUMBER: builtins.int
+    COPAY_CURRENCY_FIELD_NUMBER: builtins.int
+    payer_id: builtins.str
+    """The Organization or RelatedPerson that pays (Coverage.payor); empty where no other than a patient is named."""
+    order: builtins.int
+    """Coverage.order; 0 where the record has none."""
+    valid_from: builtins.str
+    """Coverage.period, its first and last day (ISO 8601); empty where it is open."""
+    valid_to: builtins.str
+    copay_basis_points: builtins.int
+    """The patient's part (Coverage.costToBeneficiary): a percentage of type `copaypct`, in basis points, ..."""
+    copay_amount: builtins.str
+    """... or an amount of type `copay`, as a decimal, in its currency; empty where the payer pays all."""
+    copay_currency: builtins.str
+    def __init__(
+        self,
+        *,
+        payer_id: builtins.str = ...,
+        order: builtins.int = ...,
+        valid_from: builtins.str = ...,
+        valid_to: builtins.str = ...,
+        copay_basis_points: builtins.int = ...,
+        copay_amount: builtins.str = ...,
+        copay_currency: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["copay_amount", b"copay_amount", "copay_basis_points", b"copay_basis_points", "copay_currency", b"copay_currency", "order", b"order", "payer_id", b"payer_id", "valid_from", b"valid_from", "valid_to", b"valid_to"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CoverageTerms: typing_extensions.TypeAlias = CoverageTerms
 
 @typing.final
 class Coding(google.protobuf.message.Message):

@@ -1,96 +1,25 @@
-"""Charges follow the record: once, corrected, voided; accounts open, close and merge with their patients."""
+"""Charges follow the record: once, corrected, voided."""
 
 import random
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
-from apps.billing.charges.consumer import apply_to
 from apps.billing.charges.patient_events import read_event
-from apps.billing.settings import Settings
 from apps.kit.context import new_id
 from apps.kit.event_batch import UnreadableError
 from protos.billing.v1 import billing_pb2 as pb
 from protos.billing.v1 import events_pb2 as billing_events
 from protos.patient.v1 import events_pb2 as events
-from tests.billing.conftest import ENVIRONMENT, Client
-
-SNOMED = "http://snomed.info/sct"
-DAY = datetime(2026, 3, 1, 9, tzinfo=UTC)
-
-
-def patient_event(patient_id: str, event_type: str, **demographics: Any) -> events.PatientEvent:
-    event = events.PatientEvent(
-        event_id=new_id(),
-        patient_id=patient_id,
-        event_type=event_type,
-        version_id=1,
-        actor_id="user-9",
-        correlation_id="request-9",
-        demographics=events.Demographics(**demographics),
-    )
-    event.occurred_at.FromDatetime(DAY)
-    return event
-
-
-def fact(
-    patient_id: str,
-    resource_id: str,
-    version: int = 1,
-    *,
-    kind: str = "Procedure",
-    status: str = "completed",
-    code: str = "430193006",
-    event_type: str = "clinical.recorded",
-    day: datetime = DAY,
-) -> events.PatientEvent:
-    event = events.PatientEvent(
-        event_id=new_id(),
-        patient_id=patient_id,
-        event_type=event_type,
-        version_id=version,
-        actor_id="user-9",
-        correlation_id="request-9",
-        clinical=events.ClinicalFact(
-            resource_type=kind,
-            resource_id=resource_id,
-            code=events.Coding(system=SNOMED, code=code),
-            status=status,
-            encounter_id="encounter-1",
-        ),
-    )
-    event.occurred_at.FromDatetime(day)
-    event.clinical.effective_at.FromDatetime(day)
-    return event
-
-
-async def follow(billing: Client, *given: events.PatientEvent) -> None:
-    apply = apply_to(Settings.from_environment(ENVIRONMENT))
-    async with billing.database.transaction() as connection:
-        await apply(connection, [read_event(event.SerializeToString()) for event in given])
-
-
-async def price(billing: Client, code: str, amount: int, valid_from: str = "2000-01-01") -> Any:
-    return await billing.do(
-        "SetPrices",
-        prices=[
-            {
-                "system": SNOMED,
-                "code": code,
-                "description": f"Service {code}",
-                "unit_price": {"minor_units": amount},
-                "revenue_group": "procedures",
-                "valid_from": valid_from,
-            }
-        ],
-    )
-
-
-async def charges_of(billing: Client, patient_id: str) -> list[pb.ChargeItem]:
-    account = await billing.do("GetAccountByPatient", patient_id=patient_id)
-    answer = await billing.do("ListChargeItems", account_id=account.account_id)
-    return list(answer.charge_items)
+from tests.billing.charges.events import (
+    DAY,
+    charges_of,
+    fact,
+    follow,
+    patient_event,
+    price,
+)
+from tests.billing.conftest import Client
 
 
 @pytest.fixture
@@ -136,11 +65,8 @@ async def test_rules_say_what_is_charged(
     billing: Client, patient_id: str, code: str, kind: str, status: str, charged: bool
 ) -> None:
     await price(billing, code, 1_000)
-    await follow(
-        billing,
-        patient_event(patient_id, "patient.created"),
-        fact(patient_id, "r-" + code, kind=kind, status=status, code=code),
-    )
+    await billing.account(patient_id)
+    await follow(billing, fact(patient_id, "r-" + code, kind=kind, status=status, code=code))
     assert len(await charges_of(billing, patient_id)) == charged
 
 
@@ -245,32 +171,6 @@ async def test_charge_without_a_price_waits_for_one(
 
 
 @pytest.mark.integration
-async def test_account_closes_and_merges_with_its_patient(
-    billing: Client, patient_id: str, code: str
-) -> None:
-    target = new_id()
-    await price(billing, code, 1_000)
-    await follow(
-        billing,
-        fact(patient_id, "r1-" + code, code=code),
-        patient_event(target, "patient.created"),
-        patient_event(patient_id, "patient.updated", merged_into=target),
-        # What is recorded for the old id from then on is the other patient's to pay.
-        fact(patient_id, "r2-" + code, code=code),
-    )
-    source = await billing.do("GetAccountByPatient", patient_id=patient_id)
-    into = await billing.do("GetAccountByPatient", patient_id=target)
-    assert (source.status, source.merged_into) == (pb.ACCOUNT_STATUS_INACTIVE, into.account_id)
-    assert len(await charges_of(billing, target)) == 2
-    await follow(billing, patient_event(patient_id, "patient.updated"))
-    source = await billing.do("GetAccountByPatient", patient_id=patient_id)
-    assert (source.status, source.merged_into) == (pb.ACCOUNT_STATUS_ACTIVE, "")
-    await follow(billing, patient_event(target, "patient.deleted"))
-    into = await billing.do("GetAccountByPatient", patient_id=target)
-    assert into.status == pb.ACCOUNT_STATUS_INACTIVE
-
-
-@pytest.mark.integration
 async def test_events_tell_ids_amounts_and_codes_of_the_patients_account(
     billing: Client, patient_id: str, code: str
 ) -> None:
@@ -310,6 +210,15 @@ async def test_events_tell_ids_amounts_and_codes_of_the_patients_account(
     assert told[-1].invoice.credit_note_number
     assert all(event.account_id == account.account_id for event in told)
     assert b"Doe" not in b"".join(row["payload"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [patient_event("p", "patient.created"), fact("p", "r", kind="Observation")],
+    ids=["registration", "observation"],
+)
+def test_event_that_billing_does_not_need_is_nothing_to_it(event: events.PatientEvent) -> None:
+    assert read_event(event.SerializeToString()) is None
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ async def test_invoice_has_the_same_figures_on_paper_and_in_its_data(billing: Cl
     assert "/StructTreeRoot" in catalogue
     metadata = catalogue["/Metadata"].get_data().decode()
     assert "<pdfaid:part>3</pdfaid:part>" in metadata
+    assert "<pdfaid:conformance>A</pdfaid:conformance>" in metadata
     name, inside = facturx.get_xml_from_pdf(pdf)
     assert name == "factur-x.xml"
     assert facturx.xml_check_xsd(inside, flavor="factur-x", level="en16931")

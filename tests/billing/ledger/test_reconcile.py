@@ -89,6 +89,10 @@ FAULTS = {
     "money_mismatch": "UPDATE payment SET amount = amount + 1",
     "document_not_posted": "UPDATE ledger_transaction SET document_id = NULL WHERE kind = 'refund'",
     "number_missing": "UPDATE number_series SET last_number = last_number + 1 WHERE series = 'invoice'",
+    "account_twice": """
+        ALTER TABLE account DROP CONSTRAINT account_patient_id_key;
+        INSERT INTO account (account_id, patient_id, status, currency, version)
+        SELECT gen_random_uuid(), patient_id, status, currency, version FROM account LIMIT 1""",
     "charge_twice": """
         DROP INDEX charge_item_source;
         INSERT INTO charge_item (charge_item_id, account_id, currency, status, system, code, description, quantity,

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from apps.analytics.consumer.lag import METRIC_NAMESPACE
 from apps.catalogue import SERVICES, Service
+from apps.kit.lag import METRIC_NAMESPACE
 from infrastructure.config.connections import capacity
 from infrastructure.config.model import EnvironmentStack
 from infrastructure.program import tags

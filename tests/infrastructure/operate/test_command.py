@@ -95,6 +95,24 @@ def test_verb_goes_to_its_place_with_checked_arguments(
     ]
 
 
+def test_verb_for_every_service_runs_in_each_unless_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers: dict[str, Any] = {
+        "billing": [{"code": "charge_missing"}],
+        "patient": [],
+        "analytics": {"task": "arn"},
+    }
+    monkeypatch.setattr(local, "run", lambda verb, values, service: answers[service])
+    assert main(["reconcile", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"in": "billing", "code": "charge_missing"},
+        {"in": "analytics", "task": "arn"},
+    ]
+    assert main(["reconcile", "--in", "patient"]) == 0
+    assert capsys.readouterr().out == "none\n"
+
+
 @pytest.mark.parametrize("error", [RefusedError("no such user"), NotRunningError("none runs")])
 def test_refusal_is_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

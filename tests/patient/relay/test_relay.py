@@ -381,3 +381,21 @@ async def test_discarded_row_is_gone_and_the_next_of_its_patient_is_sent(
 async def test_row_that_is_not_there_is_not_found(database: str, connection: Any) -> None:
     with pytest.raises(NotFound):
         await HANDLERS["outbox show"](make_settings(database), {"id": "7"})
+
+
+async def test_rows_that_were_sent_do_not_fill_the_table(
+    database: str, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.kit.relay.VACUUM_ROWS", 200)
+    monkeypatch.setattr("apps.kit.relay.GATHER_SECONDS", 0.0)
+    before = await connection.fetchval("SELECT pg_relation_size('outbox')")
+    relay = relay_to(KafkaDestination(FakePublisher(), "patient"), database)
+    async with running([relay]):
+        for _ in range(10):
+            async with connection.transaction():
+                for number in range(200):
+                    await put(connection, "kafka", f"p{number}", size=500)
+            await until(lambda: is_empty(connection))
+    grown = await connection.fetchval("SELECT pg_relation_size('outbox')") - before
+    # Ten times 200 rows lay there, one after another: there is room for a few hundred.
+    assert grown < 2_000 * 500 / 2

@@ -9,6 +9,7 @@ from apps.patient.search.aliases import members_of, reference_name, split_union
     ("resource_type", "code", "members"),
     [
         ("Observation", "combo-code", ("code", "component-code")),
+        ("Patient", "phonetic", ("name",)),
         (
             "Observation",
             "combo-code-value-quantity",

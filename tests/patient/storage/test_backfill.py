@@ -22,9 +22,9 @@ MOMENT = "2026-01-01T00:00:00Z"
 pytestmark = pytest.mark.integration
 
 
-def first_migration() -> Any:
-    path = ROOT / "apps" / "patient" / "migrations" / "versions" / "0001_record.py"
-    spec = importlib.util.spec_from_file_location("first_migration", path)
+def migration(name: str) -> Any:
+    path = ROOT / "apps" / "patient" / "migrations" / "versions" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"migration_{name}", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -43,7 +43,7 @@ def previous(postgres: Postgres) -> Iterator[tuple[str, str, str]]:
     )
     bootstrap(postgres.admin_url, ("patient",), prefix=prefix, password_of=lambda role: password)
     with psycopg.connect(owner_url, autocommit=True) as connection:
-        connection.execute(first_migration().TABLES)
+        connection.execute(migration("0001_record").TABLES)
         connection.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
         connection.execute("INSERT INTO alembic_version VALUES ('0001')")
         connection.execute(

@@ -1,6 +1,8 @@
 """Messages written with a change."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
 from apps.patient.storage.events import messages_of
 from apps.patient.storage.versions import Author, Stored, change_of
@@ -76,3 +78,52 @@ def test_events_name_the_encounter_and_the_patient_that_replaces_another() -> No
         events.append(events_pb2.PatientEvent.FromString(message.payload))
     assert events[0].clinical.encounter_id == "e-1"
     assert events[1].demographics.merged_into == "q"
+
+
+def coverage_terms_of(**elements: Any) -> events_pb2.CoverageTerms:
+    coverage = {
+        "resourceType": "Coverage",
+        "status": "active",
+        "beneficiary": {"reference": "Patient/p"},
+        **elements,
+    }
+    change = change_of(
+        coverage, id="c", base_url=BASE, recorded_at=moment(2026, 1, 1), method="POST"
+    )
+    message = messages_of(change, Author("actor", "client", "request", "trace"))[-1]
+    return events_pb2.PatientEvent.FromString(message.payload).clinical.coverage
+
+
+def copay(code: str, **value: Any) -> dict[str, Any]:
+    return {"type": {"coding": [{"code": code}]}, **value}
+
+
+def test_coverage_tells_who_pays_in_which_order_and_the_patients_part() -> None:
+    terms = coverage_terms_of(
+        order=2,
+        subscriberId="member-4711",
+        payor=[
+            {"reference": "Patient/p", "display": "Jane Doe"},
+            {"reference": f"{BASE}/Organization/plan"},
+        ],
+        period={"start": "2026-02", "end": "2026"},
+        costToBeneficiary=[
+            copay("deductible", valueMoney={"value": 500, "currency": "USD"}),
+            copay("copaypct", valueQuantity={"value": Decimal("12.5"), "unit": "%"}),
+        ],
+    )
+    assert terms == events_pb2.CoverageTerms(
+        payer_id="plan",
+        order=2,
+        valid_from="2026-02-01",
+        valid_to="2026-12-31",
+        copay_basis_points=1_250,
+    )
+
+
+def test_coverage_with_an_amount_keeps_it_exact_and_a_patient_is_no_payer() -> None:
+    amount = {"value": Decimal("20.50"), "currency": "USD"}
+    terms = coverage_terms_of(
+        payor=[{"reference": "Patient/p"}], costToBeneficiary=[copay("copay", valueMoney=amount)]
+    )
+    assert (terms.payer_id, terms.copay_amount, terms.copay_currency) == ("", "20.50", "USD")

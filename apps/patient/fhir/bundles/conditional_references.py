@@ -11,8 +11,8 @@ from apps.patient.fhir.bundles.references import CONDITIONAL, Resolved, conditio
 from apps.patient.fhir.requests import condition_of
 from apps.patient.search.criteria import Criterion, Exact
 from apps.patient.search.escaping import split, unescape
-from apps.patient.search.extraction import index_values
-from apps.patient.search.index_rows import IndexRows, index_rows
+from apps.patient.search.index import index_of
+from apps.patient.search.index_rows import IndexRows
 from apps.patient.search.matching import meets
 from apps.patient.storage.access import Caller
 from apps.patient.storage.record import Condition
@@ -128,7 +128,7 @@ class _Made:
     def matches(self, resource_type: str, criterion: Criterion) -> list[str]:
         if resource_type not in self._index:
             self._index[resource_type] = [
-                (entry.id, index_rows(resource_type, index_values(entry.resource, self._base_url)))
+                (entry.id, index_of(entry.resource, self._base_url).rows)
                 for entry in self._entries
                 if entry.resource is not None and entry.resource_type == resource_type
             ]

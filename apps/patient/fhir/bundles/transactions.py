@@ -15,9 +15,8 @@ from apps.patient.fhir.bundles.references import (
     root_of,
     targets_of,
 )
-from apps.patient.search.hashing import resource_hash
 from apps.patient.storage.access import Caller
-from apps.patient.storage.reading import stored_of
+from apps.patient.storage.reading import select_stored_each
 from apps.patient.storage.record import (
     Outcome,
     Record,
@@ -119,21 +118,12 @@ async def _resolve_references(work: Work, entries: Sequence[Entry]) -> None:
 
 async def _load_existing(work: Work, entries: Sequence[Entry]) -> None:
     """Reads what is changed in one query."""
-    hashes = [
-        resource_hash(entry.resource_type, entry.id)
-        for entry in entries
-        if entry.method != "POST" and entry.id
+    references = [
+        (entry.resource_type, entry.id) for entry in entries if entry.method != "POST" and entry.id
     ]
-    if not hashes:
+    if not references:
         return
-    rows = await work.connection.fetch(
-        """
-        SELECT type, id, version_id, patient_id, last_updated, method, body, number, value_hashes,
-               target_hashes, ranges_hash, mrn
-        FROM resource WHERE reference_hash = ANY ($1::bigint[])""",
-        hashes,
-    )
-    for stored in map(stored_of, rows):
+    for stored in await select_stored_each(work.connection, references):
         work.existing[(stored.version.resource_type, stored.version.id)] = stored
 
 

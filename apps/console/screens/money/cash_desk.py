@@ -1,5 +1,6 @@
 """The cash desk: the day's cash, the open invoices by age, and the shortest way to take a payment."""
 
+import re
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,8 +11,8 @@ from starlette.routing import BaseRoute
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, Part, load, load_all
 from apps.console.neighbours.calls import ApiError
-from apps.console.screens import billing_calls as calls
-from apps.console.screens.money import READ, read_amount
+from apps.console.screens.money import calls
+from apps.console.screens.money.account import READ, read_amount
 from apps.console.screens.patients import parse_query, search
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
@@ -21,6 +22,7 @@ from apps.kit.web import Operation, scopes
 
 APPROVE = scopes("billing.approve")
 DESK = "main"
+INVOICE_NUMBER = re.compile(r"[0-9]{4}-[0-9]{6,9}")
 # Everything that is open is due before then.
 FAR_DAYS = 3650
 AGES = (
@@ -113,6 +115,12 @@ async def show(request: Request) -> Response:
 async def find(request: Request) -> Response:
     """Finds the patient who pays, by name or number, or by the number of an invoice."""
     person, text = person_of(request), request.state.form.get("q", "")
+    if INVOICE_NUMBER.fullmatch(text):
+        opened = await load(find_open(person.api, person.texts.now().date()))
+        for each in opened.value or []:
+            if each["number"] == text and each["patientId"]:
+                invoice = each["invoiceId"]
+                return go_to(f"/patients/{each['patientId']}/money?invoice={invoice}#pay")
     parameters = parse_query(text, person.texts)
     found = await load(search(person.api, [*parameters, ("_count", "10")])) if parameters else None
     return await desk_page(request, found=found, query=text)

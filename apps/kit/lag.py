@@ -1,4 +1,4 @@
-"""Measures how far the figures are behind the topics: for `/lag`, for readiness and for the alarm."""
+"""Measures how far a consumer is behind its topics: for operators, for readiness and for the alarms."""
 
 import asyncio
 import logging
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from apps.analytics.settings import Settings
 from apps.kit.database import Database
 from apps.kit.errors import Unavailable
+from apps.kit.event_consumer import ConsumerSettings
 from apps.kit.event_storage import Place, count_dead_letters, select_offsets
 from apps.kit.web import log_failure
 
@@ -63,10 +63,21 @@ async def measure_lag(database: Database, source: EndOffsets, topics: Sequence[s
 
 
 class LagMonitor:
-    """Measures each MEASURE_PERIOD_SECONDS. It is `failing` while the broker does not answer."""
+    """Measures each MEASURE_PERIOD_SECONDS. It is `failing` while the broker does not answer.
 
-    def __init__(self, settings: Settings, database: Database, source: EndOffsets) -> None:
-        self._settings = settings
+    `environment`: the stack that the metrics name; None where nobody makes metrics of log lines.
+    """
+
+    def __init__(
+        self,
+        consumer: ConsumerSettings,
+        database: Database,
+        source: EndOffsets,
+        *,
+        environment: str | None,
+    ) -> None:
+        self._consumer = consumer
+        self._environment = environment
         self._database = database
         self._source = source
         self.failing = False
@@ -78,18 +89,25 @@ class LagMonitor:
 
     async def measure(self) -> None:
         try:
-            lag = await measure_lag(self._database, self._source, self._settings.consumer.topics)
+            lag = await measure_lag(self._database, self._source, self._consumer.topics)
         except Unavailable as error:
             self.failing = error.code != "database_unavailable"
         except Exception as error:
             log_failure(error, "lag not measured")
         else:
             self.failing = False
-            if self._settings.emits_metrics:
-                log.info("lag", extra=metric_line(lag, self._settings, int(time.time() * 1000)))
+            if self._environment is not None:
+                now_ms = int(time.time() * 1000)
+                line = metric_line(lag, self._environment, self._consumer.group, now_ms)
+                log.info("lag", extra=line)
 
 
-def metric_line(lag: Lag, settings: Settings, timestamp_ms: int) -> dict[str, object]:
+def metrics_environment(environment: str, log_format: str) -> str | None:
+    """Returns the stack's name where CloudWatch reads the log lines and makes metrics of some."""
+    return environment if log_format == "json" and environment != "local" else None
+
+
+def metric_line(lag: Lag, environment: str, group: str, timestamp_ms: int) -> dict[str, object]:
     """Returns a log line in CloudWatch's embedded metric format, which makes metrics of it.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
@@ -102,8 +120,8 @@ def metric_line(lag: Lag, settings: Settings, timestamp_ms: int) -> dict[str, ob
     }
     return {
         "_aws": {"Timestamp": timestamp_ms, "CloudWatchMetrics": [directive]},
-        "Environment": settings.environment,
-        "ConsumerGroup": settings.consumer_group,
+        "Environment": environment,
+        "ConsumerGroup": group,
         "Lag": lag.total,
         "DeadLetters": lag.dead_letters,
         "NewDeadLetters": lag.new_dead_letters,

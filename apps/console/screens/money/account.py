@@ -1,0 +1,182 @@
+"""The account of a patient: balance, charges, invoices, payments; and what its forms share."""
+
+import asyncio
+import re
+from collections.abc import Awaitable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from apps.console.neighbours import fhir
+from apps.console.neighbours.api import Api, Part, load, load_all
+from apps.console.neighbours.calls import ApiError
+from apps.console.screens.chart import load_banner
+from apps.console.screens.form_values import read_number
+from apps.console.screens.money import calls
+from apps.console.web.people import ScreenRoute, person_of
+from apps.console.web.rendering import go_to, page, protect
+from apps.console.web.texts import N_, major_units, minor_units
+from apps.kit.context import new_id
+from apps.kit.web import Operation, scopes
+
+READ = scopes("billing.read")
+WRITE = scopes("billing.write")
+BASE = "/patients/{id}/money"
+METHODS = {
+    "PAYMENT_METHOD_CARD": N_("Card"),
+    "PAYMENT_METHOD_CASH": N_("Cash"),
+    "PAYMENT_METHOD_TRANSFER": N_("Transfer"),
+}
+STATUSES = {
+    "INVOICE_STATUS_DRAFT": N_("Draft"),
+    "INVOICE_STATUS_ISSUED": N_("Open"),
+    "INVOICE_STATUS_BALANCED": N_("Paid"),
+    "INVOICE_STATUS_CANCELLED": N_("Cancelled"),
+    "CHARGE_ITEM_STATUS_BILLABLE": N_("To be invoiced"),
+    "CHARGE_ITEM_STATUS_BILLED": N_("Invoiced"),
+    "CHARGE_ITEM_STATUS_VOIDED": N_("Voided"),
+    "CHARGE_ITEM_STATUS_UNPRICED": N_("Without a price"),
+}
+KINDS = {
+    "invoice": N_("Invoice"),
+    "credit_note": N_("Credit note"),
+    "payment": N_("Payment"),
+    "refund": N_("Refund"),
+    "write_off": N_("Write-off"),
+    "credit_applied": N_("Credit used"),
+}
+_AMOUNT = re.compile(r"[0-9]+([.,][0-9]{1,3})?")
+
+
+def read_amount(text: str, currency: str) -> dict[str, Any] | None:
+    """Reads an amount with a decimal point or comma; None for anything else, or too many decimals."""
+    number = read_number(text) if _AMOUNT.fullmatch(text) else None
+    units = minor_units(number, currency) if number is not None else None
+    return {"minorUnits": str(units), "currency": currency} if units else None
+
+
+async def load_money(api: Api, account_id: str, **more: Awaitable[Any]) -> dict[str, Part[Any]]:
+    """Loads the parts of an account, and what else is given, beside each other."""
+    return await load_all(
+        balance=calls.find_balance(api, account_id),
+        charges=calls.find_charges(api, account_id),
+        invoices=calls.find_invoices(api, account_id),
+        payments=calls.find_payments(api, account_id),
+        **more,
+    )
+
+
+async def money_page(request: Request, status: int = 200, **values: Any) -> Response:
+    """Shows the account; `values`: what was typed, where a form could not be carried out."""
+    person, patient_id = person_of(request), request.path_params["id"]
+    banner, account = await asyncio.gather(
+        load_banner(request), load(calls.find_account(person.api, patient_id))
+    )
+    parts: dict[str, Part[Any]] = {}
+    prices: Part[Any] = Part(value=[])
+    if account.value:
+        today = person.texts.now().date().isoformat()
+        is_writer = person.has("billing.write")
+        parts = await load_money(
+            person.api,
+            account.value["accountId"],
+            **({"prices": calls.find_prices(person.api, today)} if is_writer else {}),
+        )
+        prices = parts.pop("prices", prices)
+    common: dict[str, Any] = {
+        "values": payment_of(
+            (parts["invoices"].value if parts else None) or [],
+            request.query_params.get("invoice", ""),
+        ),
+        "errors": {},
+        "unavailable": None,
+        "key": new_id(),
+    }
+    return page(
+        request,
+        "money/account.html",
+        status,
+        **{**common, **banner, **values},
+        account=account,
+        parts=parts,
+        prices=prices.value or [],
+        methods=METHODS,
+        labels=STATUSES,
+        currency=account.value["currency"] if account.value else "",
+    )
+
+
+async def show(request: Request) -> Response:
+    """Shows the account."""
+    return await money_page(request)
+
+
+def payment_of(invoices: list[dict[str, Any]], invoice_id: str) -> dict[str, str]:
+    """Gives the payment form's values for what is open of an invoice; none where it is not open."""
+    for each in invoices:
+        if each["invoiceId"] == invoice_id and int(
+            fhir.as_dict(each.get("open")).get("minorUnits", 0)
+        ):
+            return {"invoice": invoice_id, "amount": str(major_units(each["open"]))}
+    return {}
+
+
+async def carry_out(
+    request: Request, name: str, public: str, fields: dict[str, Any], notice: str, back: str = ""
+) -> Response:
+    """Makes a change; where billing refuses it or is down, the page says so and keeps what was typed."""
+    person, form = person_of(request), request.state.form
+    try:
+        await person.api.billing(
+            name, f"POST {calls.BASE}{public}", fields, key=form.get("key", "")
+        )
+    except ApiError as error:
+        return await refused(request, error)
+    path = back or f"/patients/{request.path_params['id']}/money"
+    return go_to(f"{path}?notice={notice}")
+
+
+async def refused(request: Request, error: ApiError) -> Response:
+    """Shows the account again, with what was typed and why it was not carried out."""
+    if error.status in (401, 403, 404):
+        raise error
+    form = request.state.form
+    shown: dict[str, Any] = {"values": form, "key": form.get("key") or new_id()}
+    if error.is_unavailable:
+        return await money_page(request, error.status, unavailable=error, **shown)
+    errors = {f"_{index}": text for index, text in enumerate(error.sentences)}
+    return await money_page(request, 422, errors=errors, **shown)
+
+
+async def invalid(request: Request, **errors: str) -> Response:
+    """Shows the account again with the fields that are wrong."""
+    form = request.state.form
+    key = form.get("key") or new_id()
+    return await money_page(request, 422, errors=errors, values=form, key=key)
+
+
+async def own_account(request: Request) -> dict[str, Any]:
+    """Gives the account of the path's patient."""
+    return await calls.find_account(person_of(request).api, request.path_params["id"])
+
+
+def file_response(media_type: str, name: str, content: bytes) -> Response:
+    """Answers a document for download; its name says nothing about the patient."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "-", name)
+    response = Response(content, media_type=media_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="{safe}"'
+    protect(response)
+    return response
+
+
+async def recipient(request: Request) -> str:
+    """Gives the name that a document is addressed to: billing keeps none."""
+    answer = await person_of(request).api.read("Patient", request.path_params["id"])
+    return fhir.name_of(answer.body)
+
+
+def routes() -> list[BaseRoute]:
+    """Gives the screen's route."""
+    return [ScreenRoute(BASE, Operation("GET", show, READ))]

@@ -1,0 +1,76 @@
+"""The operations page: each command on it exists, refused rows are shown with their reasons and settled."""
+
+import html
+import os
+import re
+import shlex
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from apps.catalogue import SERVICES
+from apps.kit.context import new_id
+from apps.verbs import VERBS
+from tests.console.sessions import Visitor
+
+pytestmark = pytest.mark.integration
+
+
+def park(service: str) -> tuple[int, str]:
+    """Puts a refused row into a service's outbox; gives its id and its patient's."""
+    patient_id = new_id()
+    with psycopg.connect(os.environ[f"PLATFORM_{service.upper()}_DATABASE_URL"]) as connection:
+        row = connection.execute(
+            """
+            INSERT INTO outbox (destination, patient_id, event_id, payload, request_id, traceparent,
+                                parked, reason, attempts)
+            VALUES ('kafka', %s, %s, '', '', '', true, '413 <b>too large</b>', 1) RETURNING id""",
+            (patient_id, new_id()),
+        ).fetchone()
+    assert row
+    return int(row[0]), patient_id
+
+
+def parked(admin: httpx.Client, service: str) -> list[Any]:
+    path = {"patient": "/api/outbox", "billing": "/billing/v1/outbox"}[service]
+    return [str(each["id"]) for each in admin.get(path).raise_for_status().json()["parked"]]
+
+
+@pytest.mark.parametrize("service", ["patient", "billing"])
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_refused_row_is_shown_and_settled(
+    admin: httpx.Client, visitors: dict[str, Visitor], service: str, action: str
+) -> None:
+    row, patient_id = park(service)
+    text = visitors["admin"].get("/operations").text
+    assert patient_id in text and "413 &lt;b&gt;too large&lt;/b&gt;" in text
+    assert f"outbox {action} {row} --in {service}" in text
+    path = f"/operations/outbox/{service}/{row}"
+    form = {"csrf": visitors["admin"].csrf, "action": action}
+    answer = visitors["admin"].post(path, form)
+    assert answer.status_code == 303 and answer.headers["Location"].startswith("/operations?")
+    assert str(row) not in parked(admin, service)
+    # Settled before: told as such, and nothing else is touched.
+    assert visitors["admin"].post(path, form).status_code == 422
+    for bad in (f"/operations/outbox/{service}/x", "/operations/outbox/auth/1"):
+        assert visitors["admin"].post(bad, form).status_code == 404
+
+
+def test_every_command_on_the_page_is_a_verb(visitors: dict[str, Visitor]) -> None:
+    text = visitors["admin"].get("/operations").text
+    commands = re.findall(r"<code>(scripts/operate [^<]*)</code>", text)
+    assert len(commands) > 5
+    for command in commands:
+        _, place, *words = shlex.split(html.unescape(command))
+        assert place == "local"
+        assert words[0] in VERBS or " ".join(words[:2]) in VERBS, command
+
+
+def test_every_service_is_shown_with_its_version(visitors: dict[str, Visitor]) -> None:
+    text = visitors["admin"].get("/operations").text
+    rows = re.findall(r'<th scope="row" data-label="Service">(\w+)</th>.*?</tr>', text)
+    assert sorted(rows) == sorted(SERVICES)
+    versions = re.findall(r'data-label="Version"><code>([0-9a-f]{12})</code>', text)
+    assert len(versions) == len(SERVICES)

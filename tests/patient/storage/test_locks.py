@@ -1,0 +1,103 @@
+"""Who waits for whom: each test holds a lock and looks at what stands behind it."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.patient.patient_service import Service, principal, wait_for
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
+
+_WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+_DELETE = """
+    UPDATE resource SET version_id = version_id + 1, method = 'DELETE', body = NULL
+    WHERE type = 'Patient' AND id = %s"""
+
+
+@contextmanager
+def holding(service: Service, statement: str, *arguments: Any) -> Iterator[psycopg.Connection[Any]]:
+    """Yields a connection whose transaction has run `statement`; it commits at the end."""
+    with psycopg.connect(service.database_url) as connection:
+        connection.execute(statement.encode(), arguments)
+        yield connection
+
+
+def started(call: Callable[[], httpx.Response], count: int) -> list[Future[httpx.Response]]:
+    pool = ThreadPoolExecutor(count)
+    futures = [pool.submit(call) for _ in range(count)]
+    pool.shutdown(wait=False)
+    return futures
+
+
+def wait_until_blocked(service: Service, futures: list[Future[httpx.Response]]) -> None:
+    """Returns once each call waits for a lock; fails where one is answered before."""
+
+    def all_wait() -> bool:
+        answered = [future.result().text for future in futures if future.done()]
+        assert not answered, answered
+        return bool(service.sql(_WAITING)[0][0] == len(futures))
+
+    wait_for(all_wait)
+
+
+def observation(patient_id: str, **more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"text": "weight"},
+        "subject": {"reference": f"Patient/{patient_id}"},
+        **more,
+    }
+
+
+def test_fact_waits_for_the_deletion_of_its_patient_and_is_refused(service: Service) -> None:
+    patient_id = service.register()
+
+    def write() -> httpx.Response:
+        return service.call("POST", "/fhir/R4/Observation", json=observation(patient_id))
+
+    with holding(service, _DELETE, patient_id):
+        futures = started(write, 1)
+        wait_until_blocked(service, futures)
+    assert futures[0].result().status_code == 422
+
+
+def test_conditional_update_is_made_once(service: Service) -> None:
+    system, value = "urn:test:locks", "conditional-update"
+    body = {"resourceType": "Patient", "identifier": [{"system": system, "value": value}]}
+    path = f"/fhir/R4/Patient?identifier={system}|{value}"
+
+    def put() -> httpx.Response:
+        return service.call("PUT", path, json=body)
+
+    # Nobody can write yet: both have looked for a match where nothing keeps the second from it.
+    with holding(service, "LOCK TABLE resource IN SHARE MODE"):
+        futures = started(put, 2)
+        wait_until_blocked(service, futures)
+    assert sorted(future.result().status_code for future in futures) == [200, 201]
+
+
+def test_what_others_records_refer_to_is_not_shown(service: Service) -> None:
+    mine, other = service.register(), service.register()
+    seen = service.create({"resourceType": "Practitioner", "active": True})["id"]
+    hidden = service.create({"resourceType": "Practitioner", "active": True})["id"]
+    service.create(observation(mine, performer=[{"reference": f"Practitioner/{seen}"}]))
+    # It names the patient, but it is of the other's record.
+    performers = [{"reference": f"Patient/{mine}"}, {"reference": f"Practitioner/{hidden}"}]
+    service.create(observation(other, performer=performers))
+    service.verifier.principals["mine"] = principal("patient/*.rs", patient_id=mine)
+
+    def status(id: str) -> int:
+        return service.call("GET", f"/fhir/R4/Practitioner/{id}", by="mine").status_code
+
+    assert status(seen) == 200
+    assert status(hidden) == 404
+    found = service.call("GET", "/fhir/R4/Practitioner", by="mine").json()
+    assert [entry["resource"]["id"] for entry in found["entry"]] == [seen]
