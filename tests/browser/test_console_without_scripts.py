@@ -1,5 +1,7 @@
 """Every page works without JavaScript: people find, register, pay, look at figures and administer by forms alone."""
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -7,7 +9,7 @@ from tests.browser.console import bill, make_clinic, signed_in, word
 from tests.browser.world import World
 
 pytestmark = pytest.mark.browser
-NO_SCRIPTS = {"java_script_enabled": False}
+NO_SCRIPTS: dict[str, Any] = {"java_script_enabled": False}
 
 
 def test_front_desk_finds_and_registers_by_forms_alone(chromium: Browser, world: World) -> None:
