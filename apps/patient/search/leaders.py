@@ -39,7 +39,7 @@ LONG_SPAN = 2 * DAY
 # No clock is further from UTC.
 CLOCK_SLACK = 15 * 3_600_000_000
 
-_COLUMNS = (
+COLUMNS = (
     "r.number, r.type, r.id, r.version_id, r.patient_id, r.last_updated, r.method, " + body_of("r")
 )
 
@@ -236,7 +236,7 @@ def _span_walk(
 
 
 def page_statement(
-    sql: Sql, walk: Walk, rest: Criterion, page: Page, columns: str = _COLUMNS
+    sql: Sql, walk: Walk, rest: Criterion, page: Page, columns: str = COLUMNS
 ) -> str:
     """Returns the statement of a page: `columns`, then the position (NULL without one)."""
     sign = "<" if walk.descending else ">"
@@ -264,7 +264,7 @@ def page_statement(
 
 
 def exact_page_statement(
-    sql: Sql, leader: Exact, rest: Criterion, page: Page, columns: str = _COLUMNS
+    sql: Sql, leader: Exact, rest: Criterion, page: Page, columns: str = COLUMNS
 ) -> str:
     """Returns the statement of a page of one or more hashes: each hash gives its first rows, merged by number."""
     hashes = sql.argument(leading_hashes(leader), "bigint[]")

@@ -8,6 +8,7 @@ from typing import Any
 from apps.kit.database import Connection
 from apps.patient.search.hashing import resource_hash
 from apps.patient.search.sql import Sql
+from apps.patient.storage.planner import with_bitmaps
 
 _COLUMNS = (
     "a.id, a.recorded_at, a.action, a.actor_id, a.client_id, a.request_id, a.resource_type,"
@@ -58,20 +59,22 @@ async def select_audit_rows(
     if before is not None:
         moment = sql.argument(before[0], "timestamptz")
         where.append(f"(a.recorded_at, a.id) < ({moment}, {sql.argument(before[1], 'bigint')})")
-    rows: list[Any] = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(where) or 'true'}"
-        f" ORDER BY a.recorded_at DESC, a.id DESC LIMIT {sql.argument(limit, 'bigint')}",
-        *sql.arguments,
-    )
+    async with with_bitmaps(connection):
+        rows: list[Any] = await connection.fetch(
+            f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(where) or 'true'}"
+            f" ORDER BY a.recorded_at DESC, a.id DESC LIMIT {sql.argument(limit, 'bigint')}",
+            *sql.arguments,
+        )
     return [AuditRow(*row) for row in rows]
 
 
 async def count_audit_rows(connection: Connection, criteria: AuditFilter) -> int:
     sql = Sql()
     source, where = _conditions(sql, criteria)
-    total: int = await connection.fetchval(
-        f"SELECT count(*) FROM {source} WHERE {' AND '.join(where) or 'true'}", *sql.arguments
-    )
+    async with with_bitmaps(connection):
+        total: int = await connection.fetchval(
+            f"SELECT count(*) FROM {source} WHERE {' AND '.join(where) or 'true'}", *sql.arguments
+        )
     return total
 
 

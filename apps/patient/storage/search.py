@@ -23,6 +23,7 @@ from apps.patient.search.criteria import (
 )
 from apps.patient.search.hashing import parameter_key
 from apps.patient.search.leaders import (
+    COLUMNS,
     Page,
     Walk,
     candidates_statement,
@@ -37,7 +38,7 @@ from apps.patient.search.leaders import (
 )
 from apps.patient.search.query import SortKey, missing_position
 from apps.patient.search.single_valued import single_valued_date_keys
-from apps.patient.search.sql import Sql, body_of, condition
+from apps.patient.search.sql import Sql, condition
 from apps.patient.storage.resolving import resolve
 from apps.patient.storage.versions import Version, version_of
 
@@ -288,34 +289,41 @@ def _ordered(walk: Walk, sort: SortKey | None) -> Walk:
 
 
 def _sorted_statement(sql: Sql, resource_type: str, step: Step, page: Page) -> str:
-    """Returns the statement that sorts all candidates; for a plan that has few of them."""
+    """Returns the statement that sorts all candidates; for a plan that has few of them.
+
+    Only the rows of the page are read: what is sorted are numbers and positions.
+    """
     assert step.sort is not None
     way, sign = ("DESC", "<") if step.sort.descending else ("ASC", ">")
     candidates = _candidates(sql, resource_type, step.leader)
+    checked = condition(sql, step.rest)
+    resource = f"resource r WHERE r.number = k.number AND {checked} OFFSET 0"
     if step.sort.parameter.code == "_lastUpdated":
-        value, kind = "r.last_updated", "timestamptz"
+        kind = "timestamptz"
+        source = f" CROSS JOIN LATERAL (SELECT r.last_updated AS position FROM {resource}) AS p"
     else:
         table, column, kind = _SORTED_TABLES[step.sort.parameter.kind]
         key = sql.argument(parameter_key(resource_type, step.sort.parameter.code), "bigint")
-        value = (
-            f"(SELECT min(d.{column}) FROM {table} d WHERE d.number = r.number AND d.key = {key})"
+        source = "" if checked == "true" else f" CROSS JOIN LATERAL (SELECT FROM {resource}) AS r"
+        source += (
+            f" CROSS JOIN LATERAL (SELECT min(d.{column}) AS position FROM {table} d"
+            f" WHERE d.number = k.number AND d.key = {key} OFFSET 0) AS p"
         )
-    where = ["s.position IS NULL" if step.without_value else "s.position IS NOT NULL"]
+    where = ["p.position IS NULL" if step.without_value else "p.position IS NOT NULL"]
     if page.number is not None:
         number = sql.argument(page.number, "bigint")
         if step.without_value:
-            where.append(f"s.number {sign} {number}")
+            where.append(f"k.number {sign} {number}")
         else:
             position = sql.argument(page.position, kind)
-            where.append(f"(s.position, s.number) {sign} ({position}, {number})")
+            where.append(f"(p.position, k.number) {sign} ({position}, {number})")
     limit = sql.argument(page.limit, "bigint")
     return (
-        "SELECT r.number, r.type, r.id, r.version_id, r.patient_id, r.last_updated, r.method,"
-        f" {body_of('r')}, s.position FROM (SELECT r.number, {value} AS position FROM ({candidates}) AS k"
-        " CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = k.number"
-        f" AND {condition(sql, step.rest)} OFFSET 0) AS r) AS s"
+        f"SELECT {COLUMNS}, s.position FROM (SELECT k.number, p.position"
+        f" FROM ({candidates}) AS k{source} WHERE {' AND '.join(where)}"
+        f" ORDER BY p.position {way}, k.number {way} LIMIT {limit}) AS s"
         " CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = s.number OFFSET 0) AS r"
-        f" WHERE {' AND '.join(where)} ORDER BY s.position {way}, s.number {way} LIMIT {limit}"
+        f" ORDER BY s.position {way}, s.number {way}"
     )
 
 
