@@ -106,13 +106,15 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret that the release fills once, while it is still empty, with `bytes` random bytes in base64url.
+    """A secret that the release fills with `bytes` random bytes in base64url while it is empty.
 
-    With no bytes it is for an operator to set: the release writes UNSET, since ECS starts no task with an empty one.
+    `encrypts`: it encrypts what is stored, so that a rotation keeps the value before beside the new one. With no
+    bytes it is for an operator to set: the release writes UNSET, since ECS starts no task with an empty one.
     """
 
     name: str
     bytes: int = 0
+    encrypts: bool = False
 
 
 # What a secret holds that no operator has set: the service does without.
@@ -135,7 +137,7 @@ TOPICS: Mapping[str, Topic] = {
 SECRETS: Mapping[str, Secret] = {
     secret.name: secret
     for secret in (
-        Secret("AUTH_KEY_ENCRYPTION_KEY", 32),
+        Secret("AUTH_KEY_ENCRYPTION_KEY", 32, encrypts=True),
         # The URL holds the password of the mail server.
         Secret("AUTH_SMTP_URL"),
         Secret("AUTH_EXTERNAL_CLIENT_SECRET"),
@@ -144,7 +146,7 @@ SECRETS: Mapping[str, Secret] = {
         Secret("BILLING_CLIENT_SECRET", 32),
         Secret("ANALYTICS_CLIENT_SECRET", 32),
         Secret("CONSOLE_CLIENT_SECRET", 32),
-        Secret("CONSOLE_KEY_ENCRYPTION_KEY", 32),
+        Secret("CONSOLE_KEY_ENCRYPTION_KEY", 32, encrypts=True),
     )
 }
 

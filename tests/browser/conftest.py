@@ -60,7 +60,7 @@ class Administrator(httpx.Auth):
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._token = ""
+        self._token = "none"
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.headers["Authorization"] = f"Bearer {self._token}"
