@@ -25,6 +25,8 @@ START_TIMEOUT_SECONDS = 10.0
 STOP_TIMEOUT_SECONDS = 5.0
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_FETCH_BYTES = 8 * 1024 * 1024
+# A loaded history is hundreds of events of one patient, and so of one partition, whose batches go one after another.
+MAX_BATCH_BYTES = 256 * 1024
 TOKEN_SPARE_SECONDS = 60
 
 log = logging.getLogger(__name__)
@@ -135,6 +137,7 @@ class Producer:
                     enable_idempotence=True,
                     acks="all",
                     max_request_size=MAX_MESSAGE_BYTES,
+                    max_batch_size=MAX_BATCH_BYTES,
                     linger_ms=0,
                 )
                 try:

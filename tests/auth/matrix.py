@@ -57,6 +57,7 @@ def _patient() -> dict[Operation, Who]:
         table |= {
             ("GET", base): may["r"],
             ("POST", base): may["c"],
+            ("GET", f"{base}/_search"): may["r"],
             ("POST", f"{base}/_search"): may["r"],
             ("GET", f"{base}/{{id}}"): may["r"],
             ("PUT", f"{base}/{{id}}"): may["u"],
@@ -73,6 +74,7 @@ def _patient_more() -> dict[Operation, Who]:
         ("POST", "/fhir/R4/"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/"): WHO_HAS_RECORDS,
+        ("GET", "/fhir/R4/_search"): WHO_HAS_RECORDS,
         ("POST", "/fhir/R4/_search"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/_history"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/Patient/{id}/$summary"): RECORDS["Patient"]["r"],

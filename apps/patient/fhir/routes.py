@@ -105,11 +105,17 @@ def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
     return [
         *base,
         PolicedRoute(FHIR_PATH + "/metadata", operation("GET", metadata, PUBLIC)),
-        PolicedRoute(FHIR_PATH + "/_search", operation("POST", search_system_by_form, ANY_SEARCH)),
+        PolicedRoute(
+            FHIR_PATH + "/_search",
+            operation("GET", search_system, ANY_SEARCH),
+            operation("POST", search_system_by_form, ANY_SEARCH),
+        ),
         PolicedRoute(FHIR_PATH + "/_history", operation("GET", list_system_versions, ANY_READ)),
         *operation_routes(negotiated),
         PolicedRoute(
-            FHIR_PATH + "/{type}/_search", operation("POST", search_type_by_form, smart("s"))
+            FHIR_PATH + "/{type}/_search",
+            operation("GET", search_type, smart("s")),
+            operation("POST", search_type_by_form, smart("s")),
         ),
         PolicedRoute(
             FHIR_PATH + "/{type}/_history", operation("GET", list_type_versions, smart("r"))

@@ -58,6 +58,13 @@ DESCRIPTIONS: Mapping[tuple[str, str], Description] = {
         answer="Resource",
         public=True,
     ),
+    (FHIR_PATH + "/_search", "GET"): _D(
+        id="searchSystemByPath",
+        summary="Search all types, as some clients write it",
+        interactions="s",
+        answer="Bundle",
+        parameters=("_type", *_LISTED),
+    ),
     (FHIR_PATH + "/_search", "POST"): _D(
         id="searchSystemByForm",
         summary="Search all types by form",
@@ -83,6 +90,13 @@ DESCRIPTIONS: Mapping[tuple[str, str], Description] = {
         summary="Say what is wrong with an update, and store nothing",
         answer="OperationOutcome",
         body="Resource",
+    ),
+    (TYPE + "/_search", "GET"): _D(
+        id="searchByPath",
+        summary="Search a type, as some clients write it",
+        interactions="s",
+        answer="Bundle",
+        parameters=_LISTED,
     ),
     (TYPE + "/_search", "POST"): _D(
         id="searchByForm",

@@ -98,6 +98,12 @@ async function medplum() {
   const history = await client.readHistory('Patient', made.id)
   const version = await client.readVersion('Patient', made.id, '1')
   const everything = await client.readPatientEverything(made.id)
+  const metadata = await client.get(client.fhirUrl('metadata'))
+  const read = await client.readResource('Patient', made.id)
+  const versioned = await client.updateResource(
+    { ...read, active: true }, { headers: { 'If-Match': `W/"${read.meta.versionId}"` } },
+  )
+  const transaction = await client.executeBatch(bundle)
   const batch = await client.executeBatch({ ...bundle, type: 'batch' })
   const validated = await client.validateResource(patient('Valid'))
   await client.deleteResource('Observation', found[0].id)
@@ -107,7 +113,9 @@ async function medplum() {
     found: [found.length, paged, one.id === made.id],
     history: history.entry.length,
     everything: everything.entry.length,
-    bundles: batch.entry.map((entry) => entry.response.status.slice(0, 3)),
+    metadata: metadata.fhirVersion,
+    versioned: versioned.active,
+    bundles: [...transaction.entry, ...batch.entry].map((entry) => entry.response.status.slice(0, 3)),
     validated: validated.resourceType,
   }
 }
@@ -125,8 +133,28 @@ async function smart() {
   const all = await client.request(`Observation?patient=${made.id}&_count=2`, { pageLimit: 0, flat: true })
   const resolved = await client.request(`Observation?patient=${made.id}`, { resolveReferences: ['subject'], graph: true, flat: true })
   const version = await client.getFhirVersion()
+  const metadata = await client.request('metadata')
+  const read = await client.request(`Patient/${made.id}`)
+  const post = (url, body, headers = {}) => client.request({
+    url, method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/fhir+json', ...headers },
+  })
+  const versioned = await client.request({
+    url: `Patient/${made.id}`, method: 'PUT', body: JSON.stringify({ ...read, active: true }),
+    headers: { 'Content-Type': 'application/fhir+json', 'If-Match': `W/"${read.meta.versionId}"` },
+  })
+  const history = await client.request(`Patient/${made.id}/_history`)
+  const transaction = await post('', bundle)
+  const batch = await post('', { ...bundle, type: 'batch' })
+  const everything = await client.request(`Patient/${made.id}/$everything`)
+  const validated = await post('Patient/$validate', patient('Valid'))
   await client.delete(`Observation/${all[0].id}`)
   return {
+    metadata: metadata.resourceType,
+    versioned: versioned.meta.versionId,
+    history: history.entry.length,
+    bundles: [...transaction.entry, ...batch.entry].map((entry) => entry.response.status.slice(0, 3)),
+    everything: everything.entry.length,
+    validated: validated.resourceType,
     changed: [changed.gender, patched.birthDate],
     paged: all.length,
     resolved: resolved[0].subject.name[0].family === family + 'smart',

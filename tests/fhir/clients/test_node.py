@@ -81,7 +81,9 @@ def test_medplum(told: dict[str, Any]) -> None:
         "found": [2, 3, True],
         "history": 3,
         "everything": 4,
-        "bundles": ["201", "201"],
+        "metadata": "4.0.1",
+        "versioned": True,
+        "bundles": ["201", "201", "201", "201"],
         "validated": "OperationOutcome",
     }
 
@@ -89,6 +91,12 @@ def test_medplum(told: dict[str, Any]) -> None:
 def test_smart_client(told: dict[str, Any]) -> None:
     assert told["smart"] == {
         "changed": ["female", "1980-01-02"],
+        "metadata": "CapabilityStatement",
+        "versioned": "4",
+        "history": 4,
+        "bundles": ["201", "201", "201", "201"],
+        "everything": 4,
+        "validated": "OperationOutcome",
         "paged": 3,
         "resolved": True,
         "fhirVersion": "4.0.1",

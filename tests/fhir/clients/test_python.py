@@ -1,33 +1,25 @@
 """FHIR clients for Python that others wrote, against the running platform: every call that they offer."""
 
-import os
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-import httpx
 import pytest
 
+from tests.fhir.clients.access import base_url, fetch_token
+
 pytestmark = pytest.mark.clients
-TIMEOUT_SECONDS = 30
 
 
-@pytest.fixture(scope="module")
-def base_url() -> str:
-    return os.environ["PLATFORM_URL"] + "/fhir/R4"
+@pytest.fixture(scope="module", name="base_url")
+def base_url_fixture() -> str:
+    return base_url()
 
 
 @pytest.fixture(scope="module")
 def token() -> str:
-    """Returns the token of a client that may do everything with the record."""
-    answer = httpx.post(
-        os.environ["PLATFORM_URL"] + "/oauth2/token",
-        auth=(os.environ["PLATFORM_CLIENT_ID"], os.environ["PLATFORM_CLIENT_SECRET"]),
-        data={"grant_type": "client_credentials", "scope": "system/*.cruds"},
-        timeout=TIMEOUT_SECONDS,
-    )
-    return str(answer.raise_for_status().json()["access_token"])
+    return fetch_token()
 
 
 class TestFhirpy:
@@ -142,6 +134,18 @@ class TestFhirpy:
         )
         answer = client.execute("", method="post", data=bundle.serialize())
         assert [entry["response"]["status"][:3] for entry in answer["entry"]] == ["201", "201"]
+        batch = {"resourceType": "Bundle", "type": "batch", "entry": bundle["entry"][:1]}
+        answer = client.execute("", method="post", data=batch)
+        assert [entry["response"]["status"][:3] for entry in answer["entry"]] == ["201"]
+
+    def test_history(self, client: Any) -> None:
+        patient = client.resource("Patient", name=[{"family": "History"}])
+        patient.save()
+        patient["gender"] = "female"
+        patient.save()
+        history = client.execute(f"Patient/{patient.id}/_history", method="get")
+        versions = [entry["resource"]["meta"]["versionId"] for entry in history["entry"]]
+        assert versions == ["2", "1"]
 
 
 class TestFhirclient:
@@ -187,3 +191,32 @@ class TestFhirclient:
         (found,) = Patient.where({"family": family}).perform_resources(server)
         assert found.id == made["id"]
         assert read.delete() is None
+
+    def test_pages_patches_and_calls_operations(self, server: Any) -> None:
+        from fhirclient.models.patient import Patient
+
+        family = f"Clientpages{datetime.now().microsecond}"
+        bundle = {
+            "resourceType": "Bundle",
+            "entry": [
+                {
+                    "resource": {"resourceType": "Patient", "name": [{"family": family}]},
+                    "request": {"method": "POST", "url": "Patient"},
+                }
+            ]
+            * 3,
+        }
+        for kind in ("transaction", "batch"):
+            answer = server.post_json("", {**bundle, "type": kind}).json()
+            statuses = [entry["response"]["status"][:3] for entry in answer["entry"]]
+            assert statuses == ["201"] * 3
+        search = Patient.where({"family": family, "_count": "2"})
+        found = list(search.perform_resources_iter(server))
+        assert len(found) == 6
+        id = found[0].id
+        everything = server.request_json(f"Patient/{id}/$everything")
+        assert [entry["resource"]["id"] for entry in everything["entry"]] == [id]
+        history = server.request_json(f"Patient/{id}/_history")
+        assert len(history["entry"]) == 1
+        outcome = server.post_json("Patient/$validate", {"resourceType": "Patient"}).json()
+        assert outcome["resourceType"] == "OperationOutcome"

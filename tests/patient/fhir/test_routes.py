@@ -325,15 +325,23 @@ def test_search_by_post_is_the_same_search(service: Service) -> None:
         id
     ]
     assert service.call("POST", "/fhir/R4/Patient/_search", json={}).status_code == 415
+    # HAPI's client can write a GET so.
+    assert ids(service.call("GET", "/fhir/R4/Patient/_search?family=postsearch")) == [id]
+    assert ids(service.call("GET", f"/fhir/R4/_search?_type=Patient&_id={id}")) == [id]
 
 
 def test_conditional_create_makes_one(service: Service) -> None:
     body = patient(identifier=[{"system": "http://test/conditional", "value": "one"}])
     headers = {"If-None-Exist": "identifier=http://test/conditional|one"}
+    written_out = f"{PUBLIC_URL}/fhir/R4/Patient?identifier=http://test/conditional|one"
     first = service.call("POST", "/fhir/R4/Patient", json=body, headers=headers)
     second = service.call("POST", "/fhir/R4/Patient", json=body, headers=headers)
     assert (first.status_code, second.status_code) == (201, 200)
     assert second.json() == first.json()
+    third = service.call(
+        "POST", "/fhir/R4/Patient", json=body, headers={"If-None-Exist": written_out}
+    )
+    assert (third.status_code, third.json()["id"]) == (200, first.json()["id"])
     service.create(body)
     assert service.call("POST", "/fhir/R4/Patient", json=body, headers=headers).status_code == 412
 
