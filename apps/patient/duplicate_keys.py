@@ -34,15 +34,17 @@ def check_duplicate_keys(body: bytes, value: Any) -> None:
 
 
 def _count_keys(value: Any) -> int:
-    if isinstance(value, dict):
-        count = len(value)
-        for child in value.values():
-            if isinstance(child, (dict, list)):
-                count += _count_keys(child)
-        return count
-    if isinstance(value, list):
-        return sum(_count_keys(child) for child in value)
-    return 0
+    count = 0
+    waiting = [value] if isinstance(value, (dict, list)) else []
+    while waiting:
+        part = waiting.pop()
+        if type(part) is dict:
+            count += len(part)
+        for child in part.values() if type(part) is dict else part:
+            kind = type(child)
+            if kind is dict or kind is list:
+                waiting.append(child)
+    return count
 
 
 def _collect(value: Any, at: str, faults: list[FieldError]) -> None:

@@ -4,6 +4,8 @@ import html
 import os
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -18,19 +20,27 @@ from tests.console.sessions import Visitor
 pytestmark = pytest.mark.integration
 
 
-def park(service: str) -> tuple[int, str]:
-    """Puts a refused row into a service's outbox; gives its id and its patient's."""
+@contextmanager
+def parked_row(service: str) -> Iterator[tuple[int, str]]:
+    """Puts a refused row into a service's outbox, behind another one that holds it up; gives its id and patient."""
     patient_id = new_id()
-    with psycopg.connect(os.environ[f"PLATFORM_{service.upper()}_DATABASE_URL"]) as connection:
-        row = connection.execute(
-            """
-            INSERT INTO outbox (destination, patient_id, event_id, payload, request_id, traceparent,
-                                parked, reason, attempts)
-            VALUES ('kafka', %s, %s, '', '', '', true, '413 <b>too large</b>', 1) RETURNING id""",
-            (patient_id, new_id()),
-        ).fetchone()
-    assert row
-    return int(row[0]), patient_id
+    url = os.environ[f"PLATFORM_{service.upper()}_DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        rows = [
+            connection.execute(
+                """
+                INSERT INTO outbox (destination, patient_id, event_id, payload, request_id, traceparent,
+                                    parked, reason, attempts)
+                VALUES ('kafka', %s, %s, '', '', '', true, '413 <b>too large</b>', 1) RETURNING id""",
+                (patient_id, new_id()),
+            ).fetchone()
+            for _ in range(2)
+        ]
+        assert rows[1]
+        try:
+            yield int(rows[1][0]), patient_id
+        finally:
+            connection.execute("DELETE FROM outbox WHERE patient_id = %s", (patient_id,))
 
 
 def parked(admin: httpx.Client, service: str) -> list[Any]:
@@ -43,19 +53,19 @@ def parked(admin: httpx.Client, service: str) -> list[Any]:
 def test_refused_row_is_shown_and_settled(
     admin: httpx.Client, visitors: dict[str, Visitor], service: str, action: str
 ) -> None:
-    row, patient_id = park(service)
-    text = visitors["admin"].get("/operations").text
-    assert patient_id in text and "413 &lt;b&gt;too large&lt;/b&gt;" in text
-    assert f"outbox {action} {row} --in {service}" in text
-    path = f"/operations/outbox/{service}/{row}"
-    form = {"csrf": visitors["admin"].csrf, "action": action}
-    answer = visitors["admin"].post(path, form)
-    assert answer.status_code == 303 and answer.headers["Location"].startswith("/operations?")
-    assert str(row) not in parked(admin, service)
-    # Settled before: told as such, and nothing else is touched.
-    assert visitors["admin"].post(path, form).status_code == 422
-    for bad in (f"/operations/outbox/{service}/x", "/operations/outbox/auth/1"):
-        assert visitors["admin"].post(bad, form).status_code == 404
+    with parked_row(service) as (row, patient_id):
+        text = visitors["admin"].get("/operations").text
+        assert patient_id in text and "413 &lt;b&gt;too large&lt;/b&gt;" in text
+        assert f"outbox {action} {row} --in {service}" in text
+        path = f"/operations/outbox/{service}/{row}"
+        form = {"csrf": visitors["admin"].csrf, "action": action}
+        answer = visitors["admin"].post(path, form)
+        assert answer.status_code == 303 and answer.headers["Location"].startswith("/operations?")
+        assert str(row) not in parked(admin, service)
+        # Settled before: told as such, and nothing else is touched.
+        assert visitors["admin"].post(path, form).status_code == 422
+        for bad in (f"/operations/outbox/{service}/x", "/operations/outbox/auth/1"):
+            assert visitors["admin"].post(bad, form).status_code == 404
 
 
 def test_every_command_on_the_page_is_a_verb(visitors: dict[str, Visitor]) -> None:

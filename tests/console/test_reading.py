@@ -130,7 +130,7 @@ def test_intervals_in_which_nothing_happened_are_shown() -> None:
 def test_numbers_of_values_are_written_as_the_locale_does() -> None:
     spanish = choose_texts("", "es", ZoneInfo("UTC"))
     hemoglobin = {"valueQuantity": {"value": 1234.5, "unit": "g/dL"}}
-    assert fhir.value_of(hemoglobin, spanish.number) == "1234,5 g/dL"
+    assert fhir.value_of(hemoglobin, spanish.number) == "1.234,5 g/dL"
     assert fhir.value_of(hemoglobin, TEXTS.number) == "1,234.5 g/dL"
 
 

@@ -12,7 +12,7 @@ from apps.console.neighbours import fhir
 from apps.console.web.assets import ICON_PATH, SCRIPT_PATH, STYLE_PATH
 from apps.console.web.cookies import LANGUAGE, read_cookie
 from apps.console.web.texts import LANGUAGES, N_, Texts, choose_texts
-from apps.console.web.words import NOTICES, STATUSES, TYPES
+from apps.console.web.words import NOTICES, PRICE_WORDS, STATUSES, TYPES
 from apps.kit.context import current_request_id
 from apps.kit.errors import Problem
 from apps.kit.web import render_problem
@@ -61,6 +61,7 @@ environment.globals.update(
     statuses=STATUSES,
     notices=NOTICES,
     types=TYPES,
+    price_words=PRICE_WORDS,
     style_path=STYLE_PATH,
     script_path=SCRIPT_PATH,
     icon_path=ICON_PATH,

@@ -88,3 +88,13 @@ TYPES: Mapping[str, str] = {
     "Consent": N_("Consent"),
     "Provenance": N_("Provenance"),
 }
+# Of the shipped price list and tax rates; a clinic's own are shown as they are.
+PRICE_WORDS: Mapping[str, str] = {
+    "encounters": N_("Encounters"),
+    "procedures": N_("Procedures"),
+    "immunizations": N_("Immunizations"),
+    "other": N_("Other"),
+    "exempt": N_("Exempt"),
+    "reduced": N_("Reduced"),
+    "standard": N_("Standard"),
+}
