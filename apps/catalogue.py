@@ -106,10 +106,14 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret that the release fills once, while it is still empty, with `bytes` random bytes in base64url."""
+    """A secret that the release fills with `bytes` random bytes in base64url while it is empty.
+
+    `encrypts`: it encrypts what is stored, so that a rotation keeps the value before beside the new one.
+    """
 
     name: str
     bytes: int
+    encrypts: bool = False
 
 
 WEEK_MS = 7 * 24 * 60 * 60 * 1000
@@ -128,13 +132,13 @@ TOPICS: Mapping[str, Topic] = {
 SECRETS: Mapping[str, Secret] = {
     secret.name: secret
     for secret in (
-        Secret("AUTH_KEY_ENCRYPTION_KEY", 32),
+        Secret("AUTH_KEY_ENCRYPTION_KEY", 32, encrypts=True),
         Secret("GATEWAY_CLIENT_SECRET", 32),
         Secret("PATIENT_CLIENT_SECRET", 32),
         Secret("BILLING_CLIENT_SECRET", 32),
         Secret("ANALYTICS_CLIENT_SECRET", 32),
         Secret("CONSOLE_CLIENT_SECRET", 32),
-        Secret("CONSOLE_KEY_ENCRYPTION_KEY", 32),
+        Secret("CONSOLE_KEY_ENCRYPTION_KEY", 32, encrypts=True),
     )
 }
 

@@ -85,6 +85,28 @@ VERBS: Mapping[str, Verb] = {
             ),
         ),
         Verb(
+            name="backup",
+            summary="Backs the databases up into a new folder, with the keys that they need.",
+            places=("local",),
+            arguments=(Argument(name="directory", kind="path", help="folder to make"),),
+        ),
+        Verb(
+            name="restore",
+            summary="Puts a backup in place of the databases of a platform that does not run.",
+            places=("local",),
+            arguments=(Argument(name="directory", kind="path", help="folder of the backup"),),
+        ),
+        Verb(
+            name="secrets list",
+            summary="Lists the services' secrets and their versions, never a value.",
+            places=("local",),
+        ),
+        Verb(
+            name="secrets rotate",
+            summary="Has the next start give every secret of the services a new value.",
+            places=("local",),
+        ),
+        Verb(
             name="users list",
             summary="Lists the users, oldest first.",
             services=("auth",),

@@ -29,6 +29,7 @@ from infrastructure.ecs.image_source import RELEASE
 from infrastructure.ecs.images import ImageSet
 from infrastructure.ecs.locate import AwsLocate
 from infrastructure.ecs.monitoring import dashboard
+from infrastructure.ecs.platform_alarms import watch_release
 from infrastructure.ecs.release_task import ReleaseTask, TaskArgs, arns, invoke
 from infrastructure.ecs.runner import Runner, RunnerArgs
 from infrastructure.ecs.service import EcsService
@@ -135,18 +136,21 @@ class App(pulumi.ComponentResource):
             # A name that is being deleted cannot be used again: AWS appends what makes it unique.
             name_prefix=f"{self.names.secret_prefix}{variable}-",
             kms_key_id=self.platform.key_arn,
-            recovery_window_in_days=LONGEST_RECOVERY_DAYS if self.kept else shortest,
-            opts=self.guarded,
+            recovery_window_in_days=LONGEST_RECOVERY_DAYS if self.protected else shortest,
+            opts=self.protected_options,
         ).arn
 
     @property
-    def kept(self) -> bool:
+    def protected(self) -> bool:
+        """Returns whether a deployment may not delete what holds data."""
         return isinstance(self.stack, EnvironmentStack) and self.stack.config.deletion_protection
 
     @property
-    def guarded(self) -> pulumi.ResourceOptions:
-        """For what cannot be made again as it was."""
-        return pulumi.ResourceOptions.merge(self.child, pulumi.ResourceOptions(protect=self.kept))
+    def protected_options(self) -> pulumi.ResourceOptions:
+        """Returns the options of what cannot be made again as it was."""
+        return pulumi.ResourceOptions.merge(
+            self.child, pulumi.ResourceOptions(protect=self.protected)
+        )
 
     def make_topics(self) -> list[pulumi.Resource]:
         preview = isinstance(self.stack, PreviewStack)
@@ -158,7 +162,7 @@ class App(pulumi.ComponentResource):
                 retention_ms=topic.preview_retention_ms if preview else topic.retention_ms,
                 cluster_arn=self.platform.stream_arn,
                 replication_factor=self.platform.replication_factor,
-                opts=self.guarded,
+                opts=self.protected_options,
             )
             for topic in TOPICS.values()
         ]
@@ -181,6 +185,7 @@ class App(pulumi.ComponentResource):
                 log_group_name=self.names.log(RELEASE),
                 log_retention_days=self.log_days,
                 boundary=self.args.boundary,
+                secrets_version=self.secrets_version,
                 connections=connections.of_role(stack.config, production=stack.production)
                 if isinstance(stack, EnvironmentStack)
                 else None,
@@ -216,6 +221,7 @@ class App(pulumi.ComponentResource):
         )
         if stack.config.previews:
             self.open_to_previews(name, stack, task)
+        watch_release(f"{name}-runner", runner.function_name, platform.notices_arn, self.child)
         return invoke(f"{name}-release", runner.function_name, {"action": "up"}, task.arn, waits)
 
     def open_to_previews(self, name: str, stack: EnvironmentStack, task: ReleaseTask) -> None:
@@ -306,14 +312,15 @@ class App(pulumi.ComponentResource):
             platform=platform,
             resources=self.resources,
             image=self.args.images.refs[entry.name],
-            environment=environment(entry, locate),
+            environment={**environment(entry, locate), **self.secrets_environment(entry)},
             secrets={secret: self.secrets[secret] for secret in entry.secrets},
             groups=groups,
             namespace_arn=self.namespace.arn,
             log_group_name=self.names.log(entry.name),
             log_retention_days=self.log_days,
             replicas=replicas(entry, stack),
-            spot=stack.config.spot if isinstance(stack, EnvironmentStack) else True,
+            spot=stack.config.spot,
+            steady=not preview or entry.public,
             watched=isinstance(stack, EnvironmentStack),
             insights=isinstance(stack, EnvironmentStack) and stack.config.insights,
             boundary=self.args.boundary,
@@ -321,6 +328,17 @@ class App(pulumi.ComponentResource):
             if entry.public
             else None,
         )
+
+    @property
+    def secrets_version(self) -> int:
+        stack = self.stack
+        return stack.config.secrets_version if isinstance(stack, EnvironmentStack) else 1
+
+    def secrets_environment(self, entry: Service) -> dict[str, Text]:
+        """Returns what changes a task's definition with its secrets: ECS reads them at a start only."""
+        if self.secrets_version == 1 or not entry.secrets:
+            return {}
+        return {"SECRETS_VERSION": str(self.secrets_version)}
 
     def show(self) -> None:
         dashboard(

@@ -6,6 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.config.model import EnvironmentSettings, EnvironmentStack
+from infrastructure.config.naming import LOG_PREFIX
 from infrastructure.config.platform_outputs import PlatformOutputs
 from infrastructure.data.databases import Databases, DatabasesArgs
 from infrastructure.data.keys import Keys, KeysArgs
@@ -53,6 +54,7 @@ class Platform(pulumi.ComponentResource):
             f"/aws/lambda/patient-management-{stack.name}-",
             f"/aws/rds/instance/{label}-",
             f"/aws/ecs/containerinsights/{label}",
+            f"{LOG_PREFIX}{label}",
             *((f"{LOGS}/pr-",) if config.previews else ()),
         )
         keys = Keys(
@@ -99,6 +101,8 @@ class Platform(pulumi.ComponentResource):
                 zone_name=config.zone_name,
                 waf=config.waf,
                 rate_limit_requests=config.rate_limit_requests,
+                log_retention_days=config.log_retention_days,
+                key_arn=keys.arn,
                 deletion_protection=config.deletion_protection,
                 wildcard=config.previews,
             ),
@@ -155,6 +159,7 @@ class Platform(pulumi.ComponentResource):
                 databases=databases,
                 stream=stream,
                 brokers=config.stream.brokers,
+                cluster_arn=cluster.arn,
             ),
             child,
         )

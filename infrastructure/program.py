@@ -106,6 +106,7 @@ async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> d
         "sign_in": app.sign_in,
         "images": images.exported(),
         "changed": list(changed),
+        "cluster": base.outputs.cluster_arn,
         "base": stack.config.base,
         "expires": stack.config.expires,
         "keep": stack.config.keep,

@@ -17,6 +17,7 @@ EXAMPLES = {
     "id": "patient:0:17",
     "number": "17",
     "text": "Ada Example",
+    "path": "/srv/backup",
     "role": "admin",
     "scope": "user/Patient.rs",
     "uri": "https://app.example.org/back",

@@ -7,6 +7,8 @@ import secrets
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from apps.kit.encryption_keys import each_key, newest_key
+
 NONCE_BYTES = 12
 TOKEN_BYTES = 32
 
@@ -16,16 +18,21 @@ class DecryptionError(Exception):
 
 
 def encrypt(key: bytes, secret: bytes, purpose: str) -> bytes:
-    """`purpose` names the row: a sealed value moved to another row does not open."""
+    """Encrypts under the newest key. `purpose` names the row: moved to another, the value does not decrypt."""
     nonce = os.urandom(NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, secret, purpose.encode())
+    return nonce + AESGCM(newest_key(key)).encrypt(nonce, secret, purpose.encode())
 
 
 def decrypt(key: bytes, sealed: bytes, purpose: str) -> bytes:
-    try:
-        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode())
-    except (InvalidTag, ValueError):
-        raise DecryptionError(purpose) from None
+    """Decrypts by whichever key it was encrypted with. Raises DecryptionError."""
+    for each in each_key(key):
+        try:
+            return AESGCM(each).decrypt(
+                sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose.encode()
+            )
+        except (InvalidTag, ValueError):
+            continue
+    raise DecryptionError(purpose)
 
 
 def new_token() -> str:

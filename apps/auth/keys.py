@@ -62,7 +62,7 @@ async def insert_key(connection: Connection, secret: bytes, algorithm: str, stat
     # Searching primes takes 100 ms and more.
     made = await asyncio.to_thread(generate_key, algorithm)
     public = msgspec.json.encode(made.key.as_dict(private=False)).decode()
-    private = encrypt(secret, made.key.as_pem(private=True), f"signing-key:{made.id}")
+    private = encrypt(secret, made.key.as_pem(private=True), key_purpose(made.id))
     await connection.execute(
         "INSERT INTO signing_keys (id, algorithm, state, public_jwk, private_key, activated_at) "
         "VALUES ($1, $2, $3, $4, $5, CASE WHEN $3 = 'active' THEN now() END)",
@@ -117,6 +117,11 @@ async def activate_key(connection: Connection, kid: str) -> None:
     log.info("signing key active", extra={"kid": kid})
 
 
+def key_purpose(key_id: str) -> str:
+    """Returns the purpose under which a signing key is encrypted."""
+    return f"signing-key:{key_id}"
+
+
 async def withdraw_keys(connection: Connection, secret: bytes, algorithm: str) -> None:
     """After a leak: a new key at once, and every other key gone, with all that they signed."""
     async with connection.transaction():
@@ -143,7 +148,7 @@ async def select_key_ring(connection: Connection, secret: bytes) -> KeyRing | No
     active = next((row for row in rows if row["state"] == "active"), None)
     if active is None:
         return None
-    pem = decrypt(secret, active["private_key"], f"signing-key:{active['id']}")
+    pem = decrypt(secret, active["private_key"], key_purpose(active["id"]))
     kind: type[Key] = ECKey if active["algorithm"] == "ES256" else RSAKey
     key = kind.import_key(pem, {"kid": active["id"], "alg": active["algorithm"], "use": "sig"})
     published = {"keys": [msgspec.json.decode(row["public_jwk"]) for row in rows]}

@@ -3,8 +3,6 @@
 The life of an access token is no setting: see ACCESS_TOKEN_SECONDS in `apps/kit/claims.py`.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,9 +13,9 @@ from apps.auth.people.roles import ROLES
 from apps.auth.people.sessions import IDLE_SECONDS, IdleTimes
 from apps.kit.claims import ALGORITHMS
 from apps.kit.database import DatabaseSettings, read_database_settings
+from apps.kit.encryption_keys import read_keys
 from apps.kit.settings import ENVIRONMENTS, Environment
 
-KEY_BYTES = 32
 ROLE_SECONDS = re.compile(r"([a-z_]+)=([0-9]{2,6})")
 ROLE_MAP = re.compile(r"([^=;]{1,100})=([a-z_]+)")
 
@@ -73,7 +71,7 @@ class Settings:
             issuer=issuer,
             log_format=env.choice("LOG_FORMAT", ("text", "json"), "json"),
             database=read_database_settings(env, "auth"),
-            key_encryption_key=read_key(env, "AUTH_KEY_ENCRYPTION_KEY"),
+            key_encryption_key=read_keys(env, "AUTH_KEY_ENCRYPTION_KEY"),
             signing_algorithm=env.choice("AUTH_SIGNING_ALGORITHM", ALGORITHMS, "RS256"),
             password_login_enabled=password_login_enabled,
             mfa_required_roles=mfa_required_roles,
@@ -84,18 +82,6 @@ class Settings:
         )
         env.check()
         return settings
-
-
-def read_key(env: Environment, name: str) -> bytes:
-    """32 bytes in base64url, with or without its padding."""
-    text = env.require(name)
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if text and len(key) != KEY_BYTES:
-        env.fault(f"{name} must be {KEY_BYTES} bytes in base64url")
-    return key
 
 
 def read_mail(env: Environment) -> MailSettings:

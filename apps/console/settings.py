@@ -1,18 +1,16 @@
 """The console's settings, read once from its environment."""
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from apps.kit.database import DatabaseSettings, read_database_settings
+from apps.kit.encryption_keys import read_keys
 from apps.kit.settings import ENVIRONMENTS, Environment
 from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 
 SERVICE = "console"
-KEY_BYTES = 32
 IDLE_MINUTES = 30
 
 
@@ -67,7 +65,7 @@ class Settings:
             },
             billing_target=env.require("BILLING_TARGET"),
             client_secret=env.require("CONSOLE_CLIENT_SECRET"),
-            key=_read_key(env),
+            key=read_keys(env, "CONSOLE_KEY_ENCRYPTION_KEY"),
             clinic_name=env.optional("CLINIC_NAME"),
             time_zone=_read_time_zone(env),
             idle_minutes=env.integer(
@@ -77,18 +75,6 @@ class Settings:
         )
         env.check()
         return settings
-
-
-def _read_key(env: Environment) -> bytes:
-    """Reads 32 bytes in base64url, with or without padding."""
-    text = env.require("CONSOLE_KEY_ENCRYPTION_KEY")
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if text and len(key) != KEY_BYTES:
-        env.fault(f"CONSOLE_KEY_ENCRYPTION_KEY must be {KEY_BYTES} bytes in base64url")
-    return key
 
 
 def _read_applications(env: Environment) -> tuple[Application, ...]:

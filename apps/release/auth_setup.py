@@ -8,8 +8,10 @@ import asyncpg
 
 from apps.auth.oauth.clients import create_client, register_service_clients, select_client
 from apps.auth.people.users import create_user, select_user_by_email
+from apps.auth.reencryption import reencrypt_secrets
 from apps.catalogue import TRIAL_CLIENT_SCOPES, TRIAL_USER
 from apps.kit.database import Connection
+from apps.kit.encryption_keys import decode_key
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 
@@ -28,6 +30,13 @@ async def register_clients(auth_url: str, clients: Mapping[str, str]) -> None:
     """Registers each service's own OAuth client, whose secret is known to it alone."""
     async with connect(auth_url) as connection:
         await register_service_clients(connection, clients)
+
+
+async def move_to_newest_key(auth_url: str, secret: str) -> int:
+    """Encrypts what auth keeps under the newest key in `secret`; returns how many values were under another."""
+    keys = b"".join(decode_key(part) for part in secret.split(","))
+    async with connect(auth_url) as connection:
+        return await reencrypt_secrets(connection, keys)
 
 
 async def insert_trial_access(auth_url: str, access: TrialAccess) -> None:

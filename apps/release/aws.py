@@ -2,11 +2,13 @@
 
 Its environment is made by infrastructure/ecs/release_task.py: `<NAME>_DATABASE_HOST` and, except in a preview,
 `<NAME>_MASTER_SECRET_ARN` of each database; `<SECRET>_ARN` of each secret of the catalogue; `RUNTIME_CONNECTIONS`, the
-most that a service's role may open; `PUBLIC_URL`. A preview's code never holds a master secret.
+most that a service's role may open; `SECRETS_VERSION`; `PUBLIC_URL`. A preview's code never holds a master secret.
 """
 
 import json
+import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,10 +21,16 @@ from apps.release.bootstrap import RUNTIME_CONNECTIONS, DatabaseRoles, connects
 from apps.release.release import ReleaseTarget
 
 PORT = 5432
+# Secrets Manager takes 32 to 64 characters.
+VERSION_PREFIX = "patient-management-secret-version-"
+VERSION_ID = re.compile(re.escape(VERSION_PREFIX) + r"([0-9]{6})")
 # Amazon's own authority signs RDS's certificates; the image brings it.
 AUTHORITIES = "/etc/ssl/certs/rds.pem"
 # The database that every instance has.
 MAINTENANCE = "postgres"
+
+
+log = logging.getLogger(__name__)
 
 
 class NotHere(Exception):
@@ -31,7 +39,10 @@ class NotHere(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Secrets Manager's, by the catalogue's names. One without a version is empty."""
+    """Secrets Manager's, by the catalogue's names. One without a version is empty.
+
+    The id of a version in Secrets Manager carries our version: of two releases at once one writes.
+    """
 
     client: Any
     environ: Mapping[str, str]
@@ -46,8 +57,21 @@ class Secrets:
         value: str = answer["SecretString"]
         return value
 
-    def write(self, name: str, value: str) -> None:
-        self.client.put_secret_value(SecretId=need(self.environ, f"{name}_ARN"), SecretString=value)
+    def version(self, name: str) -> int:
+        answer = self.client.get_secret_value(SecretId=need(self.environ, f"{name}_ARN"))
+        found = VERSION_ID.fullmatch(answer["VersionId"])
+        return int(found[1]) if found else 1
+
+    def write(self, name: str, value: str, version: int = 1) -> None:
+        try:
+            self.client.put_secret_value(
+                SecretId=need(self.environ, f"{name}_ARN"),
+                SecretString=value,
+                ClientRequestToken=f"{VERSION_PREFIX}{version:06d}",
+            )
+        except self.client.exceptions.ResourceExistsException:
+            # Another release wrote this version: its value stands.
+            log.info("secret was written already", extra={"secret": name, "version": version})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +122,7 @@ def open_target(
         secrets=Secrets(secrets, environ),
         public_url=need(environ, "PUBLIC_URL"),
         runtime_connections=int(environ.get("RUNTIME_CONNECTIONS", RUNTIME_CONNECTIONS)),
+        secrets_version=int(environ.get("SECRETS_VERSION", "1")),
     )
 
 

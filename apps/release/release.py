@@ -9,11 +9,17 @@ from itertools import groupby
 from apps.catalogue import (
     DATABASES,
     PREVIEW_CLIENT,
+    SECRETS,
     TRIAL_CLIENT_SECRET,
     TRIAL_PASSWORD,
     TRIAL_SECRETS,
 )
-from apps.release.auth_setup import TrialAccess, insert_trial_access, register_clients
+from apps.release.auth_setup import (
+    TrialAccess,
+    insert_trial_access,
+    move_to_newest_key,
+    register_clients,
+)
 from apps.release.bootstrap import (
     RUNTIME_CONNECTIONS,
     DatabaseRoles,
@@ -23,11 +29,14 @@ from apps.release.bootstrap import (
     preview_databases,
 )
 from apps.release.migrate import migrate
-from apps.release.secrets import SecretStore, fill_secrets, service_clients
+from apps.release.secrets import SecretStore, fill_secrets, is_due, service_clients
 from apps.release.sign_in import register_sign_in_clients
 
 # Many previews share one instance.
 PREVIEW_CONNECTIONS = 10
+
+# It encrypts signing keys and second factors.
+AUTH_KEY = "AUTH_KEY_ENCRYPTION_KEY"
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +56,7 @@ class ReleaseTarget:
     secrets: SecretStore
     public_url: str
     runtime_connections: int = RUNTIME_CONNECTIONS
+    secrets_version: int = 1
 
 
 def release(target: ReleaseTarget, *, prefix: str = "") -> dict[str, str]:
@@ -73,13 +83,19 @@ def make_databases(target: ReleaseTarget, *, prefix: str = "") -> None:
 
 
 def bring_up(target: ReleaseTarget, *, prefix: str = "") -> dict[str, str]:
-    """What a database's owner may do: secrets that are empty, migrations, the services' own clients."""
-    secrets = fill_secrets(target.secrets)
+    """Does what a database's owner may: migrations, secrets, the services' own clients. Returns the secrets."""
     for name in DATABASES:
         roles = DatabaseRoles(prefix + name)
         revision = migrate(target.owner_url(name, roles), name, runtime_role=roles.runtime)
         log.info("migrated", extra={"database": roles.database, "revision": revision})
     auth_url = target.owner_url("auth", DatabaseRoles(prefix + "auth"))
+
+    if is_due(target.secrets, SECRETS[AUTH_KEY], target.secrets_version):
+        # The value before the last goes now: nothing may be left under it.
+        moved = asyncio.run(move_to_newest_key(auth_url, target.secrets.read(AUTH_KEY) or ""))
+        log.info("re-encrypted", extra={"rows": moved})
+    secrets = fill_secrets(target.secrets, version=target.secrets_version)
+
     asyncio.run(register_clients(auth_url, service_clients(secrets)))
     asyncio.run(register_sign_in_clients(auth_url, target.public_url, secrets))
     if prefix:

@@ -1,4 +1,7 @@
-"""The services' secrets, which the release fills once, while they are still empty: so none lies in a stack's state."""
+"""The services' secrets: the release fills those that are empty, and gives all a new value with each version.
+
+So none lies in a stack's state. `secrets-version` of a stack's configuration is the version.
+"""
 
 import base64
 import os
@@ -13,7 +16,13 @@ class SecretStore(Protocol):
         """The secret's value, None while it is empty."""
         ...
 
-    def write(self, name: str, value: str) -> None: ...
+    def version(self, name: str) -> int:
+        """The version of the secret's value, from 1 up."""
+        ...
+
+    def write(self, name: str, value: str, version: int = 1) -> None:
+        """Keeps a value. Where this version has one already, by another release, that one stays."""
+        ...
 
 
 def generate(secret: Secret) -> str:
@@ -21,18 +30,36 @@ def generate(secret: Secret) -> str:
     return base64.urlsafe_b64encode(os.urandom(secret.bytes)).decode()
 
 
+def rotate(secret: Secret, current: str) -> str:
+    """Returns a new value. What encrypts keeps the newest value before, with a comma between."""
+    made = generate(secret)
+    return f"{made},{current.partition(',')[0]}" if secret.encrypts else made
+
+
+def is_due(store: SecretStore, secret: Secret, version: int) -> bool:
+    """Returns whether the secret has a value of a version before."""
+    return bool(store.read(secret.name)) and store.version(secret.name) < version
+
+
 def fill_secrets(
-    store: SecretStore, secrets: Iterable[Secret] = SECRETS.values()
+    store: SecretStore, secrets: Iterable[Secret] = SECRETS.values(), version: int = 1
 ) -> dict[str, str]:
-    """All secrets by name; those that were empty are filled now."""
+    """Returns all secrets by name. Those that are empty or of a version before get a value now."""
     values: dict[str, str] = {}
     for secret in secrets:
         value = store.read(secret.name)
         if not value:
-            value = generate(secret)
-            store.write(secret.name, value)
+            value = write(store, secret.name, generate(secret), version)
+        elif store.version(secret.name) < version:
+            value = write(store, secret.name, rotate(secret, value), version)
         values[secret.name] = value
     return values
+
+
+def write(store: SecretStore, name: str, value: str, version: int) -> str:
+    """Writes the value and returns the one that is kept: another release may have been first."""
+    store.write(name, value, version)
+    return store.read(name) or value
 
 
 def service_clients(secrets: dict[str, str]) -> dict[str, str]:

@@ -3,17 +3,21 @@
 import ipaddress
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
 from apps.catalogue import DATABASES, SERVICES
 from infrastructure.config import limits
 from infrastructure.config.connections import connection_faults
 from infrastructure.config.files import ROOT, read_config
-from infrastructure.config.model import EnvironmentSettings, SettingsError
+from infrastructure.config.model import EnvironmentSettings, Instance, SettingsError
 from infrastructure.config.naming import ENVIRONMENTS, PROJECT
 from infrastructure.config.production import production_faults
 
 # What services verify RDS by. Each authority is headed by its region.
 AUTHORITIES = ROOT / "apps" / "kit" / "rds.pem"
+
+# MSK's most for a broker.
+LARGEST_BROKER_GIB = 16_384
 
 
 def check_environment(name: str, region: str, config: EnvironmentSettings) -> None:
@@ -111,10 +115,21 @@ def size_faults(config: EnvironmentSettings) -> list[str]:
             faults.append(
                 f"data.instances.{name}.instance-class is no RDS class: {instance.instance_class}"
             )
+        faults += [f"data.instances.{name}.{fault}" for fault in life_faults(instance)]
     if not 1 <= config.data.backup_retention_days <= 35:
         faults.append("data.backup-retention-days must be from 1 to 35")
     if not re.fullmatch(r"(kafka|express)\.[a-z0-9]+\.[a-z0-9]+", config.stream.broker_class):
         faults.append(f"stream.broker-class is no MSK class: {config.stream.broker_class}")
+    if not re.fullmatch(r"\d+\.\d+\.(x|\d+)(\.kraft)?", config.stream.kafka_version):
+        faults.append(f"stream.kafka-version is none of MSK's: {config.stream.kafka_version}")
+    if not config.stream.storage_gib < config.stream.storage_limit_gib <= LARGEST_BROKER_GIB:
+        faults.append(
+            f"stream.storage-limit-gib must be above storage-gib, to {LARGEST_BROKER_GIB}"
+        )
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", config.notices_email):
+        faults.append("notices-email must be an address: alarms must reach somebody")
+    if config.secrets_version < 1:
+        faults.append("secrets-version must be from 1 up")
     if config.log_retention_days not in limits.LOG_RETENTION_DAYS:
         faults.append(f"log-retention-days must be one of {sorted(limits.LOG_RETENTION_DAYS)}")
     if not 10 <= config.rate_limit_requests <= 2_000_000_000:
@@ -136,6 +151,38 @@ def size_faults(config: EnvironmentSettings) -> list[str]:
     if config.replicas and not 1 <= config.replicas.minimum <= config.replicas.maximum:
         faults.append("replicas.minimum must be from 1 to replicas.maximum")
     return faults
+
+
+def life_faults(instance: Instance) -> list[str]:
+    """Returns what is wrong with an instance's version, generation and backup."""
+    faults = []
+    if not re.fullmatch(r"1[6-9]|2[0-9]", instance.engine_version):
+        faults.append("engine-version must be a major version from 16 up, such as 18")
+    elif instance.upgraded_from is not None and not (
+        re.fullmatch(r"1[6-9]|2[0-9]", instance.upgraded_from)
+        and int(instance.upgraded_from) < int(instance.engine_version)
+    ):
+        faults.append("upgraded-from must be a major version below engine-version")
+    if not 1 <= instance.generation <= 999:
+        faults.append("generation must be from 1 to 999")
+
+    restore = instance.restore
+    if restore is None:
+        return faults
+    if instance.generation == 1:
+        faults.append("restore needs a generation from 2 up: a backup makes another instance")
+    if (restore.snapshot is None) == (restore.instance is None):
+        faults.append("restore names a snapshot or an instance, one of them")
+    if restore.time is not None and (restore.instance is None or not is_time(restore.time)):
+        faults.append("restore.time is a time in RFC 3339 with its zone, of an instance")
+    return faults
+
+
+def is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def check_app(app: Mapping[str, str], kind: str) -> None:

@@ -36,8 +36,8 @@ def replicas(entry: Service, config: EnvironmentSettings, *, production: bool) -
     )
 
 
-def capacity(instance_class: str) -> int:
-    """Returns how many connections services may open on this class. Raises ValueError if its memory is not known."""
+def memory_bytes(instance_class: str) -> int:
+    """Returns the memory of an RDS class. Raises ValueError if it is not known."""
     found = re.fullmatch(r"db\.([tmr])\d[a-z]*\.(\d*)([a-z]+)", instance_class)
     if not found or found[3] not in MEMORY_GIB:
         raise ValueError(
@@ -45,7 +45,17 @@ def capacity(instance_class: str) -> int:
         )
     # `r` has twice the memory of its size.
     gib = MEMORY_GIB[found[3]] * int(found[2] or 1) * (2 if found[1] == "r" else 1)
-    mib = gib * 1024
+    return gib * 1024**3
+
+
+def is_burstable(instance_class: str) -> bool:
+    """Returns whether the class saves CPU credits while it is idle."""
+    return instance_class.startswith("db.t")
+
+
+def capacity(instance_class: str) -> int:
+    """Returns how many connections services may open on this class. Raises ValueError if its memory is not known."""
+    mib = memory_bytes(instance_class) / 1024**2
     usable = mib - max(KEPT_MIB, mib * KEPT_SHARE)
     return (
         min(int(usable * 1024**2 / BYTES_A_CONNECTION), HIGHEST_CONNECTIONS) - RESERVED_CONNECTIONS

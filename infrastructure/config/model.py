@@ -18,13 +18,34 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pass
 
 
+class Restore(Struct, frozen=True, kw_only=True):
+    """The backup that an instance starts from: a snapshot, or another instance at a point in time.
+
+    `time` is in RFC 3339; without it `instance` is taken at its latest restorable time.
+    """
+
+    snapshot: str | None = None
+    instance: str | None = None
+    time: str | None = None
+
+
 class Instance(Struct, frozen=True, kw_only=True):
-    """One RDS instance and the databases on it. `storage_gib` may grow by itself to `storage_limit_gib`."""
+    """One RDS instance and the databases on it. `storage_gib` may grow to `storage_limit_gib`.
+
+    `engine_version`: PostgreSQL's major version. A higher one upgrades the instance.
+    `upgraded_from`: the version before; its parameter group is kept while the upgrade waits.
+    `generation`: part of the identifier from 2 on. Another generation is another instance, which
+    `restore` fills from a backup.
+    """
 
     databases: tuple[str, ...]
     instance_class: str
     storage_gib: int
     storage_limit_gib: int
+    engine_version: str = "18"
+    upgraded_from: str | None = None
+    generation: int = 1
+    restore: Restore | None = None
 
 
 class Data(Struct, frozen=True, kw_only=True):
@@ -38,11 +59,17 @@ class Data(Struct, frozen=True, kw_only=True):
 
 
 class StreamSettings(Struct, frozen=True, kw_only=True):
-    """`brokers` over all zones; `storage_gib` a broker."""
+    """`brokers` over all zones; `storage_gib` a broker, which may grow to `storage_limit_gib`.
+
+    `kafka_version` as MSK names it: `.kraft` at the end runs without ZooKeeper. An existing
+    cluster changes between the two only where MSK migrates it in place.
+    """
 
     broker_class: str
     brokers: int
     storage_gib: int
+    storage_limit_gib: int
+    kafka_version: str = "3.9.x.kraft"
 
 
 class GithubSettings(Struct, frozen=True, kw_only=True):
@@ -88,7 +115,10 @@ class EnvironmentSettings(Struct, frozen=True, kw_only=True):
     insights: bool
     budget_usd: int
     deletion_protection: bool
-    notices_email: str | None = None
+    # Who hears alarms and the budget. AWS sends that address a question first.
+    notices_email: str
+    # A higher one gives every secret of the services a new value with the next release.
+    secrets_version: int = 1
     replicas: Replicas | None = None
     previews: bool = False
     images_from: str | None = None
@@ -113,6 +143,8 @@ class PreviewSettings(Struct, frozen=True, kw_only=True):
     base: str
     expires: str
     keep: bool = False
+    # False where Spot has no capacity: on-demand tasks cost three times as much.
+    spot: bool = True
     app: dict[str, str] = msgspec.field(default_factory=PREVIEW_APP.copy)
 
 

@@ -19,6 +19,8 @@ PREVIEW_PATH = "/preview/"
 MASTER = "master"
 # Of the key under which previews' state is encrypted.
 KEY_ALIAS = f"alias/{PROJECT}/previews"
+# A firewall writes only into log groups whose names begin so.
+LOG_PREFIX = "aws-waf-logs-"
 ENVIRONMENT_PRIORITY = 100
 PREVIEW_PRIORITY = 1_000
 

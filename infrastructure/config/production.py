@@ -23,7 +23,6 @@ def production_faults(config: EnvironmentSettings) -> list[str]:
         "data.backup-retention-days must be 14 or more in production": config.data.backup_retention_days
         >= 14,
         "log-retention-days must be 365 or more in production": config.log_retention_days >= 365,
-        "notices-email is required in production": bool(config.notices_email),
         "availability-zones must be three in production": len(config.availability_zones) == 3,
     }
     return [message for message, held in demands.items() if not held]

@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from infrastructure.iam.actions import DATA_KEYS, WHOLE_KEY
 from infrastructure.iam.roles import document
 
 SHORTEST_WINDOW_DAYS, LONGEST_WINDOW_DAYS = 7, 30
@@ -61,7 +62,7 @@ def statements(args: KeysArgs) -> list[dict[str, Any]]:
             "Sid": "Account",
             "Effect": "Allow",
             "Principal": {"AWS": pulumi.Output.concat("arn:aws:iam::", account, ":root")},
-            "Action": "kms:*",
+            "Action": WHOLE_KEY,
             "Resource": "*",
         },
         {
@@ -71,8 +72,9 @@ def statements(args: KeysArgs) -> list[dict[str, Any]]:
             "Action": [
                 "kms:Encrypt",
                 "kms:Decrypt",
-                "kms:ReEncrypt*",
-                "kms:GenerateDataKey*",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+                DATA_KEYS,
                 "kms:DescribeKey",
             ],
             "Resource": "*",
@@ -81,8 +83,14 @@ def statements(args: KeysArgs) -> list[dict[str, Any]]:
         {
             "Sid": "Notices",
             "Effect": "Allow",
-            "Principal": {"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]},
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+            "Principal": {
+                "Service": [
+                    "cloudwatch.amazonaws.com",
+                    "budgets.amazonaws.com",
+                    "events.amazonaws.com",
+                ]
+            },
+            "Action": ["kms:Decrypt", DATA_KEYS],
             "Resource": "*",
             "Condition": {"StringEquals": {"aws:SourceAccount": account}},
         },

@@ -21,7 +21,8 @@ from infrastructure.network.security_groups import (
 )
 
 PORT = 9098
-KAFKA_VERSION = "3.9.x"
+# Storage grows by itself from here on; it never shrinks.
+STORAGE_USE_PERCENT = 70
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ class MskCluster(pulumi.ComponentResource):
         configuration = aws.msk.Configuration(
             name,
             # A configuration's name cannot be used again while one is being deleted: Pulumi's suffix keeps it unique.
-            kafka_versions=[KAFKA_VERSION],
+            kafka_versions=[args.settings.kafka_version],
             server_properties="\n".join(
                 [
                     "auto.create.topics.enable=false",
@@ -92,7 +93,7 @@ class MskCluster(pulumi.ComponentResource):
         cluster = aws.msk.Cluster(
             name,
             cluster_name=name,
-            kafka_version=KAFKA_VERSION,
+            kafka_version=args.settings.kafka_version,
             number_of_broker_nodes=args.settings.brokers,
             broker_node_group_info=aws.msk.ClusterBrokerNodeGroupInfoArgs(
                 instance_type=args.settings.broker_class,
@@ -124,14 +125,53 @@ class MskCluster(pulumi.ComponentResource):
                 )
             ),
             # A change of subnets or groups replaces the cluster, and every event with it.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(protect=args.protect)),
+            opts=pulumi.ResourceOptions.merge(
+                child,
+                pulumi.ResourceOptions(
+                    protect=args.protect,
+                    # Autoscaling grows it: `grow_storage`.
+                    ignore_changes=["brokerNodeGroupInfo.storageInfo.ebsStorageInfo.volumeSize"],
+                ),
+            ),
         )
+        grow_storage(name, cluster, args.settings, child)
         self.cluster_arn = cluster.arn
         self.cluster_name = cluster.cluster_name
         self.bootstrap_brokers = cluster.bootstrap_brokers_sasl_iam
         self.client_group_id = id_when_open(clients, rules)
         self.replication_factor = copies
         self.register_outputs({"cluster_arn": self.cluster_arn})
+
+
+def grow_storage(
+    name: str, cluster: aws.msk.Cluster, settings: StreamSettings, opts: pulumi.ResourceOptions
+) -> None:
+    """Has the brokers' storage grow to the limit of the settings before it is full."""
+    target = aws.appautoscaling.Target(
+        f"{name}-storage",
+        service_namespace="kafka",
+        scalable_dimension="kafka:broker-storage:VolumeSize",
+        resource_id=cluster.arn,
+        min_capacity=1,
+        max_capacity=settings.storage_limit_gib,
+        opts=opts,
+    )
+    aws.appautoscaling.Policy(
+        f"{name}-storage",
+        policy_type="TargetTrackingScaling",
+        service_namespace=target.service_namespace,
+        scalable_dimension=target.scalable_dimension,
+        resource_id=target.resource_id,
+        target_tracking_scaling_policy_configuration=aws.appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationArgs(
+            target_value=STORAGE_USE_PERCENT,
+            # MSK makes no volume smaller.
+            disable_scale_in=True,
+            predefined_metric_specification=aws.appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationPredefinedMetricSpecificationArgs(
+                predefined_metric_type="KafkaBrokerStorageUtilization"
+            ),
+        ),
+        opts=opts,
+    )
 
 
 def replication(brokers: int) -> int:

@@ -14,9 +14,9 @@ ALARM_CPU_PERCENT = 85
 ERRORS_A_MINUTE = 5
 LATENCY_SECONDS = 1.0
 ALARM_LAG_EVENTS = 10_000
-STORAGE_FREE_BYTES = 5 * 1024**3
-CONNECTIONS_PERCENT = 80
-BROKER_DISK_PERCENT = 80
+ALARM_MEMORY_PERCENT = 90
+# Lines of level ERROR or above that a healthy version does not write.
+ERROR_LINES_A_MINUTE = 5
 MINUTE = 60
 # What services write into their own log lines (embedded metric format).
 SERVICES_NAMESPACE = "PatientManagement"
@@ -38,9 +38,9 @@ class Metric:
 
 def alarm(
     name: str, reason: str, metric: Metric, notices_arn: Text, opts: pulumi.ResourceOptions
-) -> None:
+) -> aws.cloudwatch.MetricAlarm:
     percentile = metric.statistic.startswith("p")
-    aws.cloudwatch.MetricAlarm(
+    return aws.cloudwatch.MetricAlarm(
         name,
         alarm_description=reason,
         namespace=metric.namespace,
@@ -99,6 +99,40 @@ def watch_service(
         alarm(f"{name}-dead-letters", reason, dead, notices, opts)
 
 
+def watch_errors(
+    name: str,
+    log: aws.cloudwatch.LogGroup,
+    args: ServiceArgs,
+    opts: pulumi.ResourceOptions,
+) -> aws.cloudwatch.MetricAlarm:
+    """Makes the alarm on the errors that a service logs, by which ECS takes a deployment back.
+
+    It reads the log, not the ECS service: it has to be there before the service.
+    """
+    metric_name = f"{args.entry.name}-errors"
+    namespace = f"{SERVICES_NAMESPACE}/{args.stack}"
+    aws.cloudwatch.LogMetricFilter(
+        f"{name}-errors",
+        name="errors",
+        log_group_name=log.name,
+        pattern='{ $.level = "ERROR" || $.level = "CRITICAL" }',
+        metric_transformation=aws.cloudwatch.LogMetricFilterMetricTransformationArgs(
+            namespace=namespace, name=metric_name, value="1", default_value="0"
+        ),
+        opts=opts,
+    )
+    errors = Metric(
+        namespace=namespace,
+        name=metric_name,
+        dimensions={},
+        statistic="Sum",
+        threshold=ERROR_LINES_A_MINUTE,
+        minutes=3,
+    )
+    reason = f"{name} logs errors; a deployment that does so is taken back"
+    return alarm(f"{name}-errors", reason, errors, args.platform.notices_arn, opts)
+
+
 def watch_tasks(
     name: str, args: ServiceArgs, service: aws.ecs.Service, opts: pulumi.ResourceOptions
 ) -> None:
@@ -112,6 +146,15 @@ def watch_tasks(
         threshold=ALARM_CPU_PERCENT,
     )
     alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, args.platform.notices_arn, opts)
+    memory = Metric(
+        namespace="AWS/ECS",
+        name="MemoryUtilization",
+        dimensions=own,
+        statistic="Maximum",
+        threshold=ALARM_MEMORY_PERCENT,
+    )
+    reason = f"{name} is at the end of its memory"
+    alarm(f"{name}-memory", reason, memory, args.platform.notices_arn, opts)
     if not args.insights:
         return
 
@@ -163,72 +206,13 @@ def watch_public_route(
     reason = f"one request in a hundred to {name} takes long"
     alarm(f"{name}-latency", reason, latency, notices, opts)
 
-
-def watch_database(
-    name: str, identifier: Text, capacity: int, notices_arn: Text, opts: pulumi.ResourceOptions
-) -> None:
-    """`capacity`: connections that the instance takes."""
-    own = {"DBInstanceIdentifier": identifier}
-    storage = Metric(
-        namespace="AWS/RDS",
-        name="FreeStorageSpace",
-        dimensions=own,
-        statistic="Minimum",
-        threshold=STORAGE_FREE_BYTES,
-        above=False,
-    )
-    alarm(f"{name}-storage", f"{name} is running out of storage", storage, notices_arn, opts)
-    cpu = Metric(
-        namespace="AWS/RDS",
-        name="CPUUtilization",
-        dimensions=own,
-        statistic="Average",
-        threshold=ALARM_CPU_PERCENT,
-    )
-    alarm(f"{name}-cpu", f"{name} is at the end of its CPU", cpu, notices_arn, opts)
-    connections = Metric(
-        namespace="AWS/RDS",
-        name="DatabaseConnections",
-        dimensions=own,
+    unhealthy = Metric(
+        namespace="AWS/ApplicationELB",
+        name="UnHealthyHostCount",
+        dimensions=target,
         statistic="Maximum",
-        threshold=capacity * CONNECTIONS_PERCENT // 100,
+        threshold=0,
+        # A rolling deployment drains targets for less.
+        minutes=10,
     )
-    alarm(
-        f"{name}-connections",
-        f"{name} is running out of connections",
-        connections,
-        notices_arn,
-        opts,
-    )
-
-
-def watch_stream(
-    name: str, cluster_name: Text, brokers: int, notices_arn: Text, opts: pulumi.ResourceOptions
-) -> None:
-    # Brokers that are all gone say nothing at all.
-    own: dict[str, Text] = {"Cluster Name": cluster_name}
-    controller = Metric(
-        namespace="AWS/Kafka",
-        name="ActiveControllerCount",
-        dimensions=own,
-        statistic="Maximum",
-        threshold=1,
-        above=False,
-        missing="breaching",
-    )
-    alarm(f"{name}-controller", "the brokers have no leader", controller, notices_arn, opts)
-    for broker in range(1, brokers + 1):
-        disk = Metric(
-            namespace="AWS/Kafka",
-            name="KafkaDataLogsDiskUsed",
-            dimensions={"Cluster Name": cluster_name, "Broker ID": str(broker)},
-            statistic="Maximum",
-            threshold=BROKER_DISK_PERCENT,
-        )
-        alarm(
-            f"{name}-storage-{broker}",
-            f"broker {broker} is running out of storage",
-            disk,
-            notices_arn,
-            opts,
-        )
+    alarm(f"{name}-unhealthy", f"tasks of {name} are not ready", unhealthy, notices, opts)

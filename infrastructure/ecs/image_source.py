@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from apps.catalogue import SERVICES
+from infrastructure.ecs.base_image import DOCKERFILE, dockerfile_text
 
 # Of its own: the local platform reads this file without the packages of the program.
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,11 +49,16 @@ def source_files(service: str, root: Path = ROOT) -> Iterator[Path]:
     yield from sorted(found)
 
 
+def read_source(file: Path, root: Path = ROOT) -> bytes:
+    """Returns the content of a file of an image; the Dockerfile with the base that is asked for."""
+    return dockerfile_text(root).encode() if file == DOCKERFILE else (root / file).read_bytes()
+
+
 def source_digest(service: str, root: Path = ROOT) -> str:
     """SHA-256 in hexadecimal over the names and contents: no times, no commit, no order of the file system."""
     digest = hashlib.sha256()
     for file in source_files(service, root):
-        content = (root / file).read_bytes()
+        content = read_source(file, root)
         digest.update(f"{file.as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
@@ -70,7 +76,7 @@ def stage(service: str, destination: Path, root: Path = ROOT) -> Path:
     for file in source_files(service, root):
         target = context / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / file, target)
+        target.write_bytes(read_source(file, root))
         # The builder hashes modes too, and a checkout's depend on whose it is.
         target.chmod(0o644)
     return context

@@ -20,6 +20,9 @@ CACHE_TAG = "cache-main"
 UNTAGGED_DAYS = 14
 # Long, because a kept preview may run an old image: only what was left behind is to go.
 PREVIEW_DAYS = 90
+TAG_PREFIX = "source-"
+# A tag is a change of the service's source. Production runs one of the newest.
+KEPT_IMAGES = 100
 CONTEXTS = Path("build/images")
 
 
@@ -83,7 +86,7 @@ class Repositories(pulumi.ComponentResource):
             repository=made.name,
             policy=json.dumps(
                 {
-                    "rules": [expire("untagged", UNTAGGED_DAYS)]
+                    "rules": [expire("untagged", UNTAGGED_DAYS), keep_newest(2, KEPT_IMAGES)]
                     if keep
                     else [expire("any", PREVIEW_DAYS)]
                 },
@@ -116,6 +119,20 @@ def expire(status: str, days: int) -> dict[str, object]:
             "countType": "sinceImagePushed",
             "countUnit": "days",
             "countNumber": days,
+        },
+        "action": {"type": "expire"},
+    }
+
+
+def keep_newest(priority: int, count: int) -> dict[str, object]:
+    """Returns the rule that expires built images but the newest `count`."""
+    return {
+        "rulePriority": priority,
+        "selection": {
+            "tagStatus": "tagged",
+            "tagPrefixList": [TAG_PREFIX],
+            "countType": "imageCountMoreThan",
+            "countNumber": count,
         },
         "action": {"type": "expire"},
     }
@@ -188,10 +205,16 @@ class Images(pulumi.ComponentResource):
             dockerfile=docker.DockerfileArgs(location=f"{context}/apps/Dockerfile"),
             # No commit id and no time: they would change the image without a change of its source.
             build_args={"SERVICE": service, "SERVICE_VERSION": version_of(source)},
+            # Without it two previews of one source would share a digest, and the end of one would delete it.
+            labels={"preview": args.tag_prefix.rstrip("-")} if args.tag_prefix else None,
             platforms=[docker.Platform.LINUX_ARM64],
             push=True,
             build_on_preview=False,
-            tags=[pulumi.Output.concat(url, f":{args.tag_prefix}source-{source[:20]}-", build.hex)],
+            tags=[
+                pulumi.Output.concat(
+                    url, f":{args.tag_prefix}{TAG_PREFIX}{source[:20]}-", build.hex
+                )
+            ],
             cache_from=[docker.CacheFromArgs(registry=docker.CacheFromRegistryArgs(ref=cache))],
             cache_to=[
                 docker.CacheToArgs(

@@ -8,11 +8,10 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infrastructure.config.connections import capacity
 from infrastructure.config.platform_outputs import PlatformOutputs
 from infrastructure.data.databases import Databases
 from infrastructure.data.msk import MskCluster
-from infrastructure.ecs.alarms import watch_database, watch_stream
+from infrastructure.ecs.platform_alarms import watch_database, watch_deployments, watch_stream
 from infrastructure.iam.roles import document
 
 BUDGET_PERCENTS = (80, 100)
@@ -24,10 +23,11 @@ class MonitoringArgs:
     account_id: pulumi.Input[str]
     key_arn: pulumi.Input[str]
     budget_usd: int
-    notices_email: str | None
+    notices_email: str
     databases: Databases
     stream: MskCluster
     brokers: int
+    cluster_arn: pulumi.Input[str]
 
 
 class Monitoring(pulumi.ComponentResource):
@@ -48,7 +48,11 @@ class Monitoring(pulumi.ComponentResource):
                         "Sid": "Write",
                         "Effect": "Allow",
                         "Principal": {
-                            "Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]
+                            "Service": [
+                                "cloudwatch.amazonaws.com",
+                                "budgets.amazonaws.com",
+                                "events.amazonaws.com",
+                            ]
                         },
                         "Action": "sns:Publish",
                         "Resource": topic.arn,
@@ -58,10 +62,9 @@ class Monitoring(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        if args.notices_email:
-            aws.sns.TopicSubscription(
-                name, topic=topic.arn, protocol="email", endpoint=args.notices_email, opts=child
-            )
+        aws.sns.TopicSubscription(
+            name, topic=topic.arn, protocol="email", endpoint=args.notices_email, opts=child
+        )
         aws.budgets.Budget(
             name,
             budget_type="COST",
@@ -86,9 +89,15 @@ class Monitoring(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[policy])),
         )
         for label, identifier in sorted(args.databases.identifiers.items()):
-            room = capacity(args.databases.args.data.instances[label].instance_class)
-            watch_database(f"database-{label}", identifier, room, topic.arn, child)
+            instance_class = args.databases.args.data.instances[label].instance_class
+            watch_database(f"database-{label}", identifier, instance_class, topic.arn, child)
         watch_stream("stream", args.stream.cluster_name, args.brokers, topic.arn, child)
+        watch_deployments(
+            f"patient-management-{args.environment}-deployments",
+            args.cluster_arn,
+            topic.arn,
+            child,
+        )
         self.notices_arn = topic.arn
         self.register_outputs({"notices_arn": self.notices_arn})
 

@@ -46,6 +46,7 @@ class TaskArgs:
     log_retention_days: int
     boundary: PermissionsBoundary
     connections: int | None = None
+    secrets_version: int = 1
 
 
 class ReleaseTask(pulumi.ComponentResource):
@@ -112,6 +113,8 @@ def release_environment(args: TaskArgs) -> dict[str, Text]:
     }
     if args.connections is not None:
         values["RUNTIME_CONNECTIONS"] = str(args.connections)
+    if args.secrets_version > 1:
+        values["SECRETS_VERSION"] = str(args.secrets_version)
     for database in DATABASES:
         values[f"{database.upper()}_DATABASE_HOST"] = args.platform.database_addresses[database]
     values |= {

@@ -170,6 +170,14 @@ def runner_statements(args: RunnerArgs, log_arn: Text) -> list[dict[str, Any]]:
             "Resource": account.arn("ecs", "task/", platform.cluster_name, "/*"),
             "Condition": in_cluster,
         },
+        # A release that outlived the function is found again.
+        {
+            "Sid": "Find",
+            "Effect": "Allow",
+            "Action": "ecs:ListTasks",
+            "Resource": "*",
+            "Condition": in_cluster,
+        },
         {
             "Sid": "HandOver",
             "Effect": "Allow",

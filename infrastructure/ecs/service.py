@@ -1,4 +1,4 @@
-"""One service of the catalogue on ECS: task, roles, log, door, scaling and alarms, whatever the service is."""
+"""Makes one service of the catalogue on ECS: task, roles, log, public route, scaling and alarms."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import pulumi_aws as aws
 
 from infrastructure.config import limits
 from infrastructure.config.platform_outputs import PlatformOutputs
-from infrastructure.ecs.alarms import watch_service
+from infrastructure.ecs.alarms import watch_errors, watch_service
 from infrastructure.ecs.scaling import scale
 from infrastructure.ecs.service_args import ServiceArgs
 from infrastructure.ecs.task import container, health_check, ports, task_definition
@@ -52,6 +52,8 @@ class EcsService(pulumi.ComponentResource):
         )
         task = self.define(name, args, log)
         target, doors = self.make_public_route(name, args)
+        # ECS takes a version back that is healthy and wrong: one that logs errors.
+        errors = watch_errors(name, log, args, self.child) if args.watched else None
         service = aws.ecs.Service(
             name,
             cluster=args.platform.cluster_arn,
@@ -83,14 +85,18 @@ class EcsService(pulumi.ComponentResource):
             deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(
                 enable=True, rollback=True
             ),
+            alarms=aws.ecs.ServiceAlarmsArgs(alarm_names=[errors.name], enable=True, rollback=True)
+            if errors
+            else None,
             deployment_minimum_healthy_percent=100,
             deployment_maximum_percent=200,
             availability_zone_rebalancing="ENABLED",
             enable_execute_command=False,
             enable_ecs_managed_tags=True,
             propagate_tags="SERVICE",
-            # A task that never gets healthy fails the run, instead of looking like a success.
-            wait_for_steady_state=True,
+            # A task that never gets healthy fails the run, instead of looking like a success. A preview waits
+            # for its gateway alone, and its tests ask every service: four waits in a row would take minutes.
+            wait_for_steady_state=args.steady,
             opts=pulumi.ResourceOptions.merge(
                 self.child,
                 # How many run is autoscaling's to say.

@@ -23,7 +23,10 @@ class PublicRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceArgs:
-    """`secrets`: ARN by variable. `groups`: the security groups that the task carries. `stack`: for names."""
+    """`secrets`: ARN by variable. `groups`: the security groups that the task carries. `stack`: for names.
+
+    `steady`: the run waits until the service is steady.
+    """
 
     entry: Service
     stack: str
@@ -38,6 +41,7 @@ class ServiceArgs:
     log_retention_days: int
     replicas: Replicas
     spot: bool
+    steady: bool
     watched: bool
     insights: bool
     boundary: PermissionsBoundary

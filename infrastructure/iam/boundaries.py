@@ -10,6 +10,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infrastructure.config.naming import MASTER, PREVIEW_PATH, STACK_TAG, environment_path
+from infrastructure.iam.actions import DATA_KEYS
 from infrastructure.iam.roles import PermissionsBoundary, Statement, document
 from infrastructure.iam.service_roles import PULL, answers_arn, kafka_arn
 
@@ -110,17 +111,28 @@ def platform_boundary(
     if proxies_tls:
         own = {"StringEquals": {f"aws:ResourceTag/{STACK_TAG}": environment}}
         statements += [
+            allow(["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", DATA_KEYS], key_arn),
             allow(
-                ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*"], key_arn
-            ),
-            allow(
-                ["secretsmanager:*Secret*", "secretsmanager:TagResource"],
+                # As AWS's own policy for Service Connect's TLS says.
+                [
+                    "secretsmanager:CreateSecret",
+                    "secretsmanager:DeleteSecret",
+                    "secretsmanager:DescribeSecret",
+                    "secretsmanager:GetSecretValue",
+                    "secretsmanager:PutSecretValue",
+                    "secretsmanager:RotateSecret",
+                    "secretsmanager:TagResource",
+                    "secretsmanager:UpdateSecret",
+                    "secretsmanager:UpdateSecretVersionStage",
+                ],
                 account.arn("secretsmanager", "secret:ecs-sc!*"),
             ),
             allow(
                 [
                     "acm-pca:DescribeCertificateAuthority",
-                    "acm-pca:GetCertificate*",
+                    "acm-pca:GetCertificate",
+                    "acm-pca:GetCertificateAuthorityCertificate",
+                    "acm-pca:GetCertificateAuthorityCsr",
                     "acm-pca:IssueCertificate",
                 ],
                 account.arn("acm-pca", "certificate-authority/*"),
@@ -168,7 +180,7 @@ def app_boundary(
         ),
         allow(["logs:FilterLogEvents"], account.arn("logs", f"log-group:/patient-management/{environment}/*")),
         # The runner's, for operators' verbs: the ECS services that it finds, and the secrets of their answers.
-        allow(["ecs:ListServices"], "*", in_cluster),
+        allow(["ecs:ListServices", "ecs:ListTasks"], "*", in_cluster),
         allow(["ecs:DescribeServices"], account.arn("ecs", "service/", resources.cluster_name, "/*")),
         allow(
             ["secretsmanager:CreateSecret", "secretsmanager:DeleteSecret"],

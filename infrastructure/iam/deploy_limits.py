@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from infrastructure.config.naming import KEY_ALIAS, PROJECT, STACK_TAG, environment_path
 from infrastructure.iam.boundaries import allow
+from infrastructure.iam.deploy_actions import actions_of
 from infrastructure.iam.roles import Statement
 
 STATE_ALIAS = f"alias/{PROJECT}/state-"
@@ -22,7 +23,11 @@ SERVICE_LINKED = (
     "ecs.application-autoscaling.amazonaws.com",
     "elasticloadbalancing.amazonaws.com",
     "kafka.amazonaws.com",
+    # The growth of brokers' storage.
+    "kafka.application-autoscaling.amazonaws.com",
     "rds.amazonaws.com",
+    # The firewall's log.
+    "wafv2.amazonaws.com",
 )
 
 
@@ -68,10 +73,6 @@ def state_aliases(environment: str, takes_from: str | None) -> list[str]:
     return [f"{STATE_ALIAS}{name}" for name in (environment, takes_from) if name]
 
 
-def actions_of(service: str, *names: str) -> list[str]:
-    return [f"{service}:{name}" for name in names]
-
-
 def key_statements(resources: DeployResources) -> list[Statement]:
     """Returns the rights on keys: to create them and let AWS services use them, to decrypt with the state's alone.
 
@@ -89,12 +90,15 @@ def key_statements(resources: DeployResources) -> list[Statement]:
     return [
         allow(
             actions_of(
-                "kms", "DescribeKey", "EnableKeyRotation", "GetKey*", "ListResourceTags", "*agResource",
-                "UpdateKeyDescription",
+                "kms", "DescribeKey", "EnableKeyRotation", "GetKeyPolicy", "GetKeyRotationStatus",
+                "ListResourceTags", "TagResource", "UntagResource", "UpdateKeyDescription",
             ),
             everyone,
         ),
-        allow(actions_of("kms", "*Alias"), [*resources.arn("kms", *aliases), *everyone]),
+        allow(
+            actions_of("kms", "CreateAlias", "DeleteAlias", "UpdateAlias"),
+            [*resources.arn("kms", *aliases), *everyone],
+        ),
         allow(
             actions_of("kms", "CreateGrant", "RevokeGrant"),
             resources.key_arn,
@@ -121,7 +125,13 @@ def role_statements(resources: DeployResources) -> list[Statement]:
             own,
             bounded,
         ),
-        allow(actions_of("iam", "DeleteRole", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole*"), own),
+        allow(
+            actions_of(
+                "iam", "DeleteRole", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole",
+                "UpdateRoleDescription",
+            ),
+            own,
+        ),
         allow(actions_of("iam", "PassRole"), own, {"StringEquals": {"iam:PassedToService": list(PASSED_TO)}}),
         allow(
             actions_of("iam", "CreateServiceLinkedRole"),

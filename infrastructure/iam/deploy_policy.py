@@ -7,37 +7,22 @@ boundary, no key's policy, and nothing that GitHub's own rights are made of: doc
 
 from collections.abc import Callable, Mapping, Sequence
 
-from infrastructure.config.naming import PROJECT, STACK_TAG
+from infrastructure.config.naming import LOG_PREFIX, PROJECT, STACK_TAG
+from infrastructure.iam import deploy_actions
 from infrastructure.iam.boundaries import allow
+from infrastructure.iam.deploy_actions import TAGGING, actions_of
 from infrastructure.iam.deploy_limits import (
     DeployResources,
-    actions_of,
     denials,
     key_statements,
     role_statements,
 )
 from infrastructure.iam.roles import Statement
 
-# Actions that take no resource: AWS chooses the name of what they create, or they only read.
-NAMELESS = (
-    "acm:RequestCertificate", "application-autoscaling:Describe*", "ec2:Describe*", "ec2:GetManagedPrefixListEntries",
-    "ecr:GetAuthorizationToken", "ecs:*TaskDefinition", "ecs:CreateCluster", "ecs:Describe*", "ecs:List*",
-    "elasticloadbalancing:Describe*", "iam:Get*", "iam:List*", "kafka:CreateC*", "kafka:Describe*",
-    "kafka:GetBootstrapBrokers", "kafka:List*", "kms:CreateKey", "kms:ListAliases",
-    # With these MSK and flow logs are told where to write.
-    "logs:*LogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy", "rds:Describe*", "route53:ListHostedZones*", "servicediscovery:CreateHttpNamespace",
-    "servicediscovery:Get*", "servicediscovery:List*",
-)  # fmt: skip
-NETWORK = (
-    "*Vpc", "ModifyVpcAttribute", "*VpcEndpoint", "DeleteVpcEndpoints", "*Subnet", "ModifySubnetAttribute",
-    "*InternetGateway", "*NatGateway", "*Address", "*Route", "*RouteTable*", "*SecurityGroup*", "*FlowLogs", "*Tags",
-)  # fmt: skip
-
 
 def unnamed_statements(resources: DeployResources) -> list[Statement]:
     makes_authority = ["acm-pca:CreateCertificateAuthority"] if resources.proxies_tls else []
-    return [allow([*NAMELESS, *makes_authority], "*")]
+    return [allow([*deploy_actions.NAMELESS, *makes_authority], "*")]
 
 
 def data_statements(resources: DeployResources) -> list[Statement]:
@@ -45,27 +30,19 @@ def data_statements(resources: DeployResources) -> list[Statement]:
     stream = [f"{kind}/{label}/*" for kind in ("cluster", "topic")]
     return [
         allow(
-            actions_of(
-                "rds",
-                "*DBInstance",
-                "*DBParameterGroup",
-                "*DBSubnetGroup",
-                "*Tags*",
-                "CreateDBSnapshot",
-            ),
+            deploy_actions.DATABASES,
             arn("rds", f"*:{label}-*", "og:default*"),
         ),
         allow(
-            actions_of("kafka", "*Topic", "DeleteC*", "Update*", "*agResource"),
+            deploy_actions.BROKERS,
             arn("kafka", *stream, f"configuration/{label}-*"),
         ),
-        # MSK makes a topic in its caller's name. Of what is in it, nothing: see `denials`.
         allow(
-            actions_of("kafka-cluster", "*Topic*", "Connect"),
+            deploy_actions.TOPICS,
             arn("kafka", *stream),
         ),
         allow(
-            actions_of("secretsmanager", "*eSecret", "GetResourcePolicy", "*agResource"),
+            deploy_actions.SECRETS,
             arn("secretsmanager", f"secret:{PROJECT}/{resources.environment}/*"),
         ),
         # The secret of the client by which the smoke test signs in.
@@ -82,15 +59,10 @@ def image_statements(resources: DeployResources) -> list[Statement]:
     """Returns the rights of an environment that builds images. It may not delete a tested image: production runs it."""
     if resources.takes_from:
         return []
-    actions = (
-        "BatchCheckLayerAvailability", "BatchGetImage", "CompleteLayerUpload", "CreateRepository",
-        "DeleteLifecyclePolicy", "Describe*", "Get*", "InitiateLayerUpload", "ListTagsForResource", "PutI*",
-        "PutLifecyclePolicy", "*agResource", "UploadLayerPart",
-    )  # fmt: skip
     previews = resources.arn("ecr", "repository/preview/*")
     return [
         allow(
-            actions_of("ecr", *actions),
+            deploy_actions.REGISTRY,
             [*resources.arn("ecr", f"repository/{PROJECT}/*"), *previews],
         ),
         allow(actions_of("ecr", "DeleteRepository"), previews),
@@ -109,16 +81,17 @@ def compute_statements(resources: DeployResources) -> list[Statement]:
         f"/aws/lambda/{PROJECT}-{name}-",
         f"/aws/rds/instance/{label}-",
         f"/aws/ecs/containerinsights/{label}",
+        f"{LOG_PREFIX}{label}",
     )
     return [
         allow(
-            actions_of("ecs", "DeleteCluster", "PutClusterCapacityProviders", "UpdateCluster*"),
+            deploy_actions.CLUSTER,
             arn("ecs", cluster),
         ),
-        allow(actions_of("ecs", "*eService"), arn("ecs", services)),
-        allow(actions_of("ecs", "*agResource"), arn("ecs", cluster, services, definitions)),
+        allow(deploy_actions.SERVICES, arn("ecs", services)),
+        allow(actions_of("ecs", *TAGGING), arn("ecs", cluster, services, definitions)),
         allow(
-            actions_of("servicediscovery", "*eNamespace", "*eHttpNamespace"),
+            deploy_actions.NAMESPACES,
             arn("servicediscovery", "namespace/*"),
         ),
         allow(
@@ -127,21 +100,19 @@ def compute_statements(resources: DeployResources) -> list[Statement]:
             {"StringEquals": {f"aws:RequestTag/{STACK_TAG}": name}},
         ),
         allow(
-            actions_of("application-autoscaling", "*Scal*", "*agResource", "ListTagsForResource"),
+            deploy_actions.SCALING,
             scaling_targets(resources),
         ),
         allow(
-            actions_of("lambda", "*eFunction*", "*Permission", "Get*", "List*", "*agResource"),
+            deploy_actions.FUNCTIONS,
             arn("lambda", f"function:{PROJECT}-{name}-*"),
         ),
         allow(
-            actions_of("events", "*Rule", "*Targets*", "*agResource", "ListTagsForResource"),
+            deploy_actions.EVENTS,
             arn("events", f"rule/{PROJECT}-{name}-*"),
         ),
         allow(
-            actions_of(
-                "logs", "*KmsKey", "*eLogGroup", "*RetentionPolicy", "*agResource", "ListTags*"
-            ),
+            deploy_actions.LOGS,
             arn("logs", *(f"log-group:{group}*" for group in groups)),
         ),
     ]
@@ -166,17 +137,17 @@ def network_statements(resources: DeployResources) -> list[Statement]:
         ]
     }
     statements = [
-        allow(actions_of("ec2", *NETWORK), arn("ec2", "*")),
+        allow(deploy_actions.NETWORK, arn("ec2", "*")),
         allow(
-            actions_of("elasticloadbalancing", "*Tags", "Create*", "Delete*", "Modify*", "Set*"),
+            deploy_actions.BALANCING,
             arn("elasticloadbalancing", *balancers, f"targetgroup/{resources.environment}-*"),
         ),
         allow(
-            actions_of("wafv2", "*WebACL*", "*agResource", "ListTagsForResource"),
+            deploy_actions.FIREWALL,
             [*arn("wafv2", "regional/*"), *arn("elasticloadbalancing", balancers[0])],
         ),
         allow(
-            actions_of("acm", "DeleteCertificate", "DescribeCertificate", "*Tags*"),
+            deploy_actions.CERTIFICATES,
             arn("acm", "certificate/*"),
         ),
         allow(
@@ -184,13 +155,12 @@ def network_statements(resources: DeployResources) -> list[Statement]:
             zone,
             {"ForAllValues:StringLike": own},
         ),
-        allow(actions_of("route53", "Get*", "List*"), [zone, "arn:aws:route53:::change/*"]),
+        allow(deploy_actions.ZONE, [zone, "arn:aws:route53:::change/*"]),
     ]
     if resources.proxies_tls:
-        actions = actions_of(
-            "acm-pca", "*CertificateAuthority*", "GetCertificate", "IssueCertificate", "ListTags"
+        statements.append(
+            allow(deploy_actions.AUTHORITIES, arn("acm-pca", "certificate-authority/*"))
         )
-        statements.append(allow(actions, arn("acm-pca", "certificate-authority/*")))
     return statements
 
 
@@ -198,14 +168,7 @@ def monitoring_statements(resources: DeployResources) -> list[Statement]:
     label = resources.label
     return [
         allow(
-            actions_of(
-                "cloudwatch",
-                "DeleteAlarms",
-                "DescribeAlarms",
-                "ListTagsForResource",
-                "PutMetricAlarm",
-                "*agResource",
-            ),
+            deploy_actions.ALARMS,
             resources.arn("cloudwatch", "alarm:*"),
         ),
         allow(
@@ -213,22 +176,11 @@ def monitoring_statements(resources: DeployResources) -> list[Statement]:
             resources.everywhere("cloudwatch", f"dashboard/{label}"),
         ),
         allow(
-            actions_of(
-                "sns",
-                "CreateTopic",
-                "DeleteTopic",
-                "Get*",
-                "List*",
-                "Set*",
-                "*ubscribe",
-                "*agResource",
-            ),
+            deploy_actions.NOTICES,
             resources.arn("sns", f"{label}-*"),
         ),
         allow(
-            actions_of(
-                "budgets", "ModifyBudget", "ViewBudget", "*agResource", "ListTagsForResource"
-            ),
+            deploy_actions.BUDGET,
             resources.everywhere("budgets", f"budget/{label}-*"),
         ),
     ]
@@ -238,9 +190,7 @@ def bucket_statements(resources: DeployResources) -> list[Statement]:
     """Returns the rights on buckets and, of objects, on Pulumi's state alone. A deployment deletes no bucket."""
     # As many characters as Pulumi's suffix has: with a star the pattern would match objects too.
     own = [f"arn:aws:s3:::{resources.label}-log-{'?' * 7}", *resources.preview_state[:1]]
-    statements = [
-        allow(actions_of("s3", "CreateBucket", "Get*", "List*", "Put*", "TagResource"), own)
-    ]
+    statements = [allow(deploy_actions.BUCKET, own)]
     backends = [
         *resources.preview_state[:1],
         *([f"arn:aws:s3:::{resources.state_bucket}"] if resources.state_bucket else []),
@@ -262,10 +212,11 @@ def bucket_statements(resources: DeployResources) -> list[Statement]:
     return statements
 
 
-# A policy each: AWS takes 6,144 characters in one.
+# A policy each: IAM takes 6,144 characters in one, and ten policies in a role.
 DEPLOY_PARTS: Mapping[str, Sequence[Callable[[DeployResources], list[Statement]]]] = {
-    "things": (unnamed_statements, data_statements, image_statements, compute_statements),
-    "doors": (network_statements, monitoring_statements, bucket_statements),
+    "things": (unnamed_statements, data_statements, image_statements, bucket_statements),
+    "compute": (compute_statements, monitoring_statements),
+    "doors": (network_statements,),
     "limits": (key_statements, role_statements, denials),
 }
 

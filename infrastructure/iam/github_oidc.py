@@ -165,7 +165,10 @@ def read_only_statements(bucket: str, aliases: Sequence[str], stream_arn: Text) 
             # https://docs.aws.amazon.com/msk/latest/developerguide/msk-topic-operations-information.html
             "Sid": "Topics",
             "Effect": "Allow",
-            "Action": ["kafka-cluster:Connect", "kafka-cluster:DescribeTopic*"],
+            "Action": [
+                "kafka-cluster:Connect", "kafka-cluster:DescribeTopic",
+                "kafka-cluster:DescribeTopicDynamicConfiguration",
+            ],
             "Resource": [stream_arn, kafka_arn(stream_arn, "topic", "*")],
         },
         {

@@ -25,6 +25,8 @@ LEAST_FREE_BYTES = 500 * 2**20
 PREVIOUS_SECONDS = 20.0
 # Of throwaway platforms that ended with an error.
 KEPT_LOGS = 10
+# Among the secrets: the version that they are to have.
+VERSION = "SECRETS_VERSION"
 
 
 @dataclass(slots=True)
@@ -58,8 +60,13 @@ class LocalSecrets:
     def read(self, name: str) -> str | None:
         return self._values.get(name)
 
-    def write(self, name: str, value: str) -> None:
+    def version(self, name: str) -> int:
+        return int(self._values.get(f"{name}_VERSION", "1"))
+
+    def write(self, name: str, value: str, version: int = 1) -> None:
         self._values[name] = value
+        if version > 1:
+            self._values[f"{name}_VERSION"] = str(version)
         write_private(self._path, json.dumps(self._values, indent=1, sort_keys=True) + "\n")
 
     def make(self, name: str) -> str:
@@ -67,6 +74,18 @@ class LocalSecrets:
         if name not in self._values:
             self.write(name, secrets.token_urlsafe(24))
         return self._values[name]
+
+
+def wanted_version(secrets: LocalSecrets) -> int:
+    """Returns the version of the services' secrets that the next start makes."""
+    return int(secrets.read(VERSION) or "1")
+
+
+def ask_rotation(secrets: LocalSecrets) -> int:
+    """Has the next start give every secret of the services a new value; returns its version."""
+    version = wanted_version(secrets) + 1
+    secrets.write(VERSION, str(version))
+    return version
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from apps.catalogue import DATABASES, SERVICES, TOPICS
 from apps.release.bootstrap import DatabaseRoles
 from infrastructure.local.accounts import Accounts, make_accounts
-from infrastructure.local.home import JARS, Home, LocalSecrets
+from infrastructure.local.home import JARS, Home, LocalSecrets, wanted_version
 from infrastructure.local.jars import resolve_jars
 from infrastructure.local.kafka import Kafka, create_topics, open_kafka
 from infrastructure.local.locate import LocalLocate
@@ -159,6 +159,7 @@ def release_locally(
         password_of=password_of,
         secrets=secrets,
         public_url=url,
+        secrets_version=wanted_version(secrets),
     )
     filled = release(target)
     runtime = {name: DatabaseRoles(name) for name in DATABASES}

@@ -11,7 +11,7 @@ import pulumi_aws as aws
 
 from apps.catalogue import SERVICES
 from infrastructure.network.access_log_bucket import make_access_log_bucket
-from infrastructure.network.firewall import firewall
+from infrastructure.network.firewall import firewall, record_blocked
 from infrastructure.network.security_groups import (
     allow_traffic,
     id_when_open,
@@ -34,6 +34,8 @@ class BalancerArgs:
     zone_name: str
     waf: bool
     rate_limit_requests: int
+    log_retention_days: int
+    key_arn: pulumi.Input[str]
     deletion_protection: bool
     wildcard: bool
 
@@ -96,6 +98,7 @@ class Balancer(pulumi.ComponentResource):
         self.listener_arn = self.listen(name, made, certificate_arn)
         if args.waf:
             acl = firewall(name, args.rate_limit_requests, self.child)
+            record_blocked(name, acl, args.log_retention_days, args.key_arn, self.child)
             aws.wafv2.WebAclAssociation(
                 name, resource_arn=made.arn, web_acl_arn=acl.arn, opts=self.child
             )

@@ -14,6 +14,9 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from infrastructure.config.naming import LOG_PREFIX
+
+Text = pulumi.Input[str]
 COMMON = "AWSManagedRulesCommonRuleSet"
 OTHERS = ("AWSManagedRulesKnownBadInputsRuleSet", "AWSManagedRulesAmazonIpReputationList")
 LABEL = "awswaf:managed:aws:core-rule-set:"
@@ -69,6 +72,45 @@ def firewall(name: str, rate_limit_requests: int, opts: pulumi.ResourceOptions) 
         default_action={"allow": {}},
         rules=rules(rate_limit_requests),
         visibility_config=visibility("firewall"),
+        opts=opts,
+    )
+
+
+def record_blocked(
+    name: str, acl: aws.wafv2.WebAcl, days: int, key_arn: Text, opts: pulumi.ResourceOptions
+) -> None:
+    """Logs what the firewall blocks, for `days`: the address, the path and the rule.
+
+    Queries, cookies and tokens are left out.
+    """
+    log = aws.cloudwatch.LogGroup(
+        f"{name}-firewall",
+        name=f"{LOG_PREFIX}{name}",
+        retention_in_days=days,
+        kms_key_id=key_arn,
+        opts=opts,
+    )
+    redacted: list[Any] = [
+        {"single_header": {"name": "authorization"}},
+        {"single_header": {"name": "cookie"}},
+        {"query_string": {}},
+    ]
+    blocked: Any = {
+        "default_behavior": "DROP",
+        "filters": [
+            {
+                "behavior": "KEEP",
+                "requirement": "MEETS_ANY",
+                "conditions": [{"action_condition": {"action": "BLOCK"}}],
+            }
+        ],
+    }
+    aws.wafv2.WebAclLoggingConfiguration(
+        name,
+        resource_arn=acl.arn,
+        log_destination_configs=[log.arn],
+        redacted_fields=redacted,
+        logging_filter=blocked,
         opts=opts,
     )
 

@@ -16,6 +16,8 @@ from infrastructure.network.security_groups import (
 )
 
 HTTPS = 443
+# Rejected traffic is looked at while something is wrong; audits are in the databases.
+FLOW_LOG_DAYS = 90
 # What tasks call. S3 has a gateway endpoint of its own, free of charge.
 INTERFACES = ("ecr.api", "ecr.dkr", "logs", "secretsmanager")
 
@@ -89,7 +91,7 @@ class Network(pulumi.ComponentResource):
         logs = aws.cloudwatch.LogGroup(
             f"{name}-flows",
             name=args.log_group_name,
-            retention_in_days=args.log_retention_days,
+            retention_in_days=min(args.log_retention_days, FLOW_LOG_DAYS),
             kms_key_id=args.key_arn,
             opts=child,
         )
@@ -115,7 +117,8 @@ class Network(pulumi.ComponentResource):
         aws.ec2.FlowLog(
             f"{name}-flows",
             vpc_id=self.vpc_id,
-            traffic_type="ALL",
+            # Accepted traffic is what the security groups say; all of it costs more than it tells.
+            traffic_type="REJECT",
             log_destination=logs.arn,
             log_destination_type="cloud-watch-logs",
             iam_role_arn=role.arn,

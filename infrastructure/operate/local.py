@@ -13,12 +13,13 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from apps.catalogue import SERVICES
+from apps.catalogue import SECRETS, SERVICES
 from apps.kit.probe import probe_grpc
 from apps.operations import Verb, command_of
 from apps.verbs import VERBS
 from infrastructure.local.accounts import read_accounts
-from infrastructure.local.home import ROOT, LocalSecrets
+from infrastructure.local.backup import BackupError, back_up, restore
+from infrastructure.local.home import LOCAL, ROOT, LocalSecrets, ask_rotation, is_held
 from infrastructure.local.postgres import wheel_binaries
 from infrastructure.local.state import State, read_state
 from infrastructure.operate.answers import Answer, RefusedError, answer_of
@@ -169,9 +170,60 @@ def open_psql(values: Mapping[str, Any]) -> Answer:
     return ""
 
 
+def make_backup(values: Mapping[str, Any]) -> Answer:
+    state = read_state()
+    port = urlsplit(next(iter(state.database_urls.values()))).port
+    target = Path(values["directory"]).absolute()
+    try:
+        back_up(Path(state.secrets_file).parent, int(port or 0), target)
+    except BackupError as error:
+        raise RefusedError(str(error)) from error
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    return {"backup": str(target), "MB": round(size / 10**6)}
+
+
+def restore_backup(values: Mapping[str, Any]) -> Answer:
+    if is_held(LOCAL / "lock.runner"):
+        raise RefusedError("a platform runs here: stop it first, then restore, then start it")
+    try:
+        kept = restore(LOCAL / "data", Path(values["directory"]).absolute())
+    except BackupError as error:
+        raise RefusedError(str(error)) from error
+    return {
+        "restored": values["directory"],
+        "databases of before": str(kept) if kept else "there were none",
+        "next": "scripts/up, then reconcile and figures rebuild: Kafka may hold later events",
+    }
+
+
+def list_secrets(values: Mapping[str, Any]) -> Answer:
+    store = open_secrets()
+    return [
+        {
+            "secret": name,
+            "version": store.version(name),
+            "state": "made" if store.read(name) else "empty",
+        }
+        for name in sorted(SECRETS)
+    ]
+
+
+def rotate_secrets(values: Mapping[str, Any]) -> Answer:
+    version = ask_rotation(open_secrets())
+    return {"version": version, "next": "the next scripts/up makes the new values"}
+
+
+def open_secrets() -> LocalSecrets:
+    return LocalSecrets(Path(read_state().secrets_file))
+
+
 HERE: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {
     "status": show_status,
     "sign-in": show_sign_in,
     "logs": show_logs,
     "psql": open_psql,
+    "backup": make_backup,
+    "restore": restore_backup,
+    "secrets list": list_secrets,
+    "secrets rotate": rotate_secrets,
 }

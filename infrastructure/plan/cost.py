@@ -122,6 +122,7 @@ def upkeep_lines(recording: Recording) -> list[Line]:
     )
     authorities = len(recording.of("aws:acmpca/certificateAuthority:CertificateAuthority"))
     alarms = len(recording.of("aws:cloudwatch/metricAlarm:MetricAlarm"))
+    errors = len(recording.of("aws:cloudwatch/logMetricFilter:LogMetricFilter"))
     dashboards = len(recording.of("aws:cloudwatch/dashboard:Dashboard"))
     clusters = recording.of("aws:ecs/cluster:Cluster")
     measured = any(
@@ -137,6 +138,7 @@ def upkeep_lines(recording: Recording) -> list[Line]:
             authorities * prices.PRIVATE_AUTHORITY_SHORT_LIVED_MONTH,
         ),
         Line("alarms", f"{alarms}", alarms * prices.ALARM_MONTH),
+        Line("error metrics", f"{errors}", errors * prices.CONTAINER_METRIC_MONTH),
         Line("dashboard", f"{dashboards}", dashboards * prices.DASHBOARD_MONTH),
         Line(
             "container metrics",

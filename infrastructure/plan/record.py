@@ -179,13 +179,13 @@ def record(
 
     failure: list[BaseException] = []
 
-    def guarded() -> None:
+    def work_or_note_failure() -> None:
         try:
             work()
         except BaseException as error:  # handed over to the caller's thread
             failure.append(error)
 
-    thread = threading.Thread(target=guarded)
+    thread = threading.Thread(target=work_or_note_failure)
     thread.start()
     thread.join()
     if failure:

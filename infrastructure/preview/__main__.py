@@ -31,7 +31,13 @@ from infrastructure.preview.names import (
     parse_preview,
     preview_of_stack,
 )
-from infrastructure.preview.preview_tests import PreviewAccess, open_access, run_system_tests, seed
+from infrastructure.preview.preview_tests import (
+    PreviewAccess,
+    open_access,
+    run_system_tests,
+    seed,
+    wait_until_steady,
+)
 from infrastructure.preview.price import cost_usd_a_day
 from infrastructure.preview.publish import project_alone, publish
 from infrastructure.preview.pulls import pulls_listed, pulls_of_github
@@ -84,6 +90,11 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
                 "--keep",
                 action="store_true",
                 help="for the reaper to leave alone, whatever its time",
+            )
+            command.add_argument(
+                "--on-demand",
+                action="store_true",
+                help="on ordinary capacity, where Spot has none: three times the price",
             )
             command.add_argument(
                 "--empty", action="store_true", help="without the synthetic people"
@@ -154,6 +165,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
                     region=settings.region,
                     lifetime=lifetime,
                     keep=options.keep,
+                    spot=not options.on_demand,
                     at_once=settings.at_once,
                 ),
             )
@@ -161,6 +173,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             if options.markdown:
                 Path(options.markdown).write_text(render_markdown(brought, cost), encoding="utf-8")
             try:
+                wait_until_steady(session.client("ecs"), brought.outputs)
                 if not options.empty:
                     seed(access_to(session, brought.outputs))
             finally:

@@ -30,11 +30,12 @@ IN_USE_PAUSE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewRequest:
-    """`at_once`: how many previews there may be, this one included."""
+    """`at_once`: how many previews there may be, this one included. `spot`: on spare capacity, which may lack."""
 
     region: str
     lifetime: timedelta
     keep: bool = False
+    spot: bool = True
     at_once: int = AT_ONCE
 
 
@@ -206,4 +207,5 @@ def settings(base: str, wanted: PreviewRequest, expires: datetime) -> dict[str, 
         f"{PROJECT}:base": base,
         f"{PROJECT}:expires": expires.astimezone(UTC).isoformat(timespec="seconds"),
         f"{PROJECT}:keep": "true" if wanted.keep else "false",
+        f"{PROJECT}:spot": "true" if wanted.spot else "false",
     }

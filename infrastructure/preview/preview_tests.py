@@ -9,11 +9,14 @@ from typing import Any
 
 from infrastructure.preview.errors import PreviewError
 from infrastructure.preview.leftovers import translated_aws_errors
+from infrastructure.smoke import BrokenError, check_services, read_running, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 # Made up: never anybody's data, and never the base's.
 PEOPLE = "apps/client/people"
 LIMIT_SECONDS = 20 * 60
+# All services start at once, while the gateway does.
+STEADY_SECONDS = 10 * 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,22 @@ def open_access(outputs: Mapping[str, Any], secrets: Any) -> PreviewAccess:
         password=read("password_arn"),
         client_secret=read("client_secret_arn"),
     )
+
+
+def wait_until_steady(ecs: Any, outputs: Mapping[str, Any]) -> None:
+    """Waits until every service runs what was brought up: `up` itself waited for the gateway alone.
+
+    Raises PreviewError.
+    """
+    try:
+        running = read_running({**outputs, "platform": {"cluster_arn": outputs["cluster"]}})
+        wait_for(lambda: check_services(ecs, running), STEADY_SECONDS)
+    except KeyError as error:
+        raise PreviewError(f"the preview's outputs lack {error}") from error
+    except BrokenError as error:
+        raise PreviewError(
+            f"{error}. Spot may have no capacity: scripts/preview up --on-demand takes other"
+        ) from error
 
 
 def seed(access: PreviewAccess) -> None:

@@ -1,5 +1,6 @@
 """Runs one-off ECS tasks: starts one, waits for its end, reads its last line from its log."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -34,12 +35,28 @@ class TaskCall:
 
 
 def run_task(ecs: Any, call: TaskCall, limit: float) -> str:
-    """Starts the task and waits for its end. Raises TaskFailedError unless it ended well."""
-    task_arn = start_task(ecs, call, limit)
+    """Starts the task and waits for its end. Raises TaskFailedError unless it ended well.
+
+    A task of the same call that still runs is awaited instead: a long migration outlives the function that began it.
+    """
+    name = name_of(call)
+    task_arn = running_task(ecs, call.cluster, name) or start_task(ecs, call, limit, name)
     return wait(ecs, call.cluster, task_arn, call.command, limit)
 
 
-def start_task(ecs: Any, call: TaskCall, limit: float) -> str:
+def name_of(call: TaskCall) -> str:
+    """Returns the name by which a task of this call is found again. ECS takes 36 characters."""
+    said = json.dumps([call.definition, call.command])
+    return f"release-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
+
+
+def running_task(ecs: Any, cluster: str, name: str) -> str | None:
+    found = ecs.list_tasks(cluster=cluster, startedBy=name, desiredStatus="RUNNING")["taskArns"]
+    return str(found[0]) if found else None
+
+
+def start_task(ecs: Any, call: TaskCall, limit: float, name: str | None = None) -> str:
+    named: dict[str, Any] = {} if name is None else {"startedBy": name}
     override: dict[str, Any] = {"name": call.container, "command": call.command}
     if call.variables:
         override["environment"] = [
@@ -60,6 +77,7 @@ def start_task(ecs: Any, call: TaskCall, limit: float) -> str:
             }
         },
         overrides={"containerOverrides": [override]},
+        **named,
     )
     if started.get("failures") or not started.get("tasks"):
         raise TaskFailedError(f"{call.definition} did not start: {started.get('failures')}")
@@ -99,10 +117,17 @@ def wait(
 ) -> str:
     """Waits for the end of a release task. Raises TaskFailedError unless it ended well.
 
-    `limit`: the clock's time by which all tasks of an invocation have ended, one after the other.
+    `limit`: the clock's time by which all tasks of an invocation have ended, one after the other. A task that takes
+    longer goes on.
     """
     what = " ".join(command)
-    judge(poll(ecs, cluster, task_arn, what, limit, clock=clock, sleep=sleep), what)
+    task = find_stopped(ecs, cluster, task_arn, limit, clock=clock, sleep=sleep)
+    if task is None:
+        raise TaskFailedError(
+            f"{what} goes on after {LIMIT_SECONDS} seconds: bring the stack up again,"
+            f" which waits for it: {task_arn}"
+        )
+    judge(task, what)
     return task_arn
 
 
@@ -117,14 +142,30 @@ def poll(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Mapping[str, Any]:
     """Returns the task once it has stopped; stops it and raises TaskFailedError at the limit."""
+    task = find_stopped(ecs, cluster, task_arn, limit, clock=clock, sleep=sleep)
+    if task is not None:
+        return task
+    ecs.stop_task(cluster=cluster, task=task_arn, reason="It took too long")
+    raise TaskFailedError(f"{what} did not end within {LIMIT_SECONDS} seconds: {task_arn}")
+
+
+def find_stopped(
+    ecs: Any,
+    cluster: str,
+    task_arn: str,
+    limit: float,
+    *,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> Mapping[str, Any] | None:
+    """Returns the task once it has stopped, or None at the limit."""
     while clock() < limit:
         found = ecs.describe_tasks(cluster=cluster, tasks=[task_arn])["tasks"]
         if found and found[0]["lastStatus"] == "STOPPED":
             task: Mapping[str, Any] = found[0]
             return task
         sleep(POLL_SECONDS)
-    ecs.stop_task(cluster=cluster, task=task_arn, reason="It took too long")
-    raise TaskFailedError(f"{what} did not end within {LIMIT_SECONDS} seconds: {task_arn}")
+    return None
 
 
 def judge(task: Mapping[str, Any], what: str) -> None:

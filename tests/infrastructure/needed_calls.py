@@ -88,6 +88,12 @@ NEEDED = (
         "ListTagsForResource DescribeLogGroups! DeleteLogGroup",
     ),
     Needed(
+        "cloudwatch/logMetricFilter:LogMetricFilter",
+        "logs",
+        "log-group:{logGroupName}",
+        "PutMetricFilter DescribeMetricFilters DeleteMetricFilter",
+    ),
+    Needed(
         "cloudwatch/metricAlarm:MetricAlarm",
         "cloudwatch",
         "alarm:{name}",
@@ -373,7 +379,8 @@ NEEDED = (
         "msk/topic:Topic",
         "kafka-cluster>kafka",
         "topic/{label}/1/{name}",
-        "CreateTopic DescribeTopic AlterTopic DeleteTopic",
+        "CreateTopic DescribeTopic DescribeTopicDynamicConfiguration AlterTopic "
+        "AlterTopicDynamicConfiguration DeleteTopic",
     ),
     Needed(
         "msk/topic:Topic",
@@ -536,6 +543,19 @@ NEEDED = (
         "wafv2",
         "regional/webacl/{name}/1",
         "CreateWebACL GetWebACL UpdateWebACL DeleteWebACL TagResource ListTagsForResource",
+    ),
+    Needed(
+        "wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration",
+        "wafv2",
+        "regional/webacl/{label}-1a2b3c4/1",
+        "PutLoggingConfiguration GetLoggingConfiguration DeleteLoggingConfiguration",
+    ),
+    Needed(
+        "wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration",
+        "logs",
+        "-",
+        "CreateLogDelivery! DeleteLogDelivery! PutResourcePolicy! DescribeResourcePolicies! "
+        "DescribeLogGroups!",
     ),
     Needed(
         "wafv2/webAclAssociation:WebAclAssociation",

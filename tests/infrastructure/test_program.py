@@ -7,8 +7,9 @@ import pytest
 
 from apps.catalogue import SERVICES, TOPICS
 from apps.gateway.settings import RequestLimits
-from infrastructure.plan.paper import LOGIN
-from infrastructure.plan.record import SIGNATURE
+from infrastructure.config.files import preview_config, read_config
+from infrastructure.plan.paper import LOGIN, Paper
+from infrastructure.plan.record import SIGNATURE, record
 from infrastructure.recording import Recording
 
 pytestmark = pytest.mark.infrastructure
@@ -56,6 +57,62 @@ def test_every_box_of_the_picture_is_a_resource(dev: Recording, prod: Recording)
 def test_dev_has_one_nat_and_production_one_a_zone(dev: Recording, prod: Recording) -> None:
     assert len(dev.of("aws:ec2/natGateway:NatGateway")) == 1
     assert len(prod.of("aws:ec2/natGateway:NatGateway")) == 3
+
+
+def test_a_previews_services_start_at_once_and_an_environments_one_after_another(
+    stacks: dict[str, Recording],
+) -> None:
+    kind = "aws:ecs/service:Service"
+    waits = {
+        name: {each.name for each in stack.of(kind) if each.inputs["waitForSteadyState"]}
+        for name, stack in stacks.items()
+    }
+    assert waits["pr-1"] == {"pr-1-gateway"}
+    assert waits["prod"] == {f"prod-{service}" for service in SERVICES}
+    # By this the command finds where they run, and waits itself.
+    (cluster,) = stacks["dev"].of("aws:ecs/cluster:Cluster")
+    assert stacks["pr-1"].outputs["cluster"] == cluster.outputs["arn"]
+
+
+def test_a_preview_runs_on_demand_where_spot_has_no_capacity() -> None:
+    dev = record("dev", read_config("dev"), Paper())
+    for spot, provider in (("true", "FARGATE_SPOT"), ("false", "FARGATE")):
+        config = preview_config("dev", "us-east-1") | {"patient-management:spot": spot}
+        preview = record("pr-7", config, Paper(), {"dev": dev.outputs})
+        assert {
+            each.inputs["capacityProviderStrategies"][0]["capacityProvider"]
+            for each in preview.of("aws:ecs/service:Service")
+        } == {provider}
+
+
+def test_of_two_previews_of_one_source_each_has_an_image_of_its_own() -> None:
+    dev = record("dev", read_config("dev"), Paper())
+    old = {**dev.outputs, "images": {}}
+    labels = []
+    for name in ("pr-7", "pr-8"):
+        preview = record(name, preview_config("dev", "us-east-1"), Paper(), {"dev": old})
+        images = preview.of("docker-build:index:Image")
+        assert len(images) == len(SERVICES) + 1
+        labels += [each.inputs["labels"] for each in images]
+    assert [each for each in labels if each == {"preview": "pr-7"}] == labels[: len(SERVICES) + 1]
+    assert [each for each in labels if each == {"preview": "pr-8"}] == labels[len(SERVICES) + 1 :]
+    assert all("labels" not in each.inputs for each in dev.of("docker-build:index:Image"))
+
+
+def test_built_images_expire_but_the_newest(dev: Recording) -> None:
+    for each in dev.of("aws:ecr/lifecyclePolicy:LifecyclePolicy"):
+        rules = json.loads(each.inputs["policy"])["rules"]
+        counted = [
+            rule["selection"]
+            for rule in rules
+            if rule["selection"]["countType"] == "imageCountMoreThan"
+        ]
+        if each.name.startswith("preview-"):
+            assert counted == []
+            continue
+        (selection,) = counted
+        assert selection["tagPrefixList"] == ["source-"]
+        assert selection["countNumber"] == 100
 
 
 def test_a_preview_adds_nothing_that_is_slow_or_dear(preview: Recording) -> None:

@@ -23,7 +23,8 @@ RECOVERY_CODE_BYTES = 10
 ISSUER_NAME = "Patient management"
 
 
-def _purpose(user_id: str) -> str:
+def totp_purpose(user_id: str) -> str:
+    """Returns the purpose under which a confirmed second factor is encrypted."""
     return f"totp:{user_id}"
 
 
@@ -76,7 +77,7 @@ async def confirm_enrolment(
     await connection.execute(
         "UPDATE users SET totp_enabled = true, totp_secret = $2, updated_at = now() WHERE id = $1",
         user.id,
-        encrypt(key, secret, _purpose(user.id)),
+        encrypt(key, secret, totp_purpose(user.id)),
     )
     return await replace_recovery_codes(connection, user.id)
 
@@ -100,7 +101,7 @@ async def use_code(connection: Connection, key: bytes, user: User, code: str) ->
     if not user.totp_secret:
         return False
     return await _use_step(
-        connection, user, decrypt(key, user.totp_secret, _purpose(user.id)).decode(), code
+        connection, user, decrypt(key, user.totp_secret, totp_purpose(user.id)).decode(), code
     )
 
 

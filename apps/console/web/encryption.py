@@ -7,22 +7,26 @@ import secrets
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from apps.kit.encryption_keys import each_key, newest_key
+
 NONCE_BYTES = 12
 TOKEN_BYTES = 32
 
 
 def encrypt(key: bytes, content: bytes, purpose: bytes) -> bytes:
-    """Encrypts `content`; what is moved to another `purpose` does not decrypt."""
+    """Encrypts `content` under the newest key; what is moved to another `purpose` does not decrypt."""
     nonce = os.urandom(NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, content, purpose)
+    return nonce + AESGCM(newest_key(key)).encrypt(nonce, content, purpose)
 
 
 def decrypt(key: bytes, sealed: bytes, purpose: bytes) -> bytes | None:
     """Gives the content, None where it was encrypted otherwise or changed since."""
-    try:
-        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose)
-    except (InvalidTag, ValueError):
-        return None
+    for each in each_key(key):
+        try:
+            return AESGCM(each).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], purpose)
+        except (InvalidTag, ValueError):
+            continue
+    return None
 
 
 def new_token() -> str:

@@ -23,6 +23,13 @@ def nested(stack: str, part: str, **values: Any) -> dict[str, str]:
     return changed(stack, **{part: {**whole, **values}})
 
 
+def instance(**values: Any) -> dict[str, str]:
+    """Returns dev's configuration with another instance `main`."""
+    data = json.loads(read_config("dev")[KEY + "data"])
+    data["instances"]["main"] |= values
+    return changed("dev", data=data)
+
+
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])
 def test_the_repositorys_own_configurations_are_valid(name: str) -> None:
     assert isinstance(parse_stack(name, read_config(name)), EnvironmentStack)
@@ -67,6 +74,20 @@ INVALID = {
     "image-readers takes accounts": changed("dev", image_readers=["12345"]),
     "image-readers is for images: build": changed("staging", image_readers=["210987654321"]),
     "previews are on dev already": changed("staging", previews=True),
+    "stream.kafka-version": nested("dev", "stream", **{"kafka-version": "3.9"}),
+    "stream.storage-limit-gib": nested("dev", "stream", **{"storage-limit-gib": 10}),
+    "notices-email": changed("dev", notices_email=""),
+    "secrets-version": changed("dev", secrets_version=0),
+    "data.instances.main.engine-version": instance(**{"engine-version": "18.1"}),
+    "data.instances.main.upgraded-from": instance(**{"upgraded-from": "19"}),
+    "data.instances.main.generation": instance(generation=0),
+    "data.instances.main.restore needs a generation": instance(restore={"snapshot": "one"}),
+    "data.instances.main.restore names": instance(
+        generation=2, restore={"snapshot": "one", "instance": "patient-dev-main"}
+    ),
+    "data.instances.main.restore.time": instance(
+        generation=2, restore={"instance": "patient-dev-main", "time": "2026-01-31T08:00"}
+    ),
     "colour": changed("dev", colour="blue"),
     "app.COLOUR": changed("dev", app={"COLOUR": "blue"}),
     "nat": changed("dev", nat="many"),
@@ -100,6 +121,14 @@ def test_what_is_invalid_is_refused_by_name(key: str) -> None:
     stack = "staging" if key in of_staging else "dev"
     with pytest.raises(SettingsError, match=key.replace(".", r"\.")):
         parse_stack(stack, INVALID[key])
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+def test_every_environment_says_who_hears_alarms(name: str) -> None:
+    config = read_config(name)
+    del config[KEY + "notices-email"]
+    with pytest.raises(SettingsError, match="notices-email"):
+        parse_stack(name, config)
 
 
 def test_a_preview_of_production_is_refused() -> None:

@@ -10,7 +10,7 @@ from apps.kit.lag import METRIC_NAMESPACE
 from infrastructure.config.connections import capacity
 from infrastructure.config.model import EnvironmentStack
 from infrastructure.program import tags
-from infrastructure.recording import Recording
+from infrastructure.recording import Recording, Resource
 from tests.infrastructure.tasks import TASK, environment_of
 
 pytestmark = pytest.mark.infrastructure
@@ -66,6 +66,9 @@ def watched(stack: Recording) -> dict[str, Measure]:
         made = stack.one("aws:ecs/service:Service", f"{name}-{service}").outputs["name"]
         own = {"ClusterName": cluster.outputs["name"], "ServiceName": made}
         found[f"{name}-{service}-cpu"] = ("AWS/ECS", "CPUUtilization", "Average", ">", own)
+        found[f"{name}-{service}-memory"] = ("AWS/ECS", "MemoryUtilization", "Maximum", ">", own)
+        errors = (f"PatientManagement/{name}", f"{service}-errors", "Sum", ">", {})
+        found[f"{name}-{service}-errors"] = errors
         if settings(stack).insights:
             found[f"{name}-{service}-running"] = (
                 "ECS/ContainerInsights",
@@ -112,6 +115,14 @@ def watched(stack: Recording) -> dict[str, Measure]:
             for service, own in dead.items()
         },
         "stream-controller": ("AWS/Kafka", "ActiveControllerCount", "Maximum", "<", stream),
+        f"{name}-gateway-unhealthy": (balancing, "UnHealthyHostCount", "Maximum", ">", behind),
+        "app-runner-failed": (
+            "AWS/Lambda",
+            "Errors",
+            "Sum",
+            ">",
+            {"FunctionName": f"patient-management-{name}-runner"},
+        ),
     }
     for number in range(1, brokers.inputs["numberOfBrokerNodes"] + 1):
         disk = {**stream, "Broker ID": str(number)}
@@ -122,12 +133,22 @@ def watched(stack: Recording) -> dict[str, Measure]:
             ">",
             disk,
         )
+        found[f"stream-replicas-{number}"] = (
+            "AWS/Kafka",
+            "UnderReplicatedPartitions",
+            "Maximum",
+            ">",
+            disk,
+        )
     for instance in stack.of(INSTANCE):
         own = {"DBInstanceIdentifier": instance.outputs["identifier"]}
         label = f"database-{own['DBInstanceIdentifier'].removeprefix(f'patient-{name}-')}"
         found[f"{label}-cpu"] = ("AWS/RDS", "CPUUtilization", "Average", ">", own)
         found[f"{label}-storage"] = ("AWS/RDS", "FreeStorageSpace", "Minimum", "<", own)
         found[f"{label}-connections"] = ("AWS/RDS", "DatabaseConnections", "Maximum", ">", own)
+        found[f"{label}-memory"] = ("AWS/RDS", "FreeableMemory", "Minimum", "<", own)
+        if instance.inputs["instanceClass"].startswith("db.t"):
+            found[f"{label}-credits"] = ("AWS/RDS", "CPUCreditBalance", "Minimum", "<", own)
     return found
 
 
@@ -142,7 +163,7 @@ def test_each_alarm_measures_what_this_stack_runs(stack: Recording) -> None:
             given["metricName"],
             given.get("statistic") or given.get("extendedStatistic"),
             SIDES[given["comparisonOperator"]],
-            given["dimensions"],
+            given.get("dimensions", {}),
         )
         for name, given in alarms(stack).items()
     }
@@ -175,6 +196,71 @@ def test_a_databases_alarms_ring_before_it_is_full(stack: Recording) -> None:
         )
 
 
+def of_services(stack: Recording, kind: str) -> list[Resource]:
+    return [each for each in stack.of(kind) if each.inputs["serviceNamespace"] == "ecs"]
+
+
+def test_the_brokers_storage_grows_before_the_alarm_rings(stack: Recording) -> None:
+    (cluster,) = stack.of("aws:msk/cluster:Cluster")
+    (target,) = (
+        each.inputs
+        for each in stack.of("aws:appautoscaling/target:Target")
+        if each.inputs["serviceNamespace"] == "kafka"
+    )
+    policy = stack.one("aws:appautoscaling/policy:Policy", f"patient-{stack.stack.name}-storage")
+    tracked = policy.inputs["targetTrackingScalingPolicyConfiguration"]
+
+    assert target["resourceId"] == policy.inputs["resourceId"] == cluster.outputs["arn"]
+    assert target["scalableDimension"] == "kafka:broker-storage:VolumeSize"
+    volume = cluster.inputs["brokerNodeGroupInfo"]["storageInfo"]["ebsStorageInfo"]["volumeSize"]
+    assert target["maxCapacity"] == settings(stack).stream.storage_limit_gib > volume
+    assert tracked["disableScaleIn"] is True
+    assert tracked["targetValue"] < alarms(stack)["stream-storage-1"]["threshold"]
+
+
+def test_a_deployment_that_logs_errors_is_taken_back(stack: Recording) -> None:
+    name = stack.stack.name
+    for service in SERVICES:
+        watched_by = stack.one("aws:ecs/service:Service", f"{name}-{service}").inputs["alarms"]
+        alarm = stack.one("aws:cloudwatch/metricAlarm:MetricAlarm", f"{name}-{service}-errors")
+        counted = stack.one(
+            "aws:cloudwatch/logMetricFilter:LogMetricFilter", f"{name}-{service}-errors"
+        ).inputs
+
+        assert watched_by == {
+            "alarmNames": [alarm.outputs["name"]],
+            "enable": True,
+            "rollback": True,
+        }
+        assert counted["logGroupName"] == f"/patient-management/{name}/{service}"
+        assert counted["metricTransformation"]["name"] == alarm.inputs["metricName"]
+        assert counted["metricTransformation"]["namespace"] == alarm.inputs["namespace"]
+        # As the services' own log lines name it: apps/kit/logs.py.
+        assert '$.level = "ERROR"' in counted["pattern"]
+
+
+def test_a_deployment_that_failed_is_told_to_the_topic(stack: Recording) -> None:
+    name = f"patient-management-{stack.stack.name}-deployments"
+    rule = stack.one("aws:cloudwatch/eventRule:EventRule", name)
+    target = stack.one("aws:cloudwatch/eventTarget:EventTarget", name)
+    (cluster,) = stack.of("aws:ecs/cluster:Cluster")
+    (topic,) = stack.of("aws:sns/topic:Topic")
+    pattern = json.loads(rule.inputs["eventPattern"])
+
+    assert pattern["detail"] == {"eventName": ["SERVICE_DEPLOYMENT_FAILED"]}
+    (of_cluster,) = pattern["resources"]
+    assert of_cluster["prefix"].endswith(f":service/{cluster.outputs['name']}/")
+    assert target.inputs["rule"] == rule.inputs["name"]
+    assert target.inputs["arn"] == topic.outputs["arn"]
+
+
+def test_alarms_reach_somebody_in_every_environment(stack: Recording) -> None:
+    (topic,) = stack.of("aws:sns/topic:Topic")
+    (subscription,) = stack.of("aws:sns/topicSubscription:TopicSubscription")
+    assert subscription.inputs["topic"] == topic.outputs["arn"]
+    assert subscription.inputs["endpoint"] == settings(stack).notices_email
+
+
 def test_each_service_is_scaled_by_a_metric_of_its_own(stack: Recording) -> None:
     name = stack.stack.name
     (cluster,) = stack.of("aws:ecs/cluster:Cluster")
@@ -202,9 +288,11 @@ def test_each_service_is_scaled_by_a_metric_of_its_own(stack: Recording) -> None
             for entry, topic in CONSUMED
         },
     }
-    policies = stack.of("aws:appautoscaling/policy:Policy")
+    policies = of_services(stack, "aws:appautoscaling/policy:Policy")
     assert {each.name for each in policies} == set(metrics)
-    targets = {each.inputs["resourceId"] for each in stack.of("aws:appautoscaling/target:Target")}
+    targets = {
+        each.inputs["resourceId"] for each in of_services(stack, "aws:appautoscaling/target:Target")
+    }
     for each in policies:
         owner = "-".join(each.name.split("-")[:2])
         service = stack.one("aws:ecs/service:Service", owner).outputs["name"]
@@ -235,6 +323,9 @@ def test_the_budget_counts_what_bears_the_stacks_tag_and_tells_it_to_the_topic(
         assert each["subscriberSnsTopicArns"] == [topic.outputs["arn"]]
     (grant,) = json.loads(policy.inputs["policy"])["Statement"]
     assert policy.inputs["arn"] == grant["Resource"] == topic.outputs["arn"]
-    assert {"budgets.amazonaws.com", "cloudwatch.amazonaws.com"} == set(
-        grant["Principal"]["Service"]
-    )
+    assert set(grant["Principal"]["Service"]) == {
+        "budgets.amazonaws.com",
+        "cloudwatch.amazonaws.com",
+        # Of deployments that failed.
+        "events.amazonaws.com",
+    }

@@ -82,7 +82,7 @@ def test_databases_log_who_connects_and_never_what_people_are(stacks: dict[str, 
             assert given == {
                 "rds.force_ssl": "1",
                 "log_statement": "ddl",
-                "log_connections": "all",
+                "log_connections": "1",
                 "log_disconnections": "1",
                 "log_min_duration_statement": "1000",
                 # Neither a slow statement nor a failed one shows its values.

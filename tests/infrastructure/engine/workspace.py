@@ -68,6 +68,7 @@ class Workspace:
             "PATH": f"{commands}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "AWS_ENDPOINT_URL": endpoint,
+            "BASE_IMAGE": f"registry.example.org/python:3.14@sha256:{'0' * 64}",
             "AWS_REGION": REGION,
             "PULUMI_HOME": str(place / "home"),
             "PULUMI_BACKEND_URL": f"file://{self.environments}",

@@ -114,6 +114,9 @@ ENDS: dict[str, Call] = {
         "cloudwatch", "delete_dashboards", DashboardNames__="dashboardName"
     ),
     "aws:cloudwatch/logGroup:LogGroup": call("logs", "delete_log_group", logGroupName="id"),
+    "aws:cloudwatch/logMetricFilter:LogMetricFilter": call(
+        "logs", "delete_metric_filter", filterName="name", logGroupName="logGroupName"
+    ),
     "aws:cloudwatch/metricAlarm:MetricAlarm": call(
         "cloudwatch", "delete_alarms", AlarmNames__="id"
     ),
@@ -203,6 +206,9 @@ ENDS: dict[str, Call] = {
     "aws:wafv2/webAcl:WebAcl": end_acl,
     "aws:wafv2/webAclAssociation:WebAclAssociation": call(
         "wafv2", "disassociate_web_acl", ResourceArn="resourceArn"
+    ),
+    "aws:wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration": call(
+        "wafv2", "delete_logging_configuration", ResourceArn="resourceArn"
     ),
 }
 # What a refresh asks for: the others are taken to be there still.

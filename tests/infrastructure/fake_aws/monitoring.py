@@ -31,11 +31,29 @@ def alarm(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
         {key_: value for key_, value in inputs.items() if key_ not in ("dimensions", "tags")}
     )
     given["Dimensions"] = [
-        {"Name": key_, "Value": value} for key_, value in inputs["dimensions"].items()
+        {"Name": key_, "Value": value} for key_, value in inputs.get("dimensions", {}).items()
     ]
     physical = cloud.unique("", name)
     cloud.client("cloudwatch").put_metric_alarm(AlarmName=physical, **given)
-    return physical, {}
+    return physical, {"name": physical}
+
+
+def metric_filter(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    told = inputs["metricTransformation"]
+    cloud.client("logs").put_metric_filter(
+        logGroupName=inputs["logGroupName"],
+        filterName=inputs["name"],
+        filterPattern=inputs["pattern"],
+        metricTransformations=[
+            {
+                "metricName": told["name"],
+                "metricNamespace": told["namespace"],
+                "metricValue": told["value"],
+                "defaultValue": float(told["defaultValue"]),
+            }
+        ],
+    )
+    return inputs["name"], {}
 
 
 def dashboard(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
@@ -106,6 +124,7 @@ WATCH: dict[str, Creator] = {
     "aws:budgets/budget:Budget": budget,
     "aws:cloudwatch/dashboard:Dashboard": dashboard,
     "aws:cloudwatch/logGroup:LogGroup": log_group,
+    "aws:cloudwatch/logMetricFilter:LogMetricFilter": metric_filter,
     "aws:cloudwatch/metricAlarm:MetricAlarm": alarm,
     "aws:sns/topic:Topic": topic,
     "aws:sns/topicPolicy:TopicPolicy": topic_policy,

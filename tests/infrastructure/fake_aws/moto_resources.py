@@ -261,14 +261,22 @@ def permission(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def event_rule(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    made = cloud.client("events").put_rule(
-        Name=inputs["name"], ScheduleExpression=inputs["scheduleExpression"]
-    )
+    when = {
+        argument: inputs[key_]
+        for key_, argument in (
+            ("scheduleExpression", "ScheduleExpression"),
+            ("eventPattern", "EventPattern"),
+        )
+        if key_ in inputs
+    }
+    made = cloud.client("events").put_rule(Name=inputs["name"], **when)
     return inputs["name"], {"arn": made["RuleArn"], "name": inputs["name"]}
 
 
 def event_target(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    given = {"Id": name, "Arn": inputs["arn"], "Input": inputs["input"]}
+    given = {"Id": name, "Arn": inputs["arn"]}
+    if "input" in inputs:
+        given["Input"] = inputs["input"]
     cloud.client("events").put_targets(Rule=inputs["rule"], Targets=[given])
     return f"{inputs['rule']}-{name}", {"targetId": name}
 

@@ -283,6 +283,18 @@ def acl_association(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     return name, {}
 
 
+def acl_logging(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
+    cloud.client("wafv2").put_logging_configuration(
+        LoggingConfiguration={
+            "ResourceArn": inputs["resourceArn"],
+            "LogDestinationConfigs": inputs["logDestinationConfigs"],
+            "RedactedFields": pascal(inputs["redactedFields"]),
+            "LoggingFilter": pascal(inputs["loggingFilter"]),
+        }
+    )
+    return inputs["resourceArn"], {}
+
+
 NETWORK: dict[str, Creator] = {
     "aws:acm/certificate:Certificate": certificate,
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": default_group,
@@ -310,4 +322,5 @@ NETWORK: dict[str, Creator] = {
     ),
     "aws:wafv2/webAcl:WebAcl": acl,
     "aws:wafv2/webAclAssociation:WebAclAssociation": acl_association,
+    "aws:wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration": acl_logging,
 }

@@ -59,7 +59,9 @@ def test_databases_have_their_parameters(client: Any, dev: Recording) -> None:
 def test_policies_of_scaling_track_what_they_declare(client: Any, dev: Recording) -> None:
     for each in dev.of("aws:appautoscaling/policy:Policy"):
         found = client("application-autoscaling").describe_scaling_policies(
-            ServiceNamespace="ecs", ResourceId=each.inputs["resourceId"], PolicyNames=[each.name]
+            ServiceNamespace=each.inputs["serviceNamespace"],
+            ResourceId=each.inputs["resourceId"],
+            PolicyNames=[each.name],
         )["ScalingPolicies"]
         wanted = pascal(each.inputs["targetTrackingScalingPolicyConfiguration"])
         assert [wanted] == [

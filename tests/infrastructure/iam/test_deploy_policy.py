@@ -32,6 +32,10 @@ BESIDE = {
     "iam:CreateServiceLinkedRole", "ec2:GetManagedPrefixListEntries",
     # Of the previews' repositories alone, which go with the stack.
     "ecr:DeleteRepository",
+    # What a promotion is held against.
+    "ecr:DescribeImageScanFindings",
+    # Of tags and descriptions that change.
+    "iam:UpdateRoleDescription", "rds:RemoveTagsFromResource",
 }  # fmt: skip
 
 
@@ -101,6 +105,8 @@ def test_a_deployment_may_ask_for_nothing_that_the_program_does_not_need(
     both: dict[str, Recording],
 ) -> None:
     needed = {call.action for stack in both.values() for _, call in wanted(stack)} | BESIDE
+    # What is tagged is untagged too.
+    needed |= {action.replace(":TagResource", ":UntagResource") for action in needed}
     idle = {
         pattern
         for stack in both.values()

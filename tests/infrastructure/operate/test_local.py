@@ -12,7 +12,7 @@ import pytest
 
 from apps.verbs import VERBS
 from infrastructure.local import state as module
-from infrastructure.local.home import LocalSecrets
+from infrastructure.local.home import LocalSecrets, wanted_version
 from infrastructure.local.state import NotRunningError, State, published, read_state
 from infrastructure.operate.answers import RefusedError
 from infrastructure.operate.local import keep_secret, last_lines, probe_readiness, run
@@ -131,3 +131,35 @@ def test_readiness_tells_what_is_degraded(status: int, expected: tuple[bool, str
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_secrets_are_listed_without_a_value_and_rotated_by_the_next_start(state: State) -> None:
+    store = LocalSecrets(Path(state.secrets_file))
+    store.write("AUTH_KEY_ENCRYPTION_KEY", "a-value", 3)
+    listed = run(VERBS["secrets list"], {}, None)
+    assert isinstance(listed, list)
+    assert "a-value" not in json.dumps(listed)
+    rows = {row["secret"]: (row["version"], row["state"]) for row in listed}
+    assert rows["AUTH_KEY_ENCRYPTION_KEY"] == (3, "made")
+    assert rows["PATIENT_CLIENT_SECRET"] == (1, "empty")
+
+    assert wanted_version(LocalSecrets(Path(state.secrets_file))) == 1
+    run(VERBS["secrets rotate"], {}, None)
+    run(VERBS["secrets rotate"], {}, None)
+    assert wanted_version(LocalSecrets(Path(state.secrets_file))) == 3
+
+
+def test_a_restore_beside_a_running_platform_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infrastructure.operate.local.is_held", lambda path: True)
+    with pytest.raises(RefusedError, match="stop it first"):
+        run(VERBS["restore"], {"directory": str(tmp_path)}, None)
+
+
+def test_a_restore_of_what_is_no_backup_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infrastructure.operate.local.is_held", lambda path: False)
+    with pytest.raises(RefusedError, match="is no backup"):
+        run(VERBS["restore"], {"directory": str(tmp_path)}, None)

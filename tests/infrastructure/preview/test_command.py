@@ -116,6 +116,9 @@ def test_report_is_told_also_where_the_people_could_not_be_loaded(
         raise PreviewError("the synthetic people were not all loaded")
 
     monkeypatch.setattr("infrastructure.preview.__main__.seed", seed)
+    monkeypatch.setattr(
+        "infrastructure.preview.__main__.wait_until_steady", lambda ecs, outputs: None
+    )
     monkeypatch.setattr("infrastructure.preview.__main__.access_to", lambda session, outputs: None)
     monkeypatch.setattr(
         "infrastructure.preview.__main__.cost_usd_a_day", lambda preview, base: 0.45

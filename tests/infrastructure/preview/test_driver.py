@@ -42,6 +42,7 @@ def test_settings_carry_base_expiry_and_label(world: World) -> None:
         "patient-management:base": "dev",
         "patient-management:expires": "2026-01-31T13:00:00+00:00",
         "patient-management:keep": "true",
+        "patient-management:spot": "true",
     }
 
 

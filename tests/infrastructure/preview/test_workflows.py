@@ -31,6 +31,28 @@ def jobs() -> Iterator[Any]:
             yield pytest.param(path.stem, job, id=f"{path.stem}-{name}")
 
 
+def test_workflows_run_the_images_python_and_the_oldest_that_is_taken() -> None:
+    dockerfile = (ROOT / "apps/Dockerfile").read_text()
+    newest = re.search(r"ARG PYTHON=\S+/python:(\d+\.\d+)", dockerfile)
+    oldest = re.search(r'requires-python = ">=(\d+\.\d+)"', (ROOT / "pyproject.toml").read_text())
+    assert newest is not None
+    assert oldest is not None
+    action = (GITHUB / "actions/prepare/action.yml").read_text()
+    assert f'python-version: "{newest[1]}"' in action
+
+    checks = read(GITHUB / "workflows/checks.yml")["jobs"]
+    versions = {
+        name: [
+            step["with"]["python-version"]
+            for step in job["steps"]
+            if "setup-python" in step.get("uses", "")
+        ]
+        for name, job in checks.items()
+    }
+    assert versions == {"checks": [newest[1]], "oldest-python": [oldest[1]]}
+    assert checks["oldest-python"]["steps"][-1]["run"] == "scripts/test unit"
+
+
 def with_credentials() -> Iterator[Any]:
     return (each for each in jobs() if "id-token" in each.values[1].get("permissions", {}))
 

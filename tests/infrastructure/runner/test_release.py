@@ -39,10 +39,19 @@ class Ecs:
         self.failures = failures or []
         self.started: list[tuple[str, list[str]]] = []
         self.stopped: list[str] = []
+        # Of tasks that run, their ARNs by who started them.
+        self.running: dict[str, str] = {}
+        self.names: list[str] = []
+
+    def list_tasks(self, **wanted: Any) -> dict[str, Any]:
+        assert wanted["desiredStatus"] == "RUNNING"
+        arn = self.running.get(wanted["startedBy"])
+        return {"taskArns": [arn] if arn else []}
 
     def run_task(self, **wanted: Any) -> dict[str, Any]:
         override = wanted["overrides"]["containerOverrides"][0]
         self.started.append((wanted["taskDefinition"], override["command"]))
+        self.names.append(wanted["startedBy"])
         return {"tasks": [] if self.failures else [{"taskArn": TASK}], "failures": self.failures}
 
     def describe_tasks(self, **wanted: Any) -> dict[str, Any]:
@@ -169,16 +178,59 @@ def test_a_second_task_is_not_started_after_a_first_that_failed() -> None:
     assert len(ecs.started) == 1
 
 
-def test_a_task_that_takes_too_long_is_stopped() -> None:
+def test_a_release_that_still_runs_is_awaited_and_not_started_again() -> None:
+    first = Ecs(0)
+    run(first, ENVIRONMENT, {"action": "up"})
+    (name,) = first.names
+    assert len(name) <= 36
+
+    second = Ecs(0)
+    second.running = {name: TASK}
+    assert run(second, ENVIRONMENT, {"action": "up"}) == {"ran": [TASK]}
+    assert second.started == []
+
+
+def test_a_release_of_another_definition_or_preview_is_not_taken_for_this_one() -> None:
+    names = []
+    for environment, event in (
+        (ENVIRONMENT, {"action": "up"}),
+        ({**ENVIRONMENT, "DEFINITION": "dev-release:2"}, {"action": "up"}),
+        (PREVIEW, {"action": "up", "pr": 7}),
+        (PREVIEW, {"action": "up", "pr": 77}),
+    ):
+        ecs = Ecs(0, 0)
+        run(ecs, environment, event)
+        names += ecs.names
+    assert len(set(names)) == len(names) == 6
+
+
+def test_a_release_that_takes_too_long_goes_on() -> None:
     times = iter([0.0, 1.0, tasks.LIMIT_SECONDS + 1.0])
     ecs = Ecs()
     ecs.describe_tasks = lambda **wanted: {"tasks": []}  # type: ignore[method-assign]
-    with pytest.raises(tasks.TaskFailedError, match="did not end within"):
+    with pytest.raises(tasks.TaskFailedError, match="bring the stack up again"):
         tasks.wait(
             ecs,
             "c",
             TASK,
             ["up"],
+            tasks.LIMIT_SECONDS,
+            clock=lambda: next(times),
+            sleep=lambda seconds: None,
+        )
+    assert ecs.stopped == []
+
+
+def test_a_verbs_task_that_takes_too_long_is_stopped() -> None:
+    times = iter([0.0, 1.0, tasks.LIMIT_SECONDS + 1.0])
+    ecs = Ecs()
+    ecs.describe_tasks = lambda **wanted: {"tasks": []}  # type: ignore[method-assign]
+    with pytest.raises(tasks.TaskFailedError, match="did not end within"):
+        tasks.poll(
+            ecs,
+            "c",
+            TASK,
+            "users list",
             tasks.LIMIT_SECONDS,
             clock=lambda: next(times),
             sleep=lambda seconds: None,
@@ -279,6 +331,33 @@ def test_empty_secrets_are_filled_once(target_environment: dict[str, str]) -> No
     assert set(first) == set(SECRETS)
     assert len(set(first.values())) == len(SECRETS)
     assert fill_secrets(open_target(target_environment).secrets) == first
+
+
+def test_rotated_secrets_stand_beside_the_ones_before(target_environment: dict[str, str]) -> None:
+    first = fill_secrets(open_target(target_environment).secrets)
+    rotated = open_target({**target_environment, "SECRETS_VERSION": "2"})
+    assert rotated.secrets_version == 2
+    second = fill_secrets(rotated.secrets, version=rotated.secrets_version)
+
+    client = boto3.client("secretsmanager")
+    for name in SECRETS:
+        arn = target_environment[f"{name}_ARN"]
+        before = client.get_secret_value(SecretId=arn, VersionStage="AWSPREVIOUS")
+        assert before["SecretString"] == first[name] != second[name]
+    # Repeating it changes nothing.
+    again = open_target({**target_environment, "SECRETS_VERSION": "2"})
+    assert fill_secrets(again.secrets, version=2) == second
+
+
+def test_of_two_releases_at_once_the_first_value_of_a_version_stands(
+    target_environment: dict[str, str],
+) -> None:
+    store = open_target(target_environment).secrets
+    name = next(iter(SECRETS))
+    store.write(name, "first", 2)
+    store.write(name, "second", 2)
+    assert store.read(name) == "first"
+    assert store.version(name) == 2
 
 
 def test_a_service_may_open_as_many_connections_as_the_stack_reckons(

@@ -241,8 +241,8 @@ def test_answers_that_nobody_read_are_deleted_within_an_hour(secrets: Any) -> No
 
 def test_schedule_has_the_runner_delete_answers(dev: Recording, prod: Recording) -> None:
     for stack in (dev, prod):
-        (rule,) = stack.of("aws:cloudwatch/eventRule:EventRule")
-        (target,) = stack.of("aws:cloudwatch/eventTarget:EventTarget")
+        rule = stack.one("aws:cloudwatch/eventRule:EventRule", "app-runner")
+        target = stack.one("aws:cloudwatch/eventTarget:EventTarget", "app-runner")
         (permission,) = stack.of("aws:lambda/permission:Permission")
         function = stack.one("aws:lambda/function:Function", "app-runner")
         assert rule.inputs["scheduleExpression"] == "rate(15 minutes)"
