@@ -136,3 +136,16 @@ async def test_statements_are_planned_once_a_connection(connection: Any) -> None
         " WHERE statement LIKE '%resource r%' AND statement NOT LIKE '%pg_prepared%'"
     )
     assert [tuple(row) for row in rows] == [(9, 0)]
+
+
+async def test_targets_of_a_chain_are_counted_up_to_a_bound(connection: Any) -> None:
+    recording = Recording(connection)
+    asked = Reader(base_url=BASE).read(("Patient",), [("_has:Condition:patient:code", "1")])
+    await make_plan(recording, "Patient", asked.criteria["Patient"])
+    kinds = {node["Node Type"] for node in nodes(recording.plans[0])}
+    assert "Limit" in kinds
+    # To sort or to hash them is to read them all.
+    assert not kinds & {"Sort", "Unique", "Incremental Sort"}
+    assert [node["Strategy"] for node in nodes(recording.plans[0]) if "Strategy" in node] == [
+        "Plain"
+    ]
