@@ -36,3 +36,20 @@ async def test_day_is_counted_to_its_end(billing: Client) -> None:
     assert await lines(2, 1) == (700, [], 700)
     assert await lines(2, 0) == (700, ["payment"], 500)
     assert await lines(5, 4) == (0, [], 0)
+
+
+async def test_entry_is_never_written_down_before_one_that_its_account_has(billing: Client) -> None:
+    account_id = await billing.account()
+    await billing.invoice(account_id, 100)
+    # As a clock that is set back leaves it.
+    later = datetime.now(UTC) + timedelta(hours=1)
+    async with billing.database.transaction() as connection:
+        await connection.execute(
+            "UPDATE ledger_account SET last_posted_at = $2 WHERE account_id = $1", account_id, later
+        )
+    payment = await billing.pay(account_id, 40)
+    async with billing.database.connection() as connection:
+        posted_at = await connection.fetchval(
+            "SELECT posted_at FROM ledger_transaction WHERE document_id = $1", payment.payment_id
+        )
+    assert posted_at >= later
