@@ -94,6 +94,7 @@ class Monitoring(pulumi.ComponentResource):
         watch_stream("stream", args.stream.cluster_name, args.brokers, topic.arn, child)
         watch_deployments(
             f"patient-management-{args.environment}-deployments",
+            args.environment,
             args.cluster_arn,
             topic.arn,
             child,

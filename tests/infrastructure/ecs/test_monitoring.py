@@ -249,7 +249,11 @@ def test_a_deployment_that_failed_is_told_to_the_topic(stack: Recording) -> None
 
     assert pattern["detail"] == {"eventName": ["SERVICE_DEPLOYMENT_FAILED"]}
     (of_cluster,) = pattern["resources"]
-    assert of_cluster["prefix"].endswith(f":service/{cluster.outputs['name']}/")
+    # Previews run in this cluster too.
+    own = f":service/{cluster.outputs['name']}/{stack.stack.name}-"
+    assert of_cluster["prefix"].endswith(own)
+    made = stack.one("aws:ecs/service:Service", f"{stack.stack.name}-gateway").outputs["name"]
+    assert f":service/{cluster.outputs['name']}/{made}".startswith(own)
     assert target.inputs["rule"] == rule.inputs["name"]
     assert target.inputs["arn"] == topic.outputs["arn"]
 
