@@ -182,6 +182,7 @@ NAMED_PACKAGES = (
     "apps/client",
     "apps/console",
     "apps/gateway",
+    "apps/kit",
     "apps/release",
     "infrastructure",
 )

@@ -1,4 +1,5 @@
-"""The services' secrets: the release fills those that are empty, and gives all a new value with each version.
+"""The services' secrets: the release fills those that are empty, and gives all a new value with
+each version.
 
 So none lies in a stack's state. `secrets-version` of a stack's configuration is the version.
 """

@@ -1,4 +1,6 @@
-"""What the people who run it look at: notices, a budget, the platform's alarms, and the app's dashboard."""
+"""What the people who run it look at: notices, a budget, the platform's alarms, and the app's
+dashboard.
+"""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,6 @@
-"""What alarms, autoscaling and the budget measure: each by its metric, and of the very resources of its stack."""
+"""What alarms, autoscaling and the budget measure: each by its metric, and of the very resources of
+its stack.
+"""
 
 import json
 from typing import Any
@@ -46,7 +48,9 @@ def lag_name(stack: Recording, entry: Service, topic: str) -> str:
 
 
 def lag(stack: Recording, entry: Service, topic_name: str) -> dict[str, str]:
-    """Returns the group and the topic that the service is told, on the cluster that has the topic."""
+    """Returns the group and the topic that the service is told,
+    on the cluster that has the topic.
+    """
     variables = environment_of(stack.one(TASK, f"{stack.stack.name}-{entry.name}"))
     (cluster,) = stack.of("aws:msk/cluster:Cluster")
     topic = stack.one("aws:msk/topic:Topic", variables[f"TOPIC_{topic_name.upper()}"]).inputs

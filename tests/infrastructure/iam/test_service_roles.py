@@ -1,4 +1,6 @@
-"""What each role may do: its own databases, topics and secrets; each is tried with IAM's own way to match."""
+"""What each role may do: its own databases, topics and secrets; each is tried with IAM's own way to
+match.
+"""
 
 import json
 from fnmatch import fnmatchcase
@@ -104,7 +106,8 @@ def test_only_the_release_of_an_environment_signs_in_as_master(
 
 
 def test_no_secret_is_in_plain_text_in_any_resources_inputs(stacks: dict[str, Recording]) -> None:
-    # The mocks give a secret in plain text, with its signature beside it: outside the builder's login none may be.
+    # The mocks give a secret in plain text, with its signature beside it: outside the builder's
+    # login none may be.
     for stack in stacks.values():
         for each in stack.resources:
             if each.type != "docker-build:index:Image":
