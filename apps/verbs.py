@@ -268,12 +268,12 @@ VERBS: Mapping[str, Verb] = {
         Verb(
             name="dead-letters list",
             summary="Lists the events that could not be read, and why.",
-            services=("analytics",),
+            services=("analytics", "billing"),
         ),
         Verb(
             name="dead-letters show",
             summary="Shows one dead letter: headers, key and event.",
-            services=("analytics",),
+            services=("analytics", "billing"),
             secret=True,
             arguments=(
                 Argument(name="id", kind="id", help="id as listed: topic:partition:offset"),
@@ -282,13 +282,13 @@ VERBS: Mapping[str, Verb] = {
         Verb(
             name="dead-letters redrive",
             summary="Sends dead letters to their topic again; an event that was counted counts once.",
-            services=("analytics",),
+            services=("analytics", "billing"),
             arguments=(LETTERS, ALL),
         ),
         Verb(
             name="dead-letters discard",
             summary="Takes dead letters off the list for good.",
-            services=("analytics",),
+            services=("analytics", "billing"),
             arguments=(
                 LETTERS,
                 ALL,

@@ -9,10 +9,12 @@ from apps.billing.charges.reconcile import reconcile_events, reconcile_record
 from apps.billing.ledger.reconcile import reconcile
 from apps.billing.settings import Settings
 from apps.kit.database import open_database
+from apps.kit.dead_letter_verbs import dead_letter_verbs
 from apps.kit.operate import Answer, Handler, Values, limit_of, time_of
 from apps.kit.outbox_verbs import outbox_verbs
 from apps.kit.relay import connect_to
 from protos.billing.v1 import events_pb2
+from protos.patient.v1 import events_pb2 as patient_events
 
 SEARCH = """
     SELECT occurred_at, action, subject, client_id, service_id, correlation_id, account_id, document_id
@@ -75,6 +77,7 @@ async def search_audit(settings: Settings, values: Values) -> Answer:
 
 HANDLERS: Mapping[str, Handler[Settings]] = {
     **outbox_verbs(describe),
+    **dead_letter_verbs(lambda settings, topic: patient_events.PatientEvent()),
     "audit search": search_audit,
     "reconcile": check_books,
 }

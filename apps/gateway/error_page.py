@@ -45,8 +45,8 @@ def render_refusal(request: Request, problem: Problem) -> Response:
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
-        f"<body><h1>{escape(title)}</h1><p>{escape(text)}</p>"
-        f"<p><small>Request {escape(current_request_id())}</small></p></body></html>"
+        f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p>"
+        f"<p><small>Request {escape(current_request_id())}</small></p></main></body></html>"
     )
     return Response(
         page, problem.status, headers={**problem.headers, **HEADERS}, media_type="text/html"

@@ -138,6 +138,10 @@ async def fill(billing: Running, code: str) -> Sequence[str]:
     return patients
 
 
+async def operate(billing: Running, verb: str, **values: Any) -> Any:
+    return await HANDLERS[f"dead-letters {verb}"](billing.settings, values)
+
+
 async def test_dead_letter_becomes_a_metric_of_billing(
     billing: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -148,6 +152,12 @@ async def test_dead_letter_becomes_a_metric_of_billing(
             return any(getattr(one, "NewDeadLetters", 0) == 1 for one in caplog.records)
 
         await until(is_told)
+    (letter,) = await operate(billing, "list")
+    assert (letter["reason"], letter["resolution"]) == ("not_protobuf", "")
+    shown = await operate(billing, "show", id=letter["id"])
+    assert shown["event"] == {"unreadable": "//8="}
+    assert await operate(billing, "discard", ids=[letter["id"]]) == {"discarded": 1}
+    assert await operate(billing, "list") == []
     (record,) = [one for one in caplog.records if getattr(one, "NewDeadLetters", 0) == 1][:1]
     assert (record.Environment, record.ConsumerGroup) == (  # type: ignore[attr-defined]
         "dev",

@@ -48,6 +48,7 @@ PAGES: dict[str, set[str]] = {
     "/figures/events": {"admin", "analyst"},
     "/figures/csv/{name}": {"admin", "analyst"},
     "/operations": ADMIN,
+    "/operations/lag": ADMIN,
     "/operations/dead-letters/{letter}": ADMIN,
     "/operations/outbox/{service}/{row}": ADMIN,
     "/session": EVERYBODY,

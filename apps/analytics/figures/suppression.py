@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+ROUNDED_TO = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -49,36 +51,41 @@ class Cell:
 def suppress_cells(cells: Iterable[Cell], smallest: int) -> tuple[tuple[Cell, ...], int]:
     """Returns the cells that may be shown, and how many are hidden.
 
-    A cell under `smallest` is hidden. So is the next smallest cell of its row and of its column
-    while it would be the only hidden one there: the sum of the row or the column would tell it.
+    A cell under `smallest` is hidden, and more until no row, no column and not the whole table gives the hidden ones
+    away: of each at least two are hidden, of at least `smallest` people, and all that are hidden count as many.
     """
     table = {(cell.row, cell.column): cell for cell in cells}
-    hidden = {
-        key
-        for key, cell in table.items()
-        if cell.count < smallest or cell.population - cell.count < 0
-    }
-
-    while True:
-        more = _only_hidden(table, hidden)
-        if not more:
-            break
-        hidden |= more
-
+    hidden = {key for key, cell in table.items() if cell.count < smallest}
+    while more := _giveaway(table, hidden, smallest):
+        hidden.add(more)
     shown = [cell for key, cell in sorted(table.items()) if key not in hidden]
     return tuple(shown), len(hidden)
 
 
-def _only_hidden(
-    table: dict[tuple[str, str], Cell], hidden: set[tuple[str, str]]
-) -> set[tuple[str, str]]:
-    """Returns cells to hide beside those that are the only hidden ones of their row or column."""
-    more: set[tuple[str, str]] = set()
-    for axis in (0, 1):
-        for line in sorted({key[axis] for key in hidden}):
-            keys = [key for key in table if key[axis] == line]
-            if sum(key in hidden for key in keys) == 1:
-                rest = [key for key in keys if key not in hidden]
-                if rest:
-                    more.add(min(rest, key=lambda key: (table[key].count, key)))
-    return more
+def _giveaway(
+    table: dict[tuple[str, str], Cell], hidden: set[tuple[str, str]], smallest: int
+) -> tuple[str, str] | None:
+    """Returns the smallest cell to hide as well where a sum that is known gives hidden ones away."""
+    if not hidden:
+        return None
+    lines = [[key for key in table if key[axis] == name] for axis, name in _lines(hidden)]
+    for keys in (*lines, list(table)):
+        inside = [table[key] for key in keys if key in hidden]
+        shown = [key for key in keys if key not in hidden]
+        few = len(inside) == 1 or sum(cell.population for cell in inside) < smallest
+        few |= len(keys) == len(table) and sum(cell.count for cell in inside) < smallest
+        if few and shown:
+            return min(shown, key=lambda key: (table[key].count, key))
+    return None
+
+
+def _lines(hidden: set[tuple[str, str]]) -> list[tuple[int, str]]:
+    return [(axis, name) for axis in (0, 1) for name in sorted({key[axis] for key in hidden})]
+
+
+def round_count(count: int, smallest: int) -> int:
+    """Rounds a count to the nearest ROUNDED_TO, where small groups are hidden at all.
+
+    Two counts that differ in their period or their filter then do not tell how many lie between.
+    """
+    return count if smallest <= 1 else (count + ROUNDED_TO // 2) // ROUNDED_TO * ROUNDED_TO

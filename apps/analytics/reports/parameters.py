@@ -83,6 +83,24 @@ def parse_period(query: QueryParams, *others: str) -> Period:
     return Period(interval=cast(Interval, interval), timezone=timezone, start=start, end=end)
 
 
+def parse_months(query: QueryParams, *others: str) -> Period:
+    """Reads a period of whole months (UTC), as breakdowns have them; raises BadRequest and Unprocessable.
+
+    Periods that differ by less, or by a time zone, would tell the few people in between.
+    """
+    period = parse_period(query, *others)
+    if not is_whole_months(period):
+        raise Unprocessable(
+            "period_too_fine", "a breakdown is for whole months in UTC", pointer="from"
+        )
+    return period
+
+
+def is_whole_months(period: Period) -> bool:
+    times = [time.astimezone(UTC) for time in (period.start, period.end) if time is not None]
+    return all((time.day, time.hour, time.minute) == (1, 0, 0) for time in times)
+
+
 def parse_top(query: QueryParams) -> int:
     """Reads `limit`, from 1 to MAX_TOP."""
     text = query.get("limit", str(DEFAULT_TOP))

@@ -1,13 +1,20 @@
 """Figures of patients and their care over HTTP."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from apps.analytics.figures.suppression import Group, break_down, suppress_cells
+from apps.analytics.figures.suppression import (
+    Breakdown,
+    Group,
+    break_down,
+    round_count,
+    suppress_cells,
+)
 from apps.analytics.reports.care import (
     select_active_patients,
     select_demographics,
@@ -20,8 +27,11 @@ from apps.analytics.reports.care import (
     select_top_codes,
 )
 from apps.analytics.reports.parameters import (
+    Period,
+    is_whole_months,
     parse_choice,
     parse_code,
+    parse_months,
     parse_period,
     parse_top,
     single_values,
@@ -32,6 +42,7 @@ from apps.analytics.routes.rendering import (
     render_period,
     respond,
 )
+from apps.kit.database import Connection
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -59,42 +70,61 @@ async def active_patients(request: Request) -> Response:
 
 
 async def encounters(request: Request) -> Response:
-    """Encounters by interval and, for the whole period, by class and reason."""
+    """Encounters by interval and, of a period of whole months, by class and reason."""
     period = parse_period(request.query_params)
     smallest = request.state.settings.smallest_group
     async with request.state.database.connection() as connection:
         points = await select_encounters(connection, period)
-        classes = await select_encounter_groups(connection, period, "class")
-        reasons = await select_encounter_groups(connection, period, "reason")
-        stays = await select_stays(connection, period, smallest)
+        breakdowns: dict[str, Any] = dict.fromkeys(("classes", "reasons", "lengthOfStay"))
+        if is_whole_months(period):
+            breakdowns = await break_encounters_down(connection, period, smallest)
     document = {
         **render_period(period, points),
         "total": sum(point.count for point in points),
         "points": points,
-        "classes": render_breakdown("class", break_down(classes, smallest)),
-        "reasons": render_breakdown("reason", break_down(reasons, smallest)),
+        **breakdowns,
+    }
+    return respond(request, document, points)
+
+
+async def break_encounters_down(
+    connection: Connection, period: Period, smallest: int
+) -> dict[str, Any]:
+    """Returns the encounters by class and reason, and how long they took."""
+
+    def rounded(groups: Sequence[Group]) -> Breakdown:
+        found = break_down(groups, smallest)
+        shown = [replace(each, count=round_count(each.count, smallest)) for each in found.groups]
+        return replace(found, groups=tuple(shown))
+
+    classes = rounded(await select_encounter_groups(connection, period, "class"))
+    reasons = rounded(await select_encounter_groups(connection, period, "reason"))
+    return {
+        "classes": render_breakdown("class", classes),
+        "reasons": render_breakdown("reason", reasons),
         "lengthOfStay": [
             {
                 "class": stay.name,
-                "count": stay.count,
+                "count": round_count(stay.count, smallest),
                 "meanHours": stay.mean_hours,
                 "medianHours": stay.median_hours,
             }
-            for stay in stays
+            for stay in await select_stays(connection, period, smallest)
         ],
     }
-    return respond(request, document, points)
 
 
 def top_codes(resource_type: str, name: str) -> Endpoint:
     """Returns the endpoint that lists the codes that most patients have, under `name`."""
 
     async def top(request: Request) -> Response:
-        period = parse_period(request.query_params, "limit")
+        period = parse_months(request.query_params, "limit")
         limit = parse_top(request.query_params)
         smallest = request.state.settings.smallest_group
         async with request.state.database.connection() as connection:
-            codes = await select_top_codes(connection, resource_type, period, smallest, limit)
+            found = await select_top_codes(connection, resource_type, period, smallest, limit)
+        codes = [replace(code, patients=round_count(code.patients, smallest)) for code in found]
+        codes.sort(key=lambda code: (-code.patients, code.system, code.code))
         return respond(request, {"smallestGroup": smallest, name: codes}, codes)
 
     return top
@@ -103,14 +133,14 @@ def top_codes(resource_type: str, name: str) -> Endpoint:
 async def prevalence(request: Request) -> Response:
     """Patients with a code by age group and gender, beside all patients of the same group."""
     query = request.query_params
-    period = parse_period(query, "type", "system", "code")
+    period = parse_months(query, "type", "system", "code")
     resource_type = parse_choice(query, "type", PREVALENCE_TYPES)
     return await _prevalence(request, resource_type, period)
 
 
 async def immunization_coverage(request: Request) -> Response:
     """Patients with an immunization by a vaccine code, by age group and gender."""
-    period = parse_period(request.query_params, "system", "code")
+    period = parse_months(request.query_params, "system", "code")
     return await _prevalence(request, "Immunization", period)
 
 
@@ -121,14 +151,19 @@ async def _prevalence(request: Request, resource_type: str, period: Any) -> Resp
     async with request.state.database.connection() as connection:
         cells = await select_prevalence(connection, resource_type, code, period, year)
     shown, suppressed = suppress_cells(cells, smallest)
-    groups = render_cells(shown)
+    groups = render_cells(
+        [
+            replace(cell, count=min(round_count(cell.count, smallest), cell.population))
+            for cell in shown
+        ]
+    )
     total = sum(cell.count for cell in cells)
     document = {
         "type": resource_type,
         "system": code.system,
         "code": code.code,
         "smallestGroup": smallest,
-        "patients": total if total >= smallest else None,
+        "patients": round_count(total, smallest) if total >= smallest else None,
         "population": sum(cell.population for cell in cells),
         "groups": groups,
         "suppressed": suppressed,

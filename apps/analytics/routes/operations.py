@@ -6,14 +6,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from apps.analytics.consumer.dead_letters import (
+from apps.analytics.reports.parameters import single_values
+from apps.kit.dead_letters import (
     discard,
     find_letter,
     list_letters,
     read_content,
     redrive,
 )
-from apps.analytics.reports.parameters import single_values
 from apps.kit.errors import BadRequest, Conflict
 from apps.kit.event_storage import StoredDeadLetter
 from apps.kit.lag import measure_lag

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.console.neighbours.api import Api, load_all
+from apps.console.neighbours.api import Api, load, load_all
 from apps.console.neighbours.calls import ApiError
 from apps.console.neighbours.health import find_services
 from apps.console.screens.money import calls
@@ -61,7 +61,6 @@ async def operations_page(request: Request, status: int = 200, **values: Any) ->
     api = person_of(request).api
     parts = await load_all(
         services=load_services(request),
-        lag=find_lag(api),
         letters=find_letters(api),
         patient=find_record_outbox(api),
         billing=find_billing_outbox(api),
@@ -79,12 +78,23 @@ async def operations_page(request: Request, status: int = 200, **values: Any) ->
         parts=parts,
         outboxes=OUTBOXES,
         commands=COMMANDS,
-        operate=f"scripts/operate {request.state.settings.environment}",
+        operate=operate_of(request),
     )
 
 
 async def show(request: Request) -> Response:
     return await operations_page(request)
+
+
+async def show_lag(request: Request) -> Response:
+    """Shows how far the figures are behind: by itself, since the brokers take up to half a second to say."""
+    lag = await load(find_lag(person_of(request).api))
+    return page(request, "operations/lag.html", lag=lag, operate=operate_of(request))
+
+
+def operate_of(request: Request) -> str:
+    """Gives the beginning of an operator's command for this environment."""
+    return f"scripts/operate {request.state.settings.environment}"
 
 
 async def carry_out(request: Request, change: Any, notice: str) -> Response:
@@ -134,6 +144,7 @@ def routes() -> list[BaseRoute]:
     """Gives the screen's routes."""
     return [
         ScreenRoute("/operations", Operation("GET", show, ADMIN)),
+        ScreenRoute("/operations/lag", Operation("GET", show_lag, ADMIN)),
         ScreenRoute("/operations/dead-letters/{letter}", Operation("POST", settle_letter, ADMIN)),
         ScreenRoute("/operations/outbox/{service}/{row}", Operation("POST", settle_row, ADMIN)),
     ]

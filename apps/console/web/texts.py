@@ -7,7 +7,7 @@ from datetime import UTC
 from datetime import date as Date
 from datetime import datetime as Datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -129,8 +129,9 @@ class Texts:
         """Writes an amount in minor units, as billing gives it, with its currency."""
         if not money or not money.get("currency"):
             return ""
-        currency = str(money["currency"])
-        return format_currency(major_units(money), currency, locale=self.locale)
+        return write_money(
+            str(money["currency"]), int(money.get("minorUnits", 0)), str(self.locale)
+        )
 
     def amount(self, value: float, currency: str) -> str:
         """Writes an amount in whole units of its currency."""
@@ -170,6 +171,13 @@ class Texts:
         """Writes a date in numbers with the whole year, as `parse_date` reads it."""
         pattern = re.sub("y+", "yyyy", get_date_format("short", locale=self.locale).pattern)
         return format_date(value, pattern, locale=self.locale)
+
+
+@lru_cache(maxsize=4096)
+def write_money(currency: str, minor_units: int, locale: str) -> str:
+    """Writes an amount; remembered, as a price list of hundreds of rows stands on a page of money."""
+    amount = major_units({"minorUnits": minor_units, "currency": currency})
+    return format_currency(amount, currency, locale=locale)
 
 
 def major_units(money: Mapping[str, Any]) -> Decimal:

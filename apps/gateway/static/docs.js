@@ -36,6 +36,10 @@ function inline(value, components, within = []) {
   )
 }
 
+function withoutContent({ content, ...answer }) {
+  return answer
+}
+
 // The operation with its answers in the place of their references.
 function resolve(operation, components) {
   const responses = Object.entries(operation.responses).map(([status, answer]) => [
@@ -55,7 +59,7 @@ function slim(operation) {
     ...operation,
     ...(body && { requestBody: { ...body, content: operation.operationId.startsWith('patch') ? body.content : first(body.content) } }),
     responses: Object.fromEntries(
-      Object.entries(responses).map(([status, answer]) => [status, shown(status) ? answer : { ...answer, content: undefined }]),
+      Object.entries(responses).map(([status, answer]) => [status, shown(status) ? answer : withoutContent(answer)]),
     ),
   }
 }

@@ -221,9 +221,8 @@ def condition_of(reader: Reader, resource_type: str, text: Any, pointer: str) ->
     if text is None:
         return None
     query = text if isinstance(text, str) else ""
-    # HAPI's client writes the whole URL.
-    for prefix in (f"{reader.base_url}/", "/", f"{resource_type}?", "?"):
-        query = query.removeprefix(prefix)
+    # HAPI's client writes the whole URL, as it knows the server.
+    query = re.sub(rf"^(?:(?:https?://[^?]*)?/?{resource_type})?\?", "", query)
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
     except ValueError:

@@ -4,7 +4,9 @@ Source: https://hl7.org/fhir/R4/patient-operation-everything.html. The patient c
 compartment; every page brings along what its resources refer to outside the compartment.
 """
 
+import re
 from collections.abc import Mapping
+from functools import cache
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +16,7 @@ from apps.kit.operation_outcomes import FHIR_PATH
 from apps.patient.codec import Resource
 from apps.patient.definitions.model import (
     compartment_parameters,
+    primitive_patterns,
     search_parameters,
     served_types,
 )
@@ -118,7 +121,18 @@ def read_parameters(pairs: list[tuple[str, str]]) -> Mapping[str, str]:
     for name, value in pairs:
         if name == "_lastUpdated":
             values.setdefault("_since", value.removeprefix("ge"))
+    for name in ("start", "end", "_since"):
+        # A prefix or a comma would make it another search; a plus that is not escaped comes as a blank.
+        if name in values and not _time().fullmatch(values[name].replace(" ", "+")):
+            raise BadRequest(
+                "invalid_parameter", f"{name}: expected a date or date-time", pointer=name
+            )
     return values
+
+
+@cache
+def _time() -> re.Pattern[str]:
+    return re.compile(primitive_patterns()["dateTime"])
 
 
 def limit_of(reader: Reader, kind: str, patient: int, values: Mapping[str, str]) -> Criterion:

@@ -137,12 +137,7 @@ class Record:
         """Stores `resource` under an id of ours, within the connection's transaction or one of its own."""
         change = await self.new_change(connection, resource, new_id(), "POST")
         found = caller.check_change(change, "c")
-        refers = any(True for _ in references_of(change.values))
-        # Without a reference to look up it is one statement: BEGIN and COMMIT would cost two round trips more.
-        needs_transaction = refers and not connection.is_in_transaction()
-        async with connection.transaction() if needs_transaction else nullcontext():
-            await check_references(connection, [change])
-            await self.writer.write(connection, [change], caller.author)
+        await self.write_one(connection, change, caller)
         return Outcome(change.version, created=True, disclosure=found)
 
     async def new_change(
@@ -179,7 +174,7 @@ class Record:
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self.database.transaction() as connection:
+                async with self.database.connection() as connection:
                     outcome = await self.update_in(
                         connection,
                         resource_type,
@@ -212,7 +207,7 @@ class Record:
         expected: Expected = ANY_VERSION,
         method: Method = "PUT",
     ) -> Outcome:
-        """Does what `update` does, within a transaction."""
+        """Does what `update` does, within the connection's transaction or one of its own."""
         stored = await select_stored(connection, resource_type, id)
         change, outcome = await self.next_change(
             stored,
@@ -224,10 +219,20 @@ class Record:
             expected=expected,
             method=method,
         )
-        await check_references(connection, [change])
         # The version read here is part of the statement: nobody can come between.
-        await self.writer.write(connection, [change], caller.author)
+        await self.write_one(connection, change, caller)
         return outcome
+
+    async def write_one(self, connection: Connection, change: Change, caller: Caller) -> None:
+        """Writes a change whose references are there, within the connection's transaction or one of its own.
+
+        Without a reference to look up it is one statement: BEGIN and COMMIT would cost two round trips more.
+        """
+        refers = bool(asked_references([change]))
+        needs_transaction = refers and not connection.is_in_transaction()
+        async with connection.transaction() if needs_transaction else nullcontext():
+            await check_references(connection, [change])
+            await self.writer.write(connection, [change], caller.author)
 
     async def next_change(
         self,
@@ -280,7 +285,7 @@ class Record:
         """Deletes the resource and keeps its history. Returns the deletion; None where there was nothing to delete."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self.database.transaction() as connection:
+                async with self.database.connection() as connection:
                     deleted = await self.delete_in(connection, resource_type, id, caller, expected)
             except Conflict:
                 if expected.is_strict:
@@ -300,7 +305,7 @@ class Record:
         caller: Caller,
         expected: Expected = ANY_VERSION,
     ) -> Version | None:
-        """Does what `delete` does, within a transaction."""
+        """Does what `delete` does: one statement that changes something."""
         stored = await select_stored(connection, resource_type, id)
         change = await self.next_deletion(connection, stored, caller, expected)
         if change is None:
@@ -370,6 +375,21 @@ def references_of(values: Iterable[IndexValue]) -> Iterable[tuple[str, Reference
                 yield value.parameter, part
 
 
+def asked_references(
+    changes: Sequence[Change], born: frozenset[tuple[str, str]] = frozenset()
+) -> dict[tuple[str, str], Change]:
+    """Returns what must be there, with the change that refers to it: neither `born` nor referred to before."""
+    asked: dict[tuple[str, str], Change] = {}
+    for change in changes:
+        known = change.stored.target_hashes if change.stored else frozenset()
+        for _, value in references_of(change.values):
+            target = (value.type, value.id)
+            is_held_here = value.type in served_types()
+            if is_held_here and target not in born and resource_hash(*target) not in known:
+                asked.setdefault(target, change)
+    return asked
+
+
 async def check_references(
     connection: Connection,
     changes: Sequence[Change],
@@ -381,14 +401,7 @@ async def check_references(
     References that the version before had already are left alone. `pointers` tells where a resource of
     a Bundle is, by its id.
     """
-    asked: dict[tuple[str, str], Change] = {}
-    for change in changes:
-        known = change.stored.target_hashes if change.stored else frozenset()
-        for _, value in references_of(change.values):
-            target = (value.type, value.id)
-            is_held_here = value.type in served_types()
-            if is_held_here and target not in born and resource_hash(*target) not in known:
-                asked.setdefault(target, change)
+    asked = asked_references(changes, born)
     living = await select_living(connection, list(asked))
     faults = [
         FieldError(

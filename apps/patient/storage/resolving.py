@@ -25,7 +25,13 @@ from apps.patient.search.criteria import (
     UriBelow,
 )
 from apps.patient.search.hashing import reference_key, resource_hash, token_hash
-from apps.patient.search.leaders import candidates_statement, flatten, leads, rest_of
+from apps.patient.search.leaders import (
+    candidates_statement,
+    flatten,
+    leads,
+    range_statement,
+    rest_of,
+)
 from apps.patient.search.sql import LAST, Sql, condition
 
 # A chain that leads to more stays a condition.
@@ -182,9 +188,11 @@ async def _few_targets(
     # Any exact value before a range.
     leader = min(leaders, key=lambda item: not isinstance(item, (Exact, Identity)))
     counted = Sql()
-    candidates = candidates_statement(counted, resource_type, leader)
+    # Rows of the index, not resources: telling them apart would read all of the rows.
     limit = counted.argument(MAX_TARGETS + 1, "bigint")
-    statement = f"SELECT count(*) FROM ({candidates} LIMIT {limit}) AS k"
+    statement = (
+        f"SELECT count(*) FROM ({range_statement(counted, resource_type, leader, limit)}) AS k"
+    )
     text, arguments = counted.used(statement)
     if await connection.fetchval(text, *arguments) > MAX_TARGETS:
         return None

@@ -100,6 +100,13 @@ def test_everything_refuses_an_unknown_parameter_and_a_foreign_record(service: S
     mine = service.create(patient())["id"]
     other = service.create(patient())["id"]
     assert service.call("GET", f"/fhir/R4/Patient/{mine}/$everything?color=red").status_code == 400
+    for name in ("start", "end", "_since"):
+        for value in ("abc", "ge2024", "2024,2020", "2024-02-31T", ""):
+            answer = service.call("GET", f"/fhir/R4/Patient/{mine}/$everything?{name}={value}")
+            assert answer.status_code == 400, f"{name}={value}"
+            assert answer.json()["issue"][0]["expression"] == [f"http.{name}"]
+    since = f"/fhir/R4/Patient/{mine}/$everything?_since=2020-01-01T00:00:00%2B01:00&start=2020"
+    assert service.call("GET", since).status_code == 200
     service.verifier.principals["own"] = principal("patient/*.rs", patient_id=mine)
     assert set(ids(service.call("GET", f"/fhir/R4/Patient/{mine}/$everything", by="own"))) == {mine}
     foreign = service.call("GET", f"/fhir/R4/Patient/{other}/$everything", by="own")

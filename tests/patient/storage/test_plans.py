@@ -122,3 +122,30 @@ async def test_candidates_are_sorted_before_they_are_read(connection: Any, sort:
     ]
     assert any(node["Node Type"] == "Sort" for node in below_limit)
     assert not any("packed" in str(node.get("Output")) for node in below_limit)
+
+
+async def test_statements_are_planned_once_a_connection(connection: Any) -> None:
+    for day in range(1, 10):
+        pairs = [("patient", f"p{day}"), ("code", f"code-{day}"), ("date", f"ge2024-01-0{day}")]
+        asked = Reader(base_url=BASE).read(("Observation",), pairs)
+        await read_page(
+            connection, [("Observation", asked.criteria["Observation"])], None, None, 20
+        )
+    rows = await connection.fetch(
+        "SELECT generic_plans, custom_plans FROM pg_prepared_statements"
+        " WHERE statement LIKE '%resource r%' AND statement NOT LIKE '%pg_prepared%'"
+    )
+    assert [tuple(row) for row in rows] == [(9, 0)]
+
+
+async def test_targets_of_a_chain_are_counted_up_to_a_bound(connection: Any) -> None:
+    recording = Recording(connection)
+    asked = Reader(base_url=BASE).read(("Patient",), [("_has:Condition:patient:code", "1")])
+    await make_plan(recording, "Patient", asked.criteria["Patient"])
+    kinds = {node["Node Type"] for node in nodes(recording.plans[0])}
+    assert "Limit" in kinds
+    # To sort or to hash them is to read them all.
+    assert not kinds & {"Sort", "Unique", "Incremental Sort"}
+    assert [node["Strategy"] for node in nodes(recording.plans[0]) if "Strategy" in node] == [
+        "Plain"
+    ]

@@ -1,0 +1,93 @@
+"""Small groups against a reader who subtracts: margins, totals, periods, filters and time zones."""
+
+import itertools
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.analytics.figures.suppression import Cell, round_count, suppress_cells
+from protos.patient.v1 import events_pb2 as pb
+from tests.analytics.conftest import Bench, clinical_event, patient_event
+from tests.analytics.serving import SNOMED, get
+
+SMALLEST = 11
+people = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda pair: sorted(pair))
+
+
+@given(
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.lists(people, min_size=16, max_size=16),
+)
+def test_no_sum_that_is_known_tells_a_small_group(
+    rows: int, columns: int, drawn: list[list[int]]
+) -> None:
+    places = list(itertools.product(range(rows), range(columns)))
+    cells = [
+        Cell(row=str(row), column=str(column), count=count, population=population)
+        for (row, column), (count, population) in zip(places, drawn, strict=False)
+    ]
+    shown, suppressed = suppress_cells(cells, SMALLEST)
+
+    assert all(cell.count >= SMALLEST for cell in shown)
+    assert suppressed == len(cells) - len(shown)
+    hidden = [cell for cell in cells if cell not in shown]
+    if shown and hidden:
+        # All patients with the code, less those that are shown.
+        assert sum(cell.count for cell in hidden) >= SMALLEST
+    for axis in ("row", "column"):
+        for name in {getattr(cell, axis) for cell in hidden}:
+            line = [cell for cell in cells if getattr(cell, axis) == name]
+            left = [cell for cell in line if cell in hidden]
+            # The people of a row or column are known from the demographics.
+            if len(left) < len(line):
+                assert len(left) > 1
+                assert sum(cell.population for cell in left) >= SMALLEST
+
+
+def test_counts_are_rounded_where_small_groups_are_hidden() -> None:
+    assert [round_count(count, 11) for count in (11, 12, 13, 17, 18)] == [10, 10, 15, 15, 20]
+    assert round_count(11, 1) == 11
+
+
+def condition(patient: int, when: datetime, system: str = SNOMED) -> pb.PatientEvent:
+    event = clinical_event(code=pb.Coding(system=system, code="c"), patient_id=f"p{patient}")
+    event.clinical.effective_at.FromDatetime(when)
+    return event
+
+
+@pytest.mark.integration
+async def test_neither_periods_nor_filters_nor_zones_single_anybody_out(
+    bench: Bench, client: Any
+) -> None:
+    early, late = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 2, 20, 23, 30, tzinfo=UTC)
+    events = [condition(number, early) for number in range(21)]
+    # The one whom the questions below would single out, by his month and by his code's system.
+    events.append(condition(99, late, system="urn:other"))
+    events += [patient_event(patient_id=event.patient_id) for event in events]
+    await bench.publish(*events)
+    await bench.wait_for_reading(len(events))
+
+    async def top(query: str) -> int:
+        found = (await get(client, f"conditions/top?{query}"))["conditions"]
+        return sum(each["patients"] for each in found)
+
+    assert await top("from=2026-01-01&to=2026-01-31") == await top("from=2026-01-01&to=2026-02-28")
+
+    async def prevalence(query: str) -> Any:
+        return (await get(client, f"prevalence?type=Condition&code=c{query}"))["patients"]
+
+    assert await prevalence("") == await prevalence(f"&system={SNOMED}") == 20
+    for path in (
+        "conditions/top?from=2026-01-01&to=2026-02-20",
+        "conditions/top?from=2026-01-01&to=2026-02-20T23:30:00Z",
+        "conditions/top?from=2026-01-01&to=2026-01-31&timezone=Asia/Kolkata",
+        "prevalence?type=Condition&code=c&to=2026-02-20",
+        "immunizations/coverage?code=c&to=2026-02-20",
+    ):
+        assert (await get(client, path, 422))["code"] == "period_too_fine"
+    answer = await get(client, "encounters?to=2026-02-20")
+    assert (answer["classes"], answer["reasons"], answer["lengthOfStay"]) == (None, None, None)
