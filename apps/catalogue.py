@@ -112,12 +112,17 @@ class Secret:
     """A secret that the release fills with `bytes` random bytes in base64url while it is empty.
 
     `encrypts`: it encrypts what is stored, so that a rotation keeps the value before beside the new
-    one.
+    one. With no bytes it is for an operator to set: the release writes UNSET, since ECS starts no
+    task with an empty one.
     """
 
     name: str
-    bytes: int
+    bytes: int = 0
     encrypts: bool = False
+
+
+# What a secret holds that no operator has set: the service does without.
+UNSET = "unset"
 
 
 WEEK_MS = 7 * 24 * 60 * 60 * 1000
@@ -137,6 +142,9 @@ SECRETS: Mapping[str, Secret] = {
     secret.name: secret
     for secret in (
         Secret("AUTH_KEY_ENCRYPTION_KEY", 32, encrypts=True),
+        # The URL holds the password of the mail server.
+        Secret("AUTH_SMTP_URL"),
+        Secret("AUTH_EXTERNAL_CLIENT_SECRET"),
         Secret("GATEWAY_CLIENT_SECRET", 32),
         Secret("PATIENT_CLIENT_SECRET", 32),
         Secret("BILLING_CLIENT_SECRET", 32),
@@ -188,10 +196,9 @@ SERVICES: Mapping[str, Service] = {
             databases=("auth",),
             # With a person's own token: the page on which a clinician chooses a patient.
             looks_up=("patient",),
-            secrets=("AUTH_KEY_ENCRYPTION_KEY",),
+            secrets=("AUTH_KEY_ENCRYPTION_KEY", "AUTH_SMTP_URL", "AUTH_EXTERNAL_CLIENT_SECRET"),
             settings=(
                 "AUTH_EXTERNAL_CLIENT_ID",
-                "AUTH_EXTERNAL_CLIENT_SECRET",
                 "AUTH_EXTERNAL_ISSUER",
                 "AUTH_EXTERNAL_NAME",
                 "AUTH_EXTERNAL_ROLES",
@@ -203,7 +210,6 @@ SERVICES: Mapping[str, Service] = {
                 "AUTH_SESSION_IDLE_SECONDS",
                 "AUTH_SESSION_IDLE_SECONDS_BY_ROLE",
                 "AUTH_SIGNING_ALGORITHM",
-                "AUTH_SMTP_URL",
             ),
         ),
         Service(
@@ -277,6 +283,7 @@ SERVICES: Mapping[str, Service] = {
                     "profile",
                     "fhirUser",
                     "offline_access",
+                    "account",
                     "admin",
                     "user/*.cruds",
                     "patient/*.rs",

@@ -178,6 +178,12 @@ VERBS: Mapping[str, Verb] = {
             services=("auth",),
             arguments=(ADDRESS,),
         ),
+        Verb(
+            name="users delete",
+            summary="Deletes the user for good; what the user did stays in the audit.",
+            services=("auth",),
+            arguments=(ADDRESS,),
+        ),
         Verb(name="clients list", summary="Lists the clients.", services=("auth",), arguments=()),
         Verb(
             name="clients create",

@@ -89,7 +89,8 @@ def test_environment_satisfies_settings(entry: Service) -> None:
 
 @pytest.mark.parametrize("entry", SERVICES.values(), ids=list(SERVICES))
 def test_settings_refuse_a_missing_secret(entry: Service) -> None:
-    for secret in entry.secrets:
+    # The service does without one that is an operator's to set.
+    for secret in (name for name in entry.secrets if SECRETS[name].bytes):
         environ = {
             name: value for name, value in local_environment(entry).items() if name != secret
         }
@@ -178,6 +179,7 @@ def test_environment_carries_no_secret() -> None:
 # Packages whose calls name what goes beyond MOST_POSITIONAL arguments.
 NAMED_PACKAGES = (
     "apps/analytics",
+    "apps/auth",
     "apps/billing",
     "apps/client",
     "apps/console",

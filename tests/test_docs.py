@@ -69,3 +69,25 @@ def test_file_to_open_has_the_name(what: str, files: list[Path], names: list[str
     text = "".join(file.read_text() for file in files if file.is_file())
     for name in names:
         assert name in text, f"to change {what}: no {name} in {[file.name for file in files]}"
+
+
+NAMED_TEST = re.compile(r"`((?:[a-z_]+/)+test_[a-z_]+\.py)(?:::(test_\w+))?`")
+CONFORMANCE = ROOT / "docs" / "identity-conformance.md"
+
+
+def test_tests_of_the_conformance_tables_exist() -> None:
+    named = NAMED_TEST.findall(CONFORMANCE.read_text())
+    assert len(named) > 50
+    for file, test in named:
+        path = ROOT / "tests" / file
+        assert path.exists(), file
+        assert not test or f"def {test}(" in path.read_text(), f"{file}::{test}"
+
+
+def test_every_row_of_the_conformance_tables_names_a_test_or_says_that_it_is_not_offered() -> None:
+    rows = [line for line in CONFORMANCE.read_text().splitlines() if line.startswith("| ")]
+    for row in rows:
+        covered_by = row.strip("| ").rpartition(" | ")[2]
+        assert covered_by in ("---", "covered by") or (
+            NAMED_TEST.search(covered_by) or "not offered" in covered_by
+        ), row

@@ -32,6 +32,7 @@ from apps.auth.pages import (
     forgotten_routes,
     passkey_routes,
     rendering,
+    second_factor_routes,
     session_routes,
     sign_in_routes,
 )
@@ -49,6 +50,7 @@ ROUTED = (
     oauth_routes,
     authorize_routes,
     sign_in_routes,
+    second_factor_routes,
     account_routes,
     device_routes,
     rendering,

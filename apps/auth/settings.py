@@ -11,6 +11,7 @@ from apps.auth.people.external import ExternalProvider
 from apps.auth.people.mail import MailSettings
 from apps.auth.people.roles import ROLES
 from apps.auth.people.sessions import IDLE_SECONDS, IdleTimes
+from apps.catalogue import UNSET
 from apps.kit.claims import ALGORITHMS
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.encryption_keys import read_keys
@@ -84,9 +85,15 @@ class Settings:
         return settings
 
 
+def read_operators_secret(env: Environment, name: str) -> str:
+    """Returns a secret that an operator may set; empty if nobody did."""
+    value = env.optional(name)
+    return "" if value == UNSET else value
+
+
 def read_mail(env: Environment) -> MailSettings:
     """Reads AUTH_SMTP_URL, AUTH_MAIL_FROM and AUTH_MAIL_FOLDER."""
-    smtp_url = env.optional("AUTH_SMTP_URL", "")
+    smtp_url = read_operators_secret(env, "AUTH_SMTP_URL")
     if smtp_url and not smtp_url.startswith(("smtp://", "smtps://")):
         env.fault("AUTH_SMTP_URL must be smtp://... (with STARTTLS) or smtps://...")
     sender = env.optional("AUTH_MAIL_FROM", "no-reply@localhost")
@@ -121,6 +128,9 @@ def read_external_provider(env: Environment, environment: str) -> ExternalProvid
         return None
     if not issuer.startswith("https://") and environment != "local":
         env.fault("AUTH_EXTERNAL_ISSUER must be an https URL")
+    client_secret = read_operators_secret(env, "AUTH_EXTERNAL_CLIENT_SECRET")
+    if not client_secret:
+        env.fault("AUTH_EXTERNAL_CLIENT_SECRET is required with AUTH_EXTERNAL_ISSUER")
     roles: dict[str, str] = {}
     for part in env.optional("AUTH_EXTERNAL_ROLES", "").split(";"):
         if not part.strip():
@@ -133,7 +143,7 @@ def read_external_provider(env: Environment, environment: str) -> ExternalProvid
     return ExternalProvider(
         issuer=issuer,
         client_id=env.require("AUTH_EXTERNAL_CLIENT_ID"),
-        client_secret=env.require("AUTH_EXTERNAL_CLIENT_SECRET"),
+        client_secret=client_secret,
         name=env.optional("AUTH_EXTERNAL_NAME", "your organization"),
         roles_claim=env.optional("AUTH_EXTERNAL_ROLES_CLAIM", "groups"),
         roles=roles,

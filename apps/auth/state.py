@@ -12,11 +12,13 @@ from apps.auth.keys import KeyRing, advance_keys, select_key_ring
 from apps.auth.outbound import ClientKeys, OutboundHttp
 from apps.auth.people.passwords import Hashing
 from apps.auth.settings import Settings
+from apps.kit.backoff import Backoff
 from apps.kit.database import Database
 from apps.kit.errors import Problem, Unavailable
 
 KEYS_PERIOD_SECONDS = 15.0
 FIRST_RETRY_SECONDS = 0.2
+LONGEST_RETRY_SECONDS = 5.0
 DECRYPTION_FAILED = (
     "the signing key does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or replace the keys by "
     "`scripts/operate keys withdraw`, after which everybody signs in again"
@@ -62,14 +64,13 @@ class AuthState:
 
     async def refresh_keys(self) -> None:
         """Makes the first key, follows rotation; for as long as the service runs."""
-        retry_seconds = FIRST_RETRY_SECONDS
+        backoff = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, factor=1.5)
         while True:
             try:
                 await self._advance()
             except (Problem, asyncpg.PostgresError) as error:
                 log.warning("no look at the signing keys", extra={"error": type(error).__name__})
-            await asyncio.sleep(KEYS_PERIOD_SECONDS if self._ring else retry_seconds)
-            retry_seconds = min(retry_seconds * 1.5, 5.0)
+            await asyncio.sleep(KEYS_PERIOD_SECONDS if self._ring else backoff.next_seconds())
 
     async def _advance(self) -> None:
         await self.load_keys()

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from apps.auth.oauth.clients import create_client, register_service_clients, select_client
+from apps.auth.oauth.client_changes import create_client
+from apps.auth.oauth.clients import select_client
+from apps.auth.oauth.service_clients import register_service_clients
 from apps.auth.people.users import create_user, select_user_by_email
 from apps.auth.reencryption import reencrypt_secrets
 from apps.catalogue import TRIAL_CLIENT_SCOPES, TRIAL_USER

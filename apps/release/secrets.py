@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import Protocol
 
-from apps.catalogue import SECRETS, SERVICES, Secret
+from apps.catalogue import SECRETS, SERVICES, UNSET, Secret
 
 
 class SecretStore(Protocol):
@@ -27,7 +27,12 @@ class SecretStore(Protocol):
 
 
 def generate(secret: Secret) -> str:
-    """Random bytes in base64url, padded: as many as the catalogue says."""
+    """Returns random bytes in base64url, padded: as many as the catalogue says.
+
+    UNSET for an operator's secret.
+    """
+    if not secret.bytes:
+        return UNSET
     return base64.urlsafe_b64encode(os.urandom(secret.bytes)).decode()
 
 
@@ -38,8 +43,12 @@ def rotate(secret: Secret, current: str) -> str:
 
 
 def is_due(store: SecretStore, secret: Secret, version: int) -> bool:
-    """Returns whether the secret has a value of a version before."""
-    return bool(store.read(secret.name)) and store.version(secret.name) < version
+    """Returns whether the secret has a value of a version before.
+
+    An operator's secret is not rotated here.
+    """
+    value = store.read(secret.name)
+    return bool(value and secret.bytes) and store.version(secret.name) < version
 
 
 def fill_secrets(
@@ -51,7 +60,7 @@ def fill_secrets(
         value = store.read(secret.name)
         if not value:
             value = write(store, secret.name, generate(secret), version)
-        elif store.version(secret.name) < version:
+        elif is_due(store, secret, version):
             value = write(store, secret.name, rotate(secret, value), version)
         values[secret.name] = value
     return values

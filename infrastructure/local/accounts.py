@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from apps.auth.oauth.clients import rotate_client_secret, select_client
+from apps.auth.oauth.client_changes import rotate_client_secret
+from apps.auth.oauth.clients import select_client
 from apps.auth.people.passwords import verify_password
 from apps.auth.people.users import select_user_by_email
 from apps.catalogue import TRIAL_USER

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apps.catalogue import SERVICES, Service, environment
+from apps.catalogue import SECRETS, SERVICES, Service, environment
 from apps.kit.probe import probe_grpc, probe_http
 from infrastructure.ecs.image_source import source_digest, version_of
 from infrastructure.local.home import ROOT
@@ -41,10 +41,15 @@ class Services:
         return {
             **passed_on(os.environ),
             **environment(entry, self.locate),
-            **{name: self.secrets[name] for name in entry.secrets},
+            **{name: self.secret(name) for name in entry.secrets},
             "PYTHONUNBUFFERED": "1",
             "SERVICE_VERSION": version_of(source_digest(entry.name)),
         }
+
+    def secret(self, name: str) -> str:
+        """Returns the secret; an operator's may come from this process's environment."""
+        own = os.environ.get(name) if not SECRETS[name].bytes else None
+        return own or self.secrets[name]
 
     def start(self, entry: Service) -> None:
         self.processes[entry.name] = Process(

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from apps.auth.app import create_app
-from apps.auth.oauth.clients import create_client, register_service_clients
+from apps.auth.oauth.client_changes import create_client
+from apps.auth.oauth.service_clients import register_service_clients
 from apps.auth.people.resets import create_reset_link
 from apps.auth.people.users import User, create_user
 from apps.auth.settings import Settings

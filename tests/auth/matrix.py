@@ -175,12 +175,13 @@ AUTH: dict[Operation, Who] = {
     ("DELETE", "/auth/v1/users/{id}/sessions"): ADMIN,
     ("GET", "/auth/v1/audit"): ADMIN,
     ("GET", "/auth/v1/names"): PEOPLE,
-    ("GET", "/auth/v1/me"): PEOPLE,
-    ("GET", "/auth/v1/me/sessions"): PEOPLE,
-    ("DELETE", "/auth/v1/me/sessions"): PEOPLE,
-    ("DELETE", "/auth/v1/me/sessions/{session}"): PEOPLE,
-    ("GET", "/auth/v1/me/consents"): PEOPLE,
-    ("DELETE", "/auth/v1/me/consents/{client}"): PEOPLE,
+    # The short login's tokens do not carry `account`.
+    ("GET", "/auth/v1/me"): NOBODY,
+    ("GET", "/auth/v1/me/sessions"): NOBODY,
+    ("DELETE", "/auth/v1/me/sessions"): NOBODY,
+    ("DELETE", "/auth/v1/me/sessions/{session}"): NOBODY,
+    ("GET", "/auth/v1/me/consents"): NOBODY,
+    ("DELETE", "/auth/v1/me/consents/{client}"): NOBODY,
     ("POST", "/auth/v1/launches"): frozenset({"admin", "clinician", "registrar", "billing"}),
 }
 ANALYTICS_TABLE: dict[Operation, Who] = {

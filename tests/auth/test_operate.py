@@ -133,9 +133,28 @@ def test_user_is_disabled_and_enabled(auth: Auth) -> None:
 def test_second_factor_of_a_lost_device_is_removed(auth: Auth) -> None:
     user = auth.user("clinician")
     auth.sql("UPDATE users SET totp_enabled = true, totp_secret = 'x' WHERE id = $1", user.id)
+    auth.sql(
+        "INSERT INTO passkeys (id, user_id, credential_id, public_key, sign_count, name) "
+        "VALUES (gen_random_uuid(), $1, 'lost', 'key', 0, 'Lost phone')",
+        user.id,
+    )
+    auth.sql("UPDATE users SET has_passkey = true WHERE id = $1", user.id)
     assert auth.login(user.email).status_code == 403
     answer(auth, "users", "second-factor-off", user.email)
     assert auth.login(user.email).status_code == 200
+    assert auth.sql("SELECT 1 FROM passkeys WHERE user_id = $1", user.id) == []
+    (mail,) = auth.sql("SELECT body FROM mails WHERE recipient = $1", user.email)
+    assert "its second factor was removed" in mail["body"]
+
+
+def test_user_is_deleted_and_stays_in_the_audit(auth: Auth) -> None:
+    user = auth.user("clinician")
+    auth.login(user.email)
+    assert answer(auth, "users", "delete", user.email) == {"deleted": user.id}
+    assert auth.login(user.email).status_code == 401
+    assert auth.sql("SELECT 1 FROM revocations WHERE kind = 'subject' AND id = $1", user.id)
+    events = [each["event"] for each in answer(auth, "audit", "search", f"--subject={user.id}")]
+    assert events == ["user_deleted", "sign_in"]
 
 
 def test_client_is_created_rotated_and_switched(auth: Auth) -> None:
@@ -176,7 +195,7 @@ def test_audit_is_searched_by_subject_event_and_time(auth: Auth) -> None:
 
 
 def test_unknown_user_is_not_found(auth: Auth) -> None:
-    for verb in ("reset", "unlock", "disable", "enable", "second-factor-off"):
+    for verb in ("reset", "unlock", "disable", "enable", "second-factor-off", "delete"):
         assert "there is no user" in refusal(auth, "users", verb, "nobody@example.org")
 
 

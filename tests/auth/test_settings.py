@@ -22,6 +22,23 @@ def test_settings_are_read_and_show_no_secret() -> None:
     assert "x00" not in repr(settings)
 
 
+def test_operators_secrets_are_read_and_not_shown() -> None:
+    unset = {"AUTH_SMTP_URL": "unset", "AUTH_EXTERNAL_CLIENT_SECRET": "unset"}
+    settings = Settings.from_environment({**ENVIRON, **unset})
+    assert settings.mail.smtp_url == "" and settings.external is None
+
+    given = {
+        "AUTH_SMTP_URL": "smtps://us:pass-word@mail.example:465",
+        "AUTH_EXTERNAL_ISSUER": "https://id.example",
+        "AUTH_EXTERNAL_CLIENT_ID": "us",
+        "AUTH_EXTERNAL_CLIENT_SECRET": "client-secret",
+    }
+    settings = Settings.from_environment({**ENVIRON, **given})
+    assert settings.mail.smtp_url == given["AUTH_SMTP_URL"]
+    assert settings.external and settings.external.client_secret == "client-secret"
+    assert "pass-word" not in repr(settings) and "client-secret" not in repr(settings)
+
+
 @pytest.mark.parametrize(
     ("environment", "roles"),
     [
@@ -54,6 +71,15 @@ def test_second_factor_is_asked_for_wherever_people_are_real(
         ({"AUTH_SIGNING_ALGORITHM": "HS256"}, "AUTH_SIGNING_ALGORITHM"),
         ({"AUTH_MFA_REQUIRED_ROLES": "admin,boss"}, "AUTH_MFA_REQUIRED_ROLES"),
         ({"AUTH_DATABASE_URL": ""}, "AUTH_DATABASE_URL"),
+        ({"AUTH_SMTP_URL": "http://mail.example"}, "AUTH_SMTP_URL"),
+        (
+            {
+                "AUTH_EXTERNAL_ISSUER": "https://id.example",
+                "AUTH_EXTERNAL_CLIENT_ID": "us",
+                "AUTH_EXTERNAL_CLIENT_SECRET": "unset",
+            },
+            "AUTH_EXTERNAL_CLIENT_SECRET",
+        ),
     ],
 )
 def test_unsafe_or_missing_setting_is_refused_by_name(changes: dict[str, str], named: str) -> None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from typing import Any
@@ -53,13 +53,33 @@ def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     context.close()
 
 
+class Administrator(httpx.Auth):
+    """Signs in by the short login, and again once the token has expired: the suite may outlast it."""
+
+    requires_response_body = True
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._token = "none"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        answer = yield request
+        if answer.status_code == 401:
+            login = {
+                "email": os.environ["PLATFORM_USER"],
+                "password": os.environ["PLATFORM_PASSWORD"],
+            }
+            signed_in = yield httpx.Request("POST", f"{self._url}/auth/login", json=login)
+            self._token = signed_in.raise_for_status().json()["token"]
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            yield request
+
+
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
     url = os.environ["PLATFORM_URL"]
-    login = {"email": os.environ["PLATFORM_USER"], "password": os.environ["PLATFORM_PASSWORD"]}
-    with httpx.Client(base_url=url) as http:
-        token = http.post("/auth/login", json=login).raise_for_status().json()["token"]
-        http.headers["Authorization"] = f"Bearer {token}"
+    with httpx.Client(base_url=url, auth=Administrator(url)) as http:
         yield World(url, http)
 
 

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 LOOKS = {
     "wide-light": ((1280, 900), "light"),
     "wide-dark": ((1280, 900), "dark"),
-    "narrow-light": ((360, 780), "light"),
-    "narrow-dark": ((360, 780), "dark"),
+    "narrow-light": ((320, 780), "light"),
+    "narrow-dark": ((320, 780), "dark"),
 }
 # Kept in the repository; the others are for whoever looks at all of them.
 KEPT = ("wide-light", "narrow-dark")
@@ -69,6 +69,7 @@ def take(chromium: Browser, world: World, folder: Path, look: str) -> None:
         "edit": f"{chart}/edit",
         "write": f"{chart}/write/condition",
         "vitals": f"{chart}/write/vitals",
+        "encounter": f"{chart}/encounters/new",
         "money": f"/patients/{paying}/money",
         "statement": f"/patients/{paying}/money/statement",
         "cash-desk": "/cash-desk",
@@ -76,6 +77,7 @@ def take(chromium: Browser, world: World, folder: Path, look: str) -> None:
         "people": "/administration",
         "applications": "/administration/applications",
         "audit": "/administration/audit",
+        "settings": "/administration/settings",
         "prices": "/administration/prices",
         "operations": "/operations",
         "error": "/nothing-here",
@@ -98,6 +100,8 @@ def take(chromium: Browser, world: World, folder: Path, look: str) -> None:
             ("my-record", "/my"),
             ("my-bills", "/my/bills"),
             ("my-results", "/my/results"),
+            ("my-accesses", "/my/accesses"),
+            ("my-account", "/my/account"),
         ):
             photograph(own.page, world, folder, f"{name}-{look}", path)
         own.press("Sign out")

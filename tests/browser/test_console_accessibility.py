@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 AXE = (Path(__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 RULES_THAT_APPLY = 10
-LOOKS = [(width, scheme) for width in ((1280, 900), (360, 780)) for scheme in ("light", "dark")]
+LOOKS = [(width, scheme) for width in ((1280, 900), (320, 780)) for scheme in ("light", "dark")]
 
 
 def violations(page: Page) -> list[str]:

@@ -110,7 +110,9 @@ def test_a_higher_version_gives_every_secret_a_new_value_once() -> None:
     store = FakeStore()
     first = fill_secrets(store)
     second = fill_secrets(store, version=2)
-    assert all(second[name] != first[name] for name in SECRETS)
+    # An operator's own secrets are not rotated here.
+    changed = {name for name in SECRETS if second[name] != first[name]}
+    assert changed == {name for name in SECRETS if SECRETS[name].bytes}
     assert fill_secrets(store, version=2) == second
     # An older release that runs late changes nothing.
     assert fill_secrets(store, version=1) == second
@@ -202,7 +204,7 @@ def keys_of(secrets: dict[str, str]) -> bytes:
 
 
 def test_secret_has_the_bytes_that_the_catalogue_says() -> None:
-    for secret in SECRETS.values():
+    for secret in (one for one in SECRETS.values() if one.bytes):
         assert len(base64.urlsafe_b64decode(generate(secret))) == secret.bytes
 
 

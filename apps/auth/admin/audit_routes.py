@@ -9,15 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.auth.admin.requests import ADMIN, no_store, page_of, read_page
+from apps.auth.admin.requests import ADMIN, page_of, read_page
+from apps.auth.audit_search import FILTERS, LAST_ID, select_audit
 from apps.auth.state import state_of
-from apps.kit.database import Connection
 from apps.kit.errors import BadRequest, FieldError
-from apps.kit.web import JSONResponse, Operation, PolicedRoute
+from apps.kit.web import Operation, PolicedRoute
 
 AUDIT = "/auth/v1/audit"
-LAST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-FILTERS = ("actor", "subject", "client", "event", "outcome", "since", "until")
 MAX_FILTER_CHARS = 200
 
 
@@ -26,12 +24,12 @@ async def search(request: Request) -> Response:
     before, limit = read_page(request)
     filters = read_filters(request)
     try:
-        cursor = str(UUID(before)) if before else LAST
+        cursor = str(UUID(before)) if before else LAST_ID
     except ValueError:
         raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor") from None
     async with state_of(request).database.connection() as connection:
-        entries = await select_audit(connection, filters, cursor, limit + 1)
-    return no_store(page_of(entries, limit)) if entries else no_store(JSONResponse({"items": []}))
+        entries = await select_audit(connection, filters, limit=limit + 1, before=cursor)
+    return page_of([as_json(entry) for entry in entries], limit)
 
 
 def read_filters(request: Request) -> Mapping[str, Any]:
@@ -62,42 +60,19 @@ def read_filters(request: Request) -> Mapping[str, Any]:
     return filters
 
 
-async def select_audit(
-    connection: Connection, filters: Mapping[str, Any], before: str, limit: int
-) -> list[dict[str, Any]]:
-    """Returns entries before an id, the newest first: the ids sort by time."""
-    rows = await connection.fetch(
-        """
-        SELECT id, occurred_at, event, outcome, reason, actor_id, client_id, subject, address,
-            request_id
-        FROM audit
-        WHERE id < $1
-            AND ($2::text IS NULL OR actor_id = $2) AND ($3::text IS NULL OR subject = $3)
-            AND ($4::text IS NULL OR client_id = $4) AND ($5::text IS NULL OR event = $5)
-            AND ($6::text IS NULL OR outcome = $6)
-            AND ($7::timestamptz IS NULL OR occurred_at >= $7)
-            AND ($8::timestamptz IS NULL OR occurred_at < $8)
-        ORDER BY id DESC LIMIT $9
-        """,
-        before,
-        *(filters.get(name) for name in FILTERS),
-        limit,
-    )
-    return [
-        {
-            "id": str(row["id"]),
-            "occurredAt": row["occurred_at"],
-            "event": row["event"],
-            "outcome": row["outcome"],
-            "reason": row["reason"],
-            "actor": row["actor_id"],
-            "client": row["client_id"],
-            "subject": row["subject"],
-            "address": row["address"],
-            "requestId": row["request_id"],
-        }
-        for row in rows
-    ]
+def as_json(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": entry["id"],
+        "occurredAt": entry["occurred_at"],
+        "event": entry["event"],
+        "outcome": entry["outcome"],
+        "reason": entry["reason"],
+        "actor": entry["actor_id"],
+        "client": entry["client_id"],
+        "subject": entry["subject"],
+        "address": entry["address"],
+        "requestId": entry["request_id"],
+    }
 
 
 def routes() -> list[BaseRoute]:

@@ -18,17 +18,14 @@ from apps.auth.admin.requests import (
     read_page,
     record,
 )
-from apps.auth.oauth.clients import (
-    Client,
+from apps.auth.oauth.client_changes import (
     create_client,
     delete_client,
-    lock_client,
     rotate_client_secret,
-    select_client,
-    select_clients,
     set_client_disabled,
     update_client,
 )
+from apps.auth.oauth.clients import Client, lock_client, select_client, select_clients
 from apps.auth.oauth.registration import FIELDS, parse_registration
 from apps.auth.oauth.revocations import revoke_client
 from apps.auth.state import state_of
@@ -135,16 +132,9 @@ async def change(
     wish = parse_registration(
         {**{name: known.get(name) for name in FIELDS if name in known}, **body}
     )
-    changed = await update_client(
-        connection,
-        client.id,
-        name=wish["name"],
-        scopes=wish["scopes"],
-        redirect_uris=wish["redirect_uris"],
-        post_logout_redirect_uris=wish["post_logout_redirect_uris"],
-        jwks=wish["jwks"],
-        trusted=wish["trusted"],
-    )
+    fixed = ("auth_method", "grant_types")
+    changes = {name: value for name, value in wish.items() if name not in fixed}
+    changed = await update_client(connection, client.id, **changes)
     if not set(client.scopes) <= set(changed.scopes):
         await revoke_client(connection, client.id)
     await record(connection, request, "client_updated", client.id)

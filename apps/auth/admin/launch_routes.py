@@ -9,7 +9,8 @@ from starlette.routing import BaseRoute
 from apps.auth.admin.requests import no_store, read_object, record
 from apps.auth.oauth.clients import select_active_client
 from apps.auth.oauth.launches import LAUNCH_LIFE_SECONDS, insert_launch
-from apps.auth.people.users import RESOURCE_ID, select_active_user
+from apps.auth.people.user_fields import RESOURCE_ID
+from apps.auth.people.users import select_active_user
 from apps.auth.state import state_of
 from apps.kit.errors import Forbidden, Unprocessable
 from apps.kit.scopes import Principal

@@ -15,9 +15,11 @@ from apps.auth.people.users import User, lock_user, select_user
 from apps.auth.state import state_of
 from apps.kit.database import Connection
 from apps.kit.errors import Forbidden, NotFound
-from apps.kit.web import AUTHENTICATED, JSONResponse, Operation, PolicedRoute, principal_of
+from apps.kit.web import JSONResponse, Operation, PolicedRoute, principal_of, scopes
 
 ME = "/auth/v1/me"
+# An application that signs people in may not end their sessions elsewhere, nor read their address.
+ACCOUNT = scopes("account")
 
 
 async def read(request: Request) -> Response:
@@ -92,15 +94,13 @@ def consent_as_json(consent: Consent) -> dict[str, Any]:
 
 def routes() -> list[BaseRoute]:
     return [
-        PolicedRoute(ME, Operation("GET", read, AUTHENTICATED)),
+        PolicedRoute(ME, Operation("GET", read, ACCOUNT)),
         PolicedRoute(
             ME + "/sessions",
-            Operation("GET", list_sessions, AUTHENTICATED),
-            Operation("DELETE", end_all_sessions, AUTHENTICATED),
+            Operation("GET", list_sessions, ACCOUNT),
+            Operation("DELETE", end_all_sessions, ACCOUNT),
         ),
-        PolicedRoute(
-            ME + "/sessions/{session}", Operation("DELETE", end_one_session, AUTHENTICATED)
-        ),
-        PolicedRoute(ME + "/consents", Operation("GET", list_consents, AUTHENTICATED)),
-        PolicedRoute(ME + "/consents/{client}", Operation("DELETE", withdraw, AUTHENTICATED)),
+        PolicedRoute(ME + "/sessions/{session}", Operation("DELETE", end_one_session, ACCOUNT)),
+        PolicedRoute(ME + "/consents", Operation("GET", list_consents, ACCOUNT)),
+        PolicedRoute(ME + "/consents/{client}", Operation("DELETE", withdraw, ACCOUNT)),
     ]

@@ -25,7 +25,11 @@ PAGE_SIZE = re.compile(r"[0-9]{1,3}")
 async def record(connection: Connection, request: Request, event: str, subject: str) -> None:
     principal = principal_of(request)
     known = Event(
-        event, "success", "", principal.subject, principal.client_id, subject, address_of(request)
+        event,
+        actor_id=principal.subject,
+        client_id=principal.client_id,
+        subject=subject,
+        address=address_of(request),
     )
     await insert_audit(connection, known)
 

@@ -19,15 +19,15 @@ from apps.auth.admin.requests import (
     record,
 )
 from apps.auth.oauth.revocations import revoke_subject
+from apps.auth.people.factors import remove_second_factors
 from apps.auth.people.lockout import forget_failures
-from apps.auth.people.mail import factor_changed, insert_mail, invitation
-from apps.auth.people.passkeys import delete_passkeys
+from apps.auth.people.mail import insert_mail, invitation
 from apps.auth.people.resets import create_reset_link
 from apps.auth.people.sessions import SessionInfo, select_sessions
-from apps.auth.people.totp import remove_second_factor
+from apps.auth.people.user_fields import check_user
 from apps.auth.people.users import (
+    FIRST_ID,
     User,
-    check_user,
     create_user,
     delete_user,
     lock_user,
@@ -43,7 +43,6 @@ from apps.kit.web import JSONResponse, Operation, PolicedRoute, principal_of
 
 USERS = "/auth/v1/users"
 MAX_SEARCH_CHARS = 200
-FIRST = "00000000-0000-0000-0000-000000000000"
 
 
 def as_json(user: User) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def as_json(user: User) -> dict[str, Any]:
         "patientId": user.patient_id,
         "practitionerId": user.practitioner_id,
         "emailVerified": user.email_verified_at is not None,
-        "secondFactor": user.totp_enabled,
+        "secondFactor": user.has_second_factor,
         "disabled": user.disabled_at is not None,
         "createdAt": user.created_at,
     }
@@ -106,7 +105,7 @@ async def list_all(request: Request) -> Response:
     async with state_of(request).database.connection() as connection:
         if after and await select_user(connection, after) is None:
             raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor")
-        users = await select_users(connection, after or FIRST, limit + 1, text)
+        users = await select_users(connection, after or FIRST_ID, limit + 1, text)
     return page_of([as_json(user) for user in users], limit)
 
 
@@ -124,9 +123,7 @@ async def update(request: Request) -> Response:
     if not isinstance(body.get("disabled", False), bool):
         raise Unprocessable("invalid_disabled", "true or false", pointer="/disabled")
     async with state_of(request).database.transaction() as connection:
-        user = await lock_user(connection, request.path_params["id"])
-        if user is None:
-            raise NotFound("not_found")
+        user = await locked(connection, request)
         check_version(request, user.version)
         wish: dict[str, Any] = {
             "name": body.get("name", user.name),
@@ -159,9 +156,7 @@ async def issue_link(request: Request) -> Response:
     claim = read_claim(request, await request.body())
     async with state_of(request).database.transaction() as connection:
         await claim_secret(connection, claim)
-        user = await lock_user(connection, request.path_params["id"])
-        if user is None:
-            raise NotFound("not_found")
+        user = await locked(connection, request)
         link = await create_reset_link(connection, user.id, state_of(request).settings.issuer)
         await record(connection, request, "password_link_issued", user.id)
         await insert_key(connection, claim, user.id)
@@ -171,13 +166,9 @@ async def issue_link(request: Request) -> Response:
 async def drop_second_factor(request: Request) -> Response:
     """For whoever lost device and recovery codes."""
     async with state_of(request).database.transaction() as connection:
-        user = await lock_user(connection, request.path_params["id"])
-        if user is None:
-            raise NotFound("not_found")
-        await remove_second_factor(connection, user.id)
-        await delete_passkeys(connection, user.id)
+        user = await locked(connection, request)
+        await remove_second_factors(connection, user)
         await revoke_subject(connection, user.id)
-        await insert_mail(connection, factor_changed(user.email, "its second factor was removed"))
         await record(connection, request, "second_factor_removed", user.id)
     return Response(status_code=204)
 

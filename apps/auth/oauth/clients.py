@@ -2,7 +2,6 @@
 
 import hmac
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -11,14 +10,11 @@ from urllib.parse import urlsplit
 import msgspec
 from authlib.oauth2.rfc6749 import ClientMixin
 
-from apps.auth.encryption import digest, new_token
+from apps.auth.encryption import digest
 from apps.auth.people.roles import TooManyScopesError, intersect, split_scopes
-from apps.catalogue import SERVICES
-from apps.kit.context import new_id
 from apps.kit.database import Connection
 
 LOOPBACK = re.compile(r"http://(127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?(/[^#]*|)")
-SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 PASSWORD_LOGIN = "password-login"  # noqa: S105  # a name
 
 
@@ -109,7 +105,7 @@ def _without_port(uri: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
-def _client(row: Any) -> Client:
+def client_of(row: Any) -> Client:
     values: dict[str, Any] = {field.name: row[field.name] for field in fields(Client)}
     values["jwks"] = msgspec.json.decode(row["jwks"]) if row["jwks"] else None
     frozen: dict[str, Any] = {
@@ -123,7 +119,7 @@ async def select_client(connection: Connection, client_id: str) -> Client | None
         # PostgreSQL takes no NUL and no lone surrogate.
         return None
     row = await connection.fetchrow("SELECT * FROM clients WHERE id = $1", client_id)
-    return _client(row) if row else None
+    return client_of(row) if row else None
 
 
 async def select_active_client(connection: Connection, client_id: str) -> Client | None:
@@ -138,7 +134,7 @@ async def hold_active_client(connection: Connection, client_id: str) -> Client |
     row = await connection.fetchrow(
         "SELECT * FROM clients WHERE id = $1 AND disabled_at IS NULL FOR SHARE", client_id
     )
-    return _client(row) if row else None
+    return client_of(row) if row else None
 
 
 async def lock_client(connection: Connection, client_id: str) -> Client | None:
@@ -146,127 +142,14 @@ async def lock_client(connection: Connection, client_id: str) -> Client | None:
     if await select_client(connection, client_id) is None:
         return None
     row = await connection.fetchrow("SELECT * FROM clients WHERE id = $1 FOR UPDATE", client_id)
-    return _client(row) if row else None
+    return client_of(row) if row else None
 
 
 async def select_clients(connection: Connection, after: str, limit: int) -> list[Client]:
     rows = await connection.fetch(
         "SELECT * FROM clients WHERE id > $1 ORDER BY id LIMIT $2", after, limit
     )
-    return [_client(row) for row in rows]
-
-
-async def create_client(
-    connection: Connection,
-    *,
-    name: str,
-    scopes: Iterable[str],
-    grant_types: Iterable[str],
-    client_id: str | None = None,
-    auth_method: str = "client_secret_basic",
-    redirect_uris: Iterable[str] = (),
-    post_logout_redirect_uris: Iterable[str] = (),
-    jwks: Mapping[str, Any] | None = None,
-    jwks_uri: str | None = None,
-    backchannel_logout_uri: str | None = None,
-    dpop_bound: bool = False,
-    pushed_requests_only: bool = False,
-    audiences: Iterable[str] = (),
-    trusted: bool = False,
-    secret: str | None = None,
-) -> tuple[Client, str | None]:
-    """The client and its secret, which is told here only; None for one that has none. `secret` to set a known one."""
-    if auth_method not in SECRET_METHODS:
-        secret = None
-    elif secret is None:
-        secret = new_token()
-    row = await connection.fetchrow(
-        "INSERT INTO clients (id, name, auth_method, secret_hash, jwks, grant_types, redirect_uris, "
-        "post_logout_redirect_uris, scopes, audiences, trusted, jwks_uri, backchannel_logout_uri, dpop_bound, "
-        "pushed_requests_only) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING *",
-        client_id or new_id(),
-        name,
-        auth_method,
-        digest(secret) if secret else None,
-        msgspec.json.encode(jwks).decode() if jwks else None,
-        list(grant_types),
-        list(redirect_uris),
-        list(post_logout_redirect_uris),
-        sorted(set(scopes)),
-        list(audiences),
-        trusted,
-        jwks_uri,
-        backchannel_logout_uri,
-        dpop_bound,
-        pushed_requests_only,
-    )
-    return _client(row), secret
-
-
-async def rotate_client_secret(
-    connection: Connection, client_id: str, *, overlap_seconds: int = 0
-) -> str | None:
-    """Sets a new secret and returns it; None for an unknown client or one without a secret.
-
-    The secret before it works for `overlap_seconds` more, so that calls go on while it is replaced.
-    """
-    secret = new_token()
-    row = await connection.fetchrow(
-        "UPDATE clients SET secret_hash = $2, "
-        "previous_secret_hash = CASE WHEN $3 > 0 THEN secret_hash END, "
-        "previous_secret_expires_at = CASE WHEN $3 > 0 THEN now() + make_interval(secs => $3) END, "
-        "updated_at = now(), version = version + 1 "
-        "WHERE id = $1 AND auth_method LIKE 'client_secret_%' RETURNING id",
-        client_id,
-        digest(secret),
-        float(overlap_seconds),
-    )
-    return secret if row else None
-
-
-async def update_client(
-    connection: Connection,
-    client_id: str,
-    *,
-    name: str,
-    scopes: Iterable[str],
-    redirect_uris: Iterable[str],
-    post_logout_redirect_uris: Iterable[str],
-    jwks: Mapping[str, Any] | None,
-    trusted: bool,
-) -> Client:
-    """Changes what may change of a client; how it proves itself and what it asks for stay."""
-    row = await connection.fetchrow(
-        "UPDATE clients SET name = $2, scopes = $3, redirect_uris = $4, "
-        "post_logout_redirect_uris = $5, jwks = $6, trusted = $7, updated_at = now(), "
-        "version = version + 1 WHERE id = $1 RETURNING *",
-        client_id,
-        name,
-        sorted(set(scopes)),
-        list(redirect_uris),
-        list(post_logout_redirect_uris),
-        msgspec.json.encode(jwks).decode() if jwks else None,
-        trusted,
-    )
-    return _client(row)
-
-
-async def delete_client(connection: Connection, client_id: str) -> None:
-    """Deletes the client and all that it holds."""
-    await connection.execute("DELETE FROM clients WHERE id = $1", client_id)
-
-
-async def set_client_disabled(
-    connection: Connection, client_id: str, disabled: bool
-) -> Client | None:
-    row = await connection.fetchrow(
-        "UPDATE clients SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END, updated_at = now(), "
-        "version = version + 1 WHERE id = $1 RETURNING *",
-        client_id,
-        disabled,
-    )
-    return _client(row) if row else None
+    return [client_of(row) for row in rows]
 
 
 async def select_origins(connection: Connection) -> list[str]:
@@ -282,32 +165,3 @@ async def select_origins(connection: Connection) -> list[str]:
         if parts.scheme in ("https", "http"):
             found.add(f"{parts.scheme}://{parts.netloc.lower()}")
     return sorted(found)
-
-
-# What a service may do in its own name at the services that it calls.
-SERVICE_SCOPES: Mapping[str, tuple[str, ...]] = {"patient": ("billing.system",)}
-
-
-async def register_service_clients(connection: Connection, secrets: Mapping[str, str]) -> None:
-    """`secrets`: `service-<name>` -> its secret. Made or brought up to date; repeating it changes nothing."""
-    for client_id, secret in secrets.items():
-        service = SERVICES[client_id.removeprefix("service-")]
-        await connection.execute(
-            "INSERT INTO clients (id, name, auth_method, secret_hash, grant_types, scopes, audiences, trusted) "
-            "VALUES ($1, $2, 'client_secret_basic', $3, '{client_credentials}', $4, $5, true) "
-            "ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash, "
-            # Replicas that still run with the secret before go on until all have rolled.
-            "previous_secret_hash = CASE WHEN clients.secret_hash <> excluded.secret_hash "
-            "THEN clients.secret_hash ELSE clients.previous_secret_hash END, "
-            "previous_secret_expires_at = CASE WHEN clients.secret_hash <> excluded.secret_hash "
-            "THEN now() + interval '1 day' ELSE clients.previous_secret_expires_at END, "
-            "scopes = excluded.scopes, "
-            "audiences = excluded.audiences, updated_at = now(), version = clients.version + 1 "
-            "WHERE (clients.secret_hash, clients.scopes, clients.audiences) "
-            "IS DISTINCT FROM (excluded.secret_hash, excluded.scopes, excluded.audiences)",
-            client_id,
-            f"The {service.name} service",
-            digest(secret),
-            list(SERVICE_SCOPES.get(service.name, ())),
-            list(service.calls),
-        )

@@ -15,6 +15,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "fhirUser": "Know which record is yours",
     "launch": "Know which patient it was opened for",
     "launch/encounter": "Know which visit it was opened for",
+    "account": "See and end your sessions, and what other applications may do for you",
     "offline_access": "Stay connected while you are away, for up to 30 days",
     "launch/patient": "Know which patient's record it shows",
     "admin": "Administer users and applications",

@@ -69,11 +69,16 @@ async def _insert(connection: Connection, secret: str, client_id: str, parameter
 async def select_pushed_request(
     connection: Connection, request_uri: str, client_id: str
 ) -> list[tuple[str, str]] | None:
-    """Returns the parameters, or None if the reference is unknown, used, too old, or another client's."""
-    if not request_uri.startswith(PREFIX):
+    """Returns the parameters, or None if the reference is unknown, used, too old, or another client's.
+
+    Locks the row: of two requests at once the second finds it used.
+    """
+    # PostgreSQL takes no NUL and no lone surrogate.
+    if not request_uri.startswith(PREFIX) or not client_id.isprintable():
         return None
     text = await connection.fetchval(
-        "SELECT parameters FROM pushed_requests WHERE uri_hash = $1 AND client_id = $2 AND expires_at > now()",
+        "SELECT parameters FROM pushed_requests WHERE uri_hash = $1 AND client_id = $2 "
+        "AND expires_at > now() FOR UPDATE",
         digest(request_uri.removeprefix(PREFIX)),
         client_id,
     )

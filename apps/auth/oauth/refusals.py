@@ -40,7 +40,13 @@ async def record_refusal(
             known = await select_client(connection, client_id) if client_id else None
             client_id = known.id if known else ""
             event = Event(
-                name, "failure", reason, actor_id, client_id, subject, address_of(request)
+                name,
+                "failure",
+                reason,
+                actor_id=actor_id,
+                client_id=client_id,
+                subject=subject,
+                address=address_of(request),
             )
             await insert_audit(connection, event)
     except (Problem, TimeoutError, asyncpg.PostgresError) as error:

@@ -45,7 +45,7 @@ async def revoke_family(connection: Connection, family_id: str) -> None:
 
 
 async def revoke_subject(connection: Connection, user_id: str) -> None:
-    """Everything that the user holds: sessions, codes, refresh and access tokens, a second factor not yet confirmed."""
+    """Ends all that the user holds: sessions, codes, devices, tokens, a second factor not yet confirmed."""
     # Locks the user's row too. Who saw a second factor's secret that was never confirmed shall not be there to use it.
     await connection.execute(
         "UPDATE users SET totp_secret = CASE WHEN totp_enabled THEN totp_secret END WHERE id = $1",
@@ -56,6 +56,8 @@ async def revoke_subject(connection: Connection, user_id: str) -> None:
     await connection.execute(
         "DELETE FROM authorization_codes WHERE user_id = $1 AND used_at IS NULL", user_id
     )
+    # Waits for a device that is being given tokens: they are revoked below.
+    await connection.execute("DELETE FROM device_codes WHERE user_id = $1", user_id)
     await connection.execute(
         "UPDATE refresh_tokens SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL",
         user_id,
@@ -68,6 +70,8 @@ async def revoke_client(connection: Connection, client_id: str) -> None:
     await connection.execute(
         "DELETE FROM authorization_codes WHERE client_id = $1 AND used_at IS NULL", client_id
     )
+    await connection.execute("DELETE FROM device_codes WHERE client_id = $1", client_id)
+    await connection.execute("DELETE FROM pushed_requests WHERE client_id = $1", client_id)
     await connection.execute(
         "UPDATE refresh_tokens SET revoked_at = now() WHERE client_id = $1 AND revoked_at IS NULL",
         client_id,

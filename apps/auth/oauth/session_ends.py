@@ -1,8 +1,9 @@
-"""Ends sessions with all that came of them: refresh and access tokens, and notices to their applications."""
+"""Ends sessions and consents with all that came of them: codes, devices, refresh and access tokens."""
 
 from collections.abc import Sequence
+from typing import Literal
 
-from apps.auth.oauth.revocations import revoke_family
+from apps.auth.oauth.revocations import KEEP_SECONDS, revoke_family
 from apps.kit.database import Connection
 
 NOTICE_LIFE_HOURS = 1
@@ -17,15 +18,7 @@ async def end_sessions(connection: Connection, user_id: str, session_ids: Sequen
         list(session_ids),
     )
     ids = [row["public_id"] for row in ended]
-    families = await connection.fetch(
-        "SELECT DISTINCT family_id FROM refresh_tokens WHERE user_id = $1 AND revoked_at IS NULL "
-        "AND session_id = ANY($2::text[]) ORDER BY family_id",
-        user_id,
-        ids,
-    )
-    for row in families:
-        await revoke_family(connection, str(row["family_id"]))
-
+    await _end_grants(connection, user_id, "session_id", ids)
     await connection.execute(
         "INSERT INTO logout_notices (id, client_id, user_id, session_id, expires_at) "
         "SELECT gen_random_uuid(), client_id, user_id::text, session_id, "
@@ -45,17 +38,43 @@ async def withdraw_consent(connection: Connection, user_id: str, client_id: str)
         user_id,
         client_id,
     )
-    families = await connection.fetch(
-        "SELECT DISTINCT family_id FROM refresh_tokens WHERE user_id = $1 AND client_id = $2 "
-        "AND revoked_at IS NULL ORDER BY family_id",
-        user_id,
-        client_id,
-    )
-    for row in families:
-        await revoke_family(connection, str(row["family_id"]))
+    held = await _end_grants(connection, user_id, "client_id", [client_id])
+    return bool(deleted) or held
+
+
+async def _end_grants(
+    connection: Connection,
+    user_id: str,
+    column: Literal["session_id", "client_id"],
+    values: Sequence[str],
+) -> bool:
+    """Deletes unused codes of the user and revokes the families of tokens; returns whether there were any.
+
+    The caller holds the user's row, so that no code is redeemed meanwhile; a device's code is locked by its deletion.
+    """
+    # The column is one of two constants.
+    theirs = f"user_id = $1 AND {column} = ANY($2::text[])"
     await connection.execute(
-        "DELETE FROM authorization_codes WHERE user_id = $1 AND client_id = $2 AND used_at IS NULL",
+        f"DELETE FROM authorization_codes WHERE {theirs} AND used_at IS NULL",  # noqa: S608
         user_id,
-        client_id,
+        list(values),
     )
-    return bool(deleted) or bool(families)
+    devices = await connection.fetch(
+        f"DELETE FROM device_codes WHERE {theirs} RETURNING family_id",  # noqa: S608
+        user_id,
+        list(values),
+    )
+    # A client without a refresh token holds an access token: its family is that of the code.
+    families = await connection.fetch(
+        f"SELECT family_id FROM refresh_tokens WHERE {theirs} AND revoked_at IS NULL "  # noqa: S608
+        f"UNION SELECT family_id FROM authorization_codes WHERE {theirs} "
+        "AND used_at > now() - make_interval(secs => $3) AND NOT EXISTS "
+        "(SELECT FROM revocations WHERE kind = 'family' AND id = family_id::text)",
+        user_id,
+        list(values),
+        float(KEEP_SECONDS),
+    )
+    # In one order: two transactions that revoke the same families do not wait for each other.
+    for family_id in sorted({str(row["family_id"]) for row in (*devices, *families)}):
+        await revoke_family(connection, family_id)
+    return bool(devices or families)

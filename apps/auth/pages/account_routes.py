@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.auth.audit import Event, insert_audit
 from apps.auth.oauth.authlib_starlette import read_oauth2_request
 from apps.auth.oauth.logout_notices import insert_logout_notices
 from apps.auth.oauth.oauth_routes import make_server
@@ -16,15 +15,13 @@ from apps.auth.oauth.refusals import record_refusal
 from apps.auth.oauth.revocations import revoke_subject
 from apps.auth.pages.authorize_routes import refuse
 from apps.auth.pages.rendering import form_route, go_to, origin_of, page, read_form
-from apps.auth.pages.sign_in_routes import PAGES_CLIENT, session_of, too_many
+from apps.auth.pages.steps import record_own_act, refuse_password, session_of, start_session
 from apps.auth.paths import ACCOUNT, LOGOUT, PASSWORD, RESET, SIGN_IN
-from apps.auth.people.devices import device_of, forget_devices, remember_device
+from apps.auth.people.devices import forget_devices
 from apps.auth.people.mail import insert_mail, password_changed
-from apps.auth.people.password_check import check_password
 from apps.auth.people.passwords import check_new_password
 from apps.auth.people.resets import select_reset_link, use_reset_token
 from apps.auth.people.sessions import (
-    begin_session,
     clear_cookie,
     complete,
     end_session,
@@ -34,7 +31,7 @@ from apps.auth.people.sessions import (
 )
 from apps.auth.people.users import update_password
 from apps.auth.state import address_of, state_of
-from apps.kit.errors import TooManyRequests, Unprocessable
+from apps.kit.errors import Unprocessable
 from apps.kit.web import PUBLIC, Operation, PolicedRoute
 
 DONE = {
@@ -61,34 +58,25 @@ async def show_password(request: Request) -> Response:
 async def change_password(request: Request) -> Response:
     """Ends every other session and token of the user."""
     fields = await read_form(request)
-    state, address = state_of(request), address_of(request)
+    state = state_of(request)
     session = complete(await session_of(request))
     if session is None:
         return go_to(SIGN_IN)
     user = session.user
+
+    def show_error(status: int, error: str) -> Response:
+        return page(request, "password.html", status, error=error)
+
     try:
         new_password = await asyncio.to_thread(
             check_new_password, fields.get("new_password", ""), about=(user.email, user.name)
         )
-        right = await check_password(
-            state.database,
-            state.hashing,
-            email=user.email,
-            password=fields.get("password", ""),
-            address=address,
-            client_id=PAGES_CLIENT,
-            device=device_of(request, secure=state.settings.secure),
-        )
     except Unprocessable as error:
-        return page(
-            request, "password.html", 422, error=f"The new password must be {error.detail}."
-        )
-    except TooManyRequests as error:
-        return page(
-            request, "password.html", 429, error=too_many(int(error.headers["Retry-After"]))
-        )
-    if right is None:
-        return page(request, "password.html", 400, error="The present password is not right.")
+        return show_error(422, f"The new password must be {error.detail}.")
+    password = fields.get("password", "")
+    if refusal := await refuse_password(request, user, password, show_error):
+        return refusal
+
     password_hash = await state.hashing.hash(new_password)
     response = go_to(f"{ACCOUNT}?done=password")
     async with state.database.transaction() as connection:
@@ -97,23 +85,8 @@ async def change_password(request: Request) -> Response:
         await update_password(connection, user.id, password_hash)
         await revoke_subject(connection, user.id)
         await forget_devices(connection, user.id)
-        secure = state.settings.secure
-        await begin_session(
-            connection,
-            request,
-            response,
-            user,
-            session.methods,
-            pending=False,
-            secure=secure,
-            address=address,
-            idle=state.settings.idle,
-        )
-        await remember_device(connection, request, response, user, secure=secure, address=address)
-        await insert_audit(
-            connection,
-            Event("password_changed", "success", "", user.id, PAGES_CLIENT, user.id, address),
-        )
+        await start_session(connection, request, response, user, methods=session.methods)
+        await record_own_act(connection, request, "password_changed", user.id)
         await insert_mail(connection, password_changed(user.email))
     return response
 
@@ -157,10 +130,7 @@ async def reset_password(request: Request) -> Response:
             await update_password(connection, user_id, password_hash)
             await revoke_subject(connection, user_id)
             await forget_devices(connection, user_id)
-            event = Event(
-                "password_reset", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request)
-            )
-            await insert_audit(connection, event)
+            await record_own_act(connection, request, "password_reset", user_id)
             await insert_mail(connection, password_changed(link.email))
     return go_to(f"{SIGN_IN}?done=password") if user_id else await no_such_link(request)
 
@@ -204,10 +174,7 @@ async def logout(request: Request, *, confirmed: bool) -> Response:
                 await end_session(connection, request, secure=secure)
                 user_id = session.user.id
                 await insert_logout_notices(connection, user_id, session.public_id)
-                event = Event(
-                    "sign_out", "success", "", user_id, PAGES_CLIENT, user_id, address_of(request)
-                )
-                await insert_audit(connection, event)
+                await record_own_act(connection, request, "sign_out", user_id)
             leaving: Response | None = await server.run(
                 server.create_endpoint_response, "end_session", wish
             )

@@ -16,7 +16,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.auth.audit import Event, insert_audit
-from apps.auth.oauth.authlib_starlette import StarletteOAuth2Request, read_oauth2_request
+from apps.auth.oauth.authlib_starlette import (
+    MAX_PARAMETERS,
+    StarletteOAuth2Request,
+    read_oauth2_request,
+)
 from apps.auth.oauth.authorization_requests import (
     check_supported,
     is_expected_person,
@@ -158,12 +162,25 @@ async def respond_signed_in(
         if not known or "consent" in prompts:
             if "none" in prompts:
                 raise ConsentRequiredError()
-            return show_consent(request, client, user, scopes, server.launch, grant.redirect_uri)
+            return show_consent(
+                request,
+                client,
+                user,
+                scopes=scopes,
+                launch=server.launch,
+                redirect_uri=grant.redirect_uri,
+            )
     elif decision == "allow":
         await save_consent(connection, user.id, client.id, scopes)
     else:
         event = Event(
-            "authorization", "failure", "denied", user.id, client.id, user.id, server.address
+            "authorization",
+            "failure",
+            "denied",
+            actor_id=user.id,
+            client_id=client.id,
+            subject=user.id,
+            address=server.address,
         )
         await insert_audit(connection, event)
 
@@ -185,6 +202,7 @@ def show_consent(
     request: Request,
     client: Client,
     user: User,
+    *,
     scopes: frozenset[str],
     launch: LaunchContext,
     redirect_uri: str,
@@ -203,9 +221,17 @@ def show_consent(
     )
 
 
+def pairs_of(query: str) -> list[tuple[str, str]]:
+    """Returns the parameters of a request that a form of ours carries; none if there are more than any has."""
+    try:
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        return []
+
+
 def after_sign_in(query: str) -> str:
     """The authorization request that led to the sign-in, on this service and nowhere else, its wish for it met."""
-    pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=50)
+    pairs = pairs_of(query)
     kept = [(name, value) for name, value in pairs if name not in ("prompt", "max_age")]
     prompts = " ".join(
         value for name, value in pairs if name == "prompt" and "consent" in value.split()
@@ -215,7 +241,7 @@ def after_sign_in(query: str) -> str:
 
 async def form_target(connection: Connection, query: str) -> str:
     """Where the browser may end up after a form: the client's address, if it is registered."""
-    asked = dict(parse_qsl(query, max_num_fields=50))
+    asked = dict(pairs_of(query))
     client_id = asked.get("client_id", "")
     if request_uri := asked.get("request_uri"):
         asked = dict(await select_pushed_request(connection, request_uri, client_id) or ())

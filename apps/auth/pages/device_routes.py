@@ -53,13 +53,14 @@ async def send(request: Request) -> Response:
         await settle_attempt(connection, attempt, client is not None)
         if code is None or client is None:
             return page(request, "device.html", 400, user_code=user_code, error=WRONG)
-        return await respond(request, connection, session, code, client, fields)
+        return await respond(request, connection, session, code=code, client=client, fields=fields)
 
 
 async def respond(
     request: Request,
     connection: Connection,
     session: Session,
+    *,
     code: DeviceCode,
     client: Client,
     fields: dict[str, str],

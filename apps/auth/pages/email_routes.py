@@ -4,23 +4,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.auth.audit import Event, insert_audit
 from apps.auth.oauth.refusals import record_refusal
 from apps.auth.pages.rendering import form_route, go_to, page, read_form
-from apps.auth.pages.sign_in_routes import PAGES_CLIENT, session_of, too_many
+from apps.auth.pages.steps import record_own_act, refuse_password, session_of
 from apps.auth.paths import ACCOUNT, CONFIRM_EMAIL, EMAIL, SIGN_IN
 from apps.auth.people.address_links import (
     create_address_link,
     select_address,
     use_address_link,
 )
-from apps.auth.people.devices import device_of
 from apps.auth.people.mail import address_changed, address_link, insert_mail
-from apps.auth.people.password_check import check_password
 from apps.auth.people.sessions import complete, lock_session
-from apps.auth.people.users import is_email, lock_user, update_email
-from apps.auth.state import address_of, state_of
-from apps.kit.errors import Conflict, TooManyRequests
+from apps.auth.people.user_fields import is_email
+from apps.auth.people.users import lock_user, update_email
+from apps.auth.state import state_of
+from apps.kit.errors import Conflict
 
 
 async def show(request: Request) -> Response:
@@ -43,22 +41,14 @@ async def change(request: Request) -> Response:
     if not is_email(email):
         error = "This is not an e-mail address."
         return page(request, "email.html", 422, user=user, error=error)
-    try:
-        right = await check_password(
-            state.database,
-            state.hashing,
-            email=user.email,
-            password=fields.get("password", ""),
-            address=address_of(request),
-            client_id=PAGES_CLIENT,
-            device=device_of(request, secure=state.settings.secure),
-        )
-    except TooManyRequests as refused:
-        error = too_many(int(refused.headers["Retry-After"]))
-        return page(request, "email.html", 429, user=user, error=error)
-    if right is None:
-        error = "The password is not right."
-        return page(request, "email.html", 400, user=user, error=error)
+    password = fields.get("password", "")
+    if refusal := await refuse_password(
+        request,
+        user,
+        password,
+        lambda status, error: page(request, "email.html", status, user=user, error=error),
+    ):
+        return refusal
 
     async with state.database.transaction() as connection:
         if await lock_session(connection, request, session, secure=state.settings.secure) is None:
@@ -90,16 +80,7 @@ async def confirm(request: Request) -> Response:
             await update_email(connection, user.id, confirmed[1])
             if user.email != confirmed[1]:
                 await insert_mail(connection, address_changed(user.email))
-            event = Event(
-                "email_confirmed",
-                "success",
-                "",
-                user.id,
-                PAGES_CLIENT,
-                user.id,
-                address_of(request),
-            )
-            await insert_audit(connection, event)
+            await record_own_act(connection, request, "email_confirmed", user.id)
     except Conflict:
         # Somebody took the address since the link was sent: no word of whom.
         return await no_such_link(request)

@@ -8,23 +8,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.auth.audit import Event, insert_audit
 from apps.auth.oauth.refusals import record_refusal
 from apps.auth.oauth.revocations import revoke_subject
 from apps.auth.pages.rendering import go_to, page
-from apps.auth.pages.sign_in_routes import MAX_NEXT_CHARS, PAGES_CLIENT, continue_to, with_next
+from apps.auth.pages.steps import (
+    MAX_NEXT_CHARS,
+    continue_to,
+    record_own_act,
+    start_session,
+    with_next,
+)
 from apps.auth.paths import ENROL, EXTERNAL, EXTERNAL_CALLBACK, SECOND_FACTOR, SIGN_IN
-from apps.auth.people.devices import remember_device
-from apps.auth.people.external import (
-    ExternalSignInError,
-    ProviderClient,
+from apps.auth.people.external import ExternalSignInError, ProviderClient
+from apps.auth.people.external_identities import (
     insert_external_sign_in,
     use_external_sign_in,
     user_of_person,
 )
-from apps.auth.people.sessions import begin_session, browser_cookie, end_session
+from apps.auth.people.sessions import browser_cookie
 from apps.auth.people.users import lock_user
-from apps.auth.state import address_of, state_of
+from apps.auth.state import state_of
 from apps.kit.errors import NotFound
 from apps.kit.web import PUBLIC, Operation, PolicedRoute
 
@@ -65,7 +68,6 @@ async def finish(request: Request) -> Response:
     provider = provider_of(request)
     state = state_of(request)
     secure = state.settings.secure
-    address = address_of(request)
     query = request.query_params
     browser = request.cookies.get(browser_cookie(secure), "")
     async with state.database.transaction() as connection:
@@ -96,24 +98,11 @@ async def finish(request: Request) -> Response:
         if needs_more:
             target = with_next(SECOND_FACTOR if user.has_second_factor else ENROL, sign_in.next)
         response = go_to(target)
-        await end_session(connection, request, secure=secure)
-        await begin_session(
-            connection,
-            request,
-            response,
-            user,
-            ("fed", "mfa") if person.has_mfa else ("fed",),
-            pending=needs_more,
-            secure=secure,
-            address=address,
-            idle=state.settings.idle,
+        methods = ("fed", "mfa") if person.has_mfa else ("fed",)
+        await start_session(
+            connection, request, response, user, methods=methods, pending=needs_more
         )
-        if not needs_more:
-            await remember_device(
-                connection, request, response, user, secure=secure, address=address
-            )
-        event = Event("sign_in", "success", "external", user.id, PAGES_CLIENT, user.id, address)
-        await insert_audit(connection, event)
+        await record_own_act(connection, request, "sign_in", user.id, reason="external")
     return response
 
 

@@ -11,11 +11,13 @@ from starlette.routing import BaseRoute
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.pages.rendering import form_route, page, read_form
-from apps.auth.pages.sign_in_routes import PAGES_CLIENT
+from apps.auth.pages.steps import PAGES_CLIENT
 from apps.auth.paths import FORGOTTEN
+from apps.auth.people.external_identities import is_external
 from apps.auth.people.mail import insert_mail, password_link
 from apps.auth.people.resets import create_reset_link, had_link_lately
-from apps.auth.people.users import is_email, lock_user, select_user_by_email
+from apps.auth.people.user_fields import is_email
+from apps.auth.people.users import lock_user, select_user_by_email
 from apps.auth.state import address_of, state_of
 from apps.kit.errors import Problem
 
@@ -54,12 +56,18 @@ async def send_link(request: Request, email: str) -> None:
             user = await lock_user(connection, found.id) if found else None
             if user is None or user.disabled_at is not None:
                 return
+            # Their organization says who they are, and when they leave: a password would outlast it.
+            if user.password_hash is None and await is_external(connection, user.id):
+                return
             if await had_link_lately(connection, user.id, PAUSE_SECONDS):
                 return
             link = await create_reset_link(connection, user.id, state.settings.issuer)
             await insert_mail(connection, password_link(user.email, link))
             event = Event(
-                "password_link_asked", "success", "", "", PAGES_CLIENT, user.id, address_of(request)
+                "password_link_asked",
+                client_id=PAGES_CLIENT,
+                subject=user.id,
+                address=address_of(request),
             )
             await insert_audit(connection, event)
     except (Problem, TimeoutError, asyncpg.PostgresError) as error:

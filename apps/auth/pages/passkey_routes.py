@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.auth.audit import Event, insert_audit
 from apps.auth.oauth.refusals import record_refusal
+from apps.auth.oauth.revocations import revoke_subject
 from apps.auth.pages.authorize_routes import after_sign_in
 from apps.auth.pages.rendering import (
     csrf_token,
@@ -22,9 +22,14 @@ from apps.auth.pages.rendering import (
     page,
     read_form,
 )
-from apps.auth.pages.sign_in_routes import MAX_NEXT_CHARS, PAGES_CLIENT, session_of
+from apps.auth.pages.steps import (
+    MAX_NEXT_CHARS,
+    record_own_act,
+    session_of,
+    start_session,
+)
 from apps.auth.paths import ACCOUNT, CONFIRM_PASSWORD, PASSKEYS, RECOVERY_CODES, SIGN_IN
-from apps.auth.people.devices import remember_device
+from apps.auth.people.devices import forget_devices
 from apps.auth.people.mail import factor_changed, insert_mail
 from apps.auth.people.passkeys import (
     MAX_CREDENTIAL_BYTES,
@@ -40,16 +45,14 @@ from apps.auth.people.passkeys import (
 )
 from apps.auth.people.sessions import (
     Session,
-    begin_session,
     browser_cookie,
     complete,
-    end_session,
     lock_session,
     session_cookie,
 )
 from apps.auth.people.totp import replace_recovery_codes
 from apps.auth.people.users import lock_unchanged
-from apps.auth.state import address_of, state_of
+from apps.auth.state import state_of
 from apps.kit.errors import BadRequest, Forbidden, Unauthorized
 from apps.kit.web import PUBLIC, JSONResponse, Operation, PolicedRoute
 
@@ -83,16 +86,7 @@ async def delete(request: Request) -> Response:
             await insert_mail(
                 connection, factor_changed(locked.user.email, "a passkey was removed from it")
             )
-            event = Event(
-                "passkey_removed",
-                "success",
-                "",
-                locked.user.id,
-                PAGES_CLIENT,
-                locked.user.id,
-                address_of(request),
-            )
-            await insert_audit(connection, event)
+            await record_own_act(connection, request, "passkey_removed", locked.user.id)
     return go_to(f"{PASSKEYS}?done=removed")
 
 
@@ -117,6 +111,7 @@ async def finish_registration(request: Request) -> Response:
         credential: Any = body.get("credential")
         if not isinstance(credential, dict):
             raise PasskeyError("no credential")
+        response = JSONResponse({"location": f"{PASSKEYS}?done=added"})
         async with state.database.transaction() as connection:
             locked = await lock_session(connection, request, session, secure=state.settings.secure)
             if locked is None:
@@ -132,22 +127,20 @@ async def finish_registration(request: Request) -> Response:
             await insert_mail(
                 connection, factor_changed(locked.user.email, "a passkey was added to it")
             )
-            event = Event(
-                "passkey_added",
-                "success",
-                "",
-                locked.user.id,
-                PAGES_CLIENT,
-                locked.user.id,
-                address_of(request),
-            )
-            await insert_audit(connection, event)
+            if not locked.user.has_second_factor:
+                # Whoever else holds a session or token of this user never proved a second factor.
+                await revoke_subject(connection, locked.user.id)
+                await forget_devices(connection, locked.user.id)
+                await start_session(
+                    connection, request, response, locked.user, methods=METHODS, confirmed=True
+                )
+            await record_own_act(connection, request, "passkey_added", locked.user.id)
     except PasskeyError as error:
         await record_refusal(
             request, "passkey_added", str(error), actor_id=session.user.id, subject=session.user.id
         )
         raise BadRequest("invalid_passkey", "The passkey could not be added.") from None
-    return JSONResponse({"location": f"{PASSKEYS}?done=added"})
+    return response
 
 
 async def begin_sign_in(request: Request) -> Response:
@@ -162,8 +155,6 @@ async def finish_sign_in(request: Request) -> Response:
     """Takes `{"credential", "next"}`. A session that waits for a second factor takes its own person's only."""
     browser = check_script(request)
     state = state_of(request)
-    address = address_of(request)
-    secure = state.settings.secure
     waiting = await session_of(request)
     try:
         body = read_credential(await request.body())
@@ -180,23 +171,8 @@ async def finish_sign_in(request: Request) -> Response:
                 raise PasskeyError("another person")
             if await lock_unchanged(connection, user) is None:
                 raise PasskeyError("changed meanwhile")
-            await end_session(connection, request, secure=secure)
-            await begin_session(
-                connection,
-                request,
-                response,
-                user,
-                METHODS,
-                pending=False,
-                secure=secure,
-                address=address,
-                idle=state.settings.idle,
-            )
-            await remember_device(
-                connection, request, response, user, secure=secure, address=address
-            )
-            event = Event("sign_in", "success", "passkey", user.id, PAGES_CLIENT, user.id, address)
-            await insert_audit(connection, event)
+            await start_session(connection, request, response, user, methods=METHODS)
+            await record_own_act(connection, request, "sign_in", user.id, reason="passkey")
     except PasskeyError as error:
         log.info("passkey refused", extra={"reason": str(error)})
         await record_refusal(request, "sign_in", "wrong_passkey")
@@ -217,16 +193,7 @@ async def make_recovery_codes(request: Request) -> Response:
         await insert_mail(
             connection, factor_changed(locked.user.email, "it has new recovery codes")
         )
-        event = Event(
-            "recovery_codes_made",
-            "success",
-            "",
-            locked.user.id,
-            PAGES_CLIENT,
-            locked.user.id,
-            address_of(request),
-        )
-        await insert_audit(connection, event)
+        await record_own_act(connection, request, "recovery_codes_made", locked.user.id)
     return page(request, "recovery_codes.html", codes=codes, target=ACCOUNT)
 
 

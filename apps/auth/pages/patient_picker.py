@@ -22,7 +22,8 @@ from apps.auth.oauth.launches import LaunchContext, select_launch
 from apps.auth.oauth.tokens import sign_lookup_token
 from apps.auth.pages.rendering import page
 from apps.auth.people.roles import may_pick_patient
-from apps.auth.people.users import RESOURCE_ID, User
+from apps.auth.people.user_fields import RESOURCE_ID
+from apps.auth.people.users import User
 
 MAX_RESULTS = 20
 MAX_SEARCH_CHARS = 100

@@ -22,6 +22,12 @@ from apps.kit.web import PUBLIC, Endpoint, Operation, PolicedRoute, render_probl
 
 MAX_FIELDS = 30
 PREFIX = "/oauth2/"
+# For a person, where the problem itself has no words.
+MESSAGES = {
+    404: "There is no such page.",
+    500: "Something failed on our side. Please try again later.",
+    503: "The service does not answer at the moment. Please try again.",
+}
 
 environment = jinja2.Environment(
     loader=jinja2.PackageLoader("apps.auth.pages"),
@@ -126,7 +132,7 @@ def render_page(request: Request, problem: Problem) -> Response:
         return render_problem(request, problem)
     content = environment.get_template("error.html").render(
         title="That did not work",
-        message=problem.detail or problem.code,
+        message=problem.detail or MESSAGES.get(problem.status, "Please go back and try again."),
         request_id=current_request_id(),
     )
     response = Response(content, problem.status, headers=problem.headers, media_type="text/html")

@@ -4,14 +4,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.auth.audit import Event, insert_audit
 from apps.auth.oauth.consents import select_consents
 from apps.auth.oauth.session_ends import end_sessions, withdraw_consent
 from apps.auth.pages.rendering import form_route, go_to, page, read_form
-from apps.auth.pages.sign_in_routes import PAGES_CLIENT, session_of
+from apps.auth.pages.steps import record_own_act, session_of
 from apps.auth.paths import CONSENTS, SESSIONS, SIGN_IN
 from apps.auth.people.sessions import complete, lock_session, select_sessions
-from apps.auth.state import address_of, state_of
+from apps.auth.state import state_of
 
 
 async def show_sessions(request: Request) -> Response:
@@ -43,18 +42,10 @@ async def end(request: Request) -> Response:
         known = await select_sessions(connection, locked.user.id)
         ids = [each.id for each in known if each.id != locked.public_id]
         if fields.get("session") != "others":
-            ids = [fields.get("session", "")]
+            # An id that is not among them is not looked up.
+            ids = [each.id for each in known if each.id == fields.get("session")]
         await end_sessions(connection, locked.user.id, ids)
-        event = Event(
-            "session_ended",
-            "success",
-            "",
-            locked.user.id,
-            PAGES_CLIENT,
-            locked.user.id,
-            address_of(request),
-        )
-        await insert_audit(connection, event)
+        await record_own_act(connection, request, "session_ended", locked.user.id)
     return go_to(f"{SESSIONS}?done")
 
 
@@ -82,16 +73,9 @@ async def withdraw(request: Request) -> Response:
         if client_id.isprintable() and await withdraw_consent(
             connection, locked.user.id, client_id
         ):
-            event = Event(
-                "consent_withdrawn",
-                "success",
-                "",
-                locked.user.id,
-                client_id,
-                locked.user.id,
-                address_of(request),
+            await record_own_act(
+                connection, request, "consent_withdrawn", locked.user.id, client_id=client_id
             )
-            await insert_audit(connection, event)
     return go_to(f"{CONSENTS}?done")
 
 

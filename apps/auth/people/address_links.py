@@ -10,7 +10,7 @@ LINK_LIFE_HOURS = 24
 async def create_address_link(connection: Connection, user_id: str, email: str, issuer: str) -> str:
     """Returns the link; an earlier one of the user ends."""
     token = new_token()
-    await connection.execute("DELETE FROM address_links WHERE user_id = $1", user_id)
+    await delete_address_links(connection, user_id)
     await connection.execute(
         "INSERT INTO address_links (token_hash, user_id, email, expires_at) "
         "VALUES ($1, $2, $3, now() + make_interval(hours => $4))",
@@ -20,6 +20,11 @@ async def create_address_link(connection: Connection, user_id: str, email: str, 
         LINK_LIFE_HOURS,
     )
     return f"{issuer}{CONFIRM_EMAIL}?token={token}"
+
+
+async def delete_address_links(connection: Connection, user_id: str) -> None:
+    """Voids the user's link: after a change of the password, and when the user is disabled."""
+    await connection.execute("DELETE FROM address_links WHERE user_id = $1", user_id)
 
 
 async def select_address(connection: Connection, token: str) -> str | None:

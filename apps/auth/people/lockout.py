@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apps.auth.encryption import digest
-from apps.auth.people.users import email_key
+from apps.auth.people.user_fields import email_key
 from apps.kit.addresses import network_of
 from apps.kit.database import Connection
 

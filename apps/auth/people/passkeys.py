@@ -221,6 +221,9 @@ async def select_passkeys(connection: Connection, user_id: str) -> list[Passkey]
 
 async def delete_passkey(connection: Connection, user_id: str, passkey_id: str) -> bool:
     """Deletes one passkey of the user; False if there is none of this id."""
+    if not passkey_id.isprintable():
+        # PostgreSQL takes no NUL and no lone surrogate.
+        return False
     deleted = await connection.fetchval(
         "DELETE FROM passkeys WHERE user_id = $1 AND id::text = $2 RETURNING true",
         user_id,

@@ -4,7 +4,8 @@ from apps.auth.audit import Event, insert_audit
 from apps.auth.people.devices import is_known_device
 from apps.auth.people.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.people.passwords import MAX_PASSWORD_CHARS, Hashing
-from apps.auth.people.users import User, is_email, select_user_by_email
+from apps.auth.people.user_fields import is_email
+from apps.auth.people.users import User, select_user_by_email
 from apps.kit.database import Database
 from apps.kit.errors import TooManyRequests
 

@@ -11,7 +11,7 @@ from apps.kit.scopes import (
 )
 
 # Who one is, not what one may see: any person may have these.
-IDENTITY_SCOPES = frozenset({"openid", "profile", "email", "fhirUser", "offline_access"})
+IDENTITY_SCOPES = frozenset({"openid", "profile", "email", "fhirUser", "offline_access", "account"})
 # SMART App Launch: the application asks for the patient or encounter that it is to show.
 LAUNCH_SCOPES = frozenset({"launch", "launch/patient", "launch/encounter"})
 

@@ -83,10 +83,11 @@ async def begin_session(
     connection: Connection,
     request: Request,
     response: Response,
+    *,
     user: User,
     methods: tuple[str, ...],
-    *,
     pending: bool,
+    confirmed: bool,
     secure: bool,
     address: str,
     idle: IdleTimes,
@@ -96,8 +97,8 @@ async def begin_session(
     life_seconds = PENDING_LIFE_SECONDS if pending else SESSION_LIFE_SECONDS
     await connection.execute(
         "INSERT INTO sessions (token_hash, user_id, methods, pending, device, address, "
-        "idle_seconds, expires_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))",
+        "idle_seconds, expires_at, confirmed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, "
+        "now() + make_interval(secs => $8), CASE WHEN $9 THEN now() END)",
         digest(secret),
         user.id,
         list(methods),
@@ -106,6 +107,7 @@ async def begin_session(
         address,
         idle.of(user.roles),
         float(life_seconds),
+        confirmed,
     )
     set_cookie(response, session_cookie(secure), secret, secure=secure, max_age=life_seconds)
 

@@ -129,8 +129,8 @@ async def use_recovery_code(connection: Connection, user: User, code: str) -> bo
     return bool(deleted)
 
 
-async def remove_second_factor(connection: Connection, user_id: str) -> None:
-    """For a person who lost device and codes: an administrator's act."""
+async def remove_authenticator(connection: Connection, user_id: str) -> None:
+    """Removes the authenticator app and the recovery codes."""
     await connection.execute(
         "UPDATE users SET totp_enabled = false, totp_secret = NULL, totp_last_step = 0, updated_at = now(), "
         "version = version + 1 WHERE id = $1",

@@ -1,8 +1,6 @@
 """The people who sign in."""
 
 import asyncio
-import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -11,17 +9,16 @@ from uuid import UUID
 
 import asyncpg
 
+from apps.auth.people.address_links import delete_address_links
 from apps.auth.people.passwords import check_new_password, hash_password
 from apps.auth.people.resets import delete_reset_links
-from apps.auth.people.roles import ROLES
+from apps.auth.people.user_fields import check_user, email_key
 from apps.kit.context import new_id
 from apps.kit.database import Connection
-from apps.kit.errors import Conflict, FieldError, Unprocessable
+from apps.kit.errors import Conflict
 
-EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")
-# https://hl7.org/fhir/R4/datatypes.html#id
-RESOURCE_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
-MAX_NAME_CHARS = 200
+# Before every id: ids sort by time.
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,71 +66,6 @@ class User:
 def _user(row: Any) -> User:
     values: dict[str, Any] = {field.name: row[field.name] for field in fields(User)}
     return User(**values | {"id": str(row["id"]), "roles": tuple(row["roles"])})
-
-
-def email_key(email: str) -> str:
-    """Returns the address as it is compared: one person, however they type it. The unique index is on this.
-
-    Without the second NFKC, folding could bring back what the first one removed.
-    """
-    folded = unicodedata.normalize("NFKC", email.strip()).casefold()
-    return unicodedata.normalize("NFKC", folded)
-
-
-def is_email(email: str) -> bool:
-    """Tells whether the text looks like an address. Control characters and lone surrogates do not."""
-    return bool(EMAIL.fullmatch(email)) and email.isprintable()
-
-
-def check_user(
-    *,
-    email: object,
-    name: object,
-    roles: object,
-    patient_id: object,
-    practitioner_id: object = None,
-) -> None:
-    """Raises Unprocessable, naming every field that is amiss."""
-    faults: list[FieldError] = []
-    if not isinstance(email, str) or not is_email(email):
-        faults.append(FieldError("invalid_email", "not an e-mail address", "/email"))
-    if not isinstance(name, str) or len(name) > MAX_NAME_CHARS or not name.isprintable():
-        faults.append(
-            FieldError("invalid_name", f"at most {MAX_NAME_CHARS} printable characters", "/name")
-        )
-    if (
-        not isinstance(roles, (list, tuple))
-        or not roles
-        or not ROLES.keys() >= {str(role) for role in roles}
-    ):
-        faults.append(FieldError("invalid_roles", f"one or more of {', '.join(ROLES)}", "/roles"))
-        roles = ()
-    if patient_id is not None and not (
-        isinstance(patient_id, str) and RESOURCE_ID.fullmatch(patient_id)
-    ):
-        faults.append(FieldError("invalid_patient_id", "not the id of a record", "/patientId"))
-    elif (patient_id is not None) != ("patient" in roles):
-        faults.append(
-            FieldError(
-                "invalid_patient_id",
-                "the role patient, and no other, has a record of its own",
-                "/patientId",
-            )
-        )
-    if practitioner_id is not None and not (
-        isinstance(practitioner_id, str)
-        and RESOURCE_ID.fullmatch(practitioner_id)
-        and "patient" not in roles
-    ):
-        faults.append(
-            FieldError(
-                "invalid_practitioner_id",
-                "the id of a Practitioner, for a person who is no patient here",
-                "/practitionerId",
-            )
-        )
-    if faults:
-        raise Unprocessable("invalid_user", faults=tuple(faults))
 
 
 async def create_user(
@@ -203,10 +135,10 @@ async def select_user_by_email(connection: Connection, email: str) -> User | Non
 async def select_users(
     connection: Connection, after: str, limit: int, text: str = ""
 ) -> list[User]:
-    """Returns users after an id, oldest first: the ids sort by time. With `text`, those that it is found in."""
+    """Returns users after an id, oldest first. With `text`: whose id it is, or whose address or name contains it."""
     rows = await connection.fetch(
-        "SELECT * FROM users WHERE id > $1 AND ($3 = '' OR position(lower($3) IN lower(email)) > 0 "
-        "OR position(lower($3) IN lower(name)) > 0) ORDER BY id LIMIT $2",
+        "SELECT * FROM users WHERE id > $1 AND ($3 = '' OR id::text = $3 "
+        "OR position(lower($3) IN lower(email)) > 0 OR position(lower($3) IN lower(name)) > 0) ORDER BY id LIMIT $2",
         after,
         limit,
         text,
@@ -220,7 +152,7 @@ async def delete_user(connection: Connection, user_id: str) -> None:
 
 
 async def update_email(connection: Connection, user_id: str, email: str) -> None:
-    """Sets a verified address; raises Conflict if another user has it."""
+    """Sets a verified address and voids links that were mailed before; raises Conflict if another user has it."""
     try:
         await connection.execute(
             "UPDATE users SET email = $2, email_key = $3, email_verified_at = now(), "
@@ -231,17 +163,8 @@ async def update_email(connection: Connection, user_id: str, email: str) -> None
         )
     except asyncpg.UniqueViolationError:
         raise Conflict("email_taken", "there is a user of this e-mail address") from None
-
-
-async def find_users(connection: Connection, text: str, limit: int) -> list[User]:
-    """Returns users whose id is `text`, or whose address or name contains it, oldest first."""
-    rows = await connection.fetch(
-        "SELECT * FROM users WHERE id::text = $1 OR position(lower($1) IN lower(email)) > 0 "
-        "OR position(lower($1) IN lower(name)) > 0 ORDER BY id LIMIT $2",
-        text,
-        limit,
-    )
-    return [_user(row) for row in rows]
+    # Links to set a password lie in the mailbox of the address before.
+    await void_links(connection, user_id)
 
 
 async def has_administrator(connection: Connection) -> bool:
@@ -260,7 +183,13 @@ async def update_password(connection: Connection, user_id: str, password_hash: s
         user_id,
         password_hash,
     )
+    await void_links(connection, user_id)
+
+
+async def void_links(connection: Connection, user_id: str) -> None:
+    """Voids what was mailed to the user, or to an address that an intruder named."""
     await delete_reset_links(connection, user_id)
+    await delete_address_links(connection, user_id)
 
 
 async def lock_user(connection: Connection, user_id: str) -> User | None:
@@ -294,7 +223,7 @@ async def update_user(
     disabled: bool,
 ) -> User:
     if disabled:
-        await delete_reset_links(connection, user_id)
+        await void_links(connection, user_id)
     row = await connection.fetchrow(
         "UPDATE users SET name = $2, roles = $3, patient_id = $4, practitioner_id = $6, "
         "disabled_at = CASE WHEN $5 THEN coalesce(disabled_at, now()) END, updated_at = now(), "
@@ -311,7 +240,7 @@ async def update_user(
 
 async def set_user_disabled(connection: Connection, user_id: str, disabled: bool) -> User | None:
     if disabled:
-        await delete_reset_links(connection, user_id)
+        await void_links(connection, user_id)
     row = await connection.fetchrow(
         "UPDATE users SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END, updated_at = now(), "
         "version = version + 1 WHERE id = $1 RETURNING *",

@@ -19,6 +19,7 @@ from apps.gateway.operations.model import (
 )
 from apps.kit.web import AUTHENTICATED, Policy, scopes
 
+OWN_ACCOUNT = scopes("account")
 ADMIN = scopes("admin")
 PATH = "/auth/v1"
 _PAGE = ("limit", "cursor")
@@ -58,7 +59,7 @@ def _operation(
 def _own(
     method: str, path: str, id: str, summary: str, answers: Mapping[str, Answer]
 ) -> PublicOperation:
-    return _operation(method, path, id, summary, answers, policy=AUTHENTICATED, tag="Account")
+    return _operation(method, path, id, summary, answers, policy=OWN_ACCOUNT, tag="Account")
 
 
 def _page(items: Schema) -> Mapping[str, Answer]:

@@ -15,6 +15,7 @@ _DAY = text(format="date")
 _TEXTS = array(text())
 
 SCOPES = {
+    "account": "See and end the own sessions and consents",
     "admin": "Users and clients",
     "billing.read": "Read accounts, invoices and the ledger",
     "billing.write": "Change them",

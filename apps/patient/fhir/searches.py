@@ -214,7 +214,10 @@ _CUT = information(
 def _criterion(asked: Asked, query: Query, kind: str, interaction: str) -> Criterion:
     """Returns what a match of the type must meet: the query, the scopes and the compartment."""
     limit = asked.limits.get(kind)
-    parts = [query.criteria[kind], asked.caller.criterion(kind, interaction)]
+    parts = [
+        asked.caller.limited(query.criteria[kind]),
+        asked.caller.criterion(kind, interaction),
+    ]
     return AllOf(criteria=tuple(parts if limit is None else [*parts, limit]))
 
 

@@ -40,7 +40,7 @@ async def last_observations(request: Request) -> Response:
     query = caller.reader.read(("Observation",), [*criteria, ("_sort", "-date")])
     criterion = AllOf(
         criteria=(
-            query.criteria["Observation"],
+            caller.limited(query.criteria["Observation"]),
             caller.criterion("Observation", "s"),
             caller.criterion("Observation", "r"),
         )

@@ -1,14 +1,24 @@
 """What a caller may do with a resource, decided by the scopes of the token (apps/kit/scopes.py)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest, Forbidden
 from apps.kit.scopes import Access, AccessRule, Disclosure, Matches, Principal, disclosure
 from apps.patient.codec import decode
 from apps.patient.definitions.model import compartment_parameters
-from apps.patient.search.criteria import EVERYTHING, NOTHING, AnyOf, Criterion, Owned
+from apps.patient.search.criteria import (
+    EVERYTHING,
+    NOTHING,
+    AllOf,
+    AnyOf,
+    Chain,
+    Criterion,
+    Has,
+    Not,
+    Owned,
+)
 from apps.patient.search.hashing import resource_hash
 from apps.patient.search.index import index_of
 from apps.patient.search.index_rows import IndexRows
@@ -53,6 +63,31 @@ class Caller:
             return EVERYTHING
         rules = [self.rule_criterion(resource_type, rule) for rule in access.rules]
         return rules[0] if len(rules) == 1 else AnyOf(criteria=tuple(rules))
+
+    def limited(self, criterion: Criterion) -> Criterion:
+        """Returns the criterion with each step into another type held to what the caller may find there.
+
+        Without that `_has` and chains would tell about resources that the scopes do not reach. Raises Forbidden
+        where the caller may not search such a type at all.
+        """
+        match criterion:
+            case Chain():
+                return replace(criterion, criterion=self._inner(criterion.target_type, criterion))
+            case Has():
+                return replace(criterion, criterion=self._inner(criterion.source_type, criterion))
+            case Not():
+                return replace(criterion, criterion=self.limited(criterion.criterion))
+            case AnyOf() | AllOf():
+                return replace(
+                    criterion, criteria=tuple(self.limited(part) for part in criterion.criteria)
+                )
+        return criterion
+
+    def _inner(self, resource_type: str, step: Chain | Has) -> Criterion:
+        self.require(resource_type, "s")
+        inner = self.limited(step.criterion)
+        reachable = self.criterion(resource_type, "s")
+        return inner if reachable == EVERYTHING else AllOf(criteria=(inner, reachable))
 
     def rule_criterion(self, resource_type: str, rule: AccessRule) -> Criterion:
         """Returns the criterion of one scope. A scope that names what the type does not have reaches nothing."""

@@ -461,7 +461,7 @@ async def matches_of(
     matches = await select_matches(
         connection,
         condition.resource_type,
-        AllOf(criteria=(condition.criterion, reachable)),
+        AllOf(criteria=(caller.limited(condition.criterion), reachable)),
     )
     if len(matches) > 1:
         raise PreconditionFailed("multiple_matches", "more than one resource meets the condition")

@@ -153,10 +153,11 @@ def test_audit_is_filtered_and_paged(auth: Auth, admin: httpx.Client) -> None:
 
 def test_person_sees_and_ends_the_own_sessions_and_consents(auth: Auth) -> None:
     user = auth.user("clinician")
-    headers = {"Authorization": f"Bearer {auth.login(user.email).json()['token']}"}
-    me = auth.opened(httpx.Client(base_url=auth.url, headers=headers))
     browser = Browser(auth)
-    browser.sign_in(user.email)
+    own = App(auth, "openid", "account", trusted=True)
+    token = own.redeem(own.authorize_as(browser, user.email))["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    me = auth.opened(httpx.Client(base_url=auth.url, headers=headers))
     app = App(auth)
     app.authorize(browser)
 
@@ -166,8 +167,8 @@ def test_person_sees_and_ends_the_own_sessions_and_consents(auth: Auth) -> None:
     assert me.delete(f"/auth/v1/me/consents/{app.client[0]}").status_code == 204
     assert me.delete(f"/auth/v1/me/consents/{app.client[0]}").status_code == 404
     (session,) = me.get("/auth/v1/me/sessions").json()["items"]
+    assert me.delete("/auth/v1/me/sessions/unknown").status_code == 404
     assert me.delete(f"/auth/v1/me/sessions/{session['id']}").status_code == 204
-    assert me.delete(f"/auth/v1/me/sessions/{session['id']}").status_code == 404
     assert "Sign in" in browser.get("/oauth2/account").text
 
 
@@ -176,4 +177,4 @@ def test_client_has_no_account_of_its_own(auth: Auth) -> None:
     token = auth.token_for(client).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
     answer = httpx.get(f"{auth.url}/auth/v1/me", headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (403, "no_person")
+    assert answer.status_code == 403

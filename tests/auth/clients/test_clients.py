@@ -94,14 +94,19 @@ def test_openid_client_with_pushed_requests_and_dpop(platform: Platform) -> None
     assert result["left"] == f"{GOODBYE}?state=bye"
 
 
-def test_oauth4webapi_in_a_public_application_and_on_a_device(platform: Platform) -> None:
+@pytest.mark.parametrize("method", ["none", "client_secret_basic"])
+def test_oauth4webapi_in_an_application_and_on_a_device(platform: Platform, method: str) -> None:
     user_id, person = platform.person()
-    settings = platform.application("none", DEVICE_CODE)
+    settings = platform.application(method, DEVICE_CODE)
     result = run_node("oauth4webapi.mjs", settings, person)
     assert result["subject"] == result["device"] == user_id
     assert result["user"]["email"].endswith("@example.org")
     assert result["user"]["email_verified"] is False
     assert result["refused"] == 401 and result["left"] == f"{GOODBYE}?state=bye"
+    # A public client cannot ask about tokens (RFC 7662, 2.1).
+    if method != "none":
+        assert result["before"]["active"] and result["before"]["sub"] == user_id
+        assert result["after"] == {"active": False}
 
 
 def test_nimbus(platform: Platform) -> None:
@@ -172,3 +177,22 @@ def test_requests_oauthlib(platform: Platform, monkeypatch: pytest.MonkeyPatch) 
             auth=(settings["clientId"], settings["secret"]),
         )
         assert renewed["access_token"] != token["access_token"]
+        credentials = (settings["clientId"], settings["secret"])
+
+        def ask_about(secret: str) -> Any:
+            answer = application.post(
+                found["introspection_endpoint"], data={"token": secret}, auth=credentials
+            )
+            return answer.json()
+
+        assert ask_about(renewed["access_token"])["active"]
+        url, headers, body = application._client.prepare_token_revocation_request(
+            found["revocation_endpoint"], renewed["refresh_token"], "refresh_token"
+        )
+        revoked = application.post(url, headers=headers, data=body, auth=credentials)
+        assert revoked.status_code == 200
+        assert ask_about(renewed["access_token"]) == {"active": False}
+        query = httpx.QueryParams(
+            {"id_token_hint": token["id_token"], "post_logout_redirect_uri": GOODBYE}
+        )
+        assert person.open(f"{found['end_session_endpoint']}?{query}") == GOODBYE

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from apps.auth.encryption import digest
-from apps.auth.oauth.clients import hold_active_client, set_client_disabled
+from apps.auth.oauth.client_changes import set_client_disabled
+from apps.auth.oauth.clients import hold_active_client
 from apps.auth.oauth.refresh_tokens import (
     insert_refresh_token,
     rotate_refresh_token,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.auth.people.external import ExternalProvider
+from apps.auth.people.external import ExternalProvider, ExternalSignInError, ProviderClient
 from apps.auth.people.users import User
 from tests.auth.browser import Browser
 from tests.auth.conftest import Auth, make_settings, serve
@@ -148,3 +148,25 @@ def test_answer_that_nobody_asked_for_is_refused(organization: Auth, query: str)
 
 def test_without_a_provider_there_is_no_such_page(auth: Auth) -> None:
     assert Browser(auth).get("/oauth2/external").status_code == 404
+
+
+def test_person_of_the_provider_is_mailed_no_link_to_set_a_password(
+    organization: Auth, provider: Auth
+) -> None:
+    person = person_of(provider, "Doctors")
+    sign_in(organization, provider, person.email)
+    browser = Browser(organization)
+    browser.send(browser.get("/oauth2/forgotten"), email=person.email)
+    # The request's work runs before the connection takes the next one.
+    browser.get("/oauth2/forgotten")
+    sent = organization.sql("SELECT subject FROM mails WHERE recipient = $1", person.email)
+    assert "Set a new password" not in [mail["subject"] for mail in sent]
+
+
+@pytest.mark.parametrize("verified", [False, "false"])
+def test_claim_of_an_unverified_address_is_refused(organization: Auth, verified: object) -> None:
+    assert organization.settings.external
+    client = ProviderClient(organization.settings.external, session=None)  # type: ignore[arg-type]
+    claims = {"sub": "1", "email": "a@example.org", "email_verified": verified, "name": "Doctors"}
+    with pytest.raises(ExternalSignInError, match="no verified"):
+        client.read_person(claims)

@@ -390,3 +390,8 @@ def test_secret_that_was_not_confirmed_goes_with_a_password_reset_or_change(auth
     fresh = Browser(auth)
     fresh.send(fresh.get(link), new_password=PASSWORD)
     assert auth.sql(pending, user.id)[0]["totp_secret"] is None
+
+
+def test_error_without_words_of_its_own_is_told_in_words(auth: Auth) -> None:
+    text = Browser(auth).get("/oauth2/external").text
+    assert "There is no such page." in text and "not_found" not in text

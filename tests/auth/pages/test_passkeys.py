@@ -201,3 +201,37 @@ def test_removed_passkey_signs_nobody_in(site: Auth) -> None:
     assert sign_in(Browser(site), passkey).status_code == 400
     # Without it the password is enough again.
     assert "Your account" in Browser(site).sign_in(user.email).text
+
+
+def test_password_alone_enrols_no_other_factor_beside_a_passkey(site: Auth) -> None:
+    user, _ = person_with_passkey(site)
+    browser = Browser(site)
+    browser.sign_in(user.email)
+    page = browser.get("/oauth2/enrol")
+    assert "Enter your code" in page.text
+    form = {"csrf": csrf(page), "code": "000000"}
+    assert browser.http.post("/oauth2/enrol", data=form).headers["location"] == (
+        "/oauth2/second-factor"
+    )
+    row = site.sql("SELECT totp_secret FROM users WHERE id = $1", user.id)[0]
+    assert row["totp_secret"] is None
+
+
+def test_first_passkey_ends_what_others_hold(site: Auth) -> None:
+    user = site.user("clinician")
+    left_open, own = Browser(site), Browser(site)
+    left_open.sign_in(user.email)
+    own.sign_in(user.email)
+    add_passkey(own, SoftPasskey(site.url))
+    assert "Sign in" in left_open.get("/oauth2/account").text
+    assert "My phone" in own.get("/oauth2/passkeys").text
+    # With the second one nobody is signed out: everybody has proven a second factor.
+    other = Browser(site)
+    sign_in(other, add_second_passkey(own))
+    assert "My phone" in own.get("/oauth2/passkeys").text
+
+
+def add_second_passkey(browser: Browser) -> SoftPasskey:
+    passkey = SoftPasskey(str(browser.http.base_url).rstrip("/"))
+    assert add_passkey(browser, passkey, "My key").status_code == 200
+    return passkey

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from apps.auth.people.users import email_key, is_email
+from apps.auth.people.user_fields import email_key, is_email
 from apps.kit.errors import Conflict, Unprocessable
 from tests.auth.conftest import Auth
 

@@ -196,7 +196,7 @@ async def test_stale_version_is_refused(billing: Client) -> None:
     assert issued.version == draft.version + 1
 
 
-@pytest.mark.parametrize(("days", "level"), [(31, 1), (61, 2), (120, 3)])
+@pytest.mark.parametrize(("days", "level"), [(31, 1), (60, 1), (61, 2), (90, 2), (91, 3)])
 async def test_overdue_invoices_are_listed_by_age(billing: Client, days: int, level: int) -> None:
     account_id = await billing.account()
     await billing.charge(account_id, 700)

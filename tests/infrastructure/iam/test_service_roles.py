@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from apps.catalogue import DATABASES, SECRETS, SERVICES, TOPICS
+from infrastructure.config.checks import check_app
+from infrastructure.config.model import SettingsError
 from infrastructure.plan.paper import LOGIN
 from infrastructure.plan.record import SIGNATURE
 from infrastructure.recording import Recording
@@ -124,6 +126,28 @@ def test_secrets_reach_a_container_by_arn(stacks: dict[str, Recording]) -> None:
             assert set(given) == set(entry.secrets)
             assert all(arn.startswith("arn:aws:secretsmanager:") for arn in given.values())
             assert not set(entry.secrets) & {each["name"] for each in container["environment"]}
+
+
+@pytest.mark.parametrize("name", ["AUTH_SMTP_URL", "AUTH_EXTERNAL_CLIENT_SECRET"])
+def test_credentials_of_others_are_secrets_and_no_settings(
+    stacks: dict[str, Recording], name: str
+) -> None:
+    """A mail server's password and the external provider's secret lie in no configuration and no
+    stack's state.
+    """
+    with pytest.raises(SettingsError, match="is no setting"):
+        check_app({name: "value"}, "dev")
+    for stack_name, stack in stacks.items():
+        task = stack.one("aws:ecs/taskDefinition:TaskDefinition", f"{stack_name}-auth")
+        (container,) = json.loads(task.inputs["containerDefinitions"])
+        (arn,) = [each["valueFrom"] for each in container["secrets"] if each["name"] == name]
+        made = stack.one(
+            "aws:secretsmanager/secret:Secret", f"{stack_name}-{name.lower().replace('_', '-')}"
+        )
+        assert arn == made.outputs["arn"]
+        execution = stack.one("aws:iam/rolePolicy:RolePolicy", f"{stack_name}-auth-execution-start")
+        may = json.loads(execution.inputs["policy"])["Statement"]
+        assert allowed(may, "secretsmanager:GetSecretValue", arn)
 
 
 def test_the_environment_of_a_service_is_the_catalogues(dev: Recording, preview: Recording) -> None:

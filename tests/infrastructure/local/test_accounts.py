@@ -10,7 +10,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from apps.auth.oauth.clients import rotate_client_secret, select_client
+from apps.auth.oauth.client_changes import rotate_client_secret
+from apps.auth.oauth.clients import select_client
 from infrastructure.local.accounts import (
     CHANGED_PASSWORD,
     CHANGED_SECRET,

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 LOINC = "http://loinc.org"
 SNOMED = "http://snomed.info/sct"
 # What the stored resources are found by: (query, ids).
-SEARCHES = (
+SEARCHES: tuple[tuple[str, list[str]], ...] = (
     ("Patient?family=garcia", ["p0"]),
     ("Patient?identifier=urn:test|", ["p0", "p1"]),
     ("Patient?identifier=urn:test|id-1", ["p1"]),

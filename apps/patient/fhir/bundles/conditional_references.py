@@ -9,7 +9,7 @@ from apps.kit.errors import PreconditionFailed
 from apps.patient.fhir.bundles.parsing import Entry, fault, pointed
 from apps.patient.fhir.bundles.references import CONDITIONAL, Resolved, conditional_references
 from apps.patient.fhir.requests import condition_of
-from apps.patient.search.criteria import Criterion, Exact
+from apps.patient.search.criteria import EVERYTHING, AllOf, Criterion, Exact
 from apps.patient.search.escaping import split, unescape
 from apps.patient.search.index import index_of
 from apps.patient.search.index_rows import IndexRows
@@ -43,14 +43,22 @@ async def find_conditional(
                 asked[text] = (_condition(caller, text, pointer), pointer)
     if not asked:
         return {}
-    simple = await _find_simple(connection, {text: item[0] for text, item in asked.items()})
+    # Who may find some of a type is answered by a search of its own below.
+    everywhere = {
+        text: condition
+        for text, (condition, _) in asked.items()
+        if caller.criterion(condition.resource_type, "s") == EVERYTHING
+    }
+    simple = await _find_simple(connection, everywhere)
     made = _Made(entries, settled, caller)
     resolved: dict[str, Resolved] = {}
     for text, (condition, pointer) in asked.items():
         resource_type = condition.resource_type
         found = simple.get(text)
         if found is None:
-            matches = await select_matches(connection, resource_type, condition.criterion)
+            reachable = caller.criterion(resource_type, "s")
+            criterion = AllOf(criteria=(caller.limited(condition.criterion), reachable))
+            matches = await select_matches(connection, resource_type, criterion)
             found = [match.id for match in matches]
         ids = list(dict.fromkeys([*found, *made.matches(resource_type, condition.criterion)]))
         if not ids:
