@@ -99,6 +99,9 @@ async def _read_message(call: Call, request: Request) -> Message:
             if query.enum and text not in query.values:
                 known = ", ".join(query.values)
                 raise Unprocessable("invalid_field", f"one of {known}", pointer=query.name)
+            if query.is_date and not text:
+                # The contract's empty text is no date at all: another figure than was asked for.
+                raise Unprocessable("invalid_field", "a date, as 2026-03-31", pointer=query.name)
             _parse({query.field: query.values.get(text, text)}, message, pointer=query.name)
         elif query.required:
             raise Unprocessable("required", f"{query.name} is required", pointer=query.name)

@@ -37,6 +37,10 @@ class Query:
     required: bool = False
 
     @property
+    def is_date(self) -> bool:
+        return self.name in ("from", "to", "asOf", "validOn")
+
+    @property
     def values(self) -> dict[str, str]:
         if not self.enum:
             return {}

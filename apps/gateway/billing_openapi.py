@@ -52,7 +52,7 @@ def describe_billing() -> tuple[dict[str, Any], dict[str, Schema]]:
         paths.setdefault(BASE + call.path, {})[call.method.lower()] = operation
         request: Any = call.request.DESCRIPTOR
         if call.method != "GET":
-            schemas[request.name] = _schema(request, set(_path_fields(call)) | _NOT_IN_BODIES)
+            schemas[request.name] = _body(request, set(_path_fields(call)) | _NOT_IN_BODIES)
             for field in request.fields:
                 _add_schemas(field.message_type, schemas)
         if call.answer == "json":
@@ -95,7 +95,8 @@ def _operation(call: Call, names: set[str]) -> dict[str, Any]:
         }
         if call.text_body[0]:
             content[call.text_body[0]] = {"schema": {"type": "string"}}
-        operation["requestBody"] = {"required": bool(call.example), "content": content}
+        # Without one it is as an empty object; the service says which fields it needs.
+        operation["requestBody"] = {"required": False, "content": content}
     return operation
 
 
@@ -139,10 +140,11 @@ def _responses(call: Call) -> dict[str, Any]:
 def _query(query: Query) -> Schema:
     schema: Schema = {"type": "string"}
     if query.name == "pageSize":
-        schema = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+        # 0 is the contract's word for the default.
+        schema = {"type": "integer", "minimum": 0, "maximum": 100, "default": 20}
     elif query.values:
         schema = {"type": "string", "enum": list(query.values)}
-    elif query.name in ("from", "to", "asOf", "validOn"):
+    elif query.is_date:
         schema = {"type": "string", "format": "date"}
     parameter: Schema = {"name": query.name, "in": "query", "schema": schema}
     return {**parameter, "required": True} if query.required else parameter
@@ -172,6 +174,15 @@ def _schema(message: "Descriptor", left_out: set[str]) -> Schema:
             field.json_name: _field(field) for field in message.fields if field.name not in left_out
         },
     }
+
+
+def _body(message: "Descriptor", left_out: set[str]) -> Schema:
+    """Returns the schema of a request; ProtoJSON takes null for a field that is not given."""
+    schema = _schema(message, left_out)
+    properties = {
+        name: {"anyOf": [one, {"type": "null"}]} for name, one in schema["properties"].items()
+    }
+    return {**schema, "properties": properties}
 
 
 def _field(field: "FieldDescriptor") -> Schema:

@@ -295,7 +295,7 @@ DEAD_LETTERS = (
         "Send a dead letter's event again",
         done("Sent", record({"redriven": _COUNT}), {"redriven": 1}),
         description="An event that was counted counts once.",
-        refusals=("409",),
+        refusals=("400", "409"),
     ),
     _letter(
         "POST",

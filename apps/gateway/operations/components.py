@@ -162,6 +162,9 @@ _NEW_CLIENT = {
 _CLIENT = {
     "id": text(),
     **_NEW_CLIENT,
+    # A service's own client has none.
+    "grantTypes": _TEXTS,
+    "scopes": _TEXTS,
     "disabled": _FLAG,
     "createdAt": _INSTANT,
     "secret": text(description="On creation only, and never again."),
@@ -170,7 +173,9 @@ _PATIENT = {
     "name": _TEXT_OR_NULL,
     "address": _TEXT_OR_NULL,
     "email": _TEXT_OR_NULL,
-    "dateOfBirth": {"type": ["string", "null"], "format": "date"},
+    # The record may know a year or a month alone.
+    "dateOfBirth": {"type": ["string", "null"], "examples": ["1985-12-10", "1985-12", "1985"]},
+    "registeredDate": _DAY,
 }
 _BREAKDOWN = record({"groups": array({"type": "object"}), "suppressed": _COUNT})
 _PARTITION = {
@@ -257,7 +262,7 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         *_TOKEN_REQUEST,
     ),
-    "SimplePatient": record({"id": text(), **_PATIENT}),
+    "SimplePatient": record({"id": text(), **_PATIENT}, "registeredDate"),
     "SimplePatientInput": record(
         {
             "name": text(minLength=1),
@@ -265,7 +270,8 @@ SCHEMAS: Mapping[str, Schema] = {
             "email": text(format="email"),
             "dateOfBirth": _DAY,
             "registeredDate": {
-                **_DAY,
+                "type": ["string", "null"],
+                "format": "date",
                 "description": "On creation only; today where it is left out.",
             },
         },

@@ -324,3 +324,12 @@ def test_only_persons_tokens_are_exchanged_and_only_by_registered_clients(auth: 
     for change in changes:
         assert exchange(auth, service, token, **change).json()["error"] == "invalid_request"
     assert exchange(auth, service, token, scope="admin").json()["error"] == "invalid_scope"
+
+
+def test_service_that_acts_for_a_person_does_not_stay_connected(auth: Auth) -> None:
+    app = App(auth, trusted=True)
+    browser, _ = signed_in(auth)
+    token = app.redeem(app.authorize(browser))["access_token"]
+    service = auth.client("user/Patient.rs", "offline_access", grant_types=(EXCHANGE,))
+    body = exchange(auth, service, token).json()
+    assert body["scope"] == "user/Patient.rs" and "refresh_token" not in body

@@ -205,7 +205,7 @@ def test_bundles(client: Any, family: str, kind: str) -> None:
     patient = {"resourceType": "Patient", "name": [{"family": family + "Bundle"}]}
     entries = [{"resource": patient, "request": {"method": "POST", "url": "Patient"}}]
     if kind == "transaction":
-        entries[0]["fullUrl"] = full_url  # type: ignore[assignment]
+        entries[0]["fullUrl"] = full_url
         observation = json.loads(pulse(full_url, "2024-01-01"))
         request = {"method": "POST", "url": "Observation"}
         entries.append({"resource": observation, "request": request})

@@ -1,0 +1,78 @@
+"""Schemathesis, with all its checks, holds the running platform to its OpenAPI document."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.clients
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+# Of one part, when the machine is not busy; what is left then is not tried.
+BUDGET_SECONDS = 60
+TIMEOUT_SECONDS = 600
+PARTS = {
+    # A stream has no end; sign-in's pages have tests with a browser.
+    "services": r"^/(api|analytics/v1/(?!events)|auth/v1|billing)",
+    # Every type has the same operations: one with positions, one in a patient's compartment.
+    # Not `/{id}`: the gateway answers OPTIONS itself, and its Allow knows the methods of all of /fhir/R4 together.
+    "fhir": r"^/fhir/R4/(Location|Observation|Coverage|Goal)$",
+}
+
+
+@pytest.fixture(scope="module")
+def token() -> str:
+    """Returns the token of an administrator, who may do everything."""
+    login = {"email": os.environ["PLATFORM_USER"], "password": os.environ["PLATFORM_PASSWORD"]}
+    answer = httpx.post(os.environ["PLATFORM_URL"] + "/auth/login", json=login)
+    return str(answer.raise_for_status().json()["token"])
+
+
+def part_of(document: dict[str, Any], paths: str) -> dict[str, Any]:
+    """Returns the document with these paths and the components that they name."""
+    kept = {path: item for path, item in document["paths"].items() if re.search(paths, path)}
+    components: dict[str, Any] = {
+        "securitySchemes": document["components"]["securitySchemes"],
+    }
+
+    def collect(value: Any) -> None:
+        if isinstance(value, list):
+            for item in value:
+                collect(item)
+        elif isinstance(value, dict):
+            if isinstance(value.get("$ref"), str):
+                _, _, kind, name = value["$ref"].split("/")
+                if name not in components.setdefault(kind, {}):
+                    components[kind][name] = document["components"][kind][name]
+                    collect(components[kind][name])
+            for item in value.values():
+                collect(item)
+
+    collect(kept)
+    return {**document, "paths": kept, "components": components}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_platform_keeps_to_its_document(part: str, token: str, tmp_path: Path) -> None:
+    url = os.environ["PLATFORM_URL"]
+    document = part_of(httpx.get(f"{url}/openapi.json").json(), PARTS[part])
+    assert len(document["paths"]) >= 4
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(document))
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION)),
+        *("run", str(file), "--url", url, "--header", f"Authorization: Bearer {token}"),
+        *("--checks", "all", "--phases", "examples,coverage", "--workers", "1"),
+        *("--max-time", str(BUDGET_SECONDS), "--request-timeout", "20", "--no-color"),
+        "--continue-on-failure",
+    ]
+    run = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+    )
+    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
