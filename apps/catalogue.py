@@ -1,8 +1,8 @@
 """The services, declared once, in the words of a Kubernetes manifest where it has one.
 
-The local runner, the Pulumi program, the image build, the network rules and the architecture test all read
-`SERVICES` and `TOPICS`; nothing lists them a second time. Adding a service is one entry here and one folder
-beside this file.
+The local runner, the Pulumi program, the image build, the network rules and the architecture test
+all read `SERVICES` and `TOPICS`; nothing lists them a second time. Adding a service is one entry
+here and one folder beside this file.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,9 @@ READINESS = Probe("/readyz", period_seconds=10, timeout_seconds=5, failure_thres
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one replica gets: `cpu` in 1/1024 of a core, `memory` in MiB (a size that Fargate has)."""
+    """What one replica gets: `cpu` in 1/1024 of a core,
+    `memory` in MiB (a size that Fargate has).
+    """
 
     cpu: int
     memory: int
@@ -92,7 +94,8 @@ class Service:
     looks_up: tuple[str, ...] = ()
     # Environment variables that hold a secret; each is one of SECRETS.
     secrets: tuple[str, ...] = ()
-    # Environment variables that a stack may set; the service has a default for each, or does without.
+    # Environment variables that a stack may set; the service has a default for each, or does
+    # without.
     settings: tuple[str, ...] = ()
     sign_in: SignIn | None = None
     liveness: Probe = LIVENESS
@@ -108,8 +111,9 @@ class Service:
 class Secret:
     """A secret that the release fills with `bytes` random bytes in base64url while it is empty.
 
-    `encrypts`: it encrypts what is stored, so that a rotation keeps the value before beside the new one. With no
-    bytes it is for an operator to set: the release writes UNSET, since ECS starts no task with an empty one.
+    `encrypts`: it encrypts what is stored, so that a rotation keeps the value before beside the new
+    one. With no bytes it is for an operator to set: the release writes UNSET, since ECS starts no
+    task with an empty one.
     """
 
     name: str
@@ -150,8 +154,8 @@ SECRETS: Mapping[str, Secret] = {
     )
 }
 
-# A platform that somebody tries out (a preview's, or one machine's) starts with one administrator and one client.
-# An environment has neither: its operators make its first user.
+# A platform that somebody tries out (a preview's, or one machine's) starts with one administrator
+# and one client. An environment has neither: its operators make its first user.
 TRIAL_USER = "admin@example.org"
 TRIAL_CLIENT_SCOPES = ("system/*.cruds", "billing.read", "billing.write", "analytics.read")
 PREVIEW_CLIENT = "preview"
@@ -260,7 +264,8 @@ SERVICES: Mapping[str, Service] = {
             Resources(256, 512),
             Replicas(2, 6),
             databases=("console",),
-            # Billing by gRPC: through the gateway all people of a clinic would share one rate limit.
+            # Billing by gRPC: through the gateway all people of a clinic would share one rate
+            # limit.
             calls=("auth", "patient", "billing", "analytics"),
             secrets=("CONSOLE_CLIENT_SECRET", "CONSOLE_KEY_ENCRYPTION_KEY"),
             settings=(
@@ -298,10 +303,14 @@ DATABASES: tuple[str, ...] = tuple(
 
 
 class Locate(Protocol[Value]):
-    """Where an entry finds what it needs: plain strings for the local runner, outputs for the Pulumi program."""
+    """Where an entry finds what it needs: plain strings for the local runner, outputs for the
+    Pulumi program.
+    """
 
     def common(self, entry: Service) -> Mapping[str, Value]:
-        """`ENVIRONMENT`, `HOST`, `PORT`, `PUBLIC_URL`, `LOG_FORMAT`, and what the place itself adds."""
+        """`ENVIRONMENT`, `HOST`, `PORT`, `PUBLIC_URL`, `LOG_FORMAT`, and what the place itself
+        adds.
+        """
         ...
 
     def database(self, entry: Service, name: str) -> Value:
@@ -324,7 +333,9 @@ class Locate(Protocol[Value]):
 
 
 def environment(entry: Service, locate: Locate[V]) -> dict[str, V]:
-    """The entry's environment, sorted by name; its secrets are not in it: they are handed over by reference."""
+    """The entry's environment, sorted by name; its secrets are not in it: they are handed over by
+    reference.
+    """
     values: dict[str, V] = dict(locate.common(entry))
     for name in entry.databases:
         values[f"{name.upper()}_DATABASE_URL"] = locate.database(entry, name)

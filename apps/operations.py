@@ -1,10 +1,10 @@
 """What a verb of `scripts/operate` is, and the checks of its arguments.
 
-The table itself is `apps.verbs`. Both files import the standard library alone: the archive of an environment's runner
-on AWS carries copies of them. The runner takes
-`{"action": "operate", "verb": "users unlock", "service": "auth", "arguments": {"address": "a@example.org"}}`
-(`service` only for a verb that can run in several), calls `command_of`, and starts the service's own task definition
-with the words that it returns.
+The table itself is `apps.verbs`. Both files import the standard library alone: the archive of an
+environment's runner on AWS carries copies of them. The runner takes `{"action": "operate", "verb":
+"users unlock", "service": "auth", "arguments": {"address": "a@example.org"}}` (`service` only for a
+verb that can run in several), calls `command_of`, and starts the service's own task definition with
+the words that it returns.
 """
 
 import argparse
@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 Value = str | bool | list[str]
 
-# What an argument may look like. None may begin with a dash, so that a value is never taken for an option.
+# What an argument may look like. None may begin with a dash, so that a value is never taken for an
+# option.
 KINDS: Mapping[str, str] = {
     "address": r"[^@\s\x00-\x1f-][^@\s\x00-\x1f]{0,63}@[^@\s\x00-\x1f]{1,189}",
     "id": r"[A-Za-z0-9_.:/][A-Za-z0-9_.:/-]{0,127}",
@@ -42,7 +43,9 @@ class InvalidArguments(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Argument:
-    """`kind`: one of KINDS, or `flag`. An `option` is given by name (`--role`), all else by its place.
+    """`kind`: one of KINDS, or `flag`.
+
+    An `option` is given by name (`--role`), all else by its place.
 
     `many`: it may be given several times, as an option, or take all that is left.
     """
@@ -80,7 +83,10 @@ class Verb:
 
 
 def service_of(verb: Verb, service: str | None = None) -> str:
-    """Returns the service that runs `verb`: `service` if it is one of several. Raises InvalidArguments."""
+    """Returns the service that runs `verb`: `service` if it is one of several.
+
+    Raises InvalidArguments.
+    """
     if service is not None and service not in verb.services:
         raise InvalidArguments(
             f"{verb.name} runs in {' or '.join(verb.services) or 'no service'}, not in {service}"
@@ -154,7 +160,10 @@ class Command:
 def command_of(
     verbs: Mapping[str, Verb], name: object, values: object, service: object = None
 ) -> Command:
-    """Returns what runs the verb `name` in a service. Raises InvalidArguments for anything not in the table."""
+    """Returns what runs the verb `name` in a service.
+
+    Raises InvalidArguments for anything not in the table.
+    """
     verb = verbs.get(name) if isinstance(name, str) else None
     if verb is None:
         raise InvalidArguments(f"there is no verb {name!r}")
@@ -171,7 +180,9 @@ def command_of(
 
 
 def words_of(verb: Verb, values: Mapping[str, Value]) -> list[str]:
-    """Returns checked values as words of a command line: options first, then what goes by its place."""
+    """Returns checked values as words of a command line: options first, then what goes by its
+    place.
+    """
     options: list[str] = []
     places: list[str] = []
     for argument in verb.arguments:
@@ -189,7 +200,9 @@ def words_of(verb: Verb, values: Mapping[str, Value]) -> list[str]:
 
 
 def make_parser(prog: str, description: str, verbs: Mapping[str, Verb]) -> argparse.ArgumentParser:
-    """Returns a parser with a subcommand for each verb; what it parses has `verb`, the name, beside the values."""
+    """Returns a parser with a subcommand for each verb; what it parses has `verb`, the name, beside
+    the values.
+    """
     parser = argparse.ArgumentParser(prog=prog, description=description, allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="VERB")
     nouns: dict[str, argparse._SubParsersAction[argparse.ArgumentParser]] = {}

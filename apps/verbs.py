@@ -1,7 +1,9 @@
-"""The verbs of `scripts/operate`, declared once: name, arguments, the service that runs each, what its answer holds.
+"""The verbs of `scripts/operate`, declared once: name, arguments, the service that runs each, what
+its answer holds.
 
-The command line, its help, docs/operators.md, the services and the runner of an environment on AWS all read `VERBS`.
-A verb that a service runs is a row here and a function of that name in the service's `operate.py`.
+The command line, its help, docs/operators.md, the services and the runner of an environment on AWS
+all read `VERBS`. A verb that a service runs is a row here and a function of that name in the
+service's `operate.py`.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,6 @@
-"""The app: the catalogue's services on a platform, the same code for an environment and for a preview."""
+"""The app: the catalogue's services on a platform, the same code for an environment and for a
+preview.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -49,7 +51,9 @@ SHORTEST_RECOVERY_DAYS, LONGEST_RECOVERY_DAYS = 7, 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppArgs:
-    """`boundary`: of every role that the app makes. `masters`: ARNs of the databases' master secrets.
+    """`boundary`: of every role that the app makes.
+
+    `masters`: ARNs of the databases' master secrets.
 
     A preview has no `masters`.
     """
@@ -335,7 +339,9 @@ class App(pulumi.ComponentResource):
         return stack.config.secrets_version if isinstance(stack, EnvironmentStack) else 1
 
     def secrets_environment(self, entry: Service) -> dict[str, Text]:
-        """Returns what changes a task's definition with its secrets: ECS reads them at a start only."""
+        """Returns what changes a task's definition with its secrets: ECS reads them at a start
+        only.
+        """
         if self.secrets_version == 1 or not entry.secrets:
             return {}
         return {"SECRETS_VERSION": str(self.secrets_version)}

@@ -13,7 +13,10 @@ def close_bucket(
     lifecycle: aws.s3.BucketLifecycleConfigurationRuleArgs,
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """`opts` of what belongs to the bucket. Its policy is its owner's: it says who writes; see `tls_only`."""
+    """`opts` of what belongs to the bucket.
+
+    Its policy is its owner's: it says who writes; see `tls_only`.
+    """
     aws.s3.BucketPublicAccessBlock(
         name,
         bucket=bucket.id,

@@ -1,4 +1,6 @@
-"""Composes an environment's roles for GitHub Actions, and the place where its previews keep their state."""
+"""Composes an environment's roles for GitHub Actions, and the place where its previews keep their
+state.
+"""
 
 from collections.abc import Sequence
 from functools import partial

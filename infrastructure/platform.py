@@ -37,8 +37,10 @@ class PlatformArgs:
 
 
 class Platform(pulumi.ComponentResource):
-    """Outputs: `outputs`, which other stacks may read. For this stack alone: `masters` (ARNs of the databases' master
-    secrets), `boundary` (of the app's roles) and `platform_boundary`.
+    """Outputs: `outputs`, which other stacks may read.
+
+    For this stack alone: `masters` (ARNs of the databases' master secrets), `boundary` (of the
+    app's roles) and `platform_boundary`.
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Composes the components into a stack and exports what others need of it. Nothing exported is secret."""
+"""Composes the components into a stack and exports what others need of it.
+
+Nothing exported is secret.
+"""
 
 from typing import Any
 
@@ -75,7 +78,9 @@ def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) ->
 
 
 async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> dict[str, Any]:
-    """What changed against the base is built and pushed to the previews' repositories; the rest runs the base's."""
+    """What changed against the base is built and pushed to the previews' repositories; the rest
+    runs the base's.
+    """
     base = PlatformRef(stack.config.base)
     sources = await base.sources()
     changed = tuple(image for image in IMAGES if sources.get(image) != source_digest(image))

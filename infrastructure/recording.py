@@ -1,4 +1,6 @@
-"""The resources that a run of the program declared: what the plan, the policies and the tests read."""
+"""The resources that a run of the program declared:
+what the plan, the policies and the tests read.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +14,10 @@ COMPONENT = "patient:"
 
 @dataclass(slots=True, kw_only=True)
 class Resource:
-    """`inputs` and `outputs` with Pulumi's own names (camel case). `dependencies` are URNs, explicit ones included."""
+    """`inputs` and `outputs` with Pulumi's own names (camel case).
+
+    `dependencies` are URNs, explicit ones included.
+    """
 
     type: str
     name: str

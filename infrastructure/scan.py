@@ -1,7 +1,8 @@
-"""`python -m infrastructure.scan STACK`: do the images that the stack runs have known grave weaknesses?
+"""`python -m infrastructure.scan STACK`: do the images that the stack runs have known grave
+weaknesses?
 
-ECR scans what is pushed. A promotion waits for the findings: an image with a CRITICAL one goes nowhere, unless
-`--accept` names it, with the reason in the commit that says so.
+ECR scans what is pushed. A promotion waits for the findings: an image with a CRITICAL one goes
+nowhere, unless `--accept` names it, with the reason in the commit that says so.
 """
 
 import argparse

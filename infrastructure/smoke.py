@@ -1,8 +1,9 @@
-"""`python -m infrastructure.smoke STACK`, after `pulumi up`: does what was brought up run, and does it answer?
+"""`python -m infrastructure.smoke STACK`, after `pulumi up`: does what was brought up run, and does
+it answer?
 
-ECS takes a deployment that fails back to the one before, and is steady again: to `pulumi up` that may look like a
-success. So each service must run the very definition that the stack declared, the address must answer for the
-services behind it, and a client must get a token and be let in with it.
+ECS takes a deployment that fails back to the one before, and is steady again: to `pulumi up` that
+may look like a success. So each service must run the very definition that the stack declared, the
+address must answer for the services behind it, and a client must get a token and be let in with it.
 """
 
 import argparse
@@ -29,11 +30,13 @@ LIMIT_SECONDS = 300.0
 PAUSE_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 DISCOVERY = "/.well-known/openid-configuration"
-# The client by which this test signs in. It may read figures, which name nobody, and its secret is new each time.
+# The client by which this test signs in. It may read figures, which name nobody, and its secret is
+# new each time.
 CLIENT_NAME = "Smoke test"
 CLIENT_SCOPE = "analytics.read"
 CLIENT_PATH = "/analytics/v1/lag"
-# By the gateway from auth, from the patient service, and by the gateway itself, which lets nobody in without a token.
+# By the gateway from auth, from the patient service, and by the gateway itself, which lets nobody
+# in without a token.
 QUESTIONS: Mapping[str, int] = {DISCOVERY: 200, "/fhir/R4/metadata": 200, "/api/patients": 401}
 
 
@@ -116,7 +119,10 @@ Operate = Callable[[str, Mapping[str, Any]], Any]
 
 
 def check_sign_in(url: str, operate: Operate) -> None:
-    """Gets a token with a client of this test's own and reads with it. Raises BrokenError or NotReadyError."""
+    """Gets a token with a client of this test's own and reads with it.
+
+    Raises BrokenError or NotReadyError.
+    """
     try:
         client_id, secret = take_client(operate)
     except RefusedError as error:
@@ -143,7 +149,10 @@ async def sign_in(settings: ClientSettings) -> Response:
 
 
 def take_client(operate: Operate) -> tuple[str, str]:
-    """Returns id and new secret of the test's client, made at its first run. Raises RefusedError."""
+    """Returns id and new secret of the test's client, made at its first run.
+
+    Raises RefusedError.
+    """
     found = [each["id"] for each in operate("clients list", {}) if each["name"] == CLIENT_NAME]
     if found:
         made = operate("clients rotate-secret", {"client_id": found[0]})
@@ -178,7 +187,10 @@ def wait_for(
     limit_seconds: float = LIMIT_SECONDS,
     pause_seconds: float = PAUSE_SECONDS,
 ) -> None:
-    """Repeats `check` until it holds. Raises BrokenError at the end of the time, with what was last seen."""
+    """Repeats `check` until it holds.
+
+    Raises BrokenError at the end of the time, with what was last seen.
+    """
     end = time.monotonic() + limit_seconds
     while True:
         try:

@@ -184,6 +184,7 @@ NAMED_PACKAGES = (
     "apps/client",
     "apps/console",
     "apps/gateway",
+    "apps/kit",
     "apps/release",
     "infrastructure",
 )

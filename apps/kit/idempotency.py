@@ -51,7 +51,14 @@ def read_claim(request: Request, body: bytes, condition: str = "") -> Claim | No
     digest = sha256(body + b"\x00" + request.headers.get(condition, "").encode()).hexdigest()
     # Quoted again: PostgreSQL takes no NUL.
     path = quote(request.scope["path"])
-    return Claim(principal.client_id, principal.subject, request.method, path, key, digest)
+    return Claim(
+        client_id=principal.client_id,
+        subject=principal.subject,
+        method=request.method,
+        path=path,
+        key=key,
+        body_sha256=digest,
+    )
 
 
 async def claim_key(connection: Connection, claim: Claim | None) -> str | None:

@@ -1,4 +1,5 @@
-"""`python -m apps.release up|databases|migrate|drop|list [--prefix pr_<n>_]`, in the release task of a stack.
+"""`python -m apps.release up|databases|migrate|drop|list [--prefix pr_<n>_]`, in the release task
+of a stack.
 
 `up` is `databases`, which an administrator does, then `migrate`, which owners do.
 """

@@ -1,4 +1,6 @@
-"""What a release writes into the auth database: the services' own clients and, for a trial, the first accounts."""
+"""What a release writes into the auth database: the services' own clients and, for a trial, the
+first accounts.
+"""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -35,14 +37,18 @@ async def register_clients(auth_url: str, clients: Mapping[str, str]) -> None:
 
 
 async def move_to_newest_key(auth_url: str, secret: str) -> int:
-    """Encrypts what auth keeps under the newest key in `secret`; returns how many values were under another."""
+    """Encrypts what auth keeps under the newest key in `secret`; returns how many values were under
+    another.
+    """
     keys = b"".join(decode_key(part) for part in secret.split(","))
     async with connect(auth_url) as connection:
         return await reencrypt_secrets(connection, keys)
 
 
 async def insert_trial_access(auth_url: str, access: TrialAccess) -> None:
-    """Makes the administrator and the client if they are missing; those that exist keep what they have."""
+    """Makes the administrator and the client if they are missing; those that exist keep what they
+    have.
+    """
     async with connect(auth_url) as connection:
         if await select_user_by_email(connection, access.user) is None:
             await create_user(

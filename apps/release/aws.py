@@ -1,8 +1,10 @@
-"""The release on AWS: RDS's own master secret, roles that sign in by IAM token, secrets in Secrets Manager.
+"""The release on AWS: RDS's own master secret, roles that sign in by IAM token, secrets in Secrets
+Manager.
 
-Its environment is made by infrastructure/ecs/release_task.py: `<NAME>_DATABASE_HOST` and, except in a preview,
-`<NAME>_MASTER_SECRET_ARN` of each database; `<SECRET>_ARN` of each secret of the catalogue; `RUNTIME_CONNECTIONS`, the
-most that a service's role may open; `SECRETS_VERSION`; `PUBLIC_URL`. A preview's code never holds a master secret.
+Its environment is made by infrastructure/ecs/release_task.py: `<NAME>_DATABASE_HOST` and, except in
+a preview, `<NAME>_MASTER_SECRET_ARN` of each database; `<SECRET>_ARN` of each secret of the
+catalogue; `RUNTIME_CONNECTIONS`, the most that a service's role may open; `SECRETS_VERSION`;
+`PUBLIC_URL`. A preview's code never holds a master secret.
 """
 
 import json
@@ -51,8 +53,8 @@ class Secrets:
         try:
             answer = self.client.get_secret_value(SecretId=need(self.environ, f"{name}_ARN"))
         except self.client.exceptions.ResourceNotFoundException:
-            # What Secrets Manager says of a secret that was made and never filled; the write below tells, where it
-            # is the secret itself that is missing.
+            # What Secrets Manager says of a secret that was made and never filled; the write below
+            # tells, where it is the secret itself that is missing.
             return None
         value: str = answer["SecretString"]
         return value
@@ -86,7 +88,9 @@ class Instances:
     found: dict[str, str] = field(default_factory=dict)
 
     def admin_url(self, database: str) -> str:
-        """By a token where RDS lets its administrator in so, else by its password (docs/decisions/0110)."""
+        """By a token where RDS lets its administrator in so, else by its password
+        (docs/decisions/0110).
+        """
         host = self.host(database)
         if host not in self.found:
             arn = need(self.environ, f"{database.upper()}_MASTER_SECRET_ARN")

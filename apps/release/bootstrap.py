@@ -1,6 +1,8 @@
-"""Databases and their two roles, the same here and on RDS: made by an administrator with CREATEDB and CREATEROLE.
+"""Databases and their two roles, the same here and on RDS: made by an administrator with CREATEDB
+and CREATEROLE.
 
-`<name>_owner` owns and migrates, `<name>` is what the service runs as. Nobody else may even connect. Safe to repeat.
+`<name>_owner` owns and migrates, `<name>` is what the service runs as. Nobody else may even
+connect. Safe to repeat.
 """
 
 import re
@@ -24,7 +26,10 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRoles:
-    """`database` is also its runtime role's name. Names carry the prefix of a preview, `pr_<n>_`."""
+    """`database` is also its runtime role's name.
+
+    Names carry the prefix of a preview, `pr_<n>_`.
+    """
 
     database: str
 
@@ -78,7 +83,9 @@ def take_turn(connection: Connection) -> None:
 
 
 def close_own_databases(connection: Connection) -> None:
-    """Those that the administrator found here, as `postgres` on RDS: whoever may sign in could otherwise enter them."""
+    """Those that the administrator found here, as `postgres` on RDS: whoever may sign in could
+    otherwise enter them.
+    """
     found = connection.execute(
         "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = current_user"
     ).fetchall()
@@ -107,8 +114,8 @@ def ensure_role(
         connection.execute(
             sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), password)
         )
-    # PostgreSQL 18 gives the maker of a role its administration only: without SET it could not make its database,
-    # without INHERIT it could not drop it or end its sessions.
+    # PostgreSQL 18 gives the maker of a role its administration only: without SET it could not make
+    # its database, without INHERIT it could not drop it or end its sessions.
     connection.execute(
         sql.SQL("GRANT {} TO CURRENT_USER WITH SET TRUE, INHERIT TRUE").format(sql.Identifier(role))
     )
@@ -119,7 +126,8 @@ def ensure_database(connection: Connection, roles: DatabaseRoles, connections: i
     if not connection.execute(
         "SELECT true FROM pg_database WHERE datname = %s", (roles.database,)
     ).fetchone():
-        # The built-in locale sorts the same on every machine, and knows Unicode's upper and lower case.
+        # The built-in locale sorts the same on every machine, and knows Unicode's upper and lower
+        # case.
         connection.execute(
             sql.SQL(
                 "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
@@ -141,7 +149,8 @@ def ensure_database(connection: Connection, roles: DatabaseRoles, connections: i
 def drop(admin_url: str, *, prefix: str) -> None:
     """Drops the databases and roles of a preview; refuses any prefix but `pr_<n>_`. Safe to repeat.
 
-    Those that are there, not those that this version would make: the preview's version may have made others.
+    Those that are there, not those that this version would make: the preview's version may have
+    made others.
     """
     if not PREVIEW.fullmatch(prefix):
         raise ValueError(f"only a preview's databases are dropped: pr_<n>_, not {prefix!r}")
@@ -179,7 +188,9 @@ def drop_databases(admin_url: str, names: tuple[str, ...], *, prefix: str) -> No
 
 
 def drop_database(connection: Connection, roles: DatabaseRoles) -> None:
-    """Without FORCE: that fails for anybody but a superuser while autovacuum is at work, which a plain drop ends."""
+    """Without FORCE: that fails for anybody but a superuser while autovacuum is at work, which a
+    plain drop ends.
+    """
     if not connection.execute(
         "SELECT true FROM pg_database WHERE datname = %s", (roles.database,)
     ).fetchone():

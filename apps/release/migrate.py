@@ -1,4 +1,6 @@
-"""Brings a service's database to the newest of `apps/<service>/migrations/versions`, as its owner, by Alembic."""
+"""Brings a service's database to the newest of `apps/<service>/migrations/versions`, as its owner,
+by Alembic.
+"""
 
 import logging
 from importlib.resources import files
@@ -11,7 +13,8 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.pool import NullPool
 
-# A migration that must wait for a lock makes everything behind it wait as well: it rather fails, and is tried again.
+# A migration that must wait for a lock makes everything behind it wait as well: it rather fails,
+# and is tried again.
 LOCK_TIMEOUT_MS = 5_000
 STATEMENT_TIMEOUT_MS = 300_000
 # Another release may be migrating: it is waited for.
@@ -25,9 +28,11 @@ log = logging.getLogger(__name__)
 def migrate(
     owner_url: str, service: str, *, runtime_role: str, **connect_arguments: Any
 ) -> str | None:
-    """Applies what is missing, each migration in a transaction of its own, and gives the revision that it is at.
+    """Applies what is missing, each migration in a transaction of its own, and gives the revision
+    that it is at.
 
-    None where the service has no migration. Two at once are safe: the second waits, and finds nothing to do.
+    None where the service has no migration. Two at once are safe: the second waits, and finds
+    nothing to do.
     """
     script = scripts(service)
     if script is None:

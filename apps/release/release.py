@@ -1,4 +1,6 @@
-"""What must be true before services start: databases and roles, secrets, migrations, the services' own clients."""
+"""What must be true before services start: databases and roles, secrets, migrations, the services'
+own clients.
+"""
 
 import asyncio
 import logging
@@ -43,11 +45,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTarget:
-    """Where a release goes: this machine or AWS. URLs carry all that a connection needs, TLS included.
+    """Where a release goes: this machine or AWS.
 
-    `admin_url(database)` is the administrator's, on the instance that holds the database of that catalogue name;
-    `owner_url(database, roles)` the owner's; `password_of` is None where roles sign in by IAM.
-    `public_url`: where people and applications reach the platform.
+    URLs carry all that a connection needs, TLS included.
+
+    `admin_url(database)` is the administrator's, on the instance that holds the database of that
+    catalogue name; `owner_url(database, roles)` the owner's; `password_of` is None where roles sign
+    in by IAM. `public_url`: where people and applications reach the platform.
     """
 
     admin_url: Callable[[str], str]
@@ -60,13 +64,18 @@ class ReleaseTarget:
 
 
 def release(target: ReleaseTarget, *, prefix: str = "") -> dict[str, str]:
-    """Brings everything to what this version needs and gives the secrets by name. Safe to repeat, and two at once."""
+    """Brings everything to what this version needs and gives the secrets by name.
+
+    Safe to repeat, and two at once.
+    """
     make_databases(target, prefix=prefix)
     return bring_up(target, prefix=prefix)
 
 
 def make_databases(target: ReleaseTarget, *, prefix: str = "") -> None:
-    """What only an administrator may do: a preview's code never does it, its base's release does it for it."""
+    """What only an administrator may do: a preview's code never does it, its base's release does it
+    for it.
+    """
     connections = (
         min(target.runtime_connections, PREVIEW_CONNECTIONS)
         if prefix
@@ -83,7 +92,10 @@ def make_databases(target: ReleaseTarget, *, prefix: str = "") -> None:
 
 
 def bring_up(target: ReleaseTarget, *, prefix: str = "") -> dict[str, str]:
-    """Does what a database's owner may: migrations, secrets, the services' own clients. Returns the secrets."""
+    """Does what a database's owner may: migrations, secrets, the services' own clients.
+
+    Returns the secrets.
+    """
     for name in DATABASES:
         roles = DatabaseRoles(prefix + name)
         revision = migrate(target.owner_url(name, roles), name, runtime_role=roles.runtime)
@@ -104,7 +116,10 @@ def bring_up(target: ReleaseTarget, *, prefix: str = "") -> dict[str, str]:
 
 
 def give_trial_access(target: ReleaseTarget, auth_url: str) -> dict[str, str]:
-    """Makes the accounts by which a preview's reviewer signs in and its tests call. Returns their secrets."""
+    """Makes the accounts by which a preview's reviewer signs in and its tests call.
+
+    Returns their secrets.
+    """
     secrets = fill_secrets(target.secrets, TRIAL_SECRETS)
     access = TrialAccess(
         client_id=PREVIEW_CLIENT,

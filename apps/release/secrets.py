@@ -1,4 +1,5 @@
-"""The services' secrets: the release fills those that are empty, and gives all a new value with each version.
+"""The services' secrets: the release fills those that are empty, and gives all a new value with
+each version.
 
 So none lies in a stack's state. `secrets-version` of a stack's configuration is the version.
 """
@@ -26,7 +27,10 @@ class SecretStore(Protocol):
 
 
 def generate(secret: Secret) -> str:
-    """Returns random bytes in base64url, padded: as many as the catalogue says. UNSET for an operator's secret."""
+    """Returns random bytes in base64url, padded: as many as the catalogue says.
+
+    UNSET for an operator's secret.
+    """
     if not secret.bytes:
         return UNSET
     return base64.urlsafe_b64encode(os.urandom(secret.bytes)).decode()
@@ -39,7 +43,10 @@ def rotate(secret: Secret, current: str) -> str:
 
 
 def is_due(store: SecretStore, secret: Secret, version: int) -> bool:
-    """Returns whether the secret has a value of a version before. An operator's secret is not rotated here."""
+    """Returns whether the secret has a value of a version before.
+
+    An operator's secret is not rotated here.
+    """
     value = store.read(secret.name)
     return bool(value and secret.bytes) and store.version(secret.name) < version
 

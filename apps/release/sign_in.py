@@ -1,4 +1,6 @@
-"""The OAuth clients by which services sign people in: registered with each release, at the public URL of the place."""
+"""The OAuth clients by which services sign people in: registered with each release, at the public
+URL of the place.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -33,7 +35,9 @@ WHERE (clients.secret_hash, clients.scopes, clients.redirect_uris,
 async def register_sign_in_clients(
     auth_url: str, public_url: str, secrets: Mapping[str, str]
 ) -> None:
-    """Makes each service's sign-in client, or brings it up to date; repeating it changes nothing."""
+    """Makes each service's sign-in client, or brings it up to date;
+    repeating it changes nothing.
+    """
     connection = await asyncpg.connect(auth_url, timeout=CONNECT_TIMEOUT_SECONDS)
     try:
         for entry in SERVICES.values():

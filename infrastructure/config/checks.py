@@ -1,4 +1,7 @@
-"""What a configuration must hold beyond its types. Every fault is reported at once, each by its key."""
+"""What a configuration must hold beyond its types.
+
+Every fault is reported at once, each by its key.
+"""
 
 import ipaddress
 import re
@@ -45,7 +48,8 @@ def check_environment(name: str, region: str, config: EnvironmentSettings) -> No
     if config.previews and (
         others := [each for each in ENVIRONMENTS if each != name and takes_previews(each)]
     ):
-        # Their state, names and tags are a preview's, whatever its base is: two bases would reap each other's.
+        # Their state, names and tags are a preview's, whatever its base is: two bases would reap
+        # each other's.
         faults.append(f"previews are on {others[0]} already: one environment takes them")
     if config.images_life < 1 or (config.images_life > 1 and config.images != "build"):
         faults.append("images-life must be from 1 up, and is for images: build")

@@ -1,4 +1,6 @@
-"""Computes how many connections an RDS instance takes, and how many the connection pools on it may open at once."""
+"""Computes how many connections an RDS instance takes, and how many the connection pools on it may
+open at once.
+"""
 
 import re
 from collections.abc import Iterable
@@ -10,8 +12,8 @@ from infrastructure.config.model import EnvironmentSettings, Instance
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
 BYTES_A_CONNECTION = 9_531_392
 HIGHEST_CONNECTIONS = 5_000
-# RDS keeps a part of the memory for itself and does not publish how much. These are estimates from known instances
-# (about 80 connections on 1 GiB, 190 on 2, 405 on 4), rounded down.
+# RDS keeps a part of the memory for itself and does not publish how much. These are estimates from
+# known instances (about 80 connections on 1 GiB, 190 on 2, 405 on 4), rounded down.
 KEPT_MIB, KEPT_SHARE = 300, 0.08
 MEMORY_GIB = {"micro": 1, "small": 2, "medium": 4, "large": 8, "xlarge": 16}
 # For superusers, RDS itself, the release, and an operator.
@@ -20,7 +22,8 @@ RESERVED_CONNECTIONS = 10
 OUTSIDE_POOL = {"patient": 2}
 # During a deployment the old tasks of a service and its new ones run at once.
 ROLLING = 2
-# A preview runs one replica of each service, on the base's instance, which it shares with the other previews.
+# A preview runs one replica of each service, on the base's instance, which it shares with the other
+# previews.
 PREVIEW_POOL_SIZE = 3
 
 
@@ -54,7 +57,10 @@ def is_burstable(instance_class: str) -> bool:
 
 
 def capacity(instance_class: str) -> int:
-    """Returns how many connections services may open on this class. Raises ValueError if its memory is not known."""
+    """Returns how many connections services may open on this class.
+
+    Raises ValueError if its memory is not known.
+    """
     mib = memory_bytes(instance_class) / 1024**2
     usable = mib - max(KEPT_MIB, mib * KEPT_SHARE)
     return (
@@ -70,7 +76,9 @@ def opened(entry: Service, count: int, pool_size: int) -> int:
 def of_environment(
     config: EnvironmentSettings, databases: Iterable[str], *, production: bool
 ) -> int:
-    """Returns the most connections on an instance with `databases`: all replicas, while every service is deployed."""
+    """Returns the most connections on an instance with `databases`: all replicas, while every
+    service is deployed.
+    """
     on_it = [entry for entry in SERVICES.values() if set(entry.databases) & set(databases)]
     return ROLLING * sum(
         opened(entry, replicas(entry, config, production=production).maximum, config.data.pool_size)
@@ -79,7 +87,9 @@ def of_environment(
 
 
 def of_role(config: EnvironmentSettings, *, production: bool) -> int:
-    """Returns the most connections that any service's role needs; the release limits each role to it."""
+    """Returns the most connections that any service's role needs; the release limits each role to
+    it.
+    """
     return max(
         of_environment(config, entry.databases, production=production)
         for entry in SERVICES.values()

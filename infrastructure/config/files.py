@@ -10,7 +10,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def read_config(stack: str, root: Path = ROOT) -> dict[str, str]:
-    """Strings by full key; structures as JSON. A preview has no file: its command writes its configuration."""
+    """Strings by full key; structures as JSON.
+
+    A preview has no file: its command writes its configuration.
+    """
     text = (root / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8")
     values: dict[str, Any] = yaml.safe_load(text)["config"]
     return {

@@ -1,8 +1,11 @@
-"""AWS's limits on names, sizes and values that neither the SDK nor a mocked API checks; each raises LimitError."""
+"""AWS's limits on names, sizes and values that neither the SDK nor a mocked API checks; each raises
+LimitError.
+"""
 
 import re
 
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html: memory in MiB by cpu.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html: memory in
+# MiB by cpu.
 FARGATE_MEMORY_MIB = {
     256: (512, 1024, 2048),
     512: range(1024, 4096 + 1, 1024),
@@ -63,7 +66,8 @@ NAME_CHARACTERS = {
     "aws:servicediscovery/httpNamespace:HttpNamespace": 1024,
 }
 DATABASE_CHARACTERS = 63
-# Of a security group and of its rules: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
+# Of a security group and of its rules:
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
 GROUP_DESCRIPTION = re.compile(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}")
 SECURITY_GROUPS_A_TASK = 5
 

@@ -1,7 +1,8 @@
-"""The configuration of a stack as typed values: one class for each structure in `Pulumi.<stack>.yaml`.
+"""The configuration of a stack as typed values: one class for each structure in
+`Pulumi.<stack>.yaml`.
 
-Two kinds of stack share the program: an environment (`dev`, `staging`, `prod`) owns a platform and runs the app on
-it; a preview (`pr-<number>`) runs the app on the platform of a base environment.
+Two kinds of stack share the program: an environment (`dev`, `staging`, `prod`) owns a platform and
+runs the app on it; a preview (`pr-<number>`) runs the app on the platform of a base environment.
 """
 
 from dataclasses import dataclass
@@ -75,10 +76,10 @@ class StreamSettings(Struct, frozen=True, kw_only=True):
 class GithubSettings(Struct, frozen=True, kw_only=True):
     """The repository whose workflows may take on roles.
 
-    `owner_id` and `repository_id` are GitHub's numbers. Since 15 July 2026 a repository that is new, renamed or
-    transferred has them in the subject of its OIDC tokens; given here, both forms of the subject are trusted.
-    `makes_provider`: an account has one OIDC provider for GitHub, made by one stack. `state_bucket`: the bucket of
-    PULUMI_BACKEND_URL, if that is in S3.
+    `owner_id` and `repository_id` are GitHub's numbers. Since 15 July 2026 a repository that is
+    new, renamed or transferred has them in the subject of its OIDC tokens; given here, both forms
+    of the subject are trusted. `makes_provider`: an account has one OIDC provider for GitHub, made
+    by one stack. `state_bucket`: the bucket of PULUMI_BACKEND_URL, if that is in S3.
     """
 
     repository: str
@@ -122,13 +123,14 @@ class EnvironmentSettings(Struct, frozen=True, kw_only=True):
     replicas: Replicas | None = None
     previews: bool = False
     images_from: str | None = None
-    # Generation of the ECR repositories. They survive the stack; from 2 on the stack imports the existing ones.
+    # Generation of the ECR repositories. They survive the stack; from 2 on the stack imports the
+    # existing ones.
     images_life: int = 1
     # AWS accounts (twelve digits) whose environments promote the images that are built here.
     image_readers: tuple[str, ...] = ()
     github: GithubSettings | None = None
-    # Requests in five minutes from one address, held by the firewall. A clinic may be one address, so this is what
-    # the gateway allows one client.
+    # Requests in five minutes from one address, held by the firewall. A clinic may be one address,
+    # so this is what the gateway allows one client.
     rate_limit_requests: int = 30_000
     app: dict[str, str] = {}
 
@@ -176,7 +178,10 @@ class PreviewStack:
 
     @property
     def prefix(self) -> str:
-        """Returns the prefix of databases and roles. It ends with the delimiter: `pr_1_` does not match `pr_12_x`."""
+        """Returns the prefix of databases and roles.
+
+        It ends with the delimiter: `pr_1_` does not match `pr_12_x`.
+        """
         return f"pr_{self.number}_"
 
 

@@ -1,4 +1,6 @@
-"""Names: of the project and its stacks, and of what an app makes, so that previews and their base do not collide."""
+"""Names: of the project and its stacks, and of what an app makes, so that previews and their base
+do not collide.
+"""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +15,8 @@ ENVIRONMENTS = ("dev", "staging", "prod")
 PREVIEW = re.compile(r"pr-([1-9][0-9]{0,4})\Z")
 # A preview's listener rule has priority 1000 + N, and a listener's priorities end at 50000.
 HIGHEST_PREVIEW = 48_999
-# Roles lie under paths of their own, so that a rule can name an environment's, or all previews', and no other.
+# Roles lie under paths of their own, so that a rule can name an environment's, or all previews',
+# and no other.
 PREVIEW_PATH = "/preview/"
 # The administrator of an RDS instance, whose password RDS itself makes and rotates.
 MASTER = "master"

@@ -1,4 +1,6 @@
-"""Reads a stack's configuration once into one typed settings object; refuses what is unsafe or unknown, by key."""
+"""Reads a stack's configuration once into one typed settings object; refuses what is unsafe or
+unknown, by key.
+"""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +23,10 @@ T = TypeVar("T")
 
 
 def parse_stack(name: str, config: Mapping[str, str]) -> Stack:
-    """`config` as Pulumi hands it over: full keys, strings, structures as JSON. Raises SettingsError."""
+    """`config` as Pulumi hands it over: full keys, strings, structures as JSON.
+
+    Raises SettingsError.
+    """
     region = config.get("aws:region")
     if not region:
         raise SettingsError("aws:region is required")

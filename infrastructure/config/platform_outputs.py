@@ -1,4 +1,6 @@
-"""What an app needs of a platform, the same whether it was built in this stack or is read from another's outputs."""
+"""What an app needs of a platform, the same whether it was built in this stack or is read from
+another's outputs.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -15,7 +17,8 @@ Text = pulumi.Output[str]
 class PlatformOutputs:
     """Names and ARNs, nothing secret: a master secret's ARN is where it lies, not what it is.
 
-    Mappings are by database name. `authority_arn` and `connect_role_arn` are empty where proxies have no TLS.
+    Mappings are by database name. `authority_arn` and `connect_role_arn` are empty where proxies
+    have no TLS.
     """
 
     account_id: Text

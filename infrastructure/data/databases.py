@@ -1,4 +1,6 @@
-"""RDS PostgreSQL: the instances that the settings name, each with its databases, reached by IAM token over TLS only."""
+"""RDS PostgreSQL: the instances that the settings name, each with its databases, reached by IAM
+token over TLS only.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +32,10 @@ class DatabasesArgs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """Locates a database. `resource_id` names its instance in `rds-db:connect`; the ARN is of its master secret."""
+    """Locates a database.
+
+    `resource_id` names its instance in `rds-db:connect`; the ARN is of its master secret.
+    """
 
     address: pulumi.Output[str]
     resource_id: pulumi.Output[str]
@@ -166,14 +171,15 @@ class Databases(pulumi.ComponentResource):
             backup_retention_period=data.backup_retention_days,
             backup_window="03:00-04:00",
             maintenance_window="sun:04:30-sun:05:30",
-            # Elsewhere a change is applied at once, or services would roll against a size that comes on Sunday.
-            # Production waits for the window.
+            # Elsewhere a change is applied at once, or services would roll against a size that
+            # comes on Sunday. Production waits for the window.
             apply_immediately=not data.deletion_protection,
             copy_tags_to_snapshot=True,
             delete_automated_backups=not data.deletion_protection,
             deletion_protection=data.deletion_protection,
             skip_final_snapshot=not data.deletion_protection,
-            # Snapshots outlive the stack. The subnet group's suffix differs in every life of the stack.
+            # Snapshots outlive the stack. The subnet group's suffix differs in every life of the
+            # stack.
             final_snapshot_identifier=pulumi.Output.concat(
                 self.subnets.name, "-", identifier_of(label, instance), "-final"
             )

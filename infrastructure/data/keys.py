@@ -1,4 +1,6 @@
-"""One data key an environment: databases, brokers, secrets, logs, images and notices are encrypted under it."""
+"""One data key an environment: databases, brokers, secrets, logs, images and notices are encrypted
+under it.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +37,8 @@ class Keys(pulumi.ComponentResource):
             enable_key_rotation=True,
             deletion_window_in_days=LONGEST_WINDOW_DAYS if args.keep else SHORTEST_WINDOW_DAYS,
             policy=document(statements(args)),
-            # The last snapshots and the kept backups of the databases are read with it, when all else is gone.
+            # The last snapshots and the kept backups of the databases are read with it, when all
+            # else is gone.
             opts=pulumi.ResourceOptions.merge(
                 child, pulumi.ResourceOptions(protect=args.keep, retain_on_delete=args.keep)
             ),

@@ -1,6 +1,8 @@
-"""MSK: a provisioned cluster that takes IAM over TLS and nothing else, its configuration, and topics for each app.
+"""MSK: a provisioned cluster that takes IAM over TLS and nothing else, its configuration, and
+topics for each app.
 
-There are no ACLs in Kafka: who may produce and who may consume stands in the roles' policies (`access.py`).
+There are no ACLs in Kafka: who may produce and who may consume stands in the roles' policies
+(`access.py`).
 """
 
 import json
@@ -37,7 +39,9 @@ class MskArgs:
 
 
 class MskCluster(pulumi.ComponentResource):
-    """Outputs: `bootstrap_brokers`, `cluster_arn`, and `client_group_id`: what carries it reaches the brokers."""
+    """Outputs: `bootstrap_brokers`, `cluster_arn`, and `client_group_id`: what carries it reaches
+    the brokers.
+    """
 
     def __init__(
         self, name: str, args: MskArgs, opts: pulumi.ResourceOptions | None = None
@@ -73,14 +77,16 @@ class MskCluster(pulumi.ComponentResource):
         copies = replication(args.settings.brokers)
         configuration = aws.msk.Configuration(
             name,
-            # A configuration's name cannot be used again while one is being deleted: Pulumi's suffix keeps it unique.
+            # A configuration's name cannot be used again while one is being deleted: Pulumi's
+            # suffix keeps it unique.
             kafka_versions=[args.settings.kafka_version],
             server_properties="\n".join(
                 [
                     "auto.create.topics.enable=false",
                     f"default.replication.factor={copies}",
                     f"min.insync.replicas={max(1, copies - 1)}",
-                    # Kafka's own default is three: on two brokers the topic of offsets would never be made.
+                    # Kafka's own default is three: on two brokers the topic of offsets would never
+                    # be made.
                     f"offsets.topic.replication.factor={copies}",
                     f"transaction.state.log.replication.factor={copies}",
                     f"transaction.state.log.min.isr={max(1, copies - 1)}",

@@ -1,6 +1,8 @@
-"""Where previews keep their state: a bucket and a key of their own, so that none of the base's lies beside it.
+"""Where previews keep their state: a bucket and a key of their own, so that none of the base's lies
+beside it.
 
-Both end with the base's stack: no base is production, and once the last preview is gone nobody needs what is in them.
+Both end with the base's stack: no base is production, and once the last preview is gone nobody
+needs what is in them.
 """
 
 import pulumi
@@ -14,7 +16,10 @@ NONCURRENT_DAYS = 30
 
 
 class PreviewState(pulumi.ComponentResource):
-    """Outputs: `bucket_arn`, `key_arn`. The names are what `infrastructure.preview.settings` expects by default."""
+    """Outputs: `bucket_arn`, `key_arn`.
+
+    The names are what `infrastructure.preview.settings` expects by default.
+    """
 
     def __init__(
         self,

@@ -24,7 +24,9 @@ SERVICES_NAMESPACE = "PatientManagement"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """`above` says on which side of the threshold it rings; `statistic` may be a percentile, as `p99`."""
+    """`above` says on which side of the threshold it rings; `statistic` may be a percentile, as
+    `p99`.
+    """
 
     namespace: str
     name: str
@@ -67,7 +69,9 @@ def watch_service(
     target_suffix: pulumi.Output[str] | None,
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """Makes the alarms of one service; `target_suffix` is its target group's, if it is the public one."""
+    """Makes the alarms of one service; `target_suffix` is its target group's, if it is the public
+    one.
+    """
     notices = args.platform.notices_arn
     watch_tasks(name, args, service, opts)
     if target_suffix is not None:
@@ -136,7 +140,9 @@ def watch_errors(
 def watch_tasks(
     name: str, args: ServiceArgs, service: aws.ecs.Service, opts: pulumi.ResourceOptions
 ) -> None:
-    """Makes the alarms on a service's tasks: their CPU and, where Container Insights is on, their number."""
+    """Makes the alarms on a service's tasks: their CPU and, where Container Insights is on, their
+    number.
+    """
     own: dict[str, Text] = {"ClusterName": args.platform.cluster_name, "ServiceName": service.name}
     cpu = Metric(
         namespace="AWS/ECS",
@@ -173,7 +179,9 @@ def watch_tasks(
 def watch_public_route(
     name: str, args: ServiceArgs, target_suffix: pulumi.Output[str], opts: pulumi.ResourceOptions
 ) -> None:
-    """Makes the alarms on what the balancer measures: errors of the service, errors of its own, latency."""
+    """Makes the alarms on what the balancer measures: errors of the service, errors of its own,
+    latency.
+    """
     notices = args.platform.notices_arn
     balancer: dict[str, Text] = {"LoadBalancer": args.platform.balancer_suffix}
     target = {**balancer, "TargetGroup": target_suffix}

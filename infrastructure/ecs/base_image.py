@@ -1,7 +1,8 @@
 """The image that every service's is built on: named in `apps/Dockerfile`, by its digest.
 
-`python -m infrastructure.ecs.base_image` writes the digest that the tag has now into the Dockerfile, so that what it
-fixes is built, tested and shipped as a change of every service. With `--check` it only tells whether that is due.
+`python -m infrastructure.ecs.base_image` writes the digest that the tag has now into the
+Dockerfile, so that what it fixes is built, tested and shipped as a change of every service. With
+`--check` it only tells whether that is due.
 """
 
 import argparse
@@ -44,7 +45,9 @@ def dockerfile_text(root: Path = ROOT, environ: Mapping[str, str] = os.environ) 
 
 
 def check_pinned(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> None:
-    """Raises BaseImageError unless the base is named by its digest: a tag moves, and nobody would know what ran."""
+    """Raises BaseImageError unless the base is named by its digest: a tag moves, and nobody would
+    know what ran.
+    """
     image = read_base(dockerfile_text(root, environ))
     _, _, digest = image.partition("@")
     if not DIGEST.fullmatch(digest):
@@ -70,7 +73,9 @@ def ask_registry(tag: str) -> str:
 
 
 def main(arguments: list[str], root: Path = ROOT, ask: Callable[[str], str] = ask_registry) -> int:
-    """Returns the exit status: 1 where a check finds that the base has moved, 2 where nobody tells."""
+    """Returns the exit status: 1 where a check finds that the base has moved,
+    2 where nobody tells.
+    """
     parser = argparse.ArgumentParser(
         prog="scripts/base-image",
         description="Pins the base of all images to the digest that its tag has now.",

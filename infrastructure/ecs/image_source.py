@@ -1,4 +1,5 @@
-"""What an image is made of: one list of files a service, its digest, and the build context that holds just these.
+"""What an image is made of: one list of files a service, its digest, and the build context that
+holds just these.
 
 The digest alone says whether a service changed. An unchanged one is neither built nor rolled.
 """
@@ -55,7 +56,9 @@ def read_source(file: Path, root: Path = ROOT) -> bytes:
 
 
 def source_digest(service: str, root: Path = ROOT) -> str:
-    """SHA-256 in hexadecimal over the names and contents: no times, no commit, no order of the file system."""
+    """SHA-256 in hexadecimal over the names and contents: no times, no commit, no order of the file
+    system.
+    """
     digest = hashlib.sha256()
     for file in source_files(service, root):
         content = read_source(file, root)
@@ -65,12 +68,16 @@ def source_digest(service: str, root: Path = ROOT) -> str:
 
 
 def version_of(digest: str) -> str:
-    """What a service shows as its version: the first digits of its source's digest, which its image's tag has too."""
+    """What a service shows as its version: the first digits of its source's digest, which its
+    image's tag has too.
+    """
     return digest[:VERSION_DIGITS]
 
 
 def stage(service: str, destination: Path, root: Path = ROOT) -> Path:
-    """Lays the service's files out as a build context, so that the builder sees no other service's change."""
+    """Lays the service's files out as a build context, so that the builder sees no other service's
+    change.
+    """
     context = destination / service
     shutil.rmtree(context, ignore_errors=True)
     for file in source_files(service, root):

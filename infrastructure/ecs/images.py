@@ -1,4 +1,6 @@
-"""ECR repositories and the services' images: built if their source changed, otherwise taken from another stack."""
+"""ECR repositories and the services' images: built if their source changed, otherwise taken from
+another stack.
+"""
 
 import json
 import os
@@ -27,9 +29,12 @@ CONTEXTS = Path("build/images")
 
 
 class Repositories(pulumi.ComponentResource):
-    """Outputs: `urls` and `preview_urls` by service. Those of `urls` survive the stack, for others run their images.
+    """Outputs: `urls` and `preview_urls` by service.
 
-    `life`: generation of the repositories; from 2 on they are imported. `readers`: other accounts that pull the images.
+    Those of `urls` survive the stack, for others run their images.
+
+    `life`: generation of the repositories; from 2 on they are imported. `readers`: other accounts
+    that pull the images.
     """
 
     def __init__(
@@ -66,7 +71,8 @@ class Repositories(pulumi.ComponentResource):
             image_scanning_configuration=aws.ecr.RepositoryImageScanningConfigurationArgs(
                 scan_on_push=True
             ),
-            # Kept images must stay readable after the environment's key is deleted; they hold nothing secret.
+            # Kept images must stay readable after the environment's key is deleted; they hold
+            # nothing secret.
             encryption_configurations=[
                 aws.ecr.RepositoryEncryptionConfigurationArgs(encryption_type="AES256")
                 if keep
@@ -74,8 +80,8 @@ class Repositories(pulumi.ComponentResource):
                     encryption_type="KMS", kms_key=self.key_arn
                 )
             ],
-            # Set only when true: AWS does not store `force_delete`, and an imported repository must equal what is
-            # declared.
+            # Set only when true: AWS does not store `force_delete`, and an imported repository must
+            # equal what is declared.
             force_delete=None if keep else True,
             opts=pulumi.ResourceOptions(
                 parent=self, retain_on_delete=keep, import_=name if keep and self.life > 1 else None
@@ -140,7 +146,9 @@ def keep_newest(priority: int, count: int) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """`refs` by service, each `repository:tag@sha256:...`; `sources`: digests of the files that each was built from."""
+    """`refs` by service, each `repository:tag@sha256:...`; `sources`: digests of the files that
+    each was built from.
+    """
 
     refs: Mapping[str, pulumi.Output[str]]
     sources: Mapping[str, pulumi.Output[str]]
@@ -154,7 +162,10 @@ class ImageSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildArgs:
-    """`tag_prefix` tells a preview's images. Only main writes the cache; `cache_urls` is read by all."""
+    """`tag_prefix` tells a preview's images.
+
+    Only main writes the cache; `cache_urls` is read by all.
+    """
 
     urls: pulumi.Output[dict[str, str]]
     cache_urls: pulumi.Output[dict[str, str]]
@@ -190,8 +201,9 @@ class Images(pulumi.ComponentResource):
         # Relative to the working directory, so that the path is the same in every checkout.
         context = os.path.relpath(ROOT / CONTEXTS / service)
         source = source_digest(service)
-        # Tags are immutable, and two builds of one source differ in their bytes. So each build has a tag of its own,
-        # also after a return to an earlier source or in repositories of another generation.
+        # Tags are immutable, and two builds of one source differ in their bytes. So each build has
+        # a tag of its own, also after a return to an earlier source or in repositories of another
+        # generation.
         build = random.RandomId(
             f"image-{service}",
             byte_length=4,
@@ -205,7 +217,8 @@ class Images(pulumi.ComponentResource):
             dockerfile=docker.DockerfileArgs(location=f"{context}/apps/Dockerfile"),
             # No commit id and no time: they would change the image without a change of its source.
             build_args={"SERVICE": service, "SERVICE_VERSION": version_of(source)},
-            # Without it two previews of one source would share a digest, and the end of one would delete it.
+            # Without it two previews of one source would share a digest, and the end of one would
+            # delete it.
             labels={"preview": args.tag_prefix.rstrip("-")} if args.tag_prefix else None,
             platforms=[docker.Platform.LINUX_ARM64],
             push=True,
@@ -235,7 +248,8 @@ class Images(pulumi.ComponentResource):
                     password=pulumi.Output.secret(token.password),
                 )
             ],
-            # The provider would delete main's images with the stack, while other environments run them.
+            # The provider would delete main's images with the stack, while other environments run
+            # them.
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.writes_cache),
         )
 

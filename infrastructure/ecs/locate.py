@@ -16,7 +16,9 @@ Text = pulumi.Input[str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwsLocate:
-    """`pool_size`: connections, of each service to each of its databases; a preview's is always the smallest."""
+    """`pool_size`: connections, of each service to each of its databases; a preview's is always the
+    smallest.
+    """
 
     kind: str
     public_url: Text

@@ -1,4 +1,6 @@
-"""What the people who run it look at: notices, a budget, the platform's alarms, and the app's dashboard."""
+"""What the people who run it look at: notices, a budget, the platform's alarms, and the app's
+dashboard.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -94,6 +96,7 @@ class Monitoring(pulumi.ComponentResource):
         watch_stream("stream", args.stream.cluster_name, args.brokers, topic.arn, child)
         watch_deployments(
             f"patient-management-{args.environment}-deployments",
+            args.environment,
             args.cluster_arn,
             topic.arn,
             child,

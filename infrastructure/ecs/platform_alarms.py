@@ -121,16 +121,24 @@ def watch_stream(
 
 
 def watch_deployments(
-    name: str, cluster_arn: Text, notices_arn: Text, opts: pulumi.ResourceOptions
+    name: str,
+    environment: str,
+    cluster_arn: Text,
+    notices_arn: Text,
+    opts: pulumi.ResourceOptions,
 ) -> None:
-    """Has ECS tell of each deployment that failed in the cluster and was taken back."""
+    """Has ECS tell of each deployment of the environment that failed and was taken back.
+
+    Previews run in the same cluster, and are not meant.
+    """
+    own = f"/{environment}-"
     pattern = pulumi.Output.from_input(cluster_arn).apply(
         lambda arn: json.dumps(
             {
                 "source": ["aws.ecs"],
                 "detail-type": ["ECS Deployment State Change"],
                 "detail": {"eventName": [DEPLOYMENT_FAILED]},
-                "resources": [{"prefix": arn.replace(":cluster/", ":service/", 1) + "/"}],
+                "resources": [{"prefix": arn.replace(":cluster/", ":service/", 1) + own}],
             },
             sort_keys=True,
         )

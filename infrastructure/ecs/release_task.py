@@ -1,4 +1,6 @@
-"""The release: a one-off task inside `pulumi up`, before services roll, started and awaited by a runner."""
+"""The release: a one-off task inside `pulumi up`, before services roll, started and awaited by a
+runner.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +30,11 @@ CPU, MEMORY_MIB = 256, 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskArgs:
-    """`masters`: the master secret's ARN by database; empty for a preview, whose code never holds it.
+    """`masters`: the master secret's ARN by database; empty for a preview, whose code never holds
+    it.
 
-    `connections`: the most that a service's role may open; none for a preview, whose roles its base's release makes.
+    `connections`: the most that a service's role may open; none for a preview, whose roles its
+    base's release makes.
     """
 
     stack: str
@@ -104,7 +108,9 @@ class ReleaseTask(pulumi.ComponentResource):
 
 
 def release_environment(args: TaskArgs) -> dict[str, Text]:
-    """ARNs, not secrets: the task reads and fills them itself, so that it can also tell which are still empty."""
+    """ARNs, not secrets: the task reads and fills them itself, so that it can also tell which are
+    still empty.
+    """
     values: dict[str, Text] = {
         "AWS_DEFAULT_REGION": args.resources.region,
         "AWS_REGION": args.resources.region,
@@ -165,8 +171,8 @@ def invoke(
 ) -> aws.lambda_.Invocation:
     """Runs on creation, whenever the task's definition changed, and on deletion.
 
-    The definition is part of the input, never a trigger: a trigger replaces the invocation, and the old one's deletion
-    would drop a preview's databases.
+    The definition is part of the input, never a trigger: a trigger replaces the invocation, and the
+    old one's deletion would drop a preview's databases.
     """
     return aws.lambda_.Invocation(
         name,

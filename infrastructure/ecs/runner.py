@@ -1,4 +1,6 @@
-"""The Lambda function that starts the release's task and operators' verbs: its role, its archive, its schedule."""
+"""The Lambda function that starts the release's task and operators' verbs: its role, its archive,
+its schedule.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +26,8 @@ ARCHIVE = (
     "infrastructure/runner/tasks.py",
     "infrastructure/runner/verbs.py",
 )
-# How often answers that nobody read are deleted: within an hour, with ANSWER_LIFE in infrastructure/runner/verbs.py.
+# How often answers that nobody read are deleted: within an hour, with ANSWER_LIFE in
+# infrastructure/runner/verbs.py.
 EXPIRY_SCHEDULE = "rate(15 minutes)"
 # The services that run verbs on AWS.
 OPERATED = tuple(
@@ -36,8 +39,9 @@ OPERATED = tuple(
 class RunnerArgs:
     """`definition_arn`: the release's.
 
-    `families`: those of the releases that the function may start. `passes`: ARNs or patterns of the roles that it hands
-    to them. `operates`: the environment whose services' verbs it runs; None for the previews' runner.
+    `families`: those of the releases that the function may start. `passes`: ARNs or patterns of the
+    roles that it hands to them. `operates`: the environment whose services' verbs it runs; None for
+    the previews' runner.
     """
 
     mode: str

@@ -1,4 +1,6 @@
-"""How many replicas run: by CPU for all, by requests behind the balancer, by consumer lag for who consumes."""
+"""How many replicas run: by CPU for all, by requests behind the balancer, by consumer lag for who
+consumes.
+"""
 
 from typing import Any
 

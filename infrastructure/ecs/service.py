@@ -64,7 +64,8 @@ class EcsService(pulumi.ComponentResource):
                     capacity_provider="FARGATE_SPOT" if args.spot else "FARGATE", weight=1
                 )
             ],
-            # The provider changes capacity providers no other way; it makes no deployment by itself.
+            # The provider changes capacity providers no other way; it makes no deployment by
+            # itself.
             force_new_deployment=True,
             network_configuration=aws.ecs.ServiceNetworkConfigurationArgs(
                 subnets=args.platform.private_subnet_ids,
@@ -94,8 +95,9 @@ class EcsService(pulumi.ComponentResource):
             enable_execute_command=False,
             enable_ecs_managed_tags=True,
             propagate_tags="SERVICE",
-            # A task that never gets healthy fails the run, instead of looking like a success. A preview waits
-            # for its gateway alone, and its tests ask every service: four waits in a row would take minutes.
+            # A task that never gets healthy fails the run, instead of looking like a success. A
+            # preview waits for its gateway alone, and its tests ask every service: four waits in a
+            # row would take minutes.
             wait_for_steady_state=args.steady,
             opts=pulumi.ResourceOptions.merge(
                 self.child,
@@ -168,7 +170,8 @@ class EcsService(pulumi.ComponentResource):
         target = aws.lb.TargetGroup(
             name,
             port=entry.port,
-            # The gateway's certificate is its own, made at start: balancers do not check a target's.
+            # The gateway's certificate is its own, made at start: balancers do not check a
+            # target's.
             protocol="HTTPS",
             target_type="ip",
             vpc_id=args.platform.vpc_id,
@@ -215,7 +218,8 @@ class EcsService(pulumi.ComponentResource):
                 )
             ],
             tls=proxy_tls(args.platform),
-            # By themselves proxies cut a call off after 15 seconds, while the service may still commit it.
+            # By themselves proxies cut a call off after 15 seconds, while the service may still
+            # commit it.
             timeout=aws.ecs.ServiceServiceConnectConfigurationServiceTimeoutArgs(
                 per_request_timeout_seconds=CALL_SECONDS,
                 # Unsaid, the provider sends 0: never.

@@ -1,4 +1,6 @@
-"""What one service of the catalogue is made of on ECS: its component, its scaling and its alarms all read it."""
+"""What one service of the catalogue is made of on ECS: its component, its scaling and its alarms
+all read it.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,9 @@ class PublicRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceArgs:
-    """`secrets`: ARN by variable. `groups`: the security groups that the task carries. `stack`: for names.
+    """`secrets`: ARN by variable.
+
+    `groups`: the security groups that the task carries. `stack`: for names.
 
     `steady`: the run waits until the service is steady.
     """

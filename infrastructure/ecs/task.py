@@ -29,7 +29,10 @@ def task_definition(
     container_definitions: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
 ) -> aws.ecs.TaskDefinition:
-    """Declares a task definition. `execution`: the role of ECS before the start; `task`: the role of the code."""
+    """Declares a task definition.
+
+    `execution`: the role of ECS before the start; `task`: the role of the code.
+    """
     return aws.ecs.TaskDefinition(
         name,
         family=family,
@@ -60,7 +63,8 @@ def container(
 ) -> pulumi.Output[str]:
     """Returns the container definitions as JSON. `secrets`: ARN by variable.
 
-    Keys are sorted, empty lists left out and `hostPort` is given, as ECS returns them: anything else shows as a change.
+    Keys are sorted, empty lists left out and `hostPort` is given, as ECS returns them: anything
+    else shows as a change.
     """
     definition = {
         "name": name,

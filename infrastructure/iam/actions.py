@@ -1,8 +1,8 @@
 """IAM actions that are not written in full, each with what it stands for.
 
-IAM counts 6,144 characters in a policy. Actions are written in full wherever they fit. Two kinds do not: reading, of
-which the provider does more with every version than its manual says, and the policy of previews, which is its role's
-boundary as well, so that it cannot be split.
+IAM counts 6,144 characters in a policy. Actions are written in full wherever they fit. Two kinds do
+not: reading, of which the provider does more with every version than its manual says, and the
+policy of previews, which is its role's boundary as well, so that it cannot be split.
 """
 
 from collections.abc import Mapping

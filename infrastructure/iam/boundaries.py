@@ -1,6 +1,9 @@
-"""Permissions boundaries: the most that roles may ever do. A deployment writes the roles' own policies, within these.
+"""Permissions boundaries: the most that roles may ever do.
 
-A boundary is changed by a person with rights of their own, never by a deployment (docs/decisions/0603).
+A deployment writes the roles' own policies, within these.
+
+A boundary is changed by a person with rights of their own, never by a deployment
+(docs/decisions/0603).
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +50,10 @@ class AwsAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppResources:
-    """The resources of an environment's app. `resource_ids` of RDS and `masters` (ARNs of secrets) are by database."""
+    """The resources of an environment's app.
+
+    `resource_ids` of RDS and `masters` (ARNs of secrets) are by database.
+    """
 
     key_arn: Text
     stream_arn: Text
@@ -61,7 +67,9 @@ class AppResources:
 def preview_boundary(
     name: str, account: AwsAccount, resources: AppResources, opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:
-    """Returns the ARN of the boundary of all previews on this environment: it allows only resources named `pr-*`."""
+    """Returns the ARN of the boundary of all previews on this environment: it allows only resources
+    named `pr-*`.
+    """
     statements = [
         allow(["rds-db:connect"], account.users(resources.resource_ids, "pr_*")),
         allow(
@@ -97,7 +105,9 @@ def platform_boundary(
     proxies_tls: bool,
     opts: pulumi.ResourceOptions,
 ) -> PermissionsBoundary:
-    """Returns the boundary of roles that AWS services take on: flow logs, RDS monitoring, certificates of proxies."""
+    """Returns the boundary of roles that AWS services take on: flow logs, RDS monitoring,
+    certificates of proxies.
+    """
     flows = f"log-group:/patient-management/{environment}/flows"
     writes = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
     statements = [
@@ -149,7 +159,9 @@ def app_boundary(
     resources: AppResources,
     opts: pulumi.ResourceOptions,
 ) -> PermissionsBoundary:
-    """Returns the boundary of the roles of services, release and runners: it allows this environment's data only."""
+    """Returns the boundary of the roles of services, release and runners: it allows this
+    environment's data only.
+    """
     users = [
         account.arn("rds-db", "dbuser:", resource_id, f"/{role}")
         for database, resource_id in resources.resource_ids.items()
@@ -179,7 +191,8 @@ def app_boundary(
             ],
         ),
         allow(["logs:FilterLogEvents"], account.arn("logs", f"log-group:/patient-management/{environment}/*")),
-        # The runner's, for operators' verbs: the ECS services that it finds, and the secrets of their answers.
+        # The runner's, for operators' verbs: the ECS services that it finds, and the secrets of
+        # their answers.
         allow(["ecs:ListServices", "ecs:ListTasks"], "*", in_cluster),
         allow(["ecs:DescribeServices"], account.arn("ecs", "service/", resources.cluster_name, "/*")),
         allow(

@@ -1,4 +1,6 @@
-"""The actions of a deployment, by AWS service: what making, keeping and deleting the program's resources asks."""
+"""The actions of a deployment, by AWS service: what making, keeping and deleting the program's
+resources asks.
+"""
 
 from infrastructure.iam.actions import READ_ANYTHING, READ_BUCKET
 

@@ -1,4 +1,6 @@
-"""The limits of a deployment's rights: keys, roles, and denials that no other statement can lift."""
+"""The limits of a deployment's rights:
+keys, roles, and denials that no other statement can lift.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +35,8 @@ SERVICE_LINKED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeployResources:
-    """`state_bucket` empty where the state lies elsewhere; `takes_from`: whose images are promoted, empty where built.
+    """`state_bucket` empty where the state lies elsewhere; `takes_from`: whose images are promoted,
+    empty where built.
 
     `preview_state`: the bucket's and the key's ARN, empty where this environment takes no previews.
     """
@@ -69,12 +72,15 @@ class DeployResources:
 
 
 def state_aliases(environment: str, takes_from: str | None) -> list[str]:
-    """Returns the aliases of the keys of its own state and of the state from which it takes images."""
+    """Returns the aliases of the keys of its own state and of the state from which it takes
+    images.
+    """
     return [f"{STATE_ALIAS}{name}" for name in (environment, takes_from) if name]
 
 
 def key_statements(resources: DeployResources) -> list[Statement]:
-    """Returns the rights on keys: to create them and let AWS services use them, to decrypt with the state's alone.
+    """Returns the rights on keys: to create them and let AWS services use them, to decrypt with the
+    state's alone.
 
     A key's policy is changed by a person.
     """
@@ -155,7 +161,8 @@ def denials(resources: DeployResources) -> list[Statement]:
     statements: list[Statement] = [
         {"Sid": "NoData", "Effect": "Deny", "Action": list(closed), "Resource": "*"},
         {
-            # Of operators' answers those alone that carry a client's secret: the smoke test signs in with one.
+            # Of operators' answers those alone that carry a client's secret: the smoke test signs
+            # in with one.
             "Sid": "NoSecrets",
             "Effect": "Deny",
             "Action": "secretsmanager:*GetSecretValue",
@@ -170,7 +177,8 @@ def denials(resources: DeployResources) -> list[Statement]:
             "Condition": {"StringNotEquals": mine, "Null": dict.fromkeys(mine, "false")},
         },
         {
-            # What GitHub and boundaries allow is changed by a person with rights of their own, never by a deployment.
+            # What GitHub and boundaries allow is changed by a person with rights of their own,
+            # never by a deployment.
             "Sid": "NotItself",
             "Effect": "Deny",
             "NotAction": ["iam:Get*", "iam:List*"],

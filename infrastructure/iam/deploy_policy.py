@@ -1,8 +1,10 @@
-"""The policy of a deployment: it may manage what the program declares, under this environment's names and tag.
+"""The policy of a deployment: it may manage what the program declares, under this environment's
+names and tag.
 
-Where an ARN carries a name, the name is this environment's. Where it does not (networks, keys, certificates), a denial
-by tag keeps it from what another stack of this project made. It makes roles only within a boundary, and changes no
-boundary, no key's policy, and nothing that GitHub's own rights are made of: docs/decisions/0603.
+Where an ARN carries a name, the name is this environment's. Where it does not (networks, keys,
+certificates), a denial by tag keeps it from what another stack of this project made. It makes roles
+only within a boundary, and changes no boundary, no key's policy, and nothing that GitHub's own
+rights are made of: docs/decisions/0603.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +58,10 @@ def data_statements(resources: DeployResources) -> list[Statement]:
 
 
 def image_statements(resources: DeployResources) -> list[Statement]:
-    """Returns the rights of an environment that builds images. It may not delete a tested image: production runs it."""
+    """Returns the rights of an environment that builds images.
+
+    It may not delete a tested image: production runs it.
+    """
     if resources.takes_from:
         return []
     previews = resources.arn("ecr", "repository/preview/*")
@@ -187,7 +192,10 @@ def monitoring_statements(resources: DeployResources) -> list[Statement]:
 
 
 def bucket_statements(resources: DeployResources) -> list[Statement]:
-    """Returns the rights on buckets and, of objects, on Pulumi's state alone. A deployment deletes no bucket."""
+    """Returns the rights on buckets and, of objects, on Pulumi's state alone.
+
+    A deployment deletes no bucket.
+    """
     # As many characters as Pulumi's suffix has: with a star the pattern would match objects too.
     own = [f"arn:aws:s3:::{resources.label}-log-{'?' * 7}", *resources.preview_state[:1]]
     statements = [allow(deploy_actions.BUCKET, own)]

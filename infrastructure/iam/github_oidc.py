@@ -1,7 +1,9 @@
-"""Roles that GitHub Actions takes on by OIDC, each for one or two of the repository's environments in GitHub.
+"""Roles that GitHub Actions takes on by OIDC, each for one or two of the repository's environments
+in GitHub.
 
-`deploy` brings this environment up. `look` reads it, for previews of a deployment and for drift. `preview` is the role
-of a pull request's code. The protection rules of GitHub's environments (branches, reviewers) decide which jobs get one.
+`deploy` brings this environment up. `look` reads it, for previews of a deployment and for drift.
+`preview` is the role of a pull request's code. The protection rules of GitHub's environments
+(branches, reviewers) decide which jobs get one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +45,9 @@ class GithubArgs:
 
 
 class Github(pulumi.ComponentResource):
-    """Outputs: `role_arns` by the environment in GitHub whose variable AWS_ROLE or AWS_PREVIEW_ROLE each one is."""
+    """Outputs: `role_arns` by the environment in GitHub whose variable AWS_ROLE or AWS_PREVIEW_ROLE
+    each one is.
+    """
 
     def __init__(
         self, name: str, args: GithubArgs, opts: pulumi.ResourceOptions | None = None
@@ -87,7 +91,10 @@ class Github(pulumi.ComponentResource):
         bounded: bool = False,
         managed: Sequence[str] = (),
     ) -> pulumi.Output[str]:
-        """Its policies' names begin as its own: no deployment changes them. `bounded` by the one that it has."""
+        """Its policies' names begin as its own: no deployment changes them.
+
+        `bounded` by the one that it has.
+        """
         made = [
             aws.iam.Policy(
                 f"{name}-{part}-{label}", policy=document(statements), opts=self.child
@@ -115,8 +122,9 @@ class Github(pulumi.ComponentResource):
 def subjects(args: GithubArgs, environments: Sequence[str]) -> list[str]:
     """Returns the subjects of the OIDC tokens of the repository's jobs in these environments.
 
-    GitHub puts the ids of owner and repository into those of a repository that is new, renamed or transferred, so that
-    nobody who takes over a name takes over its rights. No branch and no pull request is trusted as such.
+    GitHub puts the ids of owner and repository into those of a repository that is new, renamed or
+    transferred, so that nobody who takes over a name takes over its rights. No branch and no pull
+    request is trusted as such.
     """
     repositories = [args.repository]
     if args.owner_id is not None and args.repository_id is not None:
@@ -140,7 +148,9 @@ def trust(provider_arn: Text, subjects: Sequence[str]) -> Statement:
 
 
 def read_only_statements(bucket: str, aliases: Sequence[str], stream_arn: Text) -> list[Statement]:
-    """ReadOnlyAccess reads no secret's value; here is what it reads of people, and what a state is read with."""
+    """ReadOnlyAccess reads no secret's value; here is what it reads of people, and what a state is
+    read with.
+    """
     return [
         {
             "Sid": "NoData",
@@ -162,7 +172,8 @@ def read_only_statements(bucket: str, aliases: Sequence[str], stream_arn: Text) 
         },
         {
             # MSK describes a topic in its caller's name, and a look for drift asks it:
-            # https://docs.aws.amazon.com/msk/latest/developerguide/msk-topic-operations-information.html
+            # https://docs.aws.amazon.com/msk/latest/developerguide/
+            # msk-topic-operations-information.html
             "Sid": "Topics",
             "Effect": "Allow",
             "Action": [

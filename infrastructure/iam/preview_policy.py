@@ -1,7 +1,7 @@
 """The policy of a pull request's code while it brings its preview up and takes it down.
 
-Every name ends at its delimiter or is a preview's by tag: `pr-*` is a preview's, whosever it is. Previews are not kept
-from each other here, only from everything else; docs/previews.md says so.
+Every name ends at its delimiter or is a preview's by tag: `pr-*` is a preview's, whosever it is.
+Previews are not kept from each other here, only from everything else; docs/previews.md says so.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from infrastructure.iam.service_roles import PULL, kafka_arn
 Text = pulumi.Input[str]
 OURS = {"StringLike": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"}}
 ASKED = {"StringLike": {f"aws:RequestTag/{STACK_TAG}": "pr-*"}}
-# Only resources without this tag, or with a preview's, may be tagged: no other resource can be taken over so.
+# Only resources without this tag, or with a preview's, may be tagged: no other resource can be
+# taken over so.
 TAGGED = {**ASKED, "StringLikeIfExists": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"}}
 
 
@@ -24,7 +25,8 @@ TAGGED = {**ASKED, "StringLikeIfExists": {f"aws:ResourceTag/{STACK_TAG}": "pr-*"
 class PreviewResources:
     """Names of the base's. `state_bucket_arn` and `state_key_arn` are the previews' own.
 
-    `connect_role_arn`: by which ECS gives proxies their certificates, where the base has TLS between services.
+    `connect_role_arn`: by which ECS gives proxies their certificates, where the base has TLS
+    between services.
     """
 
     region: str
@@ -55,7 +57,9 @@ def arn(resources: PreviewResources, service: str, *rest: Text) -> pulumi.Output
 
 
 def state_statements(resources: PreviewResources) -> list[Statement]:
-    """Returns the rights on the previews' state: to read all of it and to write what is a preview's."""
+    """Returns the rights on the previews' state: to read all of it and to write what is a
+    preview's.
+    """
     bucket = resources.state_bucket_arn
     return [
         allow(["s3:ListBucket", "s3:GetBucketLocation"], bucket),
@@ -72,7 +76,10 @@ def state_statements(resources: PreviewResources) -> list[Statement]:
 
 
 def named_statements(resources: PreviewResources) -> list[Statement]:
-    """Returns the rights on resources whose ARN has a preview's name. One statement, for IAM counts characters."""
+    """Returns the rights on resources whose ARN has a preview's name.
+
+    One statement, for IAM counts characters.
+    """
     own = [
         arn(resources, "ecs", "service/", resources.cluster_name, "/pr-*"),
         arn(resources, "ecs", "task-definition/pr-*"),
@@ -121,7 +128,9 @@ def named_statements(resources: PreviewResources) -> list[Statement]:
 
 
 def network_statements(resources: PreviewResources) -> list[Statement]:
-    """Returns the rights on listener rules, target groups and security groups: created with the tag, changed by it."""
+    """Returns the rights on listener rules, target groups and security groups: created with the
+    tag, changed by it.
+    """
     group, rule = (
         arn(resources, "ec2", "security-group/*"),
         arn(resources, "ec2", "security-group-rule/*"),
@@ -142,7 +151,8 @@ def network_statements(resources: PreviewResources) -> list[Statement]:
         ),
         allow(["ec2:CreateSecurityGroup"], group, ASKED),
         allow(["ec2:*SecurityGroup*"], group, OURS),
-        # In whatever network; of a group that is ours: the rule itself has no tag when it is asked for.
+        # In whatever network; of a group that is ours: the rule itself has no tag when it is asked
+        # for.
         allow(
             ["ec2:CreateSecurityGroup", "ec2:*SecurityGroup*es*"],
             [arn(resources, "ec2", "vpc/*"), rule],
@@ -179,7 +189,8 @@ def unnamed_statements() -> list[Statement]:
                 "ec2:Describe*",
                 "ecr:DescribeRepositories",
                 "ecr:GetAuthorizationToken",
-                # A definition alone runs nothing: that takes a service, and the right to hand over its roles.
+                # A definition alone runs nothing: that takes a service, and the right to hand over
+                # its roles.
                 "ecs:*TaskDefinition",
                 "ecs:Describe*",
                 "ecs:List*",

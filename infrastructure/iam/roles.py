@@ -12,7 +12,9 @@ Statement = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What uses the role waits for `policies`: a task that starts before them is refused its secrets."""
+    """What uses the role waits for `policies`: a task that starts before them is refused its
+    secrets.
+    """
 
     arn: pulumi.Output[str]
     name: pulumi.Output[str]
@@ -20,7 +22,9 @@ class Role:
 
     @property
     def ready_arn(self) -> pulumi.Output[str]:
-        """Known once the policies stand: for what cannot be told to wait, as another stack's reader."""
+        """Known once the policies stand: for what cannot be told to wait, as another stack's
+        reader.
+        """
         return pulumi.Output.all(self.arn, *(policy.id for policy in self.policies)).apply(
             lambda made: str(made[0])
         )

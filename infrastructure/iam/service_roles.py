@@ -1,4 +1,6 @@
-"""What each service's role may do: only what its catalogue entry needs, on the resources that are its own."""
+"""What each service's role may do: only what its catalogue entry needs, on the resources that are
+its own.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +21,9 @@ PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownload
 class ServiceResources:
     """The names by which this app's things go: a preview's differ from its base's.
 
-    `answers_arn`: a pattern for the secrets of operators' answers; None in a preview, which has no verbs.
-    `role` turns a database of the catalogue into the role that signs in, `topic` and `group` into full Kafka names.
+    `answers_arn`: a pattern for the secrets of operators' answers; None in a preview, which has no
+    verbs. `role` turns a database of the catalogue into the role that signs in, `topic` and `group`
+    into full Kafka names.
     """
 
     region: str
@@ -199,7 +202,9 @@ def unwrap(resources: ServiceResources) -> Statement:
 
 
 def repository_arn(ref: pulumi.Input[str]) -> pulumi.Output[str]:
-    """Of the account where the image lies: `<account>.dkr.ecr.<region>.amazonaws.com/<name>:<tag>@sha256:...`."""
+    """Of the account where the image lies:
+    `<account>.dkr.ecr.<region>.amazonaws.com/<name>:<tag>@sha256:...`.
+    """
     return pulumi.Output.from_input(ref).apply(arn_of_image)
 
 

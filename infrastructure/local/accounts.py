@@ -21,7 +21,9 @@ CHANGED_SECRET = "(rotated elsewhere: scripts/operate clients rotate-secret loca
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """The accounts that sign in; a password or secret that was changed elsewhere is replaced by a hint."""
+    """The accounts that sign in; a password or secret that was changed elsewhere is replaced by a
+    hint.
+    """
 
     user: str
     password: str = field(repr=False)
@@ -30,7 +32,10 @@ class Accounts:
 
 
 def make_accounts(auth_url: str, secrets: LocalSecrets) -> Accounts:
-    """Creates those that are missing. A client whose secret was rotated elsewhere gets a new one, kept in `secrets`."""
+    """Creates those that are missing.
+
+    A client whose secret was rotated elsewhere gets a new one, kept in `secrets`.
+    """
     password = secrets.make("PLATFORM_PASSWORD")
     secret = secrets.make("PLATFORM_CLIENT_SECRET")
     access = TrialAccess(client_id=CLIENT_ID, client_secret=secret, password=password)

@@ -1,8 +1,10 @@
-"""Backs the databases of this machine's platform up while it runs, and restores them while it does not.
+"""Backs the databases of this machine's platform up while it runs, and restores them while it does
+not.
 
-With PostgreSQL's own base backup, which brings the write-ahead log of its own time, so that it is consistent by itself
-(https://www.postgresql.org/docs/18/app-pgbasebackup.html). The keys that the databases are encrypted with go along:
-without them a backup cannot be used. Events in Kafka are not in it: what was counted is checked after a restore.
+With PostgreSQL's own base backup, which brings the write-ahead log of its own time, so that it is
+consistent by itself (https://www.postgresql.org/docs/18/app-pgbasebackup.html). The keys that the
+databases are encrypted with go along: without them a backup cannot be used. Events in Kafka are not
+in it: what was counted is checked after a restore.
 """
 
 import hashlib
@@ -102,7 +104,8 @@ def file_name(entry: Mapping[str, Any]) -> str:
 def restore(home: Path, source: Path, now: datetime | None = None) -> Path | None:
     """Puts the backup in place of the platform's databases, which must not run.
 
-    Returns the folder of the databases of before, which are kept; None where there were none. Raises BackupError.
+    Returns the folder of the databases of before, which are kept; None where there were none.
+    Raises BackupError.
     """
     check_backup(source)
     identity = unprivileged()

@@ -1,7 +1,8 @@
 """Runs a command that dies with its parent: `guard.py PARENT SIGNAL [UID GID] -- COMMAND...`.
 
-Run as a script, before `exec`, because the kernel forgets the death signal when a process changes its user, and because
-the parent has threads, where Python's own hook between fork and exec may deadlock. It imports nothing of the project.
+Run as a script, before `exec`, because the kernel forgets the death signal when a process changes
+its user, and because the parent has threads, where Python's own hook between fork and exec may
+deadlock. It imports nothing of the project.
 """
 
 import ctypes

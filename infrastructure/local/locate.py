@@ -19,7 +19,8 @@ LOCAL_SETTINGS = {
 class LocalLocate:
     """Implements `Locate` with processes on this machine.
 
-    `ports` by service; `database_urls` of the runtime roles; `overrides`: the caller's own environment.
+    `ports` by service; `database_urls` of the runtime roles; `overrides`: the caller's own
+    environment.
     """
 
     ports: Mapping[str, int]

@@ -50,7 +50,9 @@ class Output:
         self._print(message)
 
     def log_of(self, name: str) -> Write:
-        """Returns a function that writes a log line of the process: prefixed to the screen, as it is to its file."""
+        """Returns a function that writes a log line of the process: prefixed to the screen, as it
+        is to its file.
+        """
         file = (self._logs / f"{name}.log").open("a", buffering=1, encoding="utf-8")
         prefix = self._paint(f"\x1b[{COLOURS.get(name, '37')}m", f"{name:<9} |")
 

@@ -1,4 +1,6 @@
-"""The whole platform on this machine: PostgreSQL, Kafka, what a release does, and the six services."""
+"""The whole platform on this machine:
+PostgreSQL, Kafka, what a release does, and the six services.
+"""
 
 import contextlib
 import logging
@@ -88,7 +90,10 @@ class Platform:
 def open_platform(
     home: Home, output: Output, ports: Mapping[str, int], *, durable: bool
 ) -> Iterator[Platform]:
-    """Starts everything, yields once each service is ready, and stops everything at the end. Raises StartError."""
+    """Starts everything, yields once each service is ready, and stops everything at the end.
+
+    Raises StartError.
+    """
     secrets = LocalSecrets(home.directory / "secrets.json")
     jars = resolve_jars(JARS, report=output.progress)
     keep_open = (home.lock,)
@@ -141,7 +146,9 @@ def open_platform(
 def release_locally(
     postgres: Postgres, secrets: LocalSecrets, url: str
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Runs the release here and returns the services' secrets by name and the runtime roles' URLs by database."""
+    """Runs the release here and returns the services' secrets by name and the runtime roles' URLs
+    by database.
+    """
     # Costs 0.5 s to import, while Kafka starts.
     from apps.release.release import ReleaseTarget, release
 
@@ -171,9 +178,11 @@ def public_url(ports: Mapping[str, int]) -> str:
 
 
 def choose_ports(*, public_port: int | None, throwaway: bool) -> dict[str, int]:
-    """Returns a port for each service: the catalogue's if it is free, any free one for a throwaway platform.
+    """Returns a port for each service: the catalogue's if it is free, any free one for a throwaway
+    platform.
 
-    Raises StartError if the public one cannot be had: what is printed and written in documents must be true.
+    Raises StartError if the public one cannot be had: what is printed and written in documents must
+    be true.
     """
     ports: dict[str, int] = {}
     for entry in SERVICES.values():

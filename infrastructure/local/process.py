@@ -1,4 +1,6 @@
-"""A child process that is stopped in bounded time, and dies with the runner even if that is killed."""
+"""A child process that is stopped in bounded time,
+and dies with the runner even if that is killed.
+"""
 
 import contextlib
 import os
@@ -133,7 +135,9 @@ class Process:
 
 
 def signal_of(status: int) -> signal.Signals | None:
-    """Returns the signal that ended a process; Java's handler exits with 128 and the signal's number."""
+    """Returns the signal that ended a process; Java's handler exits with 128 and the signal's
+    number.
+    """
     number = -status if status < 0 else status - 128
     return signal.Signals(number) if number in set(signal.Signals) else None
 
@@ -152,7 +156,8 @@ def wait_until(
 
 def free_port() -> int:
     """Returns a port of the loopback interface that is free and was not returned lately."""
-    # Below the range of outgoing connections: one of those could take the port before its server does.
+    # Below the range of outgoing connections: one of those could take the port before its server
+    # does.
     for _ in range(200):
         port = random.randint(20000, 32000)  # noqa: S311
         if port not in _given and port_is_free(port):
@@ -166,7 +171,9 @@ def port_is_free(port: int) -> bool:
 
 
 def port_error(port: int) -> OSError | None:
-    """Returns why this process cannot listen on the port of the loopback interface, None if it can."""
+    """Returns why this process cannot listen on the port of the loopback interface,
+    None if it can.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -47,7 +47,7 @@ class Services:
         }
 
     def secret(self, name: str) -> str:
-        """Returns the secret; one that is an operator's may come from this process's environment."""
+        """Returns the secret; an operator's may come from this process's environment."""
         own = os.environ.get(name) if not SECRETS[name].bytes else None
         return own or self.secrets[name]
 
@@ -64,7 +64,9 @@ class Services:
         self.write_pids()
 
     def write_pids(self) -> None:
-        """Writes the pid of each service, for tests that kill one: a restarted service has another."""
+        """Writes the pid of each service, for tests that kill one:
+        a restarted service has another.
+        """
         unfinished = self.pids.with_suffix(".part")
         unfinished.write_text(
             json.dumps({name: process.pid for name, process in self.processes.items()})
@@ -87,7 +89,9 @@ class Services:
             time.sleep(POLL_SECONDS)
 
     def watch(self, check: Callable[[], None], until: Callable[[], bool] = lambda: False) -> None:
-        """Restarts services that end; `check` raises StartError if PostgreSQL or Kafka has ended."""
+        """Restarts services that end; `check` raises StartError if PostgreSQL or Kafka has
+        ended.
+        """
         while not until():
             check()
             for name, process in self.processes.items():
@@ -116,7 +120,10 @@ def open_services(
     keep_open: Sequence[int],
     pids: Path,
 ) -> Iterator[Services]:
-    """Starts all services at once, none waiting for another, and stops them at the end. Raises StartError."""
+    """Starts all services at once, none waiting for another, and stops them at the end.
+
+    Raises StartError.
+    """
     services = Services(locate, secrets, output, keep_open, pids)
     for name in SERVICES:
         if importlib.util.find_spec(f"apps.{name}.__main__") is None:
@@ -132,7 +139,9 @@ def open_services(
 
 
 def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
-    """Returns what a service gets of the user's environment: nothing that could configure it by accident."""
+    """Returns what a service gets of the user's environment: nothing that could configure it by
+    accident.
+    """
     return {
         name: environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG", "TZ") if name in environ
     }

@@ -1,6 +1,8 @@
-"""The file by which other commands find the platform that runs on this machine: `.local/data/state.json`.
+"""The file by which other commands find the platform that runs on this machine:
+`.local/data/state.json`.
 
-It holds every service's environment, secrets among them: only its owner may read it. It is removed at the stop.
+It holds every service's environment, secrets among them: only its owner may read it. It is removed
+at the stop.
 """
 
 import contextlib
@@ -23,7 +25,8 @@ class NotRunningError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A running platform: each service's environment and address, and the URLs of the runtime roles by database.
+    """A running platform: each service's environment and address, and the URLs of the runtime roles
+    by database.
 
     `secrets_file`: where the first accounts' password and secret are kept.
     """

@@ -1,4 +1,7 @@
-"""The bucket that the balancer writes its access log into. Balancers take SSE-S3 only, no key of ours."""
+"""The bucket that the balancer writes its access log into.
+
+Balancers take SSE-S3 only, no key of ours.
+"""
 
 from dataclasses import dataclass
 

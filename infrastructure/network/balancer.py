@@ -21,7 +21,8 @@ from infrastructure.network.security_groups import (
 
 # TLS 1.3 and, for clients that lack it, 1.2 with forward secrecy.
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
-# The gateway's keep-alive is longer, so that no connection closes under a request (apps/kit/web.py).
+# The gateway's keep-alive is longer, so that no connection closes under a request
+# (apps/kit/web.py).
 IDLE_SECONDS = 60
 ACCESS_LOG_DAYS = 90
 
@@ -41,7 +42,9 @@ class BalancerArgs:
 
 
 class Balancer(pulumi.ComponentResource):
-    """Outputs: `listener_arn`, `arn_suffix`, and `target_group_id`: the security group that a target carries."""
+    """Outputs: `listener_arn`, `arn_suffix`, and `target_group_id`: the security group that a
+    target carries.
+    """
 
     def __init__(
         self, name: str, args: BalancerArgs, opts: pulumi.ResourceOptions | None = None
@@ -108,7 +111,9 @@ class Balancer(pulumi.ComponentResource):
         self.register_outputs({"listener_arn": self.listener_arn})
 
     def certify(self, name: str, args: BalancerArgs) -> pulumi.Output[str]:
-        """A certificate for the domain and, where previews are, one level below it; proven by DNS."""
+        """A certificate for the domain and, where previews are, one level below it;
+        proven by DNS.
+        """
         self.zone = aws.route53.get_zone_output(name=args.zone_name, private_zone=False)
         certificate = aws.acm.Certificate(
             name,

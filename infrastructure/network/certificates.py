@@ -1,7 +1,9 @@
-"""The private authority that signs the certificates of Service Connect's proxies: TLS between services.
+"""The private authority that signs the certificates of Service Connect's proxies: TLS between
+services.
 
-In short-lived mode (certificates of at most seven days, which is what Service Connect takes) an authority costs an
-eighth of a general one. No service has TLS code of its own for it; only the gateway's listener is separate.
+In short-lived mode (certificates of at most seven days, which is what Service Connect takes) an
+authority costs an eighth of a general one. No service has TLS code of its own for it; only the
+gateway's listener is separate.
 """
 
 import pulumi
@@ -60,7 +62,8 @@ class Certificates(pulumi.ComponentResource):
         active = aws.acmpca.CertificateAuthorityCertificate(
             name,
             certificate_authority_arn=authority.arn,
-            # Its own, so there is no chain: one asked for stays unknown in every preview, and reads as a change.
+            # Its own, so there is no chain: one asked for stays unknown in every preview, and reads
+            # as a change.
             certificate=own.certificate,
             opts=child,
         )

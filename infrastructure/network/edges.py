@@ -1,4 +1,6 @@
-"""Who may talk to whom, from the catalogue alone: the rules of the network, the plan and the picture all follow it."""
+"""Who may talk to whom, from the catalogue alone: the rules of the network, the plan and the
+picture all follow it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +49,10 @@ def edges(
 
 
 def in_order(services: Mapping[str, Service]) -> list[Service]:
-    """Who is called comes before who calls. Raises ValueError where services wait for each other in a ring."""
+    """Who is called comes before who calls.
+
+    Raises ValueError where services wait for each other in a ring.
+    """
     ordered: list[Service] = []
     waiting = dict(services)
     while waiting:

@@ -1,10 +1,11 @@
 """The WAF before the balancer: AWS's managed rules in blocking mode, and a rate for each address.
 
-Some rules of the common set would block the product itself: `SizeRestrictions_BODY` (8 KiB) every Bundle,
-`CrossSiteScripting_BODY` every record's narrative, which is XHTML by its definition (FHIR R4, Narrative.div), and those
-against URLs with an address in them every native app, whose `redirect_uri` is `http://127.0.0.1` (RFC 8252, 7.3).
-They only count, and label; rules after the set block what they labelled everywhere but under the paths that need it.
-Nothing behind those paths fetches a URL that it was given.
+Some rules of the common set would block the product itself: `SizeRestrictions_BODY` (8 KiB) every
+Bundle, `CrossSiteScripting_BODY` every record's narrative, which is XHTML by its definition (FHIR
+R4, Narrative.div), and those against URLs with an address in them every native app, whose
+`redirect_uri` is `http://127.0.0.1` (RFC 8252, 7.3). They only count, and label; rules after the
+set block what they labelled everywhere but under the paths that need it. Nothing behind those paths
+fetches a URL that it was given.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,9 @@ LABEL = "awswaf:managed:aws:core-rule-set:"
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """`counted`: rules of the common set, and the label that each leaves, under `LABEL`. They block but under `paths`.
+    """`counted`: rules of the common set, and the label that each leaves, under `LABEL`.
+
+    They block but under `paths`.
 
     https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-baseline.html
     """

@@ -1,4 +1,6 @@
-"""Security groups without rules of their own, and rules one by one: an edge of the network is a resource a side."""
+"""Security groups without rules of their own, and rules one by one: an edge of the network is a
+resource a side.
+"""
 
 from collections.abc import Sequence
 
@@ -26,7 +28,9 @@ def make_group(
 def id_when_open(
     made: aws.ec2.SecurityGroup, rules: Sequence[pulumi.CustomResource]
 ) -> pulumi.Output[str]:
-    """The group's id, known once its ways stand: what carries it then never starts before it may call."""
+    """The group's id, known once its ways stand: what carries it then never starts before it may
+    call.
+    """
     return pulumi.Output.all(made.id, *(rule.id for rule in rules)).apply(lambda ids: str(ids[0]))
 
 

@@ -1,7 +1,8 @@
 """How a /16 is cut into subnets: pure arithmetic, tested by itself.
 
-The `Exact` strategy of `awsx.ec2.Vpc` wants the subnets, taken zone by zone in their order, to cover the block
-without a hole; so what is left over is named `Unused`. Addresses never depend on a default that may change.
+The `Exact` strategy of `awsx.ec2.Vpc` wants the subnets, taken zone by zone in their order, to
+cover the block without a hole; so what is left over is named `Unused`. Addresses never depend on a
+default that may change.
 """
 
 import ipaddress
@@ -20,7 +21,10 @@ class SubnetSpec:
 
 
 def plan_subnets(vpc_cidr: str, zones: int) -> tuple[SubnetSpec, ...]:
-    """A zone has a /18: private /19 (tasks), isolated /20 (data), public /21, /21 to spare. The last takes the rest."""
+    """A zone has a /18: private /19 (tasks), isolated /20 (data), public /21, /21 to spare.
+
+    The last takes the rest.
+    """
     network = ipaddress.IPv4Network(vpc_cidr)
     if network.prefixlen != 16 or not 2 <= zones <= 3:
         raise ValueError(f"{vpc_cidr} over {zones} zones: it is a /16 over two or three")

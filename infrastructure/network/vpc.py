@@ -1,4 +1,6 @@
-"""The VPC: public subnets for the balancer and NAT, private ones for tasks, isolated ones for data."""
+"""The VPC: public subnets for the balancer and NAT, private ones for tasks,
+isolated ones for data.
+"""
 
 from dataclasses import dataclass
 
@@ -36,7 +38,9 @@ class NetworkArgs:
 
 
 class Network(pulumi.ComponentResource):
-    """Outputs: `vpc_id`, subnets by kind, and `apis_group_id`: what carries it may call AWS's APIs."""
+    """Outputs: `vpc_id`, subnets by kind, and `apis_group_id`:
+    what carries it may call AWS's APIs.
+    """
 
     def __init__(
         self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None
@@ -128,7 +132,9 @@ class Network(pulumi.ComponentResource):
         )
 
     def allow_apis(self, name: str, args: NetworkArgs) -> pulumi.Output[str]:
-        """Without interface endpoints AWS's APIs have no range that a rule could name: HTTPS to anywhere, by NAT."""
+        """Without interface endpoints AWS's APIs have no range that a rule could name: HTTPS to
+        anywhere, by NAT.
+        """
         child = pulumi.ResourceOptions(parent=self)
         callers = make_group(
             f"{name}-apis", self.vpc_id, "Carried by what calls the APIs of AWS", child

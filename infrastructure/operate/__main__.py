@@ -1,4 +1,6 @@
-"""`scripts/operate [local|ENV] VERB ...`: operators' commands, the same words on this machine and on AWS."""
+"""`scripts/operate [local|ENV] VERB ...`: operators' commands, the same words on this machine and
+on AWS.
+"""
 
 import argparse
 import json
@@ -29,7 +31,10 @@ def split(words: Sequence[str]) -> tuple[str, list[str], bool]:
 
 
 def parse(target: str, words: Sequence[str]) -> tuple[Verb, dict[str, Any], str | None]:
-    """Returns verb, arguments and the named service. Ends the process with usage and status 2 for wrong words."""
+    """Returns verb, arguments and the named service.
+
+    Ends the process with usage and status 2 for wrong words.
+    """
     place = LOCAL if target == LOCAL else "aws"
     parser = make_parser(f"scripts/operate {target}", DESCRIPTION, VERBS)
     options = parser.parse_args(words)

@@ -1,10 +1,10 @@
 """Runs verbs in an environment on AWS.
 
-A verb that a service runs goes to the environment's runner, a Lambda function that knows the same table of verbs and
-starts the service's own task for it. It returns one of
-`{"answer": ...}`, `{"refused": "..."}`: as the service answered;
-`{"secret": ARN}`: where an answer that holds a secret lies, read once and deleted here;
-`{"task": ARN}`: a verb that takes longer than a Lambda function may; its log has the answer.
+A verb that a service runs goes to the environment's runner, a Lambda function that knows the same
+table of verbs and starts the service's own task for it. It returns one of `{"answer": ...}`,
+`{"refused": "..."}`: as the service answered; `{"secret": ARN}`: where an answer that holds a
+secret lies, read once and deleted here; `{"task": ARN}`: a verb that takes longer than a Lambda
+function may; its log has the answer.
 """
 
 import contextlib
@@ -99,7 +99,8 @@ def invoke(
 def take_secret(clients: Clients, arn: str) -> Any:
     """Reads an answer and deletes the secret that carried it."""
     text = clients.secrets.get_secret_value(SecretId=arn)["SecretString"]
-    # Who may not delete (a deployment of production) leaves that to the runner, which does it within the hour.
+    # Who may not delete (a deployment of production) leaves that to the runner, which does it
+    # within the hour.
     with contextlib.suppress(ClientError):
         clients.secrets.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
     return json.loads(text)

@@ -1,4 +1,6 @@
-"""`scripts/verbs [--check]`: writes the table of verbs into docs/operators.md, or says whether it is current."""
+"""`scripts/verbs [--check]`: writes the table of verbs into docs/operators.md, or says whether it
+is current.
+"""
 
 import argparse
 import sys

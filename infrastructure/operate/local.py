@@ -32,7 +32,10 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d+")
 
 
 def run(verb: Verb, values: Mapping[str, Any], service: str | None) -> Answer:
-    """Runs the verb in its service or, if none runs it, here. Raises RefusedError and NotRunningError."""
+    """Runs the verb in its service or, if none runs it, here.
+
+    Raises RefusedError and NotRunningError.
+    """
     if not verb.services:
         return HERE[verb.name](values)
     state = read_state()
@@ -139,7 +142,9 @@ def show_logs(values: Mapping[str, Any]) -> Answer:
 
 
 def last_lines(path: Path, count: int, request_id: str | None) -> list[tuple[str, str]]:
-    """Returns the last lines with their times; a line without one, as in a traceback, has that of the line before."""
+    """Returns the last lines with their times; a line without one, as in a traceback, has that of
+    the line before.
+    """
     wanted: deque[tuple[str, str]] = deque(maxlen=count)
     time = ""
     with path.open(encoding="utf-8", errors="replace") as file:

@@ -1,4 +1,6 @@
-"""`scripts/plan STACK [--base dev] [--svg FILE]`: what a stack would make, without AWS, credentials or Pulumi's CLI."""
+"""`scripts/plan STACK [--base dev] [--svg FILE]`: what a stack would make, without AWS, credentials
+or Pulumi's CLI.
+"""
 
 import argparse
 import sys
@@ -16,7 +18,10 @@ from infrastructure.recording import Recording
 
 
 def plan(name: str, base: str = "dev") -> tuple[Recording, Recording | None]:
-    """The stack's recording, and its base's for a preview. What a stack refers to is run before it."""
+    """The stack's recording, and its base's for a preview.
+
+    What a stack refers to is run before it.
+    """
     if PREVIEW.match(name):
         platform, _ = plan(base)
         region = platform.stack.region

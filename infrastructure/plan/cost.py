@@ -1,4 +1,6 @@
-"""What a stack costs a month: from the resources that it declares, by list price, with what was assumed beside it."""
+"""What a stack costs a month: from the resources that it declares, by list price, with what was
+assumed beside it.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

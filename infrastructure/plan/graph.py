@@ -1,4 +1,6 @@
-"""Who can reach whom, read back from the security groups of a recording: an edge needs a rule on both sides."""
+"""Who can reach whom, read back from the security groups of a recording: an edge needs a rule on
+both sides.
+"""
 
 from collections import defaultdict
 from collections.abc import Container, Mapping
@@ -40,7 +42,9 @@ def databases_on(platform: Recording, instance: Resource) -> list[str]:
 
 
 def reached(stack: Recording, platform: Recording) -> list[Edge]:
-    """A database on a shared instance counts for whoever carries its own client group: roles hold the rest apart."""
+    """A database on a shared instance counts for whoever carries its own client group: roles hold
+    the rest apart.
+    """
     resources = [*stack.resources] if stack is platform else [*stack.resources, *platform.resources]
     nodes = carriers(stack, platform)
     ports: dict[tuple[str, str], set[int]] = defaultdict(set)

@@ -1,4 +1,7 @@
-"""A cloud on paper: whatever is asked for exists, under a name that a reader can follow. For the plan."""
+"""A cloud on paper: whatever is asked for exists, under a name that a reader can follow.
+
+For the plan.
+"""
 
 import json
 from typing import Any

@@ -1,4 +1,6 @@
-"""The architecture as an SVG, drawn from a recording: boxes are its resources, arrows its security groups' rules."""
+"""The architecture as an SVG, drawn from a recording: boxes are its resources, arrows its security
+groups' rules.
+"""
 
 from dataclasses import dataclass
 from html import escape

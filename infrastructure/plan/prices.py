@@ -1,6 +1,9 @@
-"""Amazon's list prices in us-east-1, in USD, as of the day below. One place: what it costs is computed from these.
+"""Amazon's list prices in us-east-1, in USD, as of the day below.
 
-Written down by hand from AWS's public price pages, not fetched: check them before a budget depends on them.
+One place: what it costs is computed from these.
+
+Written down by hand from AWS's public price pages, not fetched: check them before a budget depends
+on them.
 """
 
 AS_OF = "2026-11-22"

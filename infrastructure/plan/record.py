@@ -1,4 +1,6 @@
-"""Runs the program in this process, without engine, credentials or account, and records every resource it declares."""
+"""Runs the program in this process, without engine, credentials or account, and records every
+resource it declares.
+"""
 
 import asyncio
 import contextlib
@@ -24,7 +26,10 @@ SIGNATURE = "4dabf18193072939515e22adb298388d"
 
 
 class Cloud(Protocol):
-    """What answers in AWS's place. `create` gives the id and all outputs; it may be called from several threads."""
+    """What answers in AWS's place.
+
+    `create` gives the id and all outputs; it may be called from several threads.
+    """
 
     def create(
         self, kind: str, name: str, inputs: dict[str, Any]
@@ -143,7 +148,9 @@ def record(
     *,
     preview: bool = False,
 ) -> Recording:
-    """Runs the stack `name`. `references`: the outputs of other stacks, by name. Raises what the program raises.
+    """Runs the stack `name`.
+
+    `references`: the outputs of other stacks, by name. Raises what the program raises.
 
     An output that is secret has its signature beside it, as secrets in inputs have.
     """

@@ -1,4 +1,6 @@
-"""The plan as text: resources by component, who may talk to whom, what each role may do, findings, cost."""
+"""The plan as text: resources by component, who may talk to whom, what each role may do, findings,
+cost.
+"""
 
 import json
 from collections import Counter, defaultdict

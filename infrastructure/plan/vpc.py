@@ -1,4 +1,6 @@
-"""What `awsx.ec2.Vpc` makes: a remote component has no children under mocks, so they are made here as it would."""
+"""What `awsx.ec2.Vpc` makes: a remote component has no children under mocks, so they are made here
+as it would.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +9,10 @@ Create = Callable[[str, str, dict[str, Any]], tuple[str, dict[str, Any]]]
 
 
 def make_vpc(name: str, inputs: dict[str, Any], create: Create) -> tuple[str, dict[str, Any]]:
-    """Gives the VPC's id and the component's outputs. `create` is called once a child, in their order."""
+    """Gives the VPC's id and the component's outputs.
+
+    `create` is called once a child, in their order.
+    """
     vpc_id, _ = create(
         "aws:ec2/vpc:Vpc",
         name,

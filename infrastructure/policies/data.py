@@ -1,4 +1,6 @@
-"""What everything that holds data must hold, by FSBP and HIPAA control: databases, brokers, keys, images, logs."""
+"""What everything that holds data must hold, by FSBP and HIPAA control: databases, brokers, keys,
+images, logs.
+"""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,8 @@
-"""Actions that may stand on `*`: by AWS's service authorization reference they name no resource, or only look at names.
+"""Actions that may stand on `*`: by AWS's service authorization reference they name no resource, or
+only look at names.
 
-Makers are here where AWS itself names what is made. None of them changes a thing that exists, or tells what is in it.
+Makers are here where AWS itself names what is made. None of them changes a thing that exists, or
+tells what is in it.
 """
 
 NAMELESS = frozenset(
@@ -12,7 +14,8 @@ NAMELESS = frozenset(
         "ec2:GetManagedPrefixListEntries",
         "ecr:DescribeRepositories",
         "ecr:GetAuthorizationToken",
-        # A task's definition alone runs nothing: that takes a service, and the right to hand over its roles.
+        # A task's definition alone runs nothing: that takes a service, and the right to hand over
+        # its roles.
         "ecs:*TaskDefinition",
         "ecs:DeregisterTaskDefinition",
         "ecs:RegisterTaskDefinition",

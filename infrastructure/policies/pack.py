@@ -1,8 +1,8 @@
 """The rules as `pulumi-policy` takes them, for `pulumi up --policy-pack infrastructure/policies`.
 
-Only this module and `__main__` import pulumi-policy, which is installed in an environment of its own
-(`scripts/setup policies`): it needs protobuf 5, and everything else here runs on protobuf 6. `examine` runs the same
-rules without it.
+Only this module and `__main__` import pulumi-policy, which is installed in an environment of its
+own (`scripts/setup policies`): it needs protobuf 5, and everything else here runs on protobuf 6.
+`examine` runs the same rules without it.
 """
 
 from collections.abc import Callable

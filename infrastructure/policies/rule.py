@@ -9,7 +9,8 @@ Props = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """`controls`: AWS Foundational Security Best Practices ids, and HIPAA.Security rules as cdk-nag names them.
+    """`controls`: AWS Foundational Security Best Practices ids, and HIPAA.Security rules as cdk-nag
+    names them.
 
     Ids that begin with `PM.` are this project's own.
     """

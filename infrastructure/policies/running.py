@@ -1,4 +1,7 @@
-"""What runs, and the doors to it, by FSBP and HIPAA control: tasks, roles, groups, the balancer."""
+"""Rules on what runs and how it is reached, by FSBP and HIPAA control.
+
+Tasks, roles, security groups, the balancer.
+"""
 
 import json
 from collections.abc import Iterator, Mapping

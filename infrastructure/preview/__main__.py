@@ -1,4 +1,6 @@
-"""`scripts/preview up|down|list|reap|status|test|publish`: the same on a laptop and in a workflow."""
+"""`scripts/preview up|down|list|reap|status|test|publish`:
+the same on a laptop and in a workflow.
+"""
 
 import argparse
 import os
@@ -297,7 +299,8 @@ def say(line: str) -> None:
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    # Pulumi has the signal too, as one of the group: it ends its step, writes its state and gives the lock back.
+    # Pulumi has the signal too, as one of the group: it ends its step, writes its state and gives
+    # the lock back.
     print("stopping after the step that runs", file=sys.stderr)
 
 

@@ -38,7 +38,9 @@ class Reads(Protocol):
 
 
 def read_base(stacks: Reads, name: str) -> Base:
-    """Raises Refusal where the base shows itself to no previews, has them switched off, or is older than this."""
+    """Raises Refusal where the base shows itself to no previews, has them switched off, or is older
+    than this.
+    """
     try:
         platform = stacks.outputs(name).get("platform")
     except StackMissingError as missing:
@@ -58,7 +60,10 @@ def read_base(stacks: Reads, name: str) -> Base:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """The base's runner, which alone reaches the databases. It takes an action and a number, never a name."""
+    """The base's runner, which alone reaches the databases.
+
+    It takes an action and a number, never a name.
+    """
 
     function: str
     client: Any

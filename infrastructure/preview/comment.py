@@ -1,6 +1,9 @@
-"""Writes a text into a pull request as one comment, which the next text replaces. Needs Python alone.
+"""Writes a text into a pull request as one comment, which the next text replaces.
 
-`python3 -m infrastructure.preview.comment --pr N --mark plan FILE`; GITHUB_REPOSITORY and GITHUB_TOKEN say where.
+Needs Python alone.
+
+`python3 -m infrastructure.preview.comment --pr N --mark plan FILE`; GITHUB_REPOSITORY and
+GITHUB_TOKEN say where.
 """
 
 import argparse
@@ -30,7 +33,9 @@ Call = Callable[[str, str, Mapping[str, str] | None], Any]
 
 
 def write(call: Call, repository: str, pr: int, mark: str, text: str) -> None:
-    """The comment is found again by a line that nobody sees, and by its author: a person may quote that line."""
+    """The comment is found again by a line that nobody sees, and by its author: a person may quote
+    that line.
+    """
     sign = f"<!-- patient-management: {mark} -->"
     body = {"body": f"{sign}\n{cut(MENTION.sub(NOBODY, text))}"}
     found = find(call, repository, pr, sign)
@@ -41,7 +46,9 @@ def write(call: Call, repository: str, pr: int, mark: str, text: str) -> None:
 
 
 def cut(text: str) -> str:
-    """To what GitHub takes, at a line's end; what was open there is closed, so that the last words are read as such."""
+    """To what GitHub takes, at a line's end; what was open there is closed, so that the last words
+    are read as such.
+    """
     if len(text) <= LONGEST_CHARACTERS:
         return text
     kept = text[:LONGEST_CHARACTERS].rpartition("\n")[0] or text[:LONGEST_CHARACTERS]

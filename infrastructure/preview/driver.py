@@ -30,7 +30,10 @@ IN_USE_PAUSE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewRequest:
-    """`at_once`: how many previews there may be, this one included. `spot`: on spare capacity, which may lack."""
+    """`at_once`: how many previews there may be, this one included.
+
+    `spot`: on spare capacity, which may lack.
+    """
 
     region: str
     lifetime: timedelta
@@ -41,7 +44,10 @@ class PreviewRequest:
 
 @dataclass(frozen=True, slots=True)
 class BroughtUp:
-    """A preview that runs. `operations` counts what Pulumi did, `outputs` are the stack's, secrets left out."""
+    """A preview that runs.
+
+    `operations` counts what Pulumi did, `outputs` are the stack's, secrets left out.
+    """
 
     preview: Preview
     operations: Mapping[str, int]
@@ -55,7 +61,9 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
-    """`leftovers` are looked for on `base`'s platform; a preview of another base is not this driver's to touch."""
+    """`leftovers` are looked for on `base`'s platform; a preview of another base is not this
+    driver's to touch.
+    """
 
     base: str
     stacks: Stacks
@@ -72,7 +80,8 @@ class Driver:
         stack, expires = preview.stack, self.now() + wanted.lifetime
         known = self._find(preview)
         if known and (self.stacks.interrupted(stack) or self.stacks.ending(stack)):
-            # AWS may hold resources that the state does not know, under the names that this run needs.
+            # AWS may hold resources that the state does not know, under the names that this run
+            # needs.
             self.say(f"{stack}: its last run did not end; it is taken down first")
             self.down(preview)
             known = None
@@ -90,7 +99,8 @@ class Driver:
     def _take_a_place(self, stack: str, at_once: int) -> None:
         """Raises RefusedError if there are too many previews.
 
-        It counts with the new stack in place: two at once may both be refused, and never is there one too many.
+        It counts with the new stack in place: two at once may both be refused, and never is there
+        one too many.
         """
         previews = sorted(
             listed.name for listed in self.stacks.listed() if preview_of_stack(listed.name)
@@ -104,7 +114,10 @@ class Driver:
             )
 
     def down(self, preview: Preview) -> None:
-        """Takes everything of the preview away and looks whether it is. Safe to repeat. Raises LeftBehind, Fault."""
+        """Takes everything of the preview away and looks whether it is.
+
+        Safe to repeat. Raises LeftBehind, Fault.
+        """
         stack = preview.stack
         found = self._find(preview)
         if found:
@@ -150,7 +163,8 @@ class Driver:
         self._step(stack, "refreshed", lambda: self.stacks.refresh(stack, self.say))
 
     def _sweep(self, preview: Preview) -> None:
-        """A killed run may have made what no state knows of, and what the rest cannot go before: a service, its groups.
+        """A killed run may have made what no state knows of, and what the rest cannot go before: a
+        service, its groups.
 
         What fails here is asked for again, and told, at the end.
         """

@@ -10,7 +10,8 @@ from botocore.exceptions import (
     NoCredentialsError,
 )
 
-# What AWS and its SDKs say when the caller may not, or is nobody: the codes of services, of STS and of the Go SDK.
+# What AWS and its SDKs say when the caller may not, or is nobody: the codes of services, of STS and
+# of the Go SDK.
 DENIED = re.compile(
     r"AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientTokenId|ExpiredToken|AuthFailure"
     r"|SignatureDoesNotMatch|is not authorized to perform|NoCredentialProviders|failed to refresh cached credentials"
@@ -30,7 +31,10 @@ class CommandMissingError(PreviewError):
 
 
 class AccessDeniedError(PreviewError):
-    """The credentials are gone or may not. Nothing is concluded from what a denied call did not show."""
+    """The credentials are gone or may not.
+
+    Nothing is concluded from what a denied call did not show.
+    """
 
 
 class StackMissingError(PreviewError):
@@ -42,7 +46,10 @@ class ResourceInUseError(PreviewError):
 
 
 class StackLockedError(PreviewError):
-    """Somebody else works on the stack, or did and was killed. `since` is the newest lock's time, if it is known."""
+    """Somebody else works on the stack, or did and was killed.
+
+    `since` is the newest lock's time, if it is known.
+    """
 
     def __init__(self, message: str, since: datetime | None) -> None:
         super().__init__(message)
@@ -50,7 +57,10 @@ class StackLockedError(PreviewError):
 
 
 class LeftBehindError(PreviewError):
-    """A preview that is not wholly gone. `left` names each thing, or each place that could not be looked at."""
+    """A preview that is not wholly gone.
+
+    `left` names each thing, or each place that could not be looked at.
+    """
 
     def __init__(self, stack: str, left: tuple[str, ...]) -> None:
         super().__init__(

@@ -1,6 +1,8 @@
-"""Finds and deletes what a preview can leave in AWS outside its stack's state, by name or by the tag on all of it.
+"""Finds and deletes what a preview can leave in AWS outside its stack's state, by name or by the
+tag on all of it.
 
-A run that was killed leaves resources that no state knows of; a database lies where Pulumi does not look at all.
+A run that was killed leaves resources that no state knows of; a database lies where Pulumi does not
+look at all.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +36,10 @@ class Leftover:
 
 
 class Kind(Protocol):
-    """One place to look. Both raise Fault; `remove` takes all of one preview's away and is safe to repeat."""
+    """One place to look.
+
+    Both raise Fault; `remove` takes all of one preview's away and is safe to repeat.
+    """
 
     @property
     def name(self) -> str: ...
@@ -77,7 +82,10 @@ class Leftovers:
         return Found(tuple(sorted(leftovers)), tuple(unseen))
 
     def remove(self, preview: Preview) -> tuple[str, ...]:
-        """Deletes all leftovers of one preview, place by place. Returns the failures: they do not stop the rest."""
+        """Deletes all leftovers of one preview, place by place.
+
+        Returns the failures: they do not stop the rest.
+        """
         failures = []
         for kind in self.kinds:
             try:
@@ -101,7 +109,10 @@ def translated_aws_errors(action: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Databases:
-    """Only the base's runner reaches them. It builds every name itself and drops what is a preview's, nothing else."""
+    """Only the base's runner reaches them.
+
+    It builds every name itself and drops what is a preview's, nothing else.
+    """
 
     run: Callable[[str, Preview | None], Any]
     name: str = "database"
@@ -112,7 +123,8 @@ class Databases:
         return [Leftover(self.name, preview, name) for preview, name in found if preview]
 
     def remove(self, preview: Preview) -> None:
-        # Without looking first: a look takes the runner as long as the drop, which is safe to repeat.
+        # Without looking first: a look takes the runner as long as the drop, which is safe to
+        # repeat.
         self.run("drop", preview)
 
 
@@ -144,7 +156,9 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Tags, in the repositories under `prefix`: an image that two previews tagged stays until both are gone."""
+    """Tags, in the repositories under `prefix`: an image that two previews tagged stays until both
+    are gone.
+    """
 
     ecr: Any
     prefix: str

@@ -1,4 +1,6 @@
-"""What one preview is called in each place, and back: a name that is not wholly a preview's is nobody's to touch."""
+"""What one preview is called in each place, and back: a name that is not wholly a preview's is
+nobody's to touch.
+"""
 
 import re
 from dataclasses import dataclass
@@ -40,7 +42,10 @@ class Preview:
 
 
 def parse_preview(text: str) -> Preview:
-    """A pull request's number, as somebody typed it or a workflow handed it over. Raises Refusal."""
+    """A pull request's number, as somebody typed it or a workflow handed it over.
+
+    Raises Refusal.
+    """
     if not re.fullmatch(r"[1-9][0-9]{0,4}", text) or int(text) > HIGHEST_PREVIEW:
         raise RefusedError(
             f"--pr takes a pull request's number from 1 to {HIGHEST_PREVIEW}, not {text!r}"

@@ -1,4 +1,6 @@
-"""A preview from outside, as its reviewer has it: where it listens, who signs in, and what is run against it."""
+"""A preview from outside, as its reviewer has it: where it listens, who signs in, and what is run
+against it.
+"""
 
 import os
 import subprocess
@@ -82,7 +84,10 @@ def seed(access: PreviewAccess) -> None:
 
 
 def run_system_tests(access: PreviewAccess) -> None:
-    """Those that go by what a visitor knows; the others are skipped. Raises Fault, also where every one was."""
+    """Those that go by what a visitor knows; the others are skipped.
+
+    Raises Fault, also where every one was.
+    """
     run(["scripts/test", "system", "tests/system"], access, "the system tests failed")
 
 

@@ -1,4 +1,6 @@
-"""What a preview costs, from the resources that the program declares for it: on paper, before or after it is up."""
+"""What a preview costs, from the resources that the program declares for it: on paper, before or
+after it is up.
+"""
 
 from infrastructure.preview.names import Preview
 

@@ -1,7 +1,9 @@
-"""Copies a base's outputs to where previews may read them: a pull request's code never reads the base's state.
+"""Copies a base's outputs to where previews may read them: a pull request's code never reads the
+base's state.
 
-A `StackReference` looks in the backend of its own stack. So the previews' backend has a stack of the base's name that
-owns nothing and only carries the two outputs that a preview needs; just the base's own deployment may write it.
+A `StackReference` looks in the backend of its own stack. So the previews' backend has a stack of
+the base's name that owns nothing and only carries the two outputs that a preview needs; just the
+base's own deployment may write it.
 """
 
 import shutil
@@ -31,16 +33,19 @@ class Writes(Stacks, Protocol):
 
 @contextmanager
 def project_alone(root: Path) -> Iterator[Path]:
-    """A folder with the project's name and no stack's settings: a stack opened in it leaves `Pulumi.<base>.yaml` alone.
+    """A folder with the project's name and no stack's settings: a stack opened in it leaves
+    `Pulumi.<base>.yaml` alone.
 
-    There the previews' key would take the place of the base's own, and the base's secrets come under it.
+    There the previews' key would take the place of the base's own, and the base's secrets come
+    under it.
     """
     with TemporaryDirectory() as folder:
         yield Path(shutil.copy(root / "Pulumi.yaml", folder)).parent
 
 
 def publish(base: str, source: Stacks, target: Writes) -> bool:
-    """Whether there was anything to do: not where the base itself lies in `target`, which is never written over.
+    """Whether there was anything to do: not where the base itself lies in `target`, which is never
+    written over.
 
     Raises Missing where the base was never brought up.
     """

@@ -32,7 +32,8 @@ def pulls_listed(text: str) -> FindPull:
 def pulls_of_github(environ: Mapping[str, str]) -> FindPull:
     """Asks GitHub for one pull request at a time, by number. Raises Refusal, Fault.
 
-    404 means that there is none, but also that the caller may not see any: then nothing is concluded from it.
+    404 means that there is none, but also that the caller may not see any: then nothing is
+    concluded from it.
     """
     repository = environ.get("GITHUB_REPOSITORY", "")
     token = environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or ""

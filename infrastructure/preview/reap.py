@@ -1,4 +1,7 @@
-"""Finds previews whose time is over and takes them down. A failure of one does not stop the others."""
+"""Finds previews whose time is over and takes them down.
+
+A failure of one does not stop the others.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +59,9 @@ def parse_life(config: Mapping[str, str]) -> Lifetime:
 def judge(
     preview: Preview, listed: StackSummary, life: Lifetime, pull: Pull | PreviewError, now: datetime
 ) -> Verdict:
-    """Decides whether a preview is over. `pull` is an error if GitHub did not answer; then only its time decides.
+    """Decides whether a preview is over.
+
+    `pull` is an error if GitHub did not answer; then only its time decides.
 
     A preview whose first update never ended lives as long as the default.
     """
@@ -76,9 +81,11 @@ def judge(
 def reap(
     driver: Driver, find_pull: FindPull, *, dry_run: bool, only: Preview | None = None
 ) -> ReapResult:
-    """Takes down each preview that is over, of all or `only` this one, and returns what it found and what failed."""
-    # List AWS resources before stacks. In the other order a preview created in between would look orphaned and be
-    # deleted.
+    """Takes down each preview that is over, of all or `only` this one, and returns what it found
+    and what failed.
+    """
+    # List AWS resources before stacks. In the other order a preview created in between would look
+    # orphaned and be deleted.
     found = driver.leftovers.find()
     stacks = {
         preview: listed

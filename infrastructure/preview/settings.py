@@ -1,4 +1,7 @@
-"""Where previews keep their state, from the environment. The default is what a base with previews makes for them."""
+"""Where previews keep their state, from the environment.
+
+The default is what a base with previews makes for them.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,7 +11,8 @@ from datetime import timedelta
 from infrastructure.config.naming import KEY_ALIAS, state_bucket
 from infrastructure.preview.names import RefusedError
 
-# Fewer than dev's instance has connections for (infrastructure/config/connections.py: nine): each costs money, too.
+# Fewer than dev's instance has connections for (infrastructure/config/connections.py: nine): each
+# costs money, too.
 AT_ONCE = 5
 # How long a preview lives unless told otherwise.
 DEFAULT_LIFETIME = timedelta(days=3)
@@ -18,7 +22,8 @@ LONGEST_LIFETIME = timedelta(days=13)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`backend` and `secrets_provider` in Pulumi's words; `base_backend` holds the environments' own state.
+    """`backend` and `secrets_provider` in Pulumi's words; `base_backend` holds the environments'
+    own state.
 
     There are `at_once` previews at most.
     """
@@ -34,7 +39,10 @@ class Settings:
     def from_environment(
         cls, environ: Mapping[str, str], account_id: Callable[[str], str]
     ) -> "Settings":
-        """`account_id` (in a region) is asked only where the default state bucket's name needs it. Raises Refusal."""
+        """`account_id` (in a region) is asked only where the default state bucket's name needs it.
+
+        Raises Refusal.
+        """
         region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
         if not region:
             raise RefusedError("AWS_REGION is required")

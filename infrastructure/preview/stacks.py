@@ -24,7 +24,8 @@ from infrastructure.preview.errors import (
 )
 
 Say = Callable[[str], None]
-# A lock in a bucket names who made it and when: "... created by root@host (pid 7) at 2026-01-31T12:00:00Z".
+# A lock in a bucket names who made it and when: "... created by root@host (pid 7) at
+# 2026-01-31T12:00:00Z".
 LOCKED_AT = re.compile(r"\(pid \d+\) at (\S+)")
 NO_UPDATE = "no previous deployment"
 # What only `down` asks for.
@@ -73,15 +74,23 @@ class Stacks(Protocol):
         ...
 
     def failed(self, name: str) -> bool:
-        """Whether a resource of it is there and failed at its work: a release. A refresh would take it for done."""
+        """Whether a resource of it is there and failed at its work: a release.
+
+        A refresh would take it for done.
+        """
         ...
 
     def up(self, name: str, say: Say, *, refresh: bool = False) -> Mapping[str, int]:
-        """What was done, counted: `{"create": 61, "same": 4}`. `refresh`: reads every resource from AWS first."""
+        """What was done, counted: `{"create": 61, "same": 4}`.
+
+        `refresh`: reads every resource from AWS first.
+        """
         ...
 
     def refresh(self, name: str, say: Say) -> None:
-        """Reads every resource from AWS; operations whose end is unknown are dropped from the state."""
+        """Reads every resource from AWS; operations whose end is unknown are dropped from the
+        state.
+        """
         ...
 
     def destroy(self, name: str, say: Say) -> None: ...
@@ -92,7 +101,10 @@ class Stacks(Protocol):
 
 
 class PulumiStacks:
-    """The real ones. `root` is the project's folder; state lies in `backend`, secrets under `secrets_provider`."""
+    """The real ones.
+
+    `root` is the project's folder; state lies in `backend`, secrets under `secrets_provider`.
+    """
 
     def __init__(
         self, root: Path, backend: str, secrets_provider: str, environment: Mapping[str, str]
@@ -126,7 +138,8 @@ class PulumiStacks:
                 if not self._settings_of_last_update(name) and not self._deployment(name).get(
                     "resources"
                 ):
-                    # Never updated, so it holds nothing; its secrets' key lies in a file on another machine.
+                    # Never updated, so it holds nothing; its secrets' key lies in a file on another
+                    # machine.
                     self._workspace.remove_stack(name)
                     self._workspace.create_stack(name)
 
@@ -209,7 +222,8 @@ class PulumiStacks:
 
     def destroy(self, name: str, say: Say) -> None:
         with translated_errors(f"destroy {name}"):
-            # Without the program: what a pull request's code says has no part in how its preview goes.
+            # Without the program: what a pull request's code says has no part in how its preview
+            # goes.
             self._stack(name).destroy(
                 on_output=say,
                 color="never",

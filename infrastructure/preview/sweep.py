@@ -1,6 +1,8 @@
-"""What a killed run made and no state knows of: everything a preview makes carries its stack's name as a tag.
+"""What a killed run made and no state knows of: everything a preview makes carries its stack's name
+as a tag.
 
-Deleted in the order in which one thing lets go of the next. What is not in the table is named, never guessed at.
+Deleted in the order in which one thing lets go of the next. What is not in the table is named,
+never guessed at.
 """
 
 from collections.abc import Callable
@@ -23,14 +25,18 @@ Session = boto3.Session
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`there`: the tagging API still lists what was deleted hours ago, so each place is asked itself."""
+    """`there`: the tagging API still lists what was deleted hours ago, so each place is asked
+    itself.
+    """
 
     there: Callable[[Session, str], object]
     delete: Callable[[Session, str], object]
 
 
 def delete_target_group(session: Session, arn: str) -> None:
-    """With the rules that lead to it: one whose tags were not yet written is found by nothing else."""
+    """With the rules that lead to it: one whose tags were not yet written is found by nothing
+    else.
+    """
     client = session.client("elbv2")
     for balancer in client.describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0][
         "LoadBalancerArns"

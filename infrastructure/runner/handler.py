@@ -1,17 +1,17 @@
-"""Starts one-off ECS tasks, waits for them within a limit, and fails loudly. A Lambda function outside the VPC.
+"""Starts one-off ECS tasks, waits for them within a limit, and fails loudly.
 
-Its archive holds this package and the table of operators' verbs (`apps.operations`, `apps.verbs`): it may import those
-and what Lambda's Python brings. Two functions are made of it. Both take fixed actions with typed arguments, so that no
-caller names a command, an image or a database.
+A Lambda function outside the VPC.
 
-An environment's:
-`{"action": "up"}`: the release;
-`{"action": "operate", "verb": ..., "arguments": {...}, "service": ...}`: a verb of `scripts/operate`, in the service's
-own image (see `operate`);
+Its archive holds this package and the table of operators' verbs (`apps.operations`, `apps.verbs`):
+it may import those and what Lambda's Python brings. Two functions are made of it. Both take fixed
+actions with typed arguments, so that no caller names a command, an image or a database.
+
+An environment's: `{"action": "up"}`: the release; `{"action": "operate", "verb": ..., "arguments":
+{...}, "service": ...}`: a verb of `scripts/operate`, in the service's own image (see `operate`);
 `{"action": "expire"}`: deletes answers that nobody read; a schedule sends it.
 
-A preview's: `{"action": "up"|"drop", "pr": N}` and `{"action": "list"}`. When Pulumi deletes the stack's resource, the
-preview's databases are dropped.
+A preview's: `{"action": "up"|"drop", "pr": N}` and `{"action": "list"}`. When Pulumi deletes the
+stack's resource, the preview's databases are dropped.
 
 Pulumi adds `tf.action` and `task`, which only says that a task definition changed.
 """
@@ -39,7 +39,10 @@ HIGHEST_PREVIEW = 48_999
 
 
 def handler(event: Event, context: object) -> dict[str, Any]:
-    """Answers an invocation. Raises RefusedError or TaskFailedError, which the caller sees as a failed invocation."""
+    """Answers an invocation.
+
+    Raises RefusedError or TaskFailedError, which the caller sees as a failed invocation.
+    """
     import boto3
 
     clients = Clients(
@@ -70,7 +73,8 @@ def run(clients: Clients, environment: Mapping[str, str], event: Event) -> dict[
 def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
     """Returns the tasks to run, in order: (definition, command).
 
-    The release is named by its ARN: whoever may register a task definition could add a newer one to its family.
+    The release is named by its ARN: whoever may register a task definition could add a newer one to
+    its family.
     """
     deleted = event.get("tf", {}).get("action") == "delete"
     release = environment["DEFINITION"]
@@ -87,7 +91,8 @@ def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
     prefix = f"pr_{number}_"
     if deleted or event["action"] == "drop":
         return [(release, ["drop", "--prefix", prefix])]
-    # The base's own release makes the databases; the preview's code only ever signs in as their owner.
+    # The base's own release makes the databases; the preview's code only ever signs in as their
+    # owner.
     return [
         (release, ["databases", "--prefix", prefix]),
         (f"pr-{number}-release", ["migrate", "--prefix", prefix]),

@@ -37,7 +37,8 @@ class TaskCall:
 def run_task(ecs: Any, call: TaskCall, limit: float) -> str:
     """Starts the task and waits for its end. Raises TaskFailedError unless it ended well.
 
-    A task of the same call that still runs is awaited instead: a long migration outlives the function that began it.
+    A task of the same call that still runs is awaited instead: a long migration outlives the
+    function that began it.
     """
     name = name_of(call)
     task_arn = running_task(ecs, call.cluster, name) or start_task(ecs, call, limit, name)
@@ -90,7 +91,9 @@ def patiently(
     sleep: Callable[[float], None] = time.sleep,
     **arguments: Any,
 ) -> Any:
-    """Calls again while AWS does not know a role that was made a moment ago, and refuses the call for it."""
+    """Calls again while AWS does not know a role that was made a moment ago, and refuses the call
+    for it.
+    """
     for tries_left in reversed(range(ROLE_TRIES)):
         try:
             return call(**arguments)
@@ -117,8 +120,8 @@ def wait(
 ) -> str:
     """Waits for the end of a release task. Raises TaskFailedError unless it ended well.
 
-    `limit`: the clock's time by which all tasks of an invocation have ended, one after the other. A task that takes
-    longer goes on.
+    `limit`: the clock's time by which all tasks of an invocation have ended, one after the other. A
+    task that takes longer goes on.
     """
     what = " ".join(command)
     task = find_stopped(ecs, cluster, task_arn, limit, clock=clock, sleep=sleep)

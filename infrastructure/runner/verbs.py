@@ -1,4 +1,6 @@
-"""Runs operators' verbs in the task definition that a service runs, and carries secret answers past the logs."""
+"""Runs operators' verbs in the task definition that a service runs, and carries secret answers past
+the logs.
+"""
 
 import secrets
 from collections.abc import Mapping
@@ -20,7 +22,8 @@ from infrastructure.runner.tasks import (
 Event = Mapping[str, Any]
 # An answer in Secrets Manager is deleted by its reader, or by the schedule once it is this old.
 ANSWER_LIFE = timedelta(minutes=45)
-# The variable by which a service learns where to write an answer that holds a secret (apps/kit/operate.py).
+# The variable by which a service learns where to write an answer that holds a secret
+# (apps/kit/operate.py).
 ANSWER_VARIABLE = "OPERATE_ANSWER_SECRET"
 
 
@@ -38,8 +41,9 @@ def operate(
 ) -> dict[str, Any]:
     """Runs a verb of the table in the task definition that its service runs now.
 
-    Returns `{"answer": ...}` or `{"refused": REASON}` as the service wrote it; `{"secret": ARN}` where an answer that
-    holds a secret lies, for the caller to read and delete; `{"task": ARN}` of a verb that may take longer than Lambda.
+    Returns `{"answer": ...}` or `{"refused": REASON}` as the service wrote it; `{"secret": ARN}`
+    where an answer that holds a secret lies, for the caller to read and delete; `{"task": ARN}` of
+    a verb that may take longer than Lambda.
     """
     if set(event) - {"service"} != {"action", "verb", "arguments"}:
         raise RefusedError("operate takes verb, arguments and, where there are several, service")
@@ -99,7 +103,9 @@ def service_call(
 
 
 def make_answer_secret(client: Any, environment: Mapping[str, str], verb: str) -> str:
-    """Makes an empty secret for one answer and returns its ARN; its name tells the kind of verb, for IAM."""
+    """Makes an empty secret for one answer and returns its ARN; its name tells the kind of verb,
+    for IAM.
+    """
     noun = verb.partition(" ")[0]
     made = client.create_secret(
         Name=f"{environment['ANSWERS']}{noun}/{secrets.token_hex(8)}", KmsKeyId=environment["KEY"]
@@ -125,7 +131,10 @@ def delete_answers(client: Any, prefix: str, now: datetime | None = None) -> int
 
 
 def wait_for_end(ecs: Any, call: TaskCall, task_arn: str, limit: float) -> str:
-    """Waits for the end of a verb's task. Its status is 0 or, where the service refused the verb, 1."""
+    """Waits for the end of a verb's task.
+
+    Its status is 0 or, where the service refused the verb, 1.
+    """
     # Without the arguments: this may come to stand in a log.
     what = " ".join(call.command[:3])
     task = poll(ecs, call.cluster, task_arn, what, limit)
@@ -140,7 +149,9 @@ def wait_for_end(ecs: Any, call: TaskCall, task_arn: str, limit: float) -> str:
 def read_answer(
     logs: Any, environment: Mapping[str, str], service: str, task_arn: str
 ) -> dict[str, Any]:
-    """Returns what the verb printed: its answer, its refusal, or that the answer lies in the secret."""
+    """Returns what the verb printed: its answer, its refusal, or that the answer lies in the
+    secret.
+    """
     group = f"{environment['LOG_PREFIX']}{service}"
     stream = f"{service}/{service}/{task_arn.rpartition('/')[2]}"
     return read_line(logs, group, stream, ("answer", "refused", "answered"))

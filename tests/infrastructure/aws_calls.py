@@ -1,4 +1,6 @@
-"""What each recorded resource asks of AWS, call by call: those of its type, with its names and tags."""
+"""What each recorded resource asks of AWS, call by call: those of its type, with its names and
+tags.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,7 +28,9 @@ for each in NEEDED:
 
 
 def calls(recording: Recording, resource: Resource) -> Iterator[Call]:
-    """Raises KeyError for a type that nobody has described: no resource passes because nobody looked."""
+    """Raises KeyError for a type that nobody has described: no resource passes because nobody
+    looked.
+    """
     known = {"label": f"patient-{recording.stack.name}", **words(recording, resource)}
     for needed in NEEDS[resource.type.removeprefix("aws:")]:
         prefix, _, place = needed.service.rstrip(":").partition(">")

@@ -1,4 +1,5 @@
-"""The stacks, recorded once a worker: dev, staging, prod, and two previews on dev, in one account in moto.
+"""The stacks, recorded once a worker: dev, staging, prod, and two previews on dev, in one account
+in moto.
 
 On paper: dev and prod as GitHub deploys them.
 """

@@ -1,4 +1,7 @@
-"""What a deployment of dev is refused: action, resource, context. `bounded`: within its own boundary."""
+"""What a deployment of dev is refused: action, resource, context.
+
+`bounded`: within its own boundary.
+"""
 
 from typing import Any
 

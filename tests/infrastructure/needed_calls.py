@@ -10,9 +10,9 @@ from dataclasses import dataclass
 class Needed:
     """Calls that a resource of the type `kind` needs, all of one service on one thing.
 
-    `service`: with `:` at its end it is of no region; `a>b` is an action of a on a thing of b. `thing`: the end of the
-    ARN, `{name}` being what the thing is called (with Pulumi's suffix where no name is given). An action with `!` names
-    no resource.
+    `service`: with `:` at its end it is of no region; `a>b` is an action of a on a thing of b.
+    `thing`: the end of the ARN, `{name}` being what the thing is called (with Pulumi's suffix where
+    no name is given). An action with `!` names no resource.
     """
 
     kind: str

@@ -1,4 +1,6 @@
-"""What AWS itself refuses or forgets, and neither a type nor moto says: shapes, waits, rights, metrics, names."""
+"""What AWS itself refuses or forgets, and neither a type nor moto says: shapes, waits, rights,
+metrics, names.
+"""
 
 import json
 from fnmatch import fnmatchcase
@@ -114,7 +116,8 @@ def test_silence_rings_only_where_it_means_that_all_is_gone(stacks: dict[str, Re
             for each in alarms
             if each.inputs["treatMissingData"] == "breaching"
         }
-        # Tasks are counted where Container Insights is on. Elsewhere the balancer's own errors tell.
+        # Tasks are counted where Container Insights is on. Elsewhere the balancer's own errors
+        # tell.
         assert silent == (
             {"ActiveControllerCount"}
             if name == "dev"

@@ -1,4 +1,6 @@
-"""The way of a commit: dev, staging where it is on, production after an approval; each looked at after `up`."""
+"""The way of a commit: dev, staging where it is on, production after an approval; each looked at
+after `up`.
+"""
 
 import json
 import re

@@ -1,6 +1,8 @@
-"""The whole program on the real engine, where `pulumi` is on the PATH: its state, its graph and its order are Pulumi's.
+"""The whole program on the real engine, where `pulumi` is on the PATH: its state, its graph and its
+order are Pulumi's.
 
-The tests are one story, told in their order: an environment comes, is looked at, bears a preview, and goes.
+The tests are one story, told in their order: an environment comes, is looked at, bears a preview,
+and goes.
 """
 
 import json
@@ -120,7 +122,8 @@ def test_preview_comes_changes_and_goes_and_leaves_the_base_as_it_was(workspace:
     invoked = len(workspace.account.invoked)
     said = workspace.preview("up", "--pr", "7", "--empty")
     assert "changed     billing, release" in said
-    # Two images, their builds and two definitions; the service, the release, and what their roles may pull.
+    # Two images, their builds and two definitions; the service, the release, and what their roles
+    # may pull.
     assert all(count in said for count in ("4 create, ", "2 replace, ", "4 update"))
     # The release ran again, and dropped nothing.
     assert [event["action"] for event in workspace.account.invoked[invoked:]] == ["update"]

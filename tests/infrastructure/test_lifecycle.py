@@ -1,4 +1,6 @@
-"""How a stack ends: outside production wholly, by one command; in production only what nobody can miss."""
+"""How a stack ends: outside production wholly, by one command; in production only what nobody can
+miss.
+"""
 
 import json
 

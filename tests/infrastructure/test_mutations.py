@@ -217,7 +217,9 @@ def test_a_secret_in_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_assertions_run_in_preview_mode_too() -> None:
-    """With `preview=True` an `apply` over unknowns never runs: count what was looked at, so that none passes unseen."""
+    """With `preview=True` an `apply` over unknowns never runs: count what was looked at, so that
+    none passes unseen.
+    """
     references = {"dev": dev().outputs}
     for name, config in (("dev", read_config("dev")), ("pr-7", preview_config("dev", "us-east-1"))):
         stack = record(name, config, Paper(), references, preview=True)

@@ -176,7 +176,9 @@ def test_analytics_scales_by_lag_and_the_gateway_by_requests(prod: Recording) ->
 def test_two_brokers_can_hold_every_topic_that_kafka_makes_for_itself(
     stacks: dict[str, Recording],
 ) -> None:
-    """Kafka's own default of three copies would leave a group without its offsets' topic, for ever."""
+    """Kafka's own default of three copies would leave a group without its offsets' topic,
+    for ever.
+    """
     for stack in stacks.values():
         for each in stack.of("aws:msk/configuration:Configuration"):
             (cluster,) = stack.of("aws:msk/cluster:Cluster")

@@ -1,4 +1,6 @@
-"""The parts of the program that are plain functions: subnets, digests, names, limits, the firewall's rules."""
+"""The parts of the program that are plain functions: subnets, digests, names, limits, the
+firewall's rules.
+"""
 
 import ipaddress
 import shutil

@@ -19,7 +19,9 @@ MANIFESTS = [
 
 
 class Ecr:
-    """Tells findings of the image within the index, in pages of one, once it was asked `pending` times."""
+    """Tells findings of the image within the index, in pages of one, once it was asked `pending`
+    times.
+    """
 
     def __init__(self, *severities: str, pending: int = 0, state: str = "COMPLETE") -> None:
         self.severities = severities or ("LOW",)

@@ -1,4 +1,6 @@
-"""After `up`: a deployment that ECS took back, one that never ends, and an address that does not answer are told."""
+"""After `up`: a deployment that ECS took back, one that never ends, and an address that does not
+answer are told.
+"""
 
 import base64
 import json

@@ -1,4 +1,6 @@
-"""How the release's administrator signs in on RDS, on a PostgreSQL that treats the members of `rds_iam` as RDS does."""
+"""How the release's administrator signs in on RDS, on a PostgreSQL that treats the members of
+`rds_iam` as RDS does.
+"""
 
 import hashlib
 import json
@@ -26,7 +28,9 @@ ACCEPTED, REFUSED = 2, 3
 
 @contextmanager
 def judge_of_tokens() -> Iterator[int]:
-    """In RDS's PAM module's place a RADIUS server (RFC 2865) on this port, to which TOKEN alone is right."""
+    """In RDS's PAM module's place a RADIUS server (RFC 2865) on this port, to which TOKEN alone is
+    right.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
 

@@ -1,10 +1,13 @@
 """Sign-in by another OpenID provider: our own service, a second time, plays it."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, KeySet
 
 from apps.auth.people.external import ExternalProvider, ExternalSignInError, ProviderClient
 from apps.auth.people.users import User
@@ -170,3 +173,44 @@ def test_claim_of_an_unverified_address_is_refused(organization: Auth, verified:
     claims = {"sub": "1", "email": "a@example.org", "email_verified": verified, "name": "Doctors"}
     with pytest.raises(ExternalSignInError, match="no verified"):
         client.read_person(claims)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, ""),
+        ({"nonce": "another"}, "another nonce"),
+        ({"nonce": None}, "another nonce"),
+        ({"iss": "https://other.example"}, "another issuer"),
+        ({"aud": "somebody-else"}, "another audience"),
+        ({"aud": ["{us}", "somebody-else"]}, "another authorized party"),
+        ({"exp": 1}, "expired"),
+        ({"exp": None}, "expired"),
+    ],
+)
+def test_id_token_of_the_provider_is_for_this_sign_in_at_this_service(
+    organization: Auth, changes: dict[str, Any], reason: str
+) -> None:
+    provider = organization.settings.external
+    assert provider
+    key = ECKey.generate_key("P-256", {"kid": "k"})
+    client = ProviderClient(provider, session=None)  # type: ignore[arg-type]
+    client._keys = KeySet([key])
+    claims: dict[str, Any] = {
+        "iss": provider.issuer,
+        "aud": provider.client_id,
+        "exp": int(time.time()) + 60,
+        "nonce": "ours",
+        "sub": "1",
+        "email": "a@example.org",
+        "name": "Doctors",
+    }
+    claims |= changes
+    if isinstance(claims["aud"], list):
+        claims["aud"] = [each.format(us=provider.client_id) for each in claims["aud"]]
+    token = jwt.encode({"alg": "ES256", "kid": "k"}, claims, key, ["ES256"])
+    if not reason:
+        assert client.read_id_token(token, "ours").roles == ("clinician",)
+        return
+    with pytest.raises(ExternalSignInError, match=reason):
+        client.read_id_token(token, "ours")

@@ -1,4 +1,6 @@
-"""What services trust when they connect to RDS: Amazon's own authorities, read and kept, and nothing fetched."""
+"""What services trust when they connect to RDS: Amazon's own authorities, read and kept, and
+nothing fetched.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,6 @@
-"""The pools of what runs on an instance fit into what it takes, in each of our stacks and in any that is refused."""
+"""The pools of what runs on an instance fit into what it takes, in each of our stacks and in any
+that is refused.
+"""
 
 import ast
 import inspect

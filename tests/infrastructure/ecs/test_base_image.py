@@ -1,4 +1,6 @@
-"""The base of all images: pinned by digest where images are pushed, and brought up to date by one command."""
+"""The base of all images: pinned by digest where images are pushed, and brought up to date by one
+command.
+"""
 
 from pathlib import Path
 

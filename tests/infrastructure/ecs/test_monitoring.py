@@ -1,4 +1,6 @@
-"""What alarms, autoscaling and the budget measure: each by its metric, and of the very resources of its stack."""
+"""What alarms, autoscaling and the budget measure: each by its metric, and of the very resources of
+its stack.
+"""
 
 import json
 from typing import Any
@@ -46,7 +48,9 @@ def lag_name(stack: Recording, entry: Service, topic: str) -> str:
 
 
 def lag(stack: Recording, entry: Service, topic_name: str) -> dict[str, str]:
-    """Returns the group and the topic that the service is told, on the cluster that has the topic."""
+    """Returns the group and the topic that the service is told,
+    on the cluster that has the topic.
+    """
     variables = environment_of(stack.one(TASK, f"{stack.stack.name}-{entry.name}"))
     (cluster,) = stack.of("aws:msk/cluster:Cluster")
     topic = stack.one("aws:msk/topic:Topic", variables[f"TOPIC_{topic_name.upper()}"]).inputs
@@ -249,7 +253,11 @@ def test_a_deployment_that_failed_is_told_to_the_topic(stack: Recording) -> None
 
     assert pattern["detail"] == {"eventName": ["SERVICE_DEPLOYMENT_FAILED"]}
     (of_cluster,) = pattern["resources"]
-    assert of_cluster["prefix"].endswith(f":service/{cluster.outputs['name']}/")
+    # Previews run in this cluster too.
+    own = f":service/{cluster.outputs['name']}/{stack.stack.name}-"
+    assert of_cluster["prefix"].endswith(own)
+    made = stack.one("aws:ecs/service:Service", f"{stack.stack.name}-gateway").outputs["name"]
+    assert f":service/{cluster.outputs['name']}/{made}".startswith(own)
     assert target.inputs["rule"] == rule.inputs["name"]
     assert target.inputs["arn"] == topic.outputs["arn"]
 

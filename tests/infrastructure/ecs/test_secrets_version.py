@@ -1,4 +1,6 @@
-"""A version of secrets in the configuration: the release runs again, and the services that hold one roll after it."""
+"""A version of secrets in the configuration: the release runs again, and the services that hold one
+roll after it.
+"""
 
 import pytest
 

@@ -61,7 +61,8 @@ def test_the_balancer_adds_whom_it_asks_for_and_lets_go_before_the_gateway_does(
 ) -> None:
     for name in ENVIRONMENTS:
         (balancer,) = stacks[name].of("aws:lb/loadBalancer:LoadBalancer")
-        # In any other mode the gateway would take everybody for the balancer's own check: docs/decisions/0501.
+        # In any other mode the gateway would take everybody for the balancer's own check:
+        # docs/decisions/0501.
         assert balancer.inputs["xffHeaderProcessingMode"] == "append"
         assert balancer.inputs["idleTimeout"] < web.KEEP_ALIVE_SECONDS
 

@@ -1,4 +1,6 @@
-"""Everything that a stack can leave in the account, place by place: what was there before is there after."""
+"""Everything that a stack can leave in the account, place by place: what was there before is there
+after.
+"""
 
 from typing import Any
 

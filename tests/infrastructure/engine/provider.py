@@ -1,7 +1,9 @@
-"""`pulumi-resource-aws`, `-docker-build` and `-random` for the real engine: each resource is made as `Moto` makes it.
+"""`pulumi-resource-aws`, `-docker-build` and `-random` for the real engine: each resource is made
+as `Moto` makes it.
 
-The engine, its state, its graph and its order are Pulumi's own. What only the real provider knows is not here: its own
-checks, and which change replaces a resource (`REPLACED` says it for those that change in a test).
+The engine, its state, its graph and its order are Pulumi's own. What only the real provider knows
+is not here: its own checks, and which change replaces a resource (`REPLACED` says it for those that
+change in a test).
 """
 
 import itertools
@@ -33,7 +35,9 @@ State = dict[str, Any]
 
 
 class Cloud(Moto):
-    """`Moto` over an endpoint, with what the server has beyond moto: topics, and an invocation that really invokes."""
+    """`Moto` over an endpoint, with what the server has beyond moto: topics, and an invocation that
+    really invokes.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,9 @@
-"""A moto server: the account in this process's `mock_aws()`, behind a socket on loopback, for other processes' SDKs.
+"""A moto server: the account in this process's `mock_aws()`, behind a socket on loopback, for other
+processes' SDKs.
 
-moto's own server needs Flask. What moto lacks and the drivers ask for is here: topics, and the release's runner, which
-answers as `infrastructure.runner.handler` plans, with databases that are names in a set.
+moto's own server needs Flask. What moto lacks and the drivers ask for is here: topics, and the
+release's runner, which answers as `infrastructure.runner.handler` plans, with databases that are
+names in a set.
 """
 
 import json

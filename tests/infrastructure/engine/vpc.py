@@ -1,4 +1,6 @@
-"""`pulumi-resource-awsx`: `awsx.ec2.Vpc` as the plan draws it, with children that the real engine knows."""
+"""`pulumi-resource-awsx`: `awsx.ec2.Vpc` as the plan draws it, with children that the real engine
+knows.
+"""
 
 import os
 import signal

@@ -1,4 +1,6 @@
-"""A project's folder, an empty state and a `pulumi` whose providers are ours, to bring the program up with."""
+"""A project's folder, an empty state and a `pulumi` whose providers are ours, to bring the program
+up with.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""How what the bridge made is taken away again, and how it is looked for: type by type, raising as AWS does."""
+"""How what the bridge made is taken away again, and how it is looked for: type by type, raising as
+AWS does.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ Call = Callable[["Moto", State], Any]
 
 
 def call(service: str, operation: str, given: State | None = None, /, **arguments: str) -> Call:
-    """`arguments`: AWS's name for what the state has under that key. A trailing `__` makes a list of it."""
+    """`arguments`: AWS's name for what the state has under that key.
+
+    A trailing `__` makes a list of it.
+    """
 
     def run(cloud: Moto, state: State) -> Any:
         values = {

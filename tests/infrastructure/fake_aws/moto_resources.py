@@ -1,7 +1,8 @@
-"""Each resource that the program declares is really created in moto, so that its real ids and ARNs flow on.
+"""Each resource that the program declares is really created in moto, so that its real ids and ARNs
+flow on.
 
-One dict: resource type -> creator. What moto does not have is on paper, and named in `ON_PAPER`; anything else fails,
-so that no resource passes because nobody looked.
+One dict: resource type -> creator. What moto does not have is on paper, and named in `ON_PAPER`;
+anything else fails, so that no resource passes because nobody looked.
 """
 
 import itertools

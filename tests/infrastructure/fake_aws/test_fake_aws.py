@@ -1,4 +1,6 @@
-"""What the bridge says that it made stands in moto as the program declared it: no part was left out on the way."""
+"""What the bridge says that it made stands in moto as the program declared it: no part was left out
+on the way.
+"""
 
 import json
 from typing import Any

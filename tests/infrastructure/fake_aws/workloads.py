@@ -155,7 +155,9 @@ def service(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def check_ports(cloud: Moto, inputs: dict[str, Any]) -> None:
-    """moto drops Service Connect and does not look at ports: each name and port must be the task's own."""
+    """moto drops Service Connect and does not look at ports: each name and port must be the task's
+    own.
+    """
     task = cloud.client("ecs").describe_task_definition(taskDefinition=inputs["taskDefinition"])[
         "taskDefinition"
     ]

@@ -61,7 +61,8 @@ def test_a_previews_pattern_is_for_the_actions_that_it_names_and_covers_them() -
 
 
 def test_a_previews_pattern_leaves_no_needed_action_unnamed() -> None:
-    # Reading has patterns of its own, and MSK's and the log's deliveries name no resource of a preview.
+    # Reading has patterns of its own, and MSK's and the log's deliveries name no resource of a
+    # preview.
     reading = ("Describe", "Get", "List", "BatchGet")
     needed = {
         f"{row.service.rstrip(':').partition('>')[0]}:{action.rstrip('!')}"

@@ -1,4 +1,6 @@
-"""The upper bound of every role: wide enough for what the program's own policies say, and no way out of its stack."""
+"""The upper bound of every role: wide enough for what the program's own policies say, and no way
+out of its stack.
+"""
 
 import json
 from collections.abc import Iterator
@@ -112,7 +114,9 @@ def test_every_role_has_a_boundary_and_its_stacks_path(
 
 
 def test_what_a_role_may_be_given_ends_at_its_environment(stacks: dict[str, Recording]) -> None:
-    """Whatever a deployment of dev writes into its roles' policies, prod's data and everything else stay shut."""
+    """Whatever a deployment of dev writes into its roles' policies, prod's data and everything else
+    stay shut.
+    """
     dev, prod = stacks["dev"], stacks["prod"]
     bounds = {json.dumps(bound(stacks, role)) for role in dev.of(ROLE)}
     assert len(bounds) == 2

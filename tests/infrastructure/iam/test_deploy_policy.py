@@ -1,4 +1,7 @@
-"""What a deployment from main may do: each thing that the program makes, and nothing of another's. By evaluation."""
+"""What a deployment from main may do: each thing that the program makes, and nothing of another's.
+
+By evaluation.
+"""
 
 import json
 from typing import Any
@@ -16,7 +19,8 @@ from tests.infrastructure.preview.policies import allowed, listed, matches
 
 pytestmark = pytest.mark.infrastructure
 
-# Made by a person: who may come, what bounds roles, and where the provider's identities are trusted.
+# Made by a person: who may come, what bounds roles, and where the provider's identities are
+# trusted.
 BY_A_PERSON = {"aws:iam/policy:Policy", "aws:iam/openIdConnectProvider:OpenIdConnectProvider"}
 KEPT = {
     "kafka-cluster:DeleteTopic", "kafka:DeleteCluster", "kafka:DeleteTopic", "rds:DeleteDBInstance",

@@ -1,4 +1,6 @@
-"""What keys, buckets and topics say of who may come: AWS's services for this account, and nobody from elsewhere."""
+"""What keys, buckets and topics say of who may come: AWS's services for this account, and nobody
+from elsewhere.
+"""
 
 import json
 from collections.abc import Iterator
@@ -46,7 +48,9 @@ def test_each_grant_is_to_the_account_or_to_a_service_for_it(environments: list[
 
 
 def test_the_account_as_such_is_trusted_by_keys_alone(environments: list[Recording]) -> None:
-    """There IAM decides further, and no role of the program's opens a key but through a service: test_boundary."""
+    """There IAM decides further, and no role of the program's opens a key but through a service:
+    test_boundary.
+    """
     assert {
         name for name, statement in grants(environments) if statement["Principal"] == OWNER
     } == {

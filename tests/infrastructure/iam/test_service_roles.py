@@ -1,4 +1,6 @@
-"""What each role may do: its own databases, topics and secrets; each is tried with IAM's own way to match."""
+"""What each role may do: its own databases, topics and secrets; each is tried with IAM's own way to
+match.
+"""
 
 import json
 from fnmatch import fnmatchcase
@@ -106,7 +108,8 @@ def test_only_the_release_of_an_environment_signs_in_as_master(
 
 
 def test_no_secret_is_in_plain_text_in_any_resources_inputs(stacks: dict[str, Recording]) -> None:
-    # The mocks give a secret in plain text, with its signature beside it: outside the builder's login none may be.
+    # The mocks give a secret in plain text, with its signature beside it: outside the builder's
+    # login none may be.
     for stack in stacks.values():
         for each in stack.resources:
             if each.type != "docker-build:index:Image":
@@ -129,7 +132,9 @@ def test_secrets_reach_a_container_by_arn(stacks: dict[str, Recording]) -> None:
 def test_credentials_of_others_are_secrets_and_no_settings(
     stacks: dict[str, Recording], name: str
 ) -> None:
-    """A mail server's password and the external provider's secret lie in no configuration and no stack's state."""
+    """A mail server's password and the external provider's secret lie in no configuration and no
+    stack's state.
+    """
     with pytest.raises(SettingsError, match="is no setting"):
         check_app({name: "value"}, "dev")
     for stack_name, stack in stacks.items():

@@ -1,4 +1,6 @@
-"""The first administrator and client: what the banner, the loader and the file say is what signs in."""
+"""The first administrator and client: what the banner, the loader and the file say is what signs
+in.
+"""
 
 import asyncio
 from collections.abc import Iterator

@@ -35,7 +35,8 @@ def bill(*resources: Resource) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     ("multi_az", "usd"),
-    # db.m7g.large 0.168 an hour and 100 GiB at 0.115: the standby has instance and storage of its own.
+    # db.m7g.large 0.168 an hour and 100 GiB at 0.115: the standby has instance and storage of its
+    # own.
     [(False, 0.168 * HOURS + 11.5), (True, 2 * (0.168 * HOURS + 11.5))],
 )
 def test_standby_doubles_instance_and_storage(multi_az: bool, usd: float) -> None:

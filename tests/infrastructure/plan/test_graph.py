@@ -1,4 +1,6 @@
-"""Walks the security groups as packets would: the edges are the catalogue's, and there is no other path."""
+"""Walks the security groups as packets would: the edges are the catalogue's, and there is no other
+path.
+"""
 
 import ipaddress
 from collections.abc import Iterator

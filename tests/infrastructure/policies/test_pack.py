@@ -128,7 +128,8 @@ def test_pack_has_every_rule_and_names_its_controls(pack: Path, dev: Recording) 
     assert answer["found"] == []
     assert answer["names"] == [each.name for each in (*RESOURCE_RULES, *STACK_RULES)]
     assert all("(" in each for each in answer["descriptions"])
-    # Apart for this reason alone: once it takes protobuf 6 the pack needs no environment of its own.
+    # Apart for this reason alone: once it takes protobuf 6 the pack needs no environment of its
+    # own.
     assert answer["protobuf"].startswith("5.")
 
 

@@ -1,4 +1,6 @@
-"""A `pulumi` on the PATH that notes what it is asked and answers what it was told; an account in moto."""
+"""A `pulumi` on the PATH that notes what it is asked and answers what it was told; an account in
+moto.
+"""
 
 import itertools
 import json
@@ -11,7 +13,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-# Answers by the words that a call begins with; the longest beginning wins. "!" exits 255 with the rest as an error.
+# Answers by the words that a call begins with; the longest beginning wins. "!" exits 255 with the
+# rest as an error.
 COMMAND = """#!{python}
 import json, os, sys
 arguments = [each for each in sys.argv[1:] if each != "--non-interactive"]

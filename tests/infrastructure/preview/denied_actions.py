@@ -1,4 +1,6 @@
-"""What the code of a pull request is refused: action, resource, context. `{names}` are the recordings' own.
+"""What the code of a pull request is refused: action, resource, context.
+
+`{names}` are the recordings' own.
 
 A name that is nobody's would be shut by itself: `names` raises where a recording does not have it.
 """

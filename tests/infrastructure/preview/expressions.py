@@ -1,4 +1,6 @@
-"""What a condition of a workflow comes to, for an event: as much of GitHub's expressions as our workflows use."""
+"""What a condition of a workflow comes to, for an event: as much of GitHub's expressions as our
+workflows use.
+"""
 
 import json
 import re

@@ -1,4 +1,6 @@
-"""A cloud, a backend of stacks on it and the places that the driver looks at; with the failures of the real ones."""
+"""A cloud, a backend of stacks on it and the places that the driver looks at; with the failures of
+the real ones.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +20,8 @@ from infrastructure.preview.leftovers import Leftover, Leftovers
 from infrastructure.preview.names import Preview, preview_of_stack
 from infrastructure.preview.stacks import Say, StackSummary
 
-# In the order in which a preview's up makes them; a database is the runner's, so no state ever knows of it.
+# In the order in which a preview's up makes them; a database is the runner's, so no state ever
+# knows of it.
 MADE = ("role", "log group", "topic", "database", "image", "service")
 
 
@@ -39,7 +42,10 @@ class Clock:
 
 @dataclass(slots=True)
 class Cloud:
-    """What really lies in AWS: `(kind, stack)`. The base's own are there from the start and must stay."""
+    """What really lies in AWS: `(kind, stack)`.
+
+    The base's own are there from the start and must stay.
+    """
 
     resources: set[tuple[str, str]] = field(
         default_factory=lambda: {(kind, "dev") for kind in MADE}
@@ -66,7 +72,9 @@ class State:
 
 @dataclass(slots=True)
 class FakeStacks:
-    """`fail` lets a step to come raise what the real one would: a Fault, or Killed before or after it acted."""
+    """`fail` lets a step to come raise what the real one would: a Fault, or Killed before or after
+    it acted.
+    """
 
     cloud: Cloud
     clock: Clock
@@ -200,7 +208,9 @@ class FakeStacks:
     def _resource_step(
         self, state: State, step: str, act: Callable[[], None], what: str = "up"
     ) -> None:
-        """A process that is killed may have acted already: the checkpoint says only that it was about to."""
+        """A process that is killed may have acted already: the checkpoint says only that it was
+        about to.
+        """
         state.pending = True
         try:
             self._step(step, "")

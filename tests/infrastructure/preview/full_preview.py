@@ -7,8 +7,8 @@ from moto.core.base_backend import BackendDict, BaseBackend
 
 from infrastructure.plan.paper import ACCOUNT
 
-# What moto remembers of things that are gone. AWS too lists definitions that are out of use, and what was once done;
-# `census.count` says which services and definitions are still there.
+# What moto remembers of things that are gone. AWS too lists definitions that are out of use, and
+# what was once done; `census.count` says which services and definitions are still there.
 REMEMBERED = (
     "ecs us-east-1.services/",
     "ecs us-east-1.task_definitions/",

@@ -1,4 +1,6 @@
-"""What there is in an account in moto, resource by resource, and the end of what a stack's recording made in it."""
+"""What there is in an account in moto, resource by resource, and the end of what a stack's
+recording made in it.
+"""
 
 from typing import Any
 
@@ -83,7 +85,10 @@ def all_secrets(cloud: Moto) -> list[dict[str, Any]]:
 
 
 def destroy(cloud: Moto, recording: Recording) -> list[str]:
-    """As the engine does: what depends on another goes before it. Raises KeyError for a type that it does not know."""
+    """As the engine does: what depends on another goes before it.
+
+    Raises KeyError for a type that it does not know.
+    """
     gone: list[str] = []
     remaining = [resource for resource in recording.resources if not resource.is_component]
     while remaining:

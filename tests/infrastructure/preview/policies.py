@@ -1,4 +1,7 @@
-"""A small evaluator of IAM policies: identity policies within a boundary, denials first. For the tests of doors."""
+"""A small evaluator of IAM policies: identity policies within a boundary, denials first.
+
+For the tests of doors.
+"""
 
 import fnmatch
 import re
@@ -12,7 +15,9 @@ Context = Mapping[str, Any]
 def allowed(
     documents: Iterable[Any], action: str, resource: str, context: Context | None = None
 ) -> bool:
-    """Whether the documents together allow `action` on `resource`: one statement allows it and none denies it."""
+    """Whether the documents together allow `action` on `resource`: one statement allows it and none
+    denies it.
+    """
     statements = [
         statement for document in documents for statement in listed(document["Statement"])
     ]
@@ -59,7 +64,9 @@ def meets(condition: Mapping[str, Any], context: Context) -> bool:
 
 
 def holds(operator: str, key: str, patterns: Any, context: Context) -> bool:
-    """Raises KeyError for an operator that it does not know: no condition passes because nobody looked."""
+    """Raises KeyError for an operator that it does not know: no condition passes because nobody
+    looked.
+    """
     quantifier, _, rest = operator.rpartition(":")
     base = rest.removesuffix("IfExists")
     if base == "Null":

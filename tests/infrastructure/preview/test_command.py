@@ -71,7 +71,9 @@ HERE = {**REGION, "PREVIEW_BACKEND_URL": "file:///nowhere"}
 
 @pytest.fixture
 def on_a_base(pulumi: Pulumi, monkeypatch: pytest.MonkeyPatch) -> Pulumi:
-    """A base without previews; the region is known by the name that the docs use, and by no other."""
+    """A base without previews; the region is known by the name that the docs use,
+    and by no other.
+    """
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     monkeypatch.setattr(
         "infrastructure.preview.__main__.leftovers_on",

@@ -36,7 +36,10 @@ async def read_one(bootstrap_servers: str, topic: str, group: str) -> None:
 
 
 async def test_offsets_of_a_group_go_with_its_topics(kafka: str) -> None:
-    """So no `down` has to delete them. The empty name goes with the broker's next round (10 minutes)."""
+    """So no `down` has to delete them.
+
+    The empty name goes with the broker's next round (10 minutes).
+    """
     topic, group = f"pr-7.{secrets.token_hex(4)}", f"pr-7.{secrets.token_hex(4)}"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()

@@ -1,4 +1,6 @@
-"""What a preview cannot reach in the database server that it shares: a real PostgreSQL, the release's own roles."""
+"""What a preview cannot reach in the database server that it shares: a real PostgreSQL, the
+release's own roles.
+"""
 
 import secrets
 from typing import Any
@@ -11,7 +13,8 @@ from apps.release.bootstrap import DatabaseRoles, bootstrap, drop, drop_database
 from infrastructure.local.postgres import Postgres
 
 pytestmark = pytest.mark.integration
-# Of this worker alone: another runs these tests beside it, on the same server. The one's number begins the other's.
+# Of this worker alone: another runs these tests beside it, on the same server. The one's number
+# begins the other's.
 NAMES = (f"door_{secrets.token_hex(4)}",)
 NUMBER = 1_000 + secrets.randbelow(3_000)
 PREFIXES = ("", f"pr_{NUMBER}_", f"pr_{NUMBER}2_")

@@ -1,4 +1,6 @@
-"""What the code of a pull request cannot reach, door by door, by IAM; the runner's are in test_runner_doors.py."""
+"""What the code of a pull request cannot reach, door by door, by IAM; the runner's are in
+test_runner_doors.py.
+"""
 
 import json
 from typing import Any
@@ -74,7 +76,10 @@ def test_pull_requests_workflow_cannot(
 def test_each_door_opens_where_somebodys_statement_is_widened(
     everybodys: list[Any], known: dict[str, str]
 ) -> None:
-    """So that none is shut by a misspelt action alone. Names are the recordings'; contexts open what is a preview's."""
+    """So that none is shut by a misspelt action alone.
+
+    Names are the recordings'; contexts open what is a preview's.
+    """
     wide = [widened(document) for document in everybodys]
     shut = {
         action

@@ -221,7 +221,8 @@ def test_service_that_a_killed_up_made_and_no_state_knows_of_goes_before_what_it
         world.driver.up(PREVIEW, WANTED)
     world.clock.pass_(timedelta(minutes=LOCK_STALE_MINUTES + 1))
     if refreshed:
-        # Of a first try to take it down that was ended as well: its refresh dropped what was pending.
+        # Of a first try to take it down that was ended as well: its refresh dropped what was
+        # pending.
         world.stacks.fail("destroy", DENIED)
         with pytest.raises(LeftBehindError):
             world.driver.down(PREVIEW)

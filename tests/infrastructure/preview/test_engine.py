@@ -1,4 +1,6 @@
-"""The driver on the real `pulumi` command, where it is on the PATH: its state in a folder, its resources nowhere."""
+"""The driver on the real `pulumi` command, where it is on the PATH: its state in a folder, its
+resources nowhere.
+"""
 
 import os
 import shutil

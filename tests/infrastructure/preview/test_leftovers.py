@@ -1,4 +1,6 @@
-"""The places that the driver looks at, on AWS's API: moto's where it has the service, the SDK's stubs where not."""
+"""The places that the driver looks at, on AWS's API: moto's where it has the service, the SDK's
+stubs where not.
+"""
 
 import io
 import json

@@ -1,4 +1,6 @@
-"""Whatever happens in whatever order, closing every pull request and reaping leaves the base and nothing else."""
+"""Whatever happens in whatever order, closing every pull request and reaping leaves the base and
+nothing else.
+"""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,6 @@
-"""A reviewer's and a workflow's way into a preview, on a real platform of which they know what a preview tells."""
+"""A reviewer's and a workflow's way into a preview, on a real platform of which they know what a
+preview tells.
+"""
 
 import json
 import os

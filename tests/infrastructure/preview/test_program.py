@@ -1,4 +1,6 @@
-"""The preview program in moto: two previews beside their base, then gone; and what a preview never brings along."""
+"""The preview program in moto: two previews beside their base, then gone; and what a preview never
+brings along.
+"""
 
 import collections
 import json
@@ -118,7 +120,9 @@ def test_environment_of_a_preview_names_its_own_and_nothing_of_the_base(preview:
 
 
 def test_visitor_of_a_preview_signs_in_by_one_call(preview: Recording) -> None:
-    """The system tests do, and a reviewer: the gateway opens that door, and auth answers behind it."""
+    """The system tests do, and a reviewer:
+    the gateway opens that door, and auth answers behind it.
+    """
     opened = {
         task.inputs["family"]
         for task in preview.of("aws:ecs/taskDefinition:TaskDefinition")

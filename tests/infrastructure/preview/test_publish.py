@@ -1,4 +1,6 @@
-"""A base's outputs come to the previews' backend as a copy that owns nothing, and over nothing that owns something."""
+"""A base's outputs come to the previews' backend as a copy that owns nothing, and over nothing that
+owns something.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

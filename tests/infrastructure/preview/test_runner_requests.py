@@ -1,4 +1,6 @@
-"""What the base's runner does for a preview, and for whoever asks in its name: a number, and nothing else."""
+"""What the base's runner does for a preview, and for whoever asks in its name: a number, and
+nothing else.
+"""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""The real stacks over the real Automation API, with a `pulumi` on the PATH that notes what it is asked and answers."""
+"""The real stacks over the real Automation API, with a `pulumi` on the PATH that notes what it is
+asked and answers.
+"""
 
 import json
 from collections.abc import Callable

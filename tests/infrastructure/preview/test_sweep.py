@@ -1,4 +1,6 @@
-"""Whatever a killed run left in AWS is found and goes, and nothing else: in moto, compared as a whole."""
+"""Whatever a killed run left in AWS is found and goes, and nothing else: in moto, compared as a
+whole.
+"""
 
 import functools
 from typing import Any
@@ -27,7 +29,9 @@ PARTS = st.sets(st.sampled_from(sorted(MAKERS)), max_size=6)
 
 
 class Ashore:
-    """An account with a base in it, in which every kind of thing that a preview makes is the base's too."""
+    """An account with a base in it, in which every kind of thing that a preview makes is the base's
+    too.
+    """
 
     def __init__(self, session: boto3.Session) -> None:
         self.session, self.ground = session, Ground(session)

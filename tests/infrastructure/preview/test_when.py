@@ -1,4 +1,6 @@
-"""Which jobs run for which event: a preview comes by its label, goes with it, and never comes for what is closed."""
+"""Which jobs run for which event: a preview comes by its label, goes with it, and never comes for
+what is closed.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,10 @@ def runs(
     source: str = "",
     all_: bool = False,
 ) -> set[str]:
-    """Of the jobs that need none before them. `labels` are there after the event, `label` is what it was about."""
+    """Of the jobs that need none before them.
+
+    `labels` are there after the event, `label` is what it was about.
+    """
     event: dict[str, Any] = {
         "action": action,
         "pull_request": {

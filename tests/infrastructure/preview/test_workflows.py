@@ -1,4 +1,6 @@
-"""The workflows hold what they promise: linted by GitHub's schema and by zizmor, and the rules that neither knows."""
+"""The workflows hold what they promise: linted by GitHub's schema and by zizmor, and the rules that
+neither knows.
+"""
 
 import re
 import shutil
@@ -229,7 +231,9 @@ def test_production_waits_for_its_preview_and_takes_tested_images() -> None:
 
 
 def test_comment_says_what_a_checkout_changes_in_a_stack(tmp_path: Path) -> None:
-    """Against a commit in which dev has another size: the very repository, copied, with a history of its own."""
+    """Against a commit in which dev has another size: the very repository, copied, with a history
+    of its own.
+    """
     files = [
         "Pulumi.yaml",
         "Pulumi.dev.yaml",

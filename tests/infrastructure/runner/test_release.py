@@ -1,4 +1,6 @@
-"""The runner that starts the release and waits for it, and the release's own side of AWS, against moto."""
+"""The runner that starts the release and waits for it, and the release's own side of AWS, against
+moto.
+"""
 
 import json
 import secrets

@@ -1,4 +1,6 @@
-"""Operators' verbs in an environment's runner: whose task it starts, how answers come back, when secrets go."""
+"""Operators' verbs in an environment's runner: whose task it starts, how answers come back, when
+secrets go.
+"""
 
 import json
 import shutil
