@@ -86,7 +86,8 @@ class Writer:
         try:
             await connection.execute(statement, *arguments)
         except asyncpg.UniqueViolationError as error:
-            if error.constraint_name != "resource_reference_hash_key":
+            # The row itself, or its index: another writer made or restored it at the same time.
+            if error.constraint_name not in ("resource_reference_hash_key", "resource_value_pkey"):
                 raise
             raise Conflict("version_conflict", "it was changed meanwhile") from None
         except asyncpg.SerializationError:

@@ -1,5 +1,6 @@
 """Several at once."""
 
+import random
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.patient.fhir.test_bundles import bundle, history
-from tests.patient.patient_service import PERSON, Service
+from tests.patient.patient_service import PERSON, PUBLIC_URL, Service
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
 
@@ -71,3 +72,41 @@ def test_numbers_are_given_once(service: Service) -> None:
         "SELECT count(DISTINCT mrn) FROM resource WHERE id = ANY($1::text[])", ids
     )
     assert numbers == [(AT_ONCE * 20,)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_interleaving_of_changes_gives_a_gapless_history(service: Service, seed: int) -> None:
+    """Writers that update, patch, delete and restore by random versions, each in its own order."""
+    id = service.create({"resourceType": "Patient", "name": [{"family": "Interleaved"}]})["id"]
+    path = f"/fhir/R4/Patient/{id}"
+
+    def change(number: int) -> list[int]:
+        choose = random.Random(seed * AT_ONCE + number)
+        made = []
+        for _ in range(12):
+            headers = (
+                {"If-Match": f'W/"{choose.randrange(1, 12)}"'} if choose.random() < 0.5 else {}
+            )
+            kind = choose.choice(("PUT", "PUT", "PATCH", "DELETE"))
+            body: dict[str, Any] = {"resourceType": "Patient", "id": id, "active": True}
+            if kind == "PATCH":
+                body = {"active": choose.random() < 0.5}
+            options = {} if kind == "DELETE" else {"json": body}
+            answer = service.call(kind, path, headers=headers, **options)
+            assert answer.status_code in (200, 201, 204, 404, 409, 410, 412), answer.text
+            if answer.status_code in (200, 201):
+                made.append(int(answer.json()["meta"]["versionId"]))
+        return made
+
+    made = [version for versions in at_once(change) for version in versions]
+    assert len(made) == len(set(made)), "one version was given to two writers"
+    entries: list[dict[str, Any]] = []
+    page = f"{path}/_history?_count=100"
+    while page:
+        answer = service.call("GET", page).json()
+        entries += answer["entry"]
+        following = [link["url"] for link in answer["link"] if link["relation"] == "next"]
+        page = following[0].removeprefix(PUBLIC_URL) if following else ""
+    tags = [entry["response"]["etag"] for entry in entries]
+    assert tags == [f'W/"{version}"' for version in range(len(tags), 0, -1)]
+    assert set(made) <= set(range(1, len(tags) + 1))
