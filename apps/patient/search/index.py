@@ -14,9 +14,9 @@ from apps.patient.search.extraction import part_values, parts_of
 from apps.patient.search.index_rows import IndexRows, index_rows
 from apps.patient.search.index_values import IndexValue
 
-# At most about 30 MB: a property of 100 bytes has rows of 1 to 2 KB.
-REMEMBERED_PARTS = 16_384
-MAX_REMEMBERED_BYTES = 512
+# About 8 MB: what repeats does so soon, within a Bundle and between neighbours.
+REMEMBERED_PARTS = 2_048
+MAX_REMEMBERED_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
