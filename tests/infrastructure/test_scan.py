@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -91,7 +92,7 @@ def test_the_command_fails_on_findings_and_where_nobody_can_tell(
         "platform": {"cluster_arn": "arn:aws:ecs:us-east-1:123456789012:cluster/it"},
     }
     monkeypatch.setattr(scanning, "read_outputs", lambda stack: outputs)
-    monkeypatch.setattr(scanning.boto3, "client", lambda name, region_name: Ecr("CRITICAL"))
+    monkeypatch.setattr(boto3, "client", lambda name, region_name: Ecr("CRITICAL"))
     assert scanning.main(["dev"]) == 1
     assert "it: CVE-0" in capsys.readouterr().err
     assert scanning.main(["dev", "--accept", "CVE-0"]) == 0

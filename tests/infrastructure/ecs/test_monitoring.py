@@ -71,7 +71,7 @@ def watched(stack: Recording) -> dict[str, Measure]:
         own = {"ClusterName": cluster.outputs["name"], "ServiceName": made}
         found[f"{name}-{service}-cpu"] = ("AWS/ECS", "CPUUtilization", "Average", ">", own)
         found[f"{name}-{service}-memory"] = ("AWS/ECS", "MemoryUtilization", "Maximum", ">", own)
-        errors = (f"PatientManagement/{name}", f"{service}-errors", "Sum", ">", {})
+        errors: Measure = (f"PatientManagement/{name}", f"{service}-errors", "Sum", ">", {})
         found[f"{name}-{service}-errors"] = errors
         if settings(stack).insights:
             found[f"{name}-{service}-running"] = (

@@ -19,7 +19,10 @@ class Store:
     def read(self, name: str) -> str | None:
         return self.values.get(name)
 
-    def write(self, name: str, value: str) -> None:
+    def version(self, name: str) -> int:
+        return 1
+
+    def write(self, name: str, value: str, version: int = 1) -> None:
         self.values[name] = value
 
 

@@ -91,7 +91,7 @@ def test_any_interleaving_of_changes_gives_a_gapless_history(service: Service, s
             body: dict[str, Any] = {"resourceType": "Patient", "id": id, "active": True}
             if kind == "PATCH":
                 body = {"active": choose.random() < 0.5}
-            options = {} if kind == "DELETE" else {"json": body}
+            options: dict[str, Any] = {} if kind == "DELETE" else {"json": body}
             answer = service.call(kind, path, headers=headers, **options)
             assert answer.status_code in (200, 201, 204, 404, 409, 410, 412), answer.text
             if answer.status_code in (200, 201):
