@@ -172,14 +172,13 @@ def test_long_download_reports_how_far_it_is(
     serve(monkeypatch, CONTENT)
     lock = tmp_path / "lock"
     lock.write_text("".join(f"org.example:j{n}:1 {JAR.sha256}\n" for n in range(3)))
-    monkeypatch.setattr(module, "LOCK", lock)
     monkeypatch.setattr(module, "REPORT_SECONDS", 0.0)
     said: list[str] = []
-    module.resolve_jars(tmp_path / "cache", report=said.append)
+    module.resolve_jars(tmp_path / "cache", report=said.append, lock=lock)
     assert said == [
         "downloading 3 jars of Kafka, 45 MB, once",
         *(f"{n} of 3 jars are there" for n in (1, 2, 3)),
     ]
     said.clear()
-    module.resolve_jars(tmp_path / "cache", report=said.append)
+    module.resolve_jars(tmp_path / "cache", report=said.append, lock=lock)
     assert said == []

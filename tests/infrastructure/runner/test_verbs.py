@@ -195,7 +195,7 @@ def test_service_that_does_not_run_is_named(secrets: Any) -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        {**UNLOCK, "verb": "users delete"},
+        {**UNLOCK, "verb": "users rename"},
         {**UNLOCK, "arguments": {"address": "--role=admin"}},
         {**UNLOCK, "arguments": {"address": "ada@example.org", "command": "sh"}},
         {**UNLOCK, "arguments": ["ada@example.org"]},
