@@ -160,8 +160,11 @@ async def sign_with_the_platforms_key(**changes: Any) -> str:
     return jwt.encode(header, claims, ring.active.key, [ring.active.algorithm])
 
 
-async def settle(platform: Platform) -> None:
-    """Waits until the figures stand still: what was loaded a moment ago is still being counted."""
+async def settle(platform: Platform) -> int:
+    """Waits until the figures stand still and returns how many registrations were counted.
+
+    What was registered a moment ago is still being counted.
+    """
     seen = [-1]
 
     async def stands_still() -> bool:
@@ -171,6 +174,7 @@ async def settle(platform: Platform) -> None:
         return seen[-1] == seen[-2]
 
     await until(stands_still, limit_seconds=SETTLE_LIMIT_SECONDS)
+    return seen[-1]
 
 
 async def until(

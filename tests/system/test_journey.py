@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apps.client.client import Response
-from tests.system.platform import Platform, is_on_this_machine, is_problem, until
+from tests.system.platform import Platform, is_on_this_machine, is_problem, settle, until
 
 pytestmark = pytest.mark.system
 
@@ -111,7 +111,7 @@ async def test_registered_patient_has_an_account_and_is_counted(
     platform: Platform, way: str
 ) -> None:
     token = await platform.client_token()
-    before = await platform.registrations()
+    before = await settle(platform)
     patient_id = await register(platform, way, token)
 
     async def has_account() -> bool:
@@ -154,7 +154,7 @@ async def test_account_and_figure_are_there_within_a_second(platform: Platform) 
 
 async def test_repeated_request_makes_one_patient_one_account_one_count(platform: Platform) -> None:
     token = await platform.client_token()
-    before = await platform.registrations()
+    before = await settle(platform)
     body = simple_patient()
     key = str(uuid.uuid4())
     answers = [

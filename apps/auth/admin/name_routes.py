@@ -24,11 +24,11 @@ async def find(request: Request) -> Response:
 
     A patient is told the names of staff and applications and the own one, never another patient's.
     """
-    ids = read_ids(request)
     async with state_of(request).database.connection() as connection:
         user = await select_active_user(connection, principal_of(request).subject)
         if user is None:
             raise Forbidden("no_person", "no person stands behind this token")
+        ids = read_ids(request)
         own = user.id if "patient" in user.roles else None
         names = await select_names(connection, ids, own)
     return no_store(JSONResponse({"items": names}))
