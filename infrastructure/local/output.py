@@ -33,6 +33,7 @@ class Output:
         self._show_logs = show_logs
         self._coloured = screen.isatty()
         self._lock = threading.Lock()
+        self._files: dict[str, TextIO] = {}
         self._started_at = time.monotonic()
 
     @property
@@ -53,7 +54,10 @@ class Output:
         """Returns a function that writes a log line of the process: prefixed to the screen, as it
         is to its file.
         """
-        file = (self._logs / f"{name}.log").open("a", buffering=1, encoding="utf-8")
+        if name not in self._files:
+            path = self._logs / f"{name}.log"
+            self._files[name] = path.open("a", buffering=1, encoding="utf-8")
+        file = self._files[name]
         prefix = self._paint(f"\x1b[{COLOURS.get(name, '37')}m", f"{name:<9} |")
 
         def write(line: str) -> None:
@@ -62,6 +66,11 @@ class Output:
                 self._print(f"{prefix} {line}")
 
         return write
+
+    def close(self) -> None:
+        """Closes the files of the logs, when the processes have ended."""
+        for file in self._files.values():
+            file.close()
 
     def _paint(self, colour: str, text: str) -> str:
         return f"{colour}{text}{RESET}" if self._coloured else text

@@ -96,6 +96,7 @@ def kill(process: Process) -> None:
 def open_stack() -> Iterator[Stack]:
     with open_throwaway() as home, contextlib.ExitStack() as stack:
         output = Output(sys.stderr, home.logs, show_logs=False)
+        stack.callback(output.close)
         ports = choose_ports(public_port=None, throwaway=True)
         # Durable: what was committed must outlive the kill of its server.
         platform = stack.enter_context(open_platform(home, output, ports, durable=True))

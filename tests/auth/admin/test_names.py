@@ -35,11 +35,14 @@ def test_staff_learn_the_names_of_people_and_applications(auth: Auth) -> None:
 def test_patient_learns_the_names_of_staff_and_of_no_other_patient(auth: Auth) -> None:
     doctor = auth.user("clinician", name="Dr. Vera Lind")
     other = auth.user("patient", name="Somebody Else", patient_id="p-2")
-    own = client_of(auth, "patient", name="Pat Own", patient_id="p-1")
-    me = own.get("/auth/v1/me").json()["id"]
-    assert names(own, doctor.id, other.id, me) == {
+    own = auth.user("patient", name="Pat Own", patient_id="p-1")
+    token = auth.login(own.email).json()["token"]
+    client = auth.opened(
+        httpx.Client(base_url=auth.url, headers={"Authorization": f"Bearer {token}"})
+    )
+    assert names(client, doctor.id, other.id, own.id) == {
         doctor.id: ("Dr. Vera Lind", "person"),
-        me: ("Pat Own", "person"),
+        own.id: ("Pat Own", "person"),
     }
 
 
