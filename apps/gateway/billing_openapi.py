@@ -15,7 +15,8 @@ Schema = dict[str, Any]
 # What the gateway fills in: no caller writes it into a body.
 _NOT_IN_BODIES = frozenset(("request_id", "expected_version"))
 _SCALARS: dict[int, Schema] = {
-    3: {"type": "string", "format": "int64"},
+    # Answers have strings, which keep all digits in any client; a body may have a number too (protobuf's JSON).
+    3: {"type": ["string", "integer"], "format": "int64"},
     5: {"type": "integer", "format": "int32"},
     8: {"type": "boolean"},
     9: {"type": "string"},
@@ -52,9 +53,13 @@ def describe_billing() -> tuple[dict[str, Any], dict[str, Schema]]:
         paths.setdefault(BASE + call.path, {})[call.method.lower()] = operation
         request: Any = call.request.DESCRIPTOR
         if call.method != "GET":
-            schemas[request.name] = _body(request, set(_path_fields(call)) | _NOT_IN_BODIES)
+            schemas[request.name] = _nullable(
+                _schema(request, set(_path_fields(call)) | _NOT_IN_BODIES)
+            )
             for field in request.fields:
-                _add_schemas(field.message_type, schemas)
+                _add_parts(field.message_type, schemas)
+    # What a body may be made of is there by now: the same schemas describe the answers.
+    for call in CALLS:
         if call.answer == "json":
             _add_schemas(pb.DESCRIPTOR.message_types_by_name[call.response], schemas)
     return paths, schemas
@@ -176,9 +181,17 @@ def _schema(message: "Descriptor", left_out: set[str]) -> Schema:
     }
 
 
-def _body(message: "Descriptor", left_out: set[str]) -> Schema:
-    """Returns the schema of a request; ProtoJSON takes null for a field that is not given."""
-    schema = _schema(message, left_out)
+def _add_parts(message: "Descriptor | None", schemas: dict[str, Schema]) -> None:
+    """Adds a message that a body may have, and those that it is made of."""
+    if message is None or message.file is not pb.DESCRIPTOR or message.name in schemas:
+        return
+    schemas[message.name] = _nullable(_schema(message, set()))
+    for field in message.fields:
+        _add_parts(field.message_type, schemas)
+
+
+def _nullable(schema: Schema) -> Schema:
+    """Returns the schema with null for what is not given, which ProtoJSON takes."""
     properties = {
         name: {"anyOf": [one, {"type": "null"}]} for name, one in schema["properties"].items()
     }

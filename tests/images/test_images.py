@@ -1,6 +1,5 @@
 """Each image is really built, and each service really started from it: nobody's user, a root that cannot be written."""
 
-import base64
 import dataclasses
 import os
 import signal
@@ -14,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.catalogue import SERVICES, Service, Topic, environment
+from apps.catalogue import SECRETS, SERVICES, Service, Topic, environment
+from apps.release.secrets import generate
 from infrastructure.ecs.image_source import IMAGES, RELEASE
 from infrastructure.ecs.task import USER, probe_url
 from tests.images.conftest import Build, Image
@@ -59,7 +59,7 @@ class Alone:
 
 
 def secrets(entry: Service) -> dict[str, str]:
-    return {name: base64.urlsafe_b64encode(os.urandom(32)).decode() for name in entry.secrets}
+    return {name: generate(SECRETS[name]) for name in entry.secrets}
 
 
 SCRIPT = """
