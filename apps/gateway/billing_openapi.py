@@ -1,7 +1,7 @@
 """The OpenAPI description of `/billing/v1/*`, made from the table of calls and the contract's messages."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from apps.gateway.billing_calls import APPROVE, BASE, CALLS, READ_OWN, Call, Query
@@ -57,7 +57,7 @@ def describe_billing() -> tuple[dict[str, Any], dict[str, Schema]]:
                 _schema(request, set(_path_fields(call)) | _NOT_IN_BODIES)
             )
             for field in request.fields:
-                _add_parts(field.message_type, schemas)
+                _add_schemas(field.message_type, schemas, form=_nullable)
     # What a body may be made of is there by now: the same schemas describe the answers.
     for call in CALLS:
         if call.answer == "json":
@@ -163,13 +163,17 @@ def _reference(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _add_schemas(message: "Descriptor | None", schemas: dict[str, Schema]) -> None:
-    """Adds a message of the contract, and those that it is made of."""
+def _add_schemas(
+    message: "Descriptor | None",
+    schemas: dict[str, Schema],
+    form: Callable[[Schema], Schema] = lambda schema: schema,
+) -> None:
+    """Adds a message of the contract, and those that it is made of, each as `form` makes it."""
     if message is None or message.file is not pb.DESCRIPTOR or message.name in schemas:
         return
-    schemas[message.name] = _schema(message, set())
+    schemas[message.name] = form(_schema(message, set()))
     for field in message.fields:
-        _add_schemas(field.message_type, schemas)
+        _add_schemas(field.message_type, schemas, form)
 
 
 def _schema(message: "Descriptor", left_out: set[str]) -> Schema:
@@ -179,15 +183,6 @@ def _schema(message: "Descriptor", left_out: set[str]) -> Schema:
             field.json_name: _field(field) for field in message.fields if field.name not in left_out
         },
     }
-
-
-def _add_parts(message: "Descriptor | None", schemas: dict[str, Schema]) -> None:
-    """Adds a message that a body may have, and those that it is made of."""
-    if message is None or message.file is not pb.DESCRIPTOR or message.name in schemas:
-        return
-    schemas[message.name] = _nullable(_schema(message, set()))
-    for field in message.fields:
-        _add_parts(field.message_type, schemas)
 
 
 def _nullable(schema: Schema) -> Schema:

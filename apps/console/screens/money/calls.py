@@ -39,31 +39,26 @@ async def find_balance(api: Api, account_id: str) -> dict[str, Any]:
     return balance
 
 
-async def find_charges(api: Api, account_id: str) -> list[dict[str, Any]]:
-    answer = await api.billing(
-        "ListChargeItems",
-        f"GET {BASE}/accounts/{account_id}/charge-items?pageSize={PAGE}",
+async def _list_of(api: Api, name: str, path: str, account_id: str) -> dict[str, Any]:
+    """Calls what lists an account's items: one page of up to PAGE."""
+    answer: dict[str, Any] = await api.billing(
+        name,
+        f"GET {BASE}/accounts/{account_id}/{path}?pageSize={PAGE}",
         {"accountId": account_id, "pageSize": PAGE},
     )
-    return list(answer["chargeItems"])
+    return answer
+
+
+async def find_charges(api: Api, account_id: str) -> list[dict[str, Any]]:
+    return list((await _list_of(api, "ListChargeItems", "charge-items", account_id))["chargeItems"])
 
 
 async def find_invoices(api: Api, account_id: str) -> list[dict[str, Any]]:
-    answer = await api.billing(
-        "ListInvoices",
-        f"GET {BASE}/accounts/{account_id}/invoices?pageSize={PAGE}",
-        {"accountId": account_id, "pageSize": PAGE},
-    )
-    return list(answer["invoices"])
+    return list((await _list_of(api, "ListInvoices", "invoices", account_id))["invoices"])
 
 
 async def find_payments(api: Api, account_id: str) -> list[dict[str, Any]]:
-    answer = await api.billing(
-        "ListPayments",
-        f"GET {BASE}/accounts/{account_id}/payments?pageSize={PAGE}",
-        {"accountId": account_id, "pageSize": PAGE},
-    )
-    return list(answer["payments"])
+    return list((await _list_of(api, "ListPayments", "payments", account_id))["payments"])
 
 
 async def find_prices(api: Api, valid_on: str) -> list[dict[str, Any]]:
