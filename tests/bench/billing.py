@@ -28,6 +28,7 @@ from apps.billing.ledger.statement import load_statement, render_statement
 from apps.billing.ledger.storage import post, select_balances
 from apps.billing.settings import Settings
 from apps.kit.database import Database, DatabaseSettings, open_database
+from tests.bench.arguments import make_parser
 from tests.billing.conftest import ENVIRONMENT, Client, open_client
 from tests.billing.many_entries import BEGIN, write_entries
 
@@ -211,6 +212,7 @@ async def run_balances(url: str, owner_url: str) -> None:
 
 
 def main() -> int:
+    make_parser(__doc__).parse_args()
     from apps.release.bootstrap import bootstrap
     from apps.release.migrate import migrate
     from infrastructure.local.postgres import open_postgres

@@ -26,7 +26,7 @@ ACTIONS = {
 }
 PAGE_EVENTS = 100
 # The own looks come between those of others: so many pages are read for one of ours.
-MOST_PAGES = 5
+MOST_PAGES = 3
 ENOUGH = 50
 
 
