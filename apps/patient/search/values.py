@@ -5,7 +5,7 @@ Source: https://hl7.org/fhir/R4/search.html
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from time import time_ns
 
@@ -249,6 +249,9 @@ def _of_type(asked: Asked, value: str) -> ExactValue:
 
 def _references(asked: Asked, values: Sequence[str]) -> Criterion:
     name = asked.parameter.code
+    if asked.modifier == "not":
+        # Of R5 for references; in R4 for tokens alone.
+        return Not(criterion=_references(replace(asked, modifier=""), values))
     if asked.modifier == "identifier":
         return Exact(values=tuple(_logical(asked, value) for value in values), is_narrow=True)
     if asked.modifier in ("above", "below"):

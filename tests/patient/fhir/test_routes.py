@@ -286,11 +286,18 @@ def test_history_is_found_by_patient_code_date_category_and_status(service: Serv
         "code=4548-4",
         "category=laboratory",
         "category=x,laboratory",
+        "subject:not=Patient/another",
     ):
         assert ids(service.call("GET", f"{by_patient}&{query}")) == [id, other], query
     for query in ("status=final", "date=2022-03", "date=le2022-12-31", "date=2022-03-18T15:57:43Z"):
         assert ids(service.call("GET", f"{by_patient}&{query}")) == [id], query
-    for query in ("code=http://other|4548-4", "code=|4548-4", "date=gt2024", "status=unknown"):
+    for query in (
+        "code=http://other|4548-4",
+        "code=|4548-4",
+        "date=gt2024",
+        "status=unknown",
+        f"subject:not=Patient/{patient_id}",
+    ):
         assert ids(service.call("GET", f"{by_patient}&{query}")) == [], query
 
 
