@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from apps.patient.definitions.model import served_types
+from apps.patient.definitions.model import search_parameters, served_types
+from apps.patient.search.kinds_of_values import is_boolean
 from tests.patient.patient_service import PUBLIC_URL, Service, principal
 
 pytestmark = pytest.mark.integration
@@ -377,6 +378,10 @@ def test_patients_own_login_finds_that_history_alone(service: Service) -> None:
     assert refused.status_code == 403
 
 
+def is_true_or_false(resource_type: str, parameter: str) -> bool:
+    return parameter in search_parameters(resource_type) and is_boolean(resource_type, parameter)
+
+
 def test_metadata_is_public_and_tells_what_is_served(service: Service) -> None:
     statement = service.client.get(f"{service.url}/fhir/R4/metadata").json()
     resources = {resource["type"]: resource for resource in statement["rest"][0]["resource"]}
@@ -394,6 +399,10 @@ def test_metadata_is_public_and_tells_what_is_served(service: Service) -> None:
             value = samples.get(parameter["type"], "x")
             if parameter["type"] == "composite" and "date" in parameter["name"]:
                 value = "x$2020"
+            if parameter["name"] == "_filter":
+                value = "_id eq x"
+            elif is_true_or_false(name, parameter["name"]):
+                value = "true"
             query = f"{parameter['name']}={value}"
             answer = service.call("GET", f"/fhir/R4/{name}?{query}")
             assert answer.status_code == 200, f"{name}?{query}: {answer.text}"
