@@ -100,7 +100,9 @@ def write_journal(page: Sequence[tuple[LedgerRow, str]], *, header: bool) -> str
 
 def write_hledger(page: Sequence[tuple[LedgerRow, str]], *, header: bool) -> str:
     """Writes transactions for hledger; what beancount calls metadata are its tags."""
-    return _write_transactions(page, "decimal-mark ." if header else "", title="{}", tag="  ; {}:{}")
+    return _write_transactions(
+        page, "decimal-mark ." if header else "", title="{}", tag="  ; {}:{}"
+    )
 
 
 def _write_transactions(
