@@ -28,6 +28,7 @@ EXPIRED = {
     "device_codes": "expires_at < now() - interval '1 hour'",
     "known_devices": "expires_at < now()",
     "mails": "expires_at < now()",
+    "mail_counts": "expires_at < now()",
     "address_links": "expires_at < now()",
     "passkey_challenges": "expires_at < now()",
     "external_sign_ins": "expires_at < now()",

@@ -76,7 +76,7 @@ class Settings:
             signing_algorithm=env.choice("AUTH_SIGNING_ALGORITHM", ALGORITHMS, "RS256"),
             password_login_enabled=password_login_enabled,
             mfa_required_roles=mfa_required_roles,
-            mail=read_mail(env),
+            mail=read_mail(env, environment),
             idle=read_idle_times(env),
             external=read_external_provider(env, environment),
             patient_url=env.optional("PATIENT_URL", ""),
@@ -91,7 +91,7 @@ def read_operators_secret(env: Environment, name: str) -> str:
     return "" if value == UNSET else value
 
 
-def read_mail(env: Environment) -> MailSettings:
+def read_mail(env: Environment, environment: str) -> MailSettings:
     """Reads AUTH_SMTP_URL, AUTH_MAIL_FROM and AUTH_MAIL_FOLDER."""
     smtp_url = read_operators_secret(env, "AUTH_SMTP_URL")
     if smtp_url and not smtp_url.startswith(("smtp://", "smtps://")):
@@ -99,9 +99,11 @@ def read_mail(env: Environment) -> MailSettings:
     sender = env.optional("AUTH_MAIL_FROM", "no-reply@localhost")
     if "@" not in sender or not sender.isprintable():
         env.fault("AUTH_MAIL_FROM must be an e-mail address")
-    return MailSettings(
-        smtp_url=smtp_url, sender=sender, folder=env.optional("AUTH_MAIL_FOLDER", "")
-    )
+    folder = env.optional("AUTH_MAIL_FOLDER", "")
+    if folder and environment != "local":
+        # Whoever reads the logs there could use the links.
+        env.fault("AUTH_MAIL_FOLDER is for a platform on one machine: it writes links to the log")
+    return MailSettings(smtp_url=smtp_url, sender=sender, folder=folder)
 
 
 def read_idle_times(env: Environment) -> IdleTimes:

@@ -76,7 +76,9 @@ def outcome_of(problem: Problem, root: str, express: Express = expression_of) ->
 
 
 def _issue(fault: FieldError, problem: Problem, root: str, express: Express) -> dict[str, Any]:
-    code = fault.code if fault.code in _ISSUE_TYPES else _BY_STATUS.get(problem.status, "exception")
+    code = fault.code.replace("_", "-")
+    if code not in _ISSUE_TYPES:
+        code = _BY_STATUS.get(problem.status, "exception")
     issue: dict[str, Any] = {
         "severity": "fatal" if problem.status >= 500 else "error",
         "code": code,

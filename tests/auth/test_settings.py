@@ -74,6 +74,14 @@ def test_second_factor_is_asked_for_wherever_people_are_real(
         ({"AUTH_SMTP_URL": "http://mail.example"}, "AUTH_SMTP_URL"),
         (
             {
+                "ENVIRONMENT": "preview",
+                "PUBLIC_URL": "https://health.example",
+                "AUTH_MAIL_FOLDER": "/mail",
+            },
+            "AUTH_MAIL_FOLDER",
+        ),
+        (
+            {
                 "AUTH_EXTERNAL_ISSUER": "https://id.example",
                 "AUTH_EXTERNAL_CLIENT_ID": "us",
                 "AUTH_EXTERNAL_CLIENT_SECRET": "unset",

@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,12 +23,14 @@ import uvloop
 from apps.billing.accounts.storage import select_account
 from apps.billing.books import Books
 from apps.billing.charges.consumer import caller_of
-from apps.billing.ledger.postings import LedgerAccount, make_posting, receivable
-from apps.billing.ledger.statement import load_statement
-from apps.billing.ledger.storage import post, select_balance
+from apps.billing.ledger.postings import LedgerAccount, make_posting
+from apps.billing.ledger.statement import load_statement, render_statement
+from apps.billing.ledger.storage import post, select_balances
 from apps.billing.settings import Settings
 from apps.kit.database import Database, DatabaseSettings, open_database
+from tests.bench.arguments import make_parser
 from tests.billing.conftest import ENVIRONMENT, Client, open_client
+from tests.billing.many_entries import BEGIN, write_entries
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "8"))
 BATCH = 100
@@ -35,7 +38,6 @@ ACCOUNTS = [LedgerAccount("revenue", "USD", name=f"a-{number}") for number in ra
 HOT = LedgerAccount("bank", "USD")
 CALLER = caller_of("bench")
 WRITERS = 4
-MILLION_ACCOUNT = UUID("00000000-0000-4000-8000-000000000001")
 # Of the million, one each three minutes.
 DAY_LINES = 480
 PARTS = os.environ.get("BENCH_PARTS", "postings calls balances").split()
@@ -119,84 +121,36 @@ async def bill(
     await timed(client.do("IssueInvoice", invoice_id=draft.invoice_id))
 
 
-async def fill(url: str) -> None:
-    """Writes a million entries of one account and one of a thousand, past the code: a hundredth counts another day."""
+async def fill(url: str) -> UUID:
+    """Writes a million entries of one account: a hundredth counts another day."""
     connection = await asyncpg.connect(url)
-    for table in ("ledger_transaction", "ledger_entry"):
-        await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-    hot, other = receivable("JPY", MILLION_ACCOUNT), LedgerAccount("bank", "JPY")
-    async with connection.transaction():
-        await connection.execute(
-            """
-            INSERT INTO account (account_id, patient_id, status, currency, version)
-            VALUES ($1, 'million', 'active', 'JPY', 1)""",
-            MILLION_ACCOUNT,
+    try:
+        (account_id,) = await write_entries(
+            connection, MILLION, every=100, shift=timedelta(days=40)
         )
-        await connection.execute(
-            """
-            INSERT INTO ledger_account (ledger_account_id, kind, account_id, party, name, currency, balance, version)
-            VALUES ($1, 'receivable', $4, '', '', 'JPY', $3, $3), ($2, 'bank', NULL, '', '', 'JPY', -$3, $3)""",
-            hot.id,
-            other.id,
-            MILLION,
-            MILLION_ACCOUNT,
-        )
-        await connection.execute(
-            """
-            CREATE TEMPORARY TABLE made AS
-            SELECT number, uuidv7(posted - now()) AS id, posted
-            FROM (SELECT number, timestamptz '2020-01-01' + number * interval '3 minutes' AS posted
-                  FROM generate_series(1, $1::integer) AS number) AS numbers""",
-            MILLION,
-        )
-        await connection.execute(
-            """
-            INSERT INTO ledger_transaction (transaction_id, kind, currency, posted_at, effective_at, subject,
-                                            client_id, correlation_id)
-            SELECT id, 'adjustment', 'JPY', posted,
-                   posted - CASE number % 100 WHEN 0 THEN interval '40 days' ELSE interval '0' END, 's', 'c', ''
-            FROM made""",
-            timeout=600,
-        )
-        for line, account, side, sign in ((1, hot, "D", 1), (2, other, "C", -1)):
-            await connection.execute(
-                """
-                INSERT INTO ledger_entry (transaction_id, line, ledger_account_id, currency, side, amount, balance,
-                                          version, posted_at, effective_at)
-                SELECT id, $1, $2, 'JPY', $3::text::"char", 1, $4 * number, number, posted,
-                       posted - CASE number % 100 WHEN 0 THEN interval '40 days' ELSE interval '0' END
-                FROM made""",
-                line,
-                account.id,
-                side,
-                sign,
-                timeout=900,
-            )
-    # As autovacuum does in its time.
-    await connection.execute("VACUUM ANALYZE ledger_entry, ledger_transaction", timeout=600)
-    await connection.close()
+    finally:
+        await connection.close()
+    return account_id
 
 
-async def measure_balances(database: Database) -> tuple[list[float], list[float]]:
-    """Gives the seconds of balances as of random moments, and of a day's statements, over a million entries."""
-    hot = receivable("JPY", MILLION_ACCOUNT)
+async def measure_balances(database: Database, account_id: UUID) -> tuple[list[float], list[float]]:
+    """Gives the seconds of balances before random days, and of those days' statements with their messages."""
     chance = random.Random(1)
+    # Each day up to the last has all of its lines.
+    days = [
+        BEGIN + timedelta(days=chance.randint(1, MILLION // DAY_LINES - 41)) for _ in range(200)
+    ]
     seconds, statements = [], []
     async with database.connection() as connection:
-        rows = await connection.fetch(
-            "SELECT posted_at FROM ledger_entry WHERE ledger_account_id = $1 ORDER BY random() LIMIT 200",
-            hot.id,
-        )
-        for row in chance.sample(rows, len(rows)):
+        for day in days:
             started = time.perf_counter()
-            await select_balance(connection, hot.id, row["posted_at"])
+            await select_balances(connection, account_id, day)
             seconds.append(time.perf_counter() - started)
-        account = await select_account(connection, MILLION_ACCOUNT)
+        account = await select_account(connection, account_id)
         assert account is not None
-        for row in rows:
-            day = row["posted_at"].date()
+        for day in days:
             started = time.perf_counter()
-            statement = await load_statement(connection, account, day, day)
+            statement = render_statement(await load_statement(connection, account, day, day))
             statements.append(time.perf_counter() - started)
             assert len(statement.lines) > DAY_LINES / 2
     return seconds, statements
@@ -243,11 +197,11 @@ async def run_calls(url: str) -> None:
 
 
 async def run_balances(url: str, owner_url: str) -> None:
-    await fill(owner_url)
+    account_id = await fill(owner_url)
     async with open_database(DatabaseSettings(url)) as database:
-        balances, statements = await measure_balances(database)
+        balances, statements = await measure_balances(database, account_id)
     for name, seconds in (
-        ("balance as of a moment", balances),
+        ("balance as of a day", balances),
         (f"statement of a day, about {DAY_LINES} lines", statements),
     ):
         print(
@@ -258,6 +212,7 @@ async def run_balances(url: str, owner_url: str) -> None:
 
 
 def main() -> int:
+    make_parser(__doc__).parse_args()
     from apps.release.bootstrap import bootstrap
     from apps.release.migrate import migrate
     from infrastructure.local.postgres import open_postgres

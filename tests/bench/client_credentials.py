@@ -4,7 +4,6 @@
 limit.
 """
 
-import argparse
 import os
 import statistics
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+
+from tests.bench.arguments import make_parser, parse_for_platform
 
 LIMIT_MS = 6.0
 ROUNDS = 3
@@ -70,9 +71,9 @@ def one_round(url: str, client: tuple[str, str], requests: int) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--requests", type=int, default=600)
-    options = parser.parse_args()
+    options = parse_for_platform(parser)
     url = os.environ["PLATFORM_URL"]
     client = make_client(url)
     costs = [one_round(url, client, options.requests) for _ in range(ROUNDS)]

@@ -4,7 +4,6 @@ Starts a platform of its own, writes the patients straight to the tables, and ma
 page is asked for by one person, one after the other.
 """
 
-import argparse
 import asyncio
 import os
 import subprocess
@@ -22,6 +21,7 @@ from apps.patient.storage.mrn import format_mrn, with_mrn
 from apps.patient.storage.numbers import NumberBlocks
 from apps.patient.storage.versions import Change, change_of
 from apps.patient.storage.writing import TextCache, Writer
+from tests.bench.arguments import make_parser
 from tests.bench.record import AUTHOR
 from tests.console.sessions import Visitor, admin_client, make_users, sign_in
 
@@ -168,7 +168,7 @@ def measure(visitor: Visitor, name: str, what: str) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="scripts/bench console", description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--patients", type=int, default=100_000)
     arguments = parser.parse_args()
     if not 0 <= arguments.patients <= MAX_PATIENTS:

@@ -16,6 +16,7 @@ import aiohttp
 import asyncpg
 
 from apps.auth.people.users import create_user
+from tests.bench.arguments import make_parser, parse_for_platform
 
 ATTEMPTS = 150
 PASSWORD = "correct horse battery"
@@ -44,6 +45,7 @@ async def attempt(session: aiohttp.ClientSession, email: str) -> float:
 
 
 async def main() -> int:
+    parse_for_platform(make_parser(__doc__))
     known = await make_users()
     # In turns, so that whatever else the machine does meets both alike.
     wanted = [(email, True) for email in known] + [

@@ -24,6 +24,7 @@ from apps.kit.database import Database, DatabaseSettings, open_database
 from apps.kit.event_consumer import EventConsumer
 from apps.kit.tasks import running
 from tests.analytics.conftest import ENVIRONMENT, clinical_event, patient_event
+from tests.bench.arguments import make_parser, parse_for_platform
 
 BACKLOG = 100_000
 PARTITIONS = 6
@@ -121,11 +122,12 @@ async def measure_delay(
     return delays
 
 
-async def main(arguments: list[str]) -> int:
-    if len(arguments) > 1 or not all(argument.isdigit() for argument in arguments):
-        print("usage: scripts/up --run scripts/bench figures [EVENTS]", file=sys.stderr)
-        return 2
-    count = int(arguments[0]) if arguments else BACKLOG
+async def main() -> int:
+    parser = make_parser(__doc__)
+    parser.add_argument("events", type=int, nargs="?", default=BACKLOG)
+    count = parse_for_platform(parser).events
+    if count < 1:
+        parser.error("EVENTS: at least one")
     name = f"bench-{new_id()}"
     settings = replace(
         Settings.from_environment(ENVIRONMENT),
@@ -175,4 +177,4 @@ async def make_topics(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(sys.argv[1:])))
+    sys.exit(asyncio.run(main()))

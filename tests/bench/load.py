@@ -26,6 +26,8 @@ from urllib.request import Request, urlopen
 import asyncpg
 import uvloop
 
+from tests.bench.arguments import make_parser, parse_for_platform
+
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 WARM_UP_SECONDS = 4.0
 DRAINED_SECONDS = 60.0
@@ -261,13 +263,11 @@ async def measure(method: str, connections: int, seconds: float, token: str) -> 
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench load", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, nargs="+", default=[16, 64])
-    return parser.parse_args()
+    return parse_for_platform(parser)
 
 
 async def main() -> int:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 import aiohttp
 
+from tests.bench.arguments import make_parser, parse_for_platform
+
 ROUNDS = 3
 ROUND_SECONDS = 8.0
 # Spread evenly: what is measured is the wait, not a queue of our own making.
@@ -74,6 +76,7 @@ def p99(times: Sequence[float]) -> float:
 
 
 async def main() -> int:
+    parse_for_platform(make_parser(__doc__))
     differences = []
     async with aiohttp.ClientSession() as session:
         async with session.post(url("/auth/login"), json=credentials()) as answer:

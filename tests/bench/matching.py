@@ -4,7 +4,6 @@ Names repeat as in a town: a few are frequent, most are rare. Half of the descri
 with what receptionists mistype; the other half are of strangers who share a name and a birth date with some.
 """
 
-import argparse
 import asyncio
 import random
 import statistics
@@ -23,6 +22,7 @@ from apps.patient.storage.numbers import NumberBlocks
 from apps.patient.storage.versions import Author, Change, change_of
 from apps.patient.storage.writing import TextCache, Writer
 from infrastructure.local.postgres import open_postgres
+from tests.bench.arguments import make_parser
 from tests.bench.record_database import made_database
 from tests.patient.patient_service import PUBLIC_URL, Service, open_service
 
@@ -135,7 +135,7 @@ def measure(service: Service, described: list[dict[str, Any]]) -> tuple[list[flo
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="scripts/bench matching", description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--patients", type=int, default=100_000)
     parser.add_argument("--calls", type=int, default=400)
     arguments = parser.parse_args()

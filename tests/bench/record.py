@@ -27,6 +27,7 @@ from apps.patient.storage.numbers import NumberBlocks
 from apps.patient.storage.versions import Author, Change, change_of
 from apps.patient.storage.writing import TextCache, Writer
 from infrastructure.local.postgres import open_postgres
+from tests.bench.arguments import make_parser
 from tests.bench.record_database import made_database
 from tests.bench.record_service import Measured, measure_mix, measured_service
 from tests.patient.patient_service import PUBLIC_URL, Service
@@ -232,7 +233,7 @@ def bytes_a_resource(service: Service) -> float:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/bench record", description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--resources", type=int, default=20_000)
     parser.add_argument("--people", type=Path, required=True, help="a folder of Synthea's Bundles")
     arguments = parser.parse_args()

@@ -15,6 +15,7 @@ from joserfc.jwk import ECKey, RSAKey
 from apps.kit.claims import Key
 from apps.kit.revocations import Revocations
 from apps.kit.token_verifier import Verifier
+from tests.bench.arguments import make_parser
 
 ISSUER = "https://health.example"
 TOKENS = 1000
@@ -65,6 +66,7 @@ async def measure(key: Key, algorithm: str) -> tuple[float, float]:
 
 
 def main() -> int:
+    make_parser(__doc__).parse_args()
     keys: dict[str, Key] = {
         "RS256": RSAKey.generate_key(2048, {"kid": "bench", "use": "sig", "alg": "RS256"}),
         "ES256": ECKey.generate_key("P-256", {"kid": "bench", "use": "sig", "alg": "ES256"}),

@@ -13,6 +13,7 @@ from authlib.oauth2.rfc6749 import (
 
 from apps.auth.oauth.authlib_starlette import wait_for
 from apps.auth.oauth.authorization_server import IdentityServer, Origin
+from apps.auth.oauth.dpop import InvalidProofError
 from apps.auth.oauth.found_tokens import AccessToken, find_access_token
 from apps.auth.oauth.registration import TOKEN_EXCHANGE
 from apps.auth.people.roles import intersect
@@ -25,7 +26,8 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
     """The new token is the person's, names the service in `act`, and lives no longer than the one that was shown.
 
     It allows what the shown token, the service and the person's roles all allow. It is of the same family: revoking
-    the sign-in revokes it. Only registered confidential clients may exchange, and only tokens of persons.
+    the sign-in revokes it. Only registered confidential clients may exchange, and only tokens of persons. A token that
+    is bound to a key is exchanged with a proof of that key, and the new one is bound to it too.
     """
 
     GRANT_TYPE = TOKEN_EXCHANGE
@@ -49,6 +51,10 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         shown = find_access_token(self.server, form.get("subject_token", ""))
         if shown is None or shown.is_revoked():
             raise InvalidGrantError("the subject token is not valid")
+        bound_to = shown.principal.key_thumbprint
+        if bound_to and bound_to != self.server.dpop_jkt:
+            # Exchanged without its key, a stolen token would become one that needs none.
+            raise InvalidProofError("the subject token is bound to another key")
         self.subject = shown
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:

@@ -14,11 +14,14 @@ from apps.auth.people.address_links import (
     use_address_link,
 )
 from apps.auth.people.mail import address_changed, address_link, insert_mail
+from apps.auth.people.mail_limits import may_mail
 from apps.auth.people.sessions import complete, lock_session
 from apps.auth.people.user_fields import is_email
 from apps.auth.people.users import lock_user, update_email
 from apps.auth.state import state_of
 from apps.kit.errors import Conflict
+
+TOO_MANY = "Too many mails were sent within the hour. Please wait an hour and try again."
 
 
 async def show(request: Request) -> Response:
@@ -53,6 +56,8 @@ async def change(request: Request) -> Response:
     async with state.database.transaction() as connection:
         if await lock_session(connection, request, session, secure=state.settings.secure) is None:
             return go_to(SIGN_IN)
+        if not await may_mail(connection, "address", user_id=user.id, recipient=email):
+            return page(request, "email.html", 429, user=user, error=TOO_MANY)
         link = await create_address_link(connection, user.id, email, state.settings.issuer)
         await insert_mail(connection, address_link(email, link))
     return go_to(f"{ACCOUNT}?done=email-sent")

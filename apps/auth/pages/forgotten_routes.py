@@ -15,6 +15,7 @@ from apps.auth.pages.steps import PAGES_CLIENT
 from apps.auth.paths import FORGOTTEN
 from apps.auth.people.external_identities import is_external
 from apps.auth.people.mail import insert_mail, password_link
+from apps.auth.people.mail_limits import may_mail
 from apps.auth.people.resets import create_reset_link, had_link_lately
 from apps.auth.people.user_fields import is_email
 from apps.auth.people.users import lock_user, select_user_by_email
@@ -22,7 +23,7 @@ from apps.auth.state import address_of, state_of
 from apps.kit.errors import Problem
 
 TIMEOUT_SECONDS = 5.0
-# A person is sent at most one mail in this time, however often somebody asks.
+# A person is sent at most one mail in this time, and few within an hour, however often somebody asks.
 PAUSE_SECONDS = 60
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ async def send_link(request: Request, email: str) -> None:
             if user.password_hash is None and await is_external(connection, user.id):
                 return
             if await had_link_lately(connection, user.id, PAUSE_SECONDS):
+                return
+            if not await may_mail(connection, "password", user_id=user.id, recipient=user.email):
                 return
             link = await create_reset_link(connection, user.id, state.settings.issuer)
             await insert_mail(connection, password_link(user.email, link))

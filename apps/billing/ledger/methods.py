@@ -1,18 +1,23 @@
 """The methods that read the ledger: balances, entries, statements, exports, and the checker."""
 
 import asyncio
+from datetime import timedelta
 
 from apps.billing.access import READ, READ_OWN, read_account
 from apps.billing.books import Books
-from apps.billing.ledger.export import select_page, write_csv, write_journal
-from apps.billing.ledger.postings import PATIENT, credit, receivable
+from apps.billing.ledger.export import (
+    select_page,
+    write_csv,
+    write_hledger,
+    write_journal,
+)
+from apps.billing.ledger.postings import PATIENT
 from apps.billing.ledger.reconcile import reconcile
-from apps.billing.ledger.statement import end_of, load_statement, render_statement
+from apps.billing.ledger.statement import load_statement, render_statement
 from apps.billing.ledger.storage import (
     LedgerRow,
-    select_balance,
+    select_balances,
     select_entries,
-    select_party_balances,
 )
 from apps.billing.money import render_money
 from apps.billing.pages import read_page_size, read_token, write_token
@@ -45,17 +50,18 @@ class LedgerMethods:
         fields = Fields()
         as_of = fields.day("as_of", message.as_of)
         fields.check()
-        before = end_of(as_of) if as_of else None
-        async with self._books.database.transaction() as connection:
+        before = as_of + timedelta(days=1) if as_of else None
+        async with self._books.database.connection() as connection:
             account = await read_account(connection, account_id, caller)
-            currency = account.currency
-            owed = await select_balance(connection, receivable(currency, account_id).id, before)
-            kept = -await select_balance(connection, credit(currency, account_id).id, before)
-            payers_due = 0
-            for party in await select_party_balances(connection, account_id, "receivable"):
-                if party != PATIENT:
-                    ledger_account = receivable(currency, account_id, party)
-                    payers_due += await select_balance(connection, ledger_account.id, before)
+            balances = await select_balances(connection, account_id, before)
+        currency = account.currency
+        owed = balances.get(("receivable", PATIENT), 0)
+        kept = -balances.get(("credit", PATIENT), 0)
+        payers_due = sum(
+            balance
+            for (kind, party), balance in balances.items()
+            if kind == "receivable" and party != PATIENT
+        )
         return pb.Balance(
             account_id=str(account_id),
             due=render_money(owed - kept, currency),
@@ -104,9 +110,10 @@ class LedgerMethods:
         write = {
             pb.EXPORT_FORMAT_CSV: write_csv,
             pb.EXPORT_FORMAT_JOURNAL: write_journal,
+            pb.EXPORT_FORMAT_HLEDGER: write_hledger,
         }.get(message.format)
         if write is None:
-            raise BadRequest("invalid_format", "CSV or JOURNAL", pointer="format")
+            raise BadRequest("invalid_format", "CSV, JOURNAL or HLEDGER", pointer="format")
         size = read_page_size(message.page_size, maximum=MAX_EXPORT_TRANSACTIONS)
         key = read_token(message.page_token, (int,))
         after = int(key[0]) if key else 0

@@ -43,6 +43,14 @@ CHECKS: dict[str, str] = {
             SELECT transaction_id, line, balance,
                    sum({SIGNED}) OVER (PARTITION BY ledger_account_id ORDER BY version) AS expected
             FROM ledger_entry) AS running WHERE balance <> expected""",
+    "shift_mismatch": f"""
+        SELECT ledger_account_id || ' ' || day, coalesce(shifted, 0), coalesce(amount, 0) FROM (
+            SELECT ledger_account_id, day, sum(sign * {SIGNED}) AS shifted
+            FROM ledger_entry, LATERAL (VALUES ((effective_at AT TIME ZONE 'UTC')::date, 1),
+                                               ((posted_at AT TIME ZONE 'UTC')::date, -1)) AS shift (day, sign)
+            WHERE effective_at <> posted_at GROUP BY ledger_account_id, day) AS entries
+        FULL JOIN ledger_shift USING (ledger_account_id, day)
+        WHERE coalesce(shifted, 0) <> coalesce(amount, 0)""",
     "entry_time_mismatch": """
         SELECT e.transaction_id || '/' || e.line, t.posted_at || ' ' || t.effective_at,
                e.posted_at || ' ' || e.effective_at

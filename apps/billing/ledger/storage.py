@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +11,13 @@ from apps.kit.context import current_request_id, new_id
 from apps.kit.database import Connection
 from apps.kit.rpc import Caller
 
+# Before all that can count.
+EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """An entry with its transaction and its account, for lists, statements and exports."""
+    """An entry with its transaction and its account, for lists and exports."""
 
     transaction_id: UUID
     line: int
@@ -144,47 +147,36 @@ async def _select_locked(
     return rows
 
 
-async def select_balance(
-    connection: Connection, ledger_account_id: UUID, before: datetime | None = None
-) -> int:
-    """Gives an account's balance, of all that counts before a moment; 0 for an account that was never used.
+async def select_balances(
+    connection: Connection, account_id: UUID, before: date | None = None
+) -> dict[tuple[str, str], int]:
+    """Gives an account's balances by (kind, party), now or of all that counts before a day (of UTC).
 
-    It is the balance that the last entry written down before the moment left, less the entries among those that
-    count only later, and with those that were written down later and count before.
+    A balance before a day is the one that the last entry written down before it left, corrected by what counts on
+    another day than it was written down: its cost follows the number of such days, not of entries.
     """
-    if before is None:
-        now: int | None = await connection.fetchval(
-            "SELECT balance FROM ledger_account WHERE ledger_account_id = $1", ledger_account_id
-        )
-        return now or 0
-    then: int = await connection.fetchval(
+    rows = await connection.fetch(
         """
-        SELECT coalesce((
-            SELECT balance FROM ledger_entry WHERE ledger_account_id = $1 AND posted_at < $2
+        SELECT kind, party, balance FROM ledger_account WHERE account_id = $1"""
+        if before is None
+        else """
+        SELECT kind, party, coalesce((
+            SELECT balance FROM ledger_entry e
+            WHERE e.ledger_account_id = a.ledger_account_id AND e.posted_at < $3
             ORDER BY posted_at DESC, version DESC LIMIT 1
         ), 0) + coalesce((
-            SELECT sum(CASE WHEN (side = 'D') = (effective_at < posted_at) THEN amount ELSE -amount END)
-            FROM ledger_entry
-            WHERE ledger_account_id = $1 AND effective_at <> posted_at
-              AND (effective_at < $2) <> (posted_at < $2)
-              AND shift_of(ledger_account_id, posted_at, effective_at) && shift_of($1, $2, $2)
-        ), 0)::bigint""",
-        ledger_account_id,
-        before,
-    )
-    return int(then)
-
-
-async def select_party_balances(
-    connection: Connection, account_id: UUID, kind: str
-) -> dict[str, int]:
-    """Gives the balances of an account's receivables or credits by party."""
-    rows = await connection.fetch(
-        "SELECT party, balance FROM ledger_account WHERE account_id = $1 AND kind = $2",
+            SELECT sum(amount) FROM ledger_shift s WHERE s.ledger_account_id = a.ledger_account_id AND s.day < $2
+        ), 0)::bigint AS balance
+        FROM ledger_account a WHERE account_id = $1""",
         account_id,
-        kind,
+        *([before, start_of(before)] if before else ()),
     )
-    return {row["party"]: row["balance"] for row in rows}
+    return {(row["kind"], row["party"]): row["balance"] for row in rows}
+
+
+def start_of(day: date) -> datetime:
+    """Gives a day's first moment (UTC)."""
+    return datetime.combine(day, time(), UTC)
 
 
 async def select_entries(
@@ -205,33 +197,42 @@ async def select_entries(
     return [LedgerRow(**row) for row in rows]
 
 
-async def select_entries_between(
-    connection: Connection,
-    ledger_account_ids: Sequence[UUID],
-    begin: datetime | None,
-    end: datetime,
-    limit: int,
-) -> list[LedgerRow]:
-    """Gives the entries of these accounts that count from `begin` and before `end`, in that order."""
-    # Nearly all count when they were written down, and are found by that index; the others by theirs.
-    rows = await connection.fetch(
+async def select_statement_lines(
+    connection: Connection, account_id: UUID, begin: date | None, end: date, limit: int
+) -> Sequence[Mapping[str, Any]]:
+    """Gives what changed the patient's receivable and credit from `begin` and before `end`, a row a transaction.
+
+    In the order of time; `limit` rows or more where there are more.
+    """
+    # Each branch is one range of one index, read in its order: nearly all entries count when they were written down,
+    # the others are found by when they count. A LATERAL with a LIMIT is always a lookup for each row: whatever the
+    # tables hold, there is no other plan to choose.
+    rows: Sequence[Mapping[str, Any]] = await connection.fetch(
         f"""
         WITH counted AS (
-            (SELECT * FROM ledger_entry
-             WHERE ledger_account_id = ANY($1::uuid[]) AND effective_at = posted_at AND posted_at < $3
-               AND ($2::timestamptz IS NULL OR posted_at >= $2)
-             ORDER BY posted_at, transaction_id, line LIMIT $4)
-            UNION ALL
-            (SELECT * FROM ledger_entry
-             WHERE ledger_account_id = ANY($1::uuid[]) AND effective_at <> posted_at AND effective_at < $3
-               AND ($2::timestamptz IS NULL OR effective_at >= $2)
-             ORDER BY effective_at, transaction_id, line LIMIT $4))
-        SELECT {ENTRY_COLUMNS}
-        FROM counted e JOIN ledger_transaction t USING (transaction_id) JOIN ledger_account a USING (ledger_account_id)
-        ORDER BY e.effective_at, e.transaction_id, e.line LIMIT $4""",  # noqa: S608 - columns of ours
-        ledger_account_ids,
-        begin,
-        end,
-        limit,
+            SELECT e.transaction_id, e.effective_at, sum(CASE e.side WHEN 'D' THEN e.amount ELSE -e.amount END)::bigint
+                       AS amount
+            FROM ledger_account a CROSS JOIN LATERAL (
+                (SELECT transaction_id, effective_at, side, amount FROM ledger_entry
+                 WHERE ledger_account_id = a.ledger_account_id AND effective_at = posted_at
+                   AND posted_at >= $2 AND posted_at < $3
+                 ORDER BY posted_at LIMIT {limit:d})
+                UNION ALL
+                (SELECT transaction_id, effective_at, side, amount FROM ledger_entry
+                 WHERE ledger_account_id = a.ledger_account_id AND effective_at <> posted_at
+                   AND effective_at >= $2 AND effective_at < $3
+                 ORDER BY effective_at LIMIT {limit:d})) AS e
+            WHERE a.account_id = $1 AND a.kind IN ('receivable', 'credit') AND a.party = ''
+            GROUP BY e.transaction_id, e.effective_at ORDER BY e.effective_at, e.transaction_id LIMIT {limit:d})
+        SELECT c.transaction_id, c.effective_at, t.kind, t.document_id, c.amount, coalesce(
+            (SELECT number FROM invoice WHERE invoice_id = t.document_id),
+            (SELECT number FROM credit_note WHERE credit_note_id = t.document_id),
+            (SELECT receipt_number FROM payment WHERE payment_id = t.document_id), '') AS number
+        FROM counted c CROSS JOIN LATERAL (
+            SELECT kind, document_id FROM ledger_transaction WHERE transaction_id = c.transaction_id LIMIT 1) AS t
+        ORDER BY c.effective_at, c.transaction_id""",  # noqa: S608 - a number of ours
+        account_id,
+        start_of(begin) if begin else EARLIEST,
+        start_of(end),
     )
-    return [LedgerRow(**row) for row in rows]
+    return rows

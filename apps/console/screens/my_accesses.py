@@ -25,9 +25,6 @@ ACTIONS = {
     "D": N_("Deleted"),
 }
 PAGE_EVENTS = 100
-# The own looks come between those of others: so many pages are read for one of ours.
-MOST_PAGES = 5
-ENOUGH = 50
 
 
 @dataclass(slots=True)
@@ -60,22 +57,16 @@ def group_events(events: list[dict[str, Any]], texts: Texts) -> list[Access]:
 
 
 async def find_events(
-    api: Api, patient_id: str, *, before: str, without: str
+    api: Api, patient_id: str, *, cursor: str, without: str
 ) -> tuple[list[dict[str, Any]], str]:
-    """Gives events before an instant, newest first, without those of one person; and where the next ones begin."""
-    found: list[dict[str, Any]] = []
-    for _ in range(MOST_PAGES):
-        query = [("patient", patient_id), ("_count", str(PAGE_EVENTS))]
-        if before:
-            query.append(("date", f"lt{before}"))
-        events = fhir.entries(await api.search("AuditEvent", query))
-        found += [each for each in events if agents_of(each)[0] != without]
-        if len(events) < PAGE_EVENTS:
-            return found, ""
-        before = str(events[-1].get("recorded", ""))
-        if len(found) >= ENOUGH:
-            break
-    return found, before
+    """Gives a page of events, newest first, without those of one person; and the next page's cursor."""
+    query = [("patient", patient_id), ("_count", str(PAGE_EVENTS))]
+    if without:
+        query.append(("agent:not", without))
+    if cursor:
+        query.append(("_cursor", cursor))
+    bundle = await api.search("AuditEvent", query)
+    return fhir.entries(bundle), dict(fhir.next_query(bundle)).get("_cursor", "")
 
 
 async def show(request: Request) -> Response:
@@ -87,7 +78,7 @@ async def show(request: Request) -> Response:
         find_events(
             person.api,
             own_id(person),
-            before=query.get("before", ""),
+            cursor=query.get("cursor", ""),
             without="" if with_own else own,
         )
     )

@@ -164,6 +164,42 @@ def value_set(name: str) -> Mapping[str, str] | None:
     return {code: system for system, codes in listed for code in codes}
 
 
+@cache
+def _hierarchies() -> dict[str, dict[str, list[str]]]:
+    """Read when `:above` or `:below` is first asked for."""
+    content: dict[str, Any] = msgspec.json.decode((_DATA / "hierarchies.json").read_bytes())
+    systems: dict[str, dict[str, list[str]]] = content["systems"]
+    return systems
+
+
+def codes_below(system: str, code: str) -> frozenset[str] | None:
+    """The code and all below it; None for a system whose hierarchy is not known."""
+    hierarchy = _hierarchies().get(system)
+    return None if hierarchy is None else _reached(code, hierarchy)
+
+
+def codes_above(system: str, code: str) -> frozenset[str] | None:
+    """The code and all above it; None for a system whose hierarchy is not known."""
+    hierarchy = _hierarchies().get(system)
+    if hierarchy is None:
+        return None
+    above: dict[str, list[str]] = {}
+    for parent, children in hierarchy.items():
+        for child in children:
+            above.setdefault(child, []).append(parent)
+    return _reached(code, above)
+
+
+def _reached(code: str, steps: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    found = {code}
+    waiting = [code]
+    while waiting:
+        new = set(steps.get(waiting.pop(), ())) - found
+        found |= new
+        waiting += new
+    return frozenset(found)
+
+
 def _implied(name: str, kind: str, *, many: bool) -> Element:
     return Element(name=name, path_name=name, type=kind, many=many)
 

@@ -59,6 +59,7 @@ def audit_filter(caller: Caller, query: Query) -> AuditFilter:
         raise Forbidden("insufficient_scope", "the audit has no scopes by parameters")
     entities: list[tuple[tuple[str, str], ...]] = []
     actors: list[tuple[str, ...]] = []
+    not_actors: list[str] = []
     actions: list[tuple[str, ...]] = []
     dates: list[Any] = []
     ids: list[int] | None = None
@@ -66,7 +67,8 @@ def audit_filter(caller: Caller, query: Query) -> AuditFilter:
         code, _, modifier = name.partition(":")
         if code.startswith("_") and code != "_id":
             continue
-        if code not in SERVED or modifier not in ("", "identifier", "Patient"):
+        modifiers = ("", "identifier", "Patient", *(("not",) if code == "agent" else ()))
+        if code not in SERVED or modifier not in modifiers:
             raise BadRequest(
                 "parameter_not_served",
                 f"{name[:100]} is not served for AuditEvent; served are {', '.join(SERVED)}",
@@ -78,13 +80,23 @@ def audit_filter(caller: Caller, query: Query) -> AuditFilter:
         elif code in ("patient", "entity"):
             entities.append(tuple(_reference(caller, code, item) for item in values))
         elif code == "agent":
-            actors.append(tuple(item.rpartition("|")[2] for item in values))
+            ids_of_agents = [item.rpartition("|")[2] for item in values]
+            if modifier == "not":
+                not_actors += ids_of_agents
+            else:
+                actors.append(tuple(ids_of_agents))
         elif code == "date":
             dates += _dates(value)
         else:
             actions.append(_actions(code, values))
     return AuditFilter(
-        ids=ids, entities=entities, actors=actors, actions=actions, dates=dates, own=own
+        ids=ids,
+        entities=entities,
+        actors=actors,
+        not_actors=not_actors,
+        actions=actions,
+        dates=dates,
+        own=own,
     )
 
 

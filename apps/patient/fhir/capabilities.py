@@ -11,10 +11,10 @@ from apps.patient.definitions.model import search_parameters, served_types
 from apps.patient.fhir.audit_search import SERVED as AUDIT_PARAMETERS
 from apps.patient.fhir.requests import READ_ONLY_TYPES, base_of
 from apps.patient.fhir.responses import respond
-from apps.patient.search.query import NOT_SERVED
+from apps.patient.search.query import special_parameters
 
 # The day that this description last changed; a client may keep it until then.
-DATE = "2026-11-28"
+DATE = "2026-11-29"
 VALIDATE = "http://hl7.org/fhir/OperationDefinition/Resource-validate"
 # Each operation by the type that it is called on.
 OPERATIONS: Mapping[str, Mapping[str, str]] = {
@@ -112,9 +112,14 @@ def _resource(name: str) -> Resource:
             ),
         ],
         "searchParam": [
-            {"name": code, "type": parameter.kind}
-            for code, parameter in sorted(search_parameters(name).items())
-            if code not in NOT_SERVED and (not is_read_only or code in AUDIT_PARAMETERS)
+            {"name": code, "type": kind}
+            for code, kind in sorted(
+                {
+                    **{code: item.kind for code, item in search_parameters(name).items()},
+                    **special_parameters(name),
+                }.items()
+            )
+            if not is_read_only or code in AUDIT_PARAMETERS
         ],
     }
     if references and not is_read_only:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from apps.patient.definitions.model import search_parameters, served_types
-from apps.patient.search.query import DEFAULT_COUNT, MAX_COUNT, NOT_SERVED
+from apps.patient.search.query import DEFAULT_COUNT, MAX_COUNT, special_parameters
 
 Schema = dict[str, Any]
 
@@ -18,6 +18,9 @@ KINDS = {
     "uri": "A whole URI.",
     "composite": "Values of its components, separated by `$`.",
     "special": "`latitude|longitude|distance|unit`.",
+    "filter": '`given eq "peter" and birthdate ge 2014-10-10`: tests joined by and, or, not.',
+    "text": "Words of the narrative: `(bone or liver) and metastases`.",
+    "content": "Words of the whole resource: `(bone or liver) and metastases`.",
 }
 _RESULT: dict[str, tuple[str, Schema]] = {
     "_count": (
@@ -98,14 +101,15 @@ def shared(*names: str) -> list[Schema]:
 
 def search_parameters_of(resource_type: str) -> list[Schema]:
     """Returns every search parameter of a type, each with how its value is written."""
+    kinds = {code: parameter.kind for code, parameter in search_parameters(resource_type).items()}
+    kinds |= {code: code.removeprefix("_") for code in special_parameters(resource_type)}
     return [
         {
             "name": code,
             "in": "query",
-            "schema": {"$ref": f"#/components/schemas/fhir.search.{parameter.kind}"},
+            "schema": {"$ref": f"#/components/schemas/fhir.search.{kind}"},
         }
-        for code, parameter in sorted(search_parameters(resource_type).items())
-        if code not in NOT_SERVED
+        for code, kind in sorted(kinds.items())
     ]
 
 

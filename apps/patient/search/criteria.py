@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
 
+from apps.patient.search.texts import TextExpression
+
 Bound: TypeAlias = int | Decimal
 
 
@@ -90,6 +92,29 @@ class Contains:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WholeText:
+    """A whole part of a name, address or text compares with `text` by `operator`, or begins with it (`sw`)."""
+
+    key: int
+    operator: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """What no index tells: asked of each resource that meets the other criteria, of a limited number of them.
+
+    `relation` compares the values of `parameter` with `value`, or the words of the resource with `words`.
+    """
+
+    parameter: str
+    relation: str
+    value: str = ""
+    words: TextExpression | None = None
+    base_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """`_id`, and the resources that a chain or a compartment led to."""
 
@@ -155,6 +180,22 @@ class Has:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hierarchy:
+    """The resource refers by `parameter` to one of `targets` or to what is above or below it.
+
+    `targets` are of `target_type`, whose `parent` refers to what is above. `reachable`: what the caller may find.
+    """
+
+    resource_type: str
+    parameter: str
+    target_type: str
+    parent: str
+    targets: tuple[int, ...]
+    is_upward: bool
+    reachable: "Criterion | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Owned:
     """The resource is part of this patient's record."""
 
@@ -183,6 +224,8 @@ Criterion: TypeAlias = (
     | NumberRange
     | Words
     | Contains
+    | WholeText
+    | Scanned
     | Identity
     | Updated
     | DisplayText
@@ -190,6 +233,7 @@ Criterion: TypeAlias = (
     | Near
     | Chain
     | Has
+    | Hierarchy
     | Owned
     | Not
     | AnyOf

@@ -20,6 +20,7 @@ from apps.patient.search.criteria import (
     NumberRange,
     Range,
     Updated,
+    WholeText,
     Words,
 )
 from apps.patient.search.hashing import first_number, last_number, type_bits
@@ -32,6 +33,7 @@ from apps.patient.search.sql import (
     same_part,
     starts_with,
     updated_bounds,
+    whole_text,
 )
 
 DAY = 86_400_000_000
@@ -77,6 +79,8 @@ def leads(criterion: Criterion) -> bool:
             return all(value.leading is not None for value in criterion.values)
         case DateRange() | NumberRange() | Updated():
             return not criterion.negated
+        case WholeText():
+            return criterion.operator != "<>"
         case Words() | Identity() | Contains():
             return True
     return False
@@ -118,6 +122,19 @@ def walks_of(sql: Sql, resource_type: str, leader: Criterion | None) -> list[Wal
             where = (f"k.key = {key}", part.format("k"), _first_text(key, part.format("e")))
             return [
                 Walk(source="resource_string k", conditions=where, position="value", kind="text")
+            ]
+        case WholeText():
+            key = sql.argument(leader.key, "bigint")
+            earlier = _first_text(key, whole_text(sql, leader, "e"))
+            where = (f"k.key = {key}", whole_text(sql, leader, "k"), earlier)
+            return [
+                Walk(
+                    source="resource_string k",
+                    conditions=where,
+                    position="value",
+                    kind="text",
+                    range=where[:2],
+                )
             ]
         case DateRange():
             return _date_walks(sql, leader)

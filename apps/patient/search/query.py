@@ -4,16 +4,33 @@ Source: https://hl7.org/fhir/R4/search.html
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from apps.kit.errors import BadRequest
-from apps.patient.definitions.model import SearchParameter, search_parameters, served_types
+from apps.patient.definitions.model import (
+    SearchParameter,
+    definition_of,
+    search_parameters,
+    served_types,
+)
 from apps.patient.search.aliases import members_of
-from apps.patient.search.criteria import AllOf, AnyOf, Chain, Criterion, Has, Identity, Missing, Not
+from apps.patient.search.criteria import (
+    AllOf,
+    AnyOf,
+    Chain,
+    Criterion,
+    Has,
+    Identity,
+    Missing,
+    Not,
+    Scanned,
+)
 from apps.patient.search.escaping import split, unescape
+from apps.patient.search.filter_criteria import filter_criterion
 from apps.patient.search.hashing import resource_hash
+from apps.patient.search.texts import TextSyntaxError, parse_text
 from apps.patient.search.values import MAX_VALUE_CHARS, Asked, all_of, parse_updated, parse_values
 
 DEFAULT_COUNT = 20
@@ -30,7 +47,8 @@ _SUMMARIES = ("true", "text", "data", "count", "false")
 _TOTALS = ("none", "estimate", "accurate")
 # They say what the answer looks like; the routes read them, or a page repeats them.
 _PRESENTATION = ("_format", "_pretty")
-NOT_SERVED = ("_text", "_content", "_list", "_query", "_filter", "_contained", "_containedType")
+# Parameters of every type that have no path, and so are in no definition of one.
+SPECIAL_PARAMETERS = {"_content": "string", "_filter": "special", "_text": "string"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +124,8 @@ class Reader:
         try:
             found = {kind: self.criterion(query, kind, name, value, 0) for kind in query.types}
         except UnknownParameterError:
-            if self.lenient:
+            # R4: a named query or a modifier that is not known is never skipped; a filter is not skipped in part.
+            if self.lenient and name not in ("_query", "_filter"):
                 return False
             raise
         for kind, criterion in found.items():
@@ -121,20 +140,16 @@ class Reader:
             raise invalid(name, f"a chain has at most {MAX_CHAIN_STEPS} steps")
         if name.startswith("_has:"):
             return self._has(query, resource_type, name, value, depth)
+        if name in special_parameters(resource_type):
+            return self._special(query, resource_type, name, value, depth)
         head, dot, rest = name.partition(".")
         code, _, modifier = head.partition(":")
-        parameter = search_parameters(resource_type).get(code)
-        if parameter is None or code in NOT_SERVED:
-            raise UnknownParameterError(resource_type, name)
-        asked = Asked(
-            resource_type=resource_type,
-            parameter=parameter,
-            name=name,
-            modifier=modifier,
-            base_url=self.base_url,
-        )
+        asked = self.asked(resource_type, code, name, modifier)
+        parameter = asked.parameter
         if dot:
-            return self._chain(query, asked, rest, value, depth)
+            return self._chain(
+                query, asked, lambda kind: self.criterion(query, kind, rest, value, depth + 1)
+            )
         if members := members_of(resource_type, code):
             suffix = f":{modifier}" if modifier else ""
             found = tuple(
@@ -164,7 +179,40 @@ class Reader:
             return AnyOf(criteria=tuple(parse_updated(asked, item) for item in values))
         return parse_values(asked, values)
 
-    def _chain(self, query: Query, asked: Asked, rest: str, value: str, depth: int) -> Criterion:
+    def asked(self, resource_type: str, code: str, name: str, modifier: str) -> Asked:
+        """Returns the parameter; raises UnknownParameterError for one that the type does not have."""
+        parameter = search_parameters(resource_type).get(code)
+        if parameter is None:
+            raise UnknownParameterError(resource_type, name)
+        return Asked(
+            resource_type=resource_type,
+            parameter=parameter,
+            name=name,
+            modifier=modifier,
+            base_url=self.base_url,
+        )
+
+    def _special(
+        self, query: Query, resource_type: str, name: str, value: str, depth: int
+    ) -> Criterion:
+        """Returns the criterion of `_filter`, `_text` or `_content`."""
+        if name == "_filter":
+            return filter_criterion(_Parameters(self, query), resource_type, value, depth)
+        values = [unescape(item) for item in split(value, ",")]
+        if len(values) > MAX_VALUES or len(value) > MAX_VALUE_CHARS:
+            raise invalid(name, f"at most {MAX_VALUE_CHARS} characters")
+        try:
+            parsed = [parse_text(item) for item in values]
+        except TextSyntaxError as error:
+            raise invalid(name, str(error)) from None
+        return AnyOf(
+            criteria=tuple(
+                Scanned(parameter=name, relation=name.removeprefix("_"), words=words)
+                for words in parsed
+            )
+        )
+
+    def _chain(self, query: Query, asked: Asked, inner_of: Callable[[str], Criterion]) -> Criterion:
         """Returns the criterion of `subject:Patient.name`: of every target type that has the parameter."""
         parameter = asked.parameter
         if parameter.kind != "reference":
@@ -176,7 +224,7 @@ class Reader:
             if asked.modifier and parameter.targets and target not in parameter.targets:
                 continue
             try:
-                inner = self.criterion(query, target, rest, value, depth + 1)
+                inner = inner_of(target)
             except UnknownParameterError:
                 continue
             query.touched.add(target)
@@ -243,18 +291,42 @@ class Reader:
         for item in value.split(","):
             code = item.strip().removeprefix("-")
             for kind in query.types:
-                if code not in search_parameters(kind) or code in NOT_SERVED:
+                if code not in search_parameters(kind):
                     raise invalid("_sort", f"{code} is no parameter of {kind}")
             members = members_of(query.types[0], code)
             parameter = search_parameters(query.types[0])[members[0] if len(members) == 1 else code]
             yield SortKey(parameter=parameter, descending=item.strip().startswith("-"))
 
 
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """The parameters of a search as a `_filter` names them."""
+
+    reader: Reader
+    query: Query
+
+    def asked(self, resource_type: str, name: str, depth: int) -> Asked:
+        """Returns the parameter; raises UnknownParameterError for one that the type does not have."""
+        if depth > MAX_CHAIN_STEPS:
+            raise invalid("_filter", f"a path has at most {MAX_CHAIN_STEPS} steps")
+        return self.reader.asked(resource_type, name, f"_filter: {name}", "")
+
+    def criterion(self, resource_type: str, name: str, value: str, depth: int) -> Criterion:
+        """Returns the criterion of `name=value`, with the name's modifier."""
+        return self.reader.criterion(self.query, resource_type, name, value, depth)
+
+    def chain(self, asked: Asked, inner: Callable[[str], Criterion]) -> Criterion:
+        """Returns the criterion that a reference leads to a resource that meets `inner` of its type."""
+        return self.reader._chain(self.query, asked, inner)
+
+
 class UnknownParameterError(BadRequest):
     """A parameter that the type does not have: skipped where the client asked for lenient handling."""
 
     def __init__(self, resource_type: str, name: str) -> None:
-        known = ", ".join(sorted(set(search_parameters(resource_type)) - set(NOT_SERVED)))
+        known = ", ".join(
+            sorted((*search_parameters(resource_type), *special_parameters(resource_type)))
+        )
         super().__init__(
             "parameter_not_served",
             f"{name[:100]} is not served for {resource_type}; served are {known}",
@@ -282,6 +354,17 @@ def _types_of(types: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Sequenc
         if item not in types:
             raise invalid("_type", f"{item[:50]} is not searched here")
     return [name for name in types if name in listed]
+
+
+@cache
+def special_parameters(resource_type: str) -> Mapping[str, str]:
+    """Returns the kinds of the parameters that have no path: `_filter`, and those that look at texts."""
+    if resource_type == "AuditEvent":
+        return {}
+    has_narrative = "DomainResource" in definition_of(resource_type).bases
+    return {
+        name: kind for name, kind in SPECIAL_PARAMETERS.items() if has_narrative or name != "_text"
+    }
 
 
 def missing_position(resource_type: str, parameter: str) -> int:

@@ -1,8 +1,9 @@
-"""Which date parameters a resource has at most one value of: their bounds may be joined. Pure."""
+"""Which parameters a resource has at most one value of: the bounds of such a date may be joined. Pure."""
 
 import re
 from functools import cache
 
+from apps.patient.definitions.fhirpath.compiler import compile_path
 from apps.patient.definitions.model import definition_of, search_parameters
 from apps.patient.search.hashing import parameter_key
 
@@ -17,6 +18,14 @@ def single_valued_date_keys(resource_type: str) -> frozenset[int]:
         for code, parameter in search_parameters(resource_type).items()
         if parameter.kind == "date" and _is_single(resource_type, parameter.expression)
     )
+
+
+@cache
+def is_single_code(resource_type: str, code: str) -> bool:
+    """Tells whether a resource has at most one code by a token parameter: no list, no CodeableConcept."""
+    expression = search_parameters(resource_type)[code].expression
+    types = {branch.type for branch in compile_path(expression, resource_type)}
+    return types <= {"code", "boolean", "Coding"} and _is_single(resource_type, expression)
 
 
 def _is_single(resource_type: str, expression: str) -> bool:

@@ -17,6 +17,7 @@ from apps.patient.search.criteria import (
     DisplayText,
     Exact,
     Has,
+    Hierarchy,
     Identity,
     Missing,
     Near,
@@ -24,8 +25,10 @@ from apps.patient.search.criteria import (
     NumberRange,
     Owned,
     Range,
+    Scanned,
     Updated,
     UriBelow,
+    WholeText,
     Words,
 )
 from apps.patient.search.hashing import reference_key
@@ -116,13 +119,19 @@ def condition(sql: Sql, criterion: Criterion, row: str = "r") -> str:
                 f"EXISTS (SELECT FROM resource_string {table} WHERE {table}.number = {row}.number"
                 f" AND {table}.key = {key} AND position({part} IN {table}.value) > 0)"
             )
+        case WholeText():
+            table, key = sql.alias("s"), sql.argument(criterion.key, "bigint")
+            return (
+                f"EXISTS (SELECT FROM resource_string {table} WHERE {table}.number = {row}.number"
+                f" AND {table}.key = {key} AND {whole_text(sql, criterion, table)})"
+            )
         case Chain():
             return _chain_condition(sql, criterion, row)
         case Has():
             return _has_condition(sql, criterion, row)
         case Near():
             return _near_condition(sql, criterion, row)
-        case DisplayText() | UriBelow():
+        case DisplayText() | UriBelow() | Scanned() | Hierarchy():
             raise AssertionError("texts are resolved before the search runs")
 
 
@@ -211,6 +220,14 @@ def starts_with(sql: Sql, table: str, word: str) -> str:
     low = sql.argument(word, "text")
     high = sql.argument(word + LAST, "text")
     return f"{table}.value >= {low} AND {table}.value < {high}"
+
+
+def whole_text(sql: Sql, criterion: WholeText, table: str) -> str:
+    """Returns the condition on a row of `resource_string`, but for its key."""
+    if criterion.operator == "sw":
+        return f"{table}.is_whole AND {starts_with(sql, table, criterion.text)}"
+    text = sql.argument(criterion.text, "text")
+    return f"{table}.is_whole AND {table}.value {criterion.operator} {text}"
 
 
 def same_part(sql: Sql, first: str, key: str, word: str) -> str:

@@ -5,15 +5,18 @@ Source: https://hl7.org/fhir/R4/search.html
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from time import time_ns
 
 from apps.kit.errors import BadRequest
 from apps.patient.definitions.model import (
     SearchParameter,
+    codes_above,
+    codes_below,
     resource_types,
     search_parameters,
+    served_types,
     value_set,
 )
 from apps.patient.search import hashing
@@ -26,18 +29,30 @@ from apps.patient.search.criteria import (
     DisplayText,
     Exact,
     ExactValue,
+    Hierarchy,
     Near,
     Not,
     NumberRange,
     Range,
+    Scanned,
     Updated,
     UriBelow,
     Words,
 )
-from apps.patient.search.escaping import split, unescape
+from apps.patient.search.escaping import escape, split, unescape
 from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
 from apps.patient.search.index_rows import MAX_STRING_CHARS, unit_hash, uri_starts
-from apps.patient.search.kinds_of_values import has_few_codes, has_one_system, pairs_whole_resource
+from apps.patient.search.kinds_of_values import (
+    bound_codes,
+    has_few_codes,
+    has_identifiers,
+    has_media_types,
+    has_one_system,
+    is_boolean,
+    is_canonical,
+    pairs_whole_resource,
+    parent_parameter,
+)
 from apps.patient.search.moments import parse_moment
 from apps.patient.search.normalisation import contact_codes, normalise_text
 from apps.patient.search.references import parse_reference
@@ -48,6 +63,11 @@ MAX_WORDS = 8
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?([-+]?[0-9].*)", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?")
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_BOOLEAN = ("true", "false")
+_VALUE_SET = re.compile(
+    r"(?:(?:http://hl7\.org/fhir/)?ValueSet/)?([A-Za-z0-9.-]{1,64})(?:\|4\.0(?:\.1)?)?"
+)
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}(/[a-z0-9!#$&^_.+-]{1,64})?")
 _TENTH = Decimal("0.1")
 _HALF = Decimal("0.5")
 _KILOMETRES = {"km": 1.0, "m": 0.001, "[mi_us]": 1.609344, "mi": 1.609344}
@@ -101,10 +121,13 @@ def _tokens(asked: Asked, values: Sequence[str]) -> Criterion:
             return Exact(values=tuple(_in_value_set(asked, values)))
         case "not-in":
             return Not(criterion=Exact(values=tuple(_in_value_set(asked, values))))
-        case "of-type":
+        case "of-type" if has_identifiers(asked.resource_type, asked.parameter.code):
             return Exact(values=tuple(_of_type(asked, value) for value in values), is_narrow=True)
-    if asked.modifier in ("above", "below"):
-        raise asked.refuse("the hierarchy of this code system is not known here")
+        case "below" if has_media_types(asked.resource_type, asked.parameter.code):
+            return AnyOf(criteria=tuple(_media_type(asked, value) for value in values))
+        case "above" | "below" if not has_identifiers(asked.resource_type, asked.parameter.code):
+            related = [coding for value in values for coding in _related_codes(asked, value)]
+            return Exact(values=tuple(related))
     raise asked.refuse(f"a token has no modifier :{asked.modifier}")
 
 
@@ -121,6 +144,8 @@ def _token(asked: Asked, value: str) -> list[ExactValue]:
     system, code = (None, parts[0]) if len(parts) == 1 else (parts[0], parts[1])
     if not code and not system:
         raise asked.refuse("a code or a system is needed")
+    if is_boolean(asked.resource_type, asked.parameter.code) and code not in _BOOLEAN:
+        raise asked.refuse("expected true or false")
 
     def hashed(form: str, *parts: str) -> int:
         return token_hash(asked.resource_type, asked.parameter.code, form, *parts)
@@ -164,13 +189,48 @@ def _display_text(asked: Asked, value: str) -> Criterion:
 def _in_value_set(asked: Asked, values: Sequence[str]) -> list[ExactValue]:
     codings: list[ExactValue] = []
     for value in values:
-        name = unescape(value).partition("|")[0].rsplit("/", 1)[-1]
-        listed = value_set(name)
+        match = _VALUE_SET.fullmatch(unescape(value))
+        listed = value_set(match[1]) if match else None
         if listed is None:
-            raise asked.refuse("this value set is not known here")
+            raise asked.refuse(
+                "this value set is not known here; known are the required ones of R4 4.0.1"
+            )
         for code, system in listed.items():
             codings += _token(asked, f"{system}|{code}")
     return codings
+
+
+def _related_codes(asked: Asked, value: str) -> list[ExactValue]:
+    """Returns the code and all above or below it in its code system."""
+    parts = [unescape(part) for part in split(value, "|", 1)]
+    code = parts[-1]
+    # Where the definition of the element tells the system, a code alone will do.
+    system = (
+        parts[0]
+        if len(parts) > 1
+        else bound_codes(asked.resource_type, asked.parameter.code).get(code)
+    )
+    if not code or not system:
+        raise asked.refuse("expected system|code")
+    related = codes_below if asked.modifier == "below" else codes_above
+    found = related(system, code)
+    if found is None:
+        raise asked.refuse("the hierarchy of this code system is not known here")
+    return [
+        exact
+        for name in sorted(found)
+        for exact in _token(asked, f"{escape(system)}|{escape(name)}")
+    ]
+
+
+def _media_type(asked: Asked, value: str) -> Criterion:
+    """Returns the criterion of `text/xml`, whatever its parameters, or of all of `image`."""
+    text = unescape(value).lower()
+    if not _MEDIA_TYPE.fullmatch(text):
+        raise asked.refuse("expected a media type without parameters")
+    return Scanned(
+        parameter=asked.parameter.code, relation="media", value=text, base_url=asked.base_url
+    )
 
 
 def _of_type(asked: Asked, value: str) -> ExactValue:
@@ -189,8 +249,13 @@ def _of_type(asked: Asked, value: str) -> ExactValue:
 
 def _references(asked: Asked, values: Sequence[str]) -> Criterion:
     name = asked.parameter.code
+    if asked.modifier == "not":
+        # Of R5 for references; in R4 for tokens alone.
+        return Not(criterion=_references(replace(asked, modifier=""), values))
     if asked.modifier == "identifier":
         return Exact(values=tuple(_logical(asked, value) for value in values), is_narrow=True)
+    if asked.modifier in ("above", "below"):
+        return AnyOf(criteria=tuple(_hierarchy(asked, unescape(value)) for value in values))
     target = asked.modifier
     if target and target not in resource_types():
         raise asked.refuse(f"a reference has no modifier :{target}")
@@ -201,6 +266,34 @@ def _references(asked: Asked, values: Sequence[str]) -> Criterion:
         found += reference_hashes(asked, unescape(value), target)
     exact = tuple(ExactValue(matching=hashed, leading=hashed) for hashed in found)
     return Exact(values=exact, is_narrow=True)
+
+
+def _hierarchy(asked: Asked, value: str) -> Criterion:
+    """Returns the criterion of `location:below=42`, or of the versions below a canonical URL."""
+    name = asked.parameter.code
+    reference = parse_reference(value, asked.base_url)
+    if asked.modifier == "below" and is_canonical(asked.resource_type, name) and ":" in value:
+        return Scanned(parameter=name, relation="canonical", value=value, base_url=asked.base_url)
+    types = [kind for kind in asked.parameter.targets if kind in served_types()]
+    if reference is not None and reference.id:
+        types = [kind for kind in types if kind == reference.type]
+        id = reference.id
+    else:
+        id = value
+    # A bare id is that of the only type that it may be of.
+    parent = parent_parameter(types[0]) if len(types) == 1 else None
+    if parent is None or not _ID.fullmatch(id):
+        raise asked.refuse(
+            f":{asked.modifier} takes Type/id of a type whose resources are parts of each other"
+        )
+    return Hierarchy(
+        resource_type=asked.resource_type,
+        parameter=name,
+        target_type=types[0],
+        parent=parent,
+        targets=(resource_hash(types[0], id),),
+        is_upward=asked.modifier == "above",
+    )
 
 
 def _logical(asked: Asked, value: str) -> ExactValue:
@@ -253,7 +346,8 @@ def _string(asked: Asked, value: str, key: int | None = None) -> Criterion:
     if asked.modifier == "exact":
         exact = hash_of(asked.resource_type, asked.parameter.code, hashing.EXACT, text)
         return Words(key=key, words=words, exact=exact)
-    if asked.modifier:
+    # `:text` finds words anywhere in a text: so does a search without it.
+    if asked.modifier not in ("", "text"):
         raise asked.refuse(f"a string has no modifier :{asked.modifier}")
     return Words(key=key, words=words)
 

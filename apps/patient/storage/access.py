@@ -16,6 +16,7 @@ from apps.patient.search.criteria import (
     Chain,
     Criterion,
     Has,
+    Hierarchy,
     Not,
     Owned,
 )
@@ -75,6 +76,9 @@ class Caller:
                 return replace(criterion, criterion=self._inner(criterion.target_type, criterion))
             case Has():
                 return replace(criterion, criterion=self._inner(criterion.source_type, criterion))
+            case Hierarchy():
+                self.require(criterion.target_type, "s")
+                return replace(criterion, reachable=self.criterion(criterion.target_type, "s"))
             case Not():
                 return replace(criterion, criterion=self.limited(criterion.criterion))
             case AnyOf() | AllOf():

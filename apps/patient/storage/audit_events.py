@@ -36,12 +36,13 @@ class AuditRow:
 class AuditFilter:
     """What entries must meet. `entities` and `owners` are (type, id): any of each group; `own` the caller's record.
 
-    `dates` are bounds of the time: (operator, time).
+    `not_actors`: whose entries are left out. `dates` are bounds of the time: (operator, time).
     """
 
     ids: Sequence[int] | None = None
     entities: Sequence[tuple[tuple[str, str], ...]] = ()
     actors: Sequence[tuple[str, ...]] = ()
+    not_actors: Sequence[str] = ()
     actions: Sequence[tuple[str, ...]] = ()
     dates: Sequence[tuple[str, datetime]] = ()
     own: str | None = None
@@ -94,6 +95,8 @@ def _conditions(sql: Sql, criteria: AuditFilter) -> tuple[str, list[str]]:
     for column, alternatives in (("actor_id", criteria.actors), ("action", criteria.actions)):
         for values in alternatives:
             where.append(f"a.{column} = ANY ({sql.argument(list(values), 'text[]')})")
+    if criteria.not_actors:
+        where.append(f"a.actor_id <> ALL ({sql.argument(list(criteria.not_actors), 'text[]')})")
     for operator, moment in criteria.dates:
         where.append(f"a.recorded_at {operator} {sql.argument(moment, 'timestamptz')}")
     if criteria.ids is not None:

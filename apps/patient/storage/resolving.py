@@ -1,4 +1,4 @@
-"""Turns criteria that need a look into others first: chains, `_has`, display texts, a patient's own record.
+"""Turns criteria that need a look into others first: chains, `_has`, hierarchies, texts, a patient's own record.
 
 A chain that leads to few resources becomes the references to them, which an index finds; any other stays a condition.
 """
@@ -11,6 +11,7 @@ from apps.kit.errors import BadRequest
 from apps.patient.definitions.model import compartment_parameters, served_types
 from apps.patient.search import hashing
 from apps.patient.search.criteria import (
+    EVERYTHING,
     AllOf,
     AnyOf,
     Chain,
@@ -19,9 +20,11 @@ from apps.patient.search.criteria import (
     Exact,
     ExactValue,
     Has,
+    Hierarchy,
     Identity,
     Not,
     Owned,
+    Scanned,
     UriBelow,
 )
 from apps.patient.search.hashing import reference_key, resource_hash, token_hash
@@ -33,6 +36,7 @@ from apps.patient.search.leaders import (
     rest_of,
 )
 from apps.patient.search.sql import LAST, Sql, condition
+from apps.patient.storage.scanning import is_scanning, scan
 
 # A chain that leads to more stays a condition.
 MAX_TARGETS = 500
@@ -46,15 +50,29 @@ _FIRST = "\x01"
 MAX_REFERRED = 20_000
 
 
-async def resolve(connection: Connection, resource_type: str, criterion: Criterion) -> Criterion:
-    """Returns a criterion that is ready for SQL."""
+async def resolve(
+    connection: Connection,
+    resource_type: str,
+    criterion: Criterion,
+    within: Criterion = EVERYTHING,
+) -> Criterion:
+    """Returns a criterion that is ready for SQL. `within`: what matches must meet besides, already resolved."""
     match criterion:
         case AllOf():
-            return AllOf(criteria=await _each(connection, resource_type, criterion.criteria))
+            return await _resolve_all(connection, resource_type, criterion.criteria, within)
         case AnyOf():
-            return AnyOf(criteria=await _each(connection, resource_type, criterion.criteria))
+            resolved = [
+                await resolve(connection, resource_type, item, within)
+                for item in criterion.criteria
+            ]
+            return AnyOf(criteria=tuple(resolved))
         case Not():
-            return Not(criterion=await resolve(connection, resource_type, criterion.criterion))
+            inner = await resolve(connection, resource_type, criterion.criterion, within)
+            return Not(criterion=inner)
+        case Scanned():
+            return await scan(connection, resource_type, criterion, within)
+        case Hierarchy():
+            return await _resolve_hierarchy(connection, criterion)
         case DisplayText():
             return await _resolve_text(connection, criterion)
         case UriBelow():
@@ -70,10 +88,55 @@ async def resolve(connection: Connection, resource_type: str, criterion: Criteri
     return criterion
 
 
-async def _each(
-    connection: Connection, resource_type: str, criteria: Sequence[Criterion]
-) -> tuple[Criterion, ...]:
-    return tuple([await resolve(connection, resource_type, item) for item in criteria])
+async def _resolve_all(
+    connection: Connection, resource_type: str, criteria: Sequence[Criterion], within: Criterion
+) -> Criterion:
+    """What is scanned comes last: the other criteria leave little of it."""
+    resolved: dict[int, Criterion] = {}
+    for index, item in sorted(enumerate(criteria), key=lambda pair: is_scanning(pair[1])):
+        others = AllOf(criteria=(within, *resolved.values()))
+        resolved[index] = await resolve(connection, resource_type, item, others)
+    return AllOf(criteria=tuple(resolved[index] for index in range(len(criteria))))
+
+
+async def _resolve_hierarchy(connection: Connection, criterion: Hierarchy) -> Criterion:
+    """Walks from resource to resource, along or against the reference that makes them parts of each other."""
+    kind = criterion.target_type
+    key = reference_key(kind, criterion.parent)
+    reachable = await resolve(connection, kind, criterion.reachable or EVERYTHING)
+    found = set(criterion.targets)
+    latest = list(criterion.targets)
+    while latest:
+        sql = Sql()
+        hashes, parent = sql.argument(latest, "bigint[]"), sql.argument(key, "bigint")
+        checked = condition(sql, reachable)
+        if criterion.is_upward:
+            statement = (
+                "SELECT DISTINCT t.hash FROM resource r"
+                " CROSS JOIN LATERAL unnest(r.target_hashes) AS t (hash)"
+                f" WHERE r.reference_hash = ANY ({hashes}) AND r.method <> 'DELETE' AND {checked}"
+                f" AND ({parent} # t.hash) = ANY (r.value_hashes)"
+            )
+        else:
+            statement = (
+                f"SELECT DISTINCT r.reference_hash FROM unnest({hashes}) AS h (hash)"
+                f" JOIN resource_value v ON v.hash = ({parent} # h.hash)"
+                " CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = v.number"
+                f" AND {checked} OFFSET 0) AS r"
+            )
+        rows = await connection.fetch(f"{statement} LIMIT {MAX_TARGETS + 1}", *sql.arguments)
+        latest = [row[0] for row in rows if row[0] not in found]
+        found.update(latest)
+        if len(found) > MAX_TARGETS:
+            raise BadRequest(
+                "too_costly", f":above and :below follow at most {MAX_TARGETS} resources"
+            )
+    key = reference_key(criterion.resource_type, criterion.parameter)
+    return Exact(
+        values=tuple(
+            ExactValue(matching=key ^ target, leading=key ^ target) for target in sorted(found)
+        )
+    )
 
 
 async def _resolve_text(connection: Connection, criterion: DisplayText) -> Criterion:

@@ -19,6 +19,7 @@ from apps.patient.search.criteria import (
     NumberRange,
     Range,
     Updated,
+    WholeText,
     Words,
 )
 from apps.patient.search.hashing import parameter_key
@@ -142,7 +143,7 @@ def is_narrow(criterion: Criterion) -> bool:
     return (
         leads(criterion)
         and (not isinstance(criterion, Exact) or criterion.is_narrow)
-        and (not isinstance(criterion, (DateRange, NumberRange, Updated, Words)))
+        and (not isinstance(criterion, (DateRange, NumberRange, Updated, WholeText, Words)))
     )
 
 

@@ -326,6 +326,28 @@ def test_only_persons_tokens_are_exchanged_and_only_by_registered_clients(auth: 
     assert exchange(auth, service, token, scope="admin").json()["error"] == "invalid_scope"
 
 
+def test_bound_token_is_exchanged_with_a_proof_of_its_key_alone(auth: Auth) -> None:
+    service = auth.client("user/Patient.rs", grant_types=(EXCHANGE,))
+    app = App(auth, "user/*.cruds", trusted=True)
+    holder, thief = Holder(), Holder()
+    url = f"{auth.url}/oauth2/token"
+    browser, _ = signed_in(auth)
+    answer = redeem(auth, app, app.authorize(browser), holder)
+    token = answer.json()["access_token"]
+    form = {"grant_type": EXCHANGE, "subject_token": token, "subject_token_type": ACCESS_TOKEN}
+
+    wrong: list[dict[str, str]] = [{}, {"DPoP": thief.proof("POST", url)}]
+    for headers in wrong:
+        answer = httpx.post(url, auth=service, data=form, headers=headers)
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_dpop_proof")
+
+    headers = {"DPoP": holder.proof("POST", url)}
+    answer = httpx.post(url, auth=service, data=form, headers=headers)
+    assert answer.json()["token_type"] == "DPoP"
+    bound_to = decode(auth, answer.json()["access_token"]).claims["cnf"]
+    assert bound_to == decode(auth, token).claims["cnf"]
+
+
 def test_service_that_acts_for_a_person_does_not_stay_connected(auth: Auth) -> None:
     app = App(auth, trusted=True)
     browser, _ = signed_in(auth)

@@ -69,6 +69,56 @@ def test_person_is_sent_one_link_a_minute(auth: Auth) -> None:
     assert len(mails(auth, user.email)) == 1
 
 
+def test_person_is_sent_five_links_an_hour(auth: Auth) -> None:
+    user = auth.user("clinician")
+    browser = Browser(auth)
+    form = browser.get("/oauth2/forgotten")
+
+    def ask() -> None:
+        browser.send(form, email=user.email)
+        browser.get("/oauth2/forgotten")
+
+    for number in range(1, 8):
+        ask()
+        wait_for_mail(auth, user.email, min(number, 5))
+        # As if the pause between two mails were over.
+        auth.sql("UPDATE password_resets SET expires_at = expires_at - interval '61 seconds'")
+    assert len(mails(auth, user.email)) == 5
+    auth.sql("UPDATE mail_counts SET expires_at = now()")
+    ask()
+    assert len(wait_for_mail(auth, user.email, 6)) == 6
+
+
+def ask_for_address(browser: Browser, email: str) -> httpx.Response:
+    form = browser.get("/oauth2/email")
+    return browser.send(form, email=email, password=PASSWORD)
+
+
+def test_user_is_sent_five_address_mails_an_hour_wherever_they_go(auth: Auth) -> None:
+    browser = Browser(auth)
+    browser.sign_in(auth.user("clinician").email)
+    wanted = [f"new{number}@example.org" for number in range(6)]
+    pages = [ask_for_address(browser, email) for email in wanted]
+    assert ["on its way" in page.text for page in pages] == [True] * 5 + [False]
+    assert pages[-1].status_code == 429 and "wait an hour" in pages[-1].text
+    assert [len(mails(auth, email)) for email in wanted] == [1] * 5 + [0]
+    auth.sql("UPDATE mail_counts SET expires_at = now()")
+    assert "on its way" in ask_for_address(browser, wanted[-1]).text
+
+
+def test_address_is_sent_five_mails_an_hour_whoever_asks(auth: Auth) -> None:
+    browsers = [Browser(auth) for _ in range(3)]
+    for browser in browsers:
+        browser.sign_in(auth.user("clinician").email)
+    # One mailbox, however it is typed.
+    spellings = ["Flooded@example.org", "flooded@example.org"]
+    for browser in browsers:
+        for email in spellings:
+            page = ask_for_address(browser, email)
+    assert page.status_code == 429
+    assert sum(len(mails(auth, email)) for email in spellings) == 5
+
+
 def test_disabled_user_is_sent_no_link(auth: Auth) -> None:
     user = auth.user("clinician")
     auth.sql("UPDATE users SET disabled_at = now() WHERE id = $1", user.id)

@@ -13,7 +13,12 @@ from apps.billing.charges.consumer import caller_of
 from apps.billing.ledger.chain import seal_block, verify_chain
 from apps.billing.ledger.postings import LedgerAccount, make_posting
 from apps.billing.ledger.reconcile import reconcile
-from apps.billing.ledger.storage import post, select_balance
+from apps.billing.ledger.storage import (
+    post,
+    select_balances,
+    select_statement_lines,
+    start_of,
+)
 from apps.kit.database import Database, DatabaseSettings, open_database
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
@@ -87,41 +92,38 @@ async def test_bank_keeps_its_total_whoever_transfers_what_at_once(database: Dat
         assert await reconcile(connection, ("transaction_not_sealed",)) == []
 
 
-async def test_balance_at_a_moment_is_the_sum_of_what_counts_before_it(database: Database) -> None:
+async def test_balance_before_a_day_is_the_sum_of_what_counts_before_it(database: Database) -> None:
     chance = random.Random(7)
-    account = LedgerAccount("receivable", "USD", await open_account(database))
+    account_id = await open_account(database)
+    account = LedgerAccount("receivable", "USD", account_id)
     other = LedgerAccount("card", "USD")
     begin = datetime.now(UTC)
     for _ in range(40):
-        shift = chance.choice([None, -40, -10, -1, 10])
-        effective_at = begin + timedelta(days=shift) if shift else None
-        amount = chance.randint(1, 1_000)
+        shift = chance.choice([None, -40, -10, -1, 0, 10])
+        effective_at = None if shift is None else begin + timedelta(days=shift)
+        amount = chance.choice([-1, 1]) * chance.randint(1, 1_000)
         posting = make_posting(
             "adjustment", [(account, amount), (other, -amount)], effective_at=effective_at
         )
         async with database.transaction() as connection:
             await post(connection, CALLER, [posting])
     async with database.connection() as connection:
-        moments = [
-            begin + timedelta(days=day, minutes=1) for day in (-50, -40, -20, -10, -5, 0, 9, 11)
-        ]
-        moments += [
-            row["posted_at"]
-            for row in await connection.fetch(
-                "SELECT posted_at FROM ledger_entry WHERE ledger_account_id = $1", account.id
-            )
-        ]
-        for moment in moments:
+        for ago in (50, 40, 39, 20, 10, 9, 1, 0, -1, -10, -11, -12):
+            day = (begin - timedelta(days=ago)).date()
             expected = await connection.fetchval(
                 """
                 SELECT coalesce(sum(CASE side WHEN 'D' THEN amount ELSE -amount END), 0) FROM ledger_entry
                 WHERE ledger_account_id = $1 AND effective_at < $2""",
                 account.id,
-                moment,
+                start_of(day),
             )
-            assert await select_balance(connection, account.id, moment) == expected
-        now = await select_balance(connection, account.id)
-        assert now == await select_balance(connection, account.id, begin + timedelta(days=365))
+            balances = await select_balances(connection, account_id, day)
+            assert balances == {("receivable", ""): expected}
+            lines = await select_statement_lines(connection, account_id, None, day, 100)
+            assert sum(line["amount"] for line in lines) == expected
+        now = await select_balances(connection, account_id)
+        later = (begin + timedelta(days=365)).date()
+        assert now == await select_balances(connection, account_id, later)
 
 
 async def open_account(database: Database) -> Any:

@@ -56,6 +56,7 @@ async def fill(client: Client) -> None:
         "WriteOffInvoice", invoice_id=other.invoice_id, amount={"minor_units": 50}, reason="r"
     )
     await client.do("CancelInvoice", invoice_id=invoice.invoice_id, reason="r")
+    await client.pay(account_id, 10, "TRANSFER", received_at="2026-01-01T00:00:00Z")
     async with client.database.transaction() as connection:
         await connection.execute(
             """
@@ -73,6 +74,7 @@ FAULTS = {
     "balance_mismatch": "UPDATE ledger_account SET balance = balance + 1 WHERE kind = 'revenue'",
     "account_version_mismatch": "UPDATE ledger_account SET version = version + 1 WHERE kind = 'bank'",
     "running_balance_mismatch": "UPDATE ledger_entry SET balance = balance + 1 WHERE line = 2",
+    "shift_mismatch": "UPDATE ledger_shift SET amount = amount + 1",
     "entry_time_mismatch": "UPDATE ledger_entry SET effective_at = effective_at - interval '1 day' WHERE line = 1",
     "invoice_total_mismatch": "UPDATE invoice_line SET net = net + 1, total = total + 1 WHERE line = 1",
     "shared_charge_mismatch": "UPDATE invoice_line SET net = net + 1, total = total + 1 WHERE line = 1",

@@ -9,7 +9,15 @@ import pytest
 from apps.patient.definitions.generator import __main__ as generator
 from apps.patient.definitions.generator.parameters import SERVED_TYPES, split_union
 from apps.patient.definitions.generator.value_sets import ValueSets
-from apps.patient.definitions.model import definition_of, search_parameters, served_types
+from apps.patient.definitions.model import (
+    codes_above,
+    codes_below,
+    definition_of,
+    search_parameters,
+    served_types,
+)
+
+CODES = "http://terminology.hl7.org/CodeSystem"
 
 
 @pytest.fixture
@@ -25,12 +33,12 @@ def test_data_is_what_its_generator_wrote(copied: Path) -> None:
     assert generator.check_recorded() == 0
 
 
-@pytest.mark.parametrize("name", ["definitions.json", "contained.json"])
+@pytest.mark.parametrize("name", ["definitions.json", "contained.json", "hierarchies.json"])
 def test_data_that_was_edited_is_noticed(
     copied: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = copied / name
-    path.write_text(path.read_text().replace("period", "periods", 1))
+    path.write_text(path.read_text() + " ")
     assert generator.check_recorded() == 1
     assert "run scripts/definitions" in capsys.readouterr().out
 
@@ -66,3 +74,26 @@ def test_search_parameters_are_r4s_own() -> None:
     assert search_parameters("Observation")["date"].expression == "Observation.effective"
     assert "phone" in search_parameters("Patient")
     assert "identifier" in search_parameters("Observation")
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "below"),
+    [
+        (f"{CODES}/condition-clinical", "active", {"active", "recurrence", "relapse"}),
+        (f"{CODES}/condition-clinical", "relapse", {"relapse"}),
+        ("http://hl7.org/fhir/administrative-gender", "male", {"male"}),
+    ],
+)
+def test_hierarchy_has_all_that_is_below(system: str, code: str, below: set[str]) -> None:
+    assert codes_below(system, code) == frozenset(below)
+    assert all(code in (codes_above(system, name) or ()) for name in below)
+
+
+def test_hierarchy_is_not_limited_to_one_level() -> None:
+    relatives = codes_below(f"{CODES}/v3-RoleCode", "FAMMEMB") or frozenset()
+    assert {"FAMMEMB", "PRN", "MTH", "NMTH"} <= relatives
+
+
+def test_system_that_is_not_known_has_no_hierarchy() -> None:
+    assert codes_below("http://loinc.org", "1234-5") is None
+    assert codes_above("http://loinc.org", "1234-5") is None

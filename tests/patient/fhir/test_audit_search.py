@@ -28,6 +28,7 @@ def test_audit_is_found_by_patient_agent_date_entity_and_type(service: Service) 
     assert events(service, f"patient={id}") == whole
     assert events(service, f"entity=Patient/{id}&date=ge2020&type=rest") == whole
     assert events(service, f"patient=Patient/{id}&agent=doctor-1") == whole[:2]
+    assert events(service, f"patient={id}&agent:not=doctor-1") == whole[2:]
     assert events(service, f"patient={id}&action=R") == [("R", "read")]
     assert events(service, f"patient={id}&subtype=create") == [("C", "create")]
     assert events(service, f"patient={id}&date=lt2020") == []
@@ -71,6 +72,8 @@ def test_patient_reads_the_own_audit_alone_and_nobody_writes_it(service: Service
     assert service.call("DELETE", f"/fhir/R4/AuditEvent/{id}").status_code == 405
 
 
-@pytest.mark.parametrize("query", ["site=x", "date=soon", "entity=nonsense", "_cursor=AAAA"])
+@pytest.mark.parametrize(
+    "query", ["site=x", "date=soon", "date:not=2020", "entity=nonsense", "_cursor=AAAA"]
+)
 def test_what_the_audit_is_not_searched_by_is_refused(service: Service, query: str) -> None:
     assert service.call("GET", f"/fhir/R4/AuditEvent?{query}").status_code == 400

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from apps.patient.definitions.model import served_types
+from apps.patient.definitions.model import search_parameters, served_types
+from apps.patient.search.kinds_of_values import is_boolean
 from tests.patient.patient_service import PUBLIC_URL, Service, principal
 
 pytestmark = pytest.mark.integration
@@ -285,11 +286,18 @@ def test_history_is_found_by_patient_code_date_category_and_status(service: Serv
         "code=4548-4",
         "category=laboratory",
         "category=x,laboratory",
+        "subject:not=Patient/another",
     ):
         assert ids(service.call("GET", f"{by_patient}&{query}")) == [id, other], query
     for query in ("status=final", "date=2022-03", "date=le2022-12-31", "date=2022-03-18T15:57:43Z"):
         assert ids(service.call("GET", f"{by_patient}&{query}")) == [id], query
-    for query in ("code=http://other|4548-4", "code=|4548-4", "date=gt2024", "status=unknown"):
+    for query in (
+        "code=http://other|4548-4",
+        "code=|4548-4",
+        "date=gt2024",
+        "status=unknown",
+        f"subject:not=Patient/{patient_id}",
+    ):
         assert ids(service.call("GET", f"{by_patient}&{query}")) == [], query
 
 
@@ -370,6 +378,10 @@ def test_patients_own_login_finds_that_history_alone(service: Service) -> None:
     assert refused.status_code == 403
 
 
+def is_true_or_false(resource_type: str, parameter: str) -> bool:
+    return parameter in search_parameters(resource_type) and is_boolean(resource_type, parameter)
+
+
 def test_metadata_is_public_and_tells_what_is_served(service: Service) -> None:
     statement = service.client.get(f"{service.url}/fhir/R4/metadata").json()
     resources = {resource["type"]: resource for resource in statement["rest"][0]["resource"]}
@@ -387,6 +399,10 @@ def test_metadata_is_public_and_tells_what_is_served(service: Service) -> None:
             value = samples.get(parameter["type"], "x")
             if parameter["type"] == "composite" and "date" in parameter["name"]:
                 value = "x$2020"
+            if parameter["name"] == "_filter":
+                value = "_id eq x"
+            elif is_true_or_false(name, parameter["name"]):
+                value = "true"
             query = f"{parameter['name']}={value}"
             answer = service.call("GET", f"/fhir/R4/{name}?{query}")
             assert answer.status_code == 200, f"{name}?{query}: {answer.text}"

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
+from apps.patient.storage import scanning
 from tests.patient.fhir.test_routes import ids, observation, patient
 from tests.patient.patient_service import PUBLIC_URL, Service, principal
 
@@ -302,6 +303,138 @@ def test_features_of_search(
         assert answer == [clinic[name] for name in expected]
 
 
+@pytest.fixture(scope="module")
+def words(service: Service) -> dict[str, str]:
+    """Resources of one patient with narratives, media types, and places in a place."""
+    subject = service.create(patient(name=[{"family": "Wordsone"}]))["id"]
+    person = {"reference": f"Patient/{subject}"}
+
+    def narrative(text: str) -> dict[str, str]:
+        return {
+            "status": "generated",
+            "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{text}</div>',
+        }
+
+    def condition(text: str, status: str, **more: Any) -> str:
+        coding = {
+            "system": "http://terminology.hl7.org/CodeSystem/condition-clinical",
+            "code": status,
+        }
+        made = {
+            "resourceType": "Condition",
+            "subject": person,
+            "clinicalStatus": {"coding": [coding]},
+            "text": narrative(text),
+            **more,
+        }
+        return str(service.create(made)["id"])
+
+    def document(media: str) -> str:
+        content = [{"attachment": {"contentType": media, "url": "http://e/1"}}]
+        made = {"resourceType": "DocumentReference", "status": "current", "subject": person}
+        return str(service.create({**made, "content": content})["id"])
+
+    def place(name: str, within: str = "") -> str:
+        made: dict[str, Any] = {"resourceType": "Location", "name": name}
+        if within:
+            made["partOf"] = {"reference": f"Location/{within}"}
+        return str(service.create(made)["id"])
+
+    house = place("House")
+    floor = place("Floor", house)
+    room = place("Room", floor)
+
+    def procedure(location: str, **more: Any) -> str:
+        made = {
+            "resourceType": "Procedure",
+            "status": "completed",
+            "subject": person,
+            "location": {"reference": f"Location/{location}"},
+            **more,
+        }
+        return str(service.create(made)["id"])
+
+    return {
+        "subject": subject,
+        "house": house,
+        "floor": floor,
+        "room": room,
+        "bone": condition("Metastases in the bone", "active"),
+        "liver": condition("Metástases <b>of</b> the liver", "relapse", note=[{"text": "rare"}]),
+        "healed": condition("a broken bone", "resolved"),
+        "xml": document("text/xml; charset=UTF-8"),
+        "html": document("text/html"),
+        "in room": procedure(room, instantiatesCanonical=["http://e/plan|1.0.2"]),
+        "in floor": procedure(floor, instantiatesCanonical=["http://e/plan|2"]),
+        "in house": procedure(house),
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("Condition?_text=(bone OR liver) and metastases", ["bone", "liver"]),
+        ('Condition?_text="broken bone",liver', ["liver", "healed"]),
+        ("Condition?_text=rare", []),
+        ("Condition?_content=rare liver", ["liver"]),
+        ("Condition?_content=relapse&_sort=_id", ["liver"]),
+        ("Condition?clinical-status:below=active", ["bone", "liver"]),
+        ("Condition?clinical-status:above=relapse", ["bone", "liver"]),
+        ("Condition?clinical-status:above=active", ["bone"]),
+        (
+            "Condition?clinical-status:below=http://terminology.hl7.org/CodeSystem/condition-clinical|inactive",
+            ["healed"],
+        ),
+        ("DocumentReference?contenttype:below=text/xml", ["xml"]),
+        ("DocumentReference?contenttype:below=text", ["xml", "html"]),
+        ("Procedure?location:below={house}", ["in room", "in floor", "in house"]),
+        ("Procedure?location:below=Location/{floor}", ["in room", "in floor"]),
+        ("Procedure?location:above={floor}", ["in floor", "in house"]),
+        ("Procedure?instantiates-canonical:below=http://e/plan", ["in room", "in floor"]),
+        ("Procedure?instantiates-canonical:below=http://e/plan|1", ["in room"]),
+        (
+            'Condition?_filter=clinical-status sb relapse and patient.family co "one"',
+            ["bone", "liver"],
+        ),
+        ("Condition?_filter=clinical-status ss active or _text pr true", None),
+        (
+            "Condition?_filter=clinical-status eq RELAPSE or clinical-status eq resolved",
+            ["liver", "healed"],
+        ),
+        (
+            "Procedure?_filter=location.name sw flo or location[name eq ROOM].partof pr true",
+            ["in floor", "in room"],
+        ),
+        (
+            "Procedure?_filter=not (location.name ew or) and location re Location/{house}",
+            ["in house"],
+        ),
+        ("Procedure?_filter=location.name ge house and location.name lt room", ["in house"]),
+    ],
+)
+def test_texts_hierarchies_and_filters(
+    service: Service, words: dict[str, str], query: str, expected: list[str] | None
+) -> None:
+    path = f"/fhir/R4/{quote(query.format(**words), safe='?=&:,|/')}&patient={words['subject']}"
+    if expected is None:
+        assert service.call("GET", path).status_code == 400
+    else:
+        assert sorted(ids(service.call("GET", path))) == sorted(words[name] for name in expected)
+
+
+def test_filter_and_hierarchy_look_no_further_than_the_scopes(
+    service: Service, words: dict[str, str]
+) -> None:
+    service.verifier.principals["procedures"] = principal("user/Procedure.rs")
+    for query in (
+        f"Procedure?location:below={words['house']}",
+        "Procedure?_filter=location.name%20eq%20room",
+    ):
+        narrow = service.call("GET", f"/fhir/R4/{query}", by="procedures")
+        assert narrow.status_code == 403, narrow.text
+        assert ids(service.call("GET", f"/fhir/R4/{query}"))
+
+
 def modes(service: Service, query: str) -> list[tuple[str, str]]:
     answer = service.call("GET", f"/fhir/R4/{query}")
     assert answer.status_code == 200, answer.text
@@ -366,6 +499,27 @@ def test_parts_of_resources_are_marked(service: Service, clinic: dict[str, str])
         "Patient?_cursor=AAAA",
         "Patient?name=",
         "Location?near=here",
+        "Patient?_filter=name like x",
+        "Patient?_filter=shoe eq 44",
+        "Patient?_filter=name.family eq x",
+        "Patient?_filter=gender co male",
+        "Patient?_filter=general-practitioner eq Practitioner/1",
+        "Patient?_filter=birthdate ge soon",
+        "Patient?_filter=name pr maybe",
+        "Patient?_filter=" + " and ".join(["name eq x"] * 31),
+        "Observation?_filter=encounter.part-of.part-of.part-of.part-of.part-of.status eq x",
+        "Patient?_text=(bone",
+        "Patient?_content=" + "a " * 21,
+        "Binary?_text=bone",
+        "Condition?code:below=http://loinc.org|1",
+        "Condition?code:below=1",
+        "Patient?identifier:below=urn:x|1",
+        "DocumentReference?contenttype:below=text/xml;charset=utf-8",
+        "DocumentReference?contenttype:above=text/xml",
+        "Observation?subject:below=1",
+        "Patient?_query=newest",
+        "Patient?_list=1",
+        "Patient?_contained=true",
         "Patient?" + "&".join(f"name=a{number}" for number in range(31)),
         "Patient?name=" + ",".join(str(number) for number in range(101)),
         "Patient?name=" + "x" * 1001,
@@ -385,6 +539,28 @@ def test_lenient_handling_skips_what_is_not_known(service: Service, person: str)
     assert ids(answer) == [person]
     link = next(link["url"] for link in answer.json()["link"] if link["relation"] == "self")
     assert "shoe" not in link
+
+
+def test_named_query_and_filter_are_not_skipped(service: Service) -> None:
+    for query in ("_query=newest", "_filter=shoe%20eq%2044"):
+        answer = service.call(
+            "GET", f"/fhir/R4/Patient?{query}", headers={"Prefer": "handling=lenient"}
+        )
+        assert answer.status_code == 400
+
+
+def test_text_is_compared_with_a_limited_number_of_resources(
+    service: Service, words: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/fhir/R4/Condition?_text=bone&patient={words['subject']}"
+    monkeypatch.setattr(scanning, "MAX_SCANNED", 3)
+    assert len(ids(service.call("GET", path))) == 2
+    assert service.call("GET", f"{path}&_count=1").json()["link"][-1]["relation"] == "next"
+    for name, limit in (("MAX_SCANNED", 2), ("MAX_SCANNED_BYTES", 500)):
+        with monkeypatch.context() as patched:
+            patched.setattr(scanning, name, limit)
+            refused = service.call("GET", path)
+        assert (refused.status_code, refused.json()["issue"][0]["code"]) == (400, "too-costly")
 
 
 def test_cursor_of_another_query_is_refused(service: Service, clinic: dict[str, str]) -> None:

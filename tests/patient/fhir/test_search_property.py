@@ -22,7 +22,7 @@ DAYS = tuple(f"2020-0{month}-1{day}" for month in (1, 2) for day in (0, 1, 2))
 COUNT = 60
 
 Resource = dict[str, Any]
-Test = Callable[[Resource], bool]
+Check = Callable[[Resource], bool]
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +62,14 @@ def span(text: str) -> tuple[datetime, datetime]:
     return start, start + timedelta(days=1)
 
 
-def date_test(prefix: str, text: str) -> Test:
+def date_test(prefix: str, text: str) -> Check:
     start, end = span(text)
 
     def test(resource: Resource) -> bool:
         low, high = span(resource["effectiveDateTime"])
         return {
             "": low >= start and high <= end,
+            "eq": low >= start and high <= end,
             "ne": not (low >= start and high <= end),
             "ge": high > start,
             "gt": high > end,
@@ -76,6 +77,8 @@ def date_test(prefix: str, text: str) -> Test:
             "lt": low < start,
             "sa": low >= end,
             "eb": high <= start,
+            "po": low < end and high > start,
+            "co": low <= start and high >= end,
         }[prefix]
 
     return test
@@ -86,7 +89,7 @@ def codes_of(resource: Resource, name: str) -> set[str]:
     return {coding["code"] for concept in concepts for coding in concept["coding"]}
 
 
-def value_test(prefix: str, number: float) -> Test:
+def value_test(prefix: str, number: float) -> Check:
     def test(resource: Resource) -> bool:
         value = resource.get("valueQuantity", {}).get("value")
         if value is None:
@@ -97,7 +100,7 @@ def value_test(prefix: str, number: float) -> Test:
 
 
 @st.composite
-def criteria(draw: st.DrawFn) -> tuple[str, Test]:
+def criteria(draw: st.DrawFn) -> tuple[str, Check]:
     kind = draw(st.sampled_from(("code", "not", "status", "category", "date", "value", "missing")))
     if kind in ("code", "not", "category"):
         wanted = draw(st.lists(st.sampled_from(CODES), min_size=1, max_size=2, unique=True))
@@ -124,25 +127,96 @@ def criteria(draw: st.DrawFn) -> tuple[str, Test]:
     )
 
 
+@st.composite
+def comparisons(draw: st.DrawFn) -> tuple[str, Check]:
+    """One comparison of a `_filter`."""
+    kind = draw(st.sampled_from(("code", "category", "status", "date", "value", "present")))
+    if kind in ("code", "category"):
+        wanted, operator = draw(st.sampled_from(CODES)), draw(st.sampled_from(("eq", "ne")))
+        value = draw(st.sampled_from((wanted, wanted.upper(), f"{SYSTEM}|{wanted}")))
+        if operator == "eq":
+            return f"{kind} eq {value}", lambda r: wanted in codes_of(r, kind)
+        return f"{kind} ne {value}", lambda r: bool(codes_of(r, kind) - {wanted})
+    if kind == "status":
+        status = draw(st.sampled_from(STATUSES))
+        if draw(st.booleans()):
+            return f"status eq {status}", lambda r: bool(r["status"] == status)
+        return f"status ne {status}", lambda r: bool(r["status"] != status)
+    if kind == "date":
+        operator = draw(
+            st.sampled_from(("eq", "ne", "ge", "gt", "le", "lt", "sa", "eb", "po", "co"))
+        )
+        text = draw(st.sampled_from((*DAYS, "2020-01")))
+        return f"date {operator} {text}", date_test(operator, text)
+    if kind == "value":
+        operator = draw(st.sampled_from(("gt", "le")))
+        number = draw(st.sampled_from((1, 2, 3)))
+        return f"value-quantity {operator} {number}", value_test(operator, number)
+    there = draw(st.booleans())
+    return (
+        f"value-quantity pr {str(there).lower()}",
+        lambda r: ("valueQuantity" in r) is there,
+    )
+
+
+def _joined(parts: list[tuple[str, Check]], words: list[str]) -> tuple[str, Check]:
+    text, check = parts[0]
+    for (other_text, other), word in zip(parts[1:], words, strict=False):
+        text = f"{text} {word} {other_text}"
+        check = _both(check, other) if word == "and" else _either(check, other)
+    return text, check
+
+
+def _both(first: Check, second: Check) -> Check:
+    return lambda r: first(r) and second(r)
+
+
+def _either(first: Check, second: Check) -> Check:
+    return lambda r: first(r) or second(r)
+
+
+def _negated(check: Check) -> Check:
+    return lambda r: not check(r)
+
+
+@st.composite
+def filters(draw: st.DrawFn) -> tuple[str, Check]:
+    """A `_filter`: comparisons joined from left to right, some in parentheses, some negated."""
+    parts = []
+    for _ in range(draw(st.integers(1, 3))):
+        inner = draw(st.lists(comparisons(), min_size=1, max_size=2))
+        text, check = _joined(inner, [draw(st.sampled_from(("and", "or")))])
+        form = draw(st.sampled_from(("plain", "group", "not")))
+        if form == "not":
+            parts.append((f"not ({text})", _negated(check)))
+        elif form == "group" or len(inner) > 1:
+            parts.append((f"({text})", check))
+        else:
+            parts.append((text, check))
+    words = draw(st.lists(st.sampled_from(("and", "or")), min_size=2, max_size=2))
+    text, check = _joined(parts, words)
+    return f"_filter={text}", check
+
+
 @settings(
-    max_examples=80,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    asked=st.lists(criteria(), min_size=1, max_size=4),
+    asked=st.lists(st.one_of(criteria(), filters()), min_size=1, max_size=4),
     count=st.sampled_from((7, 100)),
     sort=st.sampled_from(("", "date", "-date", "-value-quantity", "_lastUpdated")),
 )
 def test_search_finds_what_a_naive_filter_finds(
     service: Service,
     stored: list[Resource],
-    asked: list[tuple[str, Test]],
+    asked: list[tuple[str, Check]],
     count: int,
     sort: str,
 ) -> None:
     expected = {r["id"] for r in stored if all(test(r) for _, test in asked)}
-    query = "&".join(quote(text, safe="=&:,|") for text, _ in asked)
+    query = "&".join(quote(text, safe="=&:,|()") for text, _ in asked)
     base = f"/fhir/R4/Observation?category={SYSTEM}|&{query}"
     url = f"{base}&_count={count}{f'&_sort={sort}' if sort else ''}"
 

@@ -1,7 +1,7 @@
 """Writes the definitions that the service uses from HL7's own (FHIR R4 4.0.1): `scripts/definitions`.
 
 HL7's files are 90 MB; what is kept is the element tree, JSON types, cardinalities, reference targets,
-required value sets, invariants, search parameters and the patient compartment.
+required value sets, code hierarchies, invariants, search parameters and the patient compartment.
 """
 
 import argparse
@@ -72,16 +72,22 @@ def generate(archive: Path) -> dict[str, str]:
         "compartment": compartment,
     }
     contained, body = render({"types": others}), render(definitions)
+    hierarchies = render({"systems": value_sets.hierarchies()})
     digests = {
         "package": PACKAGE,
         "version": VERSION,
         "sha512": SHA512,
         "generator": generator_digest(),
         "contained": digest(contained),
+        "hierarchies": digest(hierarchies),
         "definitions": digest(body.removeprefix("{\n")),
     }
     whole = "{\n" + f'"source":{_compact(digests)},\n' + body.removeprefix("{\n")
-    return {"definitions.json": whole, "contained.json": contained}
+    return {
+        "definitions.json": whole,
+        "contained.json": contained,
+        "hierarchies.json": hierarchies,
+    }
 
 
 def render(content: Json) -> str:
@@ -142,6 +148,7 @@ def check_recorded() -> int:
     definitions = (DATA / "definitions.json").read_text()
     recorded = json.loads(definitions)["source"]
     contained = digest((DATA / "contained.json").read_text())
+    hierarchies = digest((DATA / "hierarchies.json").read_text())
     body = definitions[definitions.index('"served":') :]
     made = {
         "package": PACKAGE,
@@ -149,6 +156,7 @@ def check_recorded() -> int:
         "sha512": SHA512,
         "generator": generator_digest(),
         "contained": contained,
+        "hierarchies": hierarchies,
         "definitions": digest(body),
     }
     if recorded == made:

@@ -44,6 +44,20 @@ class ValueSets:
                 self.uncounted.add(name)
         return name if name in self.used else None
 
+    def hierarchies(self) -> dict[str, dict[str, list[str]]]:
+        """Returns the codes directly below each code, by code system, for `:above` and `:below`.
+
+        A system of the sets that are used has an entry even if nothing in it is below anything.
+        """
+        used = {system for listed in self.used.values() for system, _ in listed}
+        found: dict[str, dict[str, list[str]]] = {}
+        for url, system in sorted(self._systems.items()):
+            if system["content"] == "complete":
+                below = _below(system.get("concept", ()))
+                if below or url in used:
+                    found[url] = below
+        return found
+
     def _expand(self, value_set: Json) -> list[list[Any]]:
         compose = value_set["compose"]
         if compose.get("exclude"):
@@ -66,3 +80,15 @@ def _all_concepts(concepts: Iterable[Json]) -> Iterable[Json]:
     for concept in concepts:
         yield concept
         yield from _all_concepts(concept.get("concept", ()))
+
+
+def _below(concepts: Iterable[Json]) -> dict[str, list[str]]:
+    """Returns the codes directly below each code that has any."""
+    found: dict[str, set[str]] = {}
+    for concept in _all_concepts(concepts):
+        for child in concept.get("concept", ()):
+            found.setdefault(concept["code"], set()).add(child["code"])
+        for told in concept.get("property", ()):
+            if told["code"] == "subsumedBy":
+                found.setdefault(told["valueCode"], set()).add(concept["code"])
+    return {code: sorted(codes) for code, codes in sorted(found.items())}

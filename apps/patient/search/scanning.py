@@ -1,0 +1,41 @@
+"""Whether a resource in hand meets a criterion that no index tells. Pure."""
+
+from typing import Any
+
+from apps.patient.search.criteria import Scanned
+from apps.patient.search.escaping import split, unescape
+from apps.patient.search.extraction import index_values
+from apps.patient.search.index_values import IndexValue, ReferenceValue, StringValue, TokenValue
+from apps.patient.search.texts import content_words, narrative_words, text_matches
+
+
+def is_met(resource: dict[str, Any], scanned: Scanned) -> bool:
+    """Tells whether the resource meets the criterion."""
+    if scanned.words is not None:
+        words = (
+            content_words(resource) if scanned.relation == "content" else narrative_words(resource)
+        )
+        return text_matches(scanned.words, words)
+    return any(
+        _compares(value, scanned.relation, scanned.value)
+        for value in index_values(resource, scanned.base_url)
+        if value.parameter == scanned.parameter
+    )
+
+
+def _compares(value: IndexValue, relation: str, asked: str) -> bool:
+    match relation, value:
+        case "ends", StringValue():
+            return value.normalised.endswith(asked)
+        case "unequal", TokenValue():
+            *system, code = [unescape(part) for part in split(asked, "|", 1)]
+            is_equal = value.code.lower() == code.lower() or not code
+            return not (is_equal and system in ([], [value.system]))
+        case "media", TokenValue():
+            found = value.code.lower().partition(";")[0].strip()
+            return found == asked or ("/" not in asked and found.startswith(f"{asked}/"))
+        case "canonical", ReferenceValue():
+            url, _, version = value.url.partition("|")
+            wanted, _, within = asked.partition("|")
+            return url == wanted and (not within or f"{version}.".startswith(f"{within}."))
+    return False
