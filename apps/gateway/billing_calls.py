@@ -394,7 +394,7 @@ BOOKS = (
     _read(
         "/ledger/export",
         "ExportLedger",
-        "The whole ledger as CSV or as a plain-text journal, page by page",
+        "The whole ledger as CSV or as a plain-text journal (beancount, hledger), page by page",
         Query("format", "format", "EXPORT_FORMAT_", required=True),
         *PAGE,
         policy=READ,

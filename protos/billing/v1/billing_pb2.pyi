@@ -199,6 +199,8 @@ class _ExportFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     EXPORT_FORMAT_CSV: _ExportFormat.ValueType  # 1
     EXPORT_FORMAT_JOURNAL: _ExportFormat.ValueType  # 2
     """Plain-text accounting, as beancount reads it."""
+    EXPORT_FORMAT_HLEDGER: _ExportFormat.ValueType  # 3
+    """The same, as hledger reads it."""
 
 class ExportFormat(_ExportFormat, metaclass=_ExportFormatEnumTypeWrapper): ...
 
@@ -206,6 +208,8 @@ EXPORT_FORMAT_UNSPECIFIED: ExportFormat.ValueType  # 0
 EXPORT_FORMAT_CSV: ExportFormat.ValueType  # 1
 EXPORT_FORMAT_JOURNAL: ExportFormat.ValueType  # 2
 """Plain-text accounting, as beancount reads it."""
+EXPORT_FORMAT_HLEDGER: ExportFormat.ValueType  # 3
+"""The same, as hledger reads it."""
 Global___ExportFormat: typing_extensions.TypeAlias = ExportFormat
 
 @typing.final
