@@ -3,6 +3,7 @@
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ def listener() -> Iterator[Listener]:
     yield from listening()
 
 
-def signed_in(auth: Auth, **changes: str) -> tuple[App, Browser, str]:
+def signed_in(auth: Auth, **changes: Any) -> tuple[App, Browser, str]:
     """An application, the browser of a person who signed in there, and the id token."""
     app = App(auth, trusted=True, post_logout_redirect_uris=(GOODBYE,), **changes)
     browser = Browser(auth)
