@@ -98,6 +98,7 @@ class App(pulumi.ComponentResource):
         released = self.release(name)
         self.services = self.start_services([*topics, released])
         if isinstance(self.stack, EnvironmentStack):
+            self.await_services(name)
             self.show()
         self.register_outputs({"url": self.url})
 
@@ -203,8 +204,9 @@ class App(pulumi.ComponentResource):
             ),
         )
         if isinstance(stack, PreviewStack):
-            payload = {"action": "up", "pr": stack.number}
-            return invoke(f"{name}-release", platform.preview_runner_name, payload, task.arn, waits)
+            preview_payload = {"action": "up", "pr": stack.number, "task": task.arn}
+            runner_name = platform.preview_runner_name
+            return invoke(f"{name}-release", runner_name, preview_payload, waits)
         runner = Runner(
             f"{name}-runner",
             RunnerArgs(
@@ -225,8 +227,10 @@ class App(pulumi.ComponentResource):
         )
         if stack.config.previews:
             self.open_to_previews(name, stack, task)
+        payload = {"action": "up", "task": task.arn}
         watch_release(f"{name}-runner", runner.function_name, platform.notices_arn, self.child)
-        return invoke(f"{name}-release", runner.function_name, {"action": "up"}, task.arn, waits)
+        self.runner_name = runner.function_name
+        return invoke(f"{name}-release", runner.function_name, payload, waits)
 
     def open_to_previews(self, name: str, stack: EnvironmentStack, task: ReleaseTask) -> None:
         Runner(
@@ -324,7 +328,9 @@ class App(pulumi.ComponentResource):
             log_retention_days=self.log_days,
             replicas=replicas(entry, stack),
             spot=stack.config.spot,
-            steady=not preview or entry.public,
+            # A preview waits for its gateway, and its tests ask every service; an environment's
+            # runner waits for all services at once.
+            steady=preview and entry.public,
             watched=isinstance(stack, EnvironmentStack),
             insights=isinstance(stack, EnvironmentStack) and stack.config.insights,
             boundary=self.args.boundary,
@@ -332,6 +338,21 @@ class App(pulumi.ComponentResource):
             if entry.public
             else None,
         )
+
+    def await_services(self, name: str) -> None:
+        """Has the runner wait until every service runs what was declared.
+
+        The services were made in the order of their calls, for Service Connect tells a task only
+        of names that there were at its start. Their deployments go on side by side.
+        """
+        services = pulumi.Output.all(
+            *(
+                pulumi.Output.all(each.service_name, each.definition)
+                for each in self.services.values()
+            )
+        ).apply(dict)
+        payload = {"action": "steady", "services": services}
+        invoke(f"{name}-steady", self.runner_name, payload, self.child)
 
     @property
     def secrets_version(self) -> int:

@@ -138,6 +138,7 @@ class Platform(pulumi.ComponentResource):
         cluster = Cluster(
             label,
             ClusterArgs(
+                cluster_name=f"{label}-services",
                 spot=config.spot,
                 insights=config.insights,
                 log_retention_days=config.log_retention_days,

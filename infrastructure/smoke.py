@@ -24,6 +24,7 @@ from apps.client.settings import ClientSettings, PlatformError
 from apps.verbs import VERBS
 from infrastructure.operate import aws
 from infrastructure.operate.answers import RefusedError
+from infrastructure.runner.steady import DeploymentFailedError, find_unsteady
 
 # Steady is what `pulumi up` waited for; a new address needs a while to be known.
 LIMIT_SECONDS = 300.0
@@ -72,36 +73,13 @@ def read_running(outputs: Mapping[str, Any]) -> Running:
 
 
 def check_services(ecs: Any, running: Running) -> None:
-    """Raises Broken or NotYet. Ten services are what AWS describes at once."""
-    found = ecs.describe_services(cluster=running.cluster, services=sorted(running.definitions))
-    if found["failures"]:
-        raise BrokenError(f"not there: {', '.join(each['arn'] for each in found['failures'])}")
-    waits = [
-        wait
-        for each in found["services"]
-        for wait in look(each, running.definitions[each["serviceName"]])
-    ]
-    if waits:
-        raise NotReadyError("; ".join(waits))
-
-
-def look(service: Mapping[str, Any], wanted: str) -> list[str]:
-    name = service["serviceName"]
-    primary = next((each for each in service["deployments"] if each["status"] == "PRIMARY"), None)
-    if primary is None:
-        return [f"{name} has no deployment"]
-    if primary["taskDefinition"] != wanted:
-        runs = primary["taskDefinition"]
-        raise BrokenError(
-            f"{name} runs {runs}, not {wanted}: the deployment was taken back (pulumi up --refresh)"
-        )
-    if primary["rolloutState"] == "FAILED":
-        raise BrokenError(f"{name}: {primary.get('rolloutStateReason', 'its deployment failed')}")
-    if primary["rolloutState"] != "COMPLETED" or service["runningCount"] < service["desiredCount"]:
-        return [
-            f"{name}: {primary['rolloutState']}, {service['runningCount']} of {service['desiredCount']} run"
-        ]
-    return []
+    """Raises BrokenError or NotReadyError."""
+    try:
+        missing = find_unsteady(ecs, running.cluster, running.definitions)
+    except DeploymentFailedError as error:
+        raise BrokenError(str(error)) from error
+    if missing:
+        raise NotReadyError("; ".join(missing))
 
 
 def check_answers(url: str) -> None:

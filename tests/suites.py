@@ -45,8 +45,8 @@ SUITES = {
         Suite("integration", needs_platform=True, workers=2),
         # HL7's files and HAPI's validator, which npm and Maven fetch, against the running record.
         Suite("fhir", needs_platform=True, tools=(("npm",),)),
-        # SDKs and command-line clients of OAuth, FHIR and gRPC.
-        Suite("clients", needs_platform=True, tools=(("node",), ("npm",))),
+        # SDKs and command-line clients of OAuth, FHIR and gRPC, and who reads an accountant's export.
+        Suite("clients", needs_platform=True, tools=(("node",), ("npm",), ("hledger",))),
     )
 }
 # The unit tests are those without another mark.

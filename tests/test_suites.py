@@ -30,6 +30,6 @@ def test_suite_whose_tool_is_missing_is_told_and_fails_in_ci(
 
 def test_each_of_a_suites_tools_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: name if name == "node" else None)
-    assert missing_tools(SUITES["clients"]) == ["npm"]
+    assert missing_tools(SUITES["clients"]) == ["npm", "hledger"]
     monkeypatch.setattr("shutil.which", lambda name: name if name == "google-chrome" else None)
     assert missing_tools(SUITES["browser"]) == []

@@ -33,7 +33,7 @@ MAX_IDEMPOTENCY_KEY_CHARS = 255
 # The space of the request ids that are made from idempotency keys.
 _REQUEST_IDS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:patient-management:gateway:request-id")
 _ENTITY_TAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')
-_TEXT_TYPES = {"csv": "text/csv", "journal": "text/plain"}
+_TEXT_TYPES = {"csv": "text/csv", "journal": "text/plain", "hledger": "text/plain"}
 
 
 class Tokens(Protocol):

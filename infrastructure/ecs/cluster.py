@@ -8,6 +8,9 @@ import pulumi_aws as aws
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterArgs:
+    """`cluster_name`: of a cluster that is made anew; an existing one keeps its name."""
+
+    cluster_name: str
     spot: bool
     insights: bool
     log_retention_days: int
@@ -22,14 +25,30 @@ class Cluster(pulumi.ComponentResource):
     ) -> None:
         super().__init__("patient:infrastructure:Cluster", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+        # Container Insights would make its log group itself, without our key and never to expire, as
+        # soon as the cluster is there. So the group comes first, and the cluster's name is said. A
+        # stack from before keeps the cluster and the group that it has: another name would replace
+        # both, and every service.
+        kept = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(ignore_changes=["name"]))
+        waits: list[pulumi.Resource] = []
+        if args.insights:
+            measures = aws.cloudwatch.LogGroup(
+                f"{name}-insights",
+                name=f"/aws/ecs/containerinsights/{args.cluster_name}/performance",
+                retention_in_days=args.log_retention_days,
+                kms_key_id=args.key_arn,
+                opts=kept,
+            )
+            waits.append(measures)
         cluster = aws.ecs.Cluster(
             name,
+            name=args.cluster_name,
             settings=[
                 aws.ecs.ClusterSettingArgs(
                     name="containerInsights", value="enabled" if args.insights else "disabled"
                 )
             ],
-            opts=child,
+            opts=pulumi.ResourceOptions.merge(kept, pulumi.ResourceOptions(depends_on=waits)),
         )
         providers = aws.ecs.ClusterCapacityProviders(
             name,
@@ -42,22 +61,7 @@ class Cluster(pulumi.ComponentResource):
             ],
             opts=child,
         )
-        waits: list[pulumi.CustomResource] = [providers]
-        if args.insights:
-            # Container Insights would make it itself, without our key and never to expire.
-            measures = aws.cloudwatch.LogGroup(
-                f"{name}-insights",
-                name=pulumi.Output.concat(
-                    "/aws/ecs/containerinsights/", cluster.name, "/performance"
-                ),
-                retention_in_days=args.log_retention_days,
-                kms_key_id=args.key_arn,
-                opts=child,
-            )
-            waits.append(measures)
         # A service that names a provider which the cluster does not have yet is refused: it waits.
-        self.arn = pulumi.Output.all(cluster.arn, *(each.id for each in waits)).apply(
-            lambda made: str(made[0])
-        )
+        self.arn = pulumi.Output.all(cluster.arn, providers.id).apply(lambda made: str(made[0]))
         self.name = cluster.name
         self.register_outputs({"arn": self.arn})

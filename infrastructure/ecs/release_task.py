@@ -163,21 +163,17 @@ def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
 
 
 def invoke(
-    name: str,
-    function_name: Text,
-    payload: Mapping[str, Any],
-    task_arn: Text,
-    opts: pulumi.ResourceOptions,
+    name: str, function_name: Text, payload: Mapping[str, Any], opts: pulumi.ResourceOptions
 ) -> aws.lambda_.Invocation:
-    """Runs on creation, whenever the task's definition changed, and on deletion.
+    """Invokes a runner on creation, whenever the payload changed, and on deletion.
 
-    The definition is part of the input, never a trigger: a trigger replaces the invocation, and the
-    old one's deletion would drop a preview's databases.
+    A task's definition is part of the payload, never a trigger: a trigger replaces the invocation,
+    and the old one's deletion would drop a preview's databases.
     """
     return aws.lambda_.Invocation(
         name,
         function_name=function_name,
-        input=pulumi.Output.json_dumps({**payload, "task": task_arn}, sort_keys=True),
+        input=pulumi.Output.json_dumps(payload, sort_keys=True),
         lifecycle_scope="CRUD",
         opts=opts,
     )

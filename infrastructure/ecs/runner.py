@@ -1,5 +1,5 @@
-"""The Lambda function that starts the release's task and operators' verbs: its role, its archive,
-its schedule.
+"""The Lambda function that starts the release's task and operators' verbs, and waits for services:
+its role, its archive, its schedule.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ ARCHIVE = (
     "apps/operations.py",
     "apps/verbs.py",
     "infrastructure/runner/handler.py",
+    "infrastructure/runner/steady.py",
     "infrastructure/runner/tasks.py",
     "infrastructure/runner/verbs.py",
 )

@@ -95,9 +95,8 @@ class EcsService(pulumi.ComponentResource):
             enable_execute_command=False,
             enable_ecs_managed_tags=True,
             propagate_tags="SERVICE",
-            # A task that never gets healthy fails the run, instead of looking like a success. A
-            # preview waits for its gateway alone, and its tests ask every service: four waits in a
-            # row would take minutes.
+            # Services wait for those that they call: a wait for a steady state in each would be
+            # four in a row.
             wait_for_steady_state=args.steady,
             opts=pulumi.ResourceOptions.merge(
                 self.child,

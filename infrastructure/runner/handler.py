@@ -8,7 +8,8 @@ actions with typed arguments, so that no caller names a command, an image or a d
 
 An environment's: `{"action": "up"}`: the release; `{"action": "operate", "verb": ..., "arguments":
 {...}, "service": ...}`: a verb of `scripts/operate`, in the service's own image (see `operate`);
-`{"action": "expire"}`: deletes answers that nobody read; a schedule sends it.
+`{"action": "steady", "services": {NAME: ARN}}`: waits until these ECS services run these task
+definitions; `{"action": "expire"}`: deletes answers that nobody read; a schedule sends it.
 
 A preview's: `{"action": "up"|"drop", "pr": N}` and `{"action": "list"}`. When Pulumi deletes the
 stack's resource, the preview's databases are dropped.
@@ -21,6 +22,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from infrastructure.runner.steady import MOST_SERVICES, wait_until_steady
 from infrastructure.runner.tasks import (
     LIMIT_SECONDS,
     RefusedError,
@@ -60,6 +62,8 @@ def run(clients: Clients, environment: Mapping[str, str], event: Event) -> dict[
             return operate(clients, environment, event, limit)
         if event == {"action": "expire"}:
             return {"deleted": delete_answers(clients.secrets, environment["ANSWERS"])}
+        if event.get("action") == "steady":
+            return await_services(clients.ecs, environment, event, limit)
 
     tasks = [
         run_task(clients.ecs, release_call(environment, definition, command), limit)
@@ -70,18 +74,45 @@ def run(clients: Clients, environment: Mapping[str, str], event: Event) -> dict[
     return {"ran": tasks}
 
 
+def await_services(
+    ecs: Any, environment: Mapping[str, str], event: Event, limit: float
+) -> dict[str, Any]:
+    """Waits until the environment's services run what `pulumi up` declared.
+
+    Raises RefusedError or DeploymentFailedError.
+    """
+    services = event.get("services")
+    if (
+        set(event) - PULUMI_MEMBERS != {"action", "services"}
+        or not isinstance(services, Mapping)
+        or not 1 <= len(services) <= MOST_SERVICES
+        or not all(name.startswith(f"{environment['STACK']}-") for name in services)
+        or not all(isinstance(definition, str) for definition in services.values())
+    ):
+        raise RefusedError("steady takes services: task definitions by an environment's services")
+    # There is nothing to wait for once the stack goes.
+    if not is_deletion(event):
+        wait_until_steady(ecs, environment["CLUSTER"], services, limit)
+    return {"steady": sorted(services)}
+
+
+def is_deletion(event: Event) -> bool:
+    """Returns whether Pulumi deletes the resource that this invocation is."""
+    return bool(event.get("tf", {}).get("action") == "delete")
+
+
 def plan(environment: Mapping[str, str], event: Event) -> list[Step]:
     """Returns the tasks to run, in order: (definition, command).
 
     The release is named by its ARN: whoever may register a task definition could add a newer one to
     its family.
     """
-    deleted = event.get("tf", {}).get("action") == "delete"
+    deleted = is_deletion(event)
     release = environment["DEFINITION"]
     if environment["MODE"] == "environment":
         if set(event) - PULUMI_MEMBERS != {"action"} or event["action"] != "up":
             raise RefusedError(
-                "an environment's runner takes the actions up, operate and expire,"
+                "an environment's runner takes the actions up, steady, operate and expire,"
                 f" not {sorted(set(event) - PULUMI_MEMBERS)}"
             )
         return [] if deleted else [(release, ["up"])]

@@ -3,19 +3,18 @@
 import asyncio
 import sys
 
-from apps.billing.app import create_app
 from apps.billing.books import Books
 from apps.billing.ledger.chain import seal_forever
 from apps.billing.settings import Settings
 from apps.kit.database import DatabaseSettings, open_database
 from apps.kit.tasks import running
-from tests.billing.conftest import ENVIRONMENT, FakeVerifier
+from tests.billing.conftest import ENVIRONMENT, FakeVerifier, make_server
 
 
 async def serve(url: str, port: int) -> None:
     settings = Settings.from_environment({**ENVIRONMENT, "BILLING_DATABASE_URL": url})
     async with open_database(DatabaseSettings(url)) as database, running(seal_forever(database)):
-        server = create_app(settings, books=Books(database, settings), verifier=FakeVerifier())
+        server = make_server(settings, Books(database, settings), FakeVerifier())
         server.add_insecure_port(f"127.0.0.1:{port}")
         await server.start()
         print("serving", flush=True)

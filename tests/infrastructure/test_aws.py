@@ -39,7 +39,7 @@ def test_a_new_definition_updates_the_release_and_never_replaces_it(
     stacks: dict[str, Recording],
 ) -> None:
     for name, stack in stacks.items():
-        (invocation,) = stack.of("aws:lambda/invocation:Invocation")
+        invocation = stack.one("aws:lambda/invocation:Invocation", "app-release")
         assert "triggers" not in invocation.inputs
         assert invocation.inputs["lifecycleScope"] == "CRUD"
         definition = next(

@@ -122,10 +122,14 @@ def test_each_source_an_image_is_built_of_gets_a_tag_of_its_own_and_one_that_ret
 
 
 def test_the_measures_of_containers_have_an_end_and_our_key(stacks: dict[str, Recording]) -> None:
-    """Container Insights would make the group itself: without either."""
+    """Container Insights would make the group itself, with the cluster: without either."""
     for name in ("staging", "prod"):
         group = stacks[name].one("aws:cloudwatch/logGroup:LogGroup", f"patient-{name}-insights")
-        cluster = stacks[name].one("aws:ecs/cluster:Cluster", f"patient-{name}").outputs["name"]
-        assert group.inputs["name"] == f"/aws/ecs/containerinsights/{cluster}/performance"
-        for service in stacks[name].of("aws:ecs/service:Service"):
-            assert group.urn in service.dependencies
+        cluster = stacks[name].one("aws:ecs/cluster:Cluster", f"patient-{name}")
+        label = cluster.outputs["name"]
+        assert group.inputs["name"] == f"/aws/ecs/containerinsights/{label}/performance"
+        assert group.inputs["retentionInDays"]
+        assert group.inputs["kmsKeyId"] == stacks[name].one(KEY, "data").outputs["arn"]
+        assert group.urn in cluster.dependencies
+        # A stack from before keeps its cluster: another would replace every service.
+        assert cluster.ignored == group.ignored == ["name"]

@@ -151,6 +151,10 @@ def test_a_deployment_that_never_ends_is_told_when_the_time_is_over(
 
 
 def test_a_failed_rollout_is_told_with_its_reason() -> None:
+    class Ecs:
+        def describe_services(self, **wanted: Any) -> Any:
+            return {"failures": [], "services": [service]}
+
     deployment = {
         "status": "PRIMARY",
         "taskDefinition": "it",
@@ -164,7 +168,7 @@ def test_a_failed_rollout_is_told_with_its_reason() -> None:
         "desiredCount": 1,
     }
     with pytest.raises(BrokenError, match="dev-auth: why"):
-        smoke.look(service, "it")
+        check_services(Ecs(), Running("", "c", REGION, {"dev-auth": "it"}))
 
 
 def test_an_address_that_answers_for_its_services_passes(site: Site) -> None:

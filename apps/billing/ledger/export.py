@@ -1,4 +1,4 @@
-"""The ledger for accountants: CSV, and a plain-text journal that beancount reads."""
+"""The ledger for accountants: CSV, and plain-text journals that beancount and hledger read."""
 
 import csv
 import io
@@ -93,17 +93,31 @@ def write_csv(page: Sequence[tuple[LedgerRow, str]], *, header: bool) -> str:
 
 
 def write_journal(page: Sequence[tuple[LedgerRow, str]], *, header: bool) -> str:
-    """Writes transactions; accounts open by themselves (beancount's plugin auto_accounts)."""
-    lines = ['plugin "beancount.plugins.auto_accounts"', ""] if header else []
+    """Writes transactions for beancount; accounts open by themselves (its plugin auto_accounts)."""
+    first = 'plugin "beancount.plugins.auto_accounts"' if header else ""
+    return _write_transactions(page, first, title='"{}"', tag='  {}: "{}"')
+
+
+def write_hledger(page: Sequence[tuple[LedgerRow, str]], *, header: bool) -> str:
+    """Writes transactions for hledger; what beancount calls metadata are its tags."""
+    return _write_transactions(
+        page, "decimal-mark ." if header else "", title="{}", tag="  ; {}:{}"
+    )
+
+
+def _write_transactions(
+    page: Sequence[tuple[LedgerRow, str]], header: str, *, title: str, tag: str
+) -> str:
+    lines = [header, ""] if header else []
     for transaction_id, entries in groupby(page, key=lambda pair: pair[0].transaction_id):
         rows = list(entries)
         first = rows[0][0]
         day = first.effective_at.astimezone(UTC).date()
-        lines.append(f'{day} * "{first.kind}"')
-        lines.append(f'  transaction: "{transaction_id}"')
-        lines.append(f'  posted: "{first.posted_at.isoformat()}"')
+        lines.append(f"{day} * {title.format(first.kind)}")
+        lines.append(tag.format("transaction", transaction_id))
+        lines.append(tag.format("posted", first.posted_at.isoformat()))
         if first.document_id:
-            lines.append(f'  document: "{first.document_id}"')
+            lines.append(tag.format("document", first.document_id))
         for row, owner in rows:
             name = account_name(row.account_kind, owner, row.party, row.name)
             lines.append(f"  {name}  {format_plain(row.amount, row.currency)} {row.currency}")

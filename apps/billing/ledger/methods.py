@@ -5,7 +5,12 @@ from datetime import timedelta
 
 from apps.billing.access import READ, READ_OWN, read_account
 from apps.billing.books import Books
-from apps.billing.ledger.export import select_page, write_csv, write_journal
+from apps.billing.ledger.export import (
+    select_page,
+    write_csv,
+    write_hledger,
+    write_journal,
+)
 from apps.billing.ledger.postings import PATIENT
 from apps.billing.ledger.reconcile import reconcile
 from apps.billing.ledger.statement import load_statement, render_statement
@@ -105,9 +110,10 @@ class LedgerMethods:
         write = {
             pb.EXPORT_FORMAT_CSV: write_csv,
             pb.EXPORT_FORMAT_JOURNAL: write_journal,
+            pb.EXPORT_FORMAT_HLEDGER: write_hledger,
         }.get(message.format)
         if write is None:
-            raise BadRequest("invalid_format", "CSV or JOURNAL", pointer="format")
+            raise BadRequest("invalid_format", "CSV, JOURNAL or HLEDGER", pointer="format")
         size = read_page_size(message.page_size, maximum=MAX_EXPORT_TRANSACTIONS)
         key = read_token(message.page_token, (int,))
         after = int(key[0]) if key else 0

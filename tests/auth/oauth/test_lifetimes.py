@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from apps.auth.people import sessions
 from apps.auth.people.lockout import FORGET_AFTER_SECONDS, FREE_FAILURES, Attempt
 from tests.auth.browser import App, Browser, parameters
 from tests.auth.conftest import PASSWORD, Auth
@@ -132,3 +133,36 @@ def test_refresh_token_of_a_disabled_user_is_not_active(auth: Auth) -> None:
     assert app.oauth.introspect_token(url, token).json()["active"]
     auth.sql("UPDATE users SET disabled_at = now() WHERE id = $1", user.id)
     assert app.oauth.introspect_token(url, token).json() == {"active": False}
+
+
+LIFE = (
+    "SELECT extract(epoch FROM expires_at - authenticated_at)::int AS seconds, pending "
+    "FROM sessions WHERE user_id = $1"
+)
+
+
+def test_session_ends_eight_hours_after_the_sign_in_however_it_is_used(auth: Auth) -> None:
+    browser, user = signed_in(auth)
+    (session,) = auth.sql(LIFE, user.id)
+    assert (session["seconds"], session["pending"]) == (8 * 60 * 60, False)
+    older = (
+        "UPDATE sessions SET seen_at = seen_at - interval '2 minutes', "
+        "expires_at = expires_at - make_interval(secs => $2) WHERE user_id = $1"
+    )
+    auth.sql(older, user.id, 8 * 60 * 60 - 60.0)
+    assert "Your account" in browser.get("/oauth2/account").text
+    # That it was used a moment ago does not lengthen it.
+    auth.sql(older, user.id, 61.0)
+    assert browser.get("/oauth2/account").url.path == "/oauth2/sign-in"
+
+
+def test_second_factor_is_waited_for_ten_minutes(auth: Auth) -> None:
+    user, browser = auth.user("clinician"), Browser(auth)
+    auth.sql("UPDATE users SET totp_enabled = true, totp_secret = 'x' WHERE id = $1", user.id)
+    page = browser.sign_in(user.email)
+    assert page.url.path == "/oauth2/second-factor"
+    (session,) = auth.sql(LIFE, user.id)
+    assert (session["seconds"], session["pending"]) == (sessions.PENDING_LIFE_SECONDS, True)
+    assert sessions.PENDING_LIFE_SECONDS == 10 * 60
+    auth.sql("UPDATE sessions SET expires_at = now() WHERE user_id = $1", user.id)
+    assert browser.get("/oauth2/second-factor").url.path == "/oauth2/sign-in"

@@ -12,9 +12,8 @@ from beancount.core.realization import iter_children, realize
 from lxml import etree
 from pypdf import PdfReader
 
-from apps.billing.ledger.export import account_name
-from apps.billing.money import as_decimal
 from tests.billing.conftest import Client, open_client
+from tests.billing.documents.exports import export, fill_books
 
 pytestmark = pytest.mark.integration
 
@@ -133,37 +132,16 @@ async def test_bad_request_for_a_document_is_refused(
     assert (await billing.refusal("GetDocument", **fields)).code == code
 
 
-async def export(billing: Client, kind: str) -> str:
-    text, token = "", ""
-    while True:
-        page = await billing.do(
-            "ExportLedger", format=f"EXPORT_FORMAT_{kind}", page_size=2, page_token=token
-        )
-        text += str(page.content)
-        token = str(page.next_page_token)
-        if not token:
-            return text
-
-
 async def test_beancount_reads_the_journal_and_comes_to_the_same_balances(
     billing: Client,
 ) -> None:
-    for currency in ("USD", "JPY", "KWD"):
-        account_id = await billing.account(currency=currency)
-        await billing.invoice(account_id, 1_001, tax_category="standard")
-        await billing.pay(account_id, 1_500)
+    expected = await fill_books(billing)
     entries, errors, _ = loader.load_string(await export(billing, "JOURNAL"))
     assert errors == []
-    async with billing.database.connection() as connection:
-        rows = await connection.fetch(
-            "SELECT kind, coalesce(account_id::text, '') AS owner, party, name, currency, balance FROM ledger_account"
-        )
     found = {node.account: node.balance for node in iter_children(realize(entries))}  # type: ignore[no-untyped-call]
-    for row in rows:
-        name = account_name(row["kind"], row["owner"], row["party"], row["name"])
+    for (name, currency), amount in expected.items():
         balance: Inventory = found[name]
-        amount = balance.get_currency_units(row["currency"]).number  # type: ignore[no-untyped-call]
-        assert amount == as_decimal(row["balance"], row["currency"]), name
+        assert balance.get_currency_units(currency).number == amount, name  # type: ignore[no-untyped-call]
 
 
 async def test_csv_has_every_entry_and_both_sides_are_equal(billing: Client) -> None:

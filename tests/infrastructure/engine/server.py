@@ -110,6 +110,9 @@ class Account:
         made = self.client("lambda").get_function_configuration(FunctionName=function)
         if event == {"action": "list"}:
             return {"databases": sorted(name for name in self.databases if name.startswith("pr_"))}
+        if event["action"] == "steady":
+            # moto rolls nothing out.
+            return {"steady": sorted(event["services"])}
         self.invoked.append({**event, "action": event.get("tf", event)["action"]})
         for _, (command, *options) in handler.plan(made["Environment"]["Variables"], event):
             names = {f"{options[-1] if options else ''}{database}" for database in DATABASES}

@@ -92,9 +92,8 @@ def stream(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
 
 
 def cluster(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
-    physical = cloud.unique("aws:ecs/cluster:Cluster", name)
-    arn = cloud.client("ecs").create_cluster(clusterName=physical)["cluster"]["clusterArn"]
-    return arn, {"arn": arn, "name": physical}
+    arn = cloud.client("ecs").create_cluster(clusterName=inputs["name"])["cluster"]["clusterArn"]
+    return arn, {"arn": arn, "name": inputs["name"]}
 
 
 def capacity_providers(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
