@@ -305,8 +305,8 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="figures lag",
-            summary="Shows how far the figures are behind the topics, by partition.",
-            services=("analytics",),
+            summary="Shows how far the figures, or the charges, are behind the topics, by partition.",
+            services=("analytics", "billing"),
         ),
         Verb(
             name="figures rebuild",

@@ -1,20 +1,16 @@
 """The verbs of `scripts/operate` that analytics runs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from aiokafka import AIOKafkaConsumer
 from google.protobuf.message import Message
 
 from apps.analytics.consumer.rebuild import rebuild
 from apps.analytics.consumer.reconcile import reconcile
 from apps.analytics.settings import Settings
-from apps.kit.broker import open_consumer, open_producer
+from apps.kit.broker import open_producer
 from apps.kit.database import open_database
 from apps.kit.dead_letter_verbs import dead_letter_verbs
-from apps.kit.event_consumer import read_end_offsets
-from apps.kit.event_storage import Place
-from apps.kit.lag import measure_lag
+from apps.kit.lag_verbs import lag_verbs
 from apps.kit.operate import Answer, Handler, Values
 from protos.billing.v1 import events_pb2 as billing_events
 from protos.patient.v1 import events_pb2 as patient_events
@@ -25,37 +21,6 @@ def make_event(settings: Settings, topic: str) -> Message:
     if topic == settings.billing_topic:
         return billing_events.BillingEvent()
     return patient_events.PatientEvent()
-
-
-async def show_lag(settings: Settings, values: Values) -> Answer:
-    """Returns for each partition what was counted last, where it ends, and how many events lie between."""
-    topics = settings.consumer.topics
-    async with (
-        open_database(settings.database) as database,
-        open_consumer(settings.broker, topics) as client,
-    ):
-        lag = await measure_lag(database, OpenTopics(client, topics), topics)
-    return [
-        {
-            "topic": each.topic,
-            "partition": each.partition,
-            "next": each.next_offset,
-            "end": each.end_offset,
-            "waiting": each.lag,
-        }
-        for each in lag.partitions
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTopics:
-    """Where the topics of a consumer end that was opened for this question alone."""
-
-    client: AIOKafkaConsumer
-    topics: Sequence[str]
-
-    async def end_offsets(self) -> Mapping[Place, int]:
-        return await read_end_offsets(self.client, self.topics)
 
 
 async def rebuild_figures(settings: Settings, values: Values) -> Answer:
@@ -75,7 +40,7 @@ async def check_figures(settings: Settings, values: Values) -> Answer:
 
 HANDLERS: Mapping[str, Handler[Settings]] = {
     **dead_letter_verbs(make_event),
-    "figures lag": show_lag,
+    **lag_verbs(lambda settings: settings.consumer),
     "figures rebuild": rebuild_figures,
     "reconcile": check_figures,
 }

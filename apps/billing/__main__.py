@@ -20,9 +20,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         open_verifier(settings.verifier, session) as verifier,
         open_database(settings.database) as database,
         open_producer(settings.broker) as producer,
-        run_books(settings, database, producer) as books,
+        run_books(settings, database, producer) as running,
     ):
-        server = create_app(settings, books=books, verifier=verifier)
+        server = create_app(settings, books=running.books, topics=running.topics, verifier=verifier)
         await serve_rpc(server, settings.host, settings.port, stop)
 
 

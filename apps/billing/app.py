@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import grpc
 
 from apps.billing.books import Books
 from apps.billing.charges.consumer import apply_to, consumer_settings
+from apps.billing.dead_letter_methods import ConsumedTopics
 from apps.billing.housekeeping import keep_house
 from apps.billing.ledger.chain import seal_forever
 from apps.billing.service import billing_methods
@@ -26,7 +28,17 @@ from protos.billing.v1 import billing_pb2 as pb
 CONTRACT = pb.DESCRIPTOR.services_by_name["Billing"]
 
 
-def create_app(settings: Settings, *, books: Books, verifier: TokenVerifier) -> grpc.aio.Server:
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs beside the calls, as far as the calls need it."""
+
+    books: Books
+    topics: ConsumedTopics
+
+
+def create_app(
+    settings: Settings, *, books: Books, topics: ConsumedTopics, verifier: TokenVerifier
+) -> grpc.aio.Server:
     """Makes the gRPC server; nothing is opened or listened on yet."""
     guard = RpcGuard(
         verifier,
@@ -36,7 +48,7 @@ def create_app(settings: Settings, *, books: Books, verifier: TokenVerifier) -> 
             f"service-{entry.name}" for entry in SERVICES.values() if SERVICE in entry.calls
         ),
     )
-    handler = rpc_handler(CONTRACT, billing_methods(books), guard)
+    handler = rpc_handler(CONTRACT, billing_methods(books, topics), guard)
 
     async def is_ready() -> bool:
         return verifier.has_keys and await books.database.is_ready()
@@ -49,7 +61,7 @@ def create_app(settings: Settings, *, books: Books, verifier: TokenVerifier) -> 
 @asynccontextmanager
 async def run_books(
     settings: Settings, database: Database, producer: Producer
-) -> AsyncIterator[Books]:
+) -> AsyncIterator[Running]:
     """Runs what works beside the calls: the relay, the consumer and its lag, the seals and the clean-up."""
     relay = Relay(KafkaDestination(producer, settings.billing_topic), connect_to(settings.database))
     books = Books(database, settings, relay.wake)
@@ -71,4 +83,9 @@ async def run_books(
             clean_forever(database),
         ),
     ):
-        yield books
+        yield Running(
+            books,
+            ConsumedTopics(
+                names=reads.topics, ends=consumer, broker=settings.broker, publisher=producer
+            ),
+        )

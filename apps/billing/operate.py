@@ -5,11 +5,13 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
+from apps.billing.charges.consumer import consumer_settings
 from apps.billing.charges.reconcile import reconcile_events, reconcile_record
 from apps.billing.ledger.reconcile import reconcile
 from apps.billing.settings import Settings
 from apps.kit.database import open_database
 from apps.kit.dead_letter_verbs import dead_letter_verbs
+from apps.kit.lag_verbs import lag_verbs
 from apps.kit.operate import Answer, Handler, Values, limit_of, time_of
 from apps.kit.outbox_verbs import outbox_verbs
 from apps.kit.relay import connect_to
@@ -78,6 +80,7 @@ async def search_audit(settings: Settings, values: Values) -> Answer:
 HANDLERS: Mapping[str, Handler[Settings]] = {
     **outbox_verbs(describe),
     **dead_letter_verbs(lambda settings, topic: patient_events.PatientEvent()),
+    **lag_verbs(consumer_settings),
     "audit search": search_audit,
     "reconcile": check_books,
 }

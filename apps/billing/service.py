@@ -4,6 +4,7 @@ from apps.billing.accounts.methods import AccountMethods
 from apps.billing.books import Books
 from apps.billing.charges.methods import ChargeMethods
 from apps.billing.charges.price_methods import PriceMethods
+from apps.billing.dead_letter_methods import ConsumedTopics, DeadLetterMethods
 from apps.billing.documents.methods import DocumentMethods
 from apps.billing.invoicing.methods import InvoiceMethods
 from apps.billing.invoicing.reminders import ReminderMethods
@@ -15,7 +16,7 @@ from apps.billing.payments.write_offs import WriteOffMethods
 from apps.kit.rpc import RpcMethod
 
 
-def billing_methods(books: Books) -> tuple[RpcMethod, ...]:
+def billing_methods(books: Books, topics: ConsumedTopics) -> tuple[RpcMethod, ...]:
     """Gives every method with its policy; `rpc_handler` refuses a table that leaves one out."""
     return (
         *AccountMethods(books).table(),
@@ -29,4 +30,5 @@ def billing_methods(books: Books) -> tuple[RpcMethod, ...]:
         *LedgerMethods(books).table(),
         *DocumentMethods(books).table(),
         *OutboxMethods(books).table(),
+        *DeadLetterMethods(books, topics).table(),
     )

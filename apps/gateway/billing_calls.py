@@ -428,4 +428,35 @@ OUTBOX = (
         policy=ADMIN,
     ),
 )
-CALLS = (*ACCOUNTS, *CHARGES, *INVOICES, *PAYMENTS, *BOOKS, *OUTBOX)
+CONSUMER = (
+    _read("/lag", "GetConsumerLag", "How far billing is behind the record's events", policy=ADMIN),
+    _read(
+        "/dead-letters",
+        "ListDeadLetters",
+        "The record's events that billing could not read",
+        policy=ADMIN,
+    ),
+    _read(
+        "/dead-letters/{dead_letter_id}",
+        "GetDeadLetter",
+        "One of them, with its record",
+        policy=ADMIN,
+    ),
+    _change(
+        "POST",
+        "/dead-letters/{dead_letter_id}/redrive",
+        "RedriveDeadLetter",
+        "Send the record to its topic again",
+        {},
+        policy=ADMIN,
+    ),
+    _change(
+        "POST",
+        "/dead-letters/{dead_letter_id}/discard",
+        "DiscardDeadLetter",
+        "Take it off the list for good",
+        {"reason": "sent by a test"},
+        policy=ADMIN,
+    ),
+)
+CALLS = (*ACCOUNTS, *CHARGES, *INVOICES, *PAYMENTS, *BOOKS, *OUTBOX, *CONSUMER)

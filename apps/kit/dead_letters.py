@@ -8,8 +8,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from apps.kit.broker import BrokerSettings, Message, open_consumer
-from apps.kit.database import Database
-from apps.kit.errors import BadRequest, NotFound, Unavailable
+from apps.kit.database import Connection, Database
+from apps.kit.errors import BadRequest, Conflict, NotFound, Unavailable
 from apps.kit.event_batch import Publisher
 from apps.kit.event_storage import (
     DeadLetter,
@@ -39,12 +39,25 @@ async def list_letters(database: Database, *, unresolved: bool = True) -> list[S
 
 async def find_letter(database: Database, letter_id: str) -> StoredDeadLetter:
     """Returns the letter with the id `topic:partition:offset`; raises BadRequest or NotFound."""
+    async with database.connection() as connection:
+        return await select_letter(connection, letter_id)
+
+
+async def select_unsettled_letter(connection: Connection, letter_id: str) -> DeadLetter:
+    """Returns the letter; raises Conflict too, where somebody has settled it."""
+    stored = await select_letter(connection, letter_id)
+    if stored.resolution:
+        raise Conflict("dead_letter_settled", f"it was {stored.resolution} before")
+    return stored.letter
+
+
+async def select_letter(connection: Connection, letter_id: str) -> StoredDeadLetter:
+    """Does what `find_letter` does, on a connection of the caller's."""
     topic, _, rest = letter_id.partition(":")
     partition, _, offset = rest.partition(":")
     if not (topic and _is_number(partition) and _is_number(offset) and int(partition) < 2**31):
         raise BadRequest("invalid_dead_letter_id", "an id is topic:partition:offset")
-    async with database.connection() as connection:
-        found = await select_dead_letter(connection, topic, int(partition), int(offset))
+    found = await select_dead_letter(connection, topic, int(partition), int(offset))
     if found is None:
         raise NotFound("unknown_dead_letter")
     return found
@@ -81,21 +94,29 @@ async def redrive(
     """
     count = 0
     for letter in letters:
-        content = await read_content(broker, letter)
-        await publisher.publish(
-            [Message(letter.topic, content.key, content.value, content.headers)]
-        )
+        await send_again(broker, publisher, letter)
         async with database.transaction() as connection:
             count += await resolve_dead_letters(connection, [letter], "redriven", "")
     return count
 
 
+async def send_again(broker: BrokerSettings, publisher: Publisher, letter: DeadLetter) -> None:
+    """Sends the original record to its topic once more; raises as `read_content` does."""
+    content = await read_content(broker, letter)
+    await publisher.publish([Message(letter.topic, content.key, content.value, content.headers)])
+
+
 async def discard(database: Database, letters: Sequence[DeadLetter], reason: str) -> int:
     """Settles letters without reading them, for a reason that is kept; returns how many."""
-    if len(reason) > MAX_NOTE_CHARACTERS or "\0" in reason:
-        raise BadRequest("invalid_reason", f"at most {MAX_NOTE_CHARACTERS} characters")
+    check_reason(reason)
     async with database.transaction() as connection:
         return await resolve_dead_letters(connection, letters, "discarded", reason)
+
+
+def check_reason(reason: str) -> None:
+    """Raises BadRequest for a reason that is not kept."""
+    if len(reason) > MAX_NOTE_CHARACTERS or "\0" in reason:
+        raise BadRequest("invalid_reason", f"at most {MAX_NOTE_CHARACTERS} characters")
 
 
 def _is_number(text: str) -> bool:

@@ -1,6 +1,6 @@
 """Billing as its callers meet it: over gRPC, on a real PostgreSQL, with tokens that a fake verifier knows."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,14 @@ from google.protobuf.message_factory import GetMessageClass
 
 from apps.billing.app import create_app
 from apps.billing.books import Books
+from apps.billing.dead_letter_methods import ConsumedTopics
 from apps.billing.ledger.reconcile import reconcile
 from apps.billing.settings import Settings
+from apps.kit.broker import Message
 from apps.kit.context import new_id
 from apps.kit.database import Database, DatabaseSettings, open_database
-from apps.kit.errors import Problem, Unauthorized
+from apps.kit.errors import Problem, Unauthorized, Unavailable
+from apps.kit.event_storage import Place
 from apps.kit.rpc import call_metadata, open_channel, problem_of_rpc
 from apps.kit.scopes import Principal
 from protos.billing.v1 import billing_pb2 as pb
@@ -108,6 +111,30 @@ class FakeVerifier:
 
     async def verify_forwarded(self, token: str) -> Principal:
         return await self.verify(token)
+
+
+class NoTopics:
+    """Stands for a broker that is away."""
+
+    async def end_offsets(self) -> Mapping[Place, int]:
+        raise Unavailable("broker_unavailable")
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        raise Unavailable("broker_unavailable")
+
+
+def no_topics(settings: Settings) -> ConsumedTopics:
+    away = NoTopics()
+    return ConsumedTopics(names=(), ends=away, broker=settings.broker, publisher=away)
+
+
+def make_server(
+    settings: Settings, books: Books, verifier: Any, topics: ConsumedTopics | None = None
+) -> grpc.aio.Server:
+    """Billing's server, by default with a broker that is away."""
+    return create_app(
+        settings, books=books, topics=topics or no_topics(settings), verifier=verifier
+    )
 
 
 REQUESTS = {
@@ -215,12 +242,14 @@ class Client:
         return refused.value.code().name
 
 
-async def open_client(url: str) -> AsyncGenerator[Client, None]:
+async def open_client(
+    url: str, topics: ConsumedTopics | None = None
+) -> AsyncGenerator[Client, None]:
     settings = Settings.from_environment({**ENVIRONMENT, "BILLING_DATABASE_URL": url})
     verifier = FakeVerifier()
     async with open_database(DatabaseSettings(url)) as database:
         books = Books(database, settings)
-        server = create_app(settings, books=books, verifier=verifier)
+        server = make_server(settings, books, verifier, topics)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         async with open_channel(f"127.0.0.1:{port}") as channel:

@@ -12,11 +12,13 @@ from apps.kit.errors import BadRequest, NotFound
 from apps.kit.rpc import RpcGuard, RpcMethod, rpc_handler
 from apps.kit.settings import SettingsError
 from protos.billing.v1 import billing_pb2 as pb
-from tests.billing.conftest import ENVIRONMENT, FakeVerifier
+from tests.billing.conftest import ENVIRONMENT, FakeVerifier, no_topics
 
 CONTEXT = RequestContext("request-1", "")
 CONTRACT = pb.DESCRIPTOR.services_by_name["Billing"]
-BOOKS = Books(Database(None), Settings.from_environment(ENVIRONMENT))  # type: ignore[arg-type]
+SETTINGS = Settings.from_environment(ENVIRONMENT)
+BOOKS = Books(Database(None), SETTINGS)  # type: ignore[arg-type]
+TOPICS = no_topics(SETTINGS)
 GUARD = RpcGuard(FakeVerifier(), "billing", "https://health.example", frozenset())
 
 
@@ -73,7 +75,7 @@ OWN = {
 
 
 def test_every_method_of_the_contract_has_a_policy_that_asks_for_a_scope() -> None:
-    methods = billing_methods(BOOKS)
+    methods = billing_methods(BOOKS, TOPICS)
     assert rpc_handler(CONTRACT, methods, GUARD)
     for method in methods:
         assert method.handler is not None, f"{method.name} answers UNIMPLEMENTED"
@@ -89,7 +91,7 @@ def expected_scopes(method: RpcMethod) -> tuple[str, ...]:
     if method.name.startswith("Batch"):
         # Accounts in batches are the relay's alone to open.
         return ()
-    if "Outbox" in method.name:
+    if any(word in method.name for word in ("Outbox", "DeadLetter", "ConsumerLag")):
         return ("admin",)
     if method.name in APPROVED:
         return ("billing.approve",)
@@ -101,7 +103,7 @@ def is_read(method: RpcMethod) -> bool:
 
 
 def test_method_without_a_policy_fails_at_start() -> None:
-    methods = billing_methods(BOOKS)
+    methods = billing_methods(BOOKS, TOPICS)
     with pytest.raises(TypeError, match=methods[-1].name):
         rpc_handler(CONTRACT, methods[:-1], GUARD)
 

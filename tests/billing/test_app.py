@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from grpc.aio import AioRpcError
 
 from apps.billing.app import run_books
 from apps.billing.operate import HANDLERS
@@ -102,9 +103,9 @@ async def billing(
         async with (
             open_database(settings.database) as database,
             open_producer(settings.broker) as producer,
-            run_books(settings, database, producer),
+            run_books(settings, database, producer) as running,
         ):
-            async for client in open_client(urls[0]):
+            async for client in open_client(urls[0], running.topics):
                 yield Running(settings, client, producer, urls[1])
         await admin.delete_topics(topics)
     finally:
@@ -163,6 +164,87 @@ async def test_dead_letter_becomes_a_metric_of_billing(
         "dev",
         billing.settings.consumer_group,
     )
+
+
+async def test_operators_see_the_lag_and_settle_what_could_not_be_read(billing: Running) -> None:
+    patient_id = new_id()
+    await billing.publish(patient_event(patient_id, "patient.created"), b"\xff\xff")
+
+    async def is_read() -> bool:
+        try:
+            lag = await billing.client.do("GetConsumerLag", "operator")
+        except AioRpcError as error:
+            # The consumer has not joined its group yet.
+            if error.details() == "broker_unavailable":
+                return False
+            raise
+        return (lag.lag, lag.dead_letters) == (0, 1)
+
+    await until(is_read)
+    (letter,) = (await billing.client.do("ListDeadLetters", "operator")).dead_letters
+    id = letter.dead_letter_id
+    assert (letter.topic, letter.reason) == (billing.settings.patient_topic, "not_protobuf")
+    record = await billing.client.do("GetDeadLetter", "operator", dead_letter_id=id)
+    assert (record.key, record.value) == ("key", b"\xff\xff")
+
+    request_id = new_id()
+    for _ in range(2):
+        # Repeated, it gives the first answer, and sends nothing more.
+        sent = await billing.client.do(
+            "RedriveDeadLetter", "operator", dead_letter_id=id, request_id=request_id
+        )
+        assert sent.resolution == "redriven"
+    # It cannot be read this time either: that is another letter.
+    await until(is_read)
+    assert await operate(billing, "list") != []
+    (again,) = (await billing.client.do("ListDeadLetters", "operator")).dead_letters
+    assert again.dead_letter_id != id
+    (partition,) = [
+        one
+        for one in (await billing.client.do("GetConsumerLag", "operator")).partitions
+        if one.end_offset > 1
+    ]
+    assert (partition.next_offset, partition.lag) == (partition.end_offset, 0)
+    discarded = await billing.client.do(
+        "DiscardDeadLetter", "operator", dead_letter_id=again.dead_letter_id, reason="by a test"
+    )
+    assert (discarded.resolution, discarded.note) == ("discarded", "by a test")
+    assert list((await billing.client.do("ListDeadLetters", "operator")).dead_letters) == []
+    lag: Any = await HANDLERS["figures lag"](billing.settings, {})
+    assert {row["waiting"] for row in lag} == {0}
+    async with billing.client.database.connection() as connection:
+        found = await connection.fetch(
+            "SELECT action, document_id, subject FROM audit WHERE action LIKE 'dead_letter%' ORDER BY audit_id"
+        )
+    assert [tuple(row) for row in found] == [
+        ("dead_letter_redriven", id, "user-9"),
+        ("dead_letter_discarded", again.dead_letter_id, "user-9"),
+    ]
+
+
+async def test_settled_and_unknown_letters_are_refused_and_so_is_everybody_else(
+    billing: Running,
+) -> None:
+    await billing.publish(b"\xff")
+
+    async def is_listed() -> bool:
+        return bool((await billing.client.do("ListDeadLetters", "operator")).dead_letters)
+
+    await until(is_listed)
+    (letter,) = (await billing.client.do("ListDeadLetters", "operator")).dead_letters
+    id = letter.dead_letter_id
+    problem = await billing.client.refusal("DiscardDeadLetter", "operator", dead_letter_id=id)
+    assert (problem.status, problem.faults[0].pointer) == (400, "reason")
+    await billing.client.do("DiscardDeadLetter", "operator", dead_letter_id=id, reason="r")
+    for rpc in ("RedriveDeadLetter", "DiscardDeadLetter"):
+        fields = {"reason": "r"} if rpc == "DiscardDeadLetter" else {}
+        for bad, status in ((id, 409), (f"{id}1", 404), ("x", 400), ("", 400)):
+            refused = await billing.client.refusal(rpc, "operator", dead_letter_id=bad, **fields)
+            assert refused.status == status, (rpc, bad)
+        refused = await billing.client.refusal(rpc, "manager", dead_letter_id=id, **fields)
+        assert refused.status == 403
+    for rpc in ("ListDeadLetters", "GetConsumerLag"):
+        assert (await billing.client.refusal(rpc, "manager")).status == 403
 
 
 async def test_reconciler_finds_nothing_in_sound_books_and_every_planted_fault(

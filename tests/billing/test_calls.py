@@ -7,12 +7,11 @@ import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from apps.billing.app import create_app
 from apps.billing.books import Books
 from apps.billing.settings import Settings
 from apps.kit.rpc import open_channel
 from protos.billing.v1 import billing_pb2 as pb
-from tests.billing.conftest import ENVIRONMENT, Client, FakeVerifier
+from tests.billing.conftest import ENVIRONMENT, Client, FakeVerifier, make_server
 
 pytestmark = pytest.mark.integration
 
@@ -86,7 +85,7 @@ async def test_call_ends_at_its_deadline_and_changes_nothing(billing: Client) ->
 async def test_contract_cannot_be_explored_in_production(billing: Client) -> None:
     settings = replace(Settings.from_environment(ENVIRONMENT), environment="prod")
     books = Books(billing.database, settings)
-    server = create_app(settings, books=books, verifier=FakeVerifier())
+    server = make_server(settings, books, FakeVerifier())
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with open_channel(f"127.0.0.1:{port}") as channel:

@@ -82,5 +82,5 @@ def test_day_of_an_administrator(chromium: Browser, world: World) -> None:
         admin.follow("Settings")
         admin.sees("Time zone of the clinic")
         admin.follow("Operations")
-        admin.sees("events wait to be counted")
+        admin.sees("events wait")
         admin.sees("scripts/operate local status")

@@ -2,6 +2,7 @@
 
 import html
 import os
+import random
 import re
 import shlex
 from collections.abc import Iterator
@@ -66,6 +67,60 @@ def test_refused_row_is_shown_and_settled(
         assert visitors["admin"].post(path, form).status_code == 422
         for bad in (f"/operations/outbox/{service}/x", "/operations/outbox/auth/1"):
             assert visitors["admin"].post(bad, form).status_code == 404
+
+
+@contextmanager
+def dead_letter(service: str) -> Iterator[str]:
+    """Puts an event that could not be read onto a service's list; gives its id. No topic has a record there."""
+    offset = random.randrange(2**40, 2**50)
+    url = os.environ[f"PLATFORM_{service.upper()}_DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            """
+            INSERT INTO dead_letter (topic, partition, record_offset, reason)
+            VALUES ('patient', 0, %s, '<b>not_protobuf</b>')""",
+            (offset,),
+        )
+        try:
+            yield f"patient:0:{offset}"
+        finally:
+            # The service's role may not delete.
+            connection.execute(
+                """
+                UPDATE dead_letter SET resolution = 'discarded', note = 'by a test'
+                WHERE record_offset = %s AND resolution = ''""",
+                (offset,),
+            )
+
+
+@pytest.mark.parametrize("service", ["analytics", "billing"])
+def test_event_that_could_not_be_read_is_shown_and_discarded_with_a_reason(
+    admin: httpx.Client, visitors: dict[str, Visitor], service: str
+) -> None:
+    visitor = visitors["admin"]
+    with dead_letter(service) as letter:
+        text = visitor.get("/operations").text
+        assert "&lt;b&gt;not_protobuf&lt;/b&gt;" in text
+        assert f"dead-letters redrive {letter} --in {service}" in text
+        path = f"/operations/dead-letters/{service}/{letter}"
+        form = {"csrf": visitor.csrf, "action": "discard", "reason": ""}
+        assert visitor.post(path, form).status_code == 422
+        form["reason"] = "by a test"
+        answer = visitor.post(path, form)
+        assert answer.status_code == 303 and answer.headers["Location"].startswith("/operations?")
+        listed = admin.get(f"/{service}/v1/dead-letters").raise_for_status().json()["deadLetters"]
+        assert letter not in {each.get("id") or each["deadLetterId"] for each in listed}
+        # Settled before: told as such.
+        assert visitor.post(path, form).status_code == 422
+        for bad in (f"/operations/dead-letters/auth/{letter}", f"{path}x"):
+            assert visitor.post(bad, form).status_code in (404, 422)
+
+
+def test_lag_of_every_consumer_is_shown(visitors: dict[str, Visitor]) -> None:
+    text = visitors["admin"].get("/operations/lag").text
+    assert text.count(" events wait.") == 2
+    for service in ("analytics", "billing"):
+        assert f"figures lag --in {service}" in text
 
 
 def test_every_command_on_the_page_is_a_verb(visitors: dict[str, Visitor]) -> None:

@@ -49,7 +49,7 @@ PAGES: dict[str, set[str]] = {
     "/figures/csv/{name}": {"admin", "analyst"},
     "/operations": ADMIN,
     "/operations/lag": ADMIN,
-    "/operations/dead-letters/{letter}": ADMIN,
+    "/operations/dead-letters/{service}/{letter}": ADMIN,
     "/operations/outbox/{service}/{row}": ADMIN,
     "/session": EVERYBODY,
     "/sign-out": EVERYBODY,

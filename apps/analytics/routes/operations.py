@@ -13,9 +13,10 @@ from apps.kit.dead_letters import (
     list_letters,
     read_content,
     redrive,
+    select_unsettled_letter,
 )
-from apps.kit.errors import BadRequest, Conflict
-from apps.kit.event_storage import StoredDeadLetter
+from apps.kit.errors import BadRequest
+from apps.kit.event_storage import DeadLetter, StoredDeadLetter
 from apps.kit.lag import measure_lag
 from apps.kit.web import JSONResponse, read_json
 
@@ -61,8 +62,8 @@ async def dead_letter(request: Request) -> Response:
 
 async def redrive_dead_letter(request: Request) -> Response:
     state = request.state
-    stored = await _unresolved(request)
-    await redrive(state.database, state.settings.broker, state.producer, [stored.letter])
+    letter = await _unsettled(request)
+    await redrive(state.database, state.settings.broker, state.producer, [letter])
     return JSONResponse({"redriven": 1})
 
 
@@ -72,16 +73,14 @@ async def discard_dead_letter(request: Request) -> Response:
     reason = body.get("reason") if isinstance(body, dict) else None
     if not isinstance(reason, str) or not reason.strip():
         raise BadRequest("missing_reason", "say why, in `reason`")
-    stored = await _unresolved(request)
-    await discard(request.state.database, [stored.letter], reason.strip())
+    letter = await _unsettled(request)
+    await discard(request.state.database, [letter], reason.strip())
     return JSONResponse({"discarded": 1})
 
 
-async def _unresolved(request: Request) -> StoredDeadLetter:
-    stored = await find_letter(request.state.database, request.path_params["id"])
-    if stored.resolution:
-        raise Conflict("dead_letter_settled", f"it was {stored.resolution} before")
-    return stored
+async def _unsettled(request: Request) -> DeadLetter:
+    async with request.state.database.connection() as connection:
+        return await select_unsettled_letter(connection, request.path_params["id"])
 
 
 def render_letter(stored: StoredDeadLetter) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, load_all
 from apps.console.screens.money.cash_desk import by_age, find_open
-from apps.console.screens.operations import find_letters, load_services
+from apps.console.screens.operations import CONSUMERS, find_letters, load_services
 from apps.console.screens.patients import load_recent
 from apps.console.web.people import Person, ScreenRoute
 from apps.console.web.rendering import go_to, page
@@ -54,9 +54,10 @@ async def find_attention(person: Person, request: Request) -> list[tuple[str, st
         if each["status"] != "ok"
     ]
     # Not `/lag`, which has the same number: it asks Kafka, and takes its time.
-    unread = [each for each in await find_letters(person.api) if not each.get("resolution")]
+    letters = await load_all(**{name: find_letters(person.api, name) for name in CONSUMERS})
+    unread = sum(len(part.value or []) for part in letters.values())
     if unread:
-        found.append(("dead-letters", str(len(unread))))
+        found.append(("dead-letters", str(unread)))
     return found
 
 

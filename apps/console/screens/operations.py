@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.console.neighbours.api import Api, load, load_all
+from apps.console.neighbours.api import Api, load_all
 from apps.console.neighbours.calls import ApiError
 from apps.console.neighbours.health import find_services
 from apps.console.screens.money import calls
@@ -17,10 +17,11 @@ from apps.kit.errors import NotFound
 from apps.kit.web import Operation, scopes
 
 ADMIN = scopes("admin")
-LAG, LETTERS = "/analytics/v1/lag", "/analytics/v1/dead-letters"
 RECORD_OUTBOX = "/api/outbox"
 # Each service with an outbox, and the name that `scripts/operate` knows it by.
 OUTBOXES = {"patient": N_("Record"), "billing": N_("Billing")}
+# Each service that reads topics, and what is made of them.
+CONSUMERS = {"analytics": N_("Figures"), "billing": N_("Billing")}
 # Whole words of `scripts/operate` that no part of the page stands for.
 COMMANDS = (
     (N_("Log of a service"), "logs patient"),
@@ -36,14 +37,21 @@ async def load_services(request: Request) -> list[dict[str, Any]]:
     return await find_services(request.state.neighbours, gateway)
 
 
-async def find_lag(api: Api) -> Any:
-    """Gives how far the figures are behind the topics."""
-    return (await api.get(LAG)).body
+async def find_lag(api: Api, service: str) -> Any:
+    """Gives how far a service is behind the topics that it reads."""
+    if service == "billing":
+        return await api.billing("GetConsumerLag", f"GET {calls.BASE}/lag", {})
+    return (await api.get("/analytics/v1/lag")).body
 
 
-async def find_letters(api: Api) -> Any:
-    """Gives the events that could not be read."""
-    return (await api.get(LETTERS)).body.get("deadLetters", [])
+async def find_letters(api: Api, service: str) -> Any:
+    """Gives the events that a service could not read."""
+    if service == "billing":
+        found = await api.billing("ListDeadLetters", f"GET {calls.BASE}/dead-letters", {})
+        letters = [{**each, "id": each["deadLetterId"]} for each in found["deadLetters"]]
+    else:
+        letters = (await api.get("/analytics/v1/dead-letters")).body.get("deadLetters", [])
+    return letters
 
 
 async def find_record_outbox(api: Api) -> Any:
@@ -61,7 +69,7 @@ async def operations_page(request: Request, status: int = 200, **values: Any) ->
     api = person_of(request).api
     parts = await load_all(
         services=load_services(request),
-        letters=find_letters(api),
+        **{f"letters_{name}": find_letters(api, name) for name in CONSUMERS},
         patient=find_record_outbox(api),
         billing=find_billing_outbox(api),
     )
@@ -77,6 +85,7 @@ async def operations_page(request: Request, status: int = 200, **values: Any) ->
         **{**common, **values},
         parts=parts,
         outboxes=OUTBOXES,
+        consumers=CONSUMERS,
         commands=COMMANDS,
         operate=operate_of(request),
     )
@@ -87,9 +96,16 @@ async def show(request: Request) -> Response:
 
 
 async def show_lag(request: Request) -> Response:
-    """Shows how far the figures are behind: by itself, since the brokers take up to half a second to say."""
-    lag = await load(find_lag(person_of(request).api))
-    return page(request, "operations/lag.html", lag=lag, operate=operate_of(request))
+    """Shows how far the consumers are behind: by itself, since the brokers take up to half a second to say."""
+    api = person_of(request).api
+    lags = await load_all(**{name: find_lag(api, name) for name in CONSUMERS})
+    return page(
+        request,
+        "operations/lag.html",
+        lags=lags,
+        consumers=CONSUMERS,
+        operate=operate_of(request),
+    )
 
 
 def operate_of(request: Request) -> str:
@@ -113,13 +129,23 @@ async def carry_out(request: Request, change: Any, notice: str) -> Response:
 async def settle_letter(request: Request) -> Response:
     """Sends a dead letter to its topic again, or discards it with a reason."""
     api, form = person_of(request).api, request.state.form
-    path = f"{LETTERS}/{request.path_params['letter']}"
-    if form.get("action") == "retry":
-        return await carry_out(request, api.send("POST", f"{path}/redrive", {}), "retried")
-    if not form.get("reason"):
+    service, letter = request.path_params["service"], request.path_params["letter"]
+    if service not in CONSUMERS or form.get("action") not in ("retry", "discard"):
+        raise NotFound("not_found")
+    is_retry = form["action"] == "retry"
+    if not is_retry and not form.get("reason"):
         return await operations_page(request, 422, errors={"_": N_("Say why it is discarded.")})
-    body = {"reason": form["reason"]}
-    return await carry_out(request, api.send("POST", f"{path}/discard", body), "discarded")
+    body = {} if is_retry else {"reason": form["reason"]}
+    path = f"/dead-letters/{letter}/{'redrive' if is_retry else 'discard'}"
+    if service == "billing":
+        change = api.billing(
+            "RedriveDeadLetter" if is_retry else "DiscardDeadLetter",
+            f"POST {calls.BASE}{path}",
+            {"deadLetterId": letter, **body},
+        )
+    else:
+        change = api.send("POST", f"/analytics/v1{path}", body)
+    return await carry_out(request, change, "retried" if is_retry else "discarded")
 
 
 async def settle_row(request: Request) -> Response:
@@ -145,6 +171,9 @@ def routes() -> list[BaseRoute]:
     return [
         ScreenRoute("/operations", Operation("GET", show, ADMIN)),
         ScreenRoute("/operations/lag", Operation("GET", show_lag, ADMIN)),
-        ScreenRoute("/operations/dead-letters/{letter}", Operation("POST", settle_letter, ADMIN)),
+        ScreenRoute(
+            "/operations/dead-letters/{service}/{letter}",
+            Operation("POST", settle_letter, ADMIN),
+        ),
         ScreenRoute("/operations/outbox/{service}/{row}", Operation("POST", settle_row, ADMIN)),
     ]

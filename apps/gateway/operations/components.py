@@ -352,5 +352,5 @@ SCHEMAS: Mapping[str, Schema] = {
             "partitions": array(record(_PARTITION)),
         }
     ),
-    "DeadLetter": record(_LETTER, "key", "value", "headers"),
+    "AnalyticsDeadLetter": record(_LETTER, "key", "value", "headers"),
 }

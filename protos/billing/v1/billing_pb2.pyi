@@ -2626,3 +2626,242 @@ class DiscardOutboxRowResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___DiscardOutboxRowResponse: typing_extensions.TypeAlias = DiscardOutboxRowResponse
+
+@typing.final
+class DeadLetter(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DEAD_LETTER_ID_FIELD_NUMBER: builtins.int
+    TOPIC_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    RECORDED_AT_FIELD_NUMBER: builtins.int
+    RESOLUTION_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    dead_letter_id: builtins.str
+    """topic:partition:offset"""
+    topic: builtins.str
+    partition: builtins.int
+    offset: builtins.int
+    reason: builtins.str
+    resolution: builtins.str
+    """`redriven` or `discarded`; empty while nobody has settled it."""
+    note: builtins.str
+    """Why it was discarded."""
+    @property
+    def recorded_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        dead_letter_id: builtins.str = ...,
+        topic: builtins.str = ...,
+        partition: builtins.int = ...,
+        offset: builtins.int = ...,
+        reason: builtins.str = ...,
+        recorded_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        resolution: builtins.str = ...,
+        note: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["recorded_at", b"recorded_at"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dead_letter_id", b"dead_letter_id", "note", b"note", "offset", b"offset", "partition", b"partition", "reason", b"reason", "recorded_at", b"recorded_at", "resolution", b"resolution", "topic", b"topic"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DeadLetter: typing_extensions.TypeAlias = DeadLetter
+
+@typing.final
+class ListDeadLettersRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___ListDeadLettersRequest: typing_extensions.TypeAlias = ListDeadLettersRequest
+
+@typing.final
+class ListDeadLettersResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DEAD_LETTERS_FIELD_NUMBER: builtins.int
+    @property
+    def dead_letters(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DeadLetter]:
+        """Which nobody has settled, the newest first, at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        dead_letters: collections.abc.Iterable[Global___DeadLetter] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dead_letters", b"dead_letters"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListDeadLettersResponse: typing_extensions.TypeAlias = ListDeadLettersResponse
+
+@typing.final
+class GetDeadLetterRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DEAD_LETTER_ID_FIELD_NUMBER: builtins.int
+    dead_letter_id: builtins.str
+    def __init__(
+        self,
+        *,
+        dead_letter_id: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dead_letter_id", b"dead_letter_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___GetDeadLetterRequest: typing_extensions.TypeAlias = GetDeadLetterRequest
+
+@typing.final
+class DeadLetterRecord(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class HeadersEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.bytes
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.bytes = ...,
+        ) -> None: ...
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["key", b"key", "value", b"value"]
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+    DEAD_LETTER_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    HEADERS_FIELD_NUMBER: builtins.int
+    key: builtins.str
+    value: builtins.bytes
+    @property
+    def dead_letter(self) -> Global___DeadLetter: ...
+    @property
+    def headers(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        dead_letter: Global___DeadLetter | None = ...,
+        key: builtins.str = ...,
+        value: builtins.bytes = ...,
+        headers: collections.abc.Mapping[builtins.str, builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["dead_letter", b"dead_letter"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dead_letter", b"dead_letter", "headers", b"headers", "key", b"key", "value", b"value"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DeadLetterRecord: typing_extensions.TypeAlias = DeadLetterRecord
+
+@typing.final
+class RedriveDeadLetterRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    DEAD_LETTER_ID_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    dead_letter_id: builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        dead_letter_id: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dead_letter_id", b"dead_letter_id", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RedriveDeadLetterRequest: typing_extensions.TypeAlias = RedriveDeadLetterRequest
+
+@typing.final
+class DiscardDeadLetterRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    DEAD_LETTER_ID_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    dead_letter_id: builtins.str
+    reason: builtins.str
+    """Needed, and kept with the letter."""
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        dead_letter_id: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dead_letter_id", b"dead_letter_id", "reason", b"reason", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DiscardDeadLetterRequest: typing_extensions.TypeAlias = DiscardDeadLetterRequest
+
+@typing.final
+class GetConsumerLagRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___GetConsumerLagRequest: typing_extensions.TypeAlias = GetConsumerLagRequest
+
+@typing.final
+class ConsumerLag(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LAG_FIELD_NUMBER: builtins.int
+    DEAD_LETTERS_FIELD_NUMBER: builtins.int
+    PARTITIONS_FIELD_NUMBER: builtins.int
+    lag: builtins.int
+    """Events that wait, of all partitions."""
+    dead_letters: builtins.int
+    """Which nobody has settled."""
+    @property
+    def partitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PartitionLag]: ...
+    def __init__(
+        self,
+        *,
+        lag: builtins.int = ...,
+        dead_letters: builtins.int = ...,
+        partitions: collections.abc.Iterable[Global___PartitionLag] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dead_letters", b"dead_letters", "lag", b"lag", "partitions", b"partitions"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ConsumerLag: typing_extensions.TypeAlias = ConsumerLag
+
+@typing.final
+class PartitionLag(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    NEXT_OFFSET_FIELD_NUMBER: builtins.int
+    END_OFFSET_FIELD_NUMBER: builtins.int
+    LAG_FIELD_NUMBER: builtins.int
+    topic: builtins.str
+    partition: builtins.int
+    next_offset: builtins.int
+    end_offset: builtins.int
+    lag: builtins.int
+    def __init__(
+        self,
+        *,
+        topic: builtins.str = ...,
+        partition: builtins.int = ...,
+        next_offset: builtins.int = ...,
+        end_offset: builtins.int = ...,
+        lag: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["end_offset", b"end_offset", "lag", b"lag", "next_offset", b"next_offset", "partition", b"partition", "topic", b"topic"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___PartitionLag: typing_extensions.TypeAlias = PartitionLag

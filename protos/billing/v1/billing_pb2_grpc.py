@@ -227,6 +227,31 @@ class BillingStub:
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowRequest.SerializeToString,
                 response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowResponse.FromString,
                 _registered_method=True)
+        self.ListDeadLetters = channel.unary_unary(
+                '/billing.v1.Billing/ListDeadLetters',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListDeadLettersRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.GetDeadLetter = channel.unary_unary(
+                '/billing.v1.Billing/GetDeadLetter',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetDeadLetterRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.DeadLetterRecord.FromString,
+                _registered_method=True)
+        self.RedriveDeadLetter = channel.unary_unary(
+                '/billing.v1.Billing/RedriveDeadLetter',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.RedriveDeadLetterRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.DeadLetter.FromString,
+                _registered_method=True)
+        self.DiscardDeadLetter = channel.unary_unary(
+                '/billing.v1.Billing/DiscardDeadLetter',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.DiscardDeadLetterRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.DeadLetter.FromString,
+                _registered_method=True)
+        self.GetConsumerLag = channel.unary_unary(
+                '/billing.v1.Billing/GetConsumerLag',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetConsumerLagRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ConsumerLag.FromString,
+                _registered_method=True)
 
 
 class BillingServicer:
@@ -482,6 +507,40 @@ class BillingServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDeadLetters(self, request, context):
+        """Events of the record that billing could not read: for operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDeadLetter(self, request, context):
+        """One of them, with its record as it lies in the topic.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedriveDeadLetter(self, request, context):
+        """Sends the record to its topic again; what was done for an event is done once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscardDeadLetter(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConsumerLag(self, request, context):
+        """How far billing is behind the record's events.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BillingServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -674,6 +733,31 @@ def add_BillingServicer_to_server(servicer, server):
                     servicer.DiscardOutboxRow,
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowRequest.FromString,
                     response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowResponse.SerializeToString,
+            ),
+            'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeadLetters,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListDeadLettersRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListDeadLettersResponse.SerializeToString,
+            ),
+            'GetDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDeadLetter,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetDeadLetterRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.DeadLetterRecord.SerializeToString,
+            ),
+            'RedriveDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedriveDeadLetter,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.RedriveDeadLetterRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.DeadLetter.SerializeToString,
+            ),
+            'DiscardDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscardDeadLetter,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.DiscardDeadLetterRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.DeadLetter.SerializeToString,
+            ),
+            'GetConsumerLag': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsumerLag,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetConsumerLagRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ConsumerLag.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1705,6 +1789,141 @@ class Billing:
             '/billing.v1.Billing/DiscardOutboxRow',
             protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowRequest.SerializeToString,
             protos_dot_billing_dot_v1_dot_billing__pb2.DiscardOutboxRowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/ListDeadLetters',
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListDeadLettersRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/GetDeadLetter',
+            protos_dot_billing_dot_v1_dot_billing__pb2.GetDeadLetterRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.DeadLetterRecord.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedriveDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/RedriveDeadLetter',
+            protos_dot_billing_dot_v1_dot_billing__pb2.RedriveDeadLetterRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.DeadLetter.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscardDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/DiscardDeadLetter',
+            protos_dot_billing_dot_v1_dot_billing__pb2.DiscardDeadLetterRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.DeadLetter.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsumerLag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/GetConsumerLag',
+            protos_dot_billing_dot_v1_dot_billing__pb2.GetConsumerLagRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.ConsumerLag.FromString,
             options,
             channel_credentials,
             insecure,

@@ -87,6 +87,15 @@ class BillingStub:
     """What waits to be published and what was refused for good: for operators."""
     RetryOutboxRow: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RetryOutboxRowRequest, protos.billing.v1.billing_pb2.RetryOutboxRowResponse]
     DiscardOutboxRow: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.DiscardOutboxRowRequest, protos.billing.v1.billing_pb2.DiscardOutboxRowResponse]
+    ListDeadLetters: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListDeadLettersRequest, protos.billing.v1.billing_pb2.ListDeadLettersResponse]
+    """Events of the record that billing could not read: for operators."""
+    GetDeadLetter: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetDeadLetterRequest, protos.billing.v1.billing_pb2.DeadLetterRecord]
+    """One of them, with its record as it lies in the topic."""
+    RedriveDeadLetter: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RedriveDeadLetterRequest, protos.billing.v1.billing_pb2.DeadLetter]
+    """Sends the record to its topic again; what was done for an event is done once."""
+    DiscardDeadLetter: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.DiscardDeadLetterRequest, protos.billing.v1.billing_pb2.DeadLetter]
+    GetConsumerLag: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetConsumerLagRequest, protos.billing.v1.billing_pb2.ConsumerLag]
+    """How far billing is behind the record's events."""
 
 @typing.type_check_only
 class BillingAsyncStub(BillingStub):
@@ -153,6 +162,15 @@ class BillingAsyncStub(BillingStub):
     """What waits to be published and what was refused for good: for operators."""
     RetryOutboxRow: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RetryOutboxRowRequest, protos.billing.v1.billing_pb2.RetryOutboxRowResponse]  # type: ignore[assignment]
     DiscardOutboxRow: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.DiscardOutboxRowRequest, protos.billing.v1.billing_pb2.DiscardOutboxRowResponse]  # type: ignore[assignment]
+    ListDeadLetters: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListDeadLettersRequest, protos.billing.v1.billing_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
+    """Events of the record that billing could not read: for operators."""
+    GetDeadLetter: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetDeadLetterRequest, protos.billing.v1.billing_pb2.DeadLetterRecord]  # type: ignore[assignment]
+    """One of them, with its record as it lies in the topic."""
+    RedriveDeadLetter: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RedriveDeadLetterRequest, protos.billing.v1.billing_pb2.DeadLetter]  # type: ignore[assignment]
+    """Sends the record to its topic again; what was done for an event is done once."""
+    DiscardDeadLetter: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.DiscardDeadLetterRequest, protos.billing.v1.billing_pb2.DeadLetter]  # type: ignore[assignment]
+    GetConsumerLag: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetConsumerLagRequest, protos.billing.v1.billing_pb2.ConsumerLag]  # type: ignore[assignment]
+    """How far billing is behind the record's events."""
 
 class BillingServicer(metaclass=abc.ABCMeta):
     """Every call carries the caller's service token (audience `billing`) in `authorization` and, where a person stands
@@ -444,5 +462,44 @@ class BillingServicer(metaclass=abc.ABCMeta):
         request: protos.billing.v1.billing_pb2.DiscardOutboxRowRequest,
         context: _ServicerContext,
     ) -> typing.Union[protos.billing.v1.billing_pb2.DiscardOutboxRowResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.DiscardOutboxRowResponse]]: ...
+
+    @abc.abstractmethod
+    def ListDeadLetters(
+        self,
+        request: protos.billing.v1.billing_pb2.ListDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ListDeadLettersResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ListDeadLettersResponse]]:
+        """Events of the record that billing could not read: for operators."""
+
+    @abc.abstractmethod
+    def GetDeadLetter(
+        self,
+        request: protos.billing.v1.billing_pb2.GetDeadLetterRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.DeadLetterRecord, collections.abc.Awaitable[protos.billing.v1.billing_pb2.DeadLetterRecord]]:
+        """One of them, with its record as it lies in the topic."""
+
+    @abc.abstractmethod
+    def RedriveDeadLetter(
+        self,
+        request: protos.billing.v1.billing_pb2.RedriveDeadLetterRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.DeadLetter, collections.abc.Awaitable[protos.billing.v1.billing_pb2.DeadLetter]]:
+        """Sends the record to its topic again; what was done for an event is done once."""
+
+    @abc.abstractmethod
+    def DiscardDeadLetter(
+        self,
+        request: protos.billing.v1.billing_pb2.DiscardDeadLetterRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.DeadLetter, collections.abc.Awaitable[protos.billing.v1.billing_pb2.DeadLetter]]: ...
+
+    @abc.abstractmethod
+    def GetConsumerLag(
+        self,
+        request: protos.billing.v1.billing_pb2.GetConsumerLagRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ConsumerLag, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ConsumerLag]]:
+        """How far billing is behind the record's events."""
 
 def add_BillingServicer_to_server(servicer: BillingServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -95,7 +95,46 @@ def test_max_age_asks_for_the_password_again_once_it_has_passed(auth: Auth) -> N
 def test_prompt_login_asks_though_somebody_is_signed_in(auth: Auth) -> None:
     app, user, browser = App(auth, trusted=True), auth.user("clinician"), Browser(auth)
     browser.sign_in(user.email)
-    assert "Sign in" in browser.get(app.url(prompt="login")).text
+    first = decode(auth, app.redeem(app.authorize(browser))["id_token"]).claims
+    auth.sql(
+        "UPDATE sessions SET authenticated_at = authenticated_at - interval '5 seconds' "
+        "WHERE user_id = $1",
+        user.id,
+    )
+    page = browser.get(app.url(prompt="login"))
+    assert "Sign in" in page.text
+    location = browser.sign_in(user.email, page=page).headers["location"]
+    second = decode(auth, app.redeem(location)["id_token"]).claims
+    assert second["sub"] == first["sub"] and second["auth_time"] > first["auth_time"] - 5
+
+
+@pytest.mark.parametrize(
+    "again", [{"prompt": "none"}, {"max_age": "10000"}, {"prompt": "none", "hint": "own"}]
+)
+def test_second_request_of_a_session_tells_the_same_sign_in(
+    auth: Auth, again: dict[str, str]
+) -> None:
+    app, browser = App(auth, trusted=True), signed_in(auth)
+    first = app.redeem(app.authorize(browser, max_age="15000"))["id_token"]
+    wish = {name: value for name, value in again.items() if name != "hint"}
+    if "hint" in again:
+        wish["id_token_hint"] = first
+    # Without a page: the browser is sent back at once.
+    location = browser.http.get(app.url(**wish)).headers["location"]
+    claims = [decode(auth, token).claims for token in (first, app.redeem(location)["id_token"])]
+    assert claims[0]["sub"] == claims[1]["sub"]
+    assert claims[0]["auth_time"] == claims[1]["auth_time"]
+
+
+def test_scopes_that_are_not_offered_are_passed_over_beside_others(auth: Auth) -> None:
+    app = App(auth, trusted=True)
+    token = app.redeem(app.authorize(signed_in(auth), scope="openid address email phone profile"))
+    assert set(token["scope"].split()) == {"openid", "email", "profile"}
+    headers = {"Authorization": f"Bearer {token['access_token']}"}
+    claims = httpx.get(f"{auth.url}/oauth2/userinfo", headers=headers).json()
+    assert claims["sub"] == decode(auth, token["id_token"]).claims["sub"]
+    assert {"name", "email", "email_verified", "updated_at"} <= claims.keys()
+    assert not {"address", "phone_number"} & claims.keys()
 
 
 def test_id_token_hint_of_the_person_who_is_signed_in_gives_a_code(auth: Auth) -> None:
