@@ -194,8 +194,8 @@ ODD_IDS = (
 @pytest.mark.parametrize("text", ODD_IDS)
 def test_id_in_another_form_is_nobodys(auth: Auth, admin: httpx.Client, text: str) -> None:
     for method in ("GET", "PATCH", "DELETE"):
-        content = {"json": {}} if method == "PATCH" else {}
-        answer = admin.request(method, f"/auth/v1/users/{quote(text)}", **content)  # type: ignore[arg-type]
+        body: Any = {} if method == "PATCH" else None
+        answer = admin.request(method, f"/auth/v1/users/{quote(text)}", json=body)
         assert answer.status_code == 404
     assert admin.get("/auth/v1/names", params={"id": text}).json() == {"items": []}
     cursor = urlsafe_b64encode(text.encode()).decode()

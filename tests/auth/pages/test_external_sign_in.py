@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from apps.auth.people.external import ExternalProvider, ExternalSignInError, ProviderClient
 from apps.auth.people.users import User
-from tests.auth.browser import Browser
+from tests.auth.browser import App, Browser
 from tests.auth.conftest import Auth, make_settings, serve
 from tests.ports import free_port
 
@@ -93,6 +93,34 @@ def test_person_of_the_provider_gets_an_account_with_the_mapped_role(
     rows = organization.sql("SELECT id, roles FROM users WHERE email = $1", person.email)
     assert [(each["id"], each["roles"]) for each in rows] == [(row["id"], ["registrar"])]
     assert "Sign in" in browser.get("/oauth2/account").text
+
+
+def test_person_who_lost_every_role_holds_nothing_any_more(
+    organization: Auth, provider: Auth
+) -> None:
+    person = person_of(provider, "Doctors")
+    browser, _ = sign_in(organization, provider, person.email)
+    provider.sql("UPDATE users SET name = 'Gardeners' WHERE id = $1", person.id)
+    _, page = sign_in(organization, provider, person.email)
+    assert page.status_code == 403
+    assert "Sign in" in browser.get("/oauth2/account").text
+
+
+def test_applications_stay_connected_for_a_day_after_an_external_sign_in(
+    organization: Auth, provider: Auth
+) -> None:
+    person = person_of(provider, "Doctors")
+    browser, _ = sign_in(organization, provider, person.email)
+    app = App(organization, trusted=True)
+    first = app.redeem(app.authorize(browser))["refresh_token"]
+    url = f"{organization.url}/oauth2/token"
+    assert app.oauth.refresh_token(url, refresh_token=first)["refresh_token"]
+    rows = organization.sql(
+        "SELECT extract(epoch FROM expires_at - authenticated_at) / 3600 AS hours "
+        "FROM refresh_tokens WHERE client_id = $1",
+        app.client[0],
+    )
+    assert [row["hours"] for row in rows] == [24, 24]
 
 
 def test_person_without_a_mapped_role_gets_none(organization: Auth, provider: Auth) -> None:

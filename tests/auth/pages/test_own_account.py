@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from apps.auth.people.passwords import Hashing
+from apps.kit.errors import Unavailable
 from tests.auth.browser import App, Browser
 from tests.auth.conftest import PASSWORD, Auth
 
@@ -282,3 +284,19 @@ def test_recovery_codes_are_made_anew(auth: Auth) -> None:
     assert len(first) == len(second) == 10 and not set(first) & set(second)
     stored = auth.sql("SELECT count(*) FROM recovery_codes WHERE user_id = $1", user.id)
     assert stored[0][0] == 10
+
+
+def test_new_passwords_are_judged_by_the_bounded_workers_alone(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(self: Hashing, password: str, about: object) -> str:
+        raise Unavailable("too_busy", "too many sign-ins at once")
+
+    monkeypatch.setattr(Hashing, "check_new", busy)
+    user, browser = auth.user("clinician"), Browser(auth)
+    browser.sign_in(user.email)
+    page = browser.get("/oauth2/password")
+    form = {"password": PASSWORD, "new_password": "pelican quarry dulcimer"}
+    assert browser.send(page, **form).status_code == 503
+    page = browser.get(auth.reset_link(user.id))
+    assert browser.send(page, new_password="pelican quarry dulcimer").status_code == 503
