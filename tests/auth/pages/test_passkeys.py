@@ -173,6 +173,22 @@ def test_challenge_is_good_once_and_in_its_own_browser(site: Auth) -> None:
     assert call(browser, browser.get("/oauth2/forgotten"), "sign-in", answer).status_code == 400
 
 
+def test_challenge_is_good_for_five_minutes(site: Auth) -> None:
+    _, passkey = person_with_passkey(site)
+    browser = Browser(site)
+    page = browser.get("/oauth2/sign-in")
+    for seconds, status in ((290, 200), (301, 400)):
+        options = call(browser, page, "sign-in/options").json()
+        site.sql(
+            "UPDATE passkey_challenges SET expires_at = expires_at - make_interval(secs => $1)",
+            float(seconds),
+        )
+        answer = call(browser, page, "sign-in", {"credential": passkey.get(options)})
+        assert answer.status_code == status
+        # A sign-in voids the forms before it.
+        page = browser.get("/oauth2/forgotten")
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"credential": 7}', b"[" * 9000])
 def test_malformed_answer_is_a_400(site: Auth, body: bytes) -> None:
     browser = Browser(site)
