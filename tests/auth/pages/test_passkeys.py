@@ -198,6 +198,17 @@ def test_malformed_answer_is_a_400(site: Auth, body: bytes) -> None:
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize("key", [[1], {}, {1: "x"}, {1: 2}, 7], ids=str)
+def test_public_key_of_another_form_is_a_400(site: Auth, key: object) -> None:
+    browser, passkey = Browser(site), SoftPasskey(site.url)
+    browser.sign_in(site.user("clinician").email)
+    page = passkeys_page(browser)
+    options = call(browser, page, "register/options").json()
+    credential = passkey.create(options, key)
+    answer = call(browser, page, "register", {"name": "Mine", "credential": credential})
+    assert answer.status_code == 400
+
+
 def test_script_of_another_site_is_refused(site: Auth) -> None:
     browser = Browser(site)
     browser.get("/oauth2/sign-in")
