@@ -7,7 +7,7 @@ const client = new OidcClient({
   authority: issuer,
   client_id: clientId,
   client_secret: secret,
-  client_authentication: 'client_secret_basic',
+  client_authentication: 'client_secret_post',
   redirect_uri: callback,
   post_logout_redirect_uri: goodbye,
   scope,
@@ -20,9 +20,9 @@ const signedIn = await client.processSigninResponse((await open(begun.url)).toSt
 const renewed = await client.useRefreshToken({
   state: { ...signedIn, data: signedIn.userState, profile: signedIn.profile },
 })
-const endpoint = await client.metadataService.getMetadataProperty('introspection_endpoint')
+const { introspection_endpoint: endpoint } = await client.metadataService.getMetadata()
 const introspect = async () =>
-  JSON.parse((await send(endpoint, { token: renewed.access_token }, [clientId, secret])).body)
+  JSON.parse((await send(endpoint, { token: renewed.access_token }, [clientId, secret], 'post')).body)
 const before = await introspect()
 await client.revokeToken(renewed.refresh_token, 'refresh_token')
 const after = await introspect()
