@@ -59,9 +59,14 @@ async def last_observations(request: Request) -> Response:
         mark: Mark | None = None
         for _ in range(MAX_ROWS // PAGE_ROWS):
             found, mark = await read_sorted_page(
-                connection, "Observation", criterion, query.sort, mark, PAGE_ROWS,
-                caller.reader.base_url,
-            )  # fmt: skip
+                connection,
+                "Observation",
+                criterion,
+                query.sort,
+                mark,
+                limit=PAGE_ROWS,
+                base_url=caller.reader.base_url,
+            )
             for item in found:
                 key = code_key(decode(item.version.body or "{}"))
                 counts[key] = counts.get(key, 0) + 1
