@@ -250,7 +250,13 @@ async def _read(
             )
         kind, criterion = criteria[0]
         return await read_sorted_page(
-            connection, kind, criterion, query.sort, mark, query.count, caller.reader.base_url
+            connection,
+            kind,
+            criterion,
+            query.sort,
+            mark,
+            limit=query.count,
+            base_url=caller.reader.base_url,
         )
     sort = query.sort[0] if query.sort else None
     return await read_page(connection, criteria, sort, mark, query.count)
