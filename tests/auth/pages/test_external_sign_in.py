@@ -170,6 +170,23 @@ def test_answer_is_good_once_and_in_its_own_browser(organization: Auth, provider
     assert browser.get(path).status_code == 403
 
 
+@pytest.mark.parametrize(("seconds", "status"), [(590, 200), (601, 403)])
+def test_sign_in_under_way_is_good_for_ten_minutes(
+    organization: Auth, provider: Auth, seconds: int, status: int
+) -> None:
+    person = person_of(provider, "Doctors")
+    browser = Browser(organization)
+    browser.get("/oauth2/sign-in")
+    there = Browser(provider)
+    to_provider = browser.get("/oauth2/external").headers["location"]
+    back = there.sign_in(person.email, page=there.get(to_provider)).headers["location"]
+    organization.sql(
+        "UPDATE external_sign_ins SET expires_at = expires_at - make_interval(secs => $1)",
+        float(seconds),
+    )
+    assert browser.get(back.removeprefix(organization.url)).status_code == status
+
+
 @pytest.mark.parametrize("query", ["", "?state=x&code=y", "?error=access_denied&state=x"])
 def test_answer_that_nobody_asked_for_is_refused(organization: Auth, query: str) -> None:
     browser = Browser(organization)

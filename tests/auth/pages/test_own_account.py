@@ -150,6 +150,33 @@ def test_address_changes_once_the_new_one_is_confirmed(auth: Auth) -> None:
     assert browser.get(link[0]).status_code == 404
 
 
+@pytest.mark.parametrize(("hours", "fine"), [(23.9, True), (24.1, False)])
+@pytest.mark.parametrize("table", ["address_links", "password_resets"])
+def test_link_is_good_for_a_day(auth: Auth, table: str, hours: float, fine: bool) -> None:
+    user, browser = auth.user("clinician"), Browser(auth)
+    if table == "address_links":
+        browser.sign_in(user.email)
+        ask_for_address(browser, f"day-{user.email}")
+        (mail,) = mails(auth, f"day-{user.email}")
+    else:
+        browser.send(browser.get("/oauth2/forgotten"), email=user.email)
+        (mail,) = wait_for_mail(auth, user.email)
+    link = LINK.search(mail["body"])
+    assert link
+    form = browser.get(link[0])
+    # The table is one of two.
+    auth.sql(
+        f"UPDATE {table} SET expires_at = expires_at - make_interval(secs => $2) "  # noqa: S608
+        "WHERE user_id = $1",
+        user.id,
+        hours * 3600,
+    )
+    assert (browser.get(link[0]).status_code == 200) is fine
+    # Nor is a form that was opened before.
+    page = browser.send(form, new_password="another long sentence")
+    assert (page.status_code == 200) is fine
+
+
 def test_address_of_another_user_is_not_told_and_not_taken(auth: Auth) -> None:
     user = auth.user("clinician")
     other = auth.user("clinician")
