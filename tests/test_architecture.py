@@ -218,7 +218,7 @@ def module_path(module: str) -> Path | None:
 @functools.cache
 def imports_of(path: Path) -> dict[str, str]:
     """Returns what each imported name stands for, as a dotted path."""
-    names = {}
+    names: dict[str, str] = {}
     for node in ast.walk(parse_module(path)):
         if isinstance(node, ast.Import):
             names |= {each.asname or each.name: each.name for each in node.names}

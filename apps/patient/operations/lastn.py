@@ -18,8 +18,7 @@ from apps.patient.fhir.responses import links_of, query_text, raw, respond
 from apps.patient.search.criteria import AllOf
 from apps.patient.search.query import DEFAULT_COUNT, Query
 from apps.patient.storage.read_audit import ReadEntry
-from apps.patient.storage.search import Found, Mark
-from apps.patient.storage.sorting import read_sorted_page
+from apps.patient.storage.search import Found, Mark, read_page
 
 MAX_PER_CODE = 100
 # The newest observations of a patient that are looked through. A patient has more only in an intensive care unit.
@@ -58,14 +57,8 @@ async def last_observations(request: Request) -> Response:
     async with read_audit.database.connection() as connection:
         mark: Mark | None = None
         for _ in range(MAX_ROWS // PAGE_ROWS):
-            found, mark = await read_sorted_page(
-                connection,
-                "Observation",
-                criterion,
-                query.sort,
-                mark,
-                limit=PAGE_ROWS,
-                base_url=caller.reader.base_url,
+            found, mark = await read_page(
+                connection, [("Observation", criterion)], query.sort[0], mark, PAGE_ROWS
             )
             for item in found:
                 key = code_key(decode(item.version.body or "{}"))
