@@ -39,7 +39,7 @@ from infrastructure.ecs.service_args import PublicRoute, ServiceArgs
 from infrastructure.iam.roles import PermissionsBoundary
 from infrastructure.iam.service_roles import ServiceResources, answers_arn
 from infrastructure.network.edges import calls, in_order
-from infrastructure.network.security_groups import allow_traffic, make_group
+from infrastructure.network.security_groups import allow_traffic, make_group, open_egress
 
 Text = pulumi.Input[str]
 PREVIEW_LOG_DAYS = 3
@@ -93,7 +93,7 @@ class App(pulumi.ComponentResource):
         self.namespace = aws.servicediscovery.HttpNamespace(
             name, name=f"{self.names.stack}.patient-management", opts=self.child
         )
-        self.secrets = {secret: self.make_secret(secret) for secret in self.secret_names()}
+        self.secrets = self.make_secrets()
         topics = self.make_topics()
         released = self.release(name)
         self.services = self.start_services([*topics, released])
@@ -117,7 +117,7 @@ class App(pulumi.ComponentResource):
 
     @property
     def sign_in(self) -> dict[str, pulumi.Input[str]]:
-        """A preview's: who enters it, and the ARNs of where the secrets lie."""
+        """A preview's: who enters it, and the places where the secrets lie."""
         return {
             "user": TRIAL_USER,
             "password_arn": self.secrets[TRIAL_PASSWORD.name],
@@ -133,8 +133,20 @@ class App(pulumi.ComponentResource):
             for name, each in self.services.items()
         }
 
+    def make_secrets(self) -> dict[str, pulumi.Output[str]]:
+        """Returns each secret's place (apps/release/secret_places.py) by its variable.
+
+        A preview has one secret, with all values in it: docs/decisions/0112.
+        """
+        if isinstance(self.stack, EnvironmentStack):
+            return {name: self.make_secret(name) for name in self.secret_names()}
+        arn = self.make_secret("SECRETS")
+        return {name: pulumi.Output.concat(arn, f":{name}::") for name in self.secret_names()}
+
     def make_secret(self, variable: str) -> pulumi.Output[str]:
-        """Made empty: the release fills it, so that its value lies in no stack's state."""
+        """Makes a secret without a value: the release fills it, so that none lies in a stack's
+        state.
+        """
         shortest = 0 if isinstance(self.stack, PreviewStack) else SHORTEST_RECOVERY_DAYS
         return aws.secretsmanager.Secret(
             f"{self.names.stack}-{variable.lower().replace('_', '-')}",
@@ -283,6 +295,7 @@ class App(pulumi.ComponentResource):
                 opts=self.child,
             )
         stack = self.stack
+        rules += self.open_outbound(own["auth"])
         size = (
             stack.config.data.pool_size
             if isinstance(stack, EnvironmentStack)
@@ -304,6 +317,21 @@ class App(pulumi.ComponentResource):
                 f"{self.names.stack}-{entry.name}", args, [*after, *rules, *called], self.child
             )
         return started
+
+    def open_outbound(self, auth_group: Text) -> list[pulumi.CustomResource]:
+        """Lets auth, the one service that calls out, leave on the ports that the stack names."""
+        ports = self.stack.config.outbound_ports if isinstance(self.stack, EnvironmentStack) else ()
+        return [
+            open_egress(
+                f"{self.names.stack}-auth-outbound-{port}",
+                auth_group,
+                port,
+                "Mail, an external provider and clients of auth",
+                self.child,
+                cidr="0.0.0.0/0",
+            )
+            for port in ports
+        ]
 
     def service_args(self, entry: Service, own_group: Text, locate: AwsLocate) -> ServiceArgs:
         platform, stack = self.platform, self.stack

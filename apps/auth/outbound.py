@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from apps.auth.client_keys import parse_client_keys
 
 TIMEOUT_SECONDS = 3.0
 MAX_CONNECTIONS = 8
+NAT64 = IPv6Network("64:ff9b::/96")
 MAX_RESPONSE_BYTES = 64 * 1024
 MAX_CACHED_KEY_SETS = 500
 KEYS_LIFE_SECONDS = 300.0
@@ -30,8 +31,16 @@ class OutboundError(Exception):
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Tells whether the address is on the internet, also when it is an IPv4 address in an IPv6 one."""
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_global) and not address.is_multicast
+    if isinstance(address, IPv6Address):
+        address = embedded_address(address) or address
+    return address.is_global and not address.is_multicast
+
+
+def embedded_address(address: IPv6Address) -> IPv4Address | None:
+    """Returns the IPv4 address that a host or gateway sends to instead: mapped, 6to4, or NAT64 (RFC 6052)."""
+    if address in NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 class PublicResolver(AbstractResolver):

@@ -37,6 +37,23 @@ def expect_version(found: int, expected: int) -> None:
         raise PreconditionFailed("stale_version", f"the current version is {found}")
 
 
+# What ends a change, in one statement: each of them is a round trip in which others wait.
+AUDITED = """
+    audited AS (
+        INSERT INTO audit (audit_id, action, account_id, document_id, subject, client_id, service_id, correlation_id)
+        SELECT *, $5::text, $6::text, $7::text, $8::text
+        FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]))
+"""
+TOLD = """
+    INSERT INTO outbox (destination, event_id, patient_id, payload, request_id, traceparent)
+    SELECT 'kafka', *, $8, $12::text FROM unnest($9::text[], $10::text[], $11::bytea[])
+"""
+ANSWERED = """
+    INSERT INTO request (client_id, subject, request_id, method, request_hash, resource_id, response)
+    VALUES ($6, $5, $13, $14, $15, $16, $17)
+"""
+
+
 class Change:
     """What one change adds beside its own rows: audit entries and events, written together at its end."""
 
@@ -57,18 +74,27 @@ class Change:
 
     async def write(self) -> None:
         """Writes audit entries and events, if there are any."""
-        if not self._audit and not self._events:
-            return
-        context = current_context()
+        if self._audit or self._events:
+            await self.connection.execute(f"WITH {AUDITED} {TOLD}", *self._arguments())
+
+    async def write_answer(self, method: str, message: Any, answer: Message) -> None:
+        """Writes audit entries and events, and the answer for whoever sends the request again.
+
+        Raises UniqueViolationError where the request id was used before, once that one has committed.
+        """
         await self.connection.execute(
-            """
-            WITH audited AS (
-                INSERT INTO audit (audit_id, action, account_id, document_id, subject, client_id, service_id,
-                                   correlation_id)
-                SELECT *, $5::text, $6::text, $7::text, $8::text
-                FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]))
-            INSERT INTO outbox (destination, event_id, patient_id, payload, request_id, traceparent)
-            SELECT 'kafka', *, $8, $12::text FROM unnest($9::text[], $10::text[], $11::bytea[])""",
+            f"WITH {AUDITED}, told AS ({TOLD}) {ANSWERED}",
+            *self._arguments(),
+            message.request_id,
+            method,
+            hash_of(message),
+            new_id(),
+            answer.SerializeToString(),
+        )
+
+    def _arguments(self) -> tuple[Any, ...]:
+        context = current_context()
+        return (
             *(list(column) for column in _columns(self._audit, 4)),
             self.caller.actor.subject,
             self.caller.actor.client_id,
@@ -147,8 +173,7 @@ class Books:
                     async with self.database.transaction() as connection:
                         change = Change(connection, caller)
                         answer = await operation(change)
-                        await change.write()
-                        await _insert_answer(connection, caller, method, message, answer)
+                        await change.write_answer(method, message, answer)
                 except RETRIED as error:
                     if tries == MAX_TRIES:
                         raise Unavailable("too_much_contention") from error
@@ -186,21 +211,3 @@ class Books:
                 pointer="request_id",
             )
         return row["response"] or b""
-
-
-async def _insert_answer(
-    connection: Connection, caller: Caller, method: str, message: Any, answer: Message
-) -> None:
-    """Raises UniqueViolationError where the request id was used before, once that one has committed."""
-    await connection.execute(
-        """
-        INSERT INTO request (client_id, subject, request_id, method, request_hash, resource_id, response)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)""",
-        caller.actor.client_id,
-        caller.actor.subject,
-        message.request_id,
-        method,
-        hash_of(message),
-        new_id(),
-        answer.SerializeToString(),
-    )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from apps.billing.money import is_supported
 from apps.kit.broker import BrokerSettings, read_broker_settings
@@ -107,4 +107,7 @@ def parse_tax_rates(text: str) -> dict[str, int]:
 def parse_seller(text: str) -> Seller | None:
     """Reads name, street, postal code, city, country and tax id, separated by `|`; None where one is missing."""
     parts = [part.strip() for part in text.split("|")]
-    return Seller(*parts) if len(parts) == 6 and all(parts) else None
+    names = [field.name for field in fields(Seller)]
+    if len(parts) != len(names) or not all(parts):
+        return None
+    return Seller(**dict(zip(names, parts, strict=True)))

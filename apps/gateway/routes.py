@@ -49,7 +49,10 @@ PATIENTS = table_of(patients.OPERATIONS)
 OUTBOX = table_of(outbox.OPERATIONS)
 FHIR: Mapping[str, Mapping[str, Policy]] = {
     "/fhir/R4/metadata": {"GET": PUBLIC},
-    "/fhir/R4/{path:path}": dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), ANY_SMART),
+    # The patient service refuses OPTIONS: it knows which methods a path allows.
+    "/fhir/R4/{path:path}": dict.fromkeys(
+        ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), ANY_SMART
+    ),
 }
 # A search over all types, and Bundles, which may be larger than anything else.
 FHIR_ROOT: Mapping[str, Mapping[str, Policy]] = {"/fhir/R4": {"GET": ANY_SMART, "POST": ANY_SMART}}

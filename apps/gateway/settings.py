@@ -113,7 +113,12 @@ def _networks(env: Environment) -> tuple[Network, ...]:
     networks: list[Network] = []
     for item in env.items("TRUSTED_PROXIES"):
         try:
-            networks.append(ip_network(item))
+            network = ip_network(item)
         except ValueError:
             env.fault(f"TRUSTED_PROXIES must list networks (10.0.0.0/16), not {item!r}")
+            continue
+        if network.prefixlen == 0:
+            # Every caller could then write an address of their own into X-Forwarded-For.
+            env.fault(f"TRUSTED_PROXIES must not trust every address: {item}")
+        networks.append(network)
     return tuple(networks)

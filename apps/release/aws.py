@@ -3,10 +3,12 @@ Manager.
 
 Its environment is made by infrastructure/ecs/release_task.py: `<NAME>_DATABASE_HOST` and, except in
 a preview, `<NAME>_MASTER_SECRET_ARN` of each database; `<SECRET>_ARN` of each secret of the
-catalogue; `RUNTIME_CONNECTIONS`, the most that a service's role may open; `SECRETS_VERSION`;
-`PUBLIC_URL`. A preview's code never holds a master secret.
+catalogue, which may be a member of a secret (`apps/release/secret_places.py`);
+`RUNTIME_CONNECTIONS`, the most that a service's role may open; `SECRETS_VERSION`; `PUBLIC_URL`. A
+preview's code never holds a master secret.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -21,11 +23,12 @@ import boto3
 from apps.catalogue import DATABASES
 from apps.release.bootstrap import RUNTIME_CONNECTIONS, DatabaseRoles, connects
 from apps.release.release import ReleaseTarget
+from apps.release.secret_places import read_place, split_place
 
 PORT = 5432
 # Secrets Manager takes 32 to 64 characters.
 VERSION_PREFIX = "patient-management-secret-version-"
-VERSION_ID = re.compile(re.escape(VERSION_PREFIX) + r"([0-9]{6})")
+VERSION_ID = re.compile(re.escape(VERSION_PREFIX) + r"([0-9]{6})(-[0-9a-f]{16})?")
 # Amazon's own authority signs RDS's certificates; the image brings it.
 AUTHORITIES = "/etc/ssl/certs/rds.pem"
 # The database that every instance has.
@@ -41,7 +44,7 @@ class NotHere(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Secrets Manager's, by the catalogue's names. One without a version is empty.
+    """Reads and writes the catalogue's secrets in Secrets Manager; one without a version is empty.
 
     The id of a version in Secrets Manager carries our version: of two releases at once one writes.
     """
@@ -51,29 +54,49 @@ class Secrets:
 
     def read(self, name: str) -> str | None:
         try:
-            answer = self.client.get_secret_value(SecretId=need(self.environ, f"{name}_ARN"))
+            return read_place(self.client, self.place(name))
         except self.client.exceptions.ResourceNotFoundException:
             # What Secrets Manager says of a secret that was made and never filled; the write below
             # tells, where it is the secret itself that is missing.
             return None
-        value: str = answer["SecretString"]
-        return value
 
     def version(self, name: str) -> int:
-        answer = self.client.get_secret_value(SecretId=need(self.environ, f"{name}_ARN"))
-        found = VERSION_ID.fullmatch(answer["VersionId"])
+        arn, _ = split_place(self.place(name))
+        found = VERSION_ID.fullmatch(self.client.get_secret_value(SecretId=arn)["VersionId"])
         return int(found[1]) if found else 1
 
-    def write(self, name: str, value: str, version: int = 1) -> None:
+    def write_all(self, values: Mapping[str, str], version: int = 1) -> None:
+        objects: dict[str, dict[str, str]] = {}
+        for name, value in values.items():
+            arn, member = split_place(self.place(name))
+            if member is None:
+                self.put(arn, value, f"{VERSION_PREFIX}{version:06d}")
+            else:
+                objects.setdefault(arn, {})[member] = value
+        for arn, members in objects.items():
+            whole = {**self.read_object(arn), **members}
+            # A secret that the catalogue has since is another object of the same version.
+            names = hashlib.sha256(",".join(sorted(whole)).encode()).hexdigest()[:16]
+            self.put(arn, json.dumps(whole), f"{VERSION_PREFIX}{version:06d}-{names}")
+
+    def put(self, arn: str, value: str, token: str) -> None:
         try:
-            self.client.put_secret_value(
-                SecretId=need(self.environ, f"{name}_ARN"),
-                SecretString=value,
-                ClientRequestToken=f"{VERSION_PREFIX}{version:06d}",
-            )
+            self.client.put_secret_value(SecretId=arn, SecretString=value, ClientRequestToken=token)
         except self.client.exceptions.ResourceExistsException:
             # Another release wrote this version: its value stands.
-            log.info("secret was written already", extra={"secret": name, "version": version})
+            log.info("secret was written already", extra={"secret": arn, "version": token})
+
+    def read_object(self, arn: str) -> dict[str, str]:
+        try:
+            held: dict[str, str] = json.loads(
+                self.client.get_secret_value(SecretId=arn)["SecretString"]
+            )
+        except self.client.exceptions.ResourceNotFoundException:
+            return {}
+        return held
+
+    def place(self, name: str) -> str:
+        return need(self.environ, f"{name}_ARN")
 
 
 @dataclass(frozen=True, slots=True)

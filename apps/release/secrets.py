@@ -6,7 +6,7 @@ So none lies in a stack's state. `secrets-version` of a stack's configuration is
 
 import base64
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from apps.catalogue import SECRETS, SERVICES, UNSET, Secret
@@ -21,8 +21,10 @@ class SecretStore(Protocol):
         """The version of the secret's value, from 1 up."""
         ...
 
-    def write(self, name: str, value: str, version: int = 1) -> None:
-        """Keeps a value. Where this version has one already, by another release, that one stays."""
+    def write_all(self, values: Mapping[str, str], version: int = 1) -> None:
+        """Keeps values by name. Where this version has one already, by another release, that one
+        stays.
+        """
         ...
 
 
@@ -56,20 +58,19 @@ def fill_secrets(
 ) -> dict[str, str]:
     """Returns all secrets by name. Those that are empty or of a version before get a value now."""
     values: dict[str, str] = {}
+    made: dict[str, str] = {}
     for secret in secrets:
         value = store.read(secret.name)
         if not value:
-            value = write(store, secret.name, generate(secret), version)
+            made[secret.name] = generate(secret)
         elif is_due(store, secret, version):
-            value = write(store, secret.name, rotate(secret, value), version)
-        values[secret.name] = value
-    return values
-
-
-def write(store: SecretStore, name: str, value: str, version: int) -> str:
-    """Writes the value and returns the one that is kept: another release may have been first."""
-    store.write(name, value, version)
-    return store.read(name) or value
+            made[secret.name] = rotate(secret, value)
+        else:
+            values[secret.name] = value
+    if made:
+        store.write_all(made, version)
+    # Another release may have been first: its value is the one that is kept.
+    return values | {name: store.read(name) or value for name, value in made.items()}
 
 
 def service_clients(secrets: dict[str, str]) -> dict[str, str]:

@@ -19,6 +19,9 @@ from infrastructure.config.production import production_faults
 # What services verify RDS by. Each authority is headed by its region.
 AUTHORITIES = ROOT / "apps" / "kit" / "rds.pem"
 
+# HTTPS and mail over TLS.
+OUTBOUND_PORTS = frozenset({443, 465, 587})
+
 # MSK's most for a broker.
 LARGEST_BROKER_GIB = 16_384
 
@@ -98,6 +101,12 @@ def layout_faults(region: str, config: EnvironmentSettings) -> list[str]:
         faults.append(f"availability-zones must lie in {region}")
     if zones and config.stream.brokers % len(zones):
         faults.append("stream.brokers must be a multiple of the availability zones")
+    if config.nat == "none" and not config.interface_endpoints:
+        faults.append("nat: none needs interface-endpoints: tasks reach AWS by one of the two")
+    if config.outbound_ports and config.nat == "none":
+        faults.append("outbound-ports need nat: what calls out leaves by it")
+    if not set(config.outbound_ports) <= OUTBOUND_PORTS:
+        faults.append(f"outbound-ports must be of {sorted(OUTBOUND_PORTS)}")
     if config.domain != config.zone_name and not config.domain.endswith("." + config.zone_name):
         faults.append("domain must lie in zone-name")
     return faults

@@ -103,8 +103,12 @@ class EnvironmentSettings(Struct, frozen=True, kw_only=True):
     zone_name: str
     vpc_cidr: str
     availability_zones: tuple[str, ...]
-    nat: Literal["single", "per-zone"]
+    # `none` is for stacks whose tasks call nothing outside AWS, which interface endpoints reach.
+    nat: Literal["none", "single", "per-zone"]
     interface_endpoints: bool
+    # Ports on which auth calls out: 465 or 587 for mail, 443 for an external provider, for clients'
+    # keys and for their logouts. By NAT.
+    outbound_ports: tuple[int, ...] = ()
     data: Data
     stream: StreamSettings
     spot: bool

@@ -13,7 +13,7 @@ def production_faults(config: EnvironmentSettings) -> list[str]:
         "service-tls must be true in production": config.service_tls,
         "interface-endpoints must be true in production": config.interface_endpoints,
         "insights must be true in production": config.insights,
-        "nat must be per-zone in production": config.nat == "per-zone",
+        "nat must be none or per-zone in production": config.nat in ("none", "per-zone"),
         "spot must be false in production": not config.spot,
         "previews must be false in production": not config.previews,
         "images must be promote in production: what was tested is what runs": config.images

@@ -10,6 +10,7 @@ import pulumi
 import pulumi_aws as aws
 
 from apps.catalogue import DATABASES
+from apps.release.secret_places import arns_of
 from infrastructure.config import limits
 from infrastructure.config.naming import MASTER
 from infrastructure.config.platform_outputs import PlatformOutputs
@@ -108,7 +109,7 @@ class ReleaseTask(pulumi.ComponentResource):
 
 
 def release_environment(args: TaskArgs) -> dict[str, Text]:
-    """ARNs, not secrets: the task reads and fills them itself, so that it can also tell which are
+    """Returns places, not secrets: the task reads and fills them itself, so that it can also tell which are
     still empty.
     """
     values: dict[str, Text] = {
@@ -126,12 +127,12 @@ def release_environment(args: TaskArgs) -> dict[str, Text]:
     values |= {
         f"{database.upper()}_MASTER_SECRET_ARN": arn for database, arn in args.masters.items()
     }
-    values |= {f"{secret}_ARN": arn for secret, arn in args.secrets.items()}
+    values |= {f"{secret}_ARN": place for secret, place in args.secrets.items()}
     return values
 
 
 def release_statements(args: TaskArgs) -> list[dict[str, Any]]:
-    own = list(args.secrets.values())
+    own = pulumi.Output.all(*args.secrets.values()).apply(arns_of)
     statements = [
         *database_statements(DATABASES, args.resources, suffix="_owner"),
         {

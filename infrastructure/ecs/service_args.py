@@ -25,7 +25,7 @@ class PublicRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceArgs:
-    """`secrets`: ARN by variable.
+    """`secrets`: places by variable.
 
     `groups`: the security groups that the task carries. `stack`: for names.
 

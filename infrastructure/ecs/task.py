@@ -61,7 +61,7 @@ def container(
     region: str,
     **more: Any,
 ) -> pulumi.Output[str]:
-    """Returns the container definitions as JSON. `secrets`: ARN by variable.
+    """Returns the container definitions as JSON. `secrets`: places by variable.
 
     Keys are sorted, empty lists left out and `hostPort` is given, as ECS returns them: anything
     else shows as a change.

@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 
 from apps.catalogue import TOPICS, Service
+from apps.release.secret_places import arns_of
 from apps.verbs import VERBS
 
 Statement = dict[str, Any]
@@ -151,7 +152,7 @@ def execution_statements(
     resources: ServiceResources,
     repository_arn: Text,
     log_group_arn: Text,
-    secret_arns: Sequence[Text],
+    secret_places: Sequence[Text],
 ) -> list[Statement]:
     """What ECS does before the service runs: pull this image, open this log, read these secrets."""
     statements: list[Statement] = [
@@ -175,13 +176,13 @@ def execution_statements(
             "Resource": [pulumi.Output.concat(log_group_arn, ":*")],
         },
     ]
-    if secret_arns:
+    if secret_places:
         statements += [
             {
                 "Sid": "Secrets",
                 "Effect": "Allow",
                 "Action": "secretsmanager:GetSecretValue",
-                "Resource": list(secret_arns),
+                "Resource": pulumi.Output.all(*secret_places).apply(arns_of),
             },
             unwrap(resources),
         ]

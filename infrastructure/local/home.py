@@ -10,7 +10,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +74,10 @@ class LocalSecrets:
         if version > 1:
             self._values[f"{name}_VERSION"] = str(version)
         write_private(self._path, json.dumps(self._values, indent=1, sort_keys=True) + "\n")
+
+    def write_all(self, values: Mapping[str, str], version: int = 1) -> None:
+        for name, value in values.items():
+            self.write(name, value, version)
 
     def make(self, name: str) -> str:
         """Returns the value; if there is none yet, generates 24 random bytes in base64url."""

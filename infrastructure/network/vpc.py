@@ -23,6 +23,12 @@ FLOW_LOG_DAYS = 90
 # What tasks call. S3 has a gateway endpoint of its own, free of charge.
 INTERFACES = ("ecr.api", "ecr.dkr", "logs", "secretsmanager")
 
+NAT = {
+    "none": awsx.ec2.NatGatewayStrategy.NONE,
+    "single": awsx.ec2.NatGatewayStrategy.SINGLE,
+    "per-zone": awsx.ec2.NatGatewayStrategy.ONE_PER_AZ,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkArgs:
@@ -61,11 +67,7 @@ class Network(pulumi.ComponentResource):
                     )
                     for spec in subnets.plan_subnets(args.cidr, len(args.zones))
                 ],
-                nat_gateways=awsx.ec2.NatGatewayConfigurationArgs(
-                    strategy=awsx.ec2.NatGatewayStrategy.ONE_PER_AZ
-                    if args.nat == "per-zone"
-                    else awsx.ec2.NatGatewayStrategy.SINGLE
-                ),
+                nat_gateways=awsx.ec2.NatGatewayConfigurationArgs(strategy=NAT[args.nat]),
                 enable_dns_hostnames=True,
                 enable_dns_support=True,
                 vpc_endpoint_strategy=awsx.ec2.VpcEndpointStrategy.AUTO,

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from infrastructure.plan import prices
 from infrastructure.plan.cost import ASSUMPTIONS, DAYS_A_MONTH, Line, estimate, total
 from infrastructure.plan.graph import reached
 from infrastructure.policies.examine import examine
@@ -113,6 +114,10 @@ def cost(stack: Recording, base: Recording | None) -> Iterator[str]:
     whole = total(lines)
     yield ""
     yield f"{whole:.0f} USD a month, {whole / DAYS_A_MONTH:.2f} a day."
+    dear = total(estimate(stack, prices.DEAREST_SPOT_SHARE))
+    if dear > whole:
+        share = 1 - prices.DEAREST_SPOT_SHARE
+        yield f"With Spot at {share:.0%} off: {dear:.0f} a month, {dear / DAYS_A_MONTH:.2f} a day."
     if base is not None:
         copy = total(estimate(base))
         yield f"A full copy of {base.stack.name} would be {copy:.0f} a month, {copy / DAYS_A_MONTH:.2f} a day."
@@ -120,6 +125,10 @@ def cost(stack: Recording, base: Recording | None) -> Iterator[str]:
     yield "Assumed:"
     for assumption in ASSUMPTIONS:
         yield f"- {assumption}"
+    yield ""
+    yield "Prices:"
+    for source in dict.fromkeys(prices.SOURCES.values()):
+        yield f"- {source.url}, {source.as_of}"
 
 
 def table(lines: list[Line]) -> Iterator[str]:

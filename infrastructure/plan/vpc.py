@@ -22,7 +22,8 @@ def make_vpc(name: str, inputs: dict[str, Any], create: Create) -> tuple[str, di
     subnets: dict[str, list[str]] = {"Public": [], "Private": [], "Isolated": []}
     tables: list[str] = []
     nats: list[str] = []
-    single = inputs["natGateways"]["strategy"] == "Single"
+    strategy = inputs["natGateways"]["strategy"]
+    single = strategy == "Single"
     # Public ones first: a private subnet's route needs the NAT.
     specs = sorted(inputs["subnetSpecs"], key=lambda spec: spec["type"] != "Public")
     for index, zone in enumerate(inputs["availabilityZoneNames"]):
@@ -53,7 +54,7 @@ def make_vpc(name: str, inputs: dict[str, Any], create: Create) -> tuple[str, di
             route = {"routeTableId": table, "destinationCidrBlock": "0.0.0.0/0"}
             if kind == "Public":
                 create("aws:ec2/route:Route", label, {**route, "gatewayId": gateway})
-                if not single or not nats:
+                if strategy != "None" and (not single or not nats):
                     address, made = create(
                         "aws:ec2/eip:Eip", f"{name}-{index + 1}", {"domain": "vpc"}
                     )
@@ -63,7 +64,7 @@ def make_vpc(name: str, inputs: dict[str, Any], create: Create) -> tuple[str, di
                         {"subnetId": subnet, "allocationId": made.get("allocationId", address)},
                     )
                     nats.append(nat)
-            elif kind == "Private":
+            elif kind == "Private" and nats:
                 create(
                     "aws:ec2/route:Route",
                     label,

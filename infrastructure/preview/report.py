@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from apps.release.secret_places import split_place
 from infrastructure.preview.driver import BroughtUp
 from infrastructure.preview.names import Preview
 
@@ -44,8 +45,10 @@ def sign_in_text(sign_in: object) -> str:
     """Where the password lies, not what it is: reports are read by more people than may sign in."""
     if not isinstance(sign_in, dict):
         return "unknown"
+    arn, member = split_place(str(sign_in["password_arn"]))
     command = "aws secretsmanager get-secret-value --query SecretString --output text --secret-id"
-    return f"{sign_in['user']}, its password by `{command} {sign_in['password_arn']}`"
+    what = f"{member} in the answer to" if member else "by"
+    return f"{sign_in['user']}, its password {what} `{command} {arn}`"
 
 
 def changed_text(changed: object) -> str:

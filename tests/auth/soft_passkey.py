@@ -46,8 +46,8 @@ class SoftPasskey:
             + extra
         )
 
-    def create(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Returns the answer to `navigator.credentials.create`."""
+    def create(self, options: dict[str, Any], key: object = None) -> dict[str, Any]:
+        """Returns the answer to `navigator.credentials.create`. `key`: instead of the public key."""
         numbers = self.key.public_key().public_numbers()
         public_key = cbor2.dumps(
             {
@@ -57,6 +57,8 @@ class SoftPasskey:
                 -2: numbers.x.to_bytes(32, "big"),
                 -3: numbers.y.to_bytes(32, "big"),
             }
+            if key is None
+            else key
         )
         attested = bytes(16) + len(self.id).to_bytes(2, "big") + self.id + public_key
         data = self._authenticator_data(options["rp"]["id"], CREDENTIAL_DATA, attested)

@@ -58,3 +58,7 @@ async def test_loopback_is_for_a_developers_machine() -> None:
 def test_public_is_what_the_internet_routes() -> None:
     assert is_public(ip_address("8.8.8.8")) and is_public(ip_address("2001:4860:4860::8888"))
     assert not is_public(ip_address("::ffff:127.0.0.1"))
+    # NAT64 and 6to4 lead to the IPv4 address that is written in them.
+    assert not is_public(ip_address("64:ff9b::169.254.169.254"))
+    assert not is_public(ip_address("2002:a00:1::"))
+    assert is_public(ip_address("64:ff9b::8.8.8.8"))

@@ -7,7 +7,6 @@ the database.
 import asyncio
 import os
 import random
-import resource
 import statistics
 import sys
 import time
@@ -28,9 +27,13 @@ from apps.billing.ledger.statement import load_statement, render_statement
 from apps.billing.ledger.storage import post, select_balances
 from apps.billing.settings import Settings
 from apps.kit.database import Database, DatabaseSettings, open_database
+from apps.kit.rpc import open_channel
+from protos.billing.v1.billing_pb2_grpc import BillingStub
 from tests.bench.arguments import make_parser
-from tests.billing.conftest import ENVIRONMENT, Client, open_client
+from tests.billing.conftest import ENVIRONMENT, Client, FakeVerifier
 from tests.billing.many_entries import BEGIN, write_entries
+from tests.billing.separate_service import start
+from tests.ports import free_port
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "8"))
 BATCH = 100
@@ -40,6 +43,9 @@ CALLER = caller_of("bench")
 WRITERS = 4
 # Of the million, one each three minutes.
 DAY_LINES = 480
+# Calls a second that come whether or not those before were answered, by so many callers.
+RATE = 300
+WAITING = 200
 PARTS = os.environ.get("BENCH_PARTS", "postings calls balances").split()
 MILLION = int(os.environ.get("BENCH_ENTRIES", "1000000"))
 
@@ -71,8 +77,13 @@ async def measure_postings(database: Database, *, hot: bool) -> float:
     return done / (time.perf_counter() - started)
 
 
-async def measure_calls(client: Client, concurrency: int) -> tuple[float, list[float]]:
-    """Gives calls a second and each call's seconds: charges, drafts, issues, payments and three reads to each."""
+async def measure_calls(
+    client: Client, concurrency: int, rate: float = 0
+) -> tuple[float, list[float]]:
+    """Gives calls a second and each call's seconds: charges, drafts, issues, payments and three reads to each.
+
+    `concurrency` callers ask one call after the other, or with a `rate` all of them together that many a second.
+    """
     accounts = [await client.account() for _ in range(200)]
     for account_id in accounts:
         await client.charge(account_id, 100)
@@ -88,6 +99,11 @@ async def measure_calls(client: Client, concurrency: int) -> tuple[float, list[f
     async def work(seed: int) -> None:
         chance = random.Random(seed)
         while time.perf_counter() < end:
+            if rate:
+                # As people come: at random, whether the last one was served or not.
+                await asyncio.sleep(chance.expovariate(rate / concurrency))
+                if time.perf_counter() >= end:
+                    return
             account_id = chance.choice(accounts)
             kind = chance.random()
             if kind < 0.25:
@@ -103,9 +119,8 @@ async def measure_calls(client: Client, concurrency: int) -> tuple[float, list[f
             else:
                 await timed(client.do("GetAccount", account_id=account_id))
 
-    started = time.perf_counter()
     await asyncio.gather(*(work(seed) for seed in range(concurrency)))
-    return len(seconds) / (time.perf_counter() - started), seconds
+    return len(seconds) / SECONDS, seconds
 
 
 async def bill(
@@ -182,18 +197,32 @@ async def run_postings(url: str) -> None:
 
 
 async def run_calls(url: str) -> None:
-    async for client in open_client(url):
-        for concurrency in (4, 8):
-            used = resource.getrusage(resource.RUSAGE_SELF)
-            rate, seconds = await measure_calls(client, concurrency)
-            now = resource.getrusage(resource.RUSAGE_SELF)
-            cpu = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
-            print(
-                f"| mixed calls/s, {concurrency} at once (client and service in one process: "
-                f"{cpu / len(seconds) * 1_000:.2f} CPU-ms a call) | {rate:,.0f}, p50 {percentile(seconds, 50):.1f} ms,"
-                f" p99 {percentile(seconds, 99):.1f} ms |",
-                flush=True,
-            )
+    """Prints what callers meet of a service in a process of its own."""
+    port = free_port()
+    service = await start(url, port)
+    try:
+        async with open_channel(f"127.0.0.1:{port}") as channel:
+            stub: Any = BillingStub(channel)
+            client = Client(stub, channel, None, FakeVerifier())  # type: ignore[arg-type]
+            for concurrency, rate in ((4, 0), (8, 0), (WAITING, RATE)):
+                used = cpu_seconds(service.pid)
+                per_second, seconds = await measure_calls(client, concurrency, rate)
+                cpu = (cpu_seconds(service.pid) - used) / len(seconds) * 1_000
+                how = f"{rate} a second" if rate else f"{concurrency} at once"
+                print(
+                    f"| mixed calls, {how} (the service: {cpu:.2f} CPU-ms a call) | {per_second:,.0f}/s,"
+                    f" p50 {percentile(seconds, 50):.1f} ms, p99 {percentile(seconds, 99):.1f} ms |",
+                    flush=True,
+                )
+    finally:
+        service.terminate()
+        await service.wait()
+
+
+def cpu_seconds(pid: int) -> float:
+    """Gives the processor time that a process has used (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def run_balances(url: str, owner_url: str) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from apps.kit.database import DatabaseSettings, open_database
 from apps.kit.rpc import open_channel
 from protos.billing.v1.billing_pb2_grpc import BillingStub
 from tests.billing.conftest import Client, FakeVerifier
+from tests.billing.separate_service import start
 from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
@@ -31,18 +31,6 @@ AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.
 def url(make_database: Any) -> Iterator[str]:
     with make_database("billing") as (runtime_url, _):
         yield runtime_url
-
-
-async def start(url: str, port: int) -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "tests.billing.killed_service", url, str(port)),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout
-    async with asyncio.timeout(START_SECONDS):
-        assert await process.stdout.readline() == b"serving\n"
-    return process
 
 
 async def insist(client: Client, rpc: str, **fields: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from apps.console.web.texts import DEFAULT, LANGUAGES
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.console import Worker, sign_in, signed_in
 from tests.browser.world import World
@@ -46,7 +47,7 @@ def photograph(page: Page, world: World, folder: Path, name: str, path: str) -> 
     page.screenshot(path=folder / f"{name}.png", full_page=True, clip=clip)  # type: ignore[arg-type]
 
 
-def take(chromium: Browser, world: World, folder: Path, look: str) -> None:
+def take(chromium: Browser, world: World, folder: Path, look: str, language: str) -> None:
     """Takes all pictures of one look."""
     (width, height), scheme = LOOKS[look]
     context = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
@@ -83,19 +84,20 @@ def take(chromium: Browser, world: World, folder: Path, look: str) -> None:
         "error": "/nothing-here",
     }
     with owner(chromium, world, **context) as admin:
+        speak(admin.page, world, language)
         # Charts that were opened last.
         for each in (paying, patient):
             admin.go(f"/patients/{each}")
         for name, path in screens.items():
             photograph(admin.page, world, folder, f"{name}-{look}", path)
         admin.go("/patients/new")
-        admin.fill("Family name", "Raman")
-        admin.fill("Given names", "Priya")
-        admin.page.get_by_label("Birth date").fill("11/04/1966")
-        admin.page.get_by_label("Sex").focus()
+        for field, typed in (("family", "Raman"), ("given", "Priya"), ("birth_date", "11/04/1966")):
+            admin.page.locator(f"[name={field}]").fill(typed)
+        admin.page.locator("[name=gender]").first.focus()
         admin.page.locator("#similar li").first.wait_for()
         photograph(admin.page, world, folder, f"duplicate-{look}", "")
     with signed_in(chromium, world, "patient", patient_id=paying, **context) as own:
+        speak(own.page, world, language)
         for name, path in (
             ("my-record", "/my"),
             ("my-bills", "/my/bills"),
@@ -104,9 +106,14 @@ def take(chromium: Browser, world: World, folder: Path, look: str) -> None:
             ("my-account", "/my/account"),
         ):
             photograph(own.page, world, folder, f"{name}-{look}", path)
-        own.press("Sign out")
+        own.page.locator("form[action='/sign-out'] button").click()
         photograph(own.page, world, folder, f"welcome-{look}", "/")
         photograph(own.page, world, folder, f"sign-in-{look}", "/sign-in")
+
+
+def speak(page: Page, world: World, language: str) -> None:
+    """Chooses a language, as the buttons at the foot of each page do."""
+    page.context.add_cookies([{"name": "console-language", "value": language, "url": world.url}])
 
 
 @contextmanager
@@ -126,6 +133,7 @@ def main(arguments: list[str]) -> int:
     """Takes the pictures of the looks that are named, else those that the repository keeps."""
     parser = argparse.ArgumentParser(prog="scripts/screens")
     parser.add_argument("--look", action="append", choices=list(LOOKS), dest="looks")
+    parser.add_argument("--language", choices=LANGUAGES, default=DEFAULT)
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "screens")
     options = parser.parse_args(arguments)
     if "PLATFORM_URL" not in os.environ:
@@ -143,7 +151,7 @@ def main(arguments: list[str]) -> int:
             executable_path=shutil.which("chromium"), args=list(ARGUMENTS)
         )
         for look in options.looks or KEPT:
-            take(browser, World(url, http), options.folder, look)
+            take(browser, World(url, http), options.folder, look, options.language)
         browser.close()
     print(f"{len(list(options.folder.glob('*.png')))} pictures in {options.folder}")
     return 0

@@ -45,8 +45,21 @@ const settings = %s
 const show = (text) => { document.title = text; document.getElementById('state').textContent = text }
 if (location.pathname === '/callback')
   FHIR.oauth2.ready().then((client) => { window.client = client; show('signed in') }, (e) => show(String(e)))
-else show('start')
+else show(location.pathname === '/bye' ? 'signed out' : 'start')
 """
+# What a library has no call for, by the endpoints that it discovered.
+USER_INFO = """async ([metadata, token]) => {
+  const headers = { authorization: `Bearer ${token}` }
+  return (await fetch(metadata.userinfo_endpoint, { headers })).json()
+}"""
+SEND_TOKEN = """async ([endpoint, token, client_id]) => {
+  const body = new URLSearchParams({ token, client_id })
+  return fetch(endpoint, { method: 'POST', body }).then((it) => it.status, () => 'refused by CORS')
+}"""
+END_SESSION = """([metadata, token]) => {
+  const query = new URLSearchParams({ id_token_hint: token, post_logout_redirect_uri: location.origin + '/bye' })
+  location.href = `${metadata.end_session_endpoint}?${query}`
+}"""
 
 
 @dataclass
@@ -132,6 +145,26 @@ def sign_in(page: Page, email: str) -> None:
     page.get_by_role("button", name="Sign in", exact=True).click()
 
 
+def check_public_client(world: World, page: Page, client_id: str, token: str) -> None:
+    """A program without a secret cannot ask about tokens (RFC 7662, 2.1): neither in a browser nor elsewhere."""
+    endpoint = f"{world.url}/oauth2/introspect"
+    assert page.evaluate(SEND_TOKEN, [endpoint, token, client_id]) == "refused by CORS"
+    answer = httpx.post(endpoint, data={"token": token, "client_id": client_id})
+    assert answer.status_code == 401 and answer.json()["error"] == "invalid_client"
+
+
+def check_revoked(world: World, client_id: str, refresh_token: str) -> None:
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": client_id}
+    answer = httpx.post(f"{world.url}/oauth2/token", data=form)
+    assert answer.status_code == 400 and answer.json()["error"] == "invalid_grant"
+
+
+def check_signed_out(world: World, page: Page) -> None:
+    expect(page.locator("#state")).to_have_text("signed out")
+    page.goto(f"{world.url}/oauth2/account")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
 def test_single_page_application_on_oidc_client_ts(world: World, page: Page, site: Site) -> None:
     person = make_person(world, page)
     client_id = register(world, site, "openid", "profile", "email", "offline_access")
@@ -156,13 +189,15 @@ def test_single_page_application_on_oidc_client_ts(world: World, page: Page, sit
     before = page.evaluate("user.access_token")
     after = page.evaluate("manager.signinSilent().then((user) => user.access_token)")
     assert after and after != before
+    metadata = page.evaluate("manager.metadataService.getMetadata()")
+    assert page.evaluate(USER_INFO, [metadata, after])["email"] == person["email"]
+    check_public_client(world, page, client_id, after)
+
+    refresh_token = page.evaluate("manager.getUser().then((user) => user.refresh_token)")
     page.evaluate("manager.revokeTokens(['refresh_token'])")
-    answer = httpx.get(f"{world.url}/oauth2/userinfo", headers={"Authorization": f"Bearer {after}"})
-    assert answer.status_code in (200, 401), "the verifier learns of it within its period"
+    check_revoked(world, client_id, refresh_token)
     page.evaluate("() => { manager.signoutRedirect() }")
-    expect(page.locator("#state")).to_have_text("signed out")
-    page.goto(f"{world.url}/oauth2/account")
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    check_signed_out(world, page)
 
 
 def test_smart_application_on_fhirclient(world: World, page: Page, site: Site) -> None:
@@ -171,8 +206,9 @@ def test_smart_application_on_fhirclient(world: World, page: Page, site: Site) -
     body = {"resourceType": "Patient", "name": [{"family": family, "given": ["Ada"]}]}
     made = world.admin.post("/fhir/R4/Patient", json=body).raise_for_status().json()
     scope = "launch/patient patient/*.rs openid fhirUser offline_access"
+    client_id = register(world, site, *scope.split())
     settings = {
-        "clientId": register(world, site, *scope.split()),
+        "clientId": client_id,
         "scope": scope,
         "iss": f"{world.url}/fhir/R4",
         "redirectUri": "callback",
@@ -201,3 +237,14 @@ def test_smart_application_on_fhirclient(world: World, page: Page, site: Site) -
         "client.request('Patient').then((it) => it.entry.map((e) => e.resource.id))"
     )
     assert others == [made["id"]]
+
+    found = "iss => fetch(iss + '/.well-known/openid-configuration').then((it) => it.json())"
+    metadata = page.evaluate(found, world.url)
+    assert page.evaluate(USER_INFO, [metadata, token])["sub"] == person["id"]
+    check_public_client(world, page, client_id, token)
+    tokens = page.evaluate("client.state.tokenResponse")
+    revoke = [metadata["revocation_endpoint"], tokens["refresh_token"], client_id]
+    assert page.evaluate(SEND_TOKEN, revoke) == 200
+    check_revoked(world, client_id, tokens["refresh_token"])
+    page.evaluate(END_SESSION, [metadata, tokens["id_token"]])
+    check_signed_out(world, page)

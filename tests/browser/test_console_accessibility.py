@@ -1,27 +1,35 @@
-"""axe finds nothing on any page of the console: light and dark, at two widths; and nothing runs over the edge."""
+"""axe finds nothing on any page of the console, nor on the gateway's own: light and dark, at two widths.
+
+Nothing runs over the edge, and the first paint needs one stylesheet and one script.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Request
 
 from tests.browser.console import make_clinic, signed_in
+from tests.browser.test_console_failures import stopped
 from tests.browser.world import World
 
 pytestmark = pytest.mark.browser
 AXE = (Path(__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 RULES_THAT_APPLY = 10
+# One of a heading and two sentences.
+RULES_OF_A_SMALL_PAGE = 8
+# As long as the gateway waits for a service, and more.
+NO_ANSWER_MS = 60_000
 LOOKS = [(width, scheme) for width in ((1280, 900), (320, 780)) for scheme in ("light", "dark")]
 
 
-def violations(page: Page) -> list[str]:
+def violations(page: Page, rules_that_apply: int = RULES_THAT_APPLY) -> list[str]:
     """Lists what axe finds: rule, and the elements."""
     page.evaluate(AXE)
     options = {"runOnly": {"type": "tag", "values": list(RULES)}}
     result = page.evaluate("options => axe.run(document, options)", options)
-    assert len(result["passes"]) > RULES_THAT_APPLY, "axe looked at the page"
+    assert len(result["passes"]) >= rules_that_apply, "axe looked at the page"
     found: list[dict[str, Any]] = result["violations"]
     return [
         f"{each['id']}: {' '.join(str(node['target']) for node in each['nodes'])[:300]}"
@@ -29,8 +37,8 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-def check(page: Page, where: str) -> None:
-    assert violations(page) == [], where
+def check(page: Page, where: str, rules_that_apply: int = RULES_THAT_APPLY) -> None:
+    assert violations(page, rules_that_apply) == [], where
     over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert over <= 0, f"{where} is {over} pixels too wide"
 
@@ -128,3 +136,54 @@ def test_pages_of_a_patient_and_of_nobody(
         check(patient.page, "welcome")
         patient.go("/signed-out")
         check(patient.page, "signed out")
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_pages_of_the_gateways_own_refusals(
+    chromium: Browser, world: World, size: tuple[int, int], scheme: Any
+) -> None:
+    viewport: Any = {"width": size[0], "height": size[1]}
+    context = chromium.new_context(viewport=viewport, color_scheme=scheme)
+    context.set_default_timeout(NO_ANSWER_MS)
+    try:
+        page = context.new_page()
+        pages = {"/analytics/v1/nothing": 404, "/billing/v1/accounts?patient=x": 401}
+        for path, status in pages.items():
+            answer = page.goto(world.url + path)
+            assert answer is not None and answer.status == status
+            check(page, path, RULES_OF_A_SMALL_PAGE)
+        with stopped("console"):
+            answer = page.goto(world.url)
+            assert answer is not None and answer.status in (503, 504)
+            check(page, "the console is away", RULES_OF_A_SMALL_PAGE)
+    finally:
+        context.close()
+
+
+def test_first_paint_needs_one_stylesheet_and_one_script(chromium: Browser, world: World) -> None:
+    clinic = make_clinic(world)
+    with signed_in(chromium, world, "admin") as admin:
+        for path in (
+            "/",
+            "/patients",
+            f"/patients/{clinic.patient_id}",
+            f"/patients/{clinic.patient_id}/results/{clinic.observation_id}",
+            f"/patients/{clinic.patient_id}/money",
+            "/figures",
+            "/operations",
+            "/nothing-here",
+        ):
+            asked: dict[str, list[str]] = {"stylesheet": [], "script": []}
+
+            def note(request: Request, asked: dict[str, list[str]] = asked) -> None:
+                if request.resource_type in asked:
+                    asked[request.resource_type].append(request.url)
+
+            admin.page.on("request", note)
+            admin.go(path)
+            admin.page.wait_for_load_state("load")
+            admin.page.remove_listener("request", note)
+            assert [len(urls) for urls in asked.values()] == [1, 1], (path, asked)
+            assert all(
+                url.startswith(f"{world.url}/static/") for urls in asked.values() for url in urls
+            )

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from apps.console.screens.summary import TITLES
 from apps.console.web.catalogues import missing_texts
 from apps.console.web.texts import (
     DEFAULT,
@@ -16,6 +17,7 @@ from apps.console.web.texts import (
     minor_units,
     read_catalogue,
 )
+from apps.patient.operations.summary import SECTIONS
 
 NAMES = re.compile(r"\{[a-z]+\}")
 MADRID = ZoneInfo("Europe/Madrid")
@@ -42,8 +44,16 @@ def test_language_and_region_follow_the_browser(accepted: str, language: str, lo
     assert (found.language, str(found.locale)) == (language, locale)
 
 
-def test_chosen_language_goes_before_the_browsers() -> None:
+def test_chosen_language_goes_before_the_browsers_and_keeps_its_region() -> None:
     assert choose_texts("es", "en-GB", MADRID).language == "es"
+    # The region decides whether 11/04 is in April: choosing English again must not change it.
+    assert str(choose_texts("en", "es-ES,en-GB;q=0.8", MADRID).locale) == "en_GB"
+    assert str(choose_texts("es", "en-GB", MADRID).locale) == "es_ES"
+    assert choose_texts("nonsense", "es-MX", MADRID).language == "es"
+
+
+def test_titles_of_the_records_summary_are_known() -> None:
+    assert {section.title for section in SECTIONS} == set(TITLES)
 
 
 @pytest.mark.parametrize(

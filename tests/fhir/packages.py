@@ -1,7 +1,9 @@
-"""HL7's packages, fetched by npm once and kept beside the checkout; never committed."""
+"""HL7's packages and repositories, fetched by npm and git once and kept beside the checkout; never committed."""
 
 import hashlib
+import io
 import json
+import os
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -38,6 +40,72 @@ IPS = Package(
     "e0f593a09f5bd45817b26f4322f1e253a1cef59e66ef98f19347b43173a68459"
     "5fda6dac964fdde91a2249820284a265be6b49ec66d17edb7b3e9865c2665c6d",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository at one commit. The variable names the git directory of a copy where `url` is out of reach."""
+
+    name: str
+    url: str
+    commit: str
+    variable: str
+
+    @property
+    def path(self) -> Path:
+        return CACHE / f"{self.name}.git"
+
+
+# No registry has this package.
+US_CORE = Repository(
+    "us-core",
+    "https://github.com/HL7/US-Core",
+    "85bf4af6eec4beed9f2bb0ac317964fc029e1970",
+    "US_CORE_REPOSITORY",
+)
+
+
+class UnreachableError(Exception):
+    """The repository cannot be fetched from here."""
+
+
+def files_in(repository: Repository, folder: str) -> Iterator[tuple[str, bytes]]:
+    """Yields the name and text of each JSON file in a folder; raises UnreachableError without the repository."""
+    # What git gives under a commit's name is that commit: the name is its hash.
+    archive = subprocess.run(
+        [
+            *("git", "--git-dir", str(git_directory(repository))),
+            *("archive", "--format=tar", repository.commit, folder),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as opened:
+        for member in opened:
+            file = opened.extractfile(member) if member.name.endswith(".json") else None
+            if file is not None:
+                yield Path(member.name).name, file.read()
+
+
+def git_directory(repository: Repository) -> Path:
+    """Returns the directory of the copy that the variable names, or of one that is fetched."""
+    if repository.variable in os.environ:
+        return Path(os.environ[repository.variable])
+    git = ("git", "--git-dir", str(repository.path))
+    subprocess.run((*git, "init", "--quiet", "--bare"), check=True)
+    is_there = subprocess.run(
+        (*git, "cat-file", "-e", repository.commit), check=False, capture_output=True
+    )
+    if is_there.returncode != 0:
+        fetched = subprocess.run(
+            (*git, "fetch", "--quiet", "--depth", "1", repository.url, repository.commit),
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if fetched.returncode != 0:
+            raise UnreachableError(f"{repository.url}: {fetched.stderr.strip()[-200:]}")
+    return repository.path
 
 
 @cache

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from apps.kit import uvicorn_protocol, web
+from apps.kit import http_server, uvicorn_protocol
 from tests.gateway.running import (
     LIMIT_SECONDS,
     Answer,
@@ -32,8 +32,8 @@ BEARER = b"Authorization: Bearer " + make_token("user/*.cruds").encode() + b"\r\
 @pytest.fixture
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn_protocol, "HEAD_SECONDS", 0.4)
-    monkeypatch.setattr(web, "UNREAD_SECONDS", 0.4)
-    monkeypatch.setattr(web, "KEEP_ALIVE_SECONDS", 0.6)
+    monkeypatch.setattr(http_server, "UNREAD_SECONDS", 0.4)
+    monkeypatch.setattr(http_server, "KEEP_ALIVE_SECONDS", 0.6)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -206,7 +206,7 @@ def test_client_that_reads_slowly_gets_everything(
     short_limits: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The kernel takes in a megabyte and more at a time.
-    monkeypatch.setattr(web, "UNREAD_SECONDS", 1.5)
+    monkeypatch.setattr(http_server, "UNREAD_SECONDS", 1.5)
     length = 12_000_000
 
     async def test() -> None:

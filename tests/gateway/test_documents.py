@@ -10,7 +10,9 @@ from apps.analytics.reports.parameters import INTERVALS, MAX_TOP
 from apps.auth.admin.client_routes import MAX_OVERLAP_SECONDS
 from apps.auth.oauth.registration import AUTH_METHODS, FIELDS, GRANT_TYPES
 from apps.gateway.app import create_app
+from apps.gateway.billing_openapi import describe_billing
 from apps.gateway.middleware import HEALTH_PATHS
+from apps.gateway.operations.components import SCHEMAS
 from apps.gateway.operations.document import make_document
 from apps.gateway.pages import DOCUMENT as DOCUMENT_FILE
 from apps.gateway.pages import read_document
@@ -91,6 +93,11 @@ def test_document_says_which_operations_need_a_token() -> None:
             # A scope as the policy knows it: its name ends the documented one's.
             for scope in alternative["oauth2"] if path != "/fhir/R4" else ():
                 assert scope.rpartition("/")[2] in policies[path, method].name.split(" or ")
+
+
+def test_no_schema_of_billing_takes_the_name_of_another() -> None:
+    _, billing_schemas = describe_billing()
+    assert not SCHEMAS.keys() & billing_schemas.keys()
 
 
 def test_document_is_sound() -> None:

@@ -43,6 +43,8 @@ def test_good_environment_makes_settings() -> None:
         ("CORS_ALLOWED_ORIGINS", "https://*.app.example/path"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "everybody"),
+        ("TRUSTED_PROXIES", "10.0.0.0/20,0.0.0.0/0"),
+        ("TRUSTED_PROXIES", "::/0"),
         ("RATE_LIMIT_REQUESTS_PER_MINUTE", "0"),
         ("PUBLIC_URL", "health.example"),
         ("GATEWAY_CLIENT_SECRET", ""),

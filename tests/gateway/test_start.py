@@ -13,7 +13,7 @@ import pytest
 
 from apps.gateway.app import create_app
 from apps.gateway.tls import self_signed_certificate
-from apps.kit.web import serve_http
+from apps.kit.http_server import serve_http
 from tests.gateway.running import (
     LIMIT_SECONDS,
     PUBLIC_URL,

@@ -69,8 +69,8 @@ DENIED_ACTIONS: list[tuple[str, str, Any]] = [
     ("ecs:RunTask", arn("ecs", "task-definition/dev-release:1"), {}),
     ("s3:GetObject", "arn:aws:s3:::patient-dev-log-1a2b3c4/AWSLogs/1/log.gz", {}),
     # Another environment's, by name.
-    ("rds:DeleteDBInstance", arn("rds", "db:patient-prod-patient"), {}),
-    ("rds:ModifyDBInstance", arn("rds", "db:patient-prod-patient"), {}),
+    ("rds:DeleteDBInstance", arn("rds", "db:patient-prod-main"), {}),
+    ("rds:ModifyDBInstance", arn("rds", "db:patient-prod-main"), {}),
     ("rds:DeleteDBInstance", arn("rds", "db:somebodys"), {}),
     ("kafka:DeleteCluster", arn("kafka", "cluster/patient-prod/1"), {}),
     ("kafka:DeleteTopic", arn("kafka", "topic/patient-prod/1/patient"), {}),

@@ -10,6 +10,7 @@ from apps.gateway.settings import RequestLimits
 from infrastructure.config.files import preview_config, read_config
 from infrastructure.plan.paper import LOGIN, Paper
 from infrastructure.plan.record import SIGNATURE, record
+from infrastructure.policies.examine import examine
 from infrastructure.recording import Recording
 
 pytestmark = pytest.mark.infrastructure
@@ -44,9 +45,7 @@ def test_every_box_of_the_picture_is_a_resource(dev: Recording, prod: Recording)
     assert dev.one("aws:ecs/cluster:Cluster", "patient-dev").id
     for service in SERVICES:
         assert dev.one("aws:ecs/service:Service", f"dev-{service}").id
-    # The seed's Auth DB and Patient DB: an instance each in production.
-    assert prod.one("aws:rds/instance:Instance", "patient-prod-auth").id
-    assert prod.one("aws:rds/instance:Instance", "patient-prod-patient").id
+    assert prod.one("aws:rds/instance:Instance", "patient-prod-main").id
     assert dev.one("aws:msk/cluster:Cluster", "patient-dev").id
     assert (
         dev.one("aws:msk/topic:Topic", "patient").inputs["partitionCount"]
@@ -54,9 +53,50 @@ def test_every_box_of_the_picture_is_a_resource(dev: Recording, prod: Recording)
     )
 
 
-def test_dev_has_one_nat_and_production_one_a_zone(dev: Recording, prod: Recording) -> None:
+def test_dev_has_one_nat_and_production_none(dev: Recording, prod: Recording) -> None:
     assert len(dev.of("aws:ec2/natGateway:NatGateway")) == 1
+    assert prod.of("aws:ec2/natGateway:NatGateway") == []
+    # Private subnets have no way out; AWS is reached within the VPC.
+    (gateway,) = prod.of("aws:ec2/internetGateway:InternetGateway")
+    ways = [
+        each.inputs
+        for each in prod.of("aws:ec2/route:Route")
+        if each.inputs["destinationCidrBlock"] == "0.0.0.0/0"
+    ]
+    assert {way["gatewayId"] for way in ways} == {gateway.id}
+
+
+def test_production_that_calls_out_has_nat_in_each_zone_and_opens_auths_ports() -> None:
+    config = read_config("prod") | {
+        "patient-management:nat": "per-zone",
+        "patient-management:outbound-ports": "[465, 443]",
+    }
+    prod = record(
+        "prod", config, Paper(), {"dev": record("dev", read_config("dev"), Paper()).outputs}
+    )
     assert len(prod.of("aws:ec2/natGateway:NatGateway")) == 3
+    own = prod.one("aws:ec2/securityGroup:SecurityGroup", "prod-auth").id
+    ways_out = {
+        each.inputs["toPort"]: each.inputs["securityGroupId"]
+        for each in prod.of("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+        if each.inputs.get("cidrIpv4") == "0.0.0.0/0"
+    }
+    assert ways_out == {465: own, 443: own}
+    assert examine(prod) == []
+
+
+def test_instance_for_each_database_is_a_setting() -> None:
+    instance = {"instance-class": "db.m7g.large", "storage-gib": 50, "storage-limit-gib": 500}
+    data = json.loads(read_config("prod")["patient-management:data"])
+    names = ("auth", "patient", "billing", "analytics", "console")
+    data["instances"] = {name: {"databases": [name], **instance} for name in names}
+    config = read_config("prod") | {"patient-management:data": json.dumps(data)}
+    prod = record(
+        "prod", config, Paper(), {"dev": record("dev", read_config("dev"), Paper()).outputs}
+    )
+    assert {each.name for each in prod.of("aws:rds/instance:Instance")} == {
+        f"patient-prod-{name}" for name in names
+    }
 
 
 def test_a_previews_update_waits_for_its_gateway_alone(stacks: dict[str, Recording]) -> None:

@@ -15,10 +15,10 @@ import uvloop
 from apps.kit.broker import BrokerSettings, Message
 from apps.kit.database import DatabaseSettings, open_database
 from apps.kit.errors import Problem, Unauthorized, Unavailable, Unprocessable
+from apps.kit.http_server import serve_http
 from apps.kit.outbox import Entry
 from apps.kit.scopes import Principal
 from apps.kit.token_verifier import VerifierSettings
-from apps.kit.web import serve_http
 from apps.patient.app import create_app
 from apps.patient.settings import Settings
 from apps.patient.storage.planner import PLANNER_SETTINGS

@@ -2,7 +2,7 @@ import asyncio
 import base64
 import dataclasses
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -36,10 +36,10 @@ class FakeStore:
     def version(self, name: str) -> int:
         return self.versions.get(name, 1)
 
-    def write(self, name: str, value: str, version: int = 1) -> None:
-        self.values[name] = value
-        self.versions[name] = version
-        self.writes += 1
+    def write_all(self, values: Mapping[str, str], version: int = 1) -> None:
+        self.values |= values
+        self.versions |= dict.fromkeys(values, version)
+        self.writes += len(values)
 
 
 @pytest.fixture
@@ -137,8 +137,8 @@ def test_what_encrypts_keeps_the_value_before_and_no_older_one() -> None:
 class SlowStore(FakeStore):
     """Keeps what another release wrote a moment before."""
 
-    def write(self, name: str, value: str, version: int = 1) -> None:
-        super().write(name, f"other {name}", version)
+    def write_all(self, values: Mapping[str, str], version: int = 1) -> None:
+        super().write_all({name: f"other {name}" for name in values}, version)
 
 
 def test_of_two_releases_at_once_one_value_stands() -> None:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,9 +111,11 @@ def open_stack() -> Iterator[Stack]:
         home.keep_logs = False
 
 
-async def disturb(stack: Stack, kills: int, chance: random.Random) -> None:
-    """Kills one after the other: each of the four at least once where there are as many."""
-    order = [*VICTIMS, *chance.choices(VICTIMS, k=kills)][:kills]
+async def disturb(
+    stack: Stack, kills: int, chance: random.Random, victims: Sequence[str] = VICTIMS
+) -> None:
+    """Kills one after the other: each of the victims at least once where there are as many."""
+    order = [*victims, *chance.choices(victims, k=kills)][:kills]
     chance.shuffle(order)
     for number, name in enumerate(order, start=1):
         await asyncio.sleep(chance.uniform(0.2, 3.0))

@@ -1,9 +1,8 @@
 """`/auth/v1/audit`: what happened to accounts, clients and keys, for administrators."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,6 +10,7 @@ from starlette.routing import BaseRoute
 
 from apps.auth.admin.requests import ADMIN, page_of, read_page
 from apps.auth.audit_search import FILTERS, LAST_ID, select_audit
+from apps.auth.people.user_fields import is_uuid
 from apps.auth.state import state_of
 from apps.kit.errors import BadRequest, FieldError
 from apps.kit.web import Operation, PolicedRoute
@@ -23,10 +23,9 @@ async def search(request: Request) -> Response:
     """Answers entries, the newest first; `actor`, `subject`, `client`, `event`, `outcome`, `since`, `until`."""
     before, limit = read_page(request)
     filters = read_filters(request)
-    try:
-        cursor = str(UUID(before)) if before else LAST_ID
-    except ValueError:
-        raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor") from None
+    cursor = before or LAST_ID
+    if not is_uuid(cursor):
+        raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor")
     async with state_of(request).database.connection() as connection:
         entries = await select_audit(connection, filters, limit=limit + 1, before=cursor)
     return page_of([as_json(entry) for entry in entries], limit)
@@ -48,10 +47,11 @@ def read_filters(request: Request) -> Mapping[str, Any]:
             )
         elif name in ("since", "until"):
             try:
-                filters[name] = datetime.fromisoformat(value.replace(" ", "+"))
-                if filters[name].tzinfo is None:
+                time = datetime.fromisoformat(value.replace(" ", "+"))
+                if time.tzinfo is None:
                     raise ValueError
-            except ValueError:
+                filters[name] = time.astimezone(UTC)
+            except (ValueError, OverflowError):
                 faults.append(FieldError("invalid_time", "a date-time with its offset", name))
         else:
             filters[name] = value

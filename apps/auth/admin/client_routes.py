@@ -66,7 +66,8 @@ async def create(request: Request) -> Response:
         made_before = await claim_key(connection, claim)
         if made_before is not None:
             known = await select_client(connection, made_before)
-            assert known is not None
+            if known is None:
+                raise Conflict("deleted_since", "what the first request made was deleted")
             return created(as_json(known), known.version, f"{CLIENTS}/{known.id}", replayed=True)
         client, secret = await create_client(connection, **registration)
         await record(connection, request, "client_created", client.id)

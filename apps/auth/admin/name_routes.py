@@ -1,13 +1,13 @@
 """`/auth/v1/names`: who stands behind the ids that an audit names, for people who may read that audit."""
 
 from typing import Any
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.auth.admin.requests import no_store
+from apps.auth.people.user_fields import is_uuid
 from apps.auth.people.users import select_active_user
 from apps.auth.state import state_of
 from apps.kit.database import Connection
@@ -60,14 +60,6 @@ async def select_names(
         only_patient,
     )
     return [dict(row) for row in rows]
-
-
-def is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def routes() -> list[BaseRoute]:

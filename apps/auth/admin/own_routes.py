@@ -36,9 +36,13 @@ async def list_sessions(request: Request) -> Response:
 
 
 async def end_one_session(request: Request) -> Response:
+    session_id = request.path_params["session"]
     async with state_of(request).database.transaction() as connection:
         user = await person(connection, request, locked=True)
-        if not await end_sessions(connection, user.id, [request.path_params["session"]]):
+        # PostgreSQL takes no NUL.
+        if not session_id.isprintable() or not await end_sessions(
+            connection, user.id, [session_id]
+        ):
             raise NotFound("not_found")
         await record(connection, request, "session_ended", user.id)
     return Response(status_code=204)

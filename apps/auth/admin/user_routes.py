@@ -37,7 +37,7 @@ from apps.auth.people.users import (
 )
 from apps.auth.state import state_of
 from apps.kit.database import Connection
-from apps.kit.errors import BadRequest, NotFound, Unprocessable
+from apps.kit.errors import BadRequest, Conflict, NotFound, Unprocessable
 from apps.kit.idempotency import claim_key, insert_key, read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute, principal_of
 
@@ -84,7 +84,8 @@ async def create(request: Request) -> Response:
         made_before = await claim_key(connection, claim)
         if made_before is not None:
             known = await select_user(connection, made_before)
-            assert known is not None
+            if known is None:
+                raise Conflict("deleted_since", "what the first request made was deleted")
             return created(as_json(known), known.version, f"{USERS}/{known.id}", replayed=True)
         user = await create_user(connection, **wish)
         link = await create_reset_link(connection, user.id, state_of(request).settings.issuer)

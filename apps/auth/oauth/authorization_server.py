@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from authlib.oauth2 import OAuth2Request
@@ -47,6 +47,8 @@ from apps.kit.claims import ACCESS_TOKEN_SECONDS
 from apps.kit.database import Connection
 from apps.kit.operation_outcomes import FHIR_PATH
 
+FEDERATED_LIFE_HOURS = 24
+
 
 class InvalidTargetError(OAuth2Error):  # type: ignore[misc]
     """RFC 8707: a token for this audience is not to be had."""
@@ -82,6 +84,16 @@ class Origin:
             session_id=credential.session_id,
             dpop_jkt=credential.dpop_jkt,
         )
+
+
+def end_of_federated(origin: Origin) -> datetime | None:
+    """Returns when the refresh tokens of a sign-in by the organization's provider end; None for any other sign-in.
+
+    The provider says when somebody leaves, and is asked at each sign-in alone.
+    """
+    if "fed" not in origin.methods:
+        return None
+    return origin.authenticated_at + timedelta(hours=FEDERATED_LIFE_HOURS)
 
 
 class IdentityServer(StarletteAuthorizationServer):
@@ -278,7 +290,7 @@ class IdentityServer(StarletteAuthorizationServer):
                 scope=self.origin.scope,
                 authenticated_at=self.origin.authenticated_at,
                 methods=self.origin.methods,
-                expires_at=self.origin.expires_at,
+                expires_at=self.origin.expires_at or end_of_federated(self.origin),
                 patient_id=self.origin.patient_id,
                 encounter_id=self.origin.encounter_id,
                 session_id=self.origin.session_id,

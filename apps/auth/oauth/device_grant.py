@@ -126,7 +126,7 @@ async def answer_device_code(
 
 
 async def _insert(
-    connection: Connection, device_code: str, user_code: str, client_id: str, scope: str
+    connection: Connection, *, device_code: str, user_code: str, client_id: str, scope: str
 ) -> None:
     await connection.execute(
         "INSERT INTO device_codes (device_code_hash, user_code_hash, client_id, scope, interval_seconds, expires_at) "
@@ -189,10 +189,10 @@ class DeviceAuthorizationEndpoint(AuthlibDeviceEndpoint):  # type: ignore[misc]
         wait_for(
             _insert,
             self.server.connection,
-            data["device_code"],
-            data["user_code"],
-            client_id,
-            " ".join(self.server.split_scope(scope)),
+            device_code=data["device_code"],
+            user_code=data["user_code"],
+            client_id=client_id,
+            scope=" ".join(self.server.split_scope(scope)),
         )
 
 

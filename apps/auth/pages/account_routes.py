@@ -1,6 +1,5 @@
 """Pages of one's own account: password, second factor, signing out."""
 
-import asyncio
 from urllib.parse import urlencode
 
 from authlib.oauth2.rfc6749 import OAuth2Error
@@ -19,7 +18,6 @@ from apps.auth.pages.steps import record_own_act, refuse_password, session_of, s
 from apps.auth.paths import ACCOUNT, LOGOUT, PASSWORD, RESET, SIGN_IN
 from apps.auth.people.devices import forget_devices
 from apps.auth.people.mail import insert_mail, password_changed
-from apps.auth.people.passwords import check_new_password
 from apps.auth.people.resets import select_reset_link, use_reset_token
 from apps.auth.people.sessions import (
     clear_cookie,
@@ -68,8 +66,8 @@ async def change_password(request: Request) -> Response:
         return page(request, "password.html", status, error=error)
 
     try:
-        new_password = await asyncio.to_thread(
-            check_new_password, fields.get("new_password", ""), about=(user.email, user.name)
+        new_password = await state.hashing.check_new(
+            fields.get("new_password", ""), (user.email, user.name)
         )
     except Unprocessable as error:
         return show_error(422, f"The new password must be {error.detail}.")
@@ -117,8 +115,8 @@ async def reset_password(request: Request) -> Response:
     if link is None:
         return await no_such_link(request)
     try:
-        new_password = await asyncio.to_thread(
-            check_new_password, fields.get("new_password", ""), about=(link.email, link.name)
+        new_password = await state.hashing.check_new(
+            fields.get("new_password", ""), (link.email, link.name)
         )
     except Unprocessable as error:
         message = f"The password must be {error.detail}."

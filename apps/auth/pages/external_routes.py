@@ -22,6 +22,7 @@ from apps.auth.paths import ENROL, EXTERNAL, EXTERNAL_CALLBACK, SECOND_FACTOR, S
 from apps.auth.people.external import ExternalSignInError, ProviderClient
 from apps.auth.people.external_identities import (
     insert_external_sign_in,
+    select_user_id,
     use_external_sign_in,
     user_of_person,
 )
@@ -90,6 +91,9 @@ async def finish(request: Request) -> Response:
         found, roles_changed = await user_of_person(connection, provider.provider, person)
         user = await lock_user(connection, found.id) if found else None
         if user is None or user.disabled_at is not None:
+            # The provider gave them roles before and does no more: what they hold ends.
+            if known := await select_user_id(connection, provider.provider.issuer, person.subject):
+                await revoke_subject(connection, known)
             return await refused(request, "no_account")
         if roles_changed:
             await revoke_subject(connection, user.id)

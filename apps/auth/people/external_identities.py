@@ -55,6 +55,16 @@ async def is_external(connection: Connection, user_id: str) -> bool:
     )
 
 
+async def select_user_id(connection: Connection, issuer: str, subject: str) -> str | None:
+    """Returns the id of the user whom the provider made for this subject."""
+    user_id = await connection.fetchval(
+        "SELECT user_id FROM external_identities WHERE issuer = $1 AND subject = $2 FOR UPDATE",
+        issuer,
+        subject,
+    )
+    return str(user_id) if user_id else None
+
+
 async def user_of_person(
     connection: Connection, provider: ExternalProvider, person: ExternalPerson
 ) -> tuple[User | None, bool]:
@@ -66,13 +76,9 @@ async def user_of_person(
     """
     if not person.roles:
         return None, False
-    user_id = await connection.fetchval(
-        "SELECT user_id FROM external_identities WHERE issuer = $1 AND subject = $2 FOR UPDATE",
-        provider.issuer,
-        person.subject,
-    )
+    user_id = await select_user_id(connection, provider.issuer, person.subject)
     if user_id is not None:
-        user = await select_active_user(connection, str(user_id))
+        user = await select_active_user(connection, user_id)
         if user is None or (user.roles == person.roles and user.name == (person.name or user.name)):
             return user, False
         changed = await update_user(

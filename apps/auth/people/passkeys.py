@@ -28,6 +28,8 @@ CHALLENGE_LIFE_SECONDS = 5 * 60
 MAX_PASSKEYS = 20
 MAX_NAME_CHARS = 60
 MAX_CREDENTIAL_BYTES = 16 * 1024
+# What the library raises about content that it does not expect.
+FAULTS = (WebAuthnException, ValueError, LookupError, TypeError, AttributeError)
 
 
 class PasskeyError(Exception):
@@ -97,7 +99,7 @@ async def register_passkey(
             expected_origin=party.origin,
             require_user_verification=True,
         )
-    except (WebAuthnException, ValueError, KeyError, TypeError) as error:
+    except FAULTS as error:
         raise PasskeyError(type(error).__name__) from None
     stored = await connection.fetchval(
         "INSERT INTO passkeys (id, user_id, credential_id, public_key, sign_count, name) "
@@ -153,7 +155,7 @@ async def verify_passkey(
             credential_current_sign_count=row["sign_count"],
             require_user_verification=True,
         )
-    except (WebAuthnException, ValueError, KeyError, TypeError) as error:
+    except FAULTS as error:
         raise PasskeyError(type(error).__name__) from None
     await connection.execute(
         "UPDATE passkeys SET sign_count = $2, used_at = now() WHERE id = $1",

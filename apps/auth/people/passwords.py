@@ -106,6 +106,10 @@ class Hashing:
     async def verify(self, password_hash: str | None, password: str) -> bool:
         return await self._run(lambda: verify_password(password_hash, password))
 
+    async def check_new(self, password: str, about: Iterable[str]) -> str:
+        """As `check_new_password`. Judging keeps a core as busy as hashing does."""
+        return await self._run(lambda: check_new_password(password, about=about))
+
     async def _run(self, work: Callable[[], T]) -> T:
         if self._waiting >= self._max_waiting:
             raise Unavailable("too_busy", "too many sign-ins at once")

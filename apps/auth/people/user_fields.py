@@ -10,6 +10,7 @@ EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")
 # https://hl7.org/fhir/R4/datatypes.html#id
 RESOURCE_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 MAX_NAME_CHARS = 200
+UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def email_key(email: str) -> str:
@@ -19,6 +20,11 @@ def email_key(email: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", email.strip()).casefold()
     return unicodedata.normalize("NFKC", folded)
+
+
+def is_uuid(text: str) -> bool:
+    """Tells whether the text may be the id of a user. On a URN or braces PostgreSQL's driver raises."""
+    return bool(UUID.fullmatch(text))
 
 
 def is_email(email: str) -> bool:

@@ -5,14 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 
 from apps.auth.people.address_links import delete_address_links
 from apps.auth.people.passwords import check_new_password, hash_password
 from apps.auth.people.resets import delete_reset_links
-from apps.auth.people.user_fields import check_user, email_key
+from apps.auth.people.user_fields import check_user, email_key, is_uuid
 from apps.kit.context import new_id
 from apps.kit.database import Connection
 from apps.kit.errors import Conflict
@@ -114,9 +113,7 @@ async def create_user(
 
 
 async def select_user(connection: Connection, user_id: str) -> User | None:
-    try:
-        UUID(user_id)
-    except ValueError:
+    if not is_uuid(user_id):
         return None
     row = await connection.fetchrow("SELECT * FROM users WHERE id = $1", user_id)
     return _user(row) if row else None

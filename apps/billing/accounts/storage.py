@@ -150,8 +150,8 @@ async def select_answered(
         request_ids,
     )
     return {
-        request_id: (Answered(method, request_hash, account[0]), Account(*account))
-        for request_id, method, request_hash, *account in rows
+        request_id: (Answered(method, request_hash, row[0]), Account(*row))
+        for request_id, method, request_hash, *row in rows
     }
 
 

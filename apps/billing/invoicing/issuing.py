@@ -104,8 +104,8 @@ async def issue(
     draft: Invoice,
     tax_rates: Mapping[str, int],
     issued_on: date | None,
-) -> list[Invoice]:
-    """Issues the draft: numbers, lines, postings and events for each part. Gives the invoices, the first one first."""
+) -> pb.Invoice:
+    """Issues the draft: numbers, lines, postings and events for each part. Gives the patient's with the payers'."""
     if account.status == "on-hold":
         raise Unprocessable("account_on_hold", "no invoice is issued while the account is on hold")
     connection = change.connection
@@ -116,7 +116,8 @@ async def issue(
 
     now = datetime.now(UTC)
     day = issued_on or now.date()
-    invoices: list[Invoice] = []
+    # Not read again: other invoices wait for these.
+    issued: list[pb.Invoice] = []
     postings: list[Posting | None] = []
     for index, part in enumerate(parts):
         invoice = invoice_of(draft, part, draft.invoice_id if index == 0 else UUID(new_id()))
@@ -132,7 +133,7 @@ async def issue(
         lines = lines_of(part)
         await (update_invoice if index == 0 else insert_invoice)(connection, invoice)
         await insert_lines(connection, invoice.invoice_id, lines)
-        invoices.append(invoice)
+        issued.append(render_invoice(invoice, lines))
         effective_at = None if day == now.date() else day_as_moment(day, now)
         postings.append(invoice_posting(invoice, lines, effective_at))
         change.audit("invoice.issued", account.account_id, invoice.invoice_id)
@@ -152,7 +153,8 @@ async def issue(
         invoice_id=draft.invoice_id,
     )
     await post(connection, change.caller, postings)
-    return invoices
+    issued[0].payer_invoices.extend(issued[1:])
+    return issued[0]
 
 
 def invoice_posting(

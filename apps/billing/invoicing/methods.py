@@ -22,7 +22,7 @@ from apps.billing.invoicing.crediting import (
 )
 from apps.billing.invoicing.invoice import STATUS_NAMES, Invoice, render_invoice
 from apps.billing.invoicing.issuing import draft_parts, issue, render_draft
-from apps.billing.invoicing.reading import load_invoice, lock_invoice, read_invoice, render_group
+from apps.billing.invoicing.reading import load_invoice, lock_invoice, read_invoice
 from apps.billing.invoicing.storage import (
     insert_invoice,
     select_group,
@@ -138,8 +138,7 @@ class InvoiceMethods:
             if draft.status != "draft":
                 raise Unprocessable("invoice_not_draft", f"the invoice is {draft.status}")
             tax_rates = self._books.settings.tax_rates
-            invoices = await issue(change, account, draft, tax_rates, issued_on)
-            return await render_group(change.connection, invoices)
+            return await issue(change, account, draft, tax_rates, issued_on)
 
         return await self._books.change(
             message, caller, pb.Invoice, issue_draft, turns=(ISSUE_TURN,)

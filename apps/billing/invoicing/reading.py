@@ -1,6 +1,5 @@
 """Reads invoices: for their own methods, for payments and for documents."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from apps.billing.access import lock_account, read_account
@@ -48,10 +47,3 @@ async def load_invoice(connection: Connection, invoice_id: UUID) -> pb.Invoice:
         raise NotFound("invoice_unknown")
     lines = await select_lines(connection, invoice_id)
     return render_invoice(invoice, lines, await select_credit_notes(connection, invoice_id))
-
-
-async def render_group(connection: Connection, invoices: Sequence[Invoice]) -> pb.Invoice:
-    """Gives the first invoice, with those that were issued with it."""
-    messages = [await load_invoice(connection, invoice.invoice_id) for invoice in invoices]
-    messages[0].payer_invoices.extend(messages[1:])
-    return messages[0]

@@ -4,10 +4,16 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from itertools import groupby
 
-from apps.billing.ledger.storage import ENTRY_COLUMNS, ENTRY_TABLES, LedgerRow
+from apps.billing.ledger.storage import (
+    DOCUMENT_NUMBER,
+    ENTRY_COLUMNS,
+    ENTRY_TABLES,
+    LedgerRow,
+)
 from apps.billing.money import format_plain
 from apps.kit.database import Connection
 
@@ -22,6 +28,7 @@ CSV_COLUMNS = (
     "debit",
     "credit",
     "currency",
+    "number",
 )
 # beancount's five kinds of account.
 ROOTS = {
@@ -45,13 +52,24 @@ def account_name(kind: str, owner: str, party: str, name: str) -> str:
     return ":".join([ROOTS[kind], *cleaned])
 
 
-async def select_page(
-    connection: Connection, after: int, limit: int
-) -> tuple[list[tuple[LedgerRow, str]], int]:
-    """Gives the entries of the next transactions, each with its account's owner, and the last one's number."""
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An entry with the account of the patient whose it is, and its document's number; both may be empty."""
+
+    row: LedgerRow
+    owner: str
+    number: str
+
+    @property
+    def account(self) -> str:
+        return account_name(self.row.account_kind, self.owner, self.row.party, self.row.name)
+
+
+async def select_page(connection: Connection, after: int, limit: int) -> tuple[list[Exported], int]:
+    """Gives the entries of the next transactions, and the last one's number."""
     rows = await connection.fetch(
         f"""
-        SELECT {ENTRY_COLUMNS}, coalesce(a.account_id::text, '') AS owner, t.transaction_no
+        SELECT {ENTRY_COLUMNS}, coalesce(a.account_id::text, '') AS owner, {DOCUMENT_NUMBER}, t.transaction_no
         FROM {ENTRY_TABLES}
         WHERE t.transaction_no IN (
             SELECT transaction_no FROM ledger_transaction WHERE transaction_no > $1 ORDER BY transaction_no LIMIT $2)
@@ -62,18 +80,19 @@ async def select_page(
     page = []
     for row in rows:
         values = dict(row)
-        owner = values.pop("owner")
-        last = values.pop("transaction_no")
-        page.append((LedgerRow(**values), owner))
-    return page, last if rows else after
+        owner, number = values.pop("owner"), values.pop("number")
+        after = values.pop("transaction_no")
+        page.append(Exported(LedgerRow(**values), owner, number))
+    return page, after
 
 
-def write_csv(page: Sequence[tuple[LedgerRow, str]], *, header: bool) -> str:
+def write_csv(page: Sequence[Exported], *, header: bool) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if header:
         writer.writerow(CSV_COLUMNS)
-    for row, owner in page:
+    for entry in page:
+        row = entry.row
         amount = format_plain(abs(row.amount), row.currency)
         writer.writerow(
             (
@@ -83,43 +102,41 @@ def write_csv(page: Sequence[tuple[LedgerRow, str]], *, header: bool) -> str:
                 row.effective_at.isoformat(),
                 row.kind,
                 row.document_id or "",
-                account_name(row.account_kind, owner, row.party, row.name),
+                entry.account,
                 amount if row.amount > 0 else "",
                 amount if row.amount < 0 else "",
                 row.currency,
+                entry.number,
             )
         )
     return text.getvalue()
 
 
-def write_journal(page: Sequence[tuple[LedgerRow, str]], *, header: bool) -> str:
+def write_journal(page: Sequence[Exported], *, header: bool) -> str:
     """Writes transactions for beancount; accounts open by themselves (its plugin auto_accounts)."""
     first = 'plugin "beancount.plugins.auto_accounts"' if header else ""
-    return _write_transactions(page, first, title='"{}"', tag='  {}: "{}"')
+    return _write_transactions(page, first, title='* "{number}" "{kind}"', tag='  {}: "{}"')
 
 
-def write_hledger(page: Sequence[tuple[LedgerRow, str]], *, header: bool) -> str:
+def write_hledger(page: Sequence[Exported], *, header: bool) -> str:
     """Writes transactions for hledger; what beancount calls metadata are its tags."""
-    return _write_transactions(
-        page, "decimal-mark ." if header else "", title="{}", tag="  ; {}:{}"
-    )
+    first = "decimal-mark ." if header else ""
+    return _write_transactions(page, first, title="* ({number}) {kind}", tag="  ; {}:{}")
 
 
-def _write_transactions(
-    page: Sequence[tuple[LedgerRow, str]], header: str, *, title: str, tag: str
-) -> str:
+def _write_transactions(page: Sequence[Exported], header: str, *, title: str, tag: str) -> str:
     lines = [header, ""] if header else []
-    for transaction_id, entries in groupby(page, key=lambda pair: pair[0].transaction_id):
-        rows = list(entries)
-        first = rows[0][0]
+    for transaction_id, entries in groupby(page, key=lambda entry: entry.row.transaction_id):
+        exported = list(entries)
+        first, number = exported[0].row, exported[0].number
         day = first.effective_at.astimezone(UTC).date()
-        lines.append(f"{day} * {title.format(first.kind)}")
+        lines.append(f"{day} {title.format(number=number, kind=first.kind)}")
         lines.append(tag.format("transaction", transaction_id))
         lines.append(tag.format("posted", first.posted_at.isoformat()))
         if first.document_id:
             lines.append(tag.format("document", first.document_id))
-        for row, owner in rows:
-            name = account_name(row.account_kind, owner, row.party, row.name)
-            lines.append(f"  {name}  {format_plain(row.amount, row.currency)} {row.currency}")
+        for entry in exported:
+            amount = format_plain(entry.row.amount, entry.row.currency)
+            lines.append(f"  {entry.account}  {amount} {entry.row.currency}")
         lines.append("")
     return "\n".join(lines) + "\n" if lines else ""

@@ -41,6 +41,15 @@ ENTRY_COLUMNS = """
     CASE e.side WHEN 'D' THEN e.amount ELSE -e.amount END AS amount,
     e.balance, e.version, e.posted_at, e.effective_at, t.kind, t.document_id, a.kind AS account_kind, a.party, a.name
 """
+# What people call the transaction's document by; of a refund and a write-off, what they belong to.
+DOCUMENT_NUMBER = """
+    coalesce((SELECT number FROM invoice WHERE invoice_id = t.document_id),
+             (SELECT number FROM credit_note WHERE credit_note_id = t.document_id),
+             (SELECT receipt_number FROM payment WHERE payment_id = t.document_id),
+             (SELECT receipt_number FROM refund JOIN payment USING (payment_id) WHERE refund_id = t.document_id),
+             (SELECT number FROM write_off JOIN invoice USING (invoice_id) WHERE write_off_id = t.document_id), ''
+    ) AS number
+"""
 ENTRY_TABLES = """
     ledger_entry e JOIN ledger_transaction t USING (transaction_id) JOIN ledger_account a USING (ledger_account_id)
 """
@@ -224,10 +233,7 @@ async def select_statement_lines(
                  ORDER BY effective_at LIMIT {limit:d})) AS e
             WHERE a.account_id = $1 AND a.kind IN ('receivable', 'credit') AND a.party = ''
             GROUP BY e.transaction_id, e.effective_at ORDER BY e.effective_at, e.transaction_id LIMIT {limit:d})
-        SELECT c.transaction_id, c.effective_at, t.kind, t.document_id, c.amount, coalesce(
-            (SELECT number FROM invoice WHERE invoice_id = t.document_id),
-            (SELECT number FROM credit_note WHERE credit_note_id = t.document_id),
-            (SELECT receipt_number FROM payment WHERE payment_id = t.document_id), '') AS number
+        SELECT c.transaction_id, c.effective_at, t.kind, t.document_id, c.amount, {DOCUMENT_NUMBER}
         FROM counted c CROSS JOIN LATERAL (
             SELECT kind, document_id FROM ledger_transaction WHERE transaction_id = c.transaction_id LIMIT 1) AS t
         ORDER BY c.effective_at, c.transaction_id""",  # noqa: S608 - a number of ours

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from apps.billing.accounts.account import Account
 from apps.billing.books import Change
+from apps.billing.invoicing.invoice import Invoice
 from apps.billing.invoicing.settlement import (
     insert_allocation,
     select_allocations_of_payment,
@@ -86,12 +87,13 @@ async def parse_payment(
 
 async def allocations_of(
     connection: Connection, account: Account, request: PaymentRequest
-) -> list[tuple[UUID, int]]:
+) -> list[tuple[Invoice, int]]:
     """Gives what the payment pays: what is named, then the oldest; raises Unprocessable for more than is open."""
-    opens = {
-        invoice.invoice_id: invoice.open
+    invoices = {
+        invoice.invoice_id: invoice
         for invoice in await select_open_invoices(connection, account.account_id, request.payer_id)
     }
+    opens = {invoice_id: invoice.open for invoice_id, invoice in invoices.items()}
     allocations: list[tuple[UUID, int]] = []
     for index, (invoice_id, amount) in enumerate(request.named):
         if amount > opens.get(invoice_id, 0):
@@ -115,7 +117,7 @@ async def allocations_of(
     merged = dict(allocations)
     for invoice_id, amount in parts:
         merged[invoice_id] = merged.get(invoice_id, 0) + amount
-    return list(merged.items())
+    return [(invoices[invoice_id], amount) for invoice_id, amount in merged.items()]
 
 
 async def open_targets(

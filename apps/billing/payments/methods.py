@@ -1,5 +1,6 @@
 """The methods of payments: recorded, allocated, refunded; credit that later invoices use."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from apps.billing.payments.payment import (
     Refund,
     payment_event,
     render_allocation,
+    render_payment,
 )
 from apps.billing.payments.reading import load_payment, lock_payment, read_payment
 from apps.billing.payments.storage import (
@@ -74,10 +76,8 @@ class PaymentMethods:
             allocations = await allocations_of(connection, account, request)
 
             now = datetime.now(UTC)
-            for invoice_id, amount in allocations:
-                invoice = await select_invoice(connection, invoice_id)
-                assert invoice is not None
-                await insert_allocation(connection, payment.payment_id, invoice_id, amount)
+            for invoice, amount in allocations:
+                await insert_allocation(connection, payment.payment_id, invoice.invoice_id, amount)
                 await write_settled(
                     change,
                     settle(invoice, paid=amount),
@@ -98,7 +98,12 @@ class PaymentMethods:
             await post(
                 connection, caller, [payment_posting(payment, allocated, request.received_at)]
             )
-            return await load_payment(connection, payment.payment_id)
+            # Not read again: other payments wait for this one.
+            recorded = replace(
+                payment, allocated=allocated, version=payment.version + len(allocations)
+            )
+            paid = [(invoice.invoice_id, amount) for invoice, amount in allocations]
+            return render_payment(recorded, paid)
 
         return await self._books.change(message, caller, pb.Payment, record, turns=(PAYMENT_TURN,))
 

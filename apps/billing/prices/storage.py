@@ -1,7 +1,7 @@
 """The price list's SQL."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 
 from apps.billing.prices.price import Price
@@ -71,21 +71,21 @@ async def insert_prices(connection: Connection, prices: Sequence[Price]) -> list
         [price.system for price in prices],
         [price.currency for price in prices],
     )
-    latest: dict[tuple[str, str, str], int] = {}
-    known: set[tuple[object, ...]] = set()
+    versions: dict[tuple[str, str, str], list[Price]] = {}
     for row in rows:
-        stored = Price(**row)
-        key = (stored.code, stored.system, stored.currency)
-        latest[key] = max(latest.get(key, 0), stored.version)
-        known.add(_content(stored))
+        versions.setdefault((row["code"], row["system"], row["currency"]), []).append(Price(**row))
 
     added: list[Price] = []
-    for price in prices:
-        if _content(price) in known:
+    # The higher version holds: what begins later must not be hidden by what a list names after it.
+    for price in sorted(prices, key=lambda each: each.valid_from):
+        known = versions.setdefault((price.code, price.system, price.currency), [])
+        holding = held_on(known, price.valid_from)
+        # A list that is loaded again adds nothing; a price that goes back to what it was is a new version.
+        if holding is not None and replace(holding, version=price.version) == price:
             continue
-        key = (price.code, price.system, price.currency)
-        latest[key] = latest.get(key, 0) + 1
-        added.append(Price(**{**asdict(price), "version": latest[key]}))
+        version = max((each.version for each in known), default=0) + 1
+        known.append(replace(price, version=version))
+        added.append(known[-1])
     await connection.executemany(
         f"INSERT INTO price ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",  # noqa: S608
         [tuple(asdict(price).values()) for price in added],
@@ -93,6 +93,11 @@ async def insert_prices(connection: Connection, prices: Sequence[Price]) -> list
     return added
 
 
-def _content(price: Price) -> tuple[object, ...]:
-    """What two versions that are the same have in common: a list that is loaded again adds nothing."""
-    return tuple(value for name, value in asdict(price).items() if name != "version")
+def held_on(versions: Sequence[Price], day: date) -> Price | None:
+    """Gives the version that holds on a day: the highest of those that are valid then. Pure."""
+    valid = [
+        each
+        for each in versions
+        if each.valid_from <= day and (each.valid_to is None or each.valid_to >= day)
+    ]
+    return max(valid, key=lambda each: each.version, default=None)

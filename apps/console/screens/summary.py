@@ -18,24 +18,20 @@ from apps.kit.web import Operation
 
 IN_SUMMARY = ("problems", "allergies", "medications", "immunizations", "procedures", "vitals")
 MOST_ENTRIES = 30
-# The sections' titles of the International Patient Summary.
+# The sections' titles, as `$summary` of the record has them.
 TITLES = (
-    N_("Allergies and Intolerances"),
-    N_("Medication Summary"),
-    N_("Problem List"),
+    N_("Problems"),
+    N_("Allergies and intolerances"),
+    N_("Medication"),
     N_("Immunizations"),
-    N_("History of Procedures"),
+    N_("Procedures"),
     N_("Results"),
-    N_("Vital Signs"),
-    N_("Plan of Care"),
-    N_("Medical Devices"),
-    N_("History of Past Illness"),
-    N_("Social History"),
+    N_("Vital signs"),
 )
 
 
-async def find_sections(api: Api, patient_id: str) -> list[tuple[str, list[dict[str, Any]], str]]:
-    """Gives title, entries and a text where there are none, of each section."""
+async def find_sections(api: Api, patient_id: str) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Gives title and entries of each section."""
     try:
         document = (await api.get(f"{FHIR}/Patient/{patient_id}/$summary")).body
     except ApiError as error:
@@ -57,13 +53,12 @@ async def find_sections(api: Api, patient_id: str) -> list[tuple[str, list[dict[
             for each in fhir.as_list(section.get("entry"))
             if str(each.get("reference")) in by_url
         ]
-        empty = fhir.text_of(section.get("emptyReason")) or fhir.narrative_of(section)
         entries.sort(key=fhir.date_of, reverse=True)
-        found.append((str(section.get("title", "")), entries[:MOST_ENTRIES], empty))
+        found.append((str(section.get("title", "")), entries[:MOST_ENTRIES]))
     return found
 
 
-async def _compose(api: Api, patient_id: str) -> list[tuple[str, list[dict[str, Any]], str]]:
+async def _compose(api: Api, patient_id: str) -> list[tuple[str, list[dict[str, Any]]]]:
     """Makes the sections from searches, where the operation is not offered."""
     found = []
     for section in SECTIONS:
@@ -71,7 +66,7 @@ async def _compose(api: Api, patient_id: str) -> list[tuple[str, list[dict[str, 
             part = arranged(section.key, await load(find_entries(api, section, patient_id)))
             if part.error:
                 raise part.error
-            found.append((section.title, (part.value or [])[:MOST_ENTRIES], ""))
+            found.append((section.title, (part.value or [])[:MOST_ENTRIES]))
     return found
 
 

@@ -193,8 +193,13 @@ def minor_units(amount: Decimal, currency: str) -> int | None:
 
 
 def choose_texts(cookie: str, accept_language: str, time_zone: ZoneInfo) -> Texts:
-    """Chooses by the person's choice, else by what the browser asks for, else English."""
-    wanted = [cookie, *_preferences(accept_language)]
+    """Chooses by the person's choice, else by what the browser asks for, else English.
+
+    The region is the browser's where it names one for that language: who chooses English in London keeps British dates.
+    """
+    preferences = _preferences(accept_language)
+    of_the_choice = [name for name in preferences if name.partition("-")[0].lower() == cookie]
+    wanted = [*of_the_choice, cookie, *preferences]
     for name in wanted:
         language = name.partition("-")[0].lower()
         if language in LANGUAGES:

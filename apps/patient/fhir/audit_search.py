@@ -23,7 +23,19 @@ from apps.patient.storage.versions import format_instant
 
 USER_SYSTEM = "urn:patient-management:user"
 CLIENT_SYSTEM = "urn:patient-management:client"
-SERVED = ("_id", "action", "agent", "date", "entity", "patient", "subtype", "type")
+SERVED = (
+    "_id",
+    "_lastUpdated",
+    "action",
+    "agent",
+    "date",
+    "entity",
+    "patient",
+    "subtype",
+    "type",
+)
+_RESULT_PARAMETERS = ("_count", "_total", "_totalMethod", "_summary", "_elements", "_type")
+_MODIFIERS = {"agent": ("identifier", "not"), "entity": ("Patient",), "patient": ("Patient",)}
 
 _TYPE = {
     "system": "http://terminology.hl7.org/CodeSystem/audit-event-type",
@@ -31,6 +43,11 @@ _TYPE = {
     "display": "RESTful Operation",
 }
 _INTERACTIONS = "http://hl7.org/fhir/restful-interaction"
+_SYSTEMS = {
+    "type": "http://terminology.hl7.org/CodeSystem/audit-event-type",
+    "subtype": _INTERACTIONS,
+    "action": "http://hl7.org/fhir/audit-event-action",
+}
 # The audit's word, FHIR's action and interaction.
 _ACTIONS: Mapping[str, tuple[str, str]] = {
     "create": ("C", "create"),
@@ -65,10 +82,9 @@ def audit_filter(caller: Caller, query: Query) -> AuditFilter:
     ids: list[int] | None = None
     for name, value in query.accepted:
         code, _, modifier = name.partition(":")
-        if code.startswith("_") and code != "_id":
+        if name in _RESULT_PARAMETERS or (name, value) == ("_sort", "-date"):
             continue
-        modifiers = ("", "identifier", "Patient", *(("not",) if code == "agent" else ()))
-        if code not in SERVED or modifier not in modifiers:
+        if code not in SERVED or modifier not in ("", *_MODIFIERS.get(code, ())):
             raise BadRequest(
                 "parameter_not_served",
                 f"{name[:100]} is not served for AuditEvent; served are {', '.join(SERVED)}",
@@ -80,12 +96,13 @@ def audit_filter(caller: Caller, query: Query) -> AuditFilter:
         elif code in ("patient", "entity"):
             entities.append(tuple(_reference(caller, code, item) for item in values))
         elif code == "agent":
-            ids_of_agents = [item.rpartition("|")[2] for item in values]
+            systems = ("", USER_SYSTEM, CLIENT_SYSTEM)
+            ids_of_agents = [_bare(item, *systems) for item in values]
             if modifier == "not":
                 not_actors += ids_of_agents
             else:
                 actors.append(tuple(ids_of_agents))
-        elif code == "date":
+        elif code in ("date", "_lastUpdated"):
             dates += _dates(value)
         else:
             actions.append(_actions(code, values))
@@ -119,9 +136,15 @@ def _dates(value: str) -> list[Any]:
     return [(operator, ends[end]) for operator, end in _OPERATORS[prefix]]
 
 
+def _bare(value: str, *systems: str) -> str:
+    """Returns a token's code; "" for one of another system."""
+    system, _, code = value.rpartition("|")
+    return code if system in systems else ""
+
+
 def _actions(code: str, values: list[str]) -> tuple[str, ...]:
     """Returns the audit's words for `action=R`, `subtype=read` or `type=rest`."""
-    bare = [value.rpartition("|")[2] for value in values]
+    bare = [_bare(value, "", _SYSTEMS[code]) for value in values]
     if code == "type":
         return tuple(_ACTIONS) if "rest" in bare else ("",)
     place = 0 if code == "action" else 1

@@ -6,6 +6,7 @@ from functools import lru_cache
 from starlette.requests import Request
 from starlette.responses import Response
 
+from apps.kit.errors import BadRequest
 from apps.patient.codec import FHIR_MEDIA_TYPE, Resource
 from apps.patient.definitions.model import search_parameters, served_types
 from apps.patient.fhir.audit_search import SERVED as AUDIT_PARAMETERS
@@ -32,6 +33,8 @@ _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-
 
 
 async def metadata(request: Request) -> Response:
+    if any(mode not in ("full", "normative") for mode in request.query_params.getlist("mode")):
+        raise BadRequest("invalid_parameter", "mode: full or normative", pointer="mode")
     return respond(request, capability_statement(base_of(request)))
 
 

@@ -91,7 +91,12 @@ async def list_versions(request: Request) -> Response:
     caller = caller_of(request)
     async with read_audit_of(request).database.connection() as connection:
         versions = await select_instance_history(
-            connection, resource_type, id, query.range, query.place, query.count + 1
+            connection,
+            resource_type,
+            id,
+            bounds=query.range,
+            place=query.place,
+            limit=query.count + 1,
         )
         await caller.load_referred(connection, resource_type)
         if not versions and not query.accepted and query.place is None:
@@ -144,7 +149,7 @@ async def _list(request: Request, types: Sequence[str], path: str) -> Response:
             )
             if len(page) == query.count or not has_more:
                 break
-    return await _respond(request, path, query, page, has_more, place)
+    return await _respond(request, path, query, page, has_more=has_more, place=place)
 
 
 async def _respond(

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from apps.kit.errors import BadRequest, FieldError, NotFound, PreconditionFailed
 from apps.kit.idempotency import read_claim
 from apps.kit.scopes import Disclosure
-from apps.patient.codec import Resource
+from apps.patient.codec import Resource, decode
 from apps.patient.fhir.audit_search import read_audit_event
 from apps.patient.fhir.patching import read_patch
 from apps.patient.fhir.requests import (
@@ -32,6 +32,7 @@ from apps.patient.fhir.responses import (
     respond_version,
     version_headers,
 )
+from apps.patient.fhir.subsets import SUBSETS, subset
 from apps.patient.search.query import Reader
 from apps.patient.storage.access import Caller
 from apps.patient.storage.conditional import (
@@ -74,7 +75,7 @@ async def read(request: Request) -> Response:
     if resource_type == "AuditEvent":
         async with record_of(request).database.connection() as connection:
             event = await read_audit_event(connection, caller_of(request), id)
-        return respond(request, event)
+        return respond(request, part_of(request, event))
     async with record_of(request).database.connection() as connection:
         version = await select_current(connection, resource_type, id)
         caller = caller_of(request)
@@ -101,8 +102,22 @@ async def give(request: Request, caller: Caller, version: Version | None) -> Res
         raise gone(version)
     if is_unchanged(request, version):
         return Response(status_code=304, headers=version_headers(version))
+    part: Resource | None = None
+    if request.url.query:
+        part = part_of(request, decode(version.body))
     await read_one(read_audit_of(request), version, caller.author)
-    return respond_version(request, version)
+    return respond_version(request, version, part)
+
+
+def part_of(request: Request, resource: Resource) -> Resource:
+    """Returns what `_summary` and `_elements` leave of a resource that is read."""
+    pairs = [pair for pair in request.query_params.multi_items() if pair[0] in SUBSETS]
+    query = caller_of(request).reader.read((resource["resourceType"],), pairs)
+    if query.summary == "count":
+        raise BadRequest("invalid_parameter", "_summary: count is for searches", pointer="_summary")
+    if not query.elements and query.summary == "false":
+        return resource
+    return subset(resource, query.elements, query.summary)
 
 
 async def update(request: Request) -> Response:

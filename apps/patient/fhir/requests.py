@@ -96,7 +96,9 @@ def written_type_of(request: Request) -> str:
     resource_type = type_of(request)
     if resource_type in READ_ONLY_TYPES:
         raise MethodNotAllowed(
-            "read_only", f"{resource_type} is written by the service", headers={"Allow": "GET"}
+            "read_only",
+            f"{resource_type} is written by the service",
+            headers={"Allow": "GET, HEAD"},
         )
     return resource_type
 
@@ -206,6 +208,17 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
     except ValueError:
         raise BadRequest("malformed_form", "expected a form in UTF-8") from None
     return [*request.query_params.multi_items(), *form]
+
+
+def check_parameters(request: Request, taken: Sequence[str]) -> None:
+    """Raises BadRequest for a parameter that the interaction does not take, unless handling is lenient."""
+    if preferences_of(request).lenient:
+        return
+    for name, _ in without_presentation(request.query_params.multi_items()):
+        if name not in taken:
+            raise BadRequest(
+                "parameter_not_served", f"{name[:100]} is not served here", pointer=name[:100]
+            )
 
 
 def without_presentation(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

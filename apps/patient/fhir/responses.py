@@ -39,11 +39,11 @@ def version_headers(version: Version) -> dict[str, str]:
     }
 
 
-def respond_version(request: Request, version: Version, status: int = 200) -> Response:
-    """Returns a version that is read."""
+def respond_version(request: Request, version: Version, part: Resource | None = None) -> Response:
+    """Returns a version that is read, or the part of it that is asked for."""
     headers = version_headers(version)
     headers["Content-Location"] = f"{base_of(request)}/{version.reference}"
-    return respond(request, version.body or "", status, headers)
+    return respond(request, version.body or "" if part is None else part, headers=headers)
 
 
 def respond_outcome(request: Request, outcome: Outcome) -> Response:

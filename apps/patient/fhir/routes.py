@@ -1,5 +1,8 @@
 """`/fhir/R4`: the routes of the record as FHIR R4 (https://hl7.org/fhir/R4/http.html)."""
 
+from collections.abc import Sequence
+
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -22,7 +25,8 @@ from apps.patient.fhir.instances import (
     update,
     update_by_search,
 )
-from apps.patient.fhir.negotiation import check_accept, check_format
+from apps.patient.fhir.negotiation import check_accept, check_format, check_pretty
+from apps.patient.fhir.requests import READ_ONLY_TYPES, check_parameters
 from apps.patient.fhir.searches import (
     search_compartment,
     search_system,
@@ -30,6 +34,7 @@ from apps.patient.fhir.searches import (
     search_type,
     search_type_by_form,
 )
+from apps.patient.fhir.subsets import SUBSETS
 from apps.patient.operations.routes import operation_routes
 
 
@@ -46,17 +51,37 @@ def _may_use_any(*interactions: str) -> Policy:
     return Policy(f"*.{''.join(interactions)}", check)
 
 
+class ReadOnlyType(Convertor[str]):
+    """A type that the service alone writes: its paths take fewer methods."""
+
+    regex = "|".join(READ_ONLY_TYPES)
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("readonly", ReadOnlyType())
+
 ANY = _may_use_any("c", "r", "u", "d", "s")
 ANY_SEARCH = _may_use_any("s")
 ANY_READ = _may_use_any("r")
 
 
-def negotiated(endpoint: Endpoint) -> Endpoint:
-    """Returns the endpoint behind the check that the client takes JSON."""
+def negotiated(endpoint: Endpoint, taken: Sequence[str] | None = None) -> Endpoint:
+    """Returns the endpoint behind the check that the client takes JSON.
+
+    `taken` are the parameters of the query beside those that say what the answer looks like; None: it checks them.
+    """
 
     async def respond(request: Request) -> Response:
         if not check_format(request.query_params.getlist("_format")):
             check_accept(request.headers.get("accept", ""))
+        check_pretty(request.query_params.getlist("_pretty"))
+        if taken is not None:
+            check_parameters(request, taken)
         await wait_for_index(request)
         return await endpoint(request)
 
@@ -75,8 +100,10 @@ async def wait_for_index(request: Request) -> None:
         await backfill.check()
 
 
-def operation(method: str, endpoint: Endpoint, policy: Policy) -> Operation:
-    return Operation(method, negotiated(endpoint), policy)
+def operation(
+    method: str, endpoint: Endpoint, policy: Policy, taken: Sequence[str] | None = None
+) -> Operation:
+    return Operation(method, negotiated(endpoint, taken), policy)
 
 
 def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
@@ -84,7 +111,7 @@ def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
         PolicedRoute(
             path,
             operation("GET", search_system, ANY_SEARCH),
-            operation("POST", exchange_bundle, ANY),
+            operation("POST", exchange_bundle, ANY, ()),
             max_body_bytes=max_bundle_bytes,
         )
         # Many clients end the base with a slash.
@@ -104,7 +131,9 @@ def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
     one = FHIR_PATH + "/{type}/{id}"
     return [
         *base,
-        PolicedRoute(FHIR_PATH + "/metadata", operation("GET", metadata, PUBLIC)),
+        PolicedRoute(
+            FHIR_PATH + "/metadata", operation("GET", metadata, PUBLIC, ("mode", *SUBSETS))
+        ),
         PolicedRoute(
             FHIR_PATH + "/_search",
             operation("GET", search_system, ANY_SEARCH),
@@ -120,16 +149,23 @@ def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
         PolicedRoute(
             FHIR_PATH + "/{type}/_history", operation("GET", list_type_versions, smart("r"))
         ),
+        *(
+            PolicedRoute(path, operation("GET", search_type, smart("s")))
+            for path in (FHIR_PATH + "/{type:readonly}", FHIR_PATH + "/{type:readonly}/")
+        ),
+        PolicedRoute(
+            FHIR_PATH + "/{type:readonly}/{id}", operation("GET", read, smart("r"), SUBSETS)
+        ),
         *types,
         PolicedRoute(
             one,
-            operation("GET", read, smart("r")),
-            operation("PUT", update, smart("u")),
-            operation("PATCH", patch, smart("u")),
-            operation("DELETE", delete, smart("d")),
+            operation("GET", read, smart("r"), SUBSETS),
+            operation("PUT", update, smart("u"), ()),
+            operation("PATCH", patch, smart("u"), ()),
+            operation("DELETE", delete, smart("d"), ()),
         ),
         PolicedRoute(one + "/_history", operation("GET", list_versions, smart("r"))),
-        PolicedRoute(one + "/_history/{vid}", operation("GET", read_version, smart("r"))),
+        PolicedRoute(one + "/_history/{vid}", operation("GET", read_version, smart("r"), SUBSETS)),
         PolicedRoute(
             FHIR_PATH + "/Patient/{id}/{compartment_type}",
             operation("GET", search_compartment, ANY_SEARCH),

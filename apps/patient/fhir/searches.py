@@ -175,6 +175,7 @@ async def run_search(connection: Connection, asked: Asked) -> tuple[Resource, Re
     entries += [_entry(asked, query, item, "include") for item in included]
     if is_cut:
         entries.append({"resource": _CUT, "search": {"mode": "outcome"}})
+    entries += [_warning(text) for text in dict.fromkeys(query.warnings)]
     if entries:
         bundle["entry"] = entries
     return bundle, _audit_entry(caller, query, [*found, *included])
@@ -192,7 +193,7 @@ async def _run_audit_search(
         bundle["entry"] = [
             {
                 "fullUrl": f"{asked.base}/AuditEvent/{event['id']}",
-                "resource": event,
+                "resource": _part(query, event),
                 "search": {"mode": "match"},
             }
             for event in events
@@ -204,11 +205,25 @@ async def _run_audit_search(
     )
 
 
+def _part(query: Query, event: Resource) -> Resource:
+    if not query.elements and query.summary == "false":
+        return event
+    return subset(event, query.elements, query.summary)
+
+
 _CUT = information(
     "more resources would have to be included than a page takes; read them by their ids",
     "warning",
     "incomplete",
 )
+
+
+def _warning(text: str) -> Resource:
+    """Returns an entry that tells why nothing can match (R4 search, handling errors)."""
+    return {
+        "resource": information(text, "warning", "code-invalid"),
+        "search": {"mode": "outcome"},
+    }
 
 
 def _criterion(asked: Asked, query: Query, kind: str, interaction: str) -> Criterion:
@@ -235,7 +250,13 @@ async def _read(
             )
         kind, criterion = criteria[0]
         return await read_sorted_page(
-            connection, kind, criterion, query.sort, mark, query.count, caller.reader.base_url
+            connection,
+            kind,
+            criterion,
+            query.sort,
+            mark,
+            limit=query.count,
+            base_url=caller.reader.base_url,
         )
     sort = query.sort[0] if query.sort else None
     return await read_page(connection, criteria, sort, mark, query.count)
@@ -307,8 +328,10 @@ def _bundle(asked: Asked, query: Query, total: int | None, cursor: str) -> Resou
 def _entry(asked: Asked, query: Query, item: Found, mode: str) -> Resource:
     version = item.version
     body: Any = raw(version.body or "")
-    if query.elements or query.summary not in ("false", "count"):
-        body = subset(decode(version.body or ""), query.elements, query.summary)
+    # `_elements` is for matches alone.
+    elements = query.elements if mode == "match" else ()
+    if elements or query.summary not in ("false", "count"):
+        body = subset(decode(version.body or ""), elements, query.summary)
     return {
         "fullUrl": f"{asked.base}/{version.resource_type}/{version.id}",
         "resource": body,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from apps.patient.codec import Resource
 from apps.patient.definitions.model import definition_of, summary_elements
 
+# Parameters that ask for a part, of reads as of searches.
+SUBSETS = ("_summary", "_elements")
 _ALWAYS = ("resourceType", "id", "meta")
 SUBSETTED = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",

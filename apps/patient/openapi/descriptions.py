@@ -84,12 +84,14 @@ DESCRIPTIONS: Mapping[tuple[str, str], Description] = {
         summary="Say what is wrong with a resource, and store nothing",
         answer="OperationOutcome",
         body="Resource",
+        parameters=("mode", "profile"),
     ),
     (ONE + "/$validate", "POST"): _D(
         id="validateUpdate",
         summary="Say what is wrong with an update, and store nothing",
         answer="OperationOutcome",
         body="Resource",
+        parameters=("mode", "profile"),
     ),
     (TYPE + "/_search", "GET"): _D(
         id="searchByPath",
@@ -155,7 +157,7 @@ DESCRIPTIONS: Mapping[tuple[str, str], Description] = {
         summary="Read",
         interactions="r",
         status=("200", "304"),
-        parameters=("If-None-Match",),
+        parameters=("_summary", "_elements", "If-None-Match"),
     ),
     (ONE, "PUT"): _D(
         id="update",
@@ -184,7 +186,10 @@ DESCRIPTIONS: Mapping[tuple[str, str], Description] = {
         parameters=HISTORY_NAMES,
     ),
     (ONE + "/_history/{vid}", "GET"): _D(
-        id="readVersion", summary="One version of a resource", interactions="r"
+        id="readVersion",
+        summary="One version of a resource",
+        interactions="r",
+        parameters=("_summary", "_elements"),
     ),
     (FHIR_PATH + "/Patient/{id}/{compartment_type}", "GET"): _D(
         id="searchCompartment",

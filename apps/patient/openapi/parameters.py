@@ -3,6 +3,9 @@
 from typing import Any
 
 from apps.patient.definitions.model import search_parameters, served_types
+from apps.patient.fhir.audit_search import SERVED as AUDIT_PARAMETERS
+from apps.patient.fhir.requests import READ_ONLY_TYPES
+from apps.patient.operations.validate import MODES
 from apps.patient.search.query import DEFAULT_COUNT, MAX_COUNT, special_parameters
 
 Schema = dict[str, Any]
@@ -46,6 +49,11 @@ _RESULT: dict[str, tuple[str, Schema]] = {
     "start": ("Care on this day or later.", {"type": "string"}),
     "end": ("Care on this day or earlier.", {"type": "string"}),
     "max": ("How many of each code.", {"type": "integer", "minimum": 1, "default": 1}),
+    "mode": (
+        "What the resource is checked for.",
+        {"enum": list(MODES), "default": MODES[0]},
+    ),
+    "profile": ("A profile; that it is not checked is told.", {"type": "string"}),
     "_format": ("json: there is no other form.", {"type": "string"}),
 }
 RESULT_NAMES = (
@@ -102,6 +110,8 @@ def shared(*names: str) -> list[Schema]:
 def search_parameters_of(resource_type: str) -> list[Schema]:
     """Returns every search parameter of a type, each with how its value is written."""
     kinds = {code: parameter.kind for code, parameter in search_parameters(resource_type).items()}
+    if resource_type in READ_ONLY_TYPES:
+        kinds = {code: kind for code, kind in kinds.items() if code in AUDIT_PARAMETERS}
     kinds |= {code: code.removeprefix("_") for code in special_parameters(resource_type)}
     return [
         {

@@ -16,9 +16,9 @@ from apps.patient.fhir.requests import (
 )
 from apps.patient.fhir.responses import links_of, query_text, raw, respond
 from apps.patient.search.criteria import AllOf
+from apps.patient.search.query import DEFAULT_COUNT, Query
 from apps.patient.storage.read_audit import ReadEntry
-from apps.patient.storage.search import Found, Mark
-from apps.patient.storage.sorting import read_sorted_page
+from apps.patient.storage.search import Found, Mark, read_page
 
 MAX_PER_CODE = 100
 # The newest observations of a patient that are looked through. A patient has more only in an intensive care unit.
@@ -37,6 +37,11 @@ async def last_observations(request: Request) -> Response:
     criteria = [(name, value) for name, value in pairs if name != "max"]
     if not any(name.partition(":")[0] in SUBJECTS for name, _ in criteria):
         raise BadRequest("missing_parameter", "say whose: patient or subject", pointer="patient")
+    query = caller.reader.read(("Observation",), criteria)
+    if is_shaped(query):
+        raise BadRequest(
+            "parameter_not_served", "$lastn takes max and search criteria, no other", pointer="url"
+        )
     query = caller.reader.read(("Observation",), [*criteria, ("_sort", "-date")])
     criterion = AllOf(
         criteria=(
@@ -52,10 +57,9 @@ async def last_observations(request: Request) -> Response:
     async with read_audit.database.connection() as connection:
         mark: Mark | None = None
         for _ in range(MAX_ROWS // PAGE_ROWS):
-            found, mark = await read_sorted_page(
-                connection, "Observation", criterion, query.sort, mark, PAGE_ROWS,
-                caller.reader.base_url,
-            )  # fmt: skip
+            found, mark = await read_page(
+                connection, [("Observation", criterion)], query.sort[0], mark, PAGE_ROWS
+            )
             for item in found:
                 key = code_key(decode(item.version.body or "{}"))
                 counts[key] = counts.get(key, 0) + 1
@@ -80,6 +84,13 @@ async def last_observations(request: Request) -> Response:
     )
     await read_audit.record(entry)
     return respond(request, bundle_of(base_of(request), request, pairs, chosen))
+
+
+def is_shaped(query: Query) -> bool:
+    """Tells whether the answer is asked for in another form or order: the operation has its own."""
+    return bool(query.sort or query.includes or query.elements or query.total or query.cursor) or (
+        query.summary != "false" or query.count != DEFAULT_COUNT
+    )
 
 
 def read_max(pairs: list[tuple[str, str]]) -> int:

@@ -12,7 +12,13 @@ from starlette.responses import Response
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest, FieldError, Unprocessable
 from apps.patient.codec import Resource, decode
-from apps.patient.fhir.requests import base_of, caller_of, read_audit_of, read_fhir_body
+from apps.patient.fhir.requests import (
+    base_of,
+    caller_of,
+    check_parameters,
+    read_audit_of,
+    read_fhir_body,
+)
 from apps.patient.fhir.responses import respond
 from apps.patient.operations.scoring import (
     CERTAIN,
@@ -42,6 +48,7 @@ async def match(request: Request) -> Response:
     caller = caller_of(request)
     caller.require("Patient", "s")
     caller.require("Patient", "r")
+    check_parameters(request, ())
     asked, only_certain, count = parse_parameters(decode(await read_fhir_body(request)))
     person = person_of(asked)
 
@@ -79,8 +86,10 @@ def parse_parameters(body: Any) -> tuple[Resource, bool, int]:
     asked: Any = None
     only_certain: Any = False
     count: Any = DEFAULT_COUNT
-    parameters = body.get("parameter")
-    for index, parameter in enumerate(parameters if isinstance(parameters, list) else ()):
+    parameters = body.get("parameter", [])
+    if not isinstance(parameters, list):
+        raise Unprocessable("invalid_parameters", "expected a list", pointer="/parameter")
+    for index, parameter in enumerate(parameters):
         name = parameter.get("name") if isinstance(parameter, dict) else None
         if name == "resource":
             asked = parameter.get("resource")

@@ -13,7 +13,7 @@ from apps.patient.codec import FHIR_MEDIA_TYPE, Resource, decode, encode
 from apps.patient.definitions.expressions import element_expression
 from apps.patient.definitions.model import served_types
 from apps.patient.definitions.validation import find_faults
-from apps.patient.fhir.requests import read_fhir_body
+from apps.patient.fhir.requests import check_parameters, read_fhir_body
 
 MODES = ("create", "update", "delete", "profile")
 
@@ -31,6 +31,7 @@ async def validate(request: Request) -> Response:
     resource_type: str = request.path_params["type"]
     if resource_type not in (*served_types(), "Bundle", "Parameters"):
         raise NotFound("type_not_served", f"{resource_type} is not served")
+    check_parameters(request, ("mode", "profile"))
     body = decode(await read_fhir_body(request))
     resource, mode, profiles = parse_parameters(body, resource_type)
     mode = request.query_params.get("mode", mode)
@@ -63,6 +64,10 @@ def parse_parameters(body: Any, resource_type: str) -> tuple[Any, str, list[str]
             mode = parameter.get("valueCode", "")
         elif parameter["name"] == "profile":
             profiles.append(parameter.get("valueCanonical") or parameter.get("valueUri") or "")
+        else:
+            raise Unprocessable(
+                "invalid_parameters", "served are resource, mode and profile", pointer="/parameter"
+            )
     return resource, mode, profiles
 
 

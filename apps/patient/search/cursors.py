@@ -57,10 +57,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         # Beyond 53 bits JSON readers differ; ours would not, but text is safe.
         return {"i": str(value)}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     return value
 
 
 def _value(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_value(item) for item in value]
     if not isinstance(value, dict):
         return value
     if "t" in value:

@@ -63,6 +63,15 @@ def index_values(resource: Mapping[str, Any], base_url: str) -> list[IndexValue]
     return list(found)
 
 
+def values_of(
+    resource: Mapping[str, Any], parameters: Sequence[str], base_url: str
+) -> Iterator[IndexValue]:
+    """Yields the values of some parameters, one perhaps more than once: much less is evaluated than for all."""
+    resource_type = resource["resourceType"]
+    for name, part in parts_of(resource):
+        yield from part_values(resource_type, name, part, base_url, parameters)
+
+
 def parts_of(resource: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the parts of a resource that search parameters look at, with the property that each is named by.
 
@@ -82,11 +91,17 @@ def parts_of(resource: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def part_values(
-    resource_type: str, name: str, part: dict[str, Any], base_url: str
+    resource_type: str,
+    name: str,
+    part: dict[str, Any],
+    base_url: str,
+    parameters: Sequence[str] | None = None,
 ) -> Iterator[IndexValue]:
-    """Yields the values of one part of a resource, one perhaps more than once."""
+    """Yields the values of one part of a resource, one perhaps more than once. `parameters`: None for all."""
     environment = Environment(part, part)
     for path in _plan(resource_type).by_property[name]:
+        if parameters is not None and path.parameter not in parameters:
+            continue
         if isinstance(path, _Path):
             yield from _values(path, environment, [part], base_url)
         else:

@@ -170,7 +170,7 @@ def _spellings(resource_type: str, parameter: str, value: str) -> list[str]:
         return [value.lower()]
     *system, code = split(value, "|", 1)
     known = [name for name in bound_codes(resource_type, parameter) if name.lower() == code.lower()]
-    codes = dict.fromkeys((code, code.lower(), code.upper(), *known)) if code else {"": None}
+    codes = known or dict.fromkeys((code, code.lower(), code.upper()))
     return ["|".join((*system, spelling)) for spelling in codes]
 
 

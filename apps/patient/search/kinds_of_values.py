@@ -27,6 +27,25 @@ def bound_codes(resource_type: str, parameter: str) -> Mapping[str, str]:
 
 
 @cache
+def is_closed(resource_type: str, parameter: str) -> bool:
+    """Tells whether a token parameter's elements hold the codes of their required value sets alone."""
+    elements = _elements(resource_type, parameter)
+    return bool(elements) and all(element.type == "code" and element.codes for element in elements)
+
+
+@cache
+def is_coded(resource_type: str, parameter: str) -> bool:
+    """Tells whether a token parameter has codes of code systems: `:in`, `:above` and `:below` need them."""
+    return bool(_types(resource_type, parameter) & {"code", "Coding", "CodeableConcept"})
+
+
+@cache
+def has_texts(resource_type: str, parameter: str) -> bool:
+    """Tells whether a token parameter's values come with a text: `:text` looks for it."""
+    return bool(_types(resource_type, parameter) & {"Coding", "CodeableConcept", "Identifier"})
+
+
+@cache
 def is_boolean(resource_type: str, parameter: str) -> bool:
     """Tells whether true and false are all that a token parameter's elements hold."""
     return _types(resource_type, parameter) == {"boolean"}

@@ -86,8 +86,13 @@ def leads(criterion: Criterion) -> bool:
     return False
 
 
-def walks_of(sql: Sql, resource_type: str, leader: Criterion | None) -> list[Walk]:
-    """Returns the index ranges that hold every candidate of `leader`; None: all resources of the type."""
+def walks_of(
+    sql: Sql, resource_type: str, leader: Criterion | None, *, descending: bool = False
+) -> list[Walk]:
+    """Returns the index ranges that hold every candidate of `leader`; None: all resources of the type.
+
+    A resource comes at the first of its values that match, or with `descending` at the last.
+    """
     where: tuple[str, ...]
     match leader:
         case None:
@@ -125,7 +130,7 @@ def walks_of(sql: Sql, resource_type: str, leader: Criterion | None) -> list[Wal
             ]
         case WholeText():
             key = sql.argument(leader.key, "bigint")
-            earlier = _first_text(key, whole_text(sql, leader, "e"))
+            earlier = _first_text(key, whole_text(sql, leader, "e"), descending=descending)
             where = (f"k.key = {key}", whole_text(sql, leader, "k"), earlier)
             return [
                 Walk(
@@ -137,9 +142,9 @@ def walks_of(sql: Sql, resource_type: str, leader: Criterion | None) -> list[Wal
                 )
             ]
         case DateRange():
-            return _date_walks(sql, leader)
+            return _date_walks(sql, leader, descending=descending)
         case NumberRange():
-            return _number_walks(sql, leader)
+            return _number_walks(sql, leader, descending=descending)
     raise AssertionError(f"{type(leader).__name__} cannot lead")
 
 
@@ -149,11 +154,12 @@ def _type_bounds(sql: Sql, resource_type: str) -> tuple[str, str]:
     return f"k.number > {low}", f"k.number < {high}"
 
 
-def _first_text(key: str, matching: str) -> str:
+def _first_text(key: str, matching: str, *, descending: bool = False) -> str:
     """Returns the condition that a text is the first of its resource that matches: each comes once."""
+    sign = ">" if descending else "<"
     return (
         f"NOT EXISTS (SELECT FROM resource_string e WHERE e.number = k.number AND e.key = {key}"
-        f" AND {matching} AND (e.value, e.part, e.is_whole) < (k.value, k.part, k.is_whole))"
+        f" AND {matching} AND (e.value, e.part, e.is_whole) {sign} (k.value, k.part, k.is_whole))"
     )
 
 
@@ -176,13 +182,13 @@ def _words_walk(sql: Sql, leader: Words) -> Walk:
     )
 
 
-def _date_walks(sql: Sql, leader: DateRange) -> list[Walk]:
+def _date_walks(sql: Sql, leader: DateRange, *, descending: bool) -> list[Walk]:
     """By the beginning, and long spans by their end where that alone is asked for."""
     bounds = leader.range
     slack = CLOCK_SLACK if leader.by_clock else 0
     key = f"k.key = {sql.argument(leader.key, 'bigint')}"
     exact = row_bounds(sql, leader, "k")
-    first = _first_span(sql, leader, "resource_date")
+    first = _first_span(sql, leader, "resource_date", descending=descending)
     upper = _lowest(bounds.low_before, bounds.high_upto)
     lower = bounds.low_from
     by_low: list[str] = []
@@ -205,11 +211,11 @@ def _date_walks(sql: Sql, leader: DateRange) -> list[Walk]:
     ]
 
 
-def _number_walks(sql: Sql, leader: NumberRange) -> list[Walk]:
+def _number_walks(sql: Sql, leader: NumberRange, *, descending: bool) -> list[Walk]:
     bounds = leader.range
     key = f"k.key = {sql.argument(leader.key, 'bigint')}"
     exact = row_bounds(sql, leader, "k")
-    first = _first_span(sql, leader, "resource_quantity")
+    first = _first_span(sql, leader, "resource_quantity", descending=descending)
     by_low: list[str] = []
     # Where `low` is `high`, a bound of one is a bound of both.
     for low, high, operator in (
@@ -221,6 +227,8 @@ def _number_walks(sql: Sql, leader: NumberRange) -> list[Walk]:
         bound = low if low is not None else high
         if bound is not None:
             by_low.append(f"k.low {operator} {bound_argument(sql, bound, is_date=False)}")
+    if not by_low:
+        return [_span_walk("resource_quantity", (key, exact, first), "low", "numeric", (key,))]
     points = (key, *by_low, "k.low = k.high", exact, first)
     ranges = (key, "k.high <> k.low", exact, first)
     return [
@@ -233,16 +241,17 @@ def _lowest(*bounds: Bound | None) -> Bound | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _first_span(sql: Sql, leader: DateRange | NumberRange, table: str) -> str:
+def _first_span(sql: Sql, leader: DateRange | NumberRange, table: str, *, descending: bool) -> str:
     """Returns the condition that a row is the first of its resource that matches: each comes once.
 
     The order is of all rows, so that a resource does not come again in a second walk.
     """
     key = sql.argument(leader.key, "bigint")
     matching = row_bounds(sql, leader, "e")
+    sign = ">" if descending else "<"
     return (
         f"NOT EXISTS (SELECT FROM {table} e WHERE e.number = k.number AND e.key = {key}"
-        f" AND {matching} AND (e.low, e.high, e.ctid) < (k.low, k.high, k.ctid))"
+        f" AND {matching} AND (e.low, e.high, e.ctid) {sign} (k.low, k.high, k.ctid))"
     )
 
 

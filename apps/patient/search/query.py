@@ -3,7 +3,6 @@
 Source: https://hl7.org/fhir/R4/search.html
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,6 +11,7 @@ from apps.kit.errors import BadRequest
 from apps.patient.definitions.model import (
     SearchParameter,
     definition_of,
+    resource_types,
     search_parameters,
     served_types,
 )
@@ -31,7 +31,14 @@ from apps.patient.search.escaping import split, unescape
 from apps.patient.search.filter_criteria import filter_criterion
 from apps.patient.search.hashing import resource_hash
 from apps.patient.search.texts import TextSyntaxError, parse_text
-from apps.patient.search.values import MAX_VALUE_CHARS, Asked, all_of, parse_updated, parse_values
+from apps.patient.search.values import (
+    MAX_VALUE_CHARS,
+    Asked,
+    all_of,
+    parse_updated,
+    parse_values,
+    unknown_codes,
+)
 
 DEFAULT_COUNT = 20
 MAX_COUNT = 100
@@ -47,6 +54,7 @@ _SUMMARIES = ("true", "text", "data", "count", "false")
 _TOTALS = ("none", "estimate", "accurate")
 # They say what the answer looks like; the routes read them, or a page repeats them.
 _PRESENTATION = ("_format", "_pretty")
+_GIVEN_ONCE = frozenset(("_count", "_cursor", "_total", "_summary"))
 # Parameters of every type that have no path, and so are in no definition of one.
 SPECIAL_PARAMETERS = {"_content": "string", "_filter": "special", "_text": "string"}
 
@@ -82,6 +90,8 @@ class Query:
     sort: tuple[SortKey, ...] = ()
     includes: tuple[Include, ...] = ()
     touched: set[str] = field(default_factory=set)
+    # What was understood and cannot be met: told in the answer.
+    warnings: list[str] = field(default_factory=list)
     # What was understood: the parameters of the `self` link.
     accepted: list[tuple[str, str]] = field(default_factory=list)
 
@@ -96,6 +106,7 @@ class Reader:
     def read(self, types: Sequence[str], parameters: Parameters) -> Query:
         """Raises BadRequest naming the parameter for what is not served and for a value that makes no sense."""
         pairs = list(parameters)
+        _check_repetitions(pairs)
         query = Query(types=tuple(_types_of(types, pairs)))
         query.touched.update(query.types)
         criteria: dict[str, list[Criterion]] = {name: [] for name in query.types}
@@ -114,6 +125,8 @@ class Reader:
             if name != "_cursor":
                 query.accepted.append((name, value))
         query.criteria = {name: all_of(listed) for name, listed in criteria.items()}
+        if query.summary == "text" and query.includes:
+            raise invalid("_summary", "text goes with neither _include nor _revinclude")
         return query
 
     def _read_criterion(
@@ -177,6 +190,8 @@ class Reader:
             return _ids(asked, values)
         if code == "_lastUpdated":
             return AnyOf(criteria=tuple(parse_updated(asked, item) for item in values))
+        if unknown := unknown_codes(asked, values):
+            query.warnings.append(f"{name}: {', '.join(unknown)} is not among the codes of R4")
         return parse_values(asked, values)
 
     def asked(self, resource_type: str, code: str, name: str, modifier: str) -> Asked:
@@ -217,6 +232,8 @@ class Reader:
         parameter = asked.parameter
         if parameter.kind != "reference":
             raise invalid(asked.name, "only a reference can be followed")
+        if asked.modifier and asked.modifier not in resource_types():
+            raise invalid(asked.name, f"a reference has no modifier :{asked.modifier}")
         targets = [asked.modifier] if asked.modifier else list(parameter.targets)
         served = [target for target in targets or served_types() if target in served_types()]
         found: list[Criterion] = []
@@ -272,13 +289,13 @@ class Reader:
         elif name == "_summary" and value in _SUMMARIES:
             query.summary = value
         elif name == "_elements":
-            query.elements += tuple(item.strip() for item in value.split(",") if item.strip())
+            query.elements += tuple(self._elements(query, value))
         elif name == "_sort":
             query.sort += tuple(self._sort_keys(query, value))
             if len(query.sort) > MAX_SORT_KEYS:
                 raise invalid(name, f"at most {MAX_SORT_KEYS} keys")
         elif base in ("_include", "_revinclude"):
-            query.includes += (_include(name, value, base, modifier),)
+            query.includes += (_include(query, name, value, base, modifier),)
             if len(query.includes) > MAX_INCLUDES:
                 raise invalid(name, f"at most {MAX_INCLUDES} of them")
         elif name in ("_total", "_summary"):
@@ -286,6 +303,14 @@ class Reader:
         else:
             return name in _PRESENTATION
         return True
+
+    def _elements(self, query: Query, value: str) -> Iterable[str]:
+        for item in value.split(","):
+            name = item.strip()
+            if any(has_element(kind, name) for kind in query.types):
+                yield name
+            elif not self.lenient:
+                raise invalid("_elements", f"{name[:50]} is no element of {', '.join(query.types)}")
 
     def _sort_keys(self, query: Query, value: str) -> Iterable[SortKey]:
         for item in value.split(","):
@@ -387,6 +412,14 @@ def _missing(asked: Asked, value: str) -> Criterion:
     return missing if value == "true" else Not(criterion=missing)
 
 
+def _joins(query: Query, base: str, source: str, targets: Sequence[str], target: str) -> bool:
+    """Tells whether an include without `:iterate` can start from the types that are searched."""
+    if base == "_include":
+        return source in ("*", *query.types)
+    wanted = (target,) if target else targets
+    return not wanted or bool(set(wanted) & set(query.types))
+
+
 def _ids(asked: Asked, values: Sequence[str]) -> Criterion:
     ids = [unescape(value) for value in values]
     criterion = Identity(hashes=tuple(resource_hash(asked.resource_type, id) for id in ids))
@@ -397,7 +430,22 @@ def _ids(asked: Asked, values: Sequence[str]) -> Criterion:
     return criterion
 
 
-def _include(name: str, value: str, base: str, modifier: str) -> Include:
+def has_element(resource_type: str, name: str) -> bool:
+    """Tells whether `name`, `name.family` or `Patient.name` begins with an element of the type."""
+    first = name.removeprefix(f"{resource_type}.").partition(".")[0]
+    definition = definition_of(resource_type)
+    return first == "resourceType" or bool(first in definition.elements or definition.named(first))
+
+
+def _check_repetitions(pairs: Sequence[tuple[str, str]]) -> None:
+    """Raises BadRequest for two values of what has one: the last would silently win."""
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name in _GIVEN_ONCE and given.setdefault(name, value) != value:
+            raise invalid(name, "this is given once")
+
+
+def _include(query: Query, name: str, value: str, base: str, modifier: str) -> Include:
     """Returns `Observation:subject:Patient`, `Observation:subject`, `Observation:*` or `*`."""
     if modifier not in ("", "iterate", "recurse"):
         raise invalid(name, f"there is no modifier :{modifier}")
@@ -411,8 +459,16 @@ def _include(name: str, value: str, base: str, modifier: str) -> Include:
         parameter = search_parameters(source).get(code)
         if parameter is None or parameter.kind != "reference":
             raise invalid(name, f"{code[:50]} is no reference of {source}")
-    if target and not re.fullmatch("[A-Z][A-Za-z]{1,50}", target):
+    if target and target not in resource_types():
         raise invalid(name, "expected Type:parameter:TargetType")
+    targets = () if code == "*" else search_parameters(source)[code].targets
+    if target and targets and target not in targets:
+        raise invalid(name, f"{code} does not refer to a {target}")
+    if not modifier and not _joins(query, base, source, targets, target):
+        raise invalid(
+            name,
+            f"this joins nothing to {', '.join(query.types)}; `:iterate` joins to what is included",
+        )
     return Include(
         source=source,
         parameter=None if code == "*" else code,

@@ -4,7 +4,7 @@ from typing import Any
 
 from apps.patient.search.criteria import Scanned
 from apps.patient.search.escaping import split, unescape
-from apps.patient.search.extraction import index_values
+from apps.patient.search.extraction import values_of
 from apps.patient.search.index_values import IndexValue, ReferenceValue, StringValue, TokenValue
 from apps.patient.search.texts import content_words, narrative_words, text_matches
 
@@ -18,8 +18,7 @@ def is_met(resource: dict[str, Any], scanned: Scanned) -> bool:
         return text_matches(scanned.words, words)
     return any(
         _compares(value, scanned.relation, scanned.value)
-        for value in index_values(resource, scanned.base_url)
-        if value.parameter == scanned.parameter
+        for value in values_of(resource, (scanned.parameter,), scanned.base_url)
     )
 
 

@@ -20,6 +20,7 @@ from apps.patient.definitions.model import (
     value_set,
 )
 from apps.patient.search import hashing
+from apps.patient.search.conversions import BOOLEAN_SYSTEM
 from apps.patient.search.criteria import (
     AllOf,
     AnyOf,
@@ -48,8 +49,11 @@ from apps.patient.search.kinds_of_values import (
     has_identifiers,
     has_media_types,
     has_one_system,
+    has_texts,
     is_boolean,
     is_canonical,
+    is_closed,
+    is_coded,
     pairs_whole_resource,
     parent_parameter,
 )
@@ -63,7 +67,7 @@ MAX_WORDS = 8
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?([-+]?[0-9].*)", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?")
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
-_BOOLEAN = ("true", "false")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _VALUE_SET = re.compile(
     r"(?:(?:http://hl7\.org/fhir/)?ValueSet/)?([A-Za-z0-9.-]{1,64})(?:\|4\.0(?:\.1)?)?"
 )
@@ -110,25 +114,42 @@ def _no_modifier(asked: Asked) -> None:
 
 
 def _tokens(asked: Asked, values: Sequence[str]) -> Criterion:
+    type_and_name = (asked.resource_type, asked.parameter.code)
     match asked.modifier:
         case "":
             return Exact(values=_all_values(asked, values), is_narrow=_is_identifier(asked))
         case "not":
             return Not(criterion=Exact(values=_all_values(asked, values)))
-        case "text":
+        case "text" if has_texts(*type_and_name):
             return AnyOf(criteria=tuple(_display_text(asked, value) for value in values))
-        case "in":
+        case "in" if is_coded(*type_and_name):
             return Exact(values=tuple(_in_value_set(asked, values)))
-        case "not-in":
+        case "not-in" if is_coded(*type_and_name):
             return Not(criterion=Exact(values=tuple(_in_value_set(asked, values))))
-        case "of-type" if has_identifiers(asked.resource_type, asked.parameter.code):
+        case "of-type" if has_identifiers(*type_and_name):
             return Exact(values=tuple(_of_type(asked, value) for value in values), is_narrow=True)
-        case "below" if has_media_types(asked.resource_type, asked.parameter.code):
+        case "below" if has_media_types(*type_and_name):
             return AnyOf(criteria=tuple(_media_type(asked, value) for value in values))
-        case "above" | "below" if not has_identifiers(asked.resource_type, asked.parameter.code):
+        case "above" | "below" if is_coded(*type_and_name):
             related = [coding for value in values for coding in _related_codes(asked, value)]
             return Exact(values=tuple(related))
     raise asked.refuse(f"a token has no modifier :{asked.modifier}")
+
+
+def unknown_codes(asked: Asked, values: Sequence[str]) -> list[str]:
+    """Returns the values that no resource can have, as the element's required value set does not have them."""
+    type_and_name = (asked.resource_type, asked.parameter.code)
+    if asked.parameter.kind != "token" or asked.modifier not in ("", "not"):
+        return []
+    if not is_closed(*type_and_name):
+        return []
+    known = bound_codes(*type_and_name)
+    unknown = []
+    for value in values:
+        *system, code = [unescape(part) for part in split(value, "|", 1)]
+        if code and (code not in known or system not in ([], [known[code]])):
+            unknown.append(value[:50])
+    return unknown
 
 
 def _is_identifier(asked: Asked) -> bool:
@@ -144,7 +165,9 @@ def _token(asked: Asked, value: str) -> list[ExactValue]:
     system, code = (None, parts[0]) if len(parts) == 1 else (parts[0], parts[1])
     if not code and not system:
         raise asked.refuse("a code or a system is needed")
-    if is_boolean(asked.resource_type, asked.parameter.code) and code not in _BOOLEAN:
+    if is_boolean(asked.resource_type, asked.parameter.code) and (
+        code not in ("true", "false") or system not in (None, BOOLEAN_SYSTEM)
+    ):
         raise asked.refuse("expected true or false")
 
     def hashed(form: str, *parts: str) -> int:
@@ -252,7 +275,7 @@ def _references(asked: Asked, values: Sequence[str]) -> Criterion:
     if asked.modifier == "not":
         # Of R5 for references; in R4 for tokens alone.
         return Not(criterion=_references(replace(asked, modifier=""), values))
-    if asked.modifier == "identifier":
+    if asked.modifier == "identifier" and not is_canonical(asked.resource_type, name):
         return Exact(values=tuple(_logical(asked, value) for value in values), is_narrow=True)
     if asked.modifier in ("above", "below"):
         return AnyOf(criteria=tuple(_hierarchy(asked, unescape(value)) for value in values))
@@ -260,7 +283,7 @@ def _references(asked: Asked, values: Sequence[str]) -> Criterion:
     if target and target not in resource_types():
         raise asked.refuse(f"a reference has no modifier :{target}")
     if target and asked.parameter.targets and target not in asked.parameter.targets:
-        raise asked.refuse(f"{name} does not refer to a {target}")
+        raise asked.refuse(f"this does not refer to a {target}")
     found: list[int] = []
     for value in values:
         found += reference_hashes(asked, unescape(value), target)
@@ -316,12 +339,14 @@ def reference_hashes(asked: Asked, value: str, target: str) -> list[int]:
     if reference is not None and reference.id:
         if target and reference.type != target:
             raise asked.refuse(f"expected a {target}")
+        if asked.parameter.targets and reference.type not in asked.parameter.targets:
+            raise asked.refuse(f"this does not refer to a {reference.type}")
         return [_local_hash(asked, reference.type, reference.id)]
     if _ID.fullmatch(value):
         targets = [target] if target else asked.parameter.targets or sorted(resource_types())
         return [_local_hash(asked, kind, value) for kind in targets]
-    if not value:
-        raise asked.refuse("a reference is needed")
+    if not _URL.fullmatch(value):
+        raise asked.refuse("expected an id, Type/id or an address")
     return [token_hash(asked.resource_type, name, hashing.URI, value)]
 
 
@@ -354,8 +379,10 @@ def _string(asked: Asked, value: str, key: int | None = None) -> Criterion:
 
 def _uri(asked: Asked, value: str) -> Criterion:
     uri = unescape(value)
-    if not uri:
+    if not re.fullmatch(r"\S+", uri):
         raise asked.refuse("a URI is needed")
+    if asked.modifier and uri.lower().startswith("urn:"):
+        raise asked.refuse(f":{asked.modifier} is not for URNs")
     type_and_name = (asked.resource_type, asked.parameter.code)
     if asked.modifier == "below":
         start = uri.rstrip("/")

@@ -38,7 +38,12 @@ class ReadEntry:
 
 def entry_of(action: str, author: Author, version: Version) -> ReadEntry:
     return ReadEntry(
-        action, author, version.resource_type, version.id, version.version_id, version.patient_id
+        action,
+        author,
+        version.resource_type,
+        version.id,
+        version_id=version.version_id,
+        patient_id=version.patient_id,
     )
 
 

@@ -171,7 +171,10 @@ async def read_patient_view(
     if row is None:
         return None
     if row["summary"] is not None:
-        await read_audit.record(ReadEntry("read", author, "Patient", id, row["version_id"], id))
+        entry = ReadEntry(
+            "read", author, "Patient", id, version_id=row["version_id"], patient_id=id
+        )
+        await read_audit.record(entry)
     return row["summary"], row["version_id"]
 
 

@@ -266,7 +266,7 @@ def sort_leader(resource_type: str, sort: SortKey) -> Criterion:
             return DateRange(key=key, range=Range(), by_clock=False)
         case "number" | "quantity":
             return NumberRange(key=key, range=Range())
-    return Words(key=key, words=("",))
+    return WholeText(key=key, operator=">=", text="")
 
 
 async def read_step(
@@ -279,7 +279,8 @@ async def read_step(
     elif isinstance(step.leader, Exact):
         statement = exact_page_statement(sql, step.leader, step.rest, page)
     else:
-        walks = walks_of(sql, resource_type, step.leader)
+        descending = step.sort is not None and step.sort.descending
+        walks = walks_of(sql, resource_type, step.leader, descending=descending)
         walk = _ordered(walks[step.walk_index or 0], step.sort)
         statement = page_statement(sql, walk, step.rest, page)
     return await _fetch(connection, statement, sql)
@@ -304,11 +305,14 @@ def _sorted_statement(sql: Sql, resource_type: str, step: Step, page: Page) -> s
         source = f" CROSS JOIN LATERAL (SELECT r.last_updated AS position FROM {resource}) AS p"
     else:
         table, column, kind = _SORTED_TABLES[step.sort.parameter.kind]
+        # Of several values the one that comes first counts; a text has a row for each of its words too.
+        best = "max" if step.sort.descending else "min"
+        whole = " AND d.is_whole" if table == "resource_string" else ""
         key = sql.argument(parameter_key(resource_type, step.sort.parameter.code), "bigint")
         source = "" if checked == "true" else f" CROSS JOIN LATERAL (SELECT FROM {resource}) AS r"
         source += (
-            f" CROSS JOIN LATERAL (SELECT min(d.{column}) AS position FROM {table} d"
-            f" WHERE d.number = k.number AND d.key = {key} OFFSET 0) AS p"
+            f" CROSS JOIN LATERAL (SELECT {best}(d.{column}) AS position FROM {table} d"
+            f" WHERE d.number = k.number AND d.key = {key}{whole} OFFSET 0) AS p"
         )
     where = ["p.position IS NULL" if step.without_value else "p.position IS NOT NULL"]
     if page.number is not None:

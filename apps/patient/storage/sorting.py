@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from functools import cmp_to_key
+from typing import Any, TypeAlias
 
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest
 from apps.patient.codec import decode
 from apps.patient.search.aliases import members_of
 from apps.patient.search.criteria import Criterion
-from apps.patient.search.extraction import index_values
+from apps.patient.search.cursors import invalid_cursor
+from apps.patient.search.extraction import values_of
 from apps.patient.search.index_values import (
     CompositeValue,
     DateValue,
@@ -40,7 +42,7 @@ async def read_sorted_page(
 ) -> tuple[list[Found], Mark | None]:
     """Returns a page in the order of several or of any parameters; raises BadRequest for too many matches.
 
-    The mark's position says how many came before: all matches are read and sorted anew for each page.
+    All matches are read and sorted anew for each page: the mark's position has the values of the row before it.
     """
     found, more = await read_page(connection, [(resource_type, criterion)], None, None, MAX_SORTED)
     if more is not None:
@@ -50,26 +52,45 @@ async def read_sorted_page(
             " dates, texts or numbers, or by _lastUpdated",
             pointer="_sort",
         )
-    ordered = list(found)
-    # From the last key to the first: each sort keeps the order of those before.
-    for key in reversed(sort):
-        values = {item.number: sort_value(item.version, key, base_url) for item in ordered}
-        present = [item for item in ordered if values[item.number] is not None]
-        absent = [item for item in ordered if values[item.number] is None]
-        present.sort(key=lambda item: values[item.number], reverse=key.descending)
-        ordered = [*present, *absent]
-    start = mark.position if mark and isinstance(mark.position, int) else 0
-    page = ordered[start : start + limit]
+
+    def compare(first: _Row, second: _Row) -> int:
+        return _compare(first, second, sort)
+
+    rows: list[_Row] = [
+        ([sort_value(item.version, key, base_url) for key in sort], item.number, item)
+        for item in found
+    ]
+    rows.sort(key=cmp_to_key(compare))
+    if mark is not None:
+        if not isinstance(mark.position, list) or len(mark.position) != len(sort):
+            raise invalid_cursor()
+        last = (mark.position, mark.number, None)
+        rows = [row for row in rows if compare(row, last) > 0]
+    page = [item for _, _, item in rows[:limit] if item is not None]
     following = None
-    if start + limit < len(ordered):
-        following = Mark(
-            type_index=0, leader_index=0, walk_index=0, position=start + limit, number=0
-        )
+    if len(rows) > limit:
+        values, number, _ = rows[limit - 1]
+        following = Mark(type_index=0, leader_index=0, walk_index=0, position=values, number=number)
     return page, following
 
 
+# The values of the keys, the number, and the resource itself; None for the place where a page ended.
+_Row: TypeAlias = tuple[list[Any], int, Found | None]
+
+
+def _compare(first: _Row, second: _Row, sort: Sequence[SortKey]) -> int:
+    """Compares by one key after the other; what has no value comes last, in either direction."""
+    for key, one, other in zip(sort, first[0], second[0], strict=True):
+        if one == other:
+            continue
+        if one is None or other is None:
+            return 1 if one is None else -1
+        return -1 if (one < other) is not key.descending else 1
+    return (first[1] > second[1]) - (first[1] < second[1])
+
+
 def sort_value(version: Version, key: SortKey, base_url: str) -> Any:
-    """Returns the least value of the parameter; None where the resource has none."""
+    """Returns the value that comes first in the key's order (R4, sorting); None where the resource has none."""
     if key.parameter.code == "_lastUpdated":
         return version.recorded_at
     if key.parameter.code == "_id":
@@ -77,11 +98,9 @@ def sort_value(version: Version, key: SortKey, base_url: str) -> Any:
     code = key.parameter.code
     names = members_of(version.resource_type, code) or (code,)
     values = [
-        _comparable(value)
-        for value in index_values(decode(version.body or ""), base_url)
-        if value.parameter in names
+        _comparable(value) for value in values_of(decode(version.body or ""), names, base_url)
     ]
-    return min(values, default=None)
+    return max(values, default=None) if key.descending else min(values, default=None)
 
 
 def _comparable(value: IndexValue) -> Any:

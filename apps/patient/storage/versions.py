@@ -64,6 +64,7 @@ class Stored:
 
 def version_of(row: Any) -> Version:
     """Returns the version of a row whose last column is the stored body."""
+    # By place: a page reads hundreds, and by name each costs a third more.
     return Version(row[0], row[1], row[2], row[3], row[4], row[5], unpack(row[6]))
 
 
@@ -118,13 +119,13 @@ def change_of(
     resource_type = resource["resourceType"]
     index = index_of(resource, base_url)
     version = Version(
-        resource_type,
-        id,
-        version_id,
-        id if resource_type == "Patient" else owner_of(index.values),
-        recorded_at,
-        method,
-        body,
+        resource_type=resource_type,
+        id=id,
+        version_id=version_id,
+        patient_id=id if resource_type == "Patient" else owner_of(index.values),
+        recorded_at=recorded_at,
+        method=method,
+        body=body,
     )
     return Change(
         version=version,
@@ -171,12 +172,12 @@ def stored_form(resource: Resource, id: str, version_id: int, recorded_at: datet
 
 def view_of(id: str, summary: PatientSummary) -> PatientView:
     return PatientView(
-        id,
-        summary.name,
-        summary.address,
-        summary.email,
-        summary.birth_date,
-        summary.registered_date or msgspec.UNSET,
+        id=id,
+        name=summary.name,
+        address=summary.address,
+        email=summary.email,
+        date_of_birth=summary.birth_date,
+        registered_date=summary.registered_date or msgspec.UNSET,
     )
 
 
@@ -192,13 +193,13 @@ def deletion_of(stored: Stored) -> Change:
     """Returns the version that says that a resource is deleted."""
     current = stored.version
     version = Version(
-        current.resource_type,
-        current.id,
-        current.version_id + 1,
-        current.patient_id,
-        now(),
-        "DELETE",
-        None,
+        resource_type=current.resource_type,
+        id=current.id,
+        version_id=current.version_id + 1,
+        patient_id=current.patient_id,
+        recorded_at=now(),
+        method="DELETE",
+        body=None,
     )
     is_patient = current.resource_type == "Patient"
     return Change(

@@ -1,6 +1,8 @@
 """Administrators find, unlock and delete users, change and delete clients, replace secrets, read the audit."""
 
+from base64 import urlsafe_b64encode
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -178,3 +180,58 @@ def test_client_has_no_account_of_its_own(auth: Auth) -> None:
     headers = {"Authorization": f"Bearer {token}"}
     answer = httpx.get(f"{auth.url}/auth/v1/me", headers=headers)
     assert answer.status_code == 403
+
+
+ODD_IDS = (
+    "urn:uuid:7d9f1c1e-1111-7000-8000-000000000000",
+    "{7d9f1c1e-1111-7000-8000-000000000000}",
+    "7d9f1c1e111170008000000000000000",
+    "----7d9f1c1e111170008000000000000000",
+    "7d9f1c1e-1111-7000-8000-00000000000g",
+)
+
+
+@pytest.mark.parametrize("text", ODD_IDS)
+def test_id_in_another_form_is_nobodys(auth: Auth, admin: httpx.Client, text: str) -> None:
+    for method in ("GET", "PATCH", "DELETE"):
+        body: Any = {} if method == "PATCH" else None
+        answer = admin.request(method, f"/auth/v1/users/{quote(text)}", json=body)
+        assert answer.status_code == 404
+    assert admin.get("/auth/v1/names", params={"id": text}).json() == {"items": []}
+    cursor = urlsafe_b64encode(text.encode()).decode()
+    for path in ("/auth/v1/users", "/auth/v1/audit"):
+        answer = admin.get(path, params={"cursor": cursor})
+        assert answer.json()["code"] == "invalid_cursor"
+
+
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_time_beyond_the_calendar_is_refused(admin: httpx.Client, since: str) -> None:
+    answer = admin.get("/auth/v1/audit", params={"since": since})
+    assert answer.status_code == 400 and answer.json()["errors"][0]["code"] == "invalid_time"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/auth/v1/users", {"email": "gone@example.org", "roles": ["clinician"]}),
+        ("/auth/v1/clients", CLIENT),
+    ],
+)
+def test_creation_is_not_repeated_for_what_was_deleted_since(
+    admin: httpx.Client, path: str, body: dict[str, Any]
+) -> None:
+    headers = {"Idempotency-Key": f"deleted {path}"}
+    made = admin.post(path, json=body, headers=headers).json()["id"]
+    assert admin.delete(f"{path}/{made}").status_code == 204
+    answer = admin.post(path, json=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (409, "deleted_since")
+
+
+def test_session_of_an_odd_name_is_not_found(auth: Auth) -> None:
+    app, browser = App(auth, "account", trusted=True), Browser(auth)
+    location = app.authorize_as(browser, auth.user("clinician").email)
+    headers = {"Authorization": f"Bearer {app.redeem(location)['access_token']}"}
+    for name in ("%00", "%ED%A0%80", "x"):
+        for what in ("sessions", "consents"):
+            answer = httpx.delete(f"{auth.url}/auth/v1/me/{what}/{name}", headers=headers)
+            assert answer.status_code == 404

@@ -19,3 +19,13 @@ export function done(result) {
   tell({ done: result })
   process.exit(0)
 }
+
+/** Sends a form to an endpoint that was discovered, for what a library has no call. */
+export async function send(endpoint, form, [clientId, secret], way = 'basic') {
+  const body = new URLSearchParams(form)
+  const headers = {}
+  if (way === 'basic') headers.authorization = `Basic ${btoa(`${clientId}:${secret}`)}`
+  else for (const [name, value] of [['client_id', clientId], ['client_secret', secret]]) body.set(name, value)
+  const answer = await fetch(endpoint, { method: 'POST', body, headers })
+  return { status: answer.status, body: await answer.text() }
+}

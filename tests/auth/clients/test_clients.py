@@ -33,10 +33,10 @@ class Platform:
     admin: httpx.Client
     people: list[Person] = field(default_factory=list)
 
-    def person(self) -> tuple[str, Person]:
+    def person(self, **changes: Any) -> tuple[str, Person]:
         """Id and browser of a clinician who has set a password."""
         email = f"{secrets.token_hex(6)}@example.org"
-        body = {"email": email, "name": "Ada", "roles": ["clinician"]}
+        body = {"email": email, "name": "Ada", "roles": ["clinician"], **changes}
         made = self.admin.post("/auth/v1/users", json=body).raise_for_status().json()
         person = Person(self.url, email, PASSWORD)
         self.people.append(person)
@@ -66,7 +66,7 @@ class Platform:
             "secret": made.get("secret", ""),
             "callback": CALLBACK,
             "goodbye": GOODBYE,
-            "scope": SCOPE,
+            "scope": " ".join(body["scopes"]),
         }
 
 
@@ -107,6 +107,31 @@ def test_oauth4webapi_in_an_application_and_on_a_device(platform: Platform, meth
     if method != "none":
         assert result["before"]["active"] and result["before"]["sub"] == user_id
         assert result["after"] == {"active": False}
+
+
+def test_fhirclient_with_a_secret(platform: Platform) -> None:
+    user_id, person = platform.person(practitionerId="p1")
+    scopes = [*SCOPE.split(), "fhirUser"]
+    settings = platform.application("client_secret_basic", scopes=scopes)
+    result = run_node("fhirclient.mjs", settings, person)
+    assert result["subject"] == result["user"]["sub"] == user_id
+    assert result["fhirUser"] == "Practitioner/p1" and result["type"] == "Bundle"
+    assert result["renewed"] and result["before"]["active"]
+    assert result["before"]["sub"] == user_id
+    assert result["revoked"] == 200 and result["after"] == {"active": False}
+    assert result["left"] == f"{GOODBYE}?state=bye"
+
+
+def test_oidc_client_ts_with_a_secret(platform: Platform) -> None:
+    user_id, person = platform.person()
+    # It revokes by the form alone.
+    settings = platform.application("client_secret_post")
+    result = run_node("oidc-client-ts.mjs", settings, person)
+    assert (result["state"], result["user"]["sub"]) == ("mine", user_id)
+    assert result["user"]["email"] == person.fields["email"]
+    assert result["renewed"] and result["before"]["active"]
+    assert result["after"] == {"active": False}
+    assert result["left"] == GOODBYE and result.get("error") is None
 
 
 def test_nimbus(platform: Platform) -> None:

@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey, KeySet
 
 from apps.auth.people.external import ExternalProvider, ExternalSignInError, ProviderClient
 from apps.auth.people.users import User
-from tests.auth.browser import Browser
+from tests.auth.browser import App, Browser
 from tests.auth.conftest import Auth, make_settings, serve
 from tests.ports import free_port
 
@@ -95,6 +95,34 @@ def test_person_of_the_provider_gets_an_account_with_the_mapped_role(
     assert "Sign in" in browser.get("/oauth2/account").text
 
 
+def test_person_who_lost_every_role_holds_nothing_any_more(
+    organization: Auth, provider: Auth
+) -> None:
+    person = person_of(provider, "Doctors")
+    browser, _ = sign_in(organization, provider, person.email)
+    provider.sql("UPDATE users SET name = 'Gardeners' WHERE id = $1", person.id)
+    _, page = sign_in(organization, provider, person.email)
+    assert page.status_code == 403
+    assert "Sign in" in browser.get("/oauth2/account").text
+
+
+def test_applications_stay_connected_for_a_day_after_an_external_sign_in(
+    organization: Auth, provider: Auth
+) -> None:
+    person = person_of(provider, "Doctors")
+    browser, _ = sign_in(organization, provider, person.email)
+    app = App(organization, trusted=True)
+    first = app.redeem(app.authorize(browser))["refresh_token"]
+    url = f"{organization.url}/oauth2/token"
+    assert app.oauth.refresh_token(url, refresh_token=first)["refresh_token"]
+    rows = organization.sql(
+        "SELECT extract(epoch FROM expires_at - authenticated_at) / 3600 AS hours "
+        "FROM refresh_tokens WHERE client_id = $1",
+        app.client[0],
+    )
+    assert [row["hours"] for row in rows] == [24, 24]
+
+
 def test_person_without_a_mapped_role_gets_none(organization: Auth, provider: Auth) -> None:
     person = person_of(provider, "Gardeners")
     _, page = sign_in(organization, provider, person.email)
@@ -140,6 +168,23 @@ def test_answer_is_good_once_and_in_its_own_browser(organization: Auth, provider
     assert stranger.get(path).status_code == 403
     assert "Your account" in browser.get(path).text
     assert browser.get(path).status_code == 403
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(590, 200), (601, 403)])
+def test_sign_in_under_way_is_good_for_ten_minutes(
+    organization: Auth, provider: Auth, seconds: int, status: int
+) -> None:
+    person = person_of(provider, "Doctors")
+    browser = Browser(organization)
+    browser.get("/oauth2/sign-in")
+    there = Browser(provider)
+    to_provider = browser.get("/oauth2/external").headers["location"]
+    back = there.sign_in(person.email, page=there.get(to_provider)).headers["location"]
+    organization.sql(
+        "UPDATE external_sign_ins SET expires_at = expires_at - make_interval(secs => $1)",
+        float(seconds),
+    )
+    assert browser.get(back.removeprefix(organization.url)).status_code == status
 
 
 @pytest.mark.parametrize("query", ["", "?state=x&code=y", "?error=access_denied&state=x"])

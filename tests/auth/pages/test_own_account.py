@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from apps.auth.people.passwords import Hashing
+from apps.kit.errors import Unavailable
 from tests.auth.browser import App, Browser
 from tests.auth.conftest import PASSWORD, Auth
 
@@ -148,6 +150,33 @@ def test_address_changes_once_the_new_one_is_confirmed(auth: Auth) -> None:
     assert browser.get(link[0]).status_code == 404
 
 
+@pytest.mark.parametrize(("hours", "fine"), [(23.9, True), (24.1, False)])
+@pytest.mark.parametrize("table", ["address_links", "password_resets"])
+def test_link_is_good_for_a_day(auth: Auth, table: str, hours: float, fine: bool) -> None:
+    user, browser = auth.user("clinician"), Browser(auth)
+    if table == "address_links":
+        browser.sign_in(user.email)
+        ask_for_address(browser, f"day-{user.email}")
+        (mail,) = mails(auth, f"day-{user.email}")
+    else:
+        browser.send(browser.get("/oauth2/forgotten"), email=user.email)
+        (mail,) = wait_for_mail(auth, user.email)
+    link = LINK.search(mail["body"])
+    assert link
+    form = browser.get(link[0])
+    # The table is one of two.
+    auth.sql(
+        f"UPDATE {table} SET expires_at = expires_at - make_interval(secs => $2) "  # noqa: S608
+        "WHERE user_id = $1",
+        user.id,
+        hours * 3600,
+    )
+    assert (browser.get(link[0]).status_code == 200) is fine
+    # Nor is a form that was opened before.
+    page = browser.send(form, new_password="another long sentence")
+    assert (page.status_code == 200) is fine
+
+
 def test_address_of_another_user_is_not_told_and_not_taken(auth: Auth) -> None:
     user = auth.user("clinician")
     other = auth.user("clinician")
@@ -282,3 +311,19 @@ def test_recovery_codes_are_made_anew(auth: Auth) -> None:
     assert len(first) == len(second) == 10 and not set(first) & set(second)
     stored = auth.sql("SELECT count(*) FROM recovery_codes WHERE user_id = $1", user.id)
     assert stored[0][0] == 10
+
+
+def test_new_passwords_are_judged_by_the_bounded_workers_alone(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(self: Hashing, password: str, about: object) -> str:
+        raise Unavailable("too_busy", "too many sign-ins at once")
+
+    monkeypatch.setattr(Hashing, "check_new", busy)
+    user, browser = auth.user("clinician"), Browser(auth)
+    browser.sign_in(user.email)
+    page = browser.get("/oauth2/password")
+    form = {"password": PASSWORD, "new_password": "pelican quarry dulcimer"}
+    assert browser.send(page, **form).status_code == 503
+    page = browser.get(auth.reset_link(user.id))
+    assert browser.send(page, new_password="pelican quarry dulcimer").status_code == 503

@@ -173,12 +173,39 @@ def test_challenge_is_good_once_and_in_its_own_browser(site: Auth) -> None:
     assert call(browser, browser.get("/oauth2/forgotten"), "sign-in", answer).status_code == 400
 
 
+def test_challenge_is_good_for_five_minutes(site: Auth) -> None:
+    _, passkey = person_with_passkey(site)
+    browser = Browser(site)
+    page = browser.get("/oauth2/sign-in")
+    for seconds, status in ((290, 200), (301, 400)):
+        options = call(browser, page, "sign-in/options").json()
+        site.sql(
+            "UPDATE passkey_challenges SET expires_at = expires_at - make_interval(secs => $1)",
+            float(seconds),
+        )
+        answer = call(browser, page, "sign-in", {"credential": passkey.get(options)})
+        assert answer.status_code == status
+        # A sign-in voids the forms before it.
+        page = browser.get("/oauth2/forgotten")
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"credential": 7}', b"[" * 9000])
 def test_malformed_answer_is_a_400(site: Auth, body: bytes) -> None:
     browser = Browser(site)
     page = browser.get("/oauth2/sign-in")
     headers = {"X-CSRF": csrf(page), "Accept": "application/json"}
     answer = browser.http.post("/oauth2/passkeys/sign-in", content=body, headers=headers)
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("key", [[1], {}, {1: "x"}, {1: 2}, 7], ids=str)
+def test_public_key_of_another_form_is_a_400(site: Auth, key: object) -> None:
+    browser, passkey = Browser(site), SoftPasskey(site.url)
+    browser.sign_in(site.user("clinician").email)
+    page = passkeys_page(browser)
+    options = call(browser, page, "register/options").json()
+    credential = passkey.create(options, key)
+    answer = call(browser, page, "register", {"name": "Mine", "credential": credential})
     assert answer.status_code == 400
 
 

@@ -94,6 +94,34 @@ async def test_versions_are_added_once_and_the_latest_holds(billing: Client) -> 
 
 
 @pytest.mark.integration
+async def test_price_may_go_back_to_what_it_was(billing: Client) -> None:
+    code = new_id()
+    for amount, added in (("10.00", 1), ("12.00", 1), ("12.00", 0), ("10.00", 1), ("10.00", 0)):
+        row = f"{HEADER},{code},Visit,{amount},,,visits,2026-01-01,\n"
+        assert (await billing.do("SetPrices", csv=row)).added == added
+    answer = await billing.do("ListPrices", code=code, valid_on="2026-06-01")
+    assert [(price.version, price.unit_price.minor_units) for price in answer.prices] == [
+        (3, 1_000)
+    ]
+
+
+@pytest.mark.integration
+async def test_order_of_a_list_does_not_decide_which_price_holds(billing: Client) -> None:
+    code = new_id()
+    rows = [
+        f",{code},Visit,{amount},,,visits,2026-{month}-01,\n"
+        for amount, month in (("12.00", "07"), ("10.00", "01"), ("11.00", "03"))
+    ]
+    for added in (3, 0):
+        assert (await billing.do("SetPrices", csv=HEADER + "".join(rows))).added == added
+    held = []
+    for month in ("02", "04", "08"):
+        answer = await billing.do("ListPrices", code=code, valid_on=f"2026-{month}-01")
+        held += [price.unit_price.minor_units for price in answer.prices]
+    assert held == [1_000, 1_100, 1_200]
+
+
+@pytest.mark.integration
 async def test_list_with_a_fault_adds_nothing(billing: Client) -> None:
     code = new_id()
     rows = f",{code},x,1.00,,,,2026-01-01,\n,,x,1.00,,,,2026-01-01,\n"

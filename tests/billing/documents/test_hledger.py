@@ -38,5 +38,8 @@ async def test_hledger_reads_the_journal_and_comes_to_the_same_balances(billing:
         if row["account"] != "total"
     }
     assert found == {key: balance for key, balance in expected.items() if balance}
+    # By its number, as an accountant looks for it.
+    invoice = await hledger(journal, "print", "code:^20[0-9][0-9]-000001$")
+    assert " invoice\n" in invoice and " payment\n" in invoice
     transactions = await hledger(journal, "print", "tag:transaction=.", "--output-format=csv")
     assert len({row["txnidx"] for row in csv.DictReader(io.StringIO(transactions))}) >= 6

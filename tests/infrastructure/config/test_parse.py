@@ -91,6 +91,11 @@ INVALID = {
     "colour": changed("dev", colour="blue"),
     "app.COLOUR": changed("dev", app={"COLOUR": "blue"}),
     "nat": changed("dev", nat="many"),
+    "nat: none needs interface-endpoints": changed("dev", nat="none"),
+    "outbound-ports must be of": changed("dev", outbound_ports=[22]),
+    "outbound-ports need nat": changed(
+        "dev", nat="none", interface_endpoints=True, outbound_ports=[465]
+    ),
 }
 
 

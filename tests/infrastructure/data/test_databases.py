@@ -35,19 +35,19 @@ def instance(stack: Recording, name: str) -> Resource:
 
 def test_an_instance_is_upgraded_beside_its_old_parameter_group() -> None:
     upgrade = {"engine-version": "19", "upgraded-from": "18"}
-    upgraded = with_instance("prod", "patient", **upgrade)
-    made = instance(upgraded, "patient-prod-patient").inputs
+    upgraded = with_instance("staging", "record", **upgrade)
+    made = instance(upgraded, "patient-staging-record").inputs
 
     assert families(upgraded) == {
-        "patient-prod": "postgres18",
-        "patient-prod-postgres19": "postgres19",
+        "patient-staging": "postgres18",
+        "patient-staging-postgres19": "postgres19",
     }
     assert made["engineVersion"] == "19"
     assert made["allowMajorVersionUpgrade"] is True
-    group = upgraded.one(PARAMETERS, "patient-prod-postgres19")
+    group = upgraded.one(PARAMETERS, "patient-staging-postgres19")
     assert made["parameterGroupName"] == group.outputs["name"]
     # The others stay as they are.
-    other = instance(upgraded, "patient-prod-billing").inputs
+    other = instance(upgraded, "patient-staging-identity").inputs
     assert other["engineVersion"] == "18"
     assert "allowMajorVersionUpgrade" not in other
 
@@ -67,23 +67,23 @@ def test_parameters_are_ones_that_rds_lists_in_every_version(dev: Recording) -> 
 
 def test_a_restored_instance_has_a_name_of_its_own_everywhere() -> None:
     restored = with_instance(
-        "prod", "patient", generation=2, restore={"snapshot": "patient-prod-before"}
+        "prod", "main", generation=2, restore={"snapshot": "patient-prod-before"}
     )
-    made = instance(restored, "patient-prod-patient-2").inputs
+    made = instance(restored, "patient-prod-main-2").inputs
 
-    assert made["identifier"] == "patient-prod-patient-2"
+    assert made["identifier"] == "patient-prod-main-2"
     assert made["snapshotIdentifier"] == "patient-prod-before"
-    assert made["finalSnapshotIdentifier"].endswith("-patient-2-final")
+    assert made["finalSnapshotIdentifier"].endswith("-main-2-final")
     groups = {each.inputs["name"] for each in restored.of("aws:cloudwatch/logGroup:LogGroup")}
-    assert "/aws/rds/instance/patient-prod-patient-2/postgresql" in groups
-    assert "/aws/rds/instance/patient-prod-patient/postgresql" not in groups
+    assert "/aws/rds/instance/patient-prod-main-2/postgresql" in groups
+    assert "/aws/rds/instance/patient-prod-main/postgresql" not in groups
 
 
 def test_the_services_sign_in_to_the_restored_instance() -> None:
     restored = with_instance(
-        "prod", "patient", generation=2, restore={"snapshot": "patient-prod-before"}
+        "prod", "main", generation=2, restore={"snapshot": "patient-prod-before"}
     )
-    resource_id = instance(restored, "patient-prod-patient-2").outputs["resourceId"]
+    resource_id = instance(restored, "patient-prod-main-2").outputs["resourceId"]
     boundary = restored.one("aws:iam/policy:Policy", "patient-prod-app").inputs["policy"]
     policies = [
         each.inputs["policy"]
@@ -98,16 +98,16 @@ def test_the_services_sign_in_to_the_restored_instance() -> None:
     ("restore", "expected"),
     [
         (
-            {"instance": "patient-prod-patient"},
+            {"instance": "patient-prod-main"},
             {
-                "sourceDbInstanceIdentifier": "patient-prod-patient",
+                "sourceDbInstanceIdentifier": "patient-prod-main",
                 "useLatestRestorableTime": True,
             },
         ),
         (
-            {"instance": "patient-prod-patient", "time": "2026-01-31T08:00:00Z"},
+            {"instance": "patient-prod-main", "time": "2026-01-31T08:00:00Z"},
             {
-                "sourceDbInstanceIdentifier": "patient-prod-patient",
+                "sourceDbInstanceIdentifier": "patient-prod-main",
                 "restoreTime": "2026-01-31T08:00:00Z",
             },
         ),
@@ -116,7 +116,7 @@ def test_the_services_sign_in_to_the_restored_instance() -> None:
 def test_an_instance_is_restored_to_a_point_in_time(
     restore: dict[str, str], expected: dict[str, Any]
 ) -> None:
-    restored = with_instance("prod", "patient", generation=2, restore=restore)
-    made = instance(restored, "patient-prod-patient-2").inputs
+    restored = with_instance("prod", "main", generation=2, restore=restore)
+    made = instance(restored, "patient-prod-main-2").inputs
     assert made["restoreToPointInTime"] == expected
     assert "snapshotIdentifier" not in made

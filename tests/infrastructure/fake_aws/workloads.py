@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from apps.release.secret_places import split_place
 from infrastructure.config import limits
 from tests.infrastructure.fake_aws.aws_json import pascal
 
@@ -115,7 +116,9 @@ def task_definition(cloud: Moto, name: str, inputs: dict[str, Any]) -> Made:
     for container in containers:
         assert "@sha256:" in container["image"], f"{container['image']} is no image by digest"
         for secret in container.get("secrets", []):
-            cloud.client("secretsmanager").describe_secret(SecretId=secret["valueFrom"])
+            # The provider's own validation knows members of a secret, moto does not.
+            arn, _ = split_place(secret["valueFrom"])
+            cloud.client("secretsmanager").describe_secret(SecretId=arn)
     made = cloud.client("ecs").register_task_definition(
         family=inputs["family"],
         cpu=inputs["cpu"],

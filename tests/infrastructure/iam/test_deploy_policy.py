@@ -190,7 +190,7 @@ def test_production_reads_which_images_to_run_and_touches_none(open_prod: Record
     assert not allowed(deploys, "s3:PutObject", f"{STATES}/stacks/patient-management/dev.json")
     assert not allowed(deploys, "ecr:PutImage", arn("ecr", "repository/patient-management/gateway"))
     for action, where in (
-        ("rds:DeleteDBInstance", arn("rds", "db:patient-prod-patient")),
+        ("rds:DeleteDBInstance", arn("rds", "db:patient-prod-main")),
         ("kafka:DeleteCluster", arn("kafka", "cluster/patient-prod/1")),
         ("kafka-cluster:DeleteTopic", arn("kafka", "topic/patient-prod/1/patient")),
     ):

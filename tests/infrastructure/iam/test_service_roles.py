@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from apps.catalogue import DATABASES, SECRETS, SERVICES, TOPICS
+from apps.release.secret_places import split_place
 from infrastructure.config.checks import check_app
 from infrastructure.config.model import SettingsError
 from infrastructure.plan.paper import LOGIN
@@ -128,6 +129,26 @@ def test_secrets_reach_a_container_by_arn(stacks: dict[str, Recording]) -> None:
             assert not set(entry.secrets) & {each["name"] for each in container["environment"]}
 
 
+def test_a_preview_keeps_its_secrets_in_one_and_each_task_is_given_its_own(
+    preview: Recording,
+) -> None:
+    """Secrets Manager bills by the secret: docs/decisions/0112."""
+    (made,) = preview.of("aws:secretsmanager/secret:Secret")
+    for service, entry in SERVICES.items():
+        task = preview.one("aws:ecs/taskDefinition:TaskDefinition", f"pr-1-{service}")
+        (container,) = json.loads(task.inputs["containerDefinitions"])
+        assert {each["name"]: each["valueFrom"] for each in container["secrets"]} == {
+            name: f"{made.outputs['arn']}:{name}::" for name in entry.secrets
+        }
+        # The service itself may not read what ECS reads for it.
+        for each in preview.of("aws:iam/rolePolicy:RolePolicy"):
+            if each.name == f"pr-1-{service}-task-work":
+                assert "secretsmanager" not in each.inputs["policy"]
+    # IAM knows ARNs, no members.
+    for each in preview.of("aws:iam/rolePolicy:RolePolicy"):
+        assert "::" not in each.inputs["policy"].replace("arn:aws:iam::", "")
+
+
 @pytest.mark.parametrize("name", ["AUTH_SMTP_URL", "AUTH_EXTERNAL_CLIENT_SECRET"])
 def test_credentials_of_others_are_secrets_and_no_settings(
     stacks: dict[str, Recording], name: str
@@ -140,11 +161,15 @@ def test_credentials_of_others_are_secrets_and_no_settings(
     for stack_name, stack in stacks.items():
         task = stack.one("aws:ecs/taskDefinition:TaskDefinition", f"{stack_name}-auth")
         (container,) = json.loads(task.inputs["containerDefinitions"])
-        (arn,) = [each["valueFrom"] for each in container["secrets"] if each["name"] == name]
+        (place,) = [each["valueFrom"] for each in container["secrets"] if each["name"] == name]
+        arn, member = split_place(place)
+        preview = stack_name == "pr-1"
         made = stack.one(
-            "aws:secretsmanager/secret:Secret", f"{stack_name}-{name.lower().replace('_', '-')}"
+            "aws:secretsmanager/secret:Secret",
+            f"{stack_name}-{'secrets' if preview else name.lower().replace('_', '-')}",
         )
         assert arn == made.outputs["arn"]
+        assert member == (name if preview else None)
         execution = stack.one("aws:iam/rolePolicy:RolePolicy", f"{stack_name}-auth-execution-start")
         may = json.loads(execution.inputs["policy"])["Statement"]
         assert allowed(may, "secretsmanager:GetSecretValue", arn)

@@ -1,6 +1,7 @@
 """Lines of the bill, reckoned by hand from the list prices."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from infrastructure.config.files import read_config
 from infrastructure.config.parse import parse_stack
 from infrastructure.plan import prices
-from infrastructure.plan.cost import estimate, total
+from infrastructure.plan.cost import DAYS_A_MONTH, estimate, total
+from infrastructure.plan.report import report
 from infrastructure.recording import Recording, Resource
 
 pytestmark = pytest.mark.infrastructure
@@ -77,7 +79,7 @@ def test_tasks_count_by_size_number_and_capacity(provider: str, share: float) ->
         capacityProviderStrategies=[{"capacityProvider": provider}],
     )
     usd = 2 * (0.5 * 0.03238 + 1 * 0.00356) * HOURS * share
-    assert bill(task, service) == {"service s": round(usd, 2)}
+    assert bill(task, service) == {"service s": round(usd, 2), "logs": round(2 * 0.53, 2)}
 
 
 def test_gateway_endpoint_is_free_and_an_interface_costs_in_each_zone() -> None:
@@ -111,9 +113,75 @@ def test_metrics_of_containers_count_where_insights_are_on() -> None:
         "aws:ecs/taskDefinition:TaskDefinition", "t", {"arn": "t:1"}, cpu="256", memory="512"
     )
     for value, usd in (
-        ("enabled", {"container metrics": 2.4, "logs": 2.5}),
-        ("disabled", {"logs": 2.5}),
+        ("enabled", {"container metrics": 2.4, "traffic between zones": 0.2}),
+        ("disabled", {"traffic between zones": 0.2}),
     ):
         settings = [{"name": "containerInsights", "value": value}]
         cluster = resource("aws:ecs/cluster:Cluster", "c", settings=settings)
         assert bill(service, task, cluster) == usd
+
+
+def test_what_no_program_declares_is_in_the_bill() -> None:
+    policy = resource("aws:appautoscaling/policy:Policy", "auth-cpu")
+    # Two alarms a policy, made by Application Auto Scaling.
+    assert bill(policy) == {"alarms of scaling": 0.2}
+    own, preview = (
+        Resource(
+            type="aws:ecr/repository:Repository",
+            name=name,
+            urn=name,
+            parent="",
+            inputs={"name": name},
+            outputs={},
+            id=name,
+        )
+        for name in ("patient-management/auth", "preview/auth")
+    )
+    assert bill(own, preview) == {"images": 0.1}
+    # Without a cluster nothing crosses zones.
+    assert bill() == {}
+
+
+def test_each_task_that_always_runs_logs_and_a_preview_hardly(
+    prod: Recording, preview: Recording
+) -> None:
+    tasks = sum(each.inputs["desiredCount"] for each in prod.of("aws:ecs/service:Service"))
+    lines = {line.what: line.usd_a_month for line in estimate(prod)}
+    assert lines["logs"] == pytest.approx(tasks * (0.50 + 0.03))
+    lines = {line.what: line.usd_a_month for line in estimate(preview)}
+    assert lines["logs"] == pytest.approx(0.05 * 0.53)
+
+
+def test_a_preview_costs_less_than_45_cents_a_day(preview: Recording) -> None:
+    whole = total(estimate(preview))
+    assert whole / DAYS_A_MONTH < 0.45
+    # Spot is not always at its lowest.
+    dear = total(estimate(preview, prices.DEAREST_SPOT_SHARE))
+    spot = whole - 0.40 - 0.05 * 0.53
+    assert dear - whole == pytest.approx(spot * 5 / 30)
+
+
+def test_production_pays_for_no_nat_and_one_instance(prod: Recording) -> None:
+    lines = {line.what: line.quantity for line in estimate(prod)}
+    assert "NAT" not in lines
+    assert [what for what in lines if what.startswith("database")] == ["database patient-prod-main"]
+    assert total(estimate(prod)) < 1_150
+
+
+def test_every_price_has_a_source_and_a_day() -> None:
+    told = {
+        name
+        for name, value in vars(prices).items()
+        if name.isupper() and isinstance(value, float | dict) and name != "SOURCES"
+    }
+    assert set(prices.SOURCES) == told
+    for source in prices.SOURCES.values():
+        assert source.url.startswith("https://aws.amazon.com/")
+        assert date.fromisoformat(source.as_of) >= date(2026, 1, 1)
+
+
+def test_plan_names_the_source_of_every_price(preview: Recording, dev: Recording) -> None:
+    text = report(preview, dev)
+    for source in prices.SOURCES.values():
+        assert f"{source.url}, {source.as_of}" in text
+    assert "With Spot at 65% off: " in text

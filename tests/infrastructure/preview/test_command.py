@@ -8,6 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from apps.release.secret_places import place_of_member
 from infrastructure.preview.__main__ import FAILED, REFUSED, main, parse_lifetime
 from infrastructure.preview.base import Base, leftovers_on
 from infrastructure.preview.driver import BroughtUp
@@ -262,7 +263,7 @@ BROUGHT = BroughtUp(
         "url": "https://pr-12.dev.example.org",
         "sign_in": {
             "user": "admin@example.org",
-            "password_arn": "arn:aws:secretsmanager:us-east-1:1:secret:x",
+            "password_arn": "arn:aws:secretsmanager:us-east-1:1:secret:x:PLATFORM_PASSWORD::",
         },
         "changed": ["billing"],
     },
@@ -275,6 +276,8 @@ def test_report_says_all_that_a_reviewer_asks() -> None:
     for said in (
         "https://pr-12.dev.example.org",
         "admin@example.org",
+        "its password PLATFORM_PASSWORD in the answer to",
+        "--secret-id arn:aws:secretsmanager:us-east-1:1:secret:x`",
         "billing",
         "61 create",
         "0.61 USD",
@@ -289,8 +292,8 @@ def test_kept_preview_is_not_said_to_go() -> None:
     assert "2026-02-03" not in render(kept, 0.61)
 
 
-def test_preview_costs_cents_a_day() -> None:
-    assert 0.1 < cost_usd_a_day(Preview(12), "dev") < 1.5
+def test_preview_costs_less_than_half_a_dollar_a_day() -> None:
+    assert 0.1 < cost_usd_a_day(Preview(12), "dev") < 0.5
 
 
 def test_list_is_a_line_a_preview() -> None:
@@ -321,10 +324,9 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_visitor_reads_the_secrets_that_the_release_filled(secrets: Any) -> None:
-    made = {
-        name: secrets.create_secret(Name=name, SecretString=f"value of {name}")["ARN"]
-        for name in ("p", "c")
-    }
+    held = json.dumps({name: f"value of {name}" for name in ("p", "c")})
+    arn = secrets.create_secret(Name="preview/pr-12/secrets", SecretString=held)["ARN"]
+    made = {name: place_of_member(arn, name) for name in ("p", "c")}
     sign_in = {
         "user": "admin@example.org",
         "client_id": "preview",

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psycopg
 import pytest
@@ -22,8 +22,8 @@ class Store:
     def version(self, name: str) -> int:
         return 1
 
-    def write(self, name: str, value: str, version: int = 1) -> None:
-        self.values[name] = value
+    def write_all(self, values: Mapping[str, str], version: int = 1) -> None:
+        self.values |= values
 
 
 @pytest.fixture

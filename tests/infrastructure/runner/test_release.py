@@ -16,6 +16,7 @@ from moto import mock_aws
 from apps.catalogue import DATABASES, SECRETS, UNSET
 from apps.release.aws import NotHere, open_target
 from apps.release.bootstrap import DatabaseRoles
+from apps.release.secret_places import arns_of, place_of_member, read_place
 from apps.release.secrets import fill_secrets
 from infrastructure.runner import handler, tasks
 from infrastructure.runner.verbs import Clients
@@ -370,10 +371,52 @@ def test_of_two_releases_at_once_the_first_value_of_a_version_stands(
 ) -> None:
     store = open_target(target_environment).secrets
     name = next(iter(SECRETS))
-    store.write(name, "first", 2)
-    store.write(name, "second", 2)
+    store.write_all({name: "first"}, 2)
+    store.write_all({name: "second"}, 2)
     assert store.read(name) == "first"
     assert store.version(name) == 2
+
+
+@pytest.fixture
+def preview_environment(target_environment: dict[str, str]) -> dict[str, str]:
+    """A preview's: one secret holds all."""
+    arn = boto3.client("secretsmanager").create_secret(Name=f"preview/{secrets.token_hex(4)}")[
+        "ARN"
+    ]
+    return target_environment | {f"{name}_ARN": place_of_member(arn, name) for name in SECRETS}
+
+
+def test_previews_secrets_are_filled_once_into_one(preview_environment: dict[str, str]) -> None:
+    first = fill_secrets(open_target(preview_environment).secrets)
+    (arn,) = arns_of(preview_environment[f"{name}_ARN"] for name in SECRETS)
+    client = boto3.client("secretsmanager")
+    assert json.loads(client.get_secret_value(SecretId=arn)["SecretString"]) == first
+    assert set(first) == set(SECRETS)
+    assert fill_secrets(open_target(preview_environment).secrets) == first
+    assert len(client.list_secret_version_ids(SecretId=arn)["Versions"]) == 1
+    place = preview_environment["PATIENT_CLIENT_SECRET_ARN"]
+    assert read_place(client, place) == first["PATIENT_CLIENT_SECRET"]
+
+
+def test_secret_that_the_catalogue_has_since_joins_the_others(
+    preview_environment: dict[str, str],
+) -> None:
+    store = open_target(preview_environment).secrets
+    older = [secret for secret in SECRETS.values() if secret.name != "PATIENT_CLIENT_SECRET"]
+    before = fill_secrets(store, older)
+    after = fill_secrets(store)
+    assert after == {**before, "PATIENT_CLIENT_SECRET": after["PATIENT_CLIENT_SECRET"]}
+    assert fill_secrets(store, version=2) != after
+    assert store.version("PATIENT_CLIENT_SECRET") == 2
+
+
+def test_of_two_releases_of_a_preview_the_first_values_stand(
+    preview_environment: dict[str, str],
+) -> None:
+    store = open_target(preview_environment).secrets
+    store.write_all(dict.fromkeys(SECRETS, "first"))
+    store.write_all(dict.fromkeys(SECRETS, "second"))
+    assert {store.read(name) for name in SECRETS} == {"first"}
 
 
 def test_a_service_may_open_as_many_connections_as_the_stack_reckons(

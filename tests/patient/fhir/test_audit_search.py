@@ -32,6 +32,11 @@ def test_audit_is_found_by_patient_agent_date_entity_and_type(service: Service) 
     assert events(service, f"patient={id}&action=R") == [("R", "read")]
     assert events(service, f"patient={id}&subtype=create") == [("C", "create")]
     assert events(service, f"patient={id}&date=lt2020") == []
+    assert events(service, f"patient={id}&_lastUpdated=lt2020") == []
+    assert events(service, f"patient={id}&action=http://hl7.org/fhir/audit-event-action|R") != []
+    assert events(service, f"patient={id}&action=http://wrong|R") == []
+    assert events(service, f"patient={id}&agent=http://wrong|doctor-1") == []
+    assert events(service, f"patient={id}&_sort=-date") == whole
     total = service.call("GET", f"/fhir/R4/AuditEvent?patient={id}&_summary=count").json()["total"]
     assert total == 3
 
@@ -73,7 +78,20 @@ def test_patient_reads_the_own_audit_alone_and_nobody_writes_it(service: Service
 
 
 @pytest.mark.parametrize(
-    "query", ["site=x", "date=soon", "date:not=2020", "entity=nonsense", "_cursor=AAAA"]
+    "query",
+    [
+        "site=x",
+        "date=soon",
+        "date:not=2020",
+        "entity=nonsense",
+        "_cursor=AAAA",
+        "_tag=x",
+        "_sort=agent",
+        "_include=AuditEvent:patient",
+        "_filter=date%20ge%202020",
+        "action:identifier=R",
+        "_elements=bogus",
+    ],
 )
 def test_what_the_audit_is_not_searched_by_is_refused(service: Service, query: str) -> None:
     assert service.call("GET", f"/fhir/R4/AuditEvent?{query}").status_code == 400

@@ -325,3 +325,84 @@ def test_count_as_fhirpy_asks_for_it(service: Service) -> None:
     answer = service.call("GET", "/fhir/R4/Patient?_totalMethod=count&_count=0")
     assert answer.json()["total"] >= 0
     assert service.call("GET", "/fhir/R4/Patient?_totalMethod=guess").status_code == 400
+
+
+def test_read_gives_the_part_that_is_asked_for(service: Service) -> None:
+    made = service.create(patient(gender="female"))
+    path = f"/fhir/R4/Patient/{made['id']}"
+    for url in (path, f"{path}/_history/1"):
+        part = service.call("GET", f"{url}?_elements=gender")
+        assert set(part.json()) == {"resourceType", "id", "meta", "gender"}
+        assert part.headers["etag"] == 'W/"1"'
+        assert "gender" in service.call("GET", f"{url}?_summary=true").json()
+        for query in ("_elements=bogus", "_summary=count", "_summary=maybe", "shoe=44"):
+            assert service.call("GET", f"{url}?{query}").status_code == 400
+    lenient = service.call("GET", f"{path}?shoe=44", headers={"Prefer": "handling=lenient"})
+    assert lenient.json() == made
+
+
+def test_elements_are_not_left_out_of_what_is_included(service: Service) -> None:
+    made = service.create(patient(gender="female"))
+    id = service.create(observation(made["id"]))["id"]
+    query = f"_id={id}&_include=Observation:subject&_elements=status"
+    first, second = service.call("GET", f"/fhir/R4/Observation?{query}").json()["entry"]
+    assert "code" in first["resource"]
+    assert "valueQuantity" not in first["resource"]
+    assert second["resource"] == made
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/Patient/{id}?identifier=1"),
+        ("PATCH", "/Patient/{id}?_cascade=delete"),
+        ("DELETE", "/Patient/{id}?_cascade=delete"),
+        ("POST", "/?_type=Patient"),
+        ("POST", "/Patient?_pretty=maybe"),
+        ("DELETE", "/Patient/{id}?_pretty=maybe"),
+        ("POST", "/Patient/$match?count=5"),
+        ("POST", "/Patient/$validate?strict=true"),
+        ("GET", "/metadata?mode=terminology"),
+        ("GET", "/metadata?shoe=44"),
+        ("GET", "/Patient/{id}/_history?shoe=44"),
+        ("GET", "/Patient/{id}/$everything?shoe=44"),
+        ("GET", "/Patient/{id}/$summary?shoe=44"),
+        ("GET", "/Observation/$lastn?patient={id}&_count=5"),
+        ("GET", "/Observation/$lastn?patient={id}&_include=Observation:subject"),
+    ],
+)
+def test_parameter_that_an_interaction_does_not_take_is_refused_and_nothing_done(
+    service: Service, method: str, path: str
+) -> None:
+    id = service.create(patient())["id"]
+    family = f"Untaken{id}"
+    answer = service.call(
+        method, f"/fhir/R4{path.format(id=id)}", json=patient(name=[{"family": family}])
+    )
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["issue"][0]["expression"]
+    assert service.call("GET", f"/fhir/R4/Patient/{id}").json()["meta"]["versionId"] == "1"
+    found = service.call("GET", f"/fhir/R4/Patient?family={family}&_summary=count")
+    assert found.json()["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/Patient/1", {"GET", "HEAD", "PUT", "PATCH", "DELETE"}),
+        ("/Patient", {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}),
+        ("/Patient/1/_history", {"GET", "HEAD"}),
+        ("/Patient/1/_history/1", {"GET", "HEAD"}),
+        ("/Patient/$match", {"POST"}),
+        ("/AuditEvent", {"GET", "HEAD"}),
+        ("/AuditEvent/1", {"GET", "HEAD"}),
+        ("/metadata", {"GET", "HEAD"}),
+        ("", {"GET", "HEAD", "POST"}),
+    ],
+)
+def test_allow_names_the_methods_of_the_path(
+    service: Service, path: str, allowed: set[str]
+) -> None:
+    answer = service.call("OPTIONS", f"/fhir/R4{path}")
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == allowed

@@ -1,0 +1,195 @@
+"""A search that makes no sense is refused, never answered: each modifier and each kind of value, of every parameter."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from apps.kit.errors import BadRequest
+from apps.patient.definitions.model import SearchParameter, search_parameters, served_types
+from apps.patient.search.kinds_of_values import is_boolean, is_coded
+from apps.patient.search.query import Query, Reader
+
+BASE = "http://platform.test/fhir/R4"
+
+# What each kind of parameter takes (https://hl7.org/fhir/R4/search.html#modifiers); `:missing` is for all.
+MODIFIERS = {
+    "string": {"exact", "contains", "text"},
+    "token": {"text", "not", "above", "below", "in", "not-in", "of-type"},
+    "reference": {"identifier", "above", "below", "not", "Patient", "Practitioner"},
+    "uri": {"above", "below"},
+    "date": set[str](),
+    "quantity": set[str](),
+    "composite": set[str](),
+    "special": set[str](),
+}
+EVERY_MODIFIER = {"banana", "Banana", "missing2", "of-type", "iterate", ""}.union(
+    *MODIFIERS.values()
+)
+# Of the right form for some kind of parameter.
+VALUES = ("x", "true", "2020", "1|1", "a|b|c", "http://e/x", "Patient/1", "x$1")
+NONSENSE = {
+    "date": ("soon", "2020-13", "2020-02-30", "ge", "20200101", "2020-01-01T25:00"),
+    "quantity": ("much", "gt", "1|s|", "1|2|3|4", "1e"),
+    "reference": (
+        "a b",
+        "Banana/1",
+        "Patient/",
+        "/1",
+        "Patient/1/2/3",
+        "1/Patient",
+        "#a",
+        "Bundle/1",
+    ),
+    "uri": ("a b",),
+    "composite": ("x", "x$", "$x", "a$b$c"),
+    "special": ("here", "1", "91|0", "0|181", "1|1|far", "1|1|1|parsec"),
+}
+
+
+def read(query: str, *types: str, lenient: bool = False) -> Query:
+    pairs = [(name, value) for name, _, value in (part.partition("=") for part in query.split("&"))]
+    return Reader(base_url=BASE, lenient=lenient).read(types, pairs)
+
+
+def is_read(resource_type: str, name: str, value: str) -> bool:
+    try:
+        Reader(base_url=BASE).read((resource_type,), [(name, value)])
+    except BadRequest:
+        return False
+    return True
+
+
+def parameters() -> Iterator[tuple[str, SearchParameter]]:
+    for kind in served_types():
+        for parameter in search_parameters(kind).values():
+            yield kind, parameter
+
+
+def test_modifier_is_refused_where_its_kind_does_not_have_it() -> None:
+    for kind, parameter in parameters():
+        code = parameter.code
+        for modifier in sorted(EVERY_MODIFIER - MODIFIERS[parameter.kind] - {""}):
+            given = [value for value in VALUES if is_read(kind, f"{code}:{modifier}", value)]
+            assert not given, f"{kind}?{code}:{modifier}={given[0]}"
+
+
+def test_value_that_is_no_value_of_its_kind_is_refused() -> None:
+    for kind, parameter in parameters():
+        code = parameter.code
+        for value in NONSENSE.get(parameter.kind, ()):
+            if value != "Bundle/1" or "Bundle" not in (parameter.targets or ("Bundle",)):
+                assert not is_read(kind, code, value), f"{kind}?{code}={value}"
+        for value in ("", " ", ",", "maybe", "1") if is_boolean(kind, code) else ("", " ", ","):
+            if parameter.kind == "token":
+                assert not is_read(kind, code, value), f"{kind}?{code}={value}"
+        for value in ("yes", "", "1", "true,false"):
+            assert not is_read(kind, f"{code}:missing", value)
+
+
+def test_modifiers_of_codes_are_refused_where_there_are_none() -> None:
+    for kind, parameter in parameters():
+        if parameter.kind != "token" or is_coded(kind, parameter.code):
+            continue
+        for modifier, value in (
+            ("in", "http://hl7.org/fhir/ValueSet/administrative-gender"),
+            ("not-in", "administrative-gender"),
+            ("below", "http://hl7.org/fhir/administrative-gender|male"),
+            ("above", "http://hl7.org/fhir/administrative-gender|male"),
+        ):
+            assert not is_read(kind, f"{parameter.code}:{modifier}", value)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "active=maybe",
+        "active=http://wrong|true",
+        "active:text=true",
+        "gender:text=male",
+        "gender:of-type=a|b|c",
+        "birthdate:text=2020",
+        "gender:in=http://wrong/ValueSet/administrative-gender",
+        "gender:in=http://hl7.org/fhir/ValueSet/administrative-gender|5.0.0",
+        "phone:in=administrative-gender",
+        "general-practitioner=Patient/1",
+        "_profile:below=urn:oid:1.2.3",
+        "_elements=bogus",
+        "_elements=name,bogus",
+        "_elements=Observation.code",
+        "_elements=",
+        "_count=-1",
+        "_count=ten",
+        "_count=5&_count=6",
+        "_total=accurate&_total=none",
+        "_summary=maybe",
+        "_summary=true&_summary=data",
+        "_summary=text&_include=Patient:organization",
+        "_sort=",
+        "_sort=-",
+        "_sort=shoe",
+        "_sort:desc=name",
+        "_sort=name,birthdate,gender,_id",
+        "_include=Patient:shoe",
+        "_include=Patient:organization:Banana",
+        "_include=Patient:organization:Patient",
+        "_include=Observation:subject",
+        "_include:banana=Patient:organization",
+        "_include=Patient",
+        "_include=",
+        "_revinclude=Encounter:service-provider",
+        "_revinclude=Observation:performer:Practitioner",
+        "_revinclude=Banana:subject",
+        "_has:Observation:patient=x",
+        "_has:Banana:patient:code=x",
+        "_has:Observation:encounter:code=x",
+        "general-practitioner:Banana.name=x",
+        "gender.name=x",
+        "_type=Observation",
+        "_lastUpdated=soon",
+        "_lastUpdated:below=2020",
+        "_id:below=x",
+    ],
+)
+def test_search_is_refused_by_the_name_of_what_is_wrong(query: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        read(query, "Patient")
+    assert refused.value.faults[0].pointer
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "_elements=name,Patient.gender,multipleBirth,deceasedBoolean,meta",
+        "_count=5&_count=5",
+        "_include=Patient:organization:Organization",
+        "_include=*",
+        "_include:iterate=Organization:partof",
+        "_revinclude=Provenance:target",
+        "_revinclude=Observation:performer:Patient",
+        "_revinclude:iterate=Observation:encounter",
+        "_summary=text",
+        "active=true,false",
+        "gender:in=ValueSet/administrative-gender",
+        "gender:in=http://hl7.org/fhir/ValueSet/administrative-gender|4.0.1",
+        "name:text=ana",
+        "general-practitioner=http://other.test/Practitioner/1",
+    ],
+)
+def test_search_that_makes_sense_is_read(query: str) -> None:
+    assert read(query, "Patient").accepted
+
+
+def test_lenient_handling_skips_elements_that_are_not_known() -> None:
+    assert read("_elements=name,bogus", "Patient", lenient=True).elements == ("name",)
+
+
+def test_code_that_no_resource_can_have_is_told() -> None:
+    assert read("gender=banana", "Patient").warnings
+    assert read("gender:not=banana", "Patient").warnings
+    assert read("gender=http://wrong|male", "Patient").warnings
+    assert read("status=final,finall", "Observation").warnings
+    assert not read(
+        "gender=male,http://hl7.org/fhir/administrative-gender|female", "Patient"
+    ).warnings
+    assert not read("gender=http://hl7.org/fhir/administrative-gender|", "Patient").warnings
+    assert not read("code=banana", "Observation").warnings
