@@ -27,6 +27,18 @@ PATIENT_ID = Argument(
 )
 CLIENT_ID = Argument(name="client_id", kind="id", help="id of the client")
 ALL = Argument(name="all", kind="flag", option=True, required=False, help="every row there is")
+PAGE = (
+    Argument(
+        name="limit", kind="number", option=True, required=False, help="most users to show (10000)"
+    ),
+    Argument(
+        name="after",
+        kind="id",
+        option=True,
+        required=False,
+        help="id of the last user shown before",
+    ),
+)
 LIMIT = Argument(
     name="limit",
     kind="number",
@@ -113,13 +125,14 @@ VERBS: Mapping[str, Verb] = {
             summary="Lists the users, oldest first.",
             services=("auth",),
             secret=True,
+            arguments=PAGE,
         ),
         Verb(
             name="users find",
             summary="Finds users by id, or by a part of their address or name.",
             services=("auth",),
             secret=True,
-            arguments=(Argument(name="text", help="id, or part of the address or name"),),
+            arguments=(Argument(name="text", help="id, or part of the address or name"), *PAGE),
         ),
         Verb(
             name="users create",
@@ -179,6 +192,19 @@ VERBS: Mapping[str, Verb] = {
             arguments=(ADDRESS,),
         ),
         Verb(
+            name="users sessions",
+            summary="Lists the browsers in which the user is signed in.",
+            services=("auth",),
+            secret=True,
+            arguments=(ADDRESS,),
+        ),
+        Verb(
+            name="users sign-out",
+            summary="Ends the user's sessions and tokens; the user may sign in again.",
+            services=("auth",),
+            arguments=(ADDRESS,),
+        ),
+        Verb(
             name="users delete",
             summary="Deletes the user for good; what the user did stays in the audit.",
             services=("auth",),
@@ -218,11 +244,47 @@ VERBS: Mapping[str, Verb] = {
             ),
         ),
         Verb(
+            name="clients update",
+            summary="Changes the client's name, scopes or redirect URIs; what is not given stays."
+            " Narrowed scopes end its tokens.",
+            services=("auth",),
+            arguments=(
+                CLIENT_ID,
+                Argument(name="name", option=True, required=False, help="new name"),
+                Argument(
+                    name="scope",
+                    kind="scope",
+                    option=True,
+                    many=True,
+                    required=False,
+                    help="scope that it may ask for, instead of those before; may be repeated",
+                ),
+                Argument(
+                    name="redirect_uri",
+                    kind="uri",
+                    option=True,
+                    many=True,
+                    required=False,
+                    help="where a person returns to, instead of those before; may be repeated",
+                ),
+            ),
+        ),
+        Verb(
             name="clients rotate-secret",
-            summary="Gives the client a new secret, shown once; the old one ends.",
+            summary="Gives the client a new secret, shown once; the old one ends,"
+            " with --overlap after so many seconds.",
             services=("auth",),
             secret=True,
-            arguments=(CLIENT_ID,),
+            arguments=(
+                CLIENT_ID,
+                Argument(
+                    name="overlap",
+                    kind="number",
+                    option=True,
+                    required=False,
+                    help="seconds for which the old secret works on (0; at most 604800)",
+                ),
+            ),
         ),
         Verb(
             name="clients disable",
@@ -233,6 +295,12 @@ VERBS: Mapping[str, Verb] = {
         Verb(
             name="clients enable",
             summary="Lets a disabled client get tokens again.",
+            services=("auth",),
+            arguments=(CLIENT_ID,),
+        ),
+        Verb(
+            name="clients delete",
+            summary="Deletes the client for good, with all that it holds; its audit stays.",
             services=("auth",),
             arguments=(CLIENT_ID,),
         ),
