@@ -27,6 +27,18 @@ PATIENT_ID = Argument(
 )
 CLIENT_ID = Argument(name="client_id", kind="id", help="id of the client")
 ALL = Argument(name="all", kind="flag", option=True, required=False, help="every row there is")
+PAGE = (
+    Argument(
+        name="limit", kind="number", option=True, required=False, help="most users to show (10000)"
+    ),
+    Argument(
+        name="after",
+        kind="id",
+        option=True,
+        required=False,
+        help="id of the last user shown before",
+    ),
+)
 LIMIT = Argument(
     name="limit",
     kind="number",
@@ -113,13 +125,14 @@ VERBS: Mapping[str, Verb] = {
             summary="Lists the users, oldest first.",
             services=("auth",),
             secret=True,
+            arguments=PAGE,
         ),
         Verb(
             name="users find",
             summary="Finds users by id, or by a part of their address or name.",
             services=("auth",),
             secret=True,
-            arguments=(Argument(name="text", help="id, or part of the address or name"),),
+            arguments=(Argument(name="text", help="id, or part of the address or name"), *PAGE),
         ),
         Verb(
             name="users create",
@@ -174,7 +187,21 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="users second-factor-off",
-            summary="Removes the user's second factor, whose device was lost, and ends the sessions.",
+            summary="Removes the user's second factor, whose device was lost, and ends the "
+            "sessions.",
+            services=("auth",),
+            arguments=(ADDRESS,),
+        ),
+        Verb(
+            name="users sessions",
+            summary="Lists the browsers in which the user is signed in.",
+            services=("auth",),
+            secret=True,
+            arguments=(ADDRESS,),
+        ),
+        Verb(
+            name="users sign-out",
+            summary="Ends the user's sessions and tokens; the user may sign in again.",
             services=("auth",),
             arguments=(ADDRESS,),
         ),
@@ -218,11 +245,47 @@ VERBS: Mapping[str, Verb] = {
             ),
         ),
         Verb(
+            name="clients update",
+            summary="Changes the client's name, scopes or redirect URIs; what is not given stays."
+            " Narrowed scopes end its tokens.",
+            services=("auth",),
+            arguments=(
+                CLIENT_ID,
+                Argument(name="name", option=True, required=False, help="new name"),
+                Argument(
+                    name="scope",
+                    kind="scope",
+                    option=True,
+                    many=True,
+                    required=False,
+                    help="scope that it may ask for, instead of those before; may be repeated",
+                ),
+                Argument(
+                    name="redirect_uri",
+                    kind="uri",
+                    option=True,
+                    many=True,
+                    required=False,
+                    help="where a person returns to, instead of those before; may be repeated",
+                ),
+            ),
+        ),
+        Verb(
             name="clients rotate-secret",
-            summary="Gives the client a new secret, shown once; the old one ends.",
+            summary="Gives the client a new secret, shown once; the old one ends,"
+            " with --overlap after so many seconds.",
             services=("auth",),
             secret=True,
-            arguments=(CLIENT_ID,),
+            arguments=(
+                CLIENT_ID,
+                Argument(
+                    name="overlap",
+                    kind="number",
+                    option=True,
+                    required=False,
+                    help="seconds for which the old secret works on (0; at most 604800)",
+                ),
+            ),
         ),
         Verb(
             name="clients disable",
@@ -233,6 +296,12 @@ VERBS: Mapping[str, Verb] = {
         Verb(
             name="clients enable",
             summary="Lets a disabled client get tokens again.",
+            services=("auth",),
+            arguments=(CLIENT_ID,),
+        ),
+        Verb(
+            name="clients delete",
+            summary="Deletes the client for good, with all that it holds; its audit stays.",
             services=("auth",),
             arguments=(CLIENT_ID,),
         ),
@@ -287,7 +356,8 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="dead-letters redrive",
-            summary="Sends dead letters to their topic again; an event that was counted counts once.",
+            summary="Sends dead letters to their topic again; an event that was counted counts "
+            "once.",
             services=("analytics", "billing"),
             arguments=(LETTERS, ALL),
         ),
@@ -305,7 +375,8 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="figures lag",
-            summary="Shows how far the figures, or the charges, are behind the topics, by partition.",
+            summary="Shows how far the figures, or the charges, are behind the topics, by "
+            "partition.",
             services=("analytics", "billing"),
         ),
         Verb(
@@ -327,8 +398,10 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="reconcile",
-            summary="Checks the books of billing, and that every event came through: in patient all is told,"
-            " in billing every patient has an account and every service a charge, in analytics every event counts once."
+            summary="Checks the books of billing, and that every event came through: in patient "
+            "all is told,"
+            " in billing every patient has an account and every service a charge, in analytics "
+            "every event counts once."
             " Names each difference.",
             services=("billing", "patient", "analytics"),
             long=True,

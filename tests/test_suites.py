@@ -33,3 +33,27 @@ def test_each_of_a_suites_tools_is_needed(monkeypatch: pytest.MonkeyPatch) -> No
     assert missing_tools(SUITES["clients"]) == ["npm", "hledger"]
     monkeypatch.setattr("shutil.which", lambda name: name if name == "google-chrome" else None)
     assert missing_tools(SUITES["browser"]) == []
+
+
+@pytest.mark.parametrize(
+    ("failed", "again", "status"),
+    [(["tests/a.py::b"], 0, 0), (["tests/a.py::b"], 1, 1), ([f"t{n}" for n in range(6)], 0, 1)],
+)
+def test_few_failed_tests_are_run_once_more_in_ci_and_named(
+    failed: list[str],
+    again: int,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(command: list[str], **_: object) -> int:
+        return again if command[-len(failed) :] == failed else 1
+
+    monkeypatch.setattr(suites, "run", run)
+    monkeypatch.setattr(suites, "last_failed", lambda suite: failed)
+    monkeypatch.setenv("CI", "true")
+    assert main(["unit"]) == status
+    named = f"unstable, passed when run again: {failed[0]}" in capsys.readouterr().err
+    assert named == (status == 0)
+    monkeypatch.delenv("CI")
+    assert main(["unit"]) == 1

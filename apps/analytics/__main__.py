@@ -6,8 +6,8 @@ import sys
 from apps.analytics.app import create_app
 from apps.analytics.settings import Settings
 from apps.catalogue import SERVICES
+from apps.kit.http_server import serve_http
 from apps.kit.start import read_settings, run_service
-from apps.kit.web import serve_http
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:

@@ -10,7 +10,7 @@ from apps.kit.start import read_settings, run_service
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     from apps.auth.app import create_app
-    from apps.kit.web import serve_http
+    from apps.kit.http_server import serve_http
 
     await serve_http(
         create_app(settings), settings.host, settings.port, stop, server=SERVICES["auth"].server

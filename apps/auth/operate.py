@@ -2,14 +2,21 @@
 
 from apps.auth.audit_search import select_audit
 from apps.auth.keys import advance_keys, select_keys, withdraw_keys
-from apps.auth.oauth.client_changes import create_client, rotate_client_secret, set_client_disabled
-from apps.auth.oauth.clients import select_clients
+from apps.auth.oauth.client_changes import (
+    MAX_OVERLAP_SECONDS,
+    create_client,
+    delete_client,
+    rotate_client_secret,
+    set_client_disabled,
+)
+from apps.auth.oauth.client_documents import change_client, check_changeable
+from apps.auth.oauth.clients import Client, lock_client, select_clients
 from apps.auth.oauth.revocations import revoke_client
-from apps.auth.operate_calls import audit, in_transaction, list_of
+from apps.auth.operate_calls import audit, in_transaction, list_of, text_or_none
 from apps.auth.operate_users import USER_VERBS
 from apps.auth.settings import Settings
 from apps.kit.database import Connection
-from apps.kit.errors import NotFound
+from apps.kit.errors import Conflict, NotFound, Unprocessable
 from apps.kit.operate import MAX_LIMIT, Answer, Values, limit_of, time_of
 
 
@@ -41,34 +48,64 @@ async def add_client(settings: Settings, connection: Connection, values: Values)
     return {"id": client.id, "secret": secret or "(public: it has none)"}
 
 
+async def client_of(connection: Connection, values: Values) -> Client:
+    """Returns the client, locked. Raises NotFound, and Conflict for a service's own."""
+    client = await lock_client(connection, str(values["client_id"]))
+    if client is None:
+        raise NotFound("not_found", "there is no client of this id")
+    check_changeable(client)
+    return client
+
+
+async def update_client(settings: Settings, connection: Connection, values: Values) -> Answer:
+    """Changes what is given; the rest stays."""
+    client = await client_of(connection, values)
+    fields = {
+        "name": text_or_none(values, "name"),
+        "scopes": list_of(values, "scope") or None,
+        "redirectUris": list_of(values, "redirect_uri") or None,
+    }
+    body = {field: value for field, value in fields.items() if value is not None}
+    changed = await change_client(connection, client, body)
+    await audit(connection, "client_updated", client.id)
+    return {"id": changed.id, "name": changed.name, "scopes": list(changed.scopes)}
+
+
 async def rotate_secret(settings: Settings, connection: Connection, values: Values) -> Answer:
-    client_id = str(values["client_id"])
-    secret = await rotate_client_secret(connection, client_id)
+    """With `overlap` the secret before works that many seconds more."""
+    client = await client_of(connection, values)
+    overlap_seconds = int(str(values.get("overlap", 0)))
+    if overlap_seconds > MAX_OVERLAP_SECONDS:
+        raise Unprocessable("invalid_overlap", f"at most {MAX_OVERLAP_SECONDS} seconds")
+    secret = await rotate_client_secret(connection, client.id, overlap_seconds=overlap_seconds)
     if secret is None:
-        raise NotFound("not_found", "there is no client with a secret of this id")
-    await audit(connection, "client_secret_rotated", client_id)
-    return {"id": client_id, "secret": secret}
+        raise Conflict("no_secret", "this client has no secret")
+    await audit(connection, "client_secret_rotated", client.id)
+    return {"id": client.id, "secret": secret}
 
 
 async def disable_client(settings: Settings, connection: Connection, values: Values) -> Answer:
-    client_id = str(values["client_id"])
-    await switch_client(connection, client_id, disabled=True)
-    await revoke_client(connection, client_id)
-    await audit(connection, "client_disabled", client_id)
-    return {"disabled": client_id}
+    client = await client_of(connection, values)
+    await set_client_disabled(connection, client.id, True)
+    await revoke_client(connection, client.id)
+    await audit(connection, "client_disabled", client.id)
+    return {"disabled": client.id}
 
 
 async def enable_client(settings: Settings, connection: Connection, values: Values) -> Answer:
-    client_id = str(values["client_id"])
-    await switch_client(connection, client_id, disabled=False)
-    await audit(connection, "client_enabled", client_id)
-    return {"enabled": client_id}
+    client = await client_of(connection, values)
+    await set_client_disabled(connection, client.id, False)
+    await audit(connection, "client_enabled", client.id)
+    return {"enabled": client.id}
 
 
-async def switch_client(connection: Connection, client_id: str, *, disabled: bool) -> None:
-    """Disables or enables the client. Raises NotFound."""
-    if await set_client_disabled(connection, client_id, disabled) is None:
-        raise NotFound("not_found", "there is no client of this id")
+async def remove_client(settings: Settings, connection: Connection, values: Values) -> Answer:
+    """Deletes the client with all that it holds; what it did stays in the audit under its id."""
+    client = await client_of(connection, values)
+    await revoke_client(connection, client.id)
+    await delete_client(connection, client.id)
+    await audit(connection, "client_deleted", client.id)
+    return {"deleted": client.id}
 
 
 async def list_keys(settings: Settings, connection: Connection, values: Values) -> Answer:
@@ -116,9 +153,11 @@ HANDLERS = {
         **USER_VERBS,
         "clients list": list_clients,
         "clients create": add_client,
+        "clients update": update_client,
         "clients rotate-secret": rotate_secret,
         "clients disable": disable_client,
         "clients enable": enable_client,
+        "clients delete": remove_client,
         "keys list": list_keys,
         "keys rotate": rotate_keys,
         "keys withdraw": withdraw_all_keys,

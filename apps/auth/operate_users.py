@@ -10,7 +10,8 @@ from apps.auth.operate_calls import Function, audit, list_of, text_or_none
 from apps.auth.people.factors import remove_second_factors
 from apps.auth.people.lockout import forget_failures
 from apps.auth.people.resets import create_reset_link
-from apps.auth.people.user_fields import check_user
+from apps.auth.people.sessions import select_sessions
+from apps.auth.people.user_fields import check_user, is_uuid
 from apps.auth.people.users import (
     FIRST_ID,
     User,
@@ -25,8 +26,8 @@ from apps.auth.people.users import (
 )
 from apps.auth.settings import Settings
 from apps.kit.database import Connection
-from apps.kit.errors import Conflict, NotFound
-from apps.kit.operate import MAX_LIMIT, Answer, Row, Values
+from apps.kit.errors import Conflict, NotFound, Unprocessable
+from apps.kit.operate import MAX_LIMIT, Answer, Row, Values, limit_of
 
 
 def describe_user(user: User) -> Row:
@@ -51,12 +52,22 @@ async def user_of(connection: Connection, values: Values) -> User:
 
 
 async def list_users(settings: Settings, connection: Connection, values: Values) -> Answer:
-    return [describe_user(user) for user in await select_users(connection, FIRST_ID, MAX_LIMIT)]
+    users = await select_users(connection, after(values), limit_of(values, MAX_LIMIT))
+    return [describe_user(user) for user in users]
 
 
 async def find(settings: Settings, connection: Connection, values: Values) -> Answer:
-    found = await select_users(connection, FIRST_ID, MAX_LIMIT, str(values["text"]))
-    return [describe_user(user) for user in found]
+    text = str(values["text"])
+    users = await select_users(connection, after(values), limit_of(values, MAX_LIMIT), text)
+    return [describe_user(user) for user in users]
+
+
+def after(values: Values) -> str:
+    """Returns the id of the last user of the page before. Raises Unprocessable for any other text."""
+    text = str(values.get("after", FIRST_ID))
+    if not is_uuid(text):
+        raise Unprocessable("invalid_id", "--after takes the id of a user")
+    return text
 
 
 async def create_with_link(
@@ -146,6 +157,29 @@ async def turn_second_factor_off(
     return {"second factor off": user.id}
 
 
+async def list_sessions(settings: Settings, connection: Connection, values: Values) -> Answer:
+    """Returns the browsers in which the user is signed in."""
+    user = await user_of(connection, values)
+    return [
+        {
+            "id": session.id,
+            "device": session.device,
+            "address": session.address,
+            "signed in": session.signed_in_at.isoformat(timespec="seconds"),
+            "seen": session.seen_at.isoformat(timespec="seconds"),
+        }
+        for session in await select_sessions(connection, user.id)
+    ]
+
+
+async def sign_out(settings: Settings, connection: Connection, values: Values) -> Answer:
+    """Ends every session and token of the user, who may sign in again."""
+    user = await user_of(connection, values)
+    await revoke_subject(connection, user.id)
+    await audit(connection, "sessions_ended", user.id)
+    return {"signed out": user.id}
+
+
 async def delete(settings: Settings, connection: Connection, values: Values) -> Answer:
     """Deletes the user for good; what they did stays in the audit under their id."""
     user = await user_of(connection, values)
@@ -166,5 +200,7 @@ USER_VERBS: Mapping[str, Function] = {
     "users disable": disable,
     "users enable": enable,
     "users second-factor-off": turn_second_factor_off,
+    "users sessions": list_sessions,
+    "users sign-out": sign_out,
     "users delete": delete,
 }

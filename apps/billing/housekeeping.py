@@ -9,7 +9,7 @@ from apps.billing.books import Books
 from apps.billing.prices.shipped import ensure_prices
 from apps.kit.database import Connection
 from apps.kit.errors import Unavailable
-from apps.kit.web import log_failure
+from apps.kit.logs import log_failure
 
 CLEANING_SECONDS = 600.0
 RETRY_SECONDS = 2.0

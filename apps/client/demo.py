@@ -1,4 +1,4 @@
-"""`scripts/demo`: loads three made-up people and follows one new patient through the five services, step by step."""
+"""`scripts/demo`: fills a platform with a made-up clinic, and follows one new patient through it, step by step."""
 
 import argparse
 import asyncio
@@ -150,8 +150,8 @@ def main(arguments: Sequence[str]) -> int:
     """Returns the exit status."""
     argparse.ArgumentParser(
         prog="scripts/demo",
-        description="Loads three made-up people into a running platform and prints one patient's journey"
-        " through it, step by step.",
+        description="Fills a running platform with a made-up clinic: charts, the encounters of the last weeks,"
+        " invoices in every state. Prints one patient's journey, step by step.",
     ).parse_args(arguments)
     try:
         asyncio.run(demo(Console()))

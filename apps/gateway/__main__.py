@@ -13,7 +13,7 @@ from apps.kit.start import read_settings, run_service
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     from apps.gateway.app import create_app
     from apps.gateway.tls import self_signed_certificate
-    from apps.kit.web import serve_http
+    from apps.kit.http_server import serve_http
 
     host = urlsplit(settings.public_url).hostname or "gateway"
     with self_signed_certificate(host) if settings.tls_self_signed else nullcontext() as tls:

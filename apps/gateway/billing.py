@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message as StarletteMessage
 
-from apps.gateway.billing_calls import BASE, CALLS, Call
+from apps.gateway.billing_call import BASE, Call
+from apps.gateway.billing_calls import CALLS
 from apps.gateway.body import RequestBody
 from apps.gateway.settings import RequestLimits
 from apps.kit.context import new_id

@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from apps.gateway.billing_calls import APPROVE, BASE, CALLS, READ_OWN, Call, Query
+from apps.gateway.billing_call import APPROVE, BASE, READ_OWN, Call, Query
+from apps.gateway.billing_calls import CALLS
 from protos.billing.v1 import billing_pb2 as pb
 
 if TYPE_CHECKING:

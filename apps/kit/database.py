@@ -5,9 +5,10 @@ Through `databases` itself a query costs three times asyncpg's time (docs/decisi
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -38,6 +39,27 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg car
 
     def get_reset_query(self) -> str:
         return ""
+
+    async def _introspect_types(self, typeoids: Iterable[int], timeout: float) -> tuple[Any, Any]:
+        """Describes types that asyncpg does not know, all arrays but two among them; built-in ones once a process.
+
+        By itself each connection asks anew, for longer than it took to connect, and while a call holds its locks.
+        """
+        asked = frozenset(typeoids)
+        described = _builtin_types.get(asked)
+        if described is None:
+            described, statement = await super()._introspect_types(typeoids, timeout)
+            if max(asked) < FIRST_OWN_OID:
+                _builtin_types[asked] = described
+            return described, statement
+        return described, _NOTHING_RUN
+
+
+# Of PostgreSQL's own types, whose ids are the same in every database.
+FIRST_OWN_OID = 16_384
+_builtin_types: dict[frozenset[int], Any] = {}
+# asyncpg prepares its own statement again where this one had no name, and so took its place.
+_NOTHING_RUN = SimpleNamespace(name="nothing was run")
 
 
 # The server is away, starting, full or going down: not the caller's fault, and worth another try.

@@ -34,7 +34,7 @@ from apps.kit.event_storage import (
     ensure_offsets,
     select_offsets,
 )
-from apps.kit.web import log_failure
+from apps.kit.logs import log_failure
 
 MAX_BATCH_RECORDS = 1_000
 POLL_MILLISECONDS = 500

@@ -11,7 +11,7 @@ from apps.kit.database import Database
 from apps.kit.errors import Unavailable
 from apps.kit.event_consumer import ConsumerSettings
 from apps.kit.event_storage import Place, count_dead_letters, select_offsets
-from apps.kit.web import log_failure
+from apps.kit.logs import log_failure
 
 MEASURE_PERIOD_SECONDS = 15.0
 METRIC_NAMESPACE = "PatientManagement"

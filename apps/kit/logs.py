@@ -4,11 +4,14 @@ import logging
 import os
 import sys
 import time
+import traceback
 from datetime import UTC, datetime
 
 import msgspec
 
 from apps.kit.context import current_request_id
+
+log = logging.getLogger(__name__)
 
 # What a bare LogRecord has; anything beyond it came from `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -60,6 +63,17 @@ def log_request(method: str, path: str, status: object, started_at: float) -> No
         ms = round((time.perf_counter() - started_at) * 1000, 1)
         level = logging.DEBUG if path in POLLED_PATHS and status in (200, 304) else logging.INFO
         _requests.log(level, "%s %s %s", method, path, status or "-", extra={"ms": ms})
+
+
+def log_failure(error: BaseException, message: str, **extra: object) -> None:
+    """Logs where it failed, not the error's text: a database's carries the row that it refused."""
+    frames = [
+        f"{frame.filename}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)[-6:]
+    ]
+    log.error(
+        message, extra={"error": type(error).__name__, "at": " < ".join(reversed(frames)), **extra}
+    )
 
 
 def configure_logging(log_format: str) -> None:

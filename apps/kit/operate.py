@@ -109,9 +109,9 @@ def print_line(line: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def limit_of(values: Values) -> int:
+def limit_of(values: Values, default: int = DEFAULT_LIMIT) -> int:
     """Returns how many rows were asked for, within bounds."""
-    return max(1, min(int(str(values.get("limit", DEFAULT_LIMIT))), MAX_LIMIT))
+    return max(1, min(int(str(values.get("limit", default))), MAX_LIMIT))
 
 
 def ids_of(values: Values) -> list[int] | None:

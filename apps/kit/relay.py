@@ -14,8 +14,8 @@ import asyncpg
 from apps.kit.backoff import Backoff
 from apps.kit.database import UNAVAILABLE, Connection, DatabaseSettings, connect_options
 from apps.kit.delivery import Delivery, Destination
+from apps.kit.logs import log_failure
 from apps.kit.outbox import Entry, delete_sent, hold, park, select_unsent, try_lead, vacuum
-from apps.kit.web import log_failure
 
 BATCH_ROWS = 500
 # What another replica commits is found by asking; what this one commits wakes the relay at once.

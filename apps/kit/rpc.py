@@ -19,7 +19,7 @@ from apps.kit import errors
 from apps.kit.context import current_context, read_context, use_context
 from apps.kit.errors import Problem
 from apps.kit.health import health_handler
-from apps.kit.logs import log_request
+from apps.kit.logs import log_failure, log_request
 from apps.kit.rpc_errors import (
     PROBLEM_KEY,
     STATUS_KEY,
@@ -29,7 +29,6 @@ from apps.kit.rpc_errors import (
     problem_of_rpc,
 )
 from apps.kit.scopes import Principal
-from apps.kit.web import log_failure
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import ServiceDescriptor

@@ -1,13 +1,10 @@
-"""HTTP as every service speaks it: routes with a policy each, problems rendered once, bounds, health, graceful stop."""
+"""HTTP as every service speaks it: routes with a policy each, problems rendered once, bounds,
+health.
+"""
 
-import asyncio
 import logging
-import socket
-import sys
 import time
-import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +17,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
-from apps.catalogue import HttpServer
 from apps.kit.context import current_request_id, read_context, use_context
 from apps.kit.errors import (
     BadRequest,
@@ -30,19 +26,13 @@ from apps.kit.errors import (
     UnsupportedMediaType,
     problem_of_status,
 )
-from apps.kit.logs import log_request
-from apps.kit.read_rest import ReadRestMiddleware
+from apps.kit.logs import log_failure, log_request
 from apps.kit.request_body import limit_body
 from apps.kit.scopes import Principal
 from apps.kit.token_verifier import Verifier
 from apps.kit.version import service_version
 
 MAX_BODY_BYTES = 1024 * 1024
-# Longer than the balancer's idle timeout (60 s), so that it never sends a request on a connection being closed.
-KEEP_ALIVE_SECONDS = 75
-GRACEFUL_STOP_SECONDS = 20
-# For a client to read anything of what is sent; as long as the balancer's idle timeout.
-UNREAD_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -269,17 +259,6 @@ class RequestContextMiddleware:
                     log_request(scope["method"], path, status, started_at)
 
 
-def log_failure(error: BaseException, message: str, **extra: object) -> None:
-    """Logs where it failed, not the error's text: a database's carries the row that it refused."""
-    frames = [
-        f"{frame.filename}:{frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)[-6:]
-    ]
-    log.error(
-        message, extra={"error": type(error).__name__, "at": " < ".join(reversed(frames)), **extra}
-    )
-
-
 def create_web_app(
     routes: list[BaseRoute],
     *,
@@ -323,97 +302,3 @@ def every_route(app: Starlette) -> list[PolicedRoute]:
             raise TypeError(f"{route} has no policy")
         found.append(route)
     return found
-
-
-async def serve_http(
-    app: ASGIApp,
-    host: str,
-    port: int,
-    stop: asyncio.Event,
-    *,
-    server: HttpServer = "hypercorn",
-    tls: tuple[str, str] | None = None,
-) -> None:
-    """Serves `app` until `stop` is set, then finishes what runs within GRACEFUL_STOP_SECONDS.
-
-    `server` is the one that the catalogue names for the service. `tls`: paths of certificate and key (PEM). Raises
-    OSError if the port is taken.
-    """
-    serve = serve_by_uvicorn if server == "uvicorn" else serve_by_hypercorn
-    await serve(ReadRestMiddleware(app), host, port, stop, tls)
-
-
-async def serve_by_hypercorn(
-    app: ASGIApp, host: str, port: int, stop: asyncio.Event, tls: tuple[str, str] | None
-) -> None:
-    from hypercorn.asyncio import serve
-    from hypercorn.config import Config
-
-    config = Config()
-    config.bind = [f"{host}:{port}"]
-    config.include_server_header = False
-    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
-    # A connection is not closed for its age: a proxy in front would see a request fail that it may not repeat.
-    config.keep_alive_max_requests = 2**31
-    config.graceful_timeout = GRACEFUL_STOP_SECONDS
-    config.errorlog = logging.getLogger("hypercorn.error")
-    config.accesslog = None
-    if tls:
-        config.certfile, config.keyfile = tls
-    await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
-
-
-async def serve_by_uvicorn(
-    app: ASGIApp, host: str, port: int, stop: asyncio.Event, tls: tuple[str, str] | None
-) -> None:
-    import uvicorn
-
-    from apps.kit.uvicorn_protocol import BoundedProtocol
-
-    class Server(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            # `stop` is set by the process's own handlers.
-            yield
-
-    certificate, key = tls or (None, None)
-    config = uvicorn.Config(
-        app,
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="on",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACEFUL_STOP_SECONDS,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
-    )
-    running = Server(config)
-
-    async def exit_at_stop() -> None:
-        await stop.wait()
-        running.should_exit = True
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=config.backlog) as listener:
-        # asyncio sets it only on sockets that name their protocol: without it a response's second write waits 40 ms for
-        # the client's acknowledgement of the first. Accepted connections inherit it.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if sys.platform == "linux":
-            # tcp(7): the kernel ends a connection on which nothing was acknowledged, or read, for so long. Accepted
-            # connections inherit it.
-            timeout_ms = int(UNREAD_SECONDS * 1000)
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
-        exiting = asyncio.create_task(exit_at_stop())
-        try:
-            await running.serve([listener])
-        except SystemExit:
-            raise RuntimeError("the application did not start") from None
-        finally:
-            exiting.cancel()
-            for connection in list(running.server_state.connections):
-                connection.transport.abort()

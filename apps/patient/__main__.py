@@ -9,10 +9,10 @@ from apps.catalogue import SERVICES
 from apps.kit.broker import open_producer
 from apps.kit.credentials import ServiceCredentials
 from apps.kit.database import open_database
+from apps.kit.http_server import serve_http
 from apps.kit.rpc import open_channel
 from apps.kit.start import read_settings, run_service
 from apps.kit.token_verifier import open_verifier
-from apps.kit.web import serve_http
 from apps.patient.app import create_app
 from apps.patient.relay.destinations import RpcBilling
 from apps.patient.settings import Settings

@@ -41,7 +41,7 @@ def decode(body: bytes | str) -> Any:
     try:
         value = _decoder.decode(body)
         if isinstance(body, bytes):
-            check_duplicate_keys(body, value)
+            check_duplicate_keys(body, _encoder.encode(value))
         return value
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest("malformed_json", str(error) or "a number is too large") from None

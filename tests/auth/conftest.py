@@ -19,7 +19,7 @@ from apps.auth.people.resets import create_reset_link
 from apps.auth.people.users import User, create_user
 from apps.auth.settings import Settings
 from apps.kit.database import DatabaseSettings
-from apps.kit.web import serve_http
+from apps.kit.http_server import serve_http
 from tests.ports import free_port
 
 START_TIMEOUT_SECONDS = 20.0

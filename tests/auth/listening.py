@@ -14,10 +14,11 @@ WAIT_SECONDS = 20.0
 
 @dataclass
 class Listener:
-    """`requests`: path and form of each, in order. `answer` is given as JSON, with `status`."""
+    """`requests`: path and form of each, in order. `answer` is given as JSON, with `status` and `location`."""
 
     url: str
     status: int = 200
+    location: str = ""
     answer: Any = field(default_factory=dict)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
@@ -42,6 +43,8 @@ class Handler(BaseHTTPRequestHandler):
         body = json.dumps(listener.answer).encode()
         self.send_response(listener.status)
         self.send_header("Content-Length", str(len(body)))
+        if listener.location:
+            self.send_header("Location", listener.location)
         self.end_headers()
         self.wfile.write(body)
 

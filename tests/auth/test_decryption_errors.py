@@ -15,7 +15,7 @@ from apps.auth.app import create_app
 from apps.auth.encryption import digest, encrypt
 from apps.auth.keys import advance_keys, withdraw_keys
 from apps.auth.settings import Settings
-from apps.kit.web import serve_http
+from apps.kit.http_server import serve_http
 from tests.auth.browser import Browser
 from tests.auth.conftest import Auth, make_settings, run
 from tests.ports import free_port

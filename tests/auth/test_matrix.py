@@ -15,7 +15,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from apps.auth.people.users import create_user
 from apps.catalogue import SERVICES
-from apps.gateway.billing_calls import BASE, CALLS
+from apps.gateway.billing_call import BASE
+from apps.gateway.billing_calls import CALLS
 from apps.kit.rpc import call_metadata, open_channel
 from apps.kit.web import every_route
 from protos.billing.v1 import billing_pb2

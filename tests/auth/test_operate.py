@@ -173,8 +173,57 @@ def test_client_is_created_rotated_and_switched(auth: Auth) -> None:
     assert auth.token_for(credentials).status_code == 200
     listed = {each["id"]: each for each in answer(auth, "clients", "list")}
     assert listed[made["id"]]["scopes"] == ["system/*.cruds"]
-    for verb in ("rotate-secret", "disable", "enable"):
+    for verb in ("rotate-secret", "disable", "enable", "update", "delete"):
         assert "there is no client" in refusal(auth, "clients", verb, "nobody")
+        # The platform would fall apart.
+        assert "release" in refusal(auth, "clients", verb, "service-patient")
+
+
+def test_client_is_changed_and_keeps_two_secrets_for_a_while(auth: Auth) -> None:
+    made = answer(auth, "clients", "create", "Loader", "--scope=system/*.cruds")
+    old = (made["id"], made["secret"])
+    new = (
+        made["id"],
+        answer(auth, "clients", "rotate-secret", made["id"], "--overlap=60")["secret"],
+    )
+    assert [auth.token_for(each).status_code for each in (old, new)] == [200, 200]
+    assert "at most" in refusal(auth, "clients", "rotate-secret", made["id"], "--overlap=604801")
+
+    changed = answer(auth, "clients", "update", made["id"], "--name=Feed", "--scope=system/*.rs")
+    assert changed == {"id": made["id"], "name": "Feed", "scopes": ["system/*.rs"]}
+    renamed = answer(auth, "clients", "update", made["id"], "--name=Feeder")
+    assert renamed["scopes"] == ["system/*.rs"]
+    assert auth.token_for(new).json()["scope"] == "system/*.rs"
+    assert auth.sql("SELECT 1 FROM revocations WHERE kind = 'client' AND id = $1", made["id"])
+    wrong = refusal(auth, "clients", "update", made["id"], "--redirect-uri=https://app.example/cb")
+    assert "authorization_code" in wrong
+
+    assert answer(auth, "clients", "delete", made["id"]) == {"deleted": made["id"]}
+    assert auth.token_for(new).status_code == 401
+    assert audited(auth, "client_deleted") == made["id"]
+
+
+def test_user_is_signed_out_everywhere(auth: Auth) -> None:
+    user, browser = auth.user("clinician"), Browser(auth)
+    browser.http.headers["User-Agent"] = "Mozilla/5.0 (Windows NT 10.0) Firefox/140.0"
+    browser.sign_in(user.email)
+    (session,) = answer(auth, "users", "sessions", user.email)
+    assert session["device"] == "Firefox, Windows"
+    assert answer(auth, "users", "sign-out", user.email) == {"signed out": user.id}
+    assert answer(auth, "users", "sessions", user.email) == []
+    assert "Sign in" in browser.get("/oauth2/account").text
+    assert audited(auth, "sessions_ended") == user.id
+
+
+def test_users_are_found_page_by_page(auth: Auth) -> None:
+    for number in range(3):
+        auth.user("clinician", email=f"page-{number}@example.org")
+    first = answer(auth, "users", "find", "page-", "--limit=2")
+    rest = answer(auth, "users", "find", "page-", f"--after={first[-1]['id']}")
+    found = [user["address"] for user in (*first, *rest)]
+    assert found == [f"page-{number}@example.org" for number in range(3)]
+    assert len(answer(auth, "users", "list", "--limit=1")) == 1
+    assert "id of a user" in refusal(auth, "users", "list", "--after=x")
 
 
 def test_keys_are_listed_and_rotated(auth: Auth) -> None:
@@ -197,7 +246,8 @@ def test_audit_is_searched_by_subject_event_and_time(auth: Auth) -> None:
 
 
 def test_unknown_user_is_not_found(auth: Auth) -> None:
-    for verb in ("reset", "unlock", "disable", "enable", "second-factor-off", "delete"):
+    verbs = ("reset", "unlock", "disable", "enable", "second-factor-off", "sessions", "sign-out")
+    for verb in (*verbs, "delete"):
         assert "there is no user" in refusal(auth, "users", verb, "nobody@example.org")
 
 

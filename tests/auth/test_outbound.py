@@ -1,10 +1,12 @@
 """Addresses that clients registered are never of our own network."""
 
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
-from apps.auth.outbound import OutboundError, OutboundHttp, is_public
+from apps.auth.outbound import OutboundError, OutboundHttp, PublicResolver, is_public
+from tests.auth.listening import listening
 
 
 @pytest.mark.parametrize(
@@ -62,3 +64,53 @@ def test_public_is_what_the_internet_routes() -> None:
     assert not is_public(ip_address("64:ff9b::169.254.169.254"))
     assert not is_public(ip_address("2002:a00:1::"))
     assert is_public(ip_address("64:ff9b::8.8.8.8"))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "fine"),
+    [
+        (["8.8.8.8"], True),
+        (["8.8.8.8", "2001:4860:4860::8888"], True),
+        # Whoever answers for the name could have either one taken.
+        (["8.8.8.8", "10.0.0.1"], False),
+        (["fe80::1%eth0"], False),
+        ([], False),
+    ],
+)
+async def test_name_leads_to_public_addresses_alone(
+    monkeypatch: pytest.MonkeyPatch, hosts: list[str], fine: bool
+) -> None:
+    resolver = PublicResolver(allow_loopback=False)
+
+    async def resolve(*_: Any) -> Any:
+        return [{"host": host} for host in hosts]
+
+    monkeypatch.setattr(resolver._inner, "resolve", resolve)
+    try:
+        if fine:
+            assert len(await resolver.resolve("app.example")) == len(hosts)
+        else:
+            with pytest.raises(OSError, match=r"no public address"):
+                await resolver.resolve("app.example")
+    finally:
+        await resolver.close()
+
+
+async def test_redirects_are_not_followed() -> None:
+    http = OutboundHttp(allow_loopback=True)
+    for listener in listening():
+        listener.status, listener.location = 302, f"{listener.url}/internal"
+        with pytest.raises(OutboundError):
+            await http.get_json(f"{listener.url}/jwks")
+        assert await http.post_form(f"{listener.url}/logout", {"logout_token": "x"}) == 302
+        assert [path for path, _ in listener.requests] == ["/jwks", "/logout"]
+    await http.close()
+
+
+async def test_long_answer_is_no_key_set() -> None:
+    http = OutboundHttp(allow_loopback=True)
+    for listener in listening():
+        listener.answer = {"keys": ["x" * 65_536]}
+        with pytest.raises(OutboundError):
+            await http.get_json(f"{listener.url}/jwks")
+    await http.close()

@@ -1,24 +1,34 @@
 """The patient service in a process of its own, and what it and its PostgreSQL use: Linux's /proc tells."""
 
+import asyncio
 import multiprocessing
 import os
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from apps.catalogue import SERVICES
+from apps.kit.database import open_database
+from apps.kit.start import run_service
+from apps.kit.web import serve_http
+from apps.patient.app import create_app
+from apps.patient.settings import Settings
+from apps.patient.storage.planner import PLANNER_SETTINGS
 from tests.patient.patient_service import (
     FakeBilling,
     FakePublisher,
     FakeVerifier,
     Service,
-    open_service,
+    make_settings,
+    wait_for,
 )
+from tests.ports import free_port
 
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 SEED = 1
@@ -33,10 +43,27 @@ class Forgetful(FakePublisher):
         return
 
 
-def _serve(database_url: str, pipe: Connection) -> None:
-    with open_service(database_url, publisher=Forgetful()) as service:
-        pipe.send(service.url)
-        pipe.recv()
+def _serve(database_url: str, port: int) -> None:
+    """Runs the service as its own process does, without the services beside it."""
+    settings = make_settings(database_url, port)
+
+    async def serve(settings: Settings, stop: asyncio.Event) -> None:
+        async with open_database(settings.database, PLANNER_SETTINGS) as database:
+            app = create_app(
+                settings,
+                database=database,
+                verifier=FakeVerifier(),
+                billing=FakeBilling(),
+                publisher=Forgetful(),
+            )
+            server = SERVICES["patient"].server
+            await serve_http(app, settings.host, settings.port, stop, server=server)
+
+    with open(os.devnull, "w") as nowhere:
+        # Its log would stand between the figures.
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
+    run_service(settings, serve)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,27 +102,28 @@ def _fields(pid: str) -> list[int]:
 
 @contextmanager
 def measured_service(database_url: str) -> Iterator[Measured]:
+    port = free_port()
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(database_url, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(database_url, port), daemon=True)
     process.start()
     try:
         with httpx.Client(timeout=30) as client:
             service = Service(
-                url=ours.recv(),
+                url=f"http://127.0.0.1:{port}",
                 database_url=database_url,
                 verifier=FakeVerifier(),
                 billing=FakeBilling(),
                 publisher=FakePublisher(),
                 client=client,
             )
+            wait_for(service.is_ready)
             (backend,) = service.sql("SELECT pg_backend_pid(), pg_sleep(0)")[0][:1]
             assert process.pid
             yield Measured(
                 service=service, pid=process.pid, postmaster=_parent_of(service, backend)
             )
     finally:
-        ours.send("stop")
+        process.terminate()
         process.join(timeout=30)
 
 

@@ -21,9 +21,9 @@ from apps.gateway.billing import Billing
 from apps.gateway.proxy import open_session
 from apps.gateway.settings import RequestLimits, Settings
 from apps.kit.errors import Problem
+from apps.kit.http_server import serve_http
 from apps.kit.revocations import Revocations
 from apps.kit.token_verifier import Verifier
-from apps.kit.web import serve_http
 from tests.ports import free_port
 
 PUBLIC_URL = "https://health.example"

@@ -5,7 +5,8 @@ from urllib.parse import urlencode
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from apps.gateway.billing_calls import CALLS, Call
+from apps.gateway.billing_call import Call
+from apps.gateway.billing_calls import CALLS
 from apps.kit.errors import NotFound, Unavailable
 from protos.billing.v1 import billing_pb2 as pb
 from tests.gateway.running import Gateway, make_token

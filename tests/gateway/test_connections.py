@@ -1,4 +1,6 @@
-"""What a client's connection may do to the gateway: hang up, stall, drip, read nothing, and be there when it stops."""
+"""What a client's connection may do to the gateway: hang up, stall, drip, read nothing, and be
+there when it stops.
+"""
 
 import asyncio
 import signal
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from apps.kit import uvicorn_protocol, web
+from apps.kit import http_server, uvicorn_protocol
 from tests.gateway.running import (
     LIMIT_SECONDS,
     Answer,
@@ -32,8 +34,8 @@ BEARER = b"Authorization: Bearer " + make_token("user/*.cruds").encode() + b"\r\
 @pytest.fixture
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn_protocol, "HEAD_SECONDS", 0.4)
-    monkeypatch.setattr(web, "UNREAD_SECONDS", 0.4)
-    monkeypatch.setattr(web, "KEEP_ALIVE_SECONDS", 0.6)
+    monkeypatch.setattr(http_server, "UNREAD_SECONDS", 0.4)
+    monkeypatch.setattr(http_server, "KEEP_ALIVE_SECONDS", 0.6)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -48,7 +50,9 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def held_connections(port: int) -> int:
-    """Counts the connections that the server on `port` has not closed (proc_net_tcp(5): state 01 and 08)."""
+    """Counts the connections that the server on `port` has not closed (proc_net_tcp(5):
+    state 01 and 08).
+    """
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
     return sum(int(row[1].partition(":")[2], 16) == port and row[3] in ("01", "08") for row in rows)
 
@@ -206,7 +210,7 @@ def test_client_that_reads_slowly_gets_everything(
     short_limits: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The kernel takes in a megabyte and more at a time.
-    monkeypatch.setattr(web, "UNREAD_SECONDS", 1.5)
+    monkeypatch.setattr(http_server, "UNREAD_SECONDS", 1.5)
     length = 12_000_000
 
     async def test() -> None:

@@ -12,7 +12,8 @@ from apps.auth.oauth.registration import AUTH_METHODS, FIELDS, GRANT_TYPES
 from apps.gateway.app import create_app
 from apps.gateway.billing_openapi import describe_billing
 from apps.gateway.middleware import HEALTH_PATHS
-from apps.gateway.operations.document import SCHEMAS, make_document
+from apps.gateway.operations.document import make_document
+from apps.gateway.operations.schemas import SCHEMAS
 from apps.gateway.pages import DOCUMENT as DOCUMENT_FILE
 from apps.gateway.pages import read_document
 from apps.gateway.routes import PAGES

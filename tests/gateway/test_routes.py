@@ -9,7 +9,8 @@ from starlette.routing import Match
 
 from apps.catalogue import SERVICES
 from apps.gateway.app import create_app
-from apps.gateway.billing_calls import BASE, CALLS
+from apps.gateway.billing_call import BASE
+from apps.gateway.billing_calls import CALLS
 from apps.gateway.pages import read_document
 from apps.gateway.routes import ANALYTICS_PATHS as ANALYTICS
 from apps.gateway.routes import AUTH, FHIR, FHIR_ROOT, OUTBOX, PAGES, PASSWORD_LOGIN, PATIENTS

@@ -1,4 +1,6 @@
-"""The gateway from its start to its end: with nobody there yet, over TLS, and when it is told to stop."""
+"""The gateway from its start to its end: with nobody there yet, over TLS, and when it
+is told to stop.
+"""
 
 import asyncio
 import logging
@@ -13,7 +15,7 @@ import pytest
 
 from apps.gateway.app import create_app
 from apps.gateway.tls import self_signed_certificate
-from apps.kit.web import serve_http
+from apps.kit.http_server import serve_http
 from tests.gateway.running import (
     LIMIT_SECONDS,
     PUBLIC_URL,

@@ -16,7 +16,7 @@ from apps.auth.oauth.registration import is_redirect_uri
 from apps.auth.paths import AUTHORIZE, ENROL, LOGOUT, SECOND_FACTOR, SIGN_IN
 from apps.catalogue import SERVICES
 from apps.gateway.settings import RATE_LIMIT_REQUESTS_PER_MINUTE
-from apps.kit.web import KEEP_ALIVE_SECONDS
+from apps.kit.http_server import KEEP_ALIVE_SECONDS
 from infrastructure.config import limits
 from infrastructure.config.files import ROOT, read_config
 from infrastructure.config.model import EnvironmentStack

@@ -1,5 +1,7 @@
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -42,6 +44,34 @@ async def test_transaction_is_kept_whole_or_not_at_all(database: Database) -> No
     with pytest.raises(ValueError):
         await insert(database, "dropped", failing=True)
     assert (await count(database, "kept"), await count(database, "dropped")) == (1, 0)
+
+
+async def test_types_are_described_once_a_process(
+    billing_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg's own method is replaced: this fails where a new release asks in another way."""
+    asked: list[str] = []
+    original = asyncpg.Connection._introspect_types
+
+    async def count_asked(self: Any, typeoids: Any, timeout: Any) -> Any:
+        asked.append(str(typeoids))
+        return await original(self, typeoids, timeout)
+
+    monkeypatch.setattr(asyncpg.Connection, "_introspect_types", count_asked)
+    monkeypatch.setattr(module, "_builtin_types", {})
+    ids = [uuid.uuid4() for _ in range(2)]
+    for _ in range(3):
+        async with open_database(DatabaseSettings(billing_database)) as opened:
+            async with opened.connection() as connection:
+                for _ in range(2):
+                    row = await connection.fetchrow(
+                        "SELECT $1::uuid[] AS ids, $2::smallint[] AS numbers, $3::bytea[] AS bytes",
+                        ids,
+                        [1, 2],
+                        [b"a", b"\xff"],
+                    )
+                    assert tuple(row) == (ids, [1, 2], [b"a", b"\xff"])
+    assert len(asked) == 1
 
 
 async def test_server_away_is_unavailable_and_does_not_stop_the_start() -> None:
@@ -101,7 +131,8 @@ async def test_connection_lost_while_idle_is_replaced(
 ) -> None:
     await count(database, "nobody")
     other = await asyncpg.connect(billing_database)
-    # Waits until it is gone: between its last word and its end a query on it is refused, not replaced.
+    # Waits until it is gone: between its last word and its end a query on it is
+    # refused, not replaced.
     await other.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE usename = current_user AND pid <> pg_backend_pid()"

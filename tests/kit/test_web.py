@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from apps.kit.context import current_context
 from apps.kit.errors import Conflict, FieldError, Unauthorized, Unavailable, Unprocessable
+from apps.kit.http_server import serve_http
 from apps.kit.scopes import Principal
 from apps.kit.web import (
     AUTHENTICATED,
@@ -29,7 +30,6 @@ from apps.kit.web import (
     principal_of,
     read_json,
     scopes,
-    serve_http,
     smart,
 )
 

@@ -10,14 +10,15 @@ from typing import Any, TypeVar
 
 import asyncpg
 import httpx
+import uvloop
 
 from apps.kit.broker import BrokerSettings, Message
 from apps.kit.database import DatabaseSettings, open_database
 from apps.kit.errors import Problem, Unauthorized, Unavailable, Unprocessable
+from apps.kit.http_server import serve_http
 from apps.kit.outbox import Entry
 from apps.kit.scopes import Principal
 from apps.kit.token_verifier import VerifierSettings
-from apps.kit.web import serve_http
 from apps.patient.app import create_app
 from apps.patient.settings import Settings
 from apps.patient.storage.planner import PLANNER_SETTINGS
@@ -132,6 +133,12 @@ class Service:
         headers = {"Authorization": f"Bearer {by}", **options.pop("headers", {})}
         return self.client.request(method, self.url + path, headers=headers, **options)
 
+    def is_ready(self) -> bool:
+        try:
+            return self.client.get(f"{self.url}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
     def sql(self, query: str, *arguments: Any) -> list[Any]:
         return run_sql(self.database_url, query, *arguments)
 
@@ -216,7 +223,7 @@ def open_service(
         billing or FakeBilling(),
         publisher or FakePublisher(),
     )
-    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    loop, stop = uvloop.new_event_loop(), asyncio.Event()
 
     async def main() -> None:
         async with open_database(settings.database, PLANNER_SETTINGS) as database:
@@ -229,16 +236,10 @@ def open_service(
     thread.start()
     url = f"http://127.0.0.1:{settings.port}"
     with httpx.Client(timeout=30) as client:
-
-        def is_up() -> bool:
-            try:
-                return client.get(f"{url}/readyz").status_code == 200
-            except httpx.TransportError:
-                return False
-
+        service = Service(url, database_url, verifier, billing, publisher, client)
         try:
-            wait_for(is_up)
-            yield Service(url, database_url, verifier, billing, publisher, client)
+            wait_for(service.is_ready)
+            yield service
         finally:
             loop.call_soon_threadsafe(stop.set)
             thread.join(timeout=30)

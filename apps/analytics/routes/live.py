@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from apps.analytics.reports.parameters import single_values
 from apps.kit.database import Database
 from apps.kit.errors import Unavailable
-from apps.kit.web import log_failure
+from apps.kit.logs import log_failure
 
 POLL_SECONDS = 0.5
 # The gateway ends a response that takes longer; the browser connects again by itself.

@@ -1,7 +1,5 @@
 """`/auth/v1/clients`: for administrators."""
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -19,12 +17,13 @@ from apps.auth.admin.requests import (
     record,
 )
 from apps.auth.oauth.client_changes import (
+    MAX_OVERLAP_SECONDS,
     create_client,
     delete_client,
     rotate_client_secret,
     set_client_disabled,
-    update_client,
 )
+from apps.auth.oauth.client_documents import as_json, change_client, check_changeable
 from apps.auth.oauth.clients import Client, lock_client, select_client, select_clients
 from apps.auth.oauth.registration import FIELDS, parse_registration
 from apps.auth.oauth.revocations import revoke_client
@@ -35,27 +34,6 @@ from apps.kit.idempotency import claim_key, insert_key, read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute
 
 CLIENTS = "/auth/v1/clients"
-MAX_OVERLAP_SECONDS = 7 * 24 * 60 * 60
-
-
-def as_json(client: Client) -> dict[str, Any]:
-    return {
-        "id": client.id,
-        "name": client.name,
-        "authMethod": client.auth_method,
-        "grantTypes": client.grant_types,
-        "scopes": client.scopes,
-        "redirectUris": client.redirect_uris,
-        "postLogoutRedirectUris": client.post_logout_redirect_uris,
-        "jwks": client.jwks,
-        "jwksUri": client.jwks_uri,
-        "backchannelLogoutUri": client.backchannel_logout_uri,
-        "dpopBound": client.dpop_bound,
-        "pushedRequestsOnly": client.pushed_requests_only,
-        "trusted": client.trusted,
-        "disabled": client.disabled_at is not None,
-        "createdAt": client.created_at,
-    }
 
 
 async def create(request: Request) -> Response:
@@ -95,8 +73,7 @@ async def locked(connection: Connection, request: Request) -> Client:
     client = await lock_client(connection, request.path_params["id"])
     if client is None:
         raise NotFound("not_found")
-    if client.audiences:
-        raise Conflict("service_client", "a service's own client: the release looks after it")
+    check_changeable(client)
     check_version(request, client.version)
     return client
 
@@ -113,33 +90,12 @@ async def update(request: Request) -> Response:
         client = await locked(connection, request)
         changed = client
         if body.keys() - {"disabled"}:
-            changed = await change(connection, request, client, body)
+            wish = {name: value for name, value in body.items() if name != "disabled"}
+            changed = await change_client(connection, client, wish)
+            await record(connection, request, "client_updated", client.id)
         if "disabled" in body:
             changed = await switch(connection, request, changed, disabled=body["disabled"])
     return one(as_json(changed), changed.version)
-
-
-async def change(
-    connection: Connection, request: Request, client: Client, body: dict[str, Any]
-) -> Client:
-    """Changes the client as `body` asks; raises Unprocessable for what may not change."""
-    before = as_json(client)
-    for field in ("authMethod", "grantTypes"):
-        if field in body and body[field] not in (before[field], list(before[field])):
-            raise Unprocessable("fixed_field", "make another client", pointer=f"/{field}")
-    known = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in before.items()
-    }
-    wish = parse_registration(
-        {**{name: known.get(name) for name in FIELDS if name in known}, **body}
-    )
-    fixed = ("auth_method", "grant_types")
-    changes = {name: value for name, value in wish.items() if name not in fixed}
-    changed = await update_client(connection, client.id, **changes)
-    if not set(client.scopes) <= set(changed.scopes):
-        await revoke_client(connection, client.id)
-    await record(connection, request, "client_updated", client.id)
-    return changed
 
 
 async def switch(

@@ -10,6 +10,8 @@ from apps.auth.oauth.clients import Client, client_of
 from apps.kit.context import new_id
 from apps.kit.database import Connection
 
+# How long two secrets may be valid at once.
+MAX_OVERLAP_SECONDS = 7 * 24 * 60 * 60
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 
 

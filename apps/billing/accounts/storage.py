@@ -57,6 +57,20 @@ async def select_account_for_update(connection: Connection, account_id: UUID) ->
     )
 
 
+async def select_invoice_account_for_update(
+    connection: Connection, invoice_id: UUID
+) -> Account | None:
+    """Locks the account of an invoice; None where there is no such invoice."""
+    return _account(
+        await connection.fetchrow(
+            """
+            SELECT * FROM account WHERE account_id = (SELECT account_id FROM invoice WHERE invoice_id = $1)
+            FOR NO KEY UPDATE""",
+            invoice_id,
+        )
+    )
+
+
 async def insert_account(connection: Connection, patient_id: str, currency: str) -> Account | None:
     """None where the patient has an account; it then waited for the transaction that opens it."""
     row = await connection.fetchrow(

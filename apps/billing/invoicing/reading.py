@@ -2,8 +2,9 @@
 
 from uuid import UUID
 
-from apps.billing.access import lock_account, read_account
+from apps.billing.access import read_account
 from apps.billing.accounts.account import Account
+from apps.billing.accounts.storage import select_invoice_account_for_update
 from apps.billing.invoicing.invoice import Invoice, render_invoice
 from apps.billing.invoicing.storage import (
     select_credit_notes,
@@ -18,10 +19,9 @@ from protos.billing.v1 import billing_pb2 as pb
 
 async def lock_invoice(connection: Connection, invoice_id: UUID) -> tuple[Account, Invoice]:
     """Locks the invoice's account; gives both as they are then."""
-    found = await select_invoice(connection, invoice_id)
-    if found is None:
+    account = await select_invoice_account_for_update(connection, invoice_id)
+    if account is None:
         raise NotFound("invoice_unknown")
-    account = await lock_account(connection, found.account_id)
     invoice = await select_invoice(connection, invoice_id)
     assert invoice is not None
     return account, invoice

@@ -14,7 +14,7 @@ import asyncpg
 
 from apps.kit.database import Connection, Database
 from apps.kit.errors import Unavailable
-from apps.kit.web import log_failure
+from apps.kit.logs import log_failure
 
 GENESIS = bytes(32)
 MAX_BLOCK_TRANSACTIONS = 5_000

@@ -168,9 +168,7 @@ async def reopen(
     assert amount == 0, "what is not credit was allocated"
 
 
-def payment_posting(
-    payment: Payment, allocated: int, effective_at: datetime | None
-) -> Posting | None:
+def payment_posting(payment: Payment, effective_at: datetime | None) -> Posting | None:
     """Posts the money against what was owed; the rest is credit. Pure."""
     owed = receivable(payment.currency, payment.account_id, payment.payer_id)
     kept = credit(payment.currency, payment.account_id, payment.payer_id)
@@ -178,8 +176,8 @@ def payment_posting(
         "payment",
         [
             (money(payment.method, payment.currency), payment.amount),
-            (owed, -allocated),
-            (kept, allocated - payment.amount),
+            (owed, -payment.allocated),
+            (kept, payment.allocated - payment.amount),
         ],
         account_id=payment.account_id,
         document_id=payment.payment_id,

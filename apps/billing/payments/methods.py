@@ -1,14 +1,13 @@
 """The methods of payments: recorded, allocated, refunded; credit that later invoices use."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 from apps.billing.access import READ_OWN, WRITE, lock_account, read_account
 from apps.billing.accounts.account import Account
+from apps.billing.accounts.storage import select_invoice_account_for_update
 from apps.billing.books import Books, Change, expect_version
 from apps.billing.invoicing.settlement import (
-    insert_allocation,
     settle,
     spread_oldest_first,
     write_settled,
@@ -72,19 +71,12 @@ class PaymentMethods:
             connection = change.connection
             account = await self._account_of(connection, message)
             request = await parse_payment(connection, message, account)
-            payment = await self._insert_payment(change, account, request)
             allocations = await allocations_of(connection, account, request)
-
-            now = datetime.now(UTC)
+            paid = [(invoice.invoice_id, amount) for invoice, amount in allocations]
+            payment = await self._insert_payment(change, account, request, paid)
             for invoice, amount in allocations:
-                await insert_allocation(connection, payment.payment_id, invoice.invoice_id, amount)
-                await write_settled(
-                    change,
-                    settle(invoice, paid=amount),
-                    account.patient_id,
-                    request.received_at or now,
-                )
-            allocated = sum(amount for _, amount in allocations)
+                settled = settle(invoice, paid=amount)
+                await write_settled(change, settled, account.patient_id, payment.received_at)
             change.audit("payment.recorded", account.account_id, payment.payment_id)
             change.emit(
                 payment_event(
@@ -95,15 +87,9 @@ class PaymentMethods:
                     effective_at=payment.received_at,
                 )
             )
-            await post(
-                connection, caller, [payment_posting(payment, allocated, request.received_at)]
-            )
+            await post(connection, caller, [payment_posting(payment, request.received_at)])
             # Not read again: other payments wait for this one.
-            recorded = replace(
-                payment, allocated=allocated, version=payment.version + len(allocations)
-            )
-            paid = [(invoice.invoice_id, amount) for invoice, amount in allocations]
-            return render_payment(recorded, paid)
+            return render_payment(payment, paid)
 
         return await self._books.change(message, caller, pb.Payment, record, turns=(PAYMENT_TURN,))
 
@@ -114,13 +100,18 @@ class PaymentMethods:
         if message.account_id or not message.invoice_id:
             account_id = parse_id(message.account_id, "account_unknown")
             return await lock_account(connection, account_id)
-        invoice = await select_invoice(connection, parse_id(message.invoice_id, "invoice_unknown"))
-        if invoice is None:
+        invoice_id = parse_id(message.invoice_id, "invoice_unknown")
+        account = await select_invoice_account_for_update(connection, invoice_id)
+        if account is None:
             raise NotFound("invoice_unknown")
-        return await lock_account(connection, invoice.account_id)
+        return account
 
     async def _insert_payment(
-        self, change: Change, account: Account, request: PaymentRequest
+        self,
+        change: Change,
+        account: Account,
+        request: PaymentRequest,
+        paid: list[tuple[UUID, int]],
     ) -> Payment:
         connection, now = change.connection, datetime.now(UTC)
         cash_day_id = None
@@ -134,14 +125,14 @@ class PaymentMethods:
             method=request.method,
             amount=request.amount,
             refunded=0,
-            allocated=0,
+            allocated=sum(amount for _, amount in paid),
             version=1,
             reference=request.reference,
             receipt_number=await draw_number(connection, "receipt", now.year),
             received_at=request.received_at or now,
             cash_day_id=cash_day_id,
         )
-        await insert_payment(connection, payment)
+        await insert_payment(connection, payment, paid)
         return payment
 
     async def get_payment(self, message: pb.GetPaymentRequest, caller: Caller) -> pb.Payment:

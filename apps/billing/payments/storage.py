@@ -1,5 +1,6 @@
 """The SQL of payments and refunds."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from uuid import UUID
 
@@ -8,13 +9,22 @@ from apps.kit.database import Connection
 
 COLUMNS = ", ".join(field.name for field in fields(Payment))
 _PLACES = ", ".join(f"${number}" for number, _ in enumerate(fields(Payment), start=1))
+_NEXT = len(fields(Payment)) + 1
 REFUND_COLUMNS = ", ".join(field.name for field in fields(Refund))
 
 
-async def insert_payment(connection: Connection, payment: Payment) -> None:
+async def insert_payment(
+    connection: Connection, payment: Payment, allocations: Sequence[tuple[UUID, int]]
+) -> None:
+    """Inserts it with what it pays: (invoice, amount), which come to the payment's own sum."""
     await connection.execute(
-        f"INSERT INTO payment ({COLUMNS}) VALUES ({_PLACES})",  # noqa: S608 - columns of ours
+        f"""
+        WITH paid AS (INSERT INTO payment ({COLUMNS}) VALUES ({_PLACES}))
+        INSERT INTO allocation (payment_id, invoice_id, amount)
+        SELECT $1, * FROM unnest(${_NEXT}::uuid[], ${_NEXT + 1}::bigint[])""",  # noqa: S608 - columns of ours
         *asdict(payment).values(),
+        [invoice_id for invoice_id, _ in allocations],
+        [amount for _, amount in allocations],
     )
 
 

@@ -9,7 +9,6 @@ from apps.gateway.operations.components import (
     HEADERS,
     PARAMETERS,
     REFUSALS,
-    SCHEMAS,
     SECURITY_SCHEMES,
     responses,
 )
@@ -20,6 +19,7 @@ from apps.gateway.operations.model import (
     Schema,
     done,
 )
+from apps.gateway.operations.schemas import SCHEMAS
 from apps.kit.web import PUBLIC
 
 TITLE = "Patient management"

@@ -6,12 +6,11 @@ each are made once and remembered.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from apps.patient.codec import decode, encode
+from apps.patient.codec import encode
 from apps.patient.search.extraction import part_values, parts_of
-from apps.patient.search.index_rows import IndexRows, index_rows
+from apps.patient.search.index_rows import FilledRows, IndexRows, index_rows
 from apps.patient.search.index_values import IndexValue
 
 # About 8 MB: what repeats does so soon, within a Bundle and between neighbours.
@@ -27,27 +26,38 @@ class Index:
     rows: IndexRows
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one property of a resource adds: its values, and the rows of those kinds that it has."""
+
+    values: Mapping[IndexValue, None]
+    rows: FilledRows
+
+
+_parts: dict[tuple[str, str, bytes, str], _Part] = {}
+
+
 def index_of(resource: Mapping[str, Any], base_url: str) -> Index:
     """Returns the index of a valid resource; `base_url` is the address of this service's FHIR resources."""
     resource_type = resource["resourceType"]
     values: dict[IndexValue, None] = {}
     rows = IndexRows()
-    for name, part in parts_of(resource):
-        text = encode(part)
-        if len(text) > MAX_REMEMBERED_BYTES:
-            found = _index_of_part(resource_type, name, part, base_url)
-        else:
-            found = _remembered_index(resource_type, name, text, base_url)
-        values.update(dict.fromkeys(found.values))
-        rows.add(found.rows)
+    for name, value in parts_of(resource):
+        part = _part(resource_type, name, value, base_url)
+        values.update(part.values)
+        rows.add(part.rows)
     return Index(values=tuple(values), rows=rows)
 
 
-@lru_cache(maxsize=REMEMBERED_PARTS)
-def _remembered_index(resource_type: str, name: str, text: bytes, base_url: str) -> Index:
-    return _index_of_part(resource_type, name, decode(text), base_url)
-
-
-def _index_of_part(resource_type: str, name: str, part: dict[str, Any], base_url: str) -> Index:
-    values = tuple(dict.fromkeys(part_values(resource_type, name, part, base_url)))
-    return Index(values=values, rows=index_rows(resource_type, values))
+def _part(resource_type: str, name: str, value: dict[str, Any], base_url: str) -> _Part:
+    text = encode(value)
+    key = (resource_type, name, text, base_url)
+    part = _parts.get(key)
+    if part is None:
+        values = dict.fromkeys(part_values(resource_type, name, value, base_url))
+        part = _Part(values, index_rows(resource_type, values).filled)
+        if len(text) <= MAX_REMEMBERED_BYTES:
+            if len(_parts) >= REMEMBERED_PARTS:
+                _parts.clear()
+            _parts[key] = part
+    return part

@@ -6,6 +6,7 @@ Every exact value is a 64-bit hash; spans of time, texts and numbers are rows of
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from apps.patient.search import hashing
 from apps.patient.search.aliases import wholes_of
@@ -40,6 +41,7 @@ StringRow = tuple[int, int, bool, str]
 QuantityRow = tuple[int, int | None, int | None, int | None, Decimal, Decimal]
 # (key, value, code_hash)
 TextRow = tuple[int, str, int]
+FilledRows = Sequence[tuple[str, set[Any]]]
 
 _LOWEST = Decimal("-Infinity")
 _HIGHEST = Decimal("Infinity")
@@ -64,12 +66,16 @@ class IndexRows:
     quantities: set[QuantityRow] = field(default_factory=set)
     texts: set[TextRow] = field(default_factory=set)
 
-    def add(self, other: "IndexRows") -> None:
-        """Adds the rows of `other`."""
-        for name in self.__slots__:
-            found = getattr(other, name)
-            if found:
-                getattr(self, name).update(found)
+    @property
+    def filled(self) -> FilledRows:
+        """Returns the kinds that have rows, by their names."""
+        kinds = [(name, getattr(self, name)) for name in self.__slots__]
+        return [(name, rows) for name, rows in kinds if rows]
+
+    def add(self, rows: FilledRows) -> None:
+        """Adds rows of each kind."""
+        for name, found in rows:
+            getattr(self, name).update(found)
 
     @property
     def ranges_hash(self) -> int:

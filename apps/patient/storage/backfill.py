@@ -14,7 +14,7 @@ import asyncpg
 
 from apps.kit.database import Connection, Database
 from apps.kit.errors import Unavailable
-from apps.kit.web import log_failure
+from apps.kit.logs import log_failure
 from apps.patient.codec import decode
 from apps.patient.storage.mrn import find_mrn
 from apps.patient.storage.reading import select_stored

@@ -16,7 +16,7 @@ import asyncpg
 
 from apps.kit.database import Connection, Database
 from apps.kit.errors import Unavailable
-from apps.kit.web import log_failure
+from apps.kit.logs import log_failure
 from apps.patient.search.index_rows import INDEX_VERSION
 from apps.patient.storage.reading import select_outdated
 from apps.patient.storage.versions import change_of_version

@@ -3,14 +3,17 @@
 import time
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from apps.auth.keys import select_key_ring
+from apps.auth.oauth.tokens import sign
 from apps.kit.dpop import token_hash
 from tests.auth.browser import App, Browser, parameters
-from tests.auth.conftest import Auth
+from tests.auth.conftest import Auth, run
 from tests.auth.oauth.test_tokens import decode
 
 pytestmark = pytest.mark.integration
@@ -324,6 +327,32 @@ def test_only_persons_tokens_are_exchanged_and_only_by_registered_clients(auth: 
     for change in changes:
         assert exchange(auth, service, token, **change).json()["error"] == "invalid_request"
     assert exchange(auth, service, token, scope="admin").json()["error"] == "invalid_scope"
+
+
+def test_exchanged_token_ends_with_the_one_that_was_shown(auth: Auth) -> None:
+    service = auth.client("user/Patient.rs", grant_types=(EXCHANGE,))
+    app = App(auth, "user/*.cruds", trusted=True)
+    token = app.redeem(app.authorize(signed_in(auth)[0]))["access_token"]
+    ends_at = int(time.time()) + 60
+    old = signed_by_us(auth, {**decode(auth, token).claims, "exp": ends_at})
+    answer = exchange(auth, service, old).json()
+    assert decode(auth, answer["access_token"]).claims["exp"] == ends_at
+    assert 55 <= answer["expires_in"] <= 60
+
+
+def signed_by_us(auth: Auth, claims: dict[str, Any]) -> str:
+    """An access token with these claims, as if it were older."""
+
+    async def make() -> str:
+        connection = await asyncpg.connect(auth.settings.database.url)
+        try:
+            ring = await select_key_ring(connection, auth.settings.key_encryption_key)
+            assert ring is not None
+            return sign(ring.active, claims, "at+jwt")
+        finally:
+            await connection.close()
+
+    return run(make())
 
 
 def test_bound_token_is_exchanged_with_a_proof_of_its_key_alone(auth: Auth) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from apps.auth.people import sessions
 from apps.auth.people.lockout import FORGET_AFTER_SECONDS, FREE_FAILURES, Attempt
+from apps.kit.claims import ACCESS_TOKEN_SECONDS, CLOCK_LEEWAY_SECONDS
 from tests.auth.browser import App, Browser, parameters
 from tests.auth.conftest import PASSWORD, Auth
 
@@ -101,6 +102,19 @@ def test_unused_code_ends_with_what_its_subject_or_client_holds(auth: Auth, what
         )
         assert answer.status_code == 200, answer.text
     assert redeem(auth, app, location).json()["error"] == "invalid_grant"
+
+
+def test_revocation_is_known_for_as_long_as_any_token_that_it_covers(auth: Auth) -> None:
+    app = App(auth)
+    token = app.redeem(app.authorize(signed_in(auth)[0]))
+    app.oauth.revoke_token(f"{auth.url}/oauth2/revoke", token["refresh_token"])
+    (row,) = auth.sql(
+        "SELECT extract(epoch FROM revocations.expires_at - not_before)::int AS seconds "
+        "FROM revocations JOIN refresh_tokens ON id = family_id::text WHERE client_id = $1",
+        app.client[0],
+    )
+    # One replica's clock may be ahead when it signs, another's behind when it verifies.
+    assert row["seconds"] >= ACCESS_TOKEN_SECONDS + CLOCK_LEEWAY_SECONDS
 
 
 def test_failures_are_forgotten_after_an_hour(auth: Auth) -> None:

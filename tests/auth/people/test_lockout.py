@@ -6,7 +6,14 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from apps.auth.people.lockout import FREE_FAILURES, Attempt, forget_failures, waiting_seconds
+from apps.auth.people.lockout import (
+    FREE_FAILURES,
+    MAX_DELAY_SECONDS,
+    Attempt,
+    forget_failures,
+    settle_attempt,
+    waiting_seconds,
+)
 from tests.auth.conftest import Auth, run
 
 
@@ -81,3 +88,27 @@ def test_unlocking_forgets_every_failure_of_the_account_and_nobody_elses(auth: A
             await connection.close()
 
     assert [seconds > 0 for seconds in run(unlock())] == [False, False, False, True]
+
+
+@pytest.mark.integration
+def test_wait_begins_with_the_failure_after_the_free_ones_and_doubles(auth: Auth) -> None:
+    attempt = Attempt(f"{secrets.token_hex(6)}@example.org", "198.51.100.7")
+
+    async def fail(times: int) -> list[int]:
+        """Returns the seconds to wait after each failure; the wait itself is skipped."""
+        connection = await asyncpg.connect(auth.settings.database.url)
+        waits = []
+        try:
+            for _ in range(times):
+                async with connection.transaction():
+                    assert await settle_attempt(connection, attempt, False) == 0
+                waits.append(await waiting_seconds(connection, attempt))
+                await connection.execute("UPDATE attempts SET locked_until = now()")
+        finally:
+            await connection.close()
+        return waits
+
+    free = FREE_FAILURES["pair"]
+    waits = run(fail(free + 12))
+    assert waits[: free + 4] == [0] * free + [1, 2, 4, 8]
+    assert waits[-1] == MAX_DELAY_SECONDS

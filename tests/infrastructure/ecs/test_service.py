@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from apps.catalogue import SERVICES
-from apps.kit import probe, rpc, web
+from apps.kit import http_server, probe, rpc
 from infrastructure.ecs.image_source import IMAGES
 from infrastructure.recording import Recording
 from tests.infrastructure.tasks import TASK, container_of, environment_of
@@ -50,7 +50,7 @@ def test_a_container_gets_the_time_that_it_takes_to_stop(
         stops = container_of(stack.one(TASK, f"{name}-{service}"))["stopTimeout"]
         assert stops == SERVICES[service].stop_seconds
         assert (
-            max(web.GRACEFUL_STOP_SECONDS, rpc.GRACEFUL_STOP_SECONDS)
+            max(http_server.GRACEFUL_STOP_SECONDS, rpc.GRACEFUL_STOP_SECONDS)
             < stops
             <= FARGATE_WAITS_SECONDS
         )
@@ -64,7 +64,7 @@ def test_the_balancer_adds_whom_it_asks_for_and_lets_go_before_the_gateway_does(
         # In any other mode the gateway would take everybody for the balancer's own check:
         # docs/decisions/0501.
         assert balancer.inputs["xffHeaderProcessingMode"] == "append"
-        assert balancer.inputs["idleTimeout"] < web.KEEP_ALIVE_SECONDS
+        assert balancer.inputs["idleTimeout"] < http_server.KEEP_ALIVE_SECONDS
 
 
 def test_balancer_refuses_requests_that_two_servers_could_read_differently(

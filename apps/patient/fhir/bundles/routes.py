@@ -11,9 +11,9 @@ from starlette.responses import Response
 from apps.kit.database import Connection
 from apps.kit.errors import FieldError, Problem, Unprocessable
 from apps.kit.idempotency import claim_key, insert_key, read_claim
+from apps.kit.logs import log_failure
 from apps.kit.operation_outcomes import outcome_of
 from apps.kit.scopes import Disclosure
-from apps.kit.web import log_failure
 from apps.patient.codec import Resource, decode
 from apps.patient.definitions.expressions import element_expression
 from apps.patient.fhir.bundles.parsing import ORDER, Entry, entries_of, parse_entry
