@@ -187,7 +187,8 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="users second-factor-off",
-            summary="Removes the user's second factor, whose device was lost, and ends the sessions.",
+            summary="Removes the user's second factor, whose device was lost, and ends the "
+            "sessions.",
             services=("auth",),
             arguments=(ADDRESS,),
         ),
@@ -355,7 +356,8 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="dead-letters redrive",
-            summary="Sends dead letters to their topic again; an event that was counted counts once.",
+            summary="Sends dead letters to their topic again; an event that was counted counts "
+            "once.",
             services=("analytics", "billing"),
             arguments=(LETTERS, ALL),
         ),
@@ -373,7 +375,8 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="figures lag",
-            summary="Shows how far the figures, or the charges, are behind the topics, by partition.",
+            summary="Shows how far the figures, or the charges, are behind the topics, by "
+            "partition.",
             services=("analytics", "billing"),
         ),
         Verb(
@@ -395,8 +398,10 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="reconcile",
-            summary="Checks the books of billing, and that every event came through: in patient all is told,"
-            " in billing every patient has an account and every service a charge, in analytics every event counts once."
+            summary="Checks the books of billing, and that every event came through: in patient "
+            "all is told,"
+            " in billing every patient has an account and every service a charge, in analytics "
+            "every event counts once."
             " Names each difference.",
             services=("billing", "patient", "analytics"),
             long=True,

@@ -1,8 +1,10 @@
-"""Refuses changes of the contracts that a running peer would not understand: `python -m protos.breaking`.
+"""Refuses changes of the contracts that a running peer would not understand: `python -m
+protos.breaking`.
 
-The released contracts are in `released.binpb`, a FileDescriptorSet of protoc. What is in them must stay: messages,
-fields with their numbers, types and names (JSON goes by name), values of enumerations, methods with their messages.
-`--release` writes the present contracts as the released ones, once they pass.
+The released contracts are in `released.binpb`, a FileDescriptorSet of protoc. What is in them must
+stay: messages, fields with their numbers, types and names (JSON goes by name), values of
+enumerations, methods with their messages. `--release` writes the present contracts as the released
+ones, once they pass.
 """
 
 import argparse

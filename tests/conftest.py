@@ -1,4 +1,5 @@
-"""The platform's PostgreSQL and Kafka for the tests that need them: the running ones, or a pair of its own.
+"""The platform's PostgreSQL and Kafka for the tests that need them: the running ones, or a
+pair of its own.
 
 `scripts/test` runs the tests inside `scripts/up --run`, which names them in the environment.
 """
@@ -23,14 +24,17 @@ ROOT = Path(__file__).parents[1]
 Urls = tuple[str, str]
 MakeDatabase = Callable[[str], contextlib.AbstractContextManager[Urls]]
 
-# A slow example says something about the machine only. All else is as Hypothesis has it, here and in CI.
+# A slow example says something about the machine only. All else is as Hypothesis has it,
+# here and in CI.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """Yields a server; `admin_url` is of a role with CREATEDB and CREATEROLE that is no superuser."""
+    """Yields a server; `admin_url` is of a role with CREATEDB and CREATEROLE that
+    is no superuser.
+    """
     admin_url = os.environ.get("PLATFORM_POSTGRES_ADMIN_URL")
     if admin_url:
         parts = urlsplit(admin_url)
@@ -64,7 +68,9 @@ def kafka() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def make_database(postgres: Postgres) -> MakeDatabase:
-    """`with make_database("patient") as (runtime_url, owner_url):` a new, migrated database, dropped at the end."""
+    """`with make_database("patient") as (runtime_url, owner_url):` a new, migrated database,
+    dropped at the end.
+    """
     from apps.release.bootstrap import DatabaseRoles, bootstrap, drop_databases
     from apps.release.migrate import migrate
 
@@ -89,7 +95,9 @@ def make_database(postgres: Postgres) -> MakeDatabase:
 
 @pytest.fixture
 def unhurried_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives a pool more time, for tests of many calls at once: a slow machine opens connections slowly."""
+    """Gives a pool more time, for tests of many calls at once: a slow machine opens
+    connections slowly.
+    """
     monkeypatch.setattr("apps.kit.database.ACQUIRE_TIMEOUT_SECONDS", 20.0)
 
 

@@ -44,7 +44,9 @@ def plain(value: Any) -> Any:
 
 
 def compare_invariants(resource: dict[str, Any], name: str) -> int:
-    """Returns how many invariants were compared; asserts that each holds where the library's does."""
+    """Returns how many invariants were compared; asserts that each holds where the
+    library's does.
+    """
     compared = 0
     for type_name, value, holder in typed_nodes(resource):
         for invariant in definition_of(type_name).invariants:

@@ -1,4 +1,5 @@
-"""`scripts/test [suite[,suite]...] [pytest arguments]`: all suites, or some, each where its tests can run.
+"""`scripts/test [suite[,suite]...] [pytest arguments]`: all suites, or some, each where its
+tests can run.
 
 Those that need a platform share one `scripts/up --run`, inside which this file calls itself.
 """
@@ -49,7 +50,8 @@ SUITES = {
         Suite("integration", needs_platform=True, workers=2),
         # HL7's files and HAPI's validator, which npm and Maven fetch, against the running record.
         Suite("fhir", needs_platform=True, tools=(("npm",),)),
-        # SDKs and command-line clients of OAuth, FHIR and gRPC, and who reads an accountant's export.
+        # SDKs and command-line clients of OAuth, FHIR and gRPC, and who reads an
+        # accountant's export.
         Suite("clients", needs_platform=True, tools=(("node",), ("npm",), ("hledger",))),
     )
 }
@@ -61,7 +63,8 @@ def main(arguments: list[str]) -> int:
     """Returns the exit status: 2 for a suite that there is not."""
     if arguments and arguments[0] in ("-h", "--help"):
         print(
-            f"usage: scripts/test [SUITE[,SUITE]...] [pytest arguments]\nSuites: {', '.join(SUITES)}"
+            f"usage: scripts/test [SUITE[,SUITE]...] [pytest arguments]\nSuites: "
+            f"{', '.join(SUITES)}"
         )
         return 0
     if arguments and is_misspelt(arguments[0]):

@@ -18,7 +18,8 @@ from apps.release.secrets import generate
 from infrastructure.local.locate import LocalLocate
 
 APPS = Path(__file__).parents[1] / "apps"
-# What anybody may call without a token, as the interface says; each of these checks what it is given by itself.
+# What anybody may call without a token, as the interface says; each of these checks what it is
+# given by itself.
 PUBLIC_PATHS = {
     "gateway": ("/.well-known/", "/oauth2/", "/auth/login", "/openapi.json", "/docs"),
     "auth": ("/.well-known/", "/oauth2/", "/auth/login", "/fhir/R4/.well-known/"),

@@ -70,7 +70,8 @@ WANTED = (
 
 
 def changes() -> list[tuple[str, list[Path], list[str]]]:
-    """Returns the rows of the README's table "To change": what, the files to open, the names in them.
+    """Returns the rows of the README's table "To change": what, the files to open, the
+    names in them.
 
     A file's link may be followed by names of its neighbours: `stacks.py`, staging.
     """

@@ -159,7 +159,8 @@ def drop(admin_url: str, *, prefix: str) -> None:
     ) as connection:
         found = connection.execute(
             "SELECT datname FROM pg_database WHERE starts_with(datname, %(prefix)s)"
-            " UNION SELECT regexp_replace(rolname, '_owner$', '') FROM pg_roles WHERE starts_with(rolname, %(prefix)s)",
+            " UNION SELECT regexp_replace(rolname, '_owner$', '') FROM pg_roles WHERE "
+            "starts_with(rolname, %(prefix)s)",
             {"prefix": prefix},
         ).fetchall()
     drop_databases(
@@ -198,7 +199,8 @@ def drop_database(connection: Connection, roles: DatabaseRoles) -> None:
     database = sql.Identifier(roles.database)
     connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(database))
     connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = ANY (%s)",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = "
+        "ANY (%s)",
         (roles.database, [roles.owner, roles.runtime]),
     )
     connection.execute(sql.SQL("DROP DATABASE {}").format(database))

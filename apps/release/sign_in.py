@@ -14,7 +14,8 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 UPSERT = """
 INSERT INTO clients (id, name, auth_method, secret_hash, grant_types, scopes, redirect_uris,
     post_logout_redirect_uris, backchannel_logout_uri, trusted)
-VALUES ($1, $2, 'client_secret_basic', $3, '{authorization_code,refresh_token}', $4, $5, $6, $7, true)
+VALUES ($1, $2, 'client_secret_basic', $3, '{authorization_code,refresh_token}', $4, $5, $6, $7,
+    true)
 ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash,
     previous_secret_hash = CASE WHEN clients.secret_hash <> excluded.secret_hash
         THEN clients.secret_hash ELSE clients.previous_secret_hash END,

@@ -44,7 +44,8 @@ def memory_bytes(instance_class: str) -> int:
     found = re.fullmatch(r"db\.([tmr])\d[a-z]*\.(\d*)([a-z]+)", instance_class)
     if not found or found[3] not in MEMORY_GIB:
         raise ValueError(
-            f"how much memory {instance_class} has is not known: infrastructure/config/connections.py"
+            f"how much memory {instance_class} has is not known: "
+            f"infrastructure/config/connections.py"
         )
     # `r` has twice the memory of its size.
     gib = MEMORY_GIB[found[3]] * int(found[2] or 1) * (2 if found[1] == "r" else 1)
@@ -122,7 +123,8 @@ def connection_faults(config: EnvironmentSettings, *, production: bool) -> list[
         faults += instance_faults(name, instance, config, production)
     if config.previews and not faults and previews_that_fit(config) < 1:
         faults.append(
-            "previews: the databases' instances take no preview's connections beside the environment's own"
+            "previews: the databases' instances take no preview's connections beside the "
+            "environment's own"
         )
     return faults
 
@@ -139,5 +141,6 @@ def instance_faults(
         return []
     return [
         f"data.pool-size: the pools on data.instances.{name} may open {wanted} connections, "
-        f"and {instance.instance_class} takes {taken}: fewer a pool, fewer replicas, or a larger class"
+        f"and {instance.instance_class} takes {taken}: fewer a pool, fewer replicas, or a larger "
+        f"class"
     ]

@@ -5,6 +5,7 @@ from infrastructure.config.model import EnvironmentSettings
 
 def production_faults(config: EnvironmentSettings) -> list[str]:
     """Returns a message for each setting that is not safe enough for production."""
+    backups = config.data.backup_retention_days
     demands = {
         "data.multi-az must be true in production": config.data.multi_az,
         "data.deletion-protection must be true in production": config.data.deletion_protection,
@@ -20,8 +21,7 @@ def production_faults(config: EnvironmentSettings) -> list[str]:
         == "promote",
         "replicas.minimum must be 2 or more in production": not config.replicas
         or config.replicas.minimum >= 2,
-        "data.backup-retention-days must be 14 or more in production": config.data.backup_retention_days
-        >= 14,
+        "data.backup-retention-days must be 14 or more in production": backups >= 14,
         "log-retention-days must be 365 or more in production": config.log_retention_days >= 365,
         "availability-zones must be three in production": len(config.availability_zones) == 3,
     }

@@ -25,10 +25,10 @@ class Cluster(pulumi.ComponentResource):
     ) -> None:
         super().__init__("patient:infrastructure:Cluster", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        # Container Insights would make its log group itself, without our key and never to expire, as
-        # soon as the cluster is there. So the group comes first, and the cluster's name is said. A
-        # stack from before keeps the cluster and the group that it has: another name would replace
-        # both, and every service.
+        # Container Insights would make its log group itself, without our key and never to expire,
+        # as soon as the cluster is there. So the group comes first, and the cluster's name is said.
+        # A stack from before keeps the cluster and the group that it has: another name would
+        # replace both, and every service.
         kept = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(ignore_changes=["name"]))
         waits: list[pulumi.Resource] = []
         if args.insights:

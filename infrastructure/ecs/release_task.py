@@ -109,8 +109,8 @@ class ReleaseTask(pulumi.ComponentResource):
 
 
 def release_environment(args: TaskArgs) -> dict[str, Text]:
-    """Returns places, not secrets: the task reads and fills them itself, so that it can also tell which are
-    still empty.
+    """Returns places, not secrets: the task reads and fills them itself, so that it can also tell
+    which are still empty.
     """
     values: dict[str, Text] = {
         "AWS_DEFAULT_REGION": args.resources.region,

@@ -175,14 +175,25 @@ def app_boundary(
         allow(["rds-db:connect"], users),
         # For the release alone.
         allow(["rds-db:connect"], account.users(resources.resource_ids, MASTER)),
-        allow(["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], resources.stream_arn),
-        allow(KAFKA, [kafka_arn(resources.stream_arn, "topic", "*"), kafka_arn(resources.stream_arn, "group", "*")]),
+        allow(
+            ["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], resources.stream_arn
+        ),
+        allow(
+            KAFKA,
+            [
+                kafka_arn(resources.stream_arn, "topic", "*"),
+                kafka_arn(resources.stream_arn, "group", "*"),
+            ],
+        ),
         *secrets(
             account,
             resources.key_arn,
             account.arn("secretsmanager", f"secret:patient-management/{environment}/*"),
         ),
-        allow(["secretsmanager:GetSecretValue"], pulumi.Output.all(*resources.masters.values()).apply(unique)),
+        allow(
+            ["secretsmanager:GetSecretValue"],
+            pulumi.Output.all(*resources.masters.values()).apply(unique),
+        ),
         allow(
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             [
@@ -190,18 +201,27 @@ def app_boundary(
                 account.arn("logs", f"log-group:/aws/lambda/patient-management-{environment}-*"),
             ],
         ),
-        allow(["logs:FilterLogEvents"], account.arn("logs", f"log-group:/patient-management/{environment}/*")),
+        allow(
+            ["logs:FilterLogEvents"],
+            account.arn("logs", f"log-group:/patient-management/{environment}/*"),
+        ),
         # The runner's, for operators' verbs: the ECS services that it finds, and the secrets of
         # their answers.
         allow(["ecs:ListServices", "ecs:ListTasks"], "*", in_cluster),
-        allow(["ecs:DescribeServices"], account.arn("ecs", "service/", resources.cluster_name, "/*")),
+        allow(
+            ["ecs:DescribeServices"], account.arn("ecs", "service/", resources.cluster_name, "/*")
+        ),
         allow(
             ["secretsmanager:CreateSecret", "secretsmanager:DeleteSecret"],
             answers_arn(account.region, account.account_id, environment),
         ),
         allow(["secretsmanager:ListSecrets"], "*"),
         *images(account, "patient-management"),
-        allow(["ecs:RunTask"], [account.arn("ecs", f"task-definition/{each}:*") for each in families], in_cluster),
+        allow(
+            ["ecs:RunTask"],
+            [account.arn("ecs", f"task-definition/{each}:*") for each in families],
+            in_cluster,
+        ),
         allow(
             ["ecs:DescribeTasks", "ecs:StopTask"],
             account.arn("ecs", "task/", resources.cluster_name, "/*"),
@@ -209,10 +229,13 @@ def app_boundary(
         ),
         allow(
             ["iam:PassRole"],
-            [pulumi.Output.concat("arn:aws:iam::", account.account_id, f":role{each}*") for each in paths],
+            [
+                pulumi.Output.concat("arn:aws:iam::", account.account_id, f":role{each}*")
+                for each in paths
+            ],
             {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         ),
-    ]  # fmt: skip
+    ]
     return boundary(name, environment, statements, account.account_id, opts)
 
 

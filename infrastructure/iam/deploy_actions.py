@@ -14,7 +14,8 @@ TAGGING = ("TagResource", "UntagResource")
 NAMELESS = (
     "acm:RequestCertificate", "ec2:GetManagedPrefixListEntries", "ecr:GetAuthorizationToken",
     "ecs:CreateCluster", "ecs:DeregisterTaskDefinition", "ecs:RegisterTaskDefinition",
-    "kafka:CreateCluster", "kafka:CreateConfiguration", "kafka:GetBootstrapBrokers", "kms:CreateKey",
+    "kafka:CreateCluster", "kafka:CreateConfiguration", "kafka:GetBootstrapBrokers",
+    "kms:CreateKey",
     "kms:ListAliases",
     # With these MSK, flow logs and the firewall are told where to write.
     "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups",
@@ -110,7 +111,8 @@ LOGS = actions_of(
 )  # fmt: skip
 
 ALARMS = actions_of(
-    "cloudwatch", "DeleteAlarms", "DescribeAlarms", "ListTagsForResource", "PutMetricAlarm", *TAGGING
+    "cloudwatch", "DeleteAlarms", "DescribeAlarms", "ListTagsForResource", "PutMetricAlarm",
+    *TAGGING
 )  # fmt: skip
 NOTICES = actions_of(
     "sns", "CreateTopic", "DeleteTopic", "GetSubscriptionAttributes", "GetTopicAttributes",

@@ -96,8 +96,15 @@ def key_statements(resources: DeployResources) -> list[Statement]:
     return [
         allow(
             actions_of(
-                "kms", "DescribeKey", "EnableKeyRotation", "GetKeyPolicy", "GetKeyRotationStatus",
-                "ListResourceTags", "TagResource", "UntagResource", "UpdateKeyDescription",
+                "kms",
+                "DescribeKey",
+                "EnableKeyRotation",
+                "GetKeyPolicy",
+                "GetKeyRotationStatus",
+                "ListResourceTags",
+                "TagResource",
+                "UntagResource",
+                "UpdateKeyDescription",
             ),
             everyone,
         ),
@@ -111,12 +118,20 @@ def key_statements(resources: DeployResources) -> list[Statement]:
             {"Bool": {"kms:GrantIsForAWSResource": "true"}},
         ),
         # As a registry under a key of ours asks, for the previews' images.
-        *([] if resources.takes_from else [allow(actions_of("kms", "RetireGrant"), resources.key_arn)]),
-        allow(actions_of("kms", "Decrypt", "GenerateDataKey"), resources.key_arn, {"StringEquals": through}),
+        *(
+            []
+            if resources.takes_from
+            else [allow(actions_of("kms", "RetireGrant"), resources.key_arn)]
+        ),
+        allow(
+            actions_of("kms", "Decrypt", "GenerateDataKey"),
+            resources.key_arn,
+            {"StringEquals": through},
+        ),
         # The state that tells which images to run may lie in another account.
         allow(crypt, f"arn:aws:kms:{resources.region}:*:key/*", of_states),
         *(allow(crypt, key) for key in resources.preview_state[1:]),
-    ]  # fmt: skip
+    ]
 
 
 def role_statements(resources: DeployResources) -> list[Statement]:
@@ -125,26 +140,40 @@ def role_statements(resources: DeployResources) -> list[Statement]:
     return [
         allow(
             actions_of(
-                "iam", "AttachRolePolicy", "CreateRole", "DeleteRolePolicy", "DetachRolePolicy",
-                "PutRolePermissionsBoundary", "PutRolePolicy",
+                "iam",
+                "AttachRolePolicy",
+                "CreateRole",
+                "DeleteRolePolicy",
+                "DetachRolePolicy",
+                "PutRolePermissionsBoundary",
+                "PutRolePolicy",
             ),
             own,
             bounded,
         ),
         allow(
             actions_of(
-                "iam", "DeleteRole", "TagRole", "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole",
+                "iam",
+                "DeleteRole",
+                "TagRole",
+                "UntagRole",
+                "UpdateAssumeRolePolicy",
+                "UpdateRole",
                 "UpdateRoleDescription",
             ),
             own,
         ),
-        allow(actions_of("iam", "PassRole"), own, {"StringEquals": {"iam:PassedToService": list(PASSED_TO)}}),
+        allow(
+            actions_of("iam", "PassRole"),
+            own,
+            {"StringEquals": {"iam:PassedToService": list(PASSED_TO)}},
+        ),
         allow(
             actions_of("iam", "CreateServiceLinkedRole"),
             resources.everywhere("iam", "role/aws-service-role/*"),
             {"StringEquals": {"iam:AWSServiceName": list(SERVICE_LINKED)}},
         ),
-    ]  # fmt: skip
+    ]
 
 
 def denials(resources: DeployResources) -> list[Statement]:
@@ -155,7 +184,8 @@ def denials(resources: DeployResources) -> list[Statement]:
         "kms:ScheduleKeyDeletion", "iam:DeleteRolePermissionsBoundary",
     )  # fmt: skip
     kept = (
-        "kafka-cluster:DeleteTopic", "kafka:DeleteCluster", "kafka:DeleteTopic", "rds:DeleteDBInstance",
+        "kafka-cluster:DeleteTopic", "kafka:DeleteCluster", "kafka:DeleteTopic",
+        "rds:DeleteDBInstance",
         "secretsmanager:DeleteSecret",
     )  # fmt: skip
     statements: list[Statement] = [

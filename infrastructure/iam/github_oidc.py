@@ -156,8 +156,10 @@ def read_only_statements(bucket: str, aliases: Sequence[str], stream_arn: Text) 
             "Sid": "NoData",
             "Effect": "Deny",
             "Action": [
-                "secretsmanager:*GetSecretValue", "ssm:GetParameter*", "logs:GetLogEvents", "logs:FilterLogEvents",
-                "logs:GetLogRecord", "logs:StartLiveTail", "logs:StartQuery", "logs:GetQueryResults",
+                "secretsmanager:*GetSecretValue", "ssm:GetParameter*", "logs:GetLogEvents",
+                "logs:FilterLogEvents",
+                "logs:GetLogRecord", "logs:StartLiveTail", "logs:StartQuery",
+                "logs:GetQueryResults",
                 "rds:DownloadDBLogFilePortion", "rds:DownloadCompleteDBLogFile", "rds-db:connect",
                 "kafka-cluster:*Data",
             ],
@@ -168,7 +170,9 @@ def read_only_statements(bucket: str, aliases: Sequence[str], stream_arn: Text) 
             "Sid": "NoObjects",
             "Effect": "Deny",
             "Action": "s3:GetObject*",
-            **({"NotResource": f"arn:aws:s3:::{bucket}/.pulumi/*"} if bucket else {"Resource": "*"}),
+            **(
+                {"NotResource": f"arn:aws:s3:::{bucket}/.pulumi/*"} if bucket else {"Resource": "*"}
+            ),
         },
         {
             # MSK describes a topic in its caller's name, and a look for drift asks it:

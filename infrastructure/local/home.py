@@ -179,7 +179,8 @@ def held_lock(path: Path) -> Iterator[int]:
             while not try_lock(descriptor):
                 if time.monotonic() > deadline:
                     raise StartError(
-                        f"processes of a runner that was killed still hold {path}: end them and try again"
+                        f"processes of a runner that was killed still hold {path}: end them and "
+                        f"try again"
                     )
                 time.sleep(0.1)
             yield descriptor
@@ -201,7 +202,8 @@ def held_alone(path: Path) -> Iterator[None]:
         if not try_lock(descriptor):
             holder = os.pread(descriptor, 20, 0).decode().strip()
             raise StartError(
-                f"the platform already runs here (process {holder}): stop it with Ctrl-C, or `kill {holder}`"
+                f"the platform already runs here (process {holder}): stop it with Ctrl-C, or `kill "
+                f"{holder}`"
             )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -250,5 +252,6 @@ def check_disk(directory: Path) -> None:
     free = shutil.disk_usage(directory).free
     if free < LEAST_FREE_BYTES:
         raise StartError(
-            f"the disk is full: {free // 2**20} MiB are free at {directory}, {LEAST_FREE_BYTES // 2**20} are needed"
+            f"the disk is full: {free // 2**20} MiB are free at {directory}, "
+            f"{LEAST_FREE_BYTES // 2**20} are needed"
         )

@@ -152,7 +152,8 @@ def download(jar: Jar, cache: Path) -> None:
             raise StartError("the disk is full: Kafka's jars need 45 MB") from error
         if isinstance(error, requests.exceptions.SSLError):
             raise StartError(
-                f"could not download {jar}: its server is not trusted. Name your company's authorities in"
+                f"could not download {jar}: its server is not trusted. Name your company's "
+                f"authorities in"
                 " PIP_CERT, SSL_CERT_FILE, REQUESTS_CA_BUNDLE or pip.conf"
             ) from error
         raise StartError(

@@ -47,7 +47,8 @@ def describe(platform: Platform, seconds: float, screen: TextIO) -> str:
         (
             *(line.rstrip() for line in text.getvalue().rstrip().splitlines()),
             "  A first call, in another terminal:",
-            f"    TOKEN=$(curl -s -u {accounts.client_id}:{accounts.client_secret} -d grant_type=client_credentials "
+            f"    TOKEN=$(curl -s -u {accounts.client_id}:{accounts.client_secret} -d "
+            f"grant_type=client_credentials "
             f'{url}/oauth2/token | sed \'s/.*"access_token": *"\\([^"]*\\).*/\\1/\')',
             f'    curl -s -H "Authorization: Bearer $TOKEN" {url}/fhir/R4/Patient',
             "",

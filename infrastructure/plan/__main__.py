@@ -45,7 +45,8 @@ def main(arguments: list[str]) -> int:
         stack, base = plan(options.stack, options.base)
     except FileNotFoundError:
         sys.stderr.write(
-            f"there is no Pulumi.{options.stack}.yaml: a stack is dev, staging, prod, or pr-<number>\n"
+            f"there is no Pulumi.{options.stack}.yaml: a stack is dev, staging, prod, or "
+            f"pr-<number>\n"
         )
         return 2
     except SettingsError as error:

@@ -16,7 +16,8 @@ STYLE = """
 text{font:13px system-ui,sans-serif;fill:#1b2733}
 .small{font-size:11px;fill:#4a5b6b}.title{font-size:18px;font-weight:600}
 .area{fill:none;stroke-width:1.5;rx:10}.vpc{stroke:#6b4fbb}.public{fill:#eef8ee;stroke:#3c8d40}
-.private{fill:#eaf2fb;stroke:#2f6db5}.isolated{fill:#f4f1fb;stroke:#6b4fbb}.cluster{stroke:#d9822b;stroke-dasharray:6 4}
+.private{fill:#eaf2fb;stroke:#2f6db5}.isolated{fill:#f4f1fb;stroke:#6b4fbb}
+.cluster{stroke:#d9822b;stroke-dasharray:6 4}
 .box{fill:#fff;stroke:#41566b;rx:7}.edge{fill:none;stroke:#41566b;stroke-width:1.3;marker-end:url(#tip)}
 """
 
@@ -32,7 +33,8 @@ class Box:
         wide, high = BOX
         return (
             f'<rect class="box" x="{self.x}" y="{self.y}" width="{wide}" height="{high}"/>'
-            f'<text x="{self.x + wide // 2}" y="{self.y + 23}" text-anchor="middle">{escape(self.label)}</text>'
+            f'<text x="{self.x + wide // 2}" y="{self.y + 23}" '
+            f'text-anchor="middle">{escape(self.label)}</text>'
             f'<text class="small" x="{self.x + wide // 2}" y="{self.y + 41}" text-anchor="middle">'
             f"{escape(self.note)}</text>"
         )
@@ -92,9 +94,11 @@ def picture(stack: Recording) -> str:
     body = "".join([*shapes, *arrows, *(box.draw() for box in found.values())])
     title = f"patient-management, stack {stack.stack.name}"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{title}">'
         f"<title>{title}</title><style>{STYLE}</style>"
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" '
+        'markerHeight="7" orient="auto">'
         '<path d="M0 0L8 4L0 8z" fill="#41566b"/></marker></defs>'
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
         f'<text class="title" x="30" y="32">{title}</text>{body}</svg>\n'

@@ -120,7 +120,8 @@ def cost(stack: Recording, base: Recording | None) -> Iterator[str]:
         yield f"With Spot at {share:.0%} off: {dear:.0f} a month, {dear / DAYS_A_MONTH:.2f} a day."
     if base is not None:
         copy = total(estimate(base))
-        yield f"A full copy of {base.stack.name} would be {copy:.0f} a month, {copy / DAYS_A_MONTH:.2f} a day."
+        name, daily = base.stack.name, copy / DAYS_A_MONTH
+        yield f"A full copy of {name} would be {copy:.0f} a month, {daily:.2f} a day."
     yield ""
     yield "Assumed:"
     for assumption in ASSUMPTIONS:

@@ -58,7 +58,8 @@ def parse_lifetime(text: str) -> timedelta:
     lifetime = timedelta(hours=hours)
     if not timedelta() < lifetime <= LONGEST_LIFETIME:
         raise RefusedError(
-            f"--ttl takes hours or days such as 36h or 3d, {LONGEST_LIFETIME.days}d at most, not {text!r}"
+            f"--ttl takes hours or days such as 36h or 3d, {LONGEST_LIFETIME.days}d at most, not "
+            f"{text!r}"
         )
     return lifetime
 
@@ -189,7 +190,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             fault, (CommandMissingError, AccessDeniedError, LeftBehindError)
         ):
             print(
-                f"What it made so far stays, for the next up or scripts/preview down --pr {options.pr}",
+                f"What it made so far stays, for the next up or scripts/preview down --pr "
+                f"{options.pr}",
                 file=sys.stderr,
             )
         return FAILED
@@ -289,7 +291,8 @@ def reap_all(
         with Path(options.over).open("a", encoding="utf-8") as file:
             file.write(f"numbers={over}\n")
     say(
-        f"{len(over)} of {len(reaped.verdicts)} over{': a dry run, nothing was touched (--apply)' if dry_run else ''}"
+        f"{len(over)} of {len(reaped.verdicts)} "
+        f"over{': a dry run, nothing was touched (--apply)' if dry_run else ''}"
     )
     return FAILED if reaped.failed else DONE
 

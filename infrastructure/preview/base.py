@@ -45,11 +45,13 @@ def read_base(stacks: Reads, name: str) -> Base:
         platform = stacks.outputs(name).get("platform")
     except StackMissingError as missing:
         raise RefusedError(
-            f"{name} is not shown to previews here: bring it up, then scripts/preview publish --base {name}"
+            f"{name} is not shown to previews here: bring it up, then scripts/preview publish "
+            f"--base {name}"
         ) from missing
     if not isinstance(platform, dict) or not platform.get("preview_runner_name"):
         raise RefusedError(
-            f"{name} takes no previews: set patient-management:previews in Pulumi.{name}.yaml, bring it up, publish it"
+            f"{name} takes no previews: set patient-management:previews in Pulumi.{name}.yaml, "
+            f"bring it up, publish it"
         )
     if lacks := [key for key in ("domain", "stream_arn") if not platform.get(key)]:
         raise RefusedError(

@@ -109,8 +109,10 @@ class Driver:
             self.stacks.remove(stack)
             others = ", ".join(name for name in previews if name != stack)
             raise RefusedError(
-                f"{stack}: there are {at_once} previews at once at most, and these are: {others}; take one down"
-                " (scripts/preview down --pr N), wait for the reaper, or set PREVIEWS_AT_ONCE where the base has room"
+                f"{stack}: there are {at_once} previews at once at most, and these are: {others}; "
+                f"take one down"
+                " (scripts/preview down --pr N), wait for the reaper, or set PREVIEWS_AT_ONCE "
+                "where the base has room"
             )
 
     def down(self, preview: Preview) -> None:
@@ -207,7 +209,8 @@ class Driver:
             ):
                 raise
             self.say(
-                f"{stack}: its lock is from {locked.since:%Y-%m-%d %H:%M} UTC, whoever held it was killed; broken"
+                f"{stack}: its lock is from {locked.since:%Y-%m-%d %H:%M} UTC, whoever held it was "
+                f"killed; broken"
             )
             self.stacks.unlock(stack)
             result = step()

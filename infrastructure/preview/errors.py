@@ -14,7 +14,8 @@ from botocore.exceptions import (
 # of the Go SDK.
 DENIED = re.compile(
     r"AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientTokenId|ExpiredToken|AuthFailure"
-    r"|SignatureDoesNotMatch|is not authorized to perform|NoCredentialProviders|failed to refresh cached credentials"
+    r"|SignatureDoesNotMatch|is not authorized to perform|NoCredentialProviders|failed to refresh "
+    r"cached credentials"
     r"|no EC2 IMDS role found|Unable to locate credentials|failed to (get|retrieve) credentials"
 )
 IN_USE = re.compile(

@@ -56,7 +56,8 @@ def parse_preview(text: str) -> Preview:
 def parse_base(text: str) -> str:
     if text == "prod":
         raise RefusedError(
-            "a preview never runs on production: it holds no real data and runs code that nobody reviewed"
+            "a preview never runs on production: it holds no real data and runs code that nobody "
+            "reviewed"
         )
     if text not in BASES:
         raise RefusedError(f"--base takes {' or '.join(BASES)}, not {text!r}")

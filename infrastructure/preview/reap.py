@@ -100,7 +100,8 @@ def reap(
             if life.base not in (None, driver.base):
                 # Another environment was the base once: nobody else would take this preview down.
                 failures.append(
-                    f"{preview.stack} is on {life.base}, which takes no previews any more: take it down there"
+                    f"{preview.stack} is on {life.base}, which takes no previews any more: take it "
+                    f"down there"
                 )
             else:
                 pull = asked(find_pull, preview)

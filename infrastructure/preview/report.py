@@ -71,10 +71,12 @@ def render_markdown(brought: BroughtUp, cost_usd_a_day: float) -> str:
 def render_rows(rows: Sequence[PreviewRow]) -> str:
     if not rows:
         return "no previews"
-    return "\n".join(
-        f"{row.preview.stack:<9} {row.base:<8} {row.resources:>4} resources  {until(row)}  {row.url}".rstrip()
-        for row in rows
-    )
+    return "\n".join(render_row(row) for row in rows)
+
+
+def render_row(row: PreviewRow) -> str:
+    start = f"{row.preview.stack:<9} {row.base:<8} {row.resources:>4} resources"
+    return f"{start}  {until(row)}  {row.url}".rstrip()
 
 
 def until(row: PreviewRow) -> str:

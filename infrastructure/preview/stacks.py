@@ -118,7 +118,8 @@ class PulumiStacks:
             )
         except FileNotFoundError as error:
             raise CommandMissingError(
-                "the pulumi command is not on the PATH: https://www.pulumi.com/docs/install/ (or `brew install pulumi`)"
+                "the pulumi command is not on the PATH: https://www.pulumi.com/docs/install/ (or "
+                "`brew install pulumi`)"
             ) from error
         except (automation.InvalidVersionError, subprocess.CalledProcessError) as error:
             raise CommandMissingError(f"the pulumi command cannot be used: {error}") from error

@@ -62,7 +62,9 @@ def wait_until_steady(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Waits for all services together. Raises DeploymentFailedError, also at the clock's `limit`."""
+    """Waits for all services together. Raises DeploymentFailedError, also at the
+    clock's `limit`.
+    """
     while missing := find_unsteady(ecs, cluster, definitions):
         if clock() + POLL_SECONDS > limit:
             raise DeploymentFailedError(

@@ -1,4 +1,6 @@
-"""What a hostile client tries. Each must end at the gateway, or reach the service without its sting."""
+"""What a hostile client tries. Each must end at the gateway, or reach the service
+without its sting.
+"""
 
 import asyncio
 import contextlib

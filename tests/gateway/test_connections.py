@@ -1,4 +1,6 @@
-"""What a client's connection may do to the gateway: hang up, stall, drip, read nothing, and be there when it stops."""
+"""What a client's connection may do to the gateway: hang up, stall, drip, read nothing, and be
+there when it stops.
+"""
 
 import asyncio
 import signal
@@ -48,7 +50,9 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def held_connections(port: int) -> int:
-    """Counts the connections that the server on `port` has not closed (proc_net_tcp(5): state 01 and 08)."""
+    """Counts the connections that the server on `port` has not closed (proc_net_tcp(5):
+    state 01 and 08).
+    """
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
     return sum(int(row[1].partition(":")[2], 16) == port and row[3] in ("01", "08") for row in rows)
 

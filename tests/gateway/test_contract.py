@@ -20,8 +20,9 @@ TIMEOUT_SECONDS = 600
 PARTS = {
     # A stream has no end; sign-in's pages have tests with a browser.
     "services": r"^/(api|analytics/v1/(?!events)|auth/v1|billing)",
-    # Every type has the same operations: one with positions, one in a patient's compartment.
-    # Not `/{id}`: the gateway answers OPTIONS itself, and its Allow knows the methods of all of /fhir/R4 together.
+    # Every type has the same operations: one with positions, one in a patient's compartment. Not
+    # `/{id}`: the gateway answers OPTIONS itself, and its Allow knows the methods of all of
+    # /fhir/R4 together.
     "fhir": r"^/fhir/R4/(Location|Observation|Coverage|Goal)$",
 }
 

@@ -243,7 +243,8 @@ async def test_interim_answers_are_passed_over() -> None:
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(
-            b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+            b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
+            b"2\r\n\r\nok"
         )
         await writer.drain()
 
@@ -312,7 +313,8 @@ async def test_more_requests_at_once_than_it_bears_are_503() -> None:
 async def test_body_that_comes_too_slowly_is_408() -> None:
     async with open_gateway(limits=FAST) as gateway:
         answer = await gateway.raw(
-            b"POST /api/patients HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nContent-Type: application/json\r\n"
+            b"POST /api/patients HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nContent-Type: "
+            b"application/json\r\n"
             b"Authorization: Bearer " + make_token(WRITE).encode() + b"\r\n\r\n{"
         )
     assert answer.startswith(b"HTTP/1.1 408 ")

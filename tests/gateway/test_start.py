@@ -1,4 +1,6 @@
-"""The gateway from its start to its end: with nobody there yet, over TLS, and when it is told to stop."""
+"""The gateway from its start to its end: with nobody there yet, over TLS, and when it
+is told to stop.
+"""
 
 import asyncio
 import logging

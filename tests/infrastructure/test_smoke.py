@@ -124,7 +124,10 @@ def test_services_that_run_what_was_declared_pass(ecs: Any, running: Running) ->
 def test_a_deployment_that_was_taken_back_is_told_at_once(ecs: Any, running: Running) -> None:
     # The stack declared a second revision, and ECS went back to the first.
     wanted = {**running.definitions, "dev-patient": register(ecs, "dev-patient")}
-    told = f"dev-patient runs {running.definitions['dev-patient']}, not {wanted['dev-patient']}: .* taken back"
+    told = (
+        f"dev-patient runs {running.definitions['dev-patient']}, not {wanted['dev-patient']}: .* "
+        f"taken back"
+    )
     with pytest.raises(BrokenError, match=told):
         wait_for(lambda: check_services(ecs, replace(running, definitions=wanted)), 60, 60)
 

@@ -248,5 +248,8 @@ def test_context_travels_in_headers() -> None:
 
 
 def test_boto3_is_left_out_where_msk_is_not() -> None:
-    code = "import sys, apps.kit.broker; sys.exit('boto3' in sys.modules or 'aws_msk_iam_sasl_signer' in sys.modules)"
+    code = (
+        "import sys, apps.kit.broker; sys.exit('boto3' in sys.modules or 'aws_msk_iam_sasl_signer' "
+        "in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,6 @@
-"""Connections are kept for their next user, never more than the pool has, and none is lost on the way."""
+"""Connections are kept for their next user, never more than the pool has, and none is
+lost on the way.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -123,7 +125,8 @@ async def test_transaction_left_open_is_ended(connections: Connections) -> None:
     await holder.raw_connection.execute("BEGIN")
     await connections.give_back(holder, is_clean=True)
     left = await other.raw_connection.fetchval(
-        "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND usename = current_user"
+        "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND usename = "
+        "current_user"
     )
     assert left == 0
     await connections.give_back(other, is_clean=True)

@@ -131,7 +131,8 @@ async def test_connection_lost_while_idle_is_replaced(
 ) -> None:
     await count(database, "nobody")
     other = await asyncpg.connect(billing_database)
-    # Waits until it is gone: between its last word and its end a query on it is refused, not replaced.
+    # Waits until it is gone: between its last word and its end a query on it is
+    # refused, not replaced.
     await other.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE usename = current_user AND pid <> pg_backend_pid()"

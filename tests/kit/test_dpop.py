@@ -1,4 +1,6 @@
-"""DPoP proofs: what is accepted, and everything that a thief of a token might send in place of one."""
+"""DPoP proofs: what is accepted, and everything that a thief of a token might send
+in place of one.
+"""
 
 import json
 import time

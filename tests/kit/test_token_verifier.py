@@ -292,7 +292,9 @@ async def test_flood_of_unknown_keys_asks_auth_once_a_period() -> None:
 
 
 class HangingAuth(FakeAuth):
-    """Takes a request for keys and answers none until `give_up`; each lasts as long as the time-out."""
+    """Takes a request for keys and answers none until `give_up`; each lasts as long
+    as the time-out.
+    """
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()

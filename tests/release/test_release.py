@@ -86,7 +86,8 @@ def test_services_may_not_change_what_is_append_only(target: ReleaseTarget) -> N
         roles = DatabaseRoles(PREFIX + name)
         with psycopg.connect(target.owner_url(name, roles)) as connection:
             rows = connection.execute(
-                "SELECT table_name, privilege_type FROM information_schema.table_privileges WHERE grantee = %s",
+                "SELECT table_name, privilege_type FROM information_schema.table_privileges WHERE "
+                "grantee = %s",
                 (roles.runtime,),
             ).fetchall()
         granted: dict[str, set[str]] = {}

@@ -62,7 +62,8 @@ class Workspace:
             # Whoever has the real awsx may see its layout of a VPC: it needs no AWS of its own.
             if package != "awsx" or shutil.which(command.name) is None:
                 command.write_text(
-                    f'#!/bin/sh\nexec {sys.executable} -m tests.infrastructure.engine.{module} "$@"\n'
+                    f"#!/bin/sh\nexec {sys.executable} -m tests.infrastructure.engine.{module} "
+                    f'"$@"\n'
                 )
                 command.chmod(0o755)
         self.environment = {

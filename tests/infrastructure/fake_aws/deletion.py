@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from infrastructure.plan.paper import ACCOUNT
-from tests.infrastructure.fake_aws.moto_resources import ON_PAPER
+from tests.infrastructure.fake_aws.moto_resources import BUCKET_ENCRYPTION, ON_PAPER
 
 if TYPE_CHECKING:
     from tests.infrastructure.fake_aws.moto_resources import Moto
@@ -193,7 +193,7 @@ ENDS: dict[str, Call] = {
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": with_its_parent,
     "aws:s3/bucketPolicy:BucketPolicy": call("s3", "delete_bucket_policy", Bucket="id"),
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": with_its_parent,
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": with_its_parent,
+    BUCKET_ENCRYPTION: with_its_parent,
     "aws:s3/bucketVersioning:BucketVersioning": with_its_parent,
     "aws:secretsmanager/secret:Secret": end_secret,
     "aws:servicediscovery/httpNamespace:HttpNamespace": call(

@@ -17,6 +17,10 @@ from infrastructure.plan.record import REMOTE
 from infrastructure.plan.vpc import make_vpc
 from tests.infrastructure.fake_aws.aws_json import pascal
 
+BUCKET_ENCRYPTION = (
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+)
+
 REGION = "us-east-1"
 Made = tuple[str, dict[str, Any]]
 Creator = Callable[["Moto", str, dict[str, Any]], Made]
@@ -321,7 +325,7 @@ CREATORS: dict[str, Creator] = {
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_part(
         "put_public_access_block", "PublicAccessBlockConfiguration", without_bucket
     ),
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": bucket_part(
+    BUCKET_ENCRYPTION: bucket_part(
         "put_bucket_encryption", "ServerSideEncryptionConfiguration", encryption
     ),
     "aws:s3/bucketVersioning:BucketVersioning": bucket_part(

@@ -30,7 +30,8 @@ PREVIEWS = f"arn:aws:s3:::patient-management-previews-{ACCOUNT}-{REGION}"
 # What no single resource tells: the state, keys in services' hands, and roles that AWS makes.
 BESIDE = {
     "s3:GetBucketLocation", "s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject",
-    "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:CreateGrant", "kms:RetireGrant", "kms:RevokeGrant",
+    "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:CreateGrant", "kms:RetireGrant",
+    "kms:RevokeGrant",
     # Of operators' answers: the smoke test's client.
     "secretsmanager:GetSecretValue",
     "iam:CreateServiceLinkedRole", "ec2:GetManagedPrefixListEntries",

@@ -46,7 +46,8 @@ def test_broker_that_is_killed_is_one_line_that_says_what_to_do(
     assert module.main(["--port", str(free_port())]) == 1
     log = tmp_path / "logs" / "kafka.log"
     assert capsys.readouterr().err == (
-        f"scripts/up: kafka was killed (SIGKILL): run scripts/up again, the data is kept (log: {log})\n"
+        f"scripts/up: kafka was killed (SIGKILL): run scripts/up again, the data is kept (log: "
+        f"{log})\n"
     )
 
 

@@ -17,7 +17,8 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQ
 def test_administrator_is_no_superuser(postgres: Postgres) -> None:
     with psycopg.connect(postgres.admin_url) as connection:
         row = connection.execute(
-            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+            "SELECT rolsuper, rolcreatedb, rolcreaterole, rolbypassrls FROM pg_roles WHERE rolname "
+            "= current_user"
         ).fetchone()
         version = connection.info.server_version
     assert row == (False, True, True, False)

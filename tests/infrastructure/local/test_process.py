@@ -23,14 +23,16 @@ SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep
 STUBBORN = [
     sys.executable,
     "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); "
+    "time.sleep(60)",
 ]
 # The child tells its own pid, once it is past the guard.
 RUNNER = """
 import functools, sys, time
 from pathlib import Path
 from infrastructure.local.process import Process
-Process("child", [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"],
+CHILD = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+Process("child", [sys.executable, "-c", CHILD],
     environment={}, directory=Path("."), write=functools.partial(print, flush=True))
 time.sleep(60)
 """

@@ -97,7 +97,10 @@ def is_free(lock: Path) -> bool:
 def test_run_hands_the_platform_to_the_command_and_ends_with_its_status(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    fetch = 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "/.well-known/jwks.json").close()'
+    fetch = (
+        "import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "
+        '"/.well-known/jwks.json").close()'
+    )
     call = f"python -c '{fetch}' $PLATFORM_URL && env | grep -c ^PLATFORM_USER= && exit 7"
     done = up(environment, "--run", "sh", "-c", call)
     assert (done.returncode, done.stdout) == (7, "1\n"), done.stderr
@@ -208,7 +211,8 @@ def test_taken_port_is_told_in_a_line(environment: dict[str, str]) -> None:
         done = up(environment, "--port", str(port))
     assert done.returncode == 1
     assert done.stderr == (
-        f"scripts/up: port {port} is taken: stop what listens there, or choose another with --port\n"
+        f"scripts/up: port {port} is taken: stop what listens there, or choose another with "
+        f"--port\n"
     )
 
 

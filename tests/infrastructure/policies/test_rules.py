@@ -113,7 +113,8 @@ def test_on_every_resource_stands_only_what_names_none(dev: Recording, action: s
     whole = dev.one("aws:iam/rolePolicy:RolePolicy", "dev-gateway-execution-start")
     given = changed(whole, statement(Action=[action, "ecr:GetAuthorizationToken"], Resource="*"))
     assert [finding.message for finding in examine_resources([given])] == [
-        f"[IAM.1, IAM.21, HIPAA.Security-IAMPolicyNoStatementsWithAdminAccess] {action} on every resource"
+        f"[IAM.1, IAM.21, HIPAA.Security-IAMPolicyNoStatementsWithAdminAccess] {action} on every "
+        f"resource"
     ]
 
 

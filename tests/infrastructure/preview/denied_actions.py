@@ -29,6 +29,7 @@ PublicRoute = tuple[str, str, dict[str, str]]
 def names(base: Recording, prod: Recording) -> dict[str, str]:
     platform = base.outputs["platform"]
     listener = str(platform["listener_arn"])
+    log = base.one("aws:cloudwatch/logGroup:LogGroup", "dev-gateway")
     stream = str(platform["stream_arn"])
     states = f"arn:aws:s3:::{GITHUB['state-bucket']}"
     previews = base.one("aws:s3/bucket:Bucket", "preview-state").outputs["arn"]
@@ -63,10 +64,7 @@ def names(base: Recording, prod: Recording) -> dict[str, str]:
         "role": base.one("aws:iam/role:Role", "dev-gateway-task").outputs["arn"],
         "boundary": platform["preview_boundary_arn"],
         "repository": arn("ecr", f"repository/{repository}"),
-        "log": arn(
-            "logs",
-            f"log-group:{base.one('aws:cloudwatch/logGroup:LogGroup', 'dev-gateway').inputs['name']}",
-        ),
+        "log": arn("logs", f"log-group:{log.inputs['name']}"),
     }
 
 

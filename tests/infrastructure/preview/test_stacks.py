@@ -27,8 +27,10 @@ ROOT = Path(__file__).parents[3]
 BACKEND = "s3://state?region=us-east-1"
 PROVIDER = "awskms:///alias/previews?region=us-east-1"
 LOCKED = (
-    "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the"
-    " lock file with `pulumi cancel`.\n  s3://state/.pulumi/locks/organization/patient-management/pr-12/1.json: created"
+    "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to "
+    "end or delete the"
+    " lock file with `pulumi cancel`.\n  "
+    "s3://state/.pulumi/locks/organization/patient-management/pr-12/1.json: created"
     " by runner@host (pid 7) at 2026-01-31T12:00:00Z"
 )
 
@@ -235,7 +237,8 @@ Act = Callable[[PulumiStacks], object]
         (LOCKED, StackLockedError),
         ("error: no stack named 'pr-12' found", StackMissingError),
         (
-            "error: deleting urn:x: AccessDeniedException: User is not authorized to perform: ecs:DeleteService",
+            "error: deleting urn:x: AccessDeniedException: User is not authorized to perform: "
+            "ecs:DeleteService",
             AccessDeniedError,
         ),
         (
@@ -244,7 +247,8 @@ Act = Callable[[PulumiStacks], object]
         ),
         ("error: no EC2 IMDS role found, operation error ec2imds: GetMetadata", AccessDeniedError),
         (
-            "error: deleting Security Group (sg-1): DependencyViolation: resource sg-1 has a dependent object",
+            "error: deleting Security Group (sg-1): DependencyViolation: resource sg-1 has a "
+            "dependent object",
             ResourceInUseError,
         ),
         ("error: something else", PreviewError),
