@@ -81,10 +81,6 @@ class NotFound(Problem):
     status = 404
 
 
-class MethodNotAllowed(Problem):
-    status = 405
-
-
 class Conflict(Problem):
     status = 409
 
@@ -140,7 +136,6 @@ _BY_STATUS: dict[int, type[Problem]] = {
     for kind in (
         BadRequest,
         NotFound,
-        MethodNotAllowed,
         ContentTooLarge,
         UnsupportedMediaType,
         Unprocessable,

@@ -23,7 +23,6 @@ from apps.patient.fhir.requests import (
     record_of,
     type_of,
     without_presentation,
-    written_type_of,
 )
 from apps.patient.fhir.responses import (
     information,
@@ -45,7 +44,7 @@ from apps.patient.storage.versions import Version
 
 
 async def create(request: Request) -> Response:
-    resource_type = written_type_of(request)
+    resource_type = type_of(request)
     resource, body = await read_resource(request, resource_type)
     caller = caller_of(request)
     outcome = await record_of(request).create(
@@ -121,7 +120,7 @@ def part_of(request: Request, resource: Resource) -> Resource:
 
 
 async def update(request: Request) -> Response:
-    resource_type, id = written_type_of(request), path_id(request)
+    resource_type, id = type_of(request), path_id(request)
     resource, _ = await read_resource(request, resource_type)
     check_same_id(resource, id)
     outcome = await record_of(request).update(
@@ -138,7 +137,7 @@ def check_same_id(resource: Resource, id: str) -> None:
 
 async def update_by_search(request: Request) -> Response:
     """PUT with search criteria: changes the one match, or creates (https://hl7.org/fhir/R4/http.html#cond-update)."""
-    resource_type = written_type_of(request)
+    resource_type = type_of(request)
     resource, _ = await read_resource(request, resource_type)
     caller = caller_of(request)
     outcome = await update_match(
@@ -157,7 +156,7 @@ def url_condition(request: Request, caller: Caller, resource_type: str) -> Condi
 
 
 async def patch(request: Request) -> Response:
-    resource_type, id = written_type_of(request), path_id(request)
+    resource_type, id = type_of(request), path_id(request)
     outcome = await record_of(request).update(
         resource_type,
         id,
@@ -170,7 +169,7 @@ async def patch(request: Request) -> Response:
 
 
 async def patch_by_search(request: Request) -> Response:
-    resource_type = written_type_of(request)
+    resource_type = type_of(request)
     make: Make = await read_patch(request, resource_type)
     caller = caller_of(request)
     outcome = await update_match(
@@ -185,7 +184,7 @@ async def patch_by_search(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    resource_type = written_type_of(request)
+    resource_type = type_of(request)
     version = await record_of(request).delete(
         resource_type, path_id(request), caller_of(request), read_expected(request)
     )
@@ -194,7 +193,7 @@ async def delete(request: Request) -> Response:
 
 async def delete_by_search(request: Request) -> Response:
     """DELETE with search criteria: the one match; with several 412 (`conditionalDelete: single`)."""
-    resource_type = written_type_of(request)
+    resource_type = type_of(request)
     caller = caller_of(request)
     condition = url_condition(request, caller, resource_type)
     try:

@@ -13,14 +13,13 @@ from apps.kit.context import current_context
 from apps.kit.errors import (
     BadRequest,
     FieldError,
-    MethodNotAllowed,
     NotFound,
     Unprocessable,
     UnsupportedMediaType,
 )
 from apps.kit.operation_outcomes import FHIR_PATH
 from apps.kit.web import principal_of
-from apps.patient.codec import FHIR_MEDIA_TYPE, Resource, decode
+from apps.patient.codec import FHIR_MEDIA_TYPE, Resource, decode, encode
 from apps.patient.definitions.model import served_types
 from apps.patient.definitions.validation import find_faults
 from apps.patient.fhir.negotiation import (
@@ -89,18 +88,6 @@ def type_of(request: Request) -> str:
     if name not in served_types():
         raise NotFound("type_not_served", f"served are {', '.join(served_types())}")
     return name
-
-
-def written_type_of(request: Request) -> str:
-    """Returns the path's type; raises MethodNotAllowed for one that is only read."""
-    resource_type = type_of(request)
-    if resource_type in READ_ONLY_TYPES:
-        raise MethodNotAllowed(
-            "read_only",
-            f"{resource_type} is written by the service",
-            headers={"Allow": "GET, HEAD"},
-        )
-    return resource_type
 
 
 def path_id(request: Request, name: str = "id") -> str:
@@ -224,6 +211,25 @@ def check_parameters(request: Request, taken: Sequence[str]) -> None:
 def without_presentation(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Returns the parameters but for those that say what the answer looks like."""
     return [pair for pair in pairs if pair[0] not in ("_format", "_pretty")]
+
+
+async def read_operation(request: Request) -> list[tuple[str, str]]:
+    """Returns the parameters of an operation: those of the URL and, of a POST, of the Parameters in its body."""
+    pairs = without_presentation(request.query_params.multi_items())
+    body = await request.body() if request.method == "POST" else b""
+    if not body:
+        return pairs
+    content = decode(await read_fhir_body(request))
+    check_resource(content, "Parameters")
+    for index, parameter in enumerate(content.get("parameter", ())):
+        values = [value for name, value in parameter.items() if name.startswith("value")]
+        if len(values) != 1 or isinstance(values[0], (dict, list)):
+            raise Unprocessable(
+                "invalid_parameters", "expected a simple value", pointer=f"/parameter/{index}"
+            )
+        text = values[0] if isinstance(values[0], str) else encode(values[0]).decode()
+        pairs.append((parameter["name"], text))
+    return pairs
 
 
 def condition_of(reader: Reader, resource_type: str, text: Any, pointer: str) -> Condition | None:

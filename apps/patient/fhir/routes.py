@@ -51,10 +51,8 @@ def _may_use_any(*interactions: str) -> Policy:
     return Policy(f"*.{''.join(interactions)}", check)
 
 
-class ReadOnlyType(Convertor[str]):
-    """A type that the service alone writes: its paths take fewer methods."""
-
-    regex = "|".join(READ_ONLY_TYPES)
+class PathPart(Convertor[str]):
+    """A part of a path that is passed on as it is."""
 
     def convert(self, value: str) -> str:
         return value
@@ -63,7 +61,27 @@ class ReadOnlyType(Convertor[str]):
         return value
 
 
+class ReadOnlyType(PathPart):
+    """A type that the service alone writes: its paths take fewer methods."""
+
+    regex = "|".join(READ_ONLY_TYPES)
+
+
+class WritableType(PathPart):
+    """Any other name of a type. What is no name of one has routes of its own, which allow other methods."""
+
+    regex = rf"(?!\$|(?:{ReadOnlyType.regex}|metadata|_history|_search)(?:/|$))[^/]+"
+
+
+class ResourceId(PathPart):
+    """What may be an id."""
+
+    regex = r"(?!\$|(?:_history|_search)(?:/|$))[^/]+"
+
+
 register_url_convertor("readonly", ReadOnlyType())
+register_url_convertor("writable", WritableType())
+register_url_convertor("resource", ResourceId())
 
 ANY = _may_use_any("c", "r", "u", "d", "s")
 ANY_SEARCH = _may_use_any("s")
@@ -126,7 +144,7 @@ def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
             operation("PATCH", patch_by_search, smart("u")),
             operation("DELETE", delete_by_search, smart("d")),
         )
-        for path in (FHIR_PATH + "/{type}", FHIR_PATH + "/{type}/")
+        for path in (FHIR_PATH + "/{type:writable}", FHIR_PATH + "/{type:writable}/")
     ]
     one = FHIR_PATH + "/{type}/{id}"
     return [
@@ -154,11 +172,12 @@ def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
             for path in (FHIR_PATH + "/{type:readonly}", FHIR_PATH + "/{type:readonly}/")
         ),
         PolicedRoute(
-            FHIR_PATH + "/{type:readonly}/{id}", operation("GET", read, smart("r"), SUBSETS)
+            FHIR_PATH + "/{type:readonly}/{id:resource}",
+            operation("GET", read, smart("r"), SUBSETS),
         ),
         *types,
         PolicedRoute(
-            one,
+            FHIR_PATH + "/{type:writable}/{id:resource}",
             operation("GET", read, smart("r"), SUBSETS),
             operation("PUT", update, smart("u"), ()),
             operation("PATCH", patch, smart("u"), ()),

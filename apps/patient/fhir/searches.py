@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from apps.kit.context import new_id
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest, Forbidden, NotFound
 from apps.kit.operation_outcomes import FHIR_PATH
@@ -174,8 +175,11 @@ async def run_search(connection: Connection, asked: Asked) -> tuple[Resource, Re
     entries = [_entry(asked, query, item, "match") for item in found]
     entries += [_entry(asked, query, item, "include") for item in included]
     if is_cut:
-        entries.append({"resource": _CUT, "search": {"mode": "outcome"}})
-    entries += [_warning(text) for text in dict.fromkeys(query.warnings)]
+        entries.append(_outcome(_CUT))
+    entries += [
+        _outcome(information(text, "warning", "code-invalid"))
+        for text in dict.fromkeys(query.warnings)
+    ]
     if entries:
         bundle["entry"] = entries
     return bundle, _audit_entry(caller, query, [*found, *included])
@@ -218,10 +222,11 @@ _CUT = information(
 )
 
 
-def _warning(text: str) -> Resource:
-    """Returns an entry that tells why nothing can match (R4 search, handling errors)."""
+def _outcome(resource: Resource) -> Resource:
+    """Returns an entry that tells something of the search (R4 search, handling errors)."""
     return {
-        "resource": information(text, "warning", "code-invalid"),
+        "fullUrl": f"urn:uuid:{new_id()}",
+        "resource": resource,
         "search": {"mode": "outcome"},
     }
 

@@ -15,7 +15,7 @@ class Description:
     """What an operation does. `interactions`: the letters of the scope; "" for any signed-in caller.
 
     `answer` is the type in the body of a success: "" for none, "type" for that of the path. `body` is
-    that of the request: a type, "type", "form" or "patch". `searches`: it takes search parameters.
+    that of the request: a type, "type", "any" JSON, "form" or "patch". `searches`: it takes search parameters.
     """
 
     id: str
@@ -83,14 +83,14 @@ DESCRIPTIONS: Mapping[tuple[str, str], Description] = {
         id="validate",
         summary="Say what is wrong with a resource, and store nothing",
         answer="OperationOutcome",
-        body="Resource",
+        body="any",
         parameters=("mode", "profile"),
     ),
     (ONE + "/$validate", "POST"): _D(
         id="validateUpdate",
         summary="Say what is wrong with an update, and store nothing",
         answer="OperationOutcome",
-        body="Resource",
+        body="any",
         parameters=("mode", "profile"),
     ),
     (TYPE + "/_search", "GET"): _D(
@@ -212,6 +212,30 @@ DESCRIPTIONS: Mapping[tuple[str, str], Description] = {
         interactions="r",
         answer="Bundle",
         type="Patient",
+    ),
+    (FHIR_PATH + "/Patient/{id}/$everything", "POST"): _D(
+        id="everythingByBody",
+        summary="A patient's whole record, asked for by Parameters",
+        interactions="r",
+        answer="Bundle",
+        body="Parameters",
+        type="Patient",
+    ),
+    (FHIR_PATH + "/Patient/{id}/$summary", "POST"): _D(
+        id="summaryByBody",
+        summary="A patient's International Patient Summary, asked for by Parameters",
+        interactions="r",
+        answer="Bundle",
+        body="Parameters",
+        type="Patient",
+    ),
+    (FHIR_PATH + "/Observation/$lastn", "POST"): _D(
+        id="lastnByBody",
+        summary="The newest observations of each code, asked for by Parameters",
+        interactions="s",
+        answer="Bundle",
+        body="Parameters",
+        type="Observation",
     ),
     (FHIR_PATH + "/Patient/$match", "POST"): _D(
         id="match",

@@ -113,6 +113,9 @@ def _security(description: Description, type_name: str) -> list[Schema]:
 
 
 def _schema(kind: str, type_name: str) -> Schema:
+    if kind == "any":
+        # What is wrong with it is the answer.
+        return {"schema": {}}
     name = (type_name or "Resource") if kind == "type" else kind
     return {"schema": reference_to(name)}
 
@@ -133,7 +136,7 @@ def _body(kind: str, type_name: str) -> Schema:
 
 
 def _example(kind: str, type_name: str) -> Schema:
-    name = (type_name or "Patient") if kind in ("type", "Resource") else kind
+    name = (type_name or "Patient") if kind in ("type", "Resource", "any") else kind
     return {"examples": {name: {"$ref": f"#/components/examples/fhir.{name}"}}}
 
 

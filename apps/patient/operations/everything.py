@@ -26,7 +26,7 @@ from apps.patient.fhir.requests import (
     caller_of,
     path_id,
     read_audit_of,
-    without_presentation,
+    read_operation,
 )
 from apps.patient.fhir.responses import respond
 from apps.patient.fhir.searches import Asked, run_search
@@ -45,7 +45,7 @@ async def everything(request: Request) -> Response:
     caller = caller_of(request)
     id = path_id(request)
     caller.require("Patient", "r")
-    values = read_parameters(without_presentation(request.query_params.multi_items()))
+    values = read_parameters(await read_operation(request))
     limits = {
         kind: limit_of(caller.reader, kind, resource_hash("Patient", id), values)
         for kind in ("Patient", *members())

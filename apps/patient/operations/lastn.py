@@ -12,7 +12,7 @@ from apps.patient.fhir.requests import (
     base_of,
     caller_of,
     read_audit_of,
-    without_presentation,
+    read_operation,
 )
 from apps.patient.fhir.responses import links_of, query_text, raw, respond
 from apps.patient.search.criteria import AllOf
@@ -32,7 +32,7 @@ async def last_observations(request: Request) -> Response:
     caller = caller_of(request)
     caller.require("Observation", "s")
     caller.require("Observation", "r")
-    pairs = without_presentation(request.query_params.multi_items())
+    pairs = await read_operation(request)
     per_code = read_max(pairs)
     criteria = [(name, value) for name, value in pairs if name != "max"]
     if not any(name.partition(":")[0] in SUBJECTS for name, _ in criteria):

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.kit.errors import NotFound, NotImplementedYet
 from apps.kit.operation_outcomes import FHIR_PATH
-from apps.kit.web import AUTHENTICATED, Endpoint, Operation, PolicedRoute, smart
+from apps.kit.web import AUTHENTICATED, Endpoint, Operation, PolicedRoute, Policy, smart
 from apps.patient.operations.everything import everything
 from apps.patient.operations.lastn import last_observations
 from apps.patient.operations.match import match
@@ -34,11 +35,11 @@ def operation_routes(negotiated: Callable[[Endpoint], Endpoint]) -> list[BaseRou
         *validate_routes(),
         PolicedRoute(
             FHIR_PATH + "/Patient/{id}/$everything",
-            Operation("GET", negotiated(everything), smart("r", "Patient")),
+            *by_both(negotiated(everything), smart("r", "Patient")),
         ),
         PolicedRoute(
             FHIR_PATH + "/Patient/{id}/$summary",
-            Operation("GET", negotiated(summarise), smart("r", "Patient")),
+            *by_both(negotiated(summarise), smart("r", "Patient")),
         ),
         PolicedRoute(
             FHIR_PATH + "/Patient/$match",
@@ -46,7 +47,7 @@ def operation_routes(negotiated: Callable[[Endpoint], Endpoint]) -> list[BaseRou
         ),
         PolicedRoute(
             FHIR_PATH + "/Observation/$lastn",
-            Operation("GET", negotiated(last_observations), smart("s", "Observation")),
+            *by_both(negotiated(last_observations), smart("s", "Observation")),
         ),
         *(
             PolicedRoute(
@@ -55,12 +56,32 @@ def operation_routes(negotiated: Callable[[Endpoint], Endpoint]) -> list[BaseRou
                 Operation("POST", unknown, AUTHENTICATED),
             )
             for path in (
-                FHIR_PATH + "/${operation}",
-                FHIR_PATH + "/{type}/${operation}",
-                FHIR_PATH + "/{type}/{id}/${operation}",
+                FHIR_PATH + "/${operation:unserved}",
+                FHIR_PATH + "/{type}/${operation:unserved}",
+                FHIR_PATH + "/{type}/{id}/${operation:unserved}",
             )
         ),
     ]
+
+
+def by_both(endpoint: Endpoint, policy: Policy) -> tuple[Operation, Operation]:
+    """Returns the operations of what changes nothing: by GET and, as any operation, by POST."""
+    return Operation("GET", endpoint, policy), Operation("POST", endpoint, policy)
+
+
+class Unserved(Convertor[str]):
+    """The name of an operation that has no route of its own."""
+
+    regex = "(?!(?:everything|lastn|match|summary|validate)$)[^/]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("unserved", Unserved())
 
 
 async def refuse(request: Request) -> Response:

@@ -22,7 +22,7 @@ from apps.patient.fhir.requests import (
     caller_of,
     path_id,
     read_audit_of,
-    without_presentation,
+    read_operation,
 )
 from apps.patient.fhir.responses import respond
 from apps.patient.search.criteria import AllOf
@@ -112,7 +112,7 @@ async def summarise(request: Request) -> Response:
     caller = caller_of(request)
     id = path_id(request)
     caller.require("Patient", "r")
-    unknown = [name for name, _ in without_presentation(request.query_params.multi_items())]
+    unknown = [name for name, _ in await read_operation(request)]
     if unknown:
         raise BadRequest(
             "parameter_not_served", "the operation has no parameters", pointer=unknown[0][:100]

@@ -13,7 +13,7 @@ from apps.patient.codec import FHIR_MEDIA_TYPE, Resource, decode, encode
 from apps.patient.definitions.expressions import element_expression
 from apps.patient.definitions.model import served_types
 from apps.patient.definitions.validation import find_faults
-from apps.patient.fhir.requests import check_parameters, read_fhir_body
+from apps.patient.fhir.requests import check_parameters, path_id, read_fhir_body
 
 MODES = ("create", "update", "delete", "profile")
 
@@ -41,8 +41,8 @@ async def validate(request: Request) -> Response:
         resource,
         resource_type,
         mode=mode,
-        id=request.path_params.get("id"),
-        profiles=profiles or request.query_params.getlist("profile"),
+        id=path_id(request) if "id" in request.path_params else None,
+        profiles=profiles or [name for name in request.query_params.getlist("profile") if name],
     )
     return Response(encode(outcome), media_type=FHIR_MEDIA_TYPE)
 

@@ -235,3 +235,22 @@ def test_session_of_an_odd_name_is_not_found(auth: Auth) -> None:
         for what in ("sessions", "consents"):
             answer = httpx.delete(f"{auth.url}/auth/v1/me/{what}/{name}", headers=headers)
             assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "ends"),
+    [
+        ({"name": "Ada"}, False),
+        ({"practitionerId": "p7"}, True),
+        ({"roles": ["clinician", "analyst"]}, True),
+        ({"disabled": True}, True),
+    ],
+    ids=str,
+)
+def test_change_of_who_somebody_is_ends_what_they_hold(
+    auth: Auth, admin: httpx.Client, change: dict[str, Any], ends: bool
+) -> None:
+    user, browser = auth.user("clinician"), Browser(auth)
+    browser.sign_in(user.email)
+    assert admin.patch(f"/auth/v1/users/{user.id}", json=change).status_code == 200
+    assert ("Sign in" in browser.get("/oauth2/account").text) is ends

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -167,6 +168,16 @@ async def test_refused_mail_is_tried_again_later(
         async with database.connection() as connection:
             await connection.execute("UPDATE mails SET due_at = now()")
         assert await send_due(database, transport, "a@b.example") == 1
+
+
+async def test_mail_whose_link_is_void_is_not_sent(database: Database, tmp_path: Path) -> None:
+    await queue(database, HELLO)
+    async with database.connection() as connection:
+        life = await connection.fetchval("SELECT expires_at - now() FROM mails")
+        await connection.execute("UPDATE mails SET expires_at = now()")
+    assert life <= datetime.timedelta(hours=24)
+    assert await send_due(database, FolderTransport(tmp_path), "a@b.example") == 0
+    assert os.listdir(tmp_path) == []
 
 
 async def test_senders_at_once_send_each_mail_once(database: Database, tmp_path: Path) -> None:

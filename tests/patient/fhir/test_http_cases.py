@@ -386,6 +386,14 @@ def test_parameter_that_an_interaction_does_not_take_is_refused_and_nothing_done
     assert found.json()["total"] == 0
 
 
+def test_what_is_only_read_allows_no_other_method(service: Service) -> None:
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        for path in ("AuditEvent", "AuditEvent/", "AuditEvent/1"):
+            answer = service.call(method, f"/fhir/R4/{path}?_summary=true", json={})
+            assert answer.status_code == 405, path
+            assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
@@ -397,12 +405,54 @@ def test_parameter_that_an_interaction_does_not_take_is_refused_and_nothing_done
         ("/AuditEvent", {"GET", "HEAD"}),
         ("/AuditEvent/1", {"GET", "HEAD"}),
         ("/metadata", {"GET", "HEAD"}),
+        ("/_history", {"GET", "HEAD"}),
+        ("/Patient/_history", {"GET", "HEAD"}),
+        ("/_search", {"GET", "HEAD", "POST"}),
+        ("/Patient/_search", {"GET", "HEAD", "POST"}),
+        ("/Observation/$lastn", {"GET", "HEAD", "POST"}),
+        ("/Patient/1/$everything", {"GET", "HEAD", "POST"}),
+        ("/Patient/1/$validate", {"POST"}),
         ("", {"GET", "HEAD", "POST"}),
     ],
 )
 def test_allow_names_the_methods_of_the_path(
     service: Service, path: str, allowed: set[str]
 ) -> None:
-    answer = service.call("OPTIONS", f"/fhir/R4{path}")
-    assert answer.status_code == 405
-    assert set(answer.headers["allow"].split(", ")) == allowed
+    for method in {"OPTIONS", "PUT", "PATCH", "DELETE", "POST"} - allowed:
+        answer = service.call(method, f"/fhir/R4{path}?_count=1")
+        assert answer.status_code == 405, f"{method}: {answer.text}"
+        assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "query"),
+    [
+        ("/Patient/{id}/$everything", {"_count": ("valueInteger", 2)}, "_count=2"),
+        ("/Patient/{id}/$everything", {"start": ("valueDate", "2024-01-01")}, "start=2024-01-01"),
+        ("/Patient/{id}/$summary", {}, ""),
+        ("/Observation/$lastn", {"patient": ("valueString", "{id}")}, "patient={id}"),
+    ],
+)
+def test_operation_is_called_by_post_as_by_get(
+    service: Service, path: str, parameters: dict[str, tuple[str, Any]], query: str
+) -> None:
+    id = service.create(patient())["id"]
+    service.create(observation(id))
+    url = f"/fhir/R4{path.format(id=id)}"
+    given = [
+        {"name": name, kind: value.format(id=id) if isinstance(value, str) else value}
+        for name, (kind, value) in parameters.items()
+    ]
+    body = {"resourceType": "Parameters", **({"parameter": given} if given else {})}
+    got = service.call("GET", f"{url}?{query.format(id=id)}").json()
+    posted = service.call("POST", url, json=body)
+    assert posted.status_code == 200, posted.text
+    expected, found = ([e["fullUrl"] for e in each["entry"]] for each in (got, posted.json()))
+    assert expected == found or path.endswith("summary")
+    for wrong in (
+        {"resourceType": "Patient"},
+        {**body, "parameter": [{"name": "shoe", "valueString": "44"}]},
+        {**body, "parameter": [{"name": "start", "valuePeriod": {"start": "2024"}}]},
+        {**body, "parameter": [{"name": "start"}]},
+    ):
+        assert service.call("POST", url, json=wrong).status_code in (400, 422)
