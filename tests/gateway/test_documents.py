@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from apps.analytics.reports.parameters import INTERVALS, MAX_TOP
-from apps.auth.admin.client_routes import MAX_OVERLAP_SECONDS
+from apps.auth.oauth.client_changes import MAX_OVERLAP_SECONDS
 from apps.auth.oauth.registration import AUTH_METHODS, FIELDS, GRANT_TYPES
 from apps.gateway.app import create_app
 from apps.gateway.billing_openapi import describe_billing
