@@ -132,11 +132,14 @@ async def test_if_match_is_the_expected_version(
     assert gateway.billing.calls[0][1].expected_version == version  # type: ignore[attr-defined]
 
 
-async def test_if_match_that_is_no_version_is_refused(gateway: Gateway) -> None:
+@pytest.mark.parametrize("header", ["banana", "3", 'W/"0"', 'W/"-1"', '"1", "2"', f'"{10**18}"'])
+async def test_if_match_that_is_no_version_is_refused(gateway: Gateway, header: str) -> None:
     async with gateway.call(
-        "POST", "/billing/v1/invoices/i-1/issue", scope=SCOPES, headers={"If-Match": "banana"}
+        "POST", "/billing/v1/invoices/i-1/issue", scope=SCOPES, headers={"If-Match": header}
     ) as answer:
         assert answer.status == 400
+    # `W/"0"` would be the contract's word for any version.
+    assert gateway.billing.calls == []
 
 
 async def test_document_is_given_as_it_is(gateway: Gateway) -> None:

@@ -122,3 +122,13 @@ def test_proof_is_new_once_and_the_memory_is_bounded() -> None:
     assert len(memory._expires_at) == MAX_REMEMBERED_PROOFS
     assert memory.is_new(Proof("k", "n5"), 3 * WINDOW_SECONDS)
     assert len(memory._expires_at) == 1
+
+
+def test_proof_from_the_future_is_remembered_for_as_long_as_it_could_be_sent_again() -> None:
+    text = make_proof(iat=NOW + WINDOW_SECONDS)
+    memory = ReplayMemory()
+    assert memory.is_new(read(text), NOW)
+
+    # The last moment at which its time is still accepted.
+    last = NOW + 2 * WINDOW_SECONDS
+    assert not memory.is_new(read(text, now=last), last)

@@ -16,6 +16,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from apps.kit import token_verifier as tokens_module
 from apps.kit.claims import ACCESS_TOKEN_SECONDS
+from apps.kit.dpop import token_hash
 from apps.kit.errors import Unauthorized, Unavailable
 from apps.kit.revocations import Revocations, parse_revocations
 from apps.kit.token_verifier import (
@@ -407,3 +408,56 @@ def test_malformed_list_of_revocations_is_refused(document: Any) -> None:
 def test_revocations_survive_the_way_through_json() -> None:
     revocations = Revocations(frozenset({"b", "a"}), {"s": 1}, {"c": 2}, {"f": 3})
     assert parse_revocations(revocations.as_json()) == revocations
+
+
+def make_proof(token: str, clock: Clock, key: ECKey = EC, **changes: Any) -> str:
+    claims = {
+        "jti": "proof-1",
+        "htm": "GET",
+        "htu": f"{ISSUER}/fhir/R4/Patient",
+        "iat": clock.now,
+        "ath": token_hash(token),
+        **changes,
+    }
+    header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": key.as_dict(private=False)}
+    return jwt.encode(header, claims, key, ["ES256"])
+
+
+async def prove(verifier: Verifier, token: str, *proofs: str) -> str:
+    """Returns the subject, or why the token was refused."""
+    try:
+        principal = await verifier.verify_with_proof(
+            token, proofs, method="GET", path="/fhir/R4/Patient"
+        )
+    except Unauthorized as error:
+        return error.detail
+    return principal.subject
+
+
+async def test_token_that_is_bound_to_a_key_needs_a_proof_of_it_each_time() -> None:
+    clock = Clock()
+    verifier = await make_verifier(clock=clock)
+    token = sign(cnf={"jkt": EC.thumbprint()})
+    with pytest.raises(Unauthorized):
+        await verifier.verify(token)
+
+    assert await prove(verifier, token, make_proof(token, clock)) == "user-1"
+    assert await prove(verifier, token, make_proof(token, clock)) == "the proof was used before"
+    assert await prove(verifier, token, make_proof(token, clock, jti="proof-2")) == "user-1"
+
+
+async def test_proof_by_another_key_or_of_another_request_is_refused() -> None:
+    clock = Clock()
+    verifier = await make_verifier(clock=clock)
+    token = sign(cnf={"jkt": EC.thumbprint()})
+    other_key = make_proof(token, clock, ECKey.generate_key("P-256"))
+    assert await prove(verifier, token, other_key) == "bound to another key"
+    for proof in (make_proof(token, clock, htm="POST"), make_proof("another token", clock)):
+        assert (await prove(verifier, token, proof)).startswith("the proof is for another")
+
+    needed = "this needs a bound token and one DPoP proof"
+    two = (make_proof(token, clock), make_proof(token, clock, jti="proof-2"))
+    assert await prove(verifier, token) == needed
+    assert await prove(verifier, token, *two) == needed
+    # A token without a key has nothing that a proof could show.
+    assert await prove(verifier, sign(), make_proof(sign(), clock)) == needed

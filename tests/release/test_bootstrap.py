@@ -1,7 +1,13 @@
 import psycopg
 import pytest
 
-from apps.release.bootstrap import DatabaseRoles, bootstrap, drop, drop_databases
+from apps.release.bootstrap import (
+    ADVISORY_LOCK,
+    DatabaseRoles,
+    bootstrap,
+    drop,
+    drop_databases,
+)
 from infrastructure.local.postgres import Postgres
 
 pytestmark = pytest.mark.integration
@@ -120,3 +126,19 @@ def test_drop_refuses_all_but_a_preview(postgres: Postgres, prefix: str) -> None
 
 def test_drop_of_what_is_not_there_is_no_error(postgres: Postgres) -> None:
     drop_databases(postgres.admin_url, ("patient",), prefix="pr_99_")
+
+
+def test_only_one_release_at_a_time_makes_or_drops_databases(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.release.bootstrap.TURN_TIMEOUT_MS", 200)
+    with psycopg.connect(postgres.admin_url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            bootstrap(postgres.admin_url, ("patient",), prefix="pr_8_", password_of=lambda _: "s")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            drop_databases(postgres.admin_url, ("patient",), prefix="pr_8_")
+        found = other.execute(
+            "SELECT true FROM pg_database WHERE datname = 'pr_8_patient'"
+        ).fetchone()
+        assert found is None

@@ -16,7 +16,14 @@ from apps.auth.people.totp import totp_purpose
 from apps.catalogue import DATABASES, SECRETS
 from apps.kit.encryption_keys import decode_key
 from apps.release.bootstrap import DatabaseRoles
-from apps.release.release import ReleaseTarget, by_instance, drop_preview, release
+from apps.release.release import (
+    PREVIEW_CONNECTIONS,
+    ReleaseTarget,
+    by_instance,
+    drop_preview,
+    make_databases,
+    release,
+)
 from apps.release.secrets import fill_secrets, generate, service_clients
 from infrastructure.local.postgres import Postgres
 
@@ -216,3 +223,16 @@ def test_databases_are_grouped_by_the_instance_that_holds_them() -> None:
     )
     found = {urlsplit(url).hostname: names for url, names in by_instance(target)}
     assert found == {"one": ("analytics", "auth", "billing", "console"), "two": ("patient",)}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("runtime", "expected"), [(60, PREVIEW_CONNECTIONS), (4, 4)])
+def test_roles_of_a_preview_open_few_connections(
+    target: ReleaseTarget, postgres: Postgres, runtime: int, expected: int
+) -> None:
+    make_databases(dataclasses.replace(target, runtime_connections=runtime), prefix=PREFIX)
+    with psycopg.connect(postgres.admin_url) as connection:
+        found = connection.execute(
+            "SELECT rolconnlimit FROM pg_roles WHERE rolname = %s", (f"{PREFIX}patient",)
+        ).fetchone()
+    assert found == (expected,)

@@ -47,11 +47,12 @@ CREATE TRIGGER ledger_entry_shifts AFTER INSERT ON ledger_entry
 
 
 def upgrade() -> None:
+    # First, as it commits: where the rest fails, all of it is tried again. Its function stays, since a replica of the
+    # previous release still names it.
+    with op.get_context().autocommit_block():
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ledger_entry_shift")
     op.execute(TABLE)
     # Holds back postings until the commit, so that each entry is added up once.
     op.execute(TRIGGER)
     op.execute(ADD_UP.format(entries="ledger_entry"))
     op.execute(f"GRANT SELECT ON ledger_shift TO {runtime_role()}")
-    with op.get_context().autocommit_block():
-        # The function stays: a replica of the previous release still names it.
-        op.execute("DROP INDEX CONCURRENTLY IF EXISTS ledger_entry_shift")
