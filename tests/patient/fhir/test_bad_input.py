@@ -141,7 +141,7 @@ def test_pattern_in_a_value_is_a_text_like_any_other(service: Service, value: st
         assert time.monotonic() - started < SECONDS
         # A search for words needs one.
         assert answer.status_code in (200, 400 if name.startswith("_") else 200), answer.text
-        assert not answer.json().get("entry")
+        assert name.startswith("_") or not answer.json().get("entry")
 
 
 def test_includes_that_go_round_in_a_circle_end(service: Service) -> None:
