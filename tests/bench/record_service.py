@@ -15,8 +15,8 @@ import httpx
 
 from apps.catalogue import SERVICES
 from apps.kit.database import open_database
+from apps.kit.http_server import serve_http
 from apps.kit.start import run_service
-from apps.kit.web import serve_http
 from apps.patient.app import create_app
 from apps.patient.settings import Settings
 from apps.patient.storage.planner import PLANNER_SETTINGS

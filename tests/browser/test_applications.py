@@ -1,4 +1,4 @@
-"""Applications in the browser, on libraries of others, from an origin of their own: oidc-client-ts, fhirclient."""
+"""Applications in the browser, on libraries of others, from an origin of their own."""
 
 import json
 import secrets
@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -45,6 +46,16 @@ const settings = %s
 const show = (text) => { document.title = text; document.getElementById('state').textContent = text }
 if (location.pathname === '/callback')
   FHIR.oauth2.ready().then((client) => { window.client = client; show('signed in') }, (e) => show(String(e)))
+else show(location.pathname === '/bye' ? 'signed out' : 'start')
+"""
+MODULE_SHELL = """<!doctype html><title>loading</title><h1 id="state">loading</h1>
+<script type="importmap">{"imports": {"oauth4webapi": "/oauth4webapi.js", "openid-client": "/openid-client/index.js",
+  "jose/errors": "/jose/util/errors.js", "jose/jwe/compact/decrypt": "/jose/jwe/compact/decrypt.js"}}</script>
+<script>const settings = %s</script><script type="module" src="/app.js"></script>"""
+# What stands behind an application's own code: where in its flow the page is.
+MODULE_END = """
+const show = (text) => { document.title = text; document.getElementById('state').textContent = text }
+if (location.pathname === '/callback') app.finish().then(() => show('signed in'), (e) => show(String(e)))
 else show(location.pathname === '/bye' ? 'signed out' : 'start')
 """
 # What a library has no call for, by the endpoints that it discovered.
@@ -197,6 +208,56 @@ def test_single_page_application_on_oidc_client_ts(world: World, page: Page, sit
     page.evaluate("manager.revokeTokens(['refresh_token'])")
     check_revoked(world, client_id, refresh_token)
     page.evaluate("() => { manager.signoutRedirect() }")
+    check_signed_out(world, page)
+
+
+def files_of_modules() -> dict[str, tuple[str, str]]:
+    """The libraries' modules, at the addresses of the import map."""
+    modules = node_modules() / "node_modules"
+    folders = {
+        "/openid-client": modules / "openid-client" / "build",
+        "/jose": modules / "jose" / "dist" / "webapi",
+    }
+    files = {
+        f"{address}/{path.relative_to(folder)}": path
+        for address, folder in folders.items()
+        for path in folder.rglob("*.js")
+    }
+    files["/oauth4webapi.js"] = modules / "oauth4webapi" / "build" / "index.js"
+    return {address: ("text/javascript", path.read_text()) for address, path in files.items()}
+
+
+@pytest.mark.parametrize("library", ["oauth4webapi", "openid-client"])
+def test_single_page_application_on_a_library_of_modules(
+    world: World, page: Page, site: Site, library: str
+) -> None:
+    person = make_person(world, page)
+    scope = "openid profile email offline_access"
+    client_id = register(world, site, *scope.split())
+    settings = {"authority": world.url, "client_id": client_id, "scope": scope}
+    script = (Path(__file__).parent / f"{library}.mjs").read_text() + MODULE_END
+    shell = ("text/html", MODULE_SHELL % json.dumps(settings))
+    site.files = {
+        **files_of_modules(),
+        "/app.js": ("text/javascript", script),
+        **dict.fromkeys(("/", "/callback", "/bye"), shell),
+    }
+    page.goto(site.url)
+    expect(page.locator("#state")).to_have_text("start")
+    page.evaluate("() => { app.start() }")
+    sign_in(page, person["email"])
+    page.get_by_role("button", name="Allow", exact=True).click()
+    expect(page.locator("#state")).to_have_text("signed in")
+    assert page.evaluate("app.subject") == person["id"]
+    assert page.evaluate("app.userInfo()")["email"] == person["email"]
+
+    first, id_token = page.evaluate("[app.tokens.access_token, app.tokens.id_token]")
+    renewed = page.evaluate("app.refresh()")
+    assert renewed["access_token"] != first
+    check_public_client(world, page, client_id, renewed["access_token"])
+    page.evaluate("token => app.revoke(token)", renewed["refresh_token"])
+    check_revoked(world, client_id, renewed["refresh_token"])
+    page.evaluate(END_SESSION, [page.evaluate("app.metadata"), id_token])
     check_signed_out(world, page)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from apps.gateway.error_page import OTHERWISE, TEXTS
 from apps.gateway.settings import RequestLimits
 from tests.gateway.running import Gateway, open_gateway
 
@@ -22,6 +23,29 @@ async def test_browser_gets_a_page_with_the_request_id(
         assert answer.headers["Cache-Control"] == "no-store"
         assert "<script" not in page
         assert "http" not in page.replace("<!doctype html>", "")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language", "text"),
+    [
+        ("es-MX,en;q=0.5", "es", "Esa página no existe."),
+        ("en-GB,es;q=0.5", "en", "There is no such page."),
+        ("fr,de", "en", "There is no such page."),
+    ],
+)
+async def test_page_is_in_the_browsers_language(
+    gateway: Gateway, accepted: str, language: str, text: str
+) -> None:
+    headers = {**BROWSER, "Accept-Language": accepted}
+    async with gateway.call("GET", "/api/nothing", headers=headers) as answer:
+        page = await answer.text()
+    assert f'<html lang="{language}">' in page
+    assert f"<h1>{text}</h1>" in page
+
+
+def test_every_text_is_there_in_every_language() -> None:
+    assert len({frozenset(texts) for texts in TEXTS.values()}) == 1
+    assert OTHERWISE.keys() == TEXTS.keys()
 
 
 async def test_browser_gets_a_page_with_the_refusals_own_headers() -> None:

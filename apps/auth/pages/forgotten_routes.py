@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 
 import asyncpg
 from starlette.background import BackgroundTask
@@ -16,7 +17,7 @@ from apps.auth.paths import FORGOTTEN
 from apps.auth.people.external_identities import is_external
 from apps.auth.people.mail import insert_mail, password_link
 from apps.auth.people.mail_limits import may_mail
-from apps.auth.people.resets import create_reset_link, had_link_lately
+from apps.auth.people.resets import FORGOTTEN_LIFE_HOURS, LINK_LIFE_HOURS, create_reset_link
 from apps.auth.people.user_fields import is_email
 from apps.auth.people.users import lock_user, select_user_by_email
 from apps.auth.state import address_of, state_of
@@ -60,12 +61,17 @@ async def send_link(request: Request, email: str) -> None:
             # Their organization says who they are, and when they leave: a password would outlast it.
             if user.password_hash is None and await is_external(connection, user.id):
                 return
-            if await had_link_lately(connection, user.id, PAUSE_SECONDS):
+            may = partial(may_mail, connection, user_id=user.id, recipient=user.email)
+            if not await may("password, lately", most=1, seconds=PAUSE_SECONDS):
                 return
-            if not await may_mail(connection, "password", user_id=user.id, recipient=user.email):
+            if not await may("password"):
                 return
-            link = await create_reset_link(connection, user.id, state.settings.issuer)
-            await insert_mail(connection, password_link(user.email, link))
+            # Who was invited and set no password yet has the time of the invitation, which this link replaces.
+            life_hours = FORGOTTEN_LIFE_HOURS if user.password_hash else LINK_LIFE_HOURS
+            link = await create_reset_link(
+                connection, user.id, state.settings.issuer, life_hours=life_hours
+            )
+            await insert_mail(connection, password_link(user.email, link, life_hours))
             event = Event(
                 "password_link_asked",
                 client_id=PAGES_CLIENT,

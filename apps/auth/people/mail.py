@@ -55,13 +55,14 @@ def invitation(recipient: str, link: str) -> Mail:
     )
 
 
-def password_link(recipient: str, link: str) -> Mail:
+def password_link(recipient: str, link: str, life_hours: int) -> Mail:
+    life = "an hour" if life_hours == 1 else f"{life_hours} hours"
     return Mail(
         recipient=recipient,
         subject="Set a new password",
         body=(
             f"Somebody, probably you, asked for a new password in {PRODUCT}.\n\n"
-            f"Set it here within 24 hours:\n{link}\n\n"
+            f"Set it here within {life}:\n{link}\n\n"
             "If it was not you, ignore this mail: your password stays as it is.\n"
         ),
     )

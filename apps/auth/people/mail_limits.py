@@ -8,8 +8,16 @@ MAX_MAILS = 5
 PERIOD_SECONDS = 60 * 60
 
 
-async def may_mail(connection: Connection, what: str, *, user_id: str, recipient: str) -> bool:
-    """Counts a mail for the user and for the recipient; False if either had MAX_MAILS within PERIOD_SECONDS.
+async def may_mail(
+    connection: Connection,
+    what: str,
+    *,
+    user_id: str,
+    recipient: str,
+    most: int = MAX_MAILS,
+    seconds: int = PERIOD_SECONDS,
+) -> bool:
+    """Counts a mail for the user and for the recipient; False if either had `most` within `seconds`.
 
     `what`: the kind of mail, each of which is counted apart. The period begins with the first mail.
     """
@@ -23,6 +31,6 @@ async def may_mail(connection: Connection, what: str, *, user_id: str, recipient
         "expires_at = CASE WHEN had.expires_at <= now() THEN excluded.expires_at ELSE had.expires_at END "
         "RETURNING mails",
         keys,
-        float(PERIOD_SECONDS),
+        float(seconds),
     )
-    return all(row["mails"] <= MAX_MAILS for row in rows)
+    return all(row["mails"] <= most for row in rows)

@@ -1,4 +1,4 @@
-"""One-time links to set a password: issued by an administrator or the operator, good for a day, used once."""
+"""Links to set a password, used once: an administrator's or operator's for a day, for a forgotten one an hour."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,14 @@ from apps.auth.paths import RESET
 from apps.kit.database import Connection
 
 LINK_LIFE_HOURS = 24
+# Whoever asks for this one waits for it.
+FORGOTTEN_LIFE_HOURS = 1
 
 
-async def create_reset_link(connection: Connection, user_id: str, issuer: str) -> str:
-    """The link; an earlier one of the user ends."""
+async def create_reset_link(
+    connection: Connection, user_id: str, issuer: str, *, life_hours: int = LINK_LIFE_HOURS
+) -> str:
+    """Returns the link; an earlier one of the user ends."""
     token = new_token()
     await delete_reset_links(connection, user_id)
     await connection.execute(
@@ -18,7 +22,7 @@ async def create_reset_link(connection: Connection, user_id: str, issuer: str) -
         "VALUES ($1, $2, now() + make_interval(hours => $3))",
         digest(token),
         user_id,
-        LINK_LIFE_HOURS,
+        life_hours,
     )
     return f"{issuer}{RESET}?token={token}"
 
@@ -58,16 +62,3 @@ async def use_reset_token(connection: Connection, token: str) -> str | None:
         digest(token),
     )
     return str(user_id) if user_id else None
-
-
-async def had_link_lately(connection: Connection, user_id: str, seconds: int) -> bool:
-    """Tells whether a link was made for the user within the last `seconds`."""
-    return bool(
-        await connection.fetchval(
-            "SELECT true FROM password_resets WHERE user_id = $1 "
-            "AND expires_at > now() + make_interval(hours => $2) - make_interval(secs => $3)",
-            user_id,
-            LINK_LIFE_HOURS,
-            float(seconds),
-        )
-    )
