@@ -58,7 +58,7 @@ def locked_since(text: str) -> datetime | None:
 
 
 def end_of(text: str) -> str:
-    """The error's own lines: the progress before them was shown while it happened."""
+    """Returns the error's own lines: the progress before them was shown while it happened."""
     if diagnostics := DIAGNOSTICS.search(text):
         blocks = [
             block for block in diagnostics[1].split("\n\n") if not STOPPED.fullmatch(block.strip())

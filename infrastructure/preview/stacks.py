@@ -43,28 +43,28 @@ class Stacks(Protocol):
     def configure(self, name: str, config: Mapping[str, str]) -> None: ...
 
     def config(self, name: str) -> Mapping[str, str]:
-        """Of the last update, whoever ran it; empty where there was none."""
+        """Returns the settings of the last update, whoever ran it; empty where there was none."""
         ...
 
     def outputs(self, name: str) -> Mapping[str, Any]: ...
 
     def interrupted(self, name: str) -> bool:
-        """Whether an operation began and nobody knows its end."""
+        """Tells whether an operation began and nobody knows its end."""
         ...
 
     def ending(self, name: str) -> bool:
-        """Whether its end was begun: what was last done to it was a refresh or a destroy."""
+        """Tells whether its end was begun: what was last done to it was a refresh or a destroy."""
         ...
 
     def failed(self, name: str) -> bool:
-        """Whether a resource of it is there and failed at its work: a release.
+        """Tells whether a resource of it is there and failed at its work: a release.
 
         A refresh would take it for done.
         """
         ...
 
     def up(self, name: str, say: Say, *, refresh: bool = False) -> Mapping[str, int]:
-        """What was done, counted: `{"create": 61, "same": 4}`.
+        """Returns what was done, counted: `{"create": 61, "same": 4}`.
 
         `refresh`: reads every resource from AWS first.
         """
