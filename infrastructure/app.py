@@ -10,30 +10,28 @@ import pulumi_aws as aws
 
 from apps.catalogue import (
     PREVIEW_CLIENT,
-    SECRETS,
     SERVICES,
     TOPICS,
     TRIAL_CLIENT_SECRET,
     TRIAL_PASSWORD,
-    TRIAL_SECRETS,
     TRIAL_USER,
     Replicas,
     Resources,
     Service,
     environment,
 )
+from infrastructure.app_release import Release, ReleaseArgs, make_release
 from infrastructure.config import connections
 from infrastructure.config.model import EnvironmentStack, PreviewStack, Stack
-from infrastructure.config.naming import PREVIEW_PATH, environment_path, names_of
+from infrastructure.config.naming import names_of
 from infrastructure.config.platform_outputs import PlatformOutputs
 from infrastructure.data.msk import make_topic
+from infrastructure.data.secrets import make_secrets
 from infrastructure.ecs.image_source import RELEASE
 from infrastructure.ecs.images import ImageSet
 from infrastructure.ecs.locate import AwsLocate
 from infrastructure.ecs.monitoring import dashboard
-from infrastructure.ecs.platform_alarms import watch_release
-from infrastructure.ecs.release_task import ReleaseTask, TaskArgs, arns, invoke
-from infrastructure.ecs.runner import Runner, RunnerArgs
+from infrastructure.ecs.release_task import invoke
 from infrastructure.ecs.service import EcsService
 from infrastructure.ecs.service_args import PublicRoute, ServiceArgs
 from infrastructure.iam.roles import PermissionsBoundary
@@ -46,7 +44,6 @@ PREVIEW_LOG_DAYS = 3
 PREVIEW_REPLICAS = Replicas(1, 1)
 # One reviewer at a time: the smallest size that Fargate has.
 PREVIEW_RESOURCES = Resources(256, 512)
-SHORTEST_RECOVERY_DAYS, LONGEST_RECOVERY_DAYS = 7, 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +90,12 @@ class App(pulumi.ComponentResource):
         self.namespace = aws.servicediscovery.HttpNamespace(
             name, name=f"{self.names.stack}.patient-management", opts=self.child
         )
-        self.secrets = self.make_secrets()
+        self.secrets = make_secrets(
+            self.names, self.stack, key_arn=self.platform.key_arn, opts=self.protected_options
+        )
         topics = self.make_topics()
-        released = self.release(name)
-        self.services = self.start_services([*topics, released])
+        self.release = self.make_release(name)
+        self.services = self.start_services([*topics, self.release.invocation])
         if isinstance(self.stack, EnvironmentStack):
             self.await_services(name)
             self.show()
@@ -106,14 +105,6 @@ class App(pulumi.ComponentResource):
         if isinstance(self.stack, PreviewStack):
             return pulumi.Output.concat(self.stack.name, ".", self.platform.domain)
         return self.stack.config.domain
-
-    def secret_names(self) -> list[str]:
-        own = (
-            [secret.name for secret in TRIAL_SECRETS]
-            if isinstance(self.stack, PreviewStack)
-            else []
-        )
-        return sorted([*SECRETS, *own])
 
     @property
     def sign_in(self) -> dict[str, pulumi.Input[str]]:
@@ -132,30 +123,6 @@ class App(pulumi.ComponentResource):
             name: {"name": each.service_name, "definition": each.definition}
             for name, each in self.services.items()
         }
-
-    def make_secrets(self) -> dict[str, pulumi.Output[str]]:
-        """Returns each secret's place (apps/release/secret_places.py) by its variable.
-
-        A preview has one secret, with all values in it: docs/decisions/0112.
-        """
-        if isinstance(self.stack, EnvironmentStack):
-            return {name: self.make_secret(name) for name in self.secret_names()}
-        arn = self.make_secret("SECRETS")
-        return {name: pulumi.Output.concat(arn, f":{name}::") for name in self.secret_names()}
-
-    def make_secret(self, variable: str) -> pulumi.Output[str]:
-        """Makes a secret without a value: the release fills it, so that none lies in a stack's
-        state.
-        """
-        shortest = 0 if isinstance(self.stack, PreviewStack) else SHORTEST_RECOVERY_DAYS
-        return aws.secretsmanager.Secret(
-            f"{self.names.stack}-{variable.lower().replace('_', '-')}",
-            # A name that is being deleted cannot be used again: AWS appends what makes it unique.
-            name_prefix=f"{self.names.secret_prefix}{variable}-",
-            kms_key_id=self.platform.key_arn,
-            recovery_window_in_days=LONGEST_RECOVERY_DAYS if self.protected else shortest,
-            opts=self.protected_options,
-        ).arn
 
     @property
     def protected(self) -> bool:
@@ -184,87 +151,21 @@ class App(pulumi.ComponentResource):
             for topic in TOPICS.values()
         ]
 
-    def release(self, name: str) -> pulumi.Resource:
-        stack, platform = self.stack, self.platform
-        preview = isinstance(stack, PreviewStack)
-        task = ReleaseTask(
-            f"{name}-release",
-            TaskArgs(
-                stack=stack.name,
-                kind=stack.kind,
-                platform=platform,
-                resources=self.resources,
-                image=self.args.images.refs[RELEASE],
-                public_url=self.url,
-                command=["migrate"] if preview else ["up"],
-                secrets=self.secrets,
-                masters=self.args.masters,
-                log_group_name=self.names.log(RELEASE),
-                log_retention_days=self.log_days,
-                boundary=self.args.boundary,
-                secrets_version=self.secrets_version,
-                connections=connections.of_role(stack.config, production=stack.production)
-                if isinstance(stack, EnvironmentStack)
-                else None,
-            ),
-            self.child,
+    def make_release(self, name: str) -> Release:
+        args = ReleaseArgs(
+            stack=self.stack,
+            platform=self.platform,
+            names=self.names,
+            resources=self.resources,
+            image=self.args.images.refs[RELEASE],
+            public_url=self.url,
+            secrets=self.secrets,
+            masters=self.args.masters,
+            log_days=self.log_days,
+            boundary=self.args.boundary,
+            secrets_version=self.secrets_version,
         )
-        waits = pulumi.ResourceOptions.merge(
-            self.child,
-            pulumi.ResourceOptions(
-                depends_on=[policy for role in task.roles for policy in role.policies]
-            ),
-        )
-        if isinstance(stack, PreviewStack):
-            preview_payload = {"action": "up", "pr": stack.number, "task": task.arn}
-            runner_name = platform.preview_runner_name
-            return invoke(f"{name}-release", runner_name, preview_payload, waits)
-        runner = Runner(
-            f"{name}-runner",
-            RunnerArgs(
-                mode="environment",
-                function_name=f"patient-management-{stack.name}-runner",
-                region=stack.region,
-                platform=platform,
-                definition_arn=task.arn,
-                families=[task.family],
-                release_log_name=self.names.log(RELEASE),
-                # The services' roles too, for operators' verbs.
-                passes=[self.roles_of(environment_path(stack.name))],
-                log_retention_days=self.log_days,
-                boundary=self.args.boundary,
-                operates=stack.name,
-            ),
-            self.child,
-        )
-        if stack.config.previews:
-            self.open_to_previews(name, stack, task)
-        payload = {"action": "up", "task": task.arn}
-        watch_release(f"{name}-runner", runner.function_name, platform.notices_arn, self.child)
-        self.runner_name = runner.function_name
-        return invoke(f"{name}-release", runner.function_name, payload, waits)
-
-    def open_to_previews(self, name: str, stack: EnvironmentStack, task: ReleaseTask) -> None:
-        Runner(
-            f"{name}-preview-runner",
-            RunnerArgs(
-                mode="preview",
-                function_name=f"patient-management-{stack.name}-preview-runner",
-                region=stack.region,
-                platform=self.platform,
-                definition_arn=task.arn,
-                families=[task.family, "pr-*-release"],
-                release_log_name=self.names.log(RELEASE),
-                passes=[*arns(task.roles), self.roles_of(PREVIEW_PATH)],
-                log_retention_days=self.log_days,
-                boundary=self.args.boundary,
-            ),
-            self.child,
-        )
-
-    def roles_of(self, path: str) -> pulumi.Output[str]:
-        """Returns a pattern for the roles under `path`."""
-        return pulumi.Output.concat("arn:aws:iam::", self.platform.account_id, f":role{path}*")
+        return make_release(name, args, self.child)
 
     @property
     def log_days(self) -> int:
@@ -380,7 +281,7 @@ class App(pulumi.ComponentResource):
             )
         ).apply(dict)
         payload = {"action": "steady", "services": services}
-        invoke(f"{name}-steady", self.runner_name, payload, self.child)
+        invoke(f"{name}-steady", self.release.runner_name, payload, self.child)
 
     @property
     def secrets_version(self) -> int:

@@ -29,6 +29,7 @@ from apps.patient.fhir.negotiation import check_accept, check_format, check_pret
 from apps.patient.fhir.requests import READ_ONLY_TYPES, check_parameters
 from apps.patient.fhir.searches import (
     search_compartment,
+    search_compartment_by_form,
     search_system,
     search_system_by_form,
     search_type,
@@ -185,8 +186,15 @@ def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
         ),
         PolicedRoute(one + "/_history", operation("GET", list_versions, smart("r"))),
         PolicedRoute(one + "/_history/{vid}", operation("GET", read_version, smart("r"), SUBSETS)),
+        *(
+            PolicedRoute(path, operation("POST", search_compartment_by_form, ANY_SEARCH))
+            for path in (
+                FHIR_PATH + "/Patient/{id}/_search",
+                FHIR_PATH + "/Patient/{id}/{compartment_type}/_search",
+            )
+        ),
         PolicedRoute(
-            FHIR_PATH + "/Patient/{id}/{compartment_type}",
+            FHIR_PATH + "/Patient/{id}/{compartment_type:resource}",
             operation("GET", search_compartment, ANY_SEARCH),
         ),
     ]

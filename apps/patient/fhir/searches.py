@@ -42,7 +42,7 @@ from apps.patient.storage.search import (
     make_plan,
     read_page,
 )
-from apps.patient.storage.sorting import read_sorted_page
+from apps.patient.storage.sorting import read_sorted_page, read_updated_page
 
 MAX_QUERY_CHARS = 2000
 
@@ -77,8 +77,18 @@ async def _search_system(request: Request, pairs: list[tuple[str, str]]) -> Resp
 
 async def search_compartment(request: Request) -> Response:
     """`Patient/<id>/Observation` and `Patient/<id>/*`: what a type's compartment parameters put there."""
-    patient = resource_hash("Patient", path_id(request))
-    name = request.path_params["compartment_type"]
+    return await _search_compartment(request, request.query_params.multi_items())
+
+
+async def search_compartment_by_form(request: Request) -> Response:
+    """`Patient/<id>/Observation/_search` and `Patient/<id>/_search`, which is of all types."""
+    return await _search_compartment(request, await read_form(request))
+
+
+async def _search_compartment(request: Request, pairs: list[tuple[str, str]]) -> Response:
+    id = path_id(request)
+    patient = resource_hash("Patient", id)
+    name = request.path_params.get("compartment_type", "*")
     members = [kind for kind in served_types() if compartment_parameters(kind)]
     if name != "*" and name not in members:
         raise NotFound("type_not_served", f"in the compartment are {', '.join(members)}")
@@ -99,7 +109,7 @@ async def search_compartment(request: Request) -> Response:
         )
         for kind in types
     }
-    return await _search(request, types, request.query_params.multi_items(), limits)
+    return await _search(request, types, pairs, limits, f"/Patient/{id}/{name}")
 
 
 async def _search(
@@ -107,11 +117,15 @@ async def _search(
     types: Sequence[str],
     pairs: list[tuple[str, str]],
     limits: dict[str, Criterion] | None = None,
+    path: str | None = None,
 ) -> Response:
+    """`path`: of the answer's links, behind the base; None for that of the request."""
+    if path is None:
+        path = request.url.path.removeprefix(FHIR_PATH).removesuffix("/_search").rstrip("/")
     asked = Asked(
         caller=caller_of(request),
         base=base_of(request),
-        path=request.url.path.removeprefix(FHIR_PATH).removesuffix("/_search").rstrip("/"),
+        path=path,
         types=tuple(types),
         pairs=without_presentation(pairs),
         limits=limits or {},
@@ -250,9 +264,11 @@ async def _read(
 ) -> tuple[list[Found], Mark | None]:
     if len(query.sort) > 1 or (query.sort and not _is_walked(query)):
         if len(query.types) > 1:
-            raise BadRequest(
-                "invalid_parameter", "_sort: by _lastUpdated alone here", pointer="_sort"
-            )
+            if [key.parameter.code for key in query.sort] != ["_lastUpdated"]:
+                raise BadRequest(
+                    "invalid_parameter", "_sort: by _lastUpdated alone here", pointer="_sort"
+                )
+            return await read_updated_page(connection, criteria, query.sort[0], mark, query.count)
         kind, criterion = criteria[0]
         return await read_sorted_page(
             connection,

@@ -198,6 +198,20 @@ DESCRIPTIONS: Mapping[tuple[str, str], Description] = {
         answer="Bundle",
         parameters=_LISTED,
     ),
+    (FHIR_PATH + "/Patient/{id}/_search", "POST"): _D(
+        id="searchWholeCompartmentByForm",
+        summary="Search in a patient's compartment by form, in all types",
+        interactions="s",
+        answer="Bundle",
+        body="form",
+    ),
+    (FHIR_PATH + "/Patient/{id}/{compartment_type}/_search", "POST"): _D(
+        id="searchCompartmentByForm",
+        summary="Search in a patient's compartment by form",
+        interactions="s",
+        answer="Bundle",
+        body="form",
+    ),
     (FHIR_PATH + "/Patient/{id}/$everything", "GET"): _D(
         id="everything",
         summary="A patient's whole record, page by page",

@@ -77,6 +77,8 @@ def filter_criterion(
         return _Compiler(parameters).filter(resource_type, parsed, depth)
     except FilterSyntaxError as error:
         raise BadRequest("invalid_parameter", f"_filter: {error}", pointer="_filter") from None
+    except BadRequest as error:
+        raise BadRequest(error.code, f"_filter: {error.detail}", pointer="_filter") from None
 
 
 @dataclass(frozen=True, slots=True)

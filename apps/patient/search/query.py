@@ -137,8 +137,8 @@ class Reader:
         try:
             found = {kind: self.criterion(query, kind, name, value, 0) for kind in query.types}
         except UnknownParameterError:
-            # R4: a named query or a modifier that is not known is never skipped; a filter is not skipped in part.
-            if self.lenient and name not in ("_query", "_filter"):
+            # R4: a named query that is not known is never skipped.
+            if self.lenient and name != "_query":
                 return False
             raise
         for kind, criterion in found.items():
@@ -333,8 +333,8 @@ class _Parameters:
     def asked(self, resource_type: str, name: str, depth: int) -> Asked:
         """Returns the parameter; raises UnknownParameterError for one that the type does not have."""
         if depth > MAX_CHAIN_STEPS:
-            raise invalid("_filter", f"a path has at most {MAX_CHAIN_STEPS} steps")
-        return self.reader.asked(resource_type, name, f"_filter: {name}", "")
+            raise invalid(name, f"a path has at most {MAX_CHAIN_STEPS} steps")
+        return self.reader.asked(resource_type, name, name, "")
 
     def criterion(self, resource_type: str, name: str, value: str, depth: int) -> Criterion:
         """Returns the criterion of `name=value`, with the name's modifier."""

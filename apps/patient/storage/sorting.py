@@ -24,8 +24,17 @@ from apps.patient.search.index_values import (
     TokenValue,
     UriValue,
 )
+from apps.patient.search.leaders import Page
 from apps.patient.search.query import SortKey
-from apps.patient.storage.search import Found, Mark, read_page
+from apps.patient.storage.search import (
+    Found,
+    Mark,
+    found_of,
+    make_plan,
+    read_page,
+    read_step,
+    steps_of,
+)
 from apps.patient.storage.versions import Version
 
 MAX_SORTED = 1_000
@@ -87,6 +96,34 @@ def _compare(first: _Row, second: _Row, sort: Sequence[SortKey]) -> int:
             return 1 if one is None else -1
         return -1 if (one < other) is not key.descending else 1
     return (first[1] > second[1]) - (first[1] < second[1])
+
+
+async def read_updated_page(
+    connection: Connection,
+    criteria: Sequence[tuple[str, Criterion]],
+    sort: SortKey,
+    mark: Mark | None,
+    limit: int,
+) -> tuple[list[Found], Mark | None]:
+    """Returns a page of several types by `_lastUpdated`: each type's next rows, merged."""
+    rows: list[Any] = []
+    page = Page(
+        position=mark.position if mark else None,
+        number=mark.number if mark else None,
+        limit=limit + 1,
+    )
+    for resource_type, criterion in criteria:
+        plan = await make_plan(connection, resource_type, criterion, is_sorted=True)
+        for step in steps_of(plan, sort):
+            rows += await read_step(connection, resource_type, step, page)
+    rows.sort(key=lambda row: (row[8], row[0]), reverse=sort.descending)
+    following = None
+    if len(rows) > limit > 0:
+        last = rows[limit - 1]
+        following = Mark(
+            type_index=0, leader_index=0, walk_index=0, position=last[8], number=last[0]
+        )
+    return [found_of(row) for row in rows[:limit]], following
 
 
 def sort_value(version: Version, key: SortKey, base_url: str) -> Any:

@@ -547,6 +547,46 @@ def test_compartment_holds_the_patients_own(service: Service, clinic: dict[str, 
     assert service.call("GET", f"/fhir/R4/Patient/{first}/Practitioner").status_code == 404
 
 
+def test_compartment_is_searched_by_post_too(service: Service, clinic: dict[str, str]) -> None:
+    base = f"Patient/{clinic['first']}"
+    for path, same in ((f"{base}/Observation", f"{base}/Observation"), (base, f"{base}/*")):
+        form = {"_count": "1", "_sort": "-_lastUpdated"}
+        posted = service.call("POST", f"/fhir/R4/{path}/_search", data=form)
+        got = service.call("GET", f"/fhir/R4/{same}?_count=1&_sort=-_lastUpdated")
+        assert ids(posted) == ids(got)
+        for answer in (posted, got):
+            links = {link["relation"]: link["url"] for link in answer.json()["link"]}
+            assert links["self"].startswith(f"{BASE}/{same}?")
+            following = service.call("GET", links["next"].removeprefix(PUBLIC_URL))
+            assert len(ids(following)) == 1
+            assert ids(following) != ids(posted)
+    assert service.call("GET", f"/fhir/R4/{base}/_search").status_code == 405
+    refused = service.call("POST", f"/fhir/R4/{base}/Observation/_search", data={"shoe": "44"})
+    assert refused.status_code == 400
+
+
+@pytest.mark.parametrize("probed", [2000, -1], ids=["few", "many"])
+@pytest.mark.parametrize("sort", ["_lastUpdated", "-_lastUpdated"])
+def test_several_types_are_sorted_together_by_their_last_update(
+    service: Service, sort: str, probed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "PROBED_ROWS", probed)
+    tag = {"tag": [{"system": "urn:mixed", "code": f"{sort}{probed}"}]}
+    made = []
+    for kind in ("Organization", "Location", "Organization", "Location", "Organization"):
+        made.append(service.create({"resourceType": kind, "name": "x", "meta": tag})["id"])
+    url = f"/fhir/R4?_type=Organization,Location&_tag={sort}{probed}&_sort={sort}&_count=2"
+    seen: list[str] = []
+    while url:
+        answer = service.call("GET", url)
+        seen += ids(answer)
+        links = {link["relation"]: link["url"] for link in answer.json()["link"]}
+        url = links.get("next", "").removeprefix(PUBLIC_URL)
+    assert seen == (made if sort == "_lastUpdated" else made[::-1])
+    refused = service.call("GET", "/fhir/R4?_type=Organization,Location&_sort=name")
+    assert refused.status_code == 400
+
+
 def test_system_search_takes_types(service: Service, clinic: dict[str, str]) -> None:
     answer = found(service, f"?_type=Patient,Organization&_id={clinic['ward']},{clinic['first']}")
     assert set(answer) == {clinic["ward"], clinic["first"]}

@@ -156,6 +156,24 @@ def test_search_is_refused_by_the_name_of_what_is_wrong(query: str) -> None:
     assert refused.value.faults[0].pointer
 
 
+@pytest.mark.parametrize("lenient", [False, True])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("shoe eq 44", "shoe is not served"),
+        ("gender co male", "gender: the operator co is not for a token"),
+        ("birthdate ge soon", "birthdate: expected a date"),
+        ("organization.shoe eq 44", "organization is not served"),
+        ("name", "expected one of"),
+    ],
+)
+def test_filter_tells_which_parameter_is_wrong(text: str, words: str, lenient: bool) -> None:
+    with pytest.raises(BadRequest) as refused:
+        Reader(base_url=BASE, lenient=lenient).read(("Patient",), [("_filter", text)])
+    assert refused.value.faults[0].pointer == "_filter"
+    assert words in refused.value.faults[0].message
+
+
 @pytest.mark.parametrize(
     "query",
     [
