@@ -108,7 +108,7 @@ class App(pulumi.ComponentResource):
 
     @property
     def sign_in(self) -> dict[str, pulumi.Input[str]]:
-        """A preview's: who enters it, and the places where the secrets lie."""
+        """Tells who enters a preview, and the places where the secrets lie."""
         return {
             "user": TRIAL_USER,
             "password_arn": self.secrets[TRIAL_PASSWORD.name],
@@ -118,7 +118,7 @@ class App(pulumi.ComponentResource):
 
     @property
     def running(self) -> dict[str, dict[str, pulumi.Output[str]]]:
-        """What ECS runs, if it runs what was declared."""
+        """Returns what ECS runs, if it runs what was declared."""
         return {
             name: {"name": each.service_name, "definition": each.definition}
             for name, each in self.services.items()
@@ -312,7 +312,7 @@ class App(pulumi.ComponentResource):
 
 
 def replicas(entry: Service, stack: Stack) -> Replicas:
-    """The catalogue's, narrowed by the environment."""
+    """Returns the catalogue's, narrowed by the environment."""
     if isinstance(stack, PreviewStack):
         return PREVIEW_REPLICAS
     return connections.replicas(entry, stack.config, production=stack.production)

@@ -13,7 +13,7 @@ def close_bucket(
     lifecycle: aws.s3.BucketLifecycleConfigurationRuleArgs,
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """`opts` of what belongs to the bucket.
+    """Returns the `opts` of what belongs to the bucket.
 
     Its policy is its owner's: it says who writes; see `tls_only`.
     """
@@ -43,7 +43,9 @@ def close_bucket(
 def encryption_rule(
     algorithm: str, key_arn: pulumi.Input[str] | None = None
 ) -> aws.s3.BucketServerSideEncryptionConfigurationRuleArgs:
-    """`AES256`, or `aws:kms` with a key, which then makes data keys a bucket and not an object."""
+    """Returns `AES256`, or `aws:kms` with a key, which then makes data keys a bucket and
+    not an object.
+    """
     return aws.s3.BucketServerSideEncryptionConfigurationRuleArgs(
         apply_server_side_encryption_by_default=(
             aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
@@ -59,7 +61,7 @@ def encryption_rule(
 def expiry_rule(
     id: str, expiration: aws.s3.BucketLifecycleConfigurationRuleExpirationArgs, noncurrent_days: int
 ) -> aws.s3.BucketLifecycleConfigurationRuleArgs:
-    """Over the whole bucket."""
+    """Returns a rule over the whole bucket."""
     return aws.s3.BucketLifecycleConfigurationRuleArgs(
         id=id,
         status="Enabled",
@@ -72,7 +74,7 @@ def expiry_rule(
 
 
 def tls_only(bucket: aws.s3.Bucket) -> dict[str, Any]:
-    """The policy statement by which a bucket answers over TLS alone (FSBP S3.5)."""
+    """Returns the policy statement by which a bucket answers over TLS alone (FSBP S3.5)."""
     return {
         "Sid": "TlsOnly",
         "Effect": "Deny",

@@ -27,7 +27,7 @@ def open_to_github(
     boundary_arns: Sequence[Text],
     opts: pulumi.ResourceOptions,
 ) -> dict[str, pulumi.Output[str]]:
-    """The roles' ARNs, for the variables of GitHub's environments."""
+    """Returns the roles' ARNs, for the variables of GitHub's environments."""
     state = None
     if stack.config.previews:
         bucket = platform.account_id.apply(lambda account: state_bucket(account, stack.region))

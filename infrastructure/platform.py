@@ -291,7 +291,7 @@ class Platform(pulumi.ComponentResource):
 
 
 def public_blocks(config: EnvironmentSettings) -> tuple[str, ...]:
-    """Where the balancer's own addresses lie: whose forwarded headers are believed."""
+    """Returns where the balancer's own addresses lie: whose forwarded headers are believed."""
     return next(
         spec.blocks
         for spec in subnets.plan_subnets(config.vpc_cidr, len(config.availability_zones))

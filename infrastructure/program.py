@@ -78,8 +78,8 @@ def deploy_environment(stack: EnvironmentStack, opts: pulumi.ResourceOptions) ->
 
 
 async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> dict[str, Any]:
-    """What changed against the base is built and pushed to the previews' repositories; the rest
-    runs the base's.
+    """Returns what changed against the base is built and pushed to the previews' repositories; the
+    rest runs the base's.
     """
     base = PlatformRef(stack.config.base)
     sources = await base.sources()
@@ -119,7 +119,7 @@ async def deploy_preview(stack: PreviewStack, opts: pulumi.ResourceOptions) -> d
 
 
 def tags(stack: Stack) -> dict[str, str]:
-    """On every resource: what a budget, a bill and a sweep go by."""
+    """Returns what is on every resource: what a budget, a bill and a sweep go by."""
     return {
         "Project": PROJECT,
         "Environment": stack.name,

@@ -60,7 +60,9 @@ class Running:
 
 
 def read_running(outputs: Mapping[str, Any]) -> Running:
-    """From a stack's outputs. Raises Broken where it was brought up by a program that told less."""
+    """Reads a stack's outputs. Raises Broken where it was brought up by a program
+    that told less.
+    """
     try:
         services = outputs["services"].values()
         arn = outputs["platform"]["cluster_arn"]

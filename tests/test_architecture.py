@@ -5,6 +5,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -372,3 +373,29 @@ def test_long_calls_are_seen_through_stars(
     (tmp_path / "apps" / "it.py").write_text(definitions + source)
     monkeypatch.setitem(globals(), "APPS", tmp_path / "apps")
     assert len(long_calls("apps")) == count
+
+
+# Packages whose functions say first what they do: "Returns ...", "Raises ...", "Makes ...".
+PLAIN_PACKAGES = (
+    "apps/analytics",
+    "apps/client",
+    "apps/gateway",
+    "apps/kit",
+    "apps/release",
+    "infrastructure",
+)
+# A verb in the third person; these only look like one.
+NOUNS = {"Amounts", "Columns", "Figures", "Its", "Names", "Others", "Pages", "Rows", "Those"}
+
+
+@pytest.mark.parametrize("package", PLAIN_PACKAGES)
+def test_functions_say_first_what_they_do(package: str) -> None:
+    found = []
+    for path in sorted((APPS.parent / package).rglob("*.py")):
+        for node in ast.walk(parse_module(path)):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            first = (ast.get_docstring(node) or "Does.").split()[0].strip(".,:;")
+            if not re.fullmatch(r"[A-Z][a-z-]+s", first) or first in NOUNS:
+                found.append(f"{path.relative_to(APPS.parent)}:{node.lineno} {first}")
+    assert found == []

@@ -35,7 +35,7 @@ class Settings:
 
     @property
     def consumer(self) -> ConsumerSettings:
-        """The topics that it reads, with their parsers."""
+        """Returns the topics that it reads, with their parsers."""
         return ConsumerSettings(
             broker=self.broker,
             group=self.consumer_group,

@@ -1,4 +1,6 @@
-"""A client of the platform's public API: signs in, repeats what is safe to repeat, and says clearly what failed."""
+"""A client of the platform's public API: signs in, repeats what is safe to repeat, and says
+clearly what failed.
+"""
 
 import asyncio
 import os
@@ -42,7 +44,9 @@ class Response:
 
     @property
     def reasons(self) -> list[str]:
-        """Why the request was refused, from an OperationOutcome or from problem details (RFC 9457)."""
+        """Tells why the request was refused, from an OperationOutcome or from problem
+        details (RFC 9457).
+        """
         if not isinstance(self.body, dict):
             return [f"HTTP {self.status}"]
         issues = [
@@ -78,7 +82,9 @@ class Client:
         return self.settings.url
 
     async def sign_in(self) -> None:
-        """Gets an access token by client credentials. Raises PlatformError if there is none to be had."""
+        """Gets an access token by client credentials. Raises PlatformError if there is
+        none to be had.
+        """
         response = await self.request_token()
         if not response.ok or not isinstance(response.body, dict):
             raise PlatformError(
@@ -110,10 +116,11 @@ class Client:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """Sends a request with the client's token, again while the platform is busy or briefly away.
+        """Sends a request with the client's token, again while the platform is busy
+        or briefly away.
 
-        A POST should carry an `Idempotency-Key`: it may be sent more than once. Raises PlatformError if nothing
-        answers within RETRY_SECONDS.
+        A POST should carry an `Idempotency-Key`: it may be sent more than once. Raises
+        PlatformError if nothing answers within RETRY_SECONDS.
         """
         media_type = "application/fhir+json" if path.startswith("/fhir/") else "application/json"
         sent = {**({"Content-Type": media_type} if body else {}), **(headers or {})}
@@ -141,7 +148,9 @@ class Client:
         base_url: str | None = None,
         **options: Any,
     ) -> Response:
-        """Sends a request once, as it is, and follows no redirect. `base_url`: another server than the platform's."""
+        """Sends a request once, as it is, and follows no redirect. `base_url`: another server than
+        the platform's.
+        """
         sent = dict(headers or {})
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
@@ -212,7 +221,8 @@ async def open_client(
     settings: ClientSettings | None = None,
     retry_seconds: float | None = None,
 ) -> AsyncIterator[Client]:
-    """Opens a client of the platform that `settings` or the environment names. Raises PlatformError.
+    """Opens a client of the platform that `settings` or the environment names. Raises
+    PlatformError.
 
     `retry_seconds`: how long a busy platform is asked again, RETRY_SECONDS by default.
     """

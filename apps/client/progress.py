@@ -41,7 +41,7 @@ class Meter:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time that the rest takes at the rate so far; None before the first file."""
+        """Returns the time that the rest takes at the rate so far; None before the first file."""
         if not self.done_bytes:
             return None
         elapsed_seconds = self.clock() - self.started_at

@@ -1,4 +1,6 @@
-"""`/billing/v1/*`: JSON over HTTP to gRPC, message for message (ProtoJSON: camelCase, 64-bit numbers as strings)."""
+"""`/billing/v1/*`: JSON over HTTP to gRPC, message for message (ProtoJSON: camelCase, 64-bit
+numbers as strings).
+"""
 
 import re
 import uuid
@@ -89,7 +91,7 @@ def _endpoint(call: Call) -> Any:
 
 
 async def _read_message(call: Call, request: Request) -> Message:
-    """The request's message, from body, query and path; the path has the last word."""
+    """Reads the request's message, from body, query and path; the path has the last word."""
     message = call.request()
     fields = message.DESCRIPTOR.fields_by_name
     if call.method != "GET":
@@ -128,7 +130,7 @@ async def _read_body(call: Call, request: Request, message: Message) -> None:
 
 
 def _expected_version(request: Request) -> int:
-    """The version of `If-Match: W/"7"`; `*` is any."""
+    """Returns the version of `If-Match: W/"7"`; `*` is any."""
     text = request.headers["if-match"].strip()
     if text == "*":
         return 0
@@ -166,7 +168,9 @@ def _parse(values: dict[str, Any], message: Message, pointer: str = "/") -> None
 
 
 def _request_id(request: Request) -> str:
-    """The same for the same client, person, operation and `Idempotency-Key`; without a key a new one."""
+    """Returns the same id for the same client, person, operation and `Idempotency-Key`; without a
+    key a new one.
+    """
     key = request.headers.get("idempotency-key")
     if key is None:
         return new_id()
@@ -203,7 +207,7 @@ def _render_document(call: Call, request: Request, answer: Message) -> Response:
 
 
 def _render_text(call: Call, request: Request, answer: Message) -> Response:
-    """A page as it is; the next one's address in `Link`."""
+    """Renders a page as it is; the next one's address in `Link`."""
     page: pb.ExportLedgerResponse = answer  # type: ignore[assignment]
     headers = {"Cache-Control": "no-store"}
     if page.next_page_token:

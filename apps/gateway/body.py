@@ -1,4 +1,6 @@
-"""The body of a request on its way through: counted and timed, never gathered, unless it is small."""
+"""The body of a request on its way through: counted and timed, never gathered,
+unless it is small.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +24,8 @@ class ClientGone(Exception):
 
 
 class RequestBody:
-    """`length`: the declared one, None where there is none (chunked, or HTTP/2). `fault`: why `chunks` broke off.
+    """`length`: the declared one, None where there is none (chunked, or HTTP/2). `fault`: why
+    `chunks` broke off.
 
     The constructor raises ContentTooLarge and BadRequest for what the headers alone show.
     """
@@ -43,7 +46,7 @@ class RequestBody:
         return self.length is not None and self.length <= SMALL_BODY_BYTES
 
     async def read(self) -> bytes:
-        """The body whole: for one that is small, or is read here."""
+        """Returns the body whole: for one that is small, or is read here."""
         if self.length == 0:
             return b""
         try:
@@ -53,7 +56,9 @@ class RequestBody:
             raise too_slow() from None
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Raises `fault`. Once the service has answered, that ends the sending alone, not the answer."""
+        """Raises `fault`. Once the service has answered, that ends the sending alone,
+        not the answer.
+        """
         received = 0
         bound = self._max_bytes if self.length is None else self.length
         while True:

@@ -8,13 +8,16 @@ Pair = tuple[bytes, bytes]
 
 # RFC 9110, 7.6.1, and what older intermediaries treat the same way.
 _HOP_BY_HOP = frozenset(
-    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding"
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
+    b"transfer-encoding"
     b" upgrade http2-settings".split()
 )
 # Who the caller is says the token alone; where it calls from says the gateway.
 _IDENTITY = frozenset(
-    b"forwarded via x-real-ip true-client-ip client-ip cf-connecting-ip fastly-client-ip x-cluster-client-ip"
-    b" x-original-url x-rewrite-url x-original-host x-host x-http-method-override x-method-override x-http-method"
+    b"forwarded via x-real-ip true-client-ip client-ip cf-connecting-ip fastly-client-ip "
+    b"x-cluster-client-ip"
+    b" x-original-url x-rewrite-url x-original-host x-host x-http-method-override "
+    b"x-method-override x-http-method"
     b" x-original-method remote-user remote_user x-remote-user x-principal x-subject x-roles x-scope x-scopes".split()
 )
 _IDENTITY_PREFIXES = (
@@ -30,7 +33,8 @@ _IDENTITY_PREFIXES = (
     b"x-ssl-",
     b"x-tenant-",
 )
-# Written anew: the host by the client session, the length with the body, the request's id and trace by the context.
+# Written anew: the host by the client session, the length with the body, the request's id and trace
+# by the context.
 _REWRITTEN = frozenset(b"host content-length expect x-request-id traceparent".split())
 # The server writes `Date`; the rest is the gateway's to say, whatever a service says.
 _ANSWER_DROPPED = _HOP_BY_HOP | frozenset(
@@ -44,7 +48,8 @@ _SET_COOKIE = b"set-cookie"
 
 @lru_cache(maxsize=1024)
 def _passes_to_service(name: bytes) -> bool:
-    # An underscore is read as a dash by some servers: `x_user_id` would come out as the header that was refused.
+    # An underscore is read as a dash by some servers: `x_user_id` would come out as the header
+    # that was refused.
     plain = name.replace(b"_", b"-")
     return not (
         plain in _HOP_BY_HOP
@@ -60,7 +65,7 @@ def _passes_to_client(name: bytes) -> bool:
 
 
 def named_in_connection(headers: list[Pair]) -> frozenset[bytes]:
-    """The fields that `Connection` declares to be for one hop alone, in lower case."""
+    """Returns the fields that `Connection` declares to be for one hop alone, in lower case."""
     values = [value for name, value in headers if name == b"connection"]
     if not values:
         return frozenset()
@@ -68,7 +73,9 @@ def named_in_connection(headers: list[Pair]) -> frozenset[bytes]:
 
 
 def request_headers(headers: list[Pair], *, cookies: bool) -> list[tuple[str, str]]:
-    """What a service gets of the client's headers; raises BadRequest for a value that is not UTF-8."""
+    """Returns what a service gets of the client's headers; raises BadRequest for a value
+    that is not UTF-8.
+    """
     dropped = named_in_connection(headers)
     try:
         return [
@@ -81,7 +88,9 @@ def request_headers(headers: list[Pair], *, cookies: bool) -> list[tuple[str, st
 
 
 def response_headers(headers: tuple[Pair, ...], *, cookies: bool) -> list[Pair]:
-    """What the client gets of a service's headers, the names in lower case as ASGI wants them."""
+    """Returns what the client gets of a service's headers, the names in lower case as
+    ASGI wants them.
+    """
     lowered = [(name.lower(), value) for name, value in headers]
     dropped = named_in_connection(lowered)
     passed = [

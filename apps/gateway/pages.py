@@ -1,4 +1,6 @@
-"""`/openapi.json`, one document for all that is public, and `/docs`, the same for people to read and try."""
+"""`/openapi.json`, one document for all that is public, and `/docs`, the same for people
+to read and try.
+"""
 
 import re
 from html import escape
@@ -21,7 +23,8 @@ FHIR_DOCUMENT = Path(__file__).with_name("fhir_openapi.json")
 STATIC = Path(__file__).with_name("static")
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 CACHE = {"Cache-Control": "public, max-age=300"}
-# The viewer has its icons in `data:`; whoever tries an operation calls this gateway and nothing else.
+# The viewer has its icons in `data:`; whoever tries an operation calls this gateway
+# and nothing else.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -30,7 +33,9 @@ FHIR_TYPE = re.compile("/fhir/R4/([A-Z][A-Za-z]+)$")
 
 
 def read_document(settings: Settings) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of this deployment: its address, and without what its settings switch off."""
+    """Reads the OpenAPI 3.1 document of this deployment: its address, and without what its
+    settings switch off.
+    """
     document: dict[str, Any] = msgspec.json.decode(DOCUMENT.read_bytes())
     fhir: dict[str, Any] = msgspec.json.decode(FHIR_DOCUMENT.read_bytes())
     document["paths"] = {**document["paths"], **fhir["paths"]}

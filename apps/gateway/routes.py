@@ -1,4 +1,6 @@
-"""The public paths: the service that answers each, and what a caller needs. The console answers all others."""
+"""The public paths: the service that answers each, and what a caller needs. The console
+answers all others.
+"""
 
 from collections.abc import Mapping
 
@@ -24,7 +26,8 @@ from apps.kit.web import (
 # Nothing that the auth service reads is longer. It comes whole before the service is called.
 FORM_BYTES = SMALL_BODY_BYTES
 
-# Which scope a request needs, the patient service knows: for a Bundle or a conditional request it depends on the body.
+# Which scope a request needs, the patient service knows: for a Bundle or a conditional request it
+# depends on the body.
 ANY_SMART = Policy(
     "a SMART scope",
     lambda principal, request: any(parse_smart_scope(scope) for scope in principal.scopes),
@@ -57,7 +60,8 @@ FHIR: Mapping[str, Mapping[str, Policy]] = {
 # A search over all types, and Bundles, which may be larger than anything else.
 FHIR_ROOT: Mapping[str, Mapping[str, Policy]] = {"/fhir/R4": {"GET": ANY_SMART, "POST": ANY_SMART}}
 
-# The auth service itself tells who may what at most of these (RFC 6749, 7009, 7662, OpenID Connect).
+# The auth service itself tells who may what at most of these (RFC 6749, 7009, 7662,
+# OpenID Connect).
 AUTH = table_of((*identity.OPERATIONS, *administration.OPERATIONS))
 # For people in a browser. Clients start at the documented two.
 PAGES: Mapping[str, Mapping[str, Policy]] = {
@@ -99,7 +103,7 @@ CONSOLE: Mapping[str, Mapping[str, Policy]] = {"/{path:page}": {"GET": PUBLIC, "
 
 
 def console_routes(settings: Settings) -> list[PolicedRoute]:
-    """Every other path is the console's: these come after all others."""
+    """Returns the routes of every other path, the console's: these come after all others."""
     return _forwarded("console", CONSOLE, settings.limits.body_bytes)
 
 

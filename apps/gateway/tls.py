@@ -1,4 +1,6 @@
-"""A certificate of the gateway's own, made at start: the balancer speaks TLS to it and asks not who it is."""
+"""A certificate of the gateway's own, made at start: the balancer speaks TLS to it and asks
+not who it is.
+"""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +18,9 @@ VALID_DAYS = 398
 
 @contextmanager
 def self_signed_certificate(host: str) -> Iterator[tuple[str, str]]:
-    """The paths of certificate and key (PEM), readable while the block runs; they lie in memory, on no disk."""
+    """Makes a certificate and gives the paths of certificate and key (PEM), readable while the
+    block runs; they lie in memory, on no disk.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
@@ -44,7 +48,9 @@ def self_signed_certificate(host: str) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _in_memory(content: bytes) -> Iterator[str]:
-    """The container's root is read-only, and a key has no business on a disk."""
+    """Keeps the file in memory: the container's root is read-only, and a key has no
+    business on a disk.
+    """
     descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, content)

@@ -1,4 +1,6 @@
-"""Kafka: a producer that may start before its broker does, a consumer that only reads, and their headers."""
+"""Kafka: a producer that may start before its broker does, a consumer that only reads, and
+their headers.
+"""
 
 import asyncio
 import logging
@@ -25,7 +27,8 @@ START_TIMEOUT_SECONDS = 10.0
 STOP_TIMEOUT_SECONDS = 5.0
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_FETCH_BYTES = 8 * 1024 * 1024
-# A loaded history is hundreds of events of one patient, and so of one partition, whose batches go one after another.
+# A loaded history is hundreds of events of one patient, and so of one partition, whose batches go
+# one after another.
 MAX_BATCH_BYTES = 256 * 1024
 TOKEN_SPARE_SECONDS = 60
 
@@ -34,7 +37,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BrokerSettings:
-    """`security`: `plaintext`, or `msk_iam` (SASL/OAUTHBEARER by an IAM signature, over verified TLS)."""
+    """`security`: `plaintext`, or `msk_iam` (SASL/OAUTHBEARER by an IAM signature, over
+    verified TLS).
+    """
 
     bootstrap_servers: str
     security: str = "plaintext"
@@ -75,7 +80,7 @@ class MskToken(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka carries
 
 
 def connect_options(settings: BrokerSettings) -> dict[str, Any]:
-    """What a client of aiokafka needs to connect."""
+    """Returns what a client of aiokafka needs to connect."""
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers.split(","),
         "request_timeout_ms": int(REQUEST_TIMEOUT_SECONDS * 1000),
@@ -101,8 +106,9 @@ class Producer:
     async def publish(self, messages: Sequence[Message]) -> None:
         """Returns when the broker has them all; those of one key keep their order.
 
-        Raises Unavailable where that is not known: some may have arrived, send all of them again. Raises
-        ContentTooLarge for a message over MAX_MESSAGE_BYTES; those before it may have arrived.
+        Raises Unavailable where that is not known: some may have arrived, send all of them
+        again. Raises ContentTooLarge for a message over MAX_MESSAGE_BYTES; those before it
+        may have arrived.
         """
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
@@ -151,7 +157,7 @@ class Producer:
 
 @asynccontextmanager
 async def open_producer(settings: BrokerSettings) -> AsyncIterator[Producer]:
-    """A producer for the application's life; the broker may come later."""
+    """Opens a producer for the application's life; the broker may come later."""
     producer = Producer(settings)
     try:
         yield producer
@@ -168,8 +174,8 @@ async def open_consumer(
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Yields a started reader of `topics`: a member of `group` or, without one, of all partitions.
 
-    It commits nothing by itself: where to go on is the listener's to say, from the store of what was made of them.
-    Raises Unavailable where no broker answers.
+    It commits nothing by itself: where to go on is the listener's to say, from the store of what
+    was made of them. Raises Unavailable where no broker answers.
     """
     consumer = AIOKafkaConsumer(
         **connect_options(settings),
@@ -179,7 +185,8 @@ async def open_consumer(
         isolation_level="read_committed",
         fetch_max_bytes=MAX_FETCH_BYTES,
         metadata_max_age_ms=30_000,
-        # The least that a broker takes by default: so long do a dead member's partitions wait for another.
+        # The least that a broker takes by default: so long do a dead member's partitions
+        # wait for another.
         session_timeout_ms=6_000,
         heartbeat_interval_ms=2_000,
         max_poll_interval_ms=120_000,
@@ -202,7 +209,8 @@ async def _start(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
         async with asyncio.timeout(START_TIMEOUT_SECONDS):
             await asyncio.shield(starting)
     finally:
-        # Cancelled midway, aiokafka forgets the connection that it asks for the cluster: nobody would close it.
+        # Cancelled midway, aiokafka forgets the connection that it asks for the cluster: nobody
+        # would close it.
         try:
             await asyncio.wait([starting], timeout=STOP_TIMEOUT_SECONDS)
         finally:
@@ -218,7 +226,9 @@ async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
 
 
 def context_headers() -> tuple[tuple[str, bytes], ...]:
-    """The request's id and trace, for a message that it causes; nothing outside a request."""
+    """Returns the request's id and trace, for a message that it causes; nothing
+    outside a request.
+    """
     context = current_context()
     return (
         tuple((name, value.encode()) for name, value in context.headers().items())
@@ -228,6 +238,6 @@ def context_headers() -> tuple[tuple[str, bytes], ...]:
 
 
 def read_message_context(headers: Sequence[tuple[str, bytes]]) -> RequestContext:
-    """The context that a message came with, or a new one."""
+    """Returns the context that a message came with, or a new one."""
     values: Mapping[str, str] = {name: value.decode("latin-1") for name, value in headers}
     return read_context(values.get("x-request-id"), values.get("traceparent"))

@@ -1,4 +1,6 @@
-"""What an access token says (RFC 9068), and the keys that prove it (RFC 7517): pure, without any waiting."""
+"""What an access token says (RFC 9068), and the keys that prove it (RFC 7517): pure,
+without any waiting.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +22,9 @@ Key: TypeAlias = RSAKey | ECKey
 
 
 def parse_keys(document: Any) -> dict[str, Key]:
-    """A JWK set's verification keys by id; others (symmetric, without an id, for encryption) are left out."""
+    """Returns a JWK set's verification keys by id; others (symmetric, without an id, for
+    encryption) are left out.
+    """
     keys: dict[str, Key] = {}
     for entry in document["keys"]:
         kid, algorithm = entry.get("kid"), entry.get("alg")
@@ -42,7 +46,9 @@ def parse_keys(document: Any) -> dict[str, Key]:
 
 
 def read_key_id(token: str) -> str:
-    """The id of the key that should have signed it; raises Unauthorized for a malformed header or another algorithm."""
+    """Returns the id of the key that should have signed it; raises Unauthorized for a malformed
+    header or another algorithm.
+    """
     try:
         header = jws.extract_compact(token.encode()).headers()
     except (JoseError, ValueError, TypeError, RecursionError):
@@ -56,7 +62,9 @@ def read_key_id(token: str) -> str:
 def read_principal(
     token: str, key: Key, *, issuer: str, audiences: tuple[str, ...], now: float
 ) -> Principal:
-    """The principal of a token signed with `key`; raises Unauthorized, with the reason, for anything amiss."""
+    """Returns the principal of a token signed with `key`; raises Unauthorized, with the reason, for
+    anything amiss.
+    """
     try:
         decoded = jwt.decode(token, key, algorithms=ALGORITHMS)
     except (JoseError, ValueError, TypeError, RecursionError):
@@ -104,7 +112,7 @@ def read_principal(
 
 
 def read_time(claims: Mapping[str, Any], name: str) -> float:
-    """A NumericDate in Unix seconds."""
+    """Returns a NumericDate in Unix seconds."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 2**53:
         raise Unauthorized("invalid_token", f"without a valid {name}")
@@ -112,7 +120,9 @@ def read_time(claims: Mapping[str, Any], name: str) -> float:
 
 
 def read_thumbprint(confirmation: Any) -> str:
-    """Returns the key of RFC 9449's `cnf`. A token that is bound in a way that we do not know is not accepted."""
+    """Returns the key of RFC 9449's `cnf`. A token that is bound in a way that we do not know
+    is not accepted.
+    """
     if not isinstance(confirmation, dict) or confirmation.keys() != {"jkt"}:
         raise Unauthorized("invalid_token", "bound in an unknown way")
     return read_id(confirmation, "jkt")

@@ -1,4 +1,6 @@
-"""What belongs to the request under way and travels with it: its id and its trace (W3C trace context)."""
+"""What belongs to the request under way and travels with it: its id and its trace (W3C
+trace context).
+"""
 
 import re
 import secrets
@@ -19,7 +21,9 @@ class RequestContext:
     traceparent: str
 
     def headers(self) -> dict[str, str]:
-        """Passed on over HTTP, gRPC (as metadata) and Kafka alike; lower case, as gRPC wants it."""
+        """Returns the headers that are passed on over HTTP, gRPC (as metadata) and Kafka alike;
+        lower case, as gRPC wants it.
+        """
         return {"x-request-id": self.request_id, "traceparent": self.traceparent}
 
 
@@ -27,12 +31,12 @@ _current: ContextVar[RequestContext | None] = ContextVar("request_context", defa
 
 
 def new_id() -> str:
-    """A UUIDv7: unique, and sorts by time."""
+    """Returns a UUIDv7: unique, and sorts by time."""
     return str(uuid_utils.uuid7())
 
 
 def read_context(request_id: str | None, traceparent: str | None) -> RequestContext:
-    """The caller's context, or a new one where it sent none or nonsense."""
+    """Returns the caller's context, or a new one where it sent none or nonsense."""
     if not request_id or not REQUEST_ID.fullmatch(request_id):
         request_id = new_id()
     if not traceparent or not TRACEPARENT.fullmatch(traceparent):

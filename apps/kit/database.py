@@ -1,4 +1,5 @@
-"""PostgreSQL: `databases` owns the pool, queries and transactions run on its raw asyncpg connections.
+"""PostgreSQL: `databases` owns the pool, queries and transactions run on its raw
+asyncpg connections.
 
 Through `databases` itself a query costs three times asyncpg's time (docs/decisions/0003-sql.md).
 """
@@ -33,17 +34,19 @@ Connection: TypeAlias = Any
 class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg carries no types
     """Goes back to the pool without a word to the server: nothing here leaves session state behind.
 
-    No session lock, no LISTEN, no SET outlives a transaction on a pooled connection, so resetting it would be a
-    round trip for nothing. asyncpg still ends a transaction that was left open.
+    No session lock, no LISTEN, no SET outlives a transaction on a pooled connection, so resetting
+    it would be a round trip for nothing. asyncpg still ends a transaction that was left open.
     """
 
     def get_reset_query(self) -> str:
         return ""
 
     async def _introspect_types(self, typeoids: Iterable[int], timeout: float) -> tuple[Any, Any]:
-        """Describes types that asyncpg does not know, all arrays but two among them; built-in ones once a process.
+        """Describes types that asyncpg does not know, all arrays but two among them; built-in ones
+        once a process.
 
-        By itself each connection asks anew, for longer than it took to connect, and while a call holds its locks.
+        By itself each connection asks anew, for longer than it took to connect, and while a call
+        holds its locks.
         """
         asked = frozenset(typeoids)
         described = _builtin_types.get(asked)
@@ -83,7 +86,9 @@ ROW_ERRORS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """`url`: `postgresql://role[:password]@host:port/name`. With `iam`, an RDS token is the password, over TLS."""
+    """`url`: `postgresql://role[:password]@host:port/name`. With `iam`, an RDS token is the
+    password, over TLS.
+    """
 
     url: str = field(repr=False)
     iam: bool = False
@@ -91,7 +96,9 @@ class DatabaseSettings:
 
 
 def read_database_settings(environment: Environment, name: str) -> DatabaseSettings:
-    """`<NAME>_DATABASE_URL`, `DATABASE_IAM` and `DATABASE_POOL_SIZE`, which previews on one instance keep small."""
+    """Reads `<NAME>_DATABASE_URL`, `DATABASE_IAM` and `DATABASE_POOL_SIZE`, which previews on one
+    instance keep small.
+    """
     url = environment.url(f"{name.upper()}_DATABASE_URL", ("postgresql",))
     pool_size = environment.integer("DATABASE_POOL_SIZE", minimum=1, maximum=50, default=POOL_SIZE)
     return DatabaseSettings(url, environment.flag("DATABASE_IAM"), pool_size)
@@ -103,7 +110,9 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for the block alone; raises Unavailable where the server or a free connection cannot be had."""
+        """Opens a connection for the block alone; raises Unavailable where the server or a free
+        connection cannot be had.
+        """
         holder = self._connections.take_kept() or await self._take()
         is_clean = False
         try:
@@ -128,7 +137,9 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """One transaction: committed at the end, rolled back on any error. Never `gather` inside it."""
+        """Opens one transaction: committed at the end, rolled back on any error. Never
+        `gather` inside it.
+        """
         async with self.connection() as connection, connection.transaction():
             yield connection
 
@@ -141,7 +152,7 @@ class Database:
 
 
 def connect_options(settings: DatabaseSettings) -> dict[str, Any]:
-    """What asyncpg needs beyond the URL to connect."""
+    """Returns what asyncpg needs beyond the URL to connect."""
     options: dict[str, Any] = {
         "timeout": CONNECT_TIMEOUT_SECONDS,
         "command_timeout": COMMAND_TIMEOUT_SECONDS,
@@ -173,7 +184,9 @@ def iam_password(url: str) -> Callable[[], Awaitable[str]]:
 async def open_database(
     settings: DatabaseSettings, server_settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[Database]:
-    """The pool, for the application's life. It opens connections when they are needed: the server may come later."""
+    """Opens the pool for the application's life. It opens connections when they are needed: the
+    server may come later.
+    """
     options = {
         "min_size": 0,
         "max_size": settings.pool_size,

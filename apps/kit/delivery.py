@@ -30,7 +30,9 @@ class Destination(Protocol):
 
 class Publisher(Protocol):
     async def publish(self, messages: Sequence[Message]) -> None:
-        """As kit.broker.Producer: all of them, in order; raises Unavailable and ContentTooLarge."""
+        """Publishes as kit.broker.Producer does: all of them, in order; raises Unavailable and
+        ContentTooLarge.
+        """
         ...
 
 
@@ -84,7 +86,7 @@ class KafkaDestination:
 
 
 def note_problem(delivery: Delivery, entry: Entry, problem: Problem) -> None:
-    """Whose fault it is: the entry's for good, the entry's perhaps, or the destination's."""
+    """Notes whose fault it is: the entry's for good, the entry's perhaps, or the destination's."""
     reason = f"{problem.status} {problem.code}"
     if blames_nobody(problem):
         delivery.away = reason
@@ -95,5 +97,5 @@ def note_problem(delivery: Delivery, entry: Entry, problem: Problem) -> None:
 
 
 def blames_nobody(problem: Problem) -> bool:
-    """The destination is away: no entry is at fault."""
+    """Tells whether the destination is away: no entry is at fault."""
     return problem.status not in (*_REFUSALS, 500)

@@ -8,7 +8,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with the input. `pointer` is a JSON pointer (RFC 6901) or a parameter's name."""
+    """One thing wrong with the input. `pointer` is a JSON pointer (RFC 6901) or a
+    parameter's name.
+    """
 
     code: str
     message: str
@@ -16,7 +18,9 @@ class FieldError:
 
 
 class Problem(Exception):
-    """An answer that is not a success. `code` is stable and for programs, `detail` is for people."""
+    """An answer that is not a success. `code` is stable and for programs, `detail`
+    is for people.
+    """
 
     status = 500
 
@@ -36,7 +40,9 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     def as_problem(self, *, instance: str, request_id: str) -> dict[str, Any]:
-        """The `application/problem+json` object, with `code` and `requestId` as extension members."""
+        """Returns the `application/problem+json` object, with `code` and `requestId` as
+        extension members.
+        """
         problem: dict[str, Any] = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -144,7 +150,7 @@ _BY_STATUS: dict[int, type[Problem]] = {
 
 
 def problem_of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
-    """The Problem for an error that a framework raised with a status alone."""
+    """Returns the Problem for an error that a framework raised with a status alone."""
     kind = _BY_STATUS.get(status)
     if kind is None:
         problem = Problem("error", headers=headers)

@@ -42,7 +42,8 @@ FIRST_RETRY_SECONDS = 0.2
 MAX_RETRY_SECONDS = 5.0
 CLEAN_PERIOD_SECONDS = 3600.0
 END_OFFSETS_TIMEOUT_SECONDS = 3.0
-# Under load a moment's wait makes one batch of many: each costs a transaction, and a fetch at the broker.
+# Under load a moment's wait makes one batch of many: each costs a transaction, and a fetch
+# at the broker.
 GATHER_SECONDS = 0.1
 COMMIT_PERIOD_SECONDS = 5.0
 COMMIT_TIMEOUT_SECONDS = 3.0
@@ -88,7 +89,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     @property
     def places(self) -> frozenset[Place]:
-        """The partitions that this consumer reads now."""
+        """Returns the partitions that this consumer reads now."""
         return frozenset(self._positions)
 
     async def run(self) -> None:
@@ -154,7 +155,9 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 self._positions[place] = offsets[place]
 
     async def _commit(self, client: AIOKafkaConsumer) -> None:
-        """Commits the offsets to Kafka for its tools and MSK's lag metric; nothing here reads them."""
+        """Commits the offsets to Kafka for its tools and MSK's lag metric; nothing
+        here reads them.
+        """
         offsets = {
             each: self._positions[each.topic, each.partition]
             for each in client.assignment()

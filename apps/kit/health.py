@@ -15,7 +15,7 @@ LIVENESS = "livez"
 
 
 def health_handler(is_ready: Callable[[], Awaitable[bool]]) -> Any:
-    """The handler to hand to a server: SERVING while `is_ready`."""
+    """Returns the handler to hand to a server: SERVING while `is_ready`."""
     status = health_pb2.HealthCheckResponse
     last: tuple[float, bool] = (float("-inf"), False)
     lock = asyncio.Lock()
@@ -24,7 +24,8 @@ def health_handler(is_ready: Callable[[], Awaitable[bool]]) -> Any:
         nonlocal last
         if name == LIVENESS:
             return status(status=status.SERVING)
-        # However often it is asked, the database is asked once at a time and not more than once a second.
+        # However often it is asked, the database is asked once at a time and not more than
+        # once a second.
         async with lock:
             if time.monotonic() - last[0] > HEALTH_CACHE_SECONDS:
                 ready = await is_ready()

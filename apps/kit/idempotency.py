@@ -1,4 +1,5 @@
-"""`Idempotency-Key`: the same key and body gives the first answer again. Kept 24 h, in the write's own transaction.
+"""`Idempotency-Key`: the same key and body gives the first answer again. Kept 24 h, in the write's
+own transaction.
 
 Each service that uses it has a table `idempotency_key` of its own, by its migrations.
 """
@@ -33,10 +34,11 @@ class Claim:
 
 
 def read_claim(request: Request, body: bytes, condition: str = "") -> Claim | None:
-    """None without the header; raises BadRequest for a key that is empty, too long or not printable ASCII.
+    """Returns the request's claim, None without the header; raises BadRequest for a key that is
+    empty, too long or not printable ASCII.
 
-    `condition`: the header that a condition of this write comes in. It is part of what is asked: the same body under
-    another one is another request.
+    `condition`: the header that a condition of this write comes in. It is part of what is asked:
+    the same body under another one is another request.
     """
     key = request.headers.get("idempotency-key")
     if key is None:
@@ -62,10 +64,11 @@ def read_claim(request: Request, body: bytes, condition: str = "") -> Claim | No
 
 
 async def claim_key(connection: Connection, claim: Claim | None) -> str | None:
-    """The reference to what the first request made, or None: this one is the first, until its transaction ends.
+    """Returns the reference to what the first request made, or None: this one is the first, until
+    its transaction ends.
 
-    Without a claim each is. Raises Conflict while another is in flight, Unprocessable for the same key with another
-    body.
+    Without a claim each is. Raises Conflict while another is in flight, Unprocessable for the same
+    key with another body.
     """
     if claim is None:
         return None
@@ -78,7 +81,8 @@ async def claim_key(connection: Connection, claim: Claim | None) -> str | None:
         )
     row = await connection.fetchrow(
         """
-        SELECT body_sha256, reference, created_at < now() - make_interval(hours => $6) AS expired FROM idempotency_key
+        SELECT body_sha256, reference, created_at < now() - make_interval(hours => $6) AS expired
+            FROM idempotency_key
         WHERE client_id = $1 AND subject = $2 AND method = $3 AND path = $4 AND key = $5""",
         *claim.identity,
         KEPT_HOURS,
@@ -102,7 +106,9 @@ async def claim_key(connection: Connection, claim: Claim | None) -> str | None:
 
 
 async def insert_key(connection: Connection, claim: Claim | None, reference: str) -> None:
-    """`reference` names what was made; never a secret, which nobody could be told again."""
+    """Writes the key down; `reference` names what was made; never a secret, which nobody could
+    be told again.
+    """
     if claim is None:
         return
     await connection.execute(
@@ -119,7 +125,8 @@ async def delete_old_keys(connection: Connection) -> None:
     await connection.execute(
         """
         DELETE FROM idempotency_key WHERE ctid = ANY(ARRAY(
-            SELECT ctid FROM idempotency_key WHERE created_at < now() - make_interval(hours => $1) LIMIT $2))""",
+            SELECT ctid FROM idempotency_key WHERE created_at < now() - make_interval(hours => $1)
+                LIMIT $2))""",
         KEPT_HOURS,
         CLEANED_ROWS,
     )

@@ -1,7 +1,7 @@
 """Takes a service's outbox to one destination: at least once, in order for a patient, none lost.
 
-One relay a destination leads at a time, by an advisory lock of the session that it does all its work on: where the
-session is gone, so is the lead.
+One relay a destination leads at a time, by an advisory lock of the session that it does all its
+work on: where the session is gone, so is the lead.
 """
 
 import asyncio
@@ -21,14 +21,16 @@ BATCH_ROWS = 500
 # What another replica commits is found by asking; what this one commits wakes the relay at once.
 POLL_SECONDS = 0.25
 STANDBY_SECONDS = 1.0
-# Under load a moment's wait makes one batch of many commits: at 10 ms a registration costs a quarter more in all.
+# Under load a moment's wait makes one batch of many commits: at 10 ms a registration costs a
+# quarter more in all.
 GATHER_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 LONGEST_HOLD_SECONDS = 60.0
 # An entry that makes the destination fail (not refuse) so often is set aside as well.
 MAX_ATTEMPTS = 20
-# So many rows of one destination are sent between two clearances of the table: a few milliseconds each.
+# So many rows of one destination are sent between two clearances of the table: a few
+# milliseconds each.
 VACUUM_ROWS = 5_000
 STOP_SECONDS = 5.0
 
@@ -38,7 +40,7 @@ Connect = Callable[[], AbstractAsyncContextManager[Connection]]
 
 
 def connect_to(settings: DatabaseSettings) -> Connect:
-    """A connection of its own, outside the pool: a lead is held for long."""
+    """Returns what opens a connection of its own, outside the pool: a lead is held for long."""
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Connection]:
@@ -52,7 +54,9 @@ def connect_to(settings: DatabaseSettings) -> Connect:
 
 
 class Relay:
-    """`away` says why the destination takes nothing; empty while it does, and while another replica leads."""
+    """`away` says why the destination takes nothing; empty while it does, and while another
+    replica leads.
+    """
 
     def __init__(self, destination: Destination, connect: Connect) -> None:
         self._destination = destination
@@ -67,7 +71,7 @@ class Relay:
         return self._destination.name
 
     def wake(self) -> None:
-        """There may be something to send."""
+        """Tells that there may be something to send."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -127,7 +131,9 @@ class Relay:
                     await self._rest(GATHER_SECONDS)
 
     async def _send(self, entries: Sequence[Entry]) -> Delivery:
-        """Sends them together; where that raises, one by one: who is at fault holds up one patient only."""
+        """Sends them together; where that raises, one by one: who is at fault holds up
+        one patient only.
+        """
         try:
             return await self._destination.send(entries)
         except Exception as error:
@@ -186,7 +192,9 @@ async def _wait_for(event: asyncio.Event, seconds: float) -> None:
 
 @asynccontextmanager
 async def running(relays: Sequence[Relay]) -> AsyncIterator[None]:
-    """Runs them while the block does; at its end each finishes the batch under way, within STOP_SECONDS."""
+    """Runs them while the block does; at its end each finishes the batch under way,
+    within STOP_SECONDS.
+    """
     tasks = [asyncio.create_task(relay.run()) for relay in relays]
     try:
         yield

@@ -1,4 +1,6 @@
-"""What was revoked before its time: the list that the auth service gives and every verifier holds."""
+"""What was revoked before its time: the list that the auth service gives and every
+verifier holds.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +13,9 @@ NotBefore = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Revocations:
-    """Revoked token ids, and times (Unix seconds) up to which all tokens of a subject, client or family are void."""
+    """Revoked token ids, and times (Unix seconds) up to which all tokens of a subject, client or
+    family are void.
+    """
 
     tokens: frozenset[str] = frozenset()
     subjects: NotBefore = field(default_factory=dict)
@@ -19,7 +23,9 @@ class Revocations:
     families: NotBefore = field(default_factory=dict)
 
     def covers(self, principal: Principal) -> bool:
-        """A token of the very second of a revocation is void too: which came first cannot be told."""
+        """Tells whether the token is void. A token of the very second of a revocation is void too:
+        which came first cannot be told.
+        """
         issued_at = principal.issued_at
         return (
             principal.token_id in self.tokens
@@ -41,7 +47,7 @@ class Revocations:
 
 
 def parse_revocations(document: Any) -> Revocations:
-    """The document of `GET /oauth2/revocations`; raises ValueError for any other."""
+    """Parses the document of `GET /oauth2/revocations`; raises ValueError for any other."""
     if not isinstance(document, dict) or not isinstance(document.get("tokens"), list):
         raise ValueError("not a list of revocations")
     times: list[NotBefore] = []

@@ -1,7 +1,8 @@
-"""gRPC as every service speaks it: methods with a policy each, problems carried whole, bounds, health, graceful stop.
+"""gRPC as every service speaks it: methods with a policy each, problems carried whole, bounds,
+health, graceful stop.
 
-A call carries the calling service's token in `authorization` and, where a person or client stands behind it, that
-one's token in `x-user-token`; both are verified here, whoever sent them.
+A call carries the calling service's token in `authorization` and, where a person or client stands
+behind it, that one's token in `x-user-token`; both are verified here, whoever sent them.
 """
 
 import asyncio
@@ -68,7 +69,9 @@ class TokenVerifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The service that calls and, where there is one, the person or client on whose behalf it does."""
+    """The service that calls and, where there is one, the person or client on whose
+    behalf it does.
+    """
 
     service: Principal
     user: Principal | None
@@ -82,8 +85,8 @@ class Caller:
 class RpcPolicy:
     """Any one of these scopes: of the user where there is a user token, else of the service itself.
 
-    `patient`: a resource type that a patient's own login may read as well. What the method then answers must be of
-    that patient.
+    `patient`: a resource type that a patient's own login may read as well. What the method then
+    answers must be of that patient.
     """
 
     user: tuple[str, ...]
@@ -98,7 +101,9 @@ class RpcPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RpcMethod:
-    """One method and who may call it. Without a `handler` it answers UNIMPLEMENTED to those who may."""
+    """One method and who may call it. Without a `handler` it answers UNIMPLEMENTED to
+    those who may.
+    """
 
     name: str
     policy: RpcPolicy
@@ -107,7 +112,9 @@ class RpcMethod:
 
 @dataclass(frozen=True, slots=True)
 class RpcGuard:
-    """What tells callers apart. `audience`: this service's name; `callers`: the client ids that may call it."""
+    """What tells callers apart. `audience`: this service's name; `callers`: the client ids
+    that may call it.
+    """
 
     verifier: TokenVerifier
     audience: str
@@ -138,7 +145,9 @@ class RpcGuard:
 def rpc_handler(
     service: "ServiceDescriptor", methods: tuple[RpcMethod, ...], guard: RpcGuard
 ) -> Any:
-    """The service's generic handler; raises TypeError where contract and `methods` do not name the same methods."""
+    """Returns the service's generic handler; raises TypeError where contract and `methods` do not
+    name the same methods.
+    """
     declared = {method.name: method for method in methods}
     contract = {method.name: method for method in service.methods}
     if declared.keys() != contract.keys():
@@ -201,7 +210,7 @@ def _guarded(path: str, method: RpcMethod, guard: RpcGuard) -> Callable[[Any, An
 
 
 def call_metadata(service_token: str, user_token: str = "") -> tuple[tuple[str, str], ...]:
-    """The metadata of a call: the tokens, and the request's id and trace."""
+    """Returns the metadata of a call: the tokens, and the request's id and trace."""
     context = current_context()
     metadata = {
         "authorization": f"Bearer {service_token}",
@@ -213,10 +222,12 @@ def call_metadata(service_token: str, user_token: str = "") -> tuple[tuple[str, 
 
 
 def open_channel(target: str, *, repeatable: tuple[str, ...] = ()) -> grpc.aio.Channel:
-    """A channel to `host:port` that spreads its calls over every address of the name and finds its way back.
+    """Opens a channel to `host:port` that spreads its calls over every address of the name and
+    finds its way back.
 
-    `repeatable`: `package.Service` or `package.Service/Method` whose calls may be sent again when they answer
-    UNAVAILABLE (at most twice, within the call's deadline). Close it at the end; every call gives its `timeout`.
+    `repeatable`: `package.Service` or `package.Service/Method` whose calls may be sent again when
+    they answer UNAVAILABLE (at most twice, within the call's deadline). Close it at the end; every
+    call gives its `timeout`.
     """
     names = [dict(zip(("service", "method"), name.split("/"), strict=False)) for name in repeatable]
     retry = {
@@ -250,7 +261,8 @@ def open_channel(target: str, *, repeatable: tuple[str, ...] = ()) -> grpc.aio.C
 def create_rpc_server(
     handler: Any, is_ready: Callable[[], Awaitable[bool]], *, reflected: tuple[str, ...] = ()
 ) -> grpc.aio.Server:
-    """A server with bounds; it answers `grpc.health.v1` from `is_ready`, `livez` with SERVING.
+    """Makes a server with bounds; it answers `grpc.health.v1` from `is_ready`,
+    `livez` with SERVING.
 
     `reflected`: the full names of services that anybody who can connect may read the contracts of.
     """
@@ -278,7 +290,9 @@ def create_rpc_server(
 
 
 async def serve_rpc(server: grpc.aio.Server, host: str, port: int, stop: asyncio.Event) -> None:
-    """Serves until `stop` is set, then finishes what runs; raises OSError where the port is taken."""
+    """Serves until `stop` is set, then finishes what runs; raises OSError where the
+    port is taken.
+    """
     try:
         server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:

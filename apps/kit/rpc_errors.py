@@ -49,7 +49,9 @@ def code_of(problem: Problem) -> grpc.StatusCode:
 
 
 def encode_problem(problem: Problem) -> bytes:
-    """A problem as it travels in the trailer `problem-bin`: short, as trailers are bounded at 8 KiB."""
+    """Returns a problem as it travels in the trailer `problem-bin`: short, as trailers are
+    bounded at 8 KiB.
+    """
     return msgspec.json.encode(
         {
             "status": problem.status,
@@ -100,7 +102,7 @@ class _Carried(msgspec.Struct):
 
 
 def problem_of_rpc(error: grpc.RpcError) -> Problem:
-    """The Problem that a service raised, or what the status alone says.
+    """Returns the Problem that a service raised, or what the status alone says.
 
     A refusal of the caller's own token is not its user's fault, so it is no 401 but a BadGateway.
     """

@@ -1,8 +1,8 @@
 """What a token allows: OAuth scopes, with SMART App Launch 2.2 scopes among them.
 
-A SMART scope names a context, a resource type, interactions and optionally search parameters that every
-resource must match: `user/Observation.rs?category=laboratory`. The scopes of version 1 (`user/*.read`) are
-understood too.
+A SMART scope names a context, a resource type, interactions and optionally search parameters that
+every resource must match: `user/Observation.rs?category=laboratory`. The scopes of version 1
+(`user/*.read`) are understood too.
 
 Source: https://hl7.org/fhir/smart-app-launch/scopes-and-launch-context.html
 """
@@ -14,12 +14,14 @@ from enum import Enum
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
-# More than any application asks for. The bounds keep a token far below the size that verifiers accept.
+# More than any application asks for. The bounds keep a token far below the size that
+# verifiers accept.
 MAX_SCOPES = 50
 MAX_SCOPE_CHARS = 200
 MAX_SCOPES_CHARS = 2_000
 MAX_CONSTRAINT_PARAMETERS = 5
-# Answers that a principal remembers: every type's interactions. A request may name types that do not exist.
+# Answers that a principal remembers: every type's interactions. A request may name types
+# that do not exist.
 MAX_KNOWN_ACCESS = 256
 
 # context / resource . interactions: create, read, update, delete, search, in that order.
@@ -33,7 +35,9 @@ Parameters = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class SmartScope:
-    """`parameters` are FHIR search parameters, sorted by name; a resource must match all of them."""
+    """`parameters` are FHIR search parameters, sorted by name; a resource must
+    match all of them.
+    """
 
     context: str
     resource_type: str
@@ -43,7 +47,9 @@ class SmartScope:
 
 @lru_cache(maxsize=1024)
 def parse_smart_scope(scope: str) -> SmartScope | None:
-    """Returns the parts of a SMART scope, or None for any other text and for a scope without an interaction."""
+    """Returns the parts of a SMART scope, or None for any other text and for a scope without
+    an interaction.
+    """
     match = _SMART.fullmatch(scope) if len(scope) <= MAX_SCOPE_CHARS else None
     if match is None or not match[3]:
         return None
@@ -57,7 +63,9 @@ def parse_smart_scope(scope: str) -> SmartScope | None:
 
 
 def _parse_parameters(query: str | None) -> Parameters | None:
-    """Returns the search parameters, or None if the query is malformed. A parameter without a value is malformed."""
+    """Returns the search parameters, or None if the query is malformed. A parameter without a
+    value is malformed.
+    """
     if query is None:
         return ()
     try:
@@ -79,7 +87,9 @@ def _parse_parameters(query: str | None) -> Parameters | None:
 
 @dataclass(frozen=True, slots=True)
 class AccessRule:
-    """A set of resources of one type: those of one patient, or of all, that match the search parameters."""
+    """A set of resources of one type: those of one patient, or of all, that match the
+    search parameters.
+    """
 
     # None: the resources of every patient.
     patient_id: str | None = None
@@ -96,9 +106,11 @@ Matches = Callable[[AccessRule], bool]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a caller may reach with one interaction on one resource type: resources that match ANY of the rules.
+    """What a caller may reach with one interaction on one resource type: resources that match
+    ANY of the rules.
 
-    A search adds the rules to its conditions (joined by OR); a read or write of one resource tests them with `covers`.
+    A search adds the rules to its conditions (joined by OR); a read or write of one resource tests
+    them with `covers`.
     """
 
     rules: tuple[AccessRule, ...]
@@ -114,12 +126,16 @@ class Access:
 
     @property
     def only_patient_id(self) -> str | None:
-        """The only patient whose resources can be reached; None if several patients' can."""
+        """Returns the only patient whose resources can be reached; None if several
+        patients' can.
+        """
         ids = {rule.patient_id for rule in self.rules}
         return ids.pop() if len(ids) == 1 else None
 
     def covers(self, matches: Matches) -> bool:
-        """Tells whether a resource is reached. `matches` tells whether it satisfies a rule that is restricted."""
+        """Tells whether a resource is reached. `matches` tells whether it satisfies a rule that
+        is restricted.
+        """
         return any(rule.is_unrestricted or matches(rule) for rule in self.rules)
 
 
@@ -153,7 +169,9 @@ class Principal:
         return not self.scopes.isdisjoint(any_of)
 
     def access_to(self, resource_type: str, interaction: str) -> Access | None:
-        """Returns what `interaction` (one of c r u d s) may reach, or None if no scope allows it."""
+        """Returns what `interaction` (one of c r u d s) may reach, or None if no
+        scope allows it.
+        """
         key = (resource_type, interaction)
         if key not in self._access:
             if len(self._access) >= MAX_KNOWN_ACCESS:
@@ -179,7 +197,9 @@ class Principal:
         return Access(_without_implied(rules)) if rules else None
 
     def may_read_own(self, resource_type: str) -> bool:
-        """Tells whether this is a patient's own login that may read what is of this type in that patient's record."""
+        """Tells whether this is a patient's own login that may read what is of this type in that
+        patient's record.
+        """
         if self.patient_id is None or "patient" not in self.roles:
             return False
         smart_scopes = map(parse_smart_scope, self.scopes)
@@ -197,7 +217,9 @@ UNRESTRICTED = Access((AccessRule(),))
 
 
 def _without_implied(rules: list[AccessRule]) -> tuple[AccessRule, ...]:
-    """Drops a rule that another rule includes, as `category=laboratory` for a patient includes it for nobody else."""
+    """Drops a rule that another rule includes, as `category=laboratory` for a patient includes it
+    for nobody else.
+    """
 
     def includes(wide: AccessRule, narrow: AccessRule) -> bool:
         return wide.patient_id in (None, narrow.patient_id) and set(wide.parameters) <= set(
@@ -228,22 +250,25 @@ def disclosure(
     interaction: str,
     matches: Matches = lambda rule: False,
 ) -> Disclosure:
-    """Decides what a response may contain about one resource. Every route and every Bundle entry asks this.
+    """Decides what a response may contain about one resource. Every route and every Bundle
+    entry asks this.
 
     `interaction` says how the server came to the resource:
 
     - `c`, `u`, `d`: the request creates, changes (PUT, PATCH) or deletes it by id;
     - `r`: by its id (read, vread, history, `$everything`);
-    - `s`: the server found it by search parameters. That includes a search's matches and included resources, the
-      match of `If-None-Exist`, and the target of a conditional update, patch or delete.
+    - `s`: the server found it by search parameters. That includes a search's matches and
+      included resources, the match of `If-None-Exist`, and the target of a conditional update,
+      patch or delete.
 
-    SMART scopes are exact. Without the scope for `interaction` the answer is NOTHING: with `system/Patient.c` alone a
-    conditional create that finds a patient is refused (403) although it would have made one. A body needs `r` as
-    well, for a created or changed resource as for a match of a search; without it the answer is LOCATION.
+    SMART scopes are exact. Without the scope for `interaction` the answer is NOTHING: with
+    `system/Patient.c` alone a conditional create that finds a patient is refused (403) although it
+    would have made one. A body needs `r` as well, for a created or changed resource as for a match
+    of a search; without it the answer is LOCATION.
 
-    `matches` tells whether the resource, as it would be returned, satisfies a rule of a scope that is limited to a
-    patient or by search parameters. By default a limited scope reaches nothing. For a change call it for the stored
-    resource and again for the new one: both must be reached.
+    `matches` tells whether the resource, as it would be returned, satisfies a rule of a scope that
+    is limited to a patient or by search parameters. By default a limited scope reaches nothing. For
+    a change call it for the stored resource and again for the new one: both must be reached.
     """
     reached = principal.access_to(resource_type, interaction)
     if reached is None or not reached.covers(matches):

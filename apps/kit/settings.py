@@ -1,4 +1,6 @@
-"""Reads a service's settings from its environment: typed, bounded, and every fault reported at once."""
+"""Reads a service's settings from its environment: typed, bounded, and every fault
+reported at once.
+"""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -7,11 +9,15 @@ ENVIRONMENTS = ("local", "dev", "staging", "prod", "preview")
 
 
 class SettingsError(Exception):
-    """The environment does not make valid settings; the message has one line a fault, naming the variable."""
+    """The environment does not make valid settings; the message has one line a fault,
+    naming the variable.
+    """
 
 
 class Environment:
-    """`environ` as typed values. A fault is noted, not raised, so that `check` can name all of them together."""
+    """`environ` as typed values. A fault is noted, not raised, so that `check` can name all of
+    them together.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -56,7 +62,7 @@ class Environment:
         return value.rstrip("/")
 
     def items(self, name: str) -> tuple[str, ...]:
-        """A comma-separated list; empty by default."""
+        """Returns a comma-separated list; empty by default."""
         return tuple(item.strip() for item in self.optional(name).split(",") if item.strip())
 
     def fault(self, message: str) -> None:

@@ -1,4 +1,6 @@
-"""How a service's process begins and ends: settings read or refused, then served until it is told to stop."""
+"""How a service's process begins and ends: settings read or refused, then served until it
+is told to stop.
+"""
 
 import asyncio
 import ctypes
@@ -33,7 +35,9 @@ S = TypeVar("S", bound=ServiceSettings)
 
 
 def read_settings(read: Callable[[Mapping[str, str]], S]) -> S:
-    """The environment's settings; where it has a fault, a line for each of them and exit status 2."""
+    """Reads the environment's settings; where it has a fault, a line for each of them and
+    exit status 2.
+    """
     try:
         return read(os.environ)
     except SettingsError as error:
@@ -42,8 +46,9 @@ def read_settings(read: Callable[[Mapping[str, str]], S]) -> S:
 
 
 def run_service(settings: S, serve: Callable[[S, asyncio.Event], Awaitable[None]]) -> int:
-    """Runs `serve(settings, stop)` on uvloop; SIGTERM and SIGINT set `stop`. Gives the exit status: 1 where, say, the
-    port is taken."""
+    """Runs `serve(settings, stop)` on uvloop; SIGTERM and SIGINT set `stop`. Gives the exit status:
+    1 where, say, the port is taken.
+    """
     configure_logging(settings.log_format)
     fix_mapped_bytes()
 
@@ -69,8 +74,8 @@ def run_service(settings: S, serve: Callable[[S, asyncio.Event], Awaitable[None]
 def fix_mapped_bytes() -> None:
     """Fixes glibc's limit for blocks that it maps one by one; another C library has none.
 
-    By itself the limit grows to the largest block that was freed: after two password hashes at once a process keeps
-    their 38 MiB for good.
+    By itself the limit grows to the largest block that was freed: after two password hashes at once
+    a process keeps their 38 MiB for good.
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)

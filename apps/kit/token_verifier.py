@@ -1,6 +1,8 @@
-"""Verifies access tokens (RFC 9068) against the auth service's keys (RFC 7517), which it holds and keeps fresh.
+"""Verifies access tokens (RFC 9068) against the auth service's keys (RFC 7517), which it holds
+and keeps fresh.
 
-With auth away the keys at hand still serve; the list of revocations stands for a token's life, then all is refused.
+With auth away the keys at hand still serve; the list of revocations stands for a token's life, then
+all is refused.
 """
 
 import asyncio
@@ -39,7 +41,9 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class VerifierSettings:
-    """`audiences`: any one of them must be the token's. The client's secret reads the list of revocations."""
+    """`audiences`: any one of them must be the token's. The client's secret reads the list
+    of revocations.
+    """
 
     issuer: str
     audiences: tuple[str, ...]
@@ -51,7 +55,9 @@ class VerifierSettings:
 def read_verifier_settings(
     environment: Environment, service: str, *audiences: str
 ) -> VerifierSettings:
-    """For people's and clients' tokens, whose audience is the public URL, and for those of `audiences`."""
+    """Reads the settings for people's and clients' tokens, whose audience is the public URL, and
+    for those of `audiences`.
+    """
     public_url = environment.url("PUBLIC_URL")
     return VerifierSettings(
         issuer=public_url,
@@ -63,10 +69,12 @@ def read_verifier_settings(
 
 
 class Source(Protocol):
-    """Where keys and revocations come from; both may raise Problem, and any client or socket error."""
+    """Where keys and revocations come from; both may raise Problem, and any client
+    or socket error.
+    """
 
     async def fetch_keys(self) -> Any:
-        """A JWK set."""
+        """Returns a JWK set."""
         ...
 
     async def fetch_revocations(self) -> Revocations: ...
@@ -151,8 +159,8 @@ class Verifier:
     async def verify(self, token: str) -> Principal:
         """Returns the principal of a bearer token.
 
-        Raises Unauthorized, and Unavailable where keys were never had or revocations are too old to go by. A token
-        that is bound to a key is refused: `verify_with_proof` accepts it.
+        Raises Unauthorized, and Unavailable where keys were never had or revocations are too old to
+        go by. A token that is bound to a key is refused: `verify_with_proof` accepts it.
         """
         principal = await self.verify_forwarded(token)
         if principal.key_thumbprint is not None:
@@ -162,7 +170,9 @@ class Verifier:
     async def verify_with_proof(
         self, token: str, proofs: Sequence[str], *, method: str, path: str
     ) -> Principal:
-        """Returns the principal of a token that is bound to a key (RFC 9449, 7.1). `proofs`: the `DPoP` headers."""
+        """Returns the principal of a token that is bound to a key (RFC 9449, 7.1). `proofs`: the
+        `DPoP` headers.
+        """
         principal = await self.verify_forwarded(token)
         if principal.key_thumbprint is None or len(proofs) != 1:
             raise Unauthorized("invalid_token", "this needs a bound token and one DPoP proof")
@@ -181,7 +191,8 @@ class Verifier:
         return principal
 
     async def verify_forwarded(self, token: str) -> Principal:
-        """Returns the principal of a token that another service of ours has already accepted with its proof.
+        """Returns the principal of a token that another service of ours has already accepted
+        with its proof.
 
         For a person's token that comes beside the calling service's own.
         """
@@ -222,7 +233,7 @@ class Verifier:
         raise Unauthorized("invalid_token", "signed by an unknown key")
 
     async def refresh(self) -> None:
-        """One round of the background poll: revocations always, keys when they are due."""
+        """Makes one round of the background poll: revocations always, keys when they are due."""
         await self._attempt("revocations", self._refresh_revocations)
         if self._clock() - self._keys_had_at >= KEYS_PERIOD_SECONDS or "keys" in self._failing:
             await self._try_for_keys()
@@ -234,7 +245,9 @@ class Verifier:
             await asyncio.wait([self._keys_attempt])
 
     async def _try_for_keys(self) -> None:
-        """One attempt at a time: whoever comes while it runs takes its outcome and makes none of their own."""
+        """Makes one attempt at a time: whoever comes while it runs takes its outcome and makes
+        none of their own.
+        """
         if self._keys_attempt is None:
             self._keys_attempt = asyncio.create_task(self._attempt_keys())
         # A caller who hangs up does not end the attempt that others wait for.
@@ -244,7 +257,8 @@ class Verifier:
         try:
             await self._attempt("keys", self._refresh_keys)
         finally:
-            # At its end: one that hung for as long as the period would be followed by the next at once.
+            # At its end: one that hung for as long as the period would be followed by
+            # the next at once.
             self._keys_tried_at = self._clock()
             self._keys_attempt = None
 
@@ -305,7 +319,7 @@ async def keep_fresh(verifier: Verifier) -> AsyncIterator[Verifier]:
 async def open_verifier(
     settings: VerifierSettings, session: aiohttp.ClientSession
 ) -> AsyncIterator[Verifier]:
-    """A verifier that asks the auth service over HTTP."""
+    """Opens a verifier that asks the auth service over HTTP."""
     verifier = Verifier(settings.issuer, settings.audiences, HttpSource(settings, session))
     async with keep_fresh(verifier):
         yield verifier

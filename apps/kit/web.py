@@ -43,7 +43,9 @@ Renderer = Callable[[Request, Problem], Response]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who may call an operation. `name` is shown in documents and tests; without a `check`, anybody may."""
+    """Who may call an operation. `name` is shown in documents and tests; without a
+    `check`, anybody may.
+    """
 
     name: str
     check: Check | None
@@ -54,12 +56,14 @@ AUTHENTICATED = Policy("authenticated", lambda principal, request: True)
 
 
 def scopes(*any_of: str) -> Policy:
-    """Any one of these scopes."""
+    """Returns the policy that wants any one of these scopes."""
     return Policy(" or ".join(any_of), lambda principal, request: principal.has_scope(*any_of))
 
 
 def smart(interaction: str, resource_type: str | None = None) -> Policy:
-    """A SMART scope for `interaction` (c r u d s) on `resource_type`, else on the path's `{type}`."""
+    """Returns the policy that wants a SMART scope for `interaction` (c r u d s) on `resource_type`,
+    else on the path's `{type}`.
+    """
 
     def check(principal: Principal, request: Request) -> bool:
         return (
@@ -72,7 +76,9 @@ def smart(interaction: str, resource_type: str | None = None) -> Policy:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of a path. There is no default policy: an operation without one cannot be written."""
+    """One method of a path. There is no default policy: an operation without one
+    cannot be written.
+    """
 
     method: str
     endpoint: Endpoint
@@ -80,7 +86,9 @@ class Operation:
 
 
 class PolicedRoute(Route):
-    """A path and its operations; the token is verified and the policy checked before an endpoint runs."""
+    """A path and its operations; the token is verified and the policy checked before an
+    endpoint runs.
+    """
 
     def __init__(
         self, path: str, *operations: Operation, max_body_bytes: int | None = None
@@ -90,7 +98,8 @@ class PolicedRoute(Route):
         }
         self.max_body_bytes = max_body_bytes
         super().__init__(path, self._dispatch, methods=list(self.operations))
-        # Straight: around a function Starlette puts a second layer that catches errors, as the application's does.
+        # Straight: around a function Starlette puts a second layer that catches errors, as the
+        # application's does.
         self.app = self._respond
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,7 +121,9 @@ class PolicedRoute(Route):
 
 
 async def authenticate(request: Request) -> Principal:
-    """Returns who calls, by `Authorization: Bearer` (RFC 6750) or `DPoP` (RFC 9449). Raises Unauthorized."""
+    """Returns who calls, by `Authorization: Bearer` (RFC 6750) or `DPoP` (RFC 9449).
+    Raises Unauthorized.
+    """
     verifier: Verifier = request.state.verifier
     scheme, token = read_credentials(request)
     if scheme == "bearer":
@@ -126,7 +137,9 @@ async def authenticate(request: Request) -> Principal:
 
 
 def read_credentials(request: Request) -> tuple[str, str]:
-    """Returns the scheme (`bearer` or `dpop`) and the token. Raises Unauthorized unless there is exactly one."""
+    """Returns the scheme (`bearer` or `dpop`) and the token. Raises Unauthorized unless there
+    is exactly one.
+    """
     sent = request.headers.getlist("authorization")
     if len(sent) > 1:
         # Whatever stands in front may have looked at another one.
@@ -143,7 +156,7 @@ def bearer_token(request: Request) -> str:
 
 
 def principal_of(request: Request) -> Principal:
-    """Who calls; set by the route once the policy was met."""
+    """Returns who calls; set by the route once the policy was met."""
     principal: Principal = request.state.principal
     return principal
 
@@ -156,7 +169,9 @@ class JSONResponse(Response):
 
 
 async def read_json(request: Request, *media_types: str) -> Any:
-    """The body's JSON; raises BadRequest for malformed JSON and UnsupportedMediaType for another media type."""
+    """Reads the body's JSON; raises BadRequest for malformed JSON and UnsupportedMediaType for
+    another media type.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in (media_types or ("application/json",)):
         raise UnsupportedMediaType(
@@ -180,14 +195,18 @@ def render_problem(request: Request, problem: Problem) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`failed` keeps traffic away (the service's own database, keys never had); `degraded` is only told."""
+    """`failed` keeps traffic away (the service's own database, keys never had);
+    `degraded` is only told.
+    """
 
     failed: tuple[str, ...] = ()
     degraded: tuple[str, ...] = ()
 
 
 def health_routes(readiness: Callable[[Request], Awaitable[Readiness]]) -> list[BaseRoute]:
-    """`/livez` and `/readyz`: for the container's check and the balancer, not reachable from outside."""
+    """Returns `/livez` and `/readyz`: for the container's check and the balancer, not
+    reachable from outside.
+    """
 
     async def livez(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -210,7 +229,9 @@ def health_routes(readiness: Callable[[Request], Awaitable[Readiness]]) -> list[
 
 
 class RequestContextMiddleware:
-    """Gives the request its id and trace, answers the id, and turns what nobody caught into a plain 500."""
+    """Gives the request its id and trace, answers the id, and turns what nobody caught
+    into a plain 500.
+    """
 
     def __init__(self, app: ASGIApp, render: Renderer = render_problem) -> None:
         self.app, self.render = app, render
@@ -267,7 +288,8 @@ def create_web_app(
     render: Renderer = render_problem,
     max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Starlette:
-    """A Starlette application with the house's rules. `lifespan` yields the state; `verifier` must be in it.
+    """Makes a Starlette application with the house's rules. `lifespan` yields the state; `verifier`
+    must be in it.
 
     `max_body_bytes` bounds the bodies of the routes that have no bound of their own.
     """
@@ -295,7 +317,7 @@ def create_web_app(
 
 
 def every_route(app: Starlette) -> list[PolicedRoute]:
-    """Every route of the application; raises TypeError for one that no policy guards."""
+    """Returns every route of the application; raises TypeError for one that no policy guards."""
     found: list[PolicedRoute] = []
     for route in app.routes:
         if not isinstance(route, PolicedRoute):

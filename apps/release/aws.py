@@ -111,7 +111,7 @@ class Instances:
     found: dict[str, str] = field(default_factory=dict)
 
     def admin_url(self, database: str) -> str:
-        """By a token where RDS lets its administrator in so, else by its password
+        """Returns the administrator's URL: with a token where RDS lets it in so, else its password
         (docs/decisions/0110).
         """
         host = self.host(database)
@@ -127,7 +127,7 @@ class Instances:
         return self.token_url(roles.owner, self.host(database), roles.database)
 
     def token_url(self, role: str, host: str, database: str) -> str:
-        """With a token that is good for fifteen minutes to connect with."""
+        """Returns a URL with a token that is good for fifteen minutes to connect with."""
         token = self.rds.generate_db_auth_token(DBHostname=host, Port=PORT, DBUsername=role)
         return url(role, token, host, database)
 

@@ -47,7 +47,7 @@ PasswordOf = Callable[[str], str] | None
 
 
 def connects(url: str, seconds: int = CONNECT_TIMEOUT_SECONDS) -> bool:
-    """Whether a server is there that lets this one in."""
+    """Tells whether a server is there that lets this one in."""
     try:
         psycopg.connect(url, connect_timeout=seconds).close()
     except psycopg.OperationalError:
@@ -83,8 +83,8 @@ def take_turn(connection: Connection) -> None:
 
 
 def close_own_databases(connection: Connection) -> None:
-    """Those that the administrator found here, as `postgres` on RDS: whoever may sign in could
-    otherwise enter them.
+    """Closes the databases that the administrator found here, as `postgres` on RDS: whoever may
+    sign in could otherwise enter them.
     """
     found = connection.execute(
         "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = current_user"
@@ -189,8 +189,8 @@ def drop_databases(admin_url: str, names: tuple[str, ...], *, prefix: str) -> No
 
 
 def drop_database(connection: Connection, roles: DatabaseRoles) -> None:
-    """Without FORCE: that fails for anybody but a superuser while autovacuum is at work, which a
-    plain drop ends.
+    """Drops a database without FORCE: that fails for anybody but a superuser while autovacuum is at
+    work, which a plain drop ends.
     """
     if not connection.execute(
         "SELECT true FROM pg_database WHERE datname = %s", (roles.database,)

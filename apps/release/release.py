@@ -73,8 +73,8 @@ def release(target: ReleaseTarget, *, prefix: str = "") -> dict[str, str]:
 
 
 def make_databases(target: ReleaseTarget, *, prefix: str = "") -> None:
-    """What only an administrator may do: a preview's code never does it, its base's release does it
-    for it.
+    """Does what only an administrator may: a preview's code never does it, its base's release
+    does it for it.
     """
     connections = (
         min(target.runtime_connections, PREVIEW_CONNECTIONS)
@@ -137,7 +137,7 @@ def drop_preview(target: ReleaseTarget, *, prefix: str) -> None:
 
 
 def list_previews(target: ReleaseTarget) -> list[str]:
-    """The databases that are some preview's, on any instance."""
+    """Returns the databases that are some preview's, on any instance."""
     return sorted(
         {name for admin_url, _ in by_instance(target) for name in preview_databases(admin_url)}
     )

@@ -14,11 +14,11 @@ from apps.catalogue import SECRETS, SERVICES, UNSET, Secret
 
 class SecretStore(Protocol):
     def read(self, name: str) -> str | None:
-        """The secret's value, None while it is empty."""
+        """Returns the secret's value, None while it is empty."""
         ...
 
     def version(self, name: str) -> int:
-        """The version of the secret's value, from 1 up."""
+        """Returns the version of the secret's value, from 1 up."""
         ...
 
     def write_all(self, values: Mapping[str, str], version: int = 1) -> None:
@@ -74,7 +74,7 @@ def fill_secrets(
 
 
 def service_clients(secrets: dict[str, str]) -> dict[str, str]:
-    """`service-<name>` -> secret of each service that has a client of its own."""
+    """Returns `service-<name>` -> secret of each service that has a client of its own."""
     return {
         f"service-{name}": secrets[variable]
         for name in SERVICES

@@ -82,7 +82,9 @@ def check_fargate_size(cpu: int, memory_mib: int) -> None:
 
 
 def check_name(kind: str, name: str, *, suffixed: bool = False) -> None:
-    """`suffixed`: Pulumi appends its own suffix, so the name must leave room for it."""
+    """Checks a name's length. `suffixed`: Pulumi appends its own suffix, so the name must
+    leave room for it.
+    """
     length = len(name) + (SUFFIX_CHARACTERS if suffixed else 0)
     limit = NAME_CHARACTERS.get(kind)
     if limit is not None and length > limit:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def parse_stack(name: str, config: Mapping[str, str]) -> Stack:
-    """`config` as Pulumi hands it over: full keys, strings, structures as JSON.
+    """Parses `config` as Pulumi hands it over: full keys, strings, structures as JSON.
 
     Raises SettingsError.
     """

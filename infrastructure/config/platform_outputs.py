@@ -88,6 +88,8 @@ class PlatformRef:
         self.images: pulumi.Output[dict[str, dict[str, str]]] = reference.require_output("images")
 
     async def sources(self) -> dict[str, str]:
-        """The digests of what the base's images were made of; empty where it has none yet."""
+        """Returns the digests of what the base's images were made of; empty where
+        it has none yet.
+        """
         details = await self.reference.get_output_details("images")
         return {image: made["source"] for image, made in (details.value or {}).items()}

@@ -54,7 +54,9 @@ class Keys(pulumi.ComponentResource):
 
 
 def statements(args: KeysArgs) -> list[dict[str, Any]]:
-    """IAM decides for the account; beside it, the services that encrypt in their own name."""
+    """Returns the key's policy: IAM decides for the account; beside it, the services that encrypt
+    in their own name.
+    """
     account = args.account_id
     logs = [
         pulumi.Output.concat("arn:aws:logs:", args.region, ":", account, ":log-group:", prefix, "*")

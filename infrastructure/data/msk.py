@@ -194,7 +194,7 @@ def make_topic(
     replication_factor: pulumi.Input[int],
     opts: pulumi.ResourceOptions,
 ) -> aws.msk.Topic:
-    """`name` is the topic's full name: a preview's has its prefix."""
+    """Makes a topic; `name` is the topic's full name: a preview's has its prefix."""
     configs = {"cleanup.policy": topic.cleanup_policy, "retention.ms": str(retention_ms)}
     return aws.msk.Topic(
         resource,

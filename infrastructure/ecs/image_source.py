@@ -23,7 +23,7 @@ LEFT_OUT = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 
 
 def parts(service: str) -> tuple[str, ...]:
-    """The paths, relative to the repository, that make the image of `service`."""
+    """Returns the paths, relative to the repository, that make the image of `service`."""
     if service not in IMAGES:
         raise ValueError(f"{service} has no image")
     own = (
@@ -40,7 +40,7 @@ def parts(service: str) -> tuple[str, ...]:
 
 
 def source_files(service: str, root: Path = ROOT) -> Iterator[Path]:
-    """Sorted, relative to `root`. Files that a run leaves behind are no source."""
+    """Returns paths, sorted, relative to `root`. Files that a run leaves behind are no source."""
     found = set()
     for part in parts(service):
         path = root / part
@@ -56,8 +56,8 @@ def read_source(file: Path, root: Path = ROOT) -> bytes:
 
 
 def source_digest(service: str, root: Path = ROOT) -> str:
-    """SHA-256 in hexadecimal over the names and contents: no times, no commit, no order of the file
-    system.
+    """Returns SHA-256 in hexadecimal over the names and contents: no times, no commit, no order of
+    the file system.
     """
     digest = hashlib.sha256()
     for file in source_files(service, root):
@@ -68,8 +68,8 @@ def source_digest(service: str, root: Path = ROOT) -> str:
 
 
 def version_of(digest: str) -> str:
-    """What a service shows as its version: the first digits of its source's digest, which its
-    image's tag has too.
+    """Returns what a service shows as its version: the first digits of its source's digest, which
+    its image's tag has too.
     """
     return digest[:VERSION_DIGITS]
 

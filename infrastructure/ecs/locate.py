@@ -57,7 +57,7 @@ class AwsLocate:
         return self.resources.group(entry.name)
 
     def service(self, entry: Service) -> Text:
-        """The name that Service Connect gives it inside every task of the namespace."""
+        """Returns the name that Service Connect gives it inside every task of the namespace."""
         return (
             f"{entry.name}:{entry.port}"
             if entry.protocol == "grpc"

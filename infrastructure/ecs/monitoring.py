@@ -114,7 +114,9 @@ def dashboard(
     consumers: Sequence[tuple[str, str]],
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """`services`: the ECS service's name by the catalogue's. `consumers`: (group, topic)."""
+    """Makes the dashboard. `services`: the ECS service's name by the catalogue's. `consumers`:
+    (group, topic).
+    """
     names = sorted(services)
 
     def body(values: list[str]) -> str:

@@ -24,7 +24,7 @@ def scale(
     target_suffix: pulumi.Output[str] | None,
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """Nothing where the settings leave no room between minimum and maximum."""
+    """Does nothing where the settings leave no room between minimum and maximum."""
     if args.replicas.minimum == args.replicas.maximum:
         return
     target = aws.appautoscaling.Target(
@@ -68,7 +68,9 @@ def lag_name(name: str, entry: Service, topic: str) -> str:
 
 
 def lag_dimensions(args: ServiceArgs, topic: str) -> dict[str, pulumi.Input[str]]:
-    """MSK measures each group's lag itself, a consumer that is down included."""
+    """Returns the metric's dimensions: MSK measures each group's lag itself, a consumer that is
+    down included.
+    """
     return {
         "Cluster Name": args.platform.stream_name,
         "Consumer Group": args.resources.group(args.entry.name),

@@ -242,7 +242,9 @@ class EcsService(pulumi.ComponentResource):
 
 
 def proxy_tls(platform: PlatformOutputs) -> Any:
-    """None where the platform has no authority: proxies then speak plainly."""
+    """Returns the proxies' TLS, None where the platform has no authority: proxies then
+    speak plainly.
+    """
 
     def choose(parts: list[str]) -> dict[str, Any] | None:
         authority, key, role = parts

@@ -91,7 +91,7 @@ class Github(pulumi.ComponentResource):
         bounded: bool = False,
         managed: Sequence[str] = (),
     ) -> pulumi.Output[str]:
-        """Its policies' names begin as its own: no deployment changes them.
+        """Makes a role. Its policies' names begin as its own: no deployment changes them.
 
         `bounded` by the one that it has.
         """
@@ -148,8 +148,8 @@ def trust(provider_arn: Text, subjects: Sequence[str]) -> Statement:
 
 
 def read_only_statements(bucket: str, aliases: Sequence[str], stream_arn: Text) -> list[Statement]:
-    """ReadOnlyAccess reads no secret's value; here is what it reads of people, and what a state is
-    read with.
+    """Denies what is data: ReadOnlyAccess reads no secret's value; here is what it reads of people,
+    and what a state is read with.
     """
     return [
         {

@@ -22,8 +22,8 @@ class Role:
 
     @property
     def ready_arn(self) -> pulumi.Output[str]:
-        """Known once the policies stand: for what cannot be told to wait, as another stack's
-        reader.
+        """Returns the ARN, known once the policies stand: for what cannot be told to wait, as
+        another stack's reader.
         """
         return pulumi.Output.all(self.arn, *(policy.id for policy in self.policies)).apply(
             lambda made: str(made[0])
@@ -43,7 +43,7 @@ class PermissionsBoundary:
 
 
 def document(statements: pulumi.Input[Sequence[Statement]]) -> pulumi.Output[str]:
-    """A policy's JSON. What the statements name may be outputs."""
+    """Returns a policy's JSON. What the statements name may be outputs."""
     return pulumi.Output.json_dumps(
         {"Version": "2012-10-17", "Statement": statements}, sort_keys=True
     )
@@ -58,7 +58,7 @@ def role_of_service(
     *,
     managed: Sequence[str] = (),
 ) -> Role:
-    """`managed`: names of AWS's own policies, below `arn:aws:iam::aws:policy/`."""
+    """Makes the role. `managed`: names of AWS's own policies, below `arn:aws:iam::aws:policy/`."""
     trust: dict[str, Any] = {
         "Effect": "Allow",
         "Principal": {"Service": principal},

@@ -75,7 +75,7 @@ def answer_statements(entry: Service, resources: ServiceResources) -> list[State
 def database_statements(
     databases: Sequence[str], resources: ServiceResources, *, suffix: str = ""
 ) -> list[Statement]:
-    """IAM database authentication: one instance, one role; no pattern."""
+    """Allows IAM database authentication: one instance, one role; no pattern."""
     if not databases:
         return []
     users = [
@@ -142,7 +142,7 @@ def topic_arns(resources: ServiceResources, names: Sequence[str]) -> list[pulumi
 
 
 def kafka_arn(stream_arn: Text, kind: str, name: str) -> pulumi.Output[str]:
-    """`arn:aws:kafka:...:cluster/<name>/<uuid>` -> `...:topic/<name>/<uuid>/<topic>`."""
+    """Turns `arn:aws:kafka:...:cluster/<name>/<uuid>` into `...:topic/<name>/<uuid>/<topic>`."""
     return pulumi.Output.from_input(stream_arn).apply(
         lambda arn: f"{arn.replace(':cluster/', f':{kind}/', 1)}/{name}"
     )
@@ -154,7 +154,9 @@ def execution_statements(
     log_group_arn: Text,
     secret_places: Sequence[Text],
 ) -> list[Statement]:
-    """What ECS does before the service runs: pull this image, open this log, read these secrets."""
+    """Returns what ECS does before the service runs: pull this image, open this log, read
+    these secrets.
+    """
     statements: list[Statement] = [
         # It names no resource by its nature.
         {
@@ -190,7 +192,7 @@ def execution_statements(
 
 
 def unwrap(resources: ServiceResources) -> Statement:
-    """The data key, but only on Secrets Manager's behalf."""
+    """Returns the data key, but only on Secrets Manager's behalf."""
     return {
         "Sid": "Key",
         "Effect": "Allow",
@@ -203,7 +205,7 @@ def unwrap(resources: ServiceResources) -> Statement:
 
 
 def repository_arn(ref: pulumi.Input[str]) -> pulumi.Output[str]:
-    """Of the account where the image lies:
+    """Returns the ARN of the account where the image lies:
     `<account>.dkr.ecr.<region>.amazonaws.com/<name>:<tag>@sha256:...`.
     """
     return pulumi.Output.from_input(ref).apply(arn_of_image)

@@ -64,7 +64,7 @@ def read_accounts(auth_url: str, secrets: LocalSecrets) -> Accounts:
 
 
 async def compare(auth_url: str, password: str, secret: str) -> tuple[bool, bool]:
-    """Whether the user still has this password, and the client this secret."""
+    """Tells whether the user still has this password, and the client this secret."""
     connection = await asyncpg.connect(auth_url, timeout=CONNECT_SECONDS)
     try:
         user = await select_user_by_email(connection, TRIAL_USER)

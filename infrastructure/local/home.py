@@ -213,7 +213,7 @@ def held_alone(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock of this file."""
+    """Tells whether a process holds the lock of this file."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except OSError:

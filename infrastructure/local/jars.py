@@ -83,7 +83,7 @@ def resolve_jars(
 
 
 def trust_as_pip_does(environ: MutableMapping[str, str]) -> None:
-    """Names in `environ` the authorities that pip trusts, where the library that downloads the jars
+    """Tells `environ` the authorities that pip trusts, where the library that downloads the jars
     looks for them.
     """
     if environ.get("REQUESTS_CA_BUNDLE"):

@@ -38,7 +38,7 @@ class Output:
 
     @property
     def seconds(self) -> float:
-        """The time since the runner began."""
+        """Returns the time since the runner began."""
         return time.monotonic() - self._started_at
 
     def progress(self, message: str) -> None:

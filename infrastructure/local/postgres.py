@@ -146,7 +146,7 @@ def unprivileged() -> Identity | None:
 
 
 def can_enter(path: Path, identity: Identity) -> bool:
-    """Whether the user may pass each folder down to `path`."""
+    """Tells whether the user may pass each folder down to `path`."""
     for folder in (path, *path.parents):
         status = folder.stat()
         needed = stat.S_IXUSR if status.st_uid == identity.uid else stat.S_IXOTH

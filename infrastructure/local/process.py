@@ -99,7 +99,7 @@ class Process:
 
     @property
     def status(self) -> int | None:
-        """The exit status; None while it runs."""
+        """Returns the exit status; None while it runs."""
         return self._popen.poll()
 
     def check(self) -> None:

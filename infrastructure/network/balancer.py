@@ -111,7 +111,7 @@ class Balancer(pulumi.ComponentResource):
         self.register_outputs({"listener_arn": self.listener_arn})
 
     def certify(self, name: str, args: BalancerArgs) -> pulumi.Output[str]:
-        """A certificate for the domain and, where previews are, one level below it;
+        """Returns a certificate for the domain and, where previews are, one level below it;
         proven by DNS.
         """
         self.zone = aws.route53.get_zone_output(name=args.zone_name, private_zone=False)

@@ -26,7 +26,7 @@ def database(name: str) -> str:
 
 
 def calls(services: Mapping[str, Service] = SERVICES) -> tuple[Edge, ...]:
-    """Between services only."""
+    """Returns the edges between services only."""
     return tuple(
         Edge(entry.name, called, services[called].port)
         for entry in services.values()
@@ -49,7 +49,7 @@ def edges(
 
 
 def in_order(services: Mapping[str, Service]) -> list[Service]:
-    """Who is called comes before who calls.
+    """Sorts services: who is called comes before who calls.
 
     Raises ValueError where services wait for each other in a ring.
     """

@@ -68,7 +68,7 @@ WINDOW_SECONDS = 300
 
 
 def firewall(name: str, rate_limit_requests: int, opts: pulumi.ResourceOptions) -> aws.wafv2.WebAcl:
-    """`rate_limit_requests`: in five minutes, from one address."""
+    """Makes the firewall. `rate_limit_requests`: in five minutes, from one address."""
     return aws.wafv2.WebAcl(
         name,
         scope="REGIONAL",
@@ -190,7 +190,7 @@ def under(path: str) -> dict[str, Any]:
 
 
 def either(statements: Sequence[Any]) -> dict[str, Any]:
-    """AWS refuses an `or` of one."""
+    """Joins statements: AWS refuses an `or` of one."""
     return (
         {"or_statement": {"statements": list(statements)}}
         if len(statements) > 1

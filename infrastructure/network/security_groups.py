@@ -28,8 +28,8 @@ def make_group(
 def id_when_open(
     made: aws.ec2.SecurityGroup, rules: Sequence[pulumi.CustomResource]
 ) -> pulumi.Output[str]:
-    """The group's id, known once its ways stand: what carries it then never starts before it may
-    call.
+    """Returns the group's id, known once its ways stand: what carries it then never starts
+    before it may call.
     """
     return pulumi.Output.all(made.id, *(rule.id for rule in rules)).apply(lambda ids: str(ids[0]))
 
@@ -93,7 +93,7 @@ def allow_traffic(
     description: str,
     opts: pulumi.ResourceOptions,
 ) -> list[pulumi.CustomResource]:
-    """One edge: out of the source's group and into the target's, on that port alone."""
+    """Opens one edge: out of the source's group and into the target's, on that port alone."""
     return [
         open_egress(name, source_id, port, description, opts, target=target_id),
         open_ingress(name, target_id, port, description, opts, source=source_id),

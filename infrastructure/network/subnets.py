@@ -21,7 +21,7 @@ class SubnetSpec:
 
 
 def plan_subnets(vpc_cidr: str, zones: int) -> tuple[SubnetSpec, ...]:
-    """A zone has a /18: private /19 (tasks), isolated /20 (data), public /21, /21 to spare.
+    """Cuts a /18 for each zone: private /19 (tasks), isolated /20 (data), public /21, /21 to spare.
 
     The last takes the rest.
     """

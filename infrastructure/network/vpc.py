@@ -134,8 +134,8 @@ class Network(pulumi.ComponentResource):
         )
 
     def allow_apis(self, name: str, args: NetworkArgs) -> pulumi.Output[str]:
-        """Without interface endpoints AWS's APIs have no range that a rule could name: HTTPS to
-        anywhere, by NAT.
+        """Opens the way to AWS's APIs. Without interface endpoints AWS's APIs have no range that a
+        rule could name: HTTPS to anywhere, by NAT.
         """
         child = pulumi.ResourceOptions(parent=self)
         callers = make_group(

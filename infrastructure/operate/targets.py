@@ -6,5 +6,5 @@ __all__ = ["ENVIRONMENTS", "is_environment"]
 
 
 def is_environment(name: str) -> bool:
-    """Whether the name is an environment's or a preview's stack."""
+    """Tells whether the name is an environment's or a preview's stack."""
     return name in ENVIRONMENTS or PREVIEW.match(name) is not None

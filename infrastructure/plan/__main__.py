@@ -18,7 +18,7 @@ from infrastructure.recording import Recording
 
 
 def plan(name: str, base: str = "dev") -> tuple[Recording, Recording | None]:
-    """The stack's recording, and its base's for a preview.
+    """Returns the stack's recording, and its base's for a preview.
 
     What a stack refers to is run before it.
     """

@@ -18,7 +18,7 @@ Rule = Mapping[str, Any]
 
 
 def carriers(stack: Recording, platform: Recording) -> dict[str, set[str]]:
-    """Each node's security groups. What a stack runs on may be another's."""
+    """Returns each node's security groups. What a stack runs on may be another's."""
     nodes: dict[str, set[str]] = {}
     for balancer in platform.of("aws:lb/loadBalancer:LoadBalancer"):
         nodes[BALANCER] = set(balancer.inputs["securityGroups"])
@@ -42,8 +42,8 @@ def databases_on(platform: Recording, instance: Resource) -> list[str]:
 
 
 def reached(stack: Recording, platform: Recording) -> list[Edge]:
-    """A database on a shared instance counts for whoever carries its own client group: roles hold
-    the rest apart.
+    """Finds who reaches whom. A database on a shared instance counts for whoever carries its own
+    client group: roles hold the rest apart.
     """
     resources = [*stack.resources] if stack is platform else [*stack.resources, *platform.resources]
     nodes = carriers(stack, platform)
@@ -95,7 +95,7 @@ def leaves(out: Rule, endpoints: Container[object]) -> bool:
 
 
 def meet(out: Rule, way: Rule, groups: Container[object], behind: Container[object]) -> int | None:
-    """The port on which both let through; 0 for all."""
+    """Returns the port on which both let through; 0 for all."""
     goes = out.get("referencedSecurityGroupId") in behind or bool(out.get("cidrIpv4"))
     comes = way.get("referencedSecurityGroupId") in groups or bool(way.get("cidrIpv4"))
     # Where neither side names the other, the way leads over the internet.
@@ -108,7 +108,9 @@ def meet(out: Rule, way: Rule, groups: Container[object], behind: Container[obje
 
 
 def port_of(rule: Rule) -> int:
-    """0 for all. Raises ValueError where it is more than one TCP port: no edge could say so."""
+    """Returns 0 for all. Raises ValueError where it is more than one TCP port: no
+    edge could say so.
+    """
     if rule["ipProtocol"] == "-1":
         return 0
     first, last = int(rule["fromPort"]), int(rule["toPort"])

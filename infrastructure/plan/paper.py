@@ -71,7 +71,7 @@ class Paper:
 
 
 def computed_outputs(kind: str, name: str, label: str, path: str) -> dict[str, Any]:
-    """What AWS adds to what it was given, where the program reads it."""
+    """Returns what AWS adds to what it was given, where the program reads it."""
     arn = f"arn:aws:%s:{REGION}:{ACCOUNT}:%s"
     match kind.rpartition(":")[2]:
         case "RandomId":

@@ -74,7 +74,7 @@ def boxes(stack: Recording) -> dict[str, Box]:
 
 
 def picture(stack: Recording) -> str:
-    """Of an environment: a preview has no platform to draw."""
+    """Draws an environment: a preview has no platform to draw."""
     found = boxes(stack)
     vpc = stack.of("aws:ec2/vpc:Vpc")[0].inputs["cidrBlock"]
     zones = len({each.inputs["availabilityZone"] for each in stack.of("aws:ec2/subnet:Subnet")})

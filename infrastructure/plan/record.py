@@ -38,7 +38,7 @@ class Cloud(Protocol):
     def read(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]: ...
 
     def children(self) -> list[Resource]:
-        """What remote components made since the last call: the SDK never sees it."""
+        """Returns what remote components made since the last call: the SDK never sees it."""
         ...
 
 
@@ -80,7 +80,9 @@ def restore_integers(value: Any) -> Any:
 
 @contextlib.contextmanager
 def closed_loop() -> Iterator[None]:
-    """Pulumi's mocks make each worker thread an event loop, and leave it open."""
+    """Closes event loops: Pulumi's mocks make each worker thread an event loop, and
+    leave it open.
+    """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:

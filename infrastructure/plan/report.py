@@ -19,7 +19,9 @@ POLICY = "aws:iam/policy:Policy"
 
 
 def report(stack: Recording, base: Recording | None) -> str:
-    """`base`: the recording of a preview's base environment, whose platform it runs on."""
+    """Returns the plan's text. `base`: the recording of a preview's base environment, whose
+    platform it runs on.
+    """
     lines = [
         f"# {stack.stack.name}: {stack.outputs['url']}",
         "",
@@ -38,7 +40,7 @@ def section(title: str, lines: Iterator[str]) -> list[str]:
 
 
 def resources(stack: Recording) -> Iterator[str]:
-    """By the nearest component above."""
+    """Counts resources by the nearest component above."""
     by_urn = {each.urn: each for each in stack.resources}
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for each in stack.resources:
@@ -96,7 +98,7 @@ def texts(value: object) -> list[str]:
 
 
 def short(arns: list[str]) -> list[str]:
-    """Without region and account, which are the same for all."""
+    """Shortens ARNs: without region and account, which are the same for all."""
     return [":".join(arn.split(":")[5:]) if arn.startswith("arn:") else arn for arn in arns]
 
 

@@ -51,7 +51,9 @@ def world_open(props: Props) -> Iterator[str]:
 
 
 def single_port(props: Props) -> Iterator[str]:
-    """Within one group everything may pass: brokers choose the ports among themselves."""
+    """Tells whether a rule opens one port. Within one group everything may pass: brokers choose the
+    ports among themselves.
+    """
     first, last = props.get("fromPort"), props.get("toPort")
     if props.get("ipProtocol") == "tcp":
         if first is None or first != last:
@@ -107,7 +109,9 @@ def admin(props: Props) -> Iterator[str]:
 
 
 def bounded(props: Props) -> Iterator[str]:
-    """GitHub's roles are apart: what they may is no deployment's to write."""
+    """Tells whether a role has its boundary. GitHub's roles are apart: what they may is no
+    deployment's to write.
+    """
     trusts = [
         statement["Principal"]
         for statement in (loads(props.get("assumeRolePolicy")) or {}).get("Statement", [])

@@ -55,7 +55,9 @@ def lifecycles(things: Sequence[Thing]) -> Faults:
 
 
 def isolated(things: Sequence[Thing]) -> Faults:
-    """The balancer lies in every public subnet, and in no other: it tells which are public."""
+    """Finds data in public subnets. The balancer lies in every public subnet, and in no other: it
+    tells which are public.
+    """
     public: set[str] = set()
     for each in of(things, "aws:lb/loadBalancer:LoadBalancer"):
         public |= set(each.props.get("subnets") or [])
@@ -93,7 +95,7 @@ def order(things: Sequence[Thing]) -> Faults:
 
 
 def groups_of(thing: Thing) -> set[str]:
-    """The security groups of what runs, or of what it starts."""
+    """Returns the security groups of what runs, or of what it starts."""
     if thing.type == "aws:ecs/service:Service":
         network = thing.props.get("networkConfiguration") or {}
         return {each for each in network.get("securityGroups") or [] if isinstance(each, str)}
@@ -104,7 +106,7 @@ def groups_of(thing: Thing) -> set[str]:
 
 
 def own_secrets(things: Sequence[Thing]) -> Faults:
-    """A task is handed only the secrets of its catalogue entry."""
+    """Checks that a task is handed only the secrets of its catalogue entry."""
     for each in of(things, "aws:ecs/taskDefinition:TaskDefinition"):
         text = each.props.get("containerDefinitions")
         for container in json.loads(text) if isinstance(text, str) else []:
@@ -115,7 +117,7 @@ def own_secrets(things: Sequence[Thing]) -> Faults:
 
 
 def own_policies(things: Sequence[Thing]) -> Faults:
-    """A service's roles name no other service's secret."""
+    """Checks that a service's roles name no other service's secret."""
     owners = {name: entry.name for entry in SERVICES.values() for name in entry.secrets}
     for each in of(things, "aws:iam/rolePolicy:RolePolicy"):
         service = next((name for name in SERVICES if f"-{name}-" in each.name), None)
@@ -140,7 +142,9 @@ def names(things: Sequence[Thing]) -> Faults:
 
 
 def log_keys(things: Sequence[Thing]) -> Faults:
-    """CloudWatch Logs refuses a key whose policy does not name the log group."""
+    """Checks the keys' policies: CloudWatch Logs refuses a key whose policy does not name
+    the log group.
+    """
     for key in of(things, "aws:kms/key:Key"):
         patterns = log_patterns(key.props.get("policy"))
         for each in of(things, "aws:cloudwatch/logGroup:LogGroup") if patterns else ():
@@ -151,7 +155,7 @@ def log_keys(things: Sequence[Thing]) -> Faults:
 
 
 def log_patterns(policy: object) -> list[str]:
-    """Names of log groups, with `*`. Empty where the policy is not known yet."""
+    """Returns names of log groups, with `*`. Empty where the policy is not known yet."""
     statements = json.loads(policy)["Statement"] if isinstance(policy, str) else []
     arns = [
         arn

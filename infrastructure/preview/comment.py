@@ -33,8 +33,8 @@ Call = Callable[[str, str, Mapping[str, str] | None], Any]
 
 
 def write(call: Call, repository: str, pr: int, mark: str, text: str) -> None:
-    """The comment is found again by a line that nobody sees, and by its author: a person may quote
-    that line.
+    """Writes the comment, which is found again by a line that nobody sees, and by its author: a
+    person may quote that line.
     """
     sign = f"<!-- patient-management: {mark} -->"
     body = {"body": f"{sign}\n{cut(MENTION.sub(NOBODY, text))}"}
@@ -46,8 +46,8 @@ def write(call: Call, repository: str, pr: int, mark: str, text: str) -> None:
 
 
 def cut(text: str) -> str:
-    """To what GitHub takes, at a line's end; what was open there is closed, so that the last words
-    are read as such.
+    """Cuts text to what GitHub takes, at a line's end; what was open there is closed, so that the
+    last words are read as such.
     """
     if len(text) <= LONGEST_CHARACTERS:
         return text

@@ -137,7 +137,9 @@ class Driver:
         self.say(f"{stack}: nothing is left")
 
     def _empty(self, found: StackSummary, preview: Preview) -> None:
-        """The state may lag behind AWS, so it is refreshed before anything is deleted by it."""
+        """Empties the stack. The state may lag behind AWS, so it is refreshed before anything is
+        deleted by it.
+        """
         stack = found.name
         try:
             killed = self.stacks.interrupted(stack)
@@ -165,8 +167,8 @@ class Driver:
         self._step(stack, "refreshed", lambda: self.stacks.refresh(stack, self.say))
 
     def _sweep(self, preview: Preview) -> None:
-        """A killed run may have made what no state knows of, and what the rest cannot go before: a
-        service, its groups.
+        """Sweeps first: a killed run may have made what no state knows of, and what the rest cannot
+        go before: a service, its groups.
 
         What fails here is asked for again, and told, at the end.
         """

@@ -72,7 +72,7 @@ class LeftBehindError(PreviewError):
 
 
 def indented(text: str) -> str:
-    """A cause may be of several lines."""
+    """Indents a cause, which may be of several lines."""
     return text.replace("\n", "\n    ")
 
 

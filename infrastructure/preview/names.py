@@ -42,7 +42,7 @@ class Preview:
 
 
 def parse_preview(text: str) -> Preview:
-    """A pull request's number, as somebody typed it or a workflow handed it over.
+    """Parses a pull request's number, as somebody typed it or a workflow handed it over.
 
     Raises Refusal.
     """

@@ -31,7 +31,7 @@ class PreviewAccess:
     client_secret: str = field(repr=False)
 
     def environment(self) -> dict[str, str]:
-        """What the loader and the system tests go by."""
+        """Returns what the loader and the system tests go by."""
         return {
             "PLATFORM_URL": self.url,
             "PLATFORM_USER": self.user,
@@ -42,7 +42,9 @@ class PreviewAccess:
 
 
 def open_access(outputs: Mapping[str, Any], secrets: Any) -> PreviewAccess:
-    """`outputs`: the stack's; `secrets`: a client of Secrets Manager. Raises Fault."""
+    """Returns who may enter. `outputs`: the stack's; `secrets`: a client of Secrets
+    Manager. Raises Fault.
+    """
     sign_in = outputs.get("sign_in")
     if not isinstance(sign_in, dict) or "url" not in outputs:
         raise PreviewError(
@@ -79,13 +81,13 @@ def wait_until_steady(ecs: Any, outputs: Mapping[str, Any]) -> None:
 
 
 def seed(access: PreviewAccess) -> None:
-    """Safe to repeat: who is there already is left alone."""
+    """Loads the synthetic people. Safe to repeat: who is there already is left alone."""
     people = sorted(str(path.relative_to(ROOT)) for path in (ROOT / PEOPLE).glob("*.json"))
     run(["scripts/load", *people], access, "the synthetic people were not all loaded")
 
 
 def run_system_tests(access: PreviewAccess) -> None:
-    """Those that go by what a visitor knows; the others are skipped.
+    """Runs those that go by what a visitor knows; the others are skipped.
 
     Raises Fault, also where every one was.
     """

@@ -25,7 +25,7 @@ COPY_RESOURCES = 1
 
 class Writes(Stacks, Protocol):
     def held(self, name: str) -> int:
-        """How many resources its state knows, its root among them."""
+        """Tells how many resources its state knows, its root among them."""
         ...
 
     def write_outputs(self, name: str, deployment: Mapping[str, Any]) -> None: ...
@@ -33,7 +33,7 @@ class Writes(Stacks, Protocol):
 
 @contextmanager
 def project_alone(root: Path) -> Iterator[Path]:
-    """A folder with the project's name and no stack's settings: a stack opened in it leaves
+    """Returns a folder with the project's name and no stack's settings: a stack opened in it leaves
     `Pulumi.<base>.yaml` alone.
 
     There the previews' key would take the place of the base's own, and the base's secrets come
@@ -44,8 +44,8 @@ def project_alone(root: Path) -> Iterator[Path]:
 
 
 def publish(base: str, source: Stacks, target: Writes) -> bool:
-    """Whether there was anything to do: not where the base itself lies in `target`, which is never
-    written over.
+    """Tells whether there was anything to do: not where the base itself lies in `target`, which is
+    never written over.
 
     Raises Missing where the base was never brought up.
     """
@@ -65,7 +65,7 @@ def publish(base: str, source: Stacks, target: Writes) -> bool:
 
 
 def deployment(base: str, outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A deployment in Pulumi's format 3: one root, no resource, nothing secret."""
+    """Returns a deployment in Pulumi's format 3: one root, no resource, nothing secret."""
     kind = "pulumi:pulumi:Stack"
     now = datetime.now(UTC).isoformat()
     return {

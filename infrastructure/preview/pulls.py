@@ -24,7 +24,9 @@ FindPull = Callable[[Preview], Pull]
 
 
 def pulls_listed(text: str) -> FindPull:
-    """From `--open-prs 12,15`: every other pull request is closed. An empty text: none is open."""
+    """Reads pull requests from `--open-prs 12,15`: every other pull request is closed. An empty
+    text: none is open.
+    """
     numbers = {parse_preview(part.strip()) for part in text.split(",") if part.strip()}
     return lambda preview: Pull(open=preview in numbers)
 

@@ -42,7 +42,9 @@ def goes_text(brought: BroughtUp) -> str:
 
 
 def sign_in_text(sign_in: object) -> str:
-    """Where the password lies, not what it is: reports are read by more people than may sign in."""
+    """Tells where the password lies, not what it is: reports are read by more people
+    than may sign in.
+    """
     if not isinstance(sign_in, dict):
         return "unknown"
     arn, member = split_place(str(sign_in["password_arn"]))

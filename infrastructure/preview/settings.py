@@ -39,7 +39,8 @@ class Settings:
     def from_environment(
         cls, environ: Mapping[str, str], account_id: Callable[[str], str]
     ) -> "Settings":
-        """`account_id` (in a region) is asked only where the default state bucket's name needs it.
+        """Reads the settings. `account_id` (in a region) is asked only where the default state
+        bucket's name needs it.
 
         Raises Refusal.
         """

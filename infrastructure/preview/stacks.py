@@ -1,40 +1,23 @@
-"""The stacks of previews, through Pulumi's Automation API; its errors become those of `errors`."""
+"""The stacks of previews, through Pulumi's Automation API."""
 
-import json
-import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from pulumi import automation
 
 from infrastructure.preview.errors import (
-    DENIED,
-    IN_USE,
-    AccessDeniedError,
     CommandMissingError,
-    PreviewError,
-    ResourceInUseError,
-    StackLockedError,
-    StackMissingError,
 )
+from infrastructure.preview.pulumi_errors import aware, translated_errors
 
 Say = Callable[[str], None]
-# A lock in a bucket names who made it and when: "... created by root@host (pid 7) at
-# 2026-01-31T12:00:00Z".
-LOCKED_AT = re.compile(r"\(pid \d+\) at (\S+)")
 NO_UPDATE = "no previous deployment"
 # What only `down` asks for.
 ENDING = ("refresh", "destroy")
-ERROR_CHARACTERS = 3_000
-# What went wrong with which resource, until the next heading.
-DIAGNOSTICS = re.compile(r"^ *Diagnostics:\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
-# The program's last words when the engine stops it because of what the other lines say.
-STOPPED = re.compile(r"Traceback .*KeyboardInterrupt", re.DOTALL)
 # An environment's deployment goes by the same rules.
 POLICY_PACK = "infrastructure/policies"
 
@@ -60,28 +43,28 @@ class Stacks(Protocol):
     def configure(self, name: str, config: Mapping[str, str]) -> None: ...
 
     def config(self, name: str) -> Mapping[str, str]:
-        """Of the last update, whoever ran it; empty where there was none."""
+        """Returns the settings of the last update, whoever ran it; empty where there was none."""
         ...
 
     def outputs(self, name: str) -> Mapping[str, Any]: ...
 
     def interrupted(self, name: str) -> bool:
-        """Whether an operation began and nobody knows its end."""
+        """Tells whether an operation began and nobody knows its end."""
         ...
 
     def ending(self, name: str) -> bool:
-        """Whether its end was begun: what was last done to it was a refresh or a destroy."""
+        """Tells whether its end was begun: what was last done to it was a refresh or a destroy."""
         ...
 
     def failed(self, name: str) -> bool:
-        """Whether a resource of it is there and failed at its work: a release.
+        """Tells whether a resource of it is there and failed at its work: a release.
 
         A refresh would take it for done.
         """
         ...
 
     def up(self, name: str, say: Say, *, refresh: bool = False) -> Mapping[str, int]:
-        """What was done, counted: `{"create": 61, "same": 4}`.
+        """Returns what was done, counted: `{"create": 61, "same": 4}`.
 
         `refresh`: reads every resource from AWS first.
         """
@@ -257,54 +240,3 @@ class PulumiStacks:
 
     def _stack(self, name: str) -> automation.Stack:
         return automation.Stack.select(name, self._workspace)
-
-
-@contextmanager
-def translated_errors(action: str) -> Iterator[None]:
-    try:
-        yield
-    except automation.CommandError as error:
-        raise error_of(action, error) from error
-    except json.JSONDecodeError as error:
-        raise PreviewError(f"{action}: pulumi answered what is no JSON: {error}") from error
-
-
-def error_of(action: str, error: automation.CommandError) -> PreviewError:
-    text = str(error)
-    message = f"{action}: {end_of(text)}"
-    if isinstance(error, automation.ConcurrentUpdateError):
-        return StackLockedError(message, locked_since(text))
-    if isinstance(error, automation.StackNotFoundError):
-        return StackMissingError(message)
-    if DENIED.search(text):
-        return AccessDeniedError(message)
-    if IN_USE.search(text):
-        return ResourceInUseError(message)
-    return PreviewError(message)
-
-
-def locked_since(text: str) -> datetime | None:
-    times = [aware(datetime.fromisoformat(time)) for time in LOCKED_AT.findall(text)]
-    return max((time for time in times if time), default=None)
-
-
-def end_of(text: str) -> str:
-    """The error's own lines: the progress before them was shown while it happened."""
-    if diagnostics := DIAGNOSTICS.search(text):
-        blocks = [
-            block for block in diagnostics[1].split("\n\n") if not STOPPED.fullmatch(block.strip())
-        ]
-        lines = [
-            line.strip()
-            for block in blocks
-            for line in block.splitlines()
-            if "warning:" not in line
-        ]
-        return "\n".join(line for line in lines if line)[:ERROR_CHARACTERS]
-    lines = [line.strip().removeprefix("stderr: ") for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "error:" in line or LOCKED_AT.search(line)]
-    return "\n".join(telling or lines)[-ERROR_CHARACTERS:]
-
-
-def aware(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time

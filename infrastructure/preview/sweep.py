@@ -34,8 +34,8 @@ class Kind:
 
 
 def delete_target_group(session: Session, arn: str) -> None:
-    """With the rules that lead to it: one whose tags were not yet written is found by nothing
-    else.
+    """Deletes it with the rules that lead to it: one whose tags were not yet written is found
+    by nothing else.
     """
     client = session.client("elbv2")
     for balancer in client.describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0][
@@ -185,7 +185,7 @@ class Tagged:
             ]
 
     def _roles(self) -> list[tuple[str, Preview]]:
-        """The tagging API knows no roles; previews' lie under a path of their own."""
+        """Returns the tagging API knows no roles; previews' lie under a path of their own."""
         with translated_aws_errors("list the roles"):
             client = self.session.client("iam")
             pages = client.get_paginator("list_roles").paginate(PathPrefix=PREVIEW_PATH)
@@ -197,7 +197,7 @@ class Tagged:
             return [(arn, preview) for arn, tags in tagged if (preview := tagged_preview(tags))]
 
     def _namespaces(self) -> list[tuple[str, Preview]]:
-        """Asked for themselves: not every region's tagging API knows them."""
+        """Lists namespaces, asked for themselves: not every region's tagging API knows them."""
         with translated_aws_errors("list the namespaces"):
             client = self.session.client("servicediscovery")
             pages = client.get_paginator("list_namespaces").paginate()

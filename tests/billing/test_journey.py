@@ -50,6 +50,14 @@ async def test_charges_are_invoiced_paid_in_parts_refunded_and_stated(billing: C
         ("credit_applied", 0),
         ("refund", 700),
     ]
+    # A refund goes by the receipt of what it gives back.
+    numbers = [line.number for line in statement.lines]
+    assert (numbers[0], numbers[3], numbers[5], numbers[6]) == (
+        first.number,
+        rest.receipt_number,
+        "",
+        rest.receipt_number,
+    )
     statuses = {
         invoice.invoice_id: invoice.status
         for invoice in (await billing.do("ListInvoices", account_id=account_id)).invoices

@@ -18,7 +18,9 @@ from apps.analytics.routes.rendering import render_period, respond
 
 
 async def billing(request: Request) -> Response:
-    """What was charged, invoiced, paid and refunded in each interval, and what stood open after it."""
+    """Returns what was charged, invoiced, paid and refunded in each interval, and what stood
+    open after it.
+    """
     period = parse_period(request.query_params)
     async with request.state.database.connection() as connection:
         points = await select_money(connection, period)
@@ -43,7 +45,9 @@ def totals_of(points: list[MoneyPoint]) -> list[dict[str, Any]]:
 
 
 async def revenue(request: Request) -> Response:
-    """Revenue, which is invoices less credit notes, by interval and revenue group or payer."""
+    """Returns revenue, which is invoices less credit notes, by interval and revenue
+    group or payer.
+    """
     period = parse_period(request.query_params, "by")
     grouped_by = parse_choice(request.query_params, "by", ("group", "payer"))
     async with request.state.database.connection() as connection:
@@ -53,7 +57,7 @@ async def revenue(request: Request) -> Response:
 
 
 async def aging(request: Request) -> Response:
-    """Open invoices by days past their due date, at the end of a day (`on`)."""
+    """Returns open invoices by days past their due date, at the end of a day (`on`)."""
     period = parse_period(request.query_params, "on")
     on = parse_day(request.query_params, "on", period.timezone)
     async with request.state.database.connection() as connection:

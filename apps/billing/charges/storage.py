@@ -1,7 +1,8 @@
 """The SQL of charges."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
+from operator import attrgetter
 from uuid import UUID
 
 from apps.billing.accounts.account import Account
@@ -13,12 +14,13 @@ from apps.kit.database import Connection
 
 COLUMNS = ", ".join(field.name for field in fields(Charge))
 _PLACES = ", ".join(f"${number}" for number, _ in enumerate(fields(Charge), start=1))
+_values = attrgetter(*(field.name for field in fields(Charge)))
 
 
 async def insert_charge(connection: Connection, charge: Charge) -> None:
     await connection.execute(
         f"INSERT INTO charge_item ({COLUMNS}) VALUES ({_PLACES})",  # noqa: S608 - columns of ours
-        *asdict(charge).values(),
+        *_values(charge),
     )
 
 

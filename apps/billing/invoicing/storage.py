@@ -1,8 +1,9 @@
 """The SQL of invoices, their lines, credit notes and numbers."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import date
+from operator import attrgetter
 from uuid import UUID
 
 from apps.billing.invoicing.invoice import CreditNote, Invoice, InvoiceLine
@@ -11,6 +12,8 @@ from apps.kit.database import Connection
 COLUMNS = ", ".join(field.name for field in fields(Invoice))
 _PLACES = ", ".join(f"${number}" for number, _ in enumerate(fields(Invoice), start=1))
 LINE_COLUMNS = ", ".join(field.name for field in fields(InvoiceLine))
+_values = attrgetter(*(field.name for field in fields(Invoice)))
+_line_values = attrgetter(*(field.name for field in fields(InvoiceLine)))
 MAX_GROUP = 20
 
 
@@ -30,7 +33,7 @@ async def draw_number(connection: Connection, series: str, year: int) -> str:
 async def insert_invoice(connection: Connection, invoice: Invoice) -> None:
     await connection.execute(
         f"INSERT INTO invoice ({COLUMNS}) VALUES ({_PLACES})",  # noqa: S608 - columns of ours
-        *asdict(invoice).values(),
+        *_values(invoice),
     )
 
 
@@ -67,7 +70,7 @@ async def insert_lines(
     places = ", ".join(f"${number}" for number in range(1, len(fields(InvoiceLine)) + 3))
     await connection.executemany(
         f"INSERT INTO invoice_line (invoice_id, total, {LINE_COLUMNS}) VALUES ({places})",  # noqa: S608
-        [(invoice_id, line.total, *asdict(line).values()) for line in lines],
+        [(invoice_id, line.total, *_line_values(line)) for line in lines],
     )
 
 

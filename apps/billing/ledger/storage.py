@@ -43,12 +43,15 @@ ENTRY_COLUMNS = """
 """
 # What people call the transaction's document by; of a refund and a write-off, what they belong to.
 DOCUMENT_NUMBER = """
-    coalesce((SELECT number FROM invoice WHERE invoice_id = t.document_id),
-             (SELECT number FROM credit_note WHERE credit_note_id = t.document_id),
-             (SELECT receipt_number FROM payment WHERE payment_id = t.document_id),
-             (SELECT receipt_number FROM refund JOIN payment USING (payment_id) WHERE refund_id = t.document_id),
-             (SELECT number FROM write_off JOIN invoice USING (invoice_id) WHERE write_off_id = t.document_id), ''
-    ) AS number
+    coalesce(CASE t.kind
+        WHEN 'invoice' THEN (SELECT number FROM invoice WHERE invoice_id = t.document_id)
+        WHEN 'credit_note' THEN (SELECT number FROM credit_note WHERE credit_note_id = t.document_id)
+        WHEN 'payment' THEN (SELECT receipt_number FROM payment WHERE payment_id = t.document_id)
+        WHEN 'refund' THEN
+            (SELECT receipt_number FROM refund JOIN payment USING (payment_id) WHERE refund_id = t.document_id)
+        WHEN 'write_off' THEN
+            (SELECT number FROM write_off JOIN invoice USING (invoice_id) WHERE write_off_id = t.document_id)
+    END, '') AS number
 """
 ENTRY_TABLES = """
     ledger_entry e JOIN ledger_transaction t USING (transaction_id) JOIN ledger_account a USING (ledger_account_id)

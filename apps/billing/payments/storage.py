@@ -1,7 +1,8 @@
 """The SQL of payments and refunds."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
+from operator import attrgetter
 from uuid import UUID
 
 from apps.billing.payments.payment import Payment, Refund
@@ -11,6 +12,8 @@ COLUMNS = ", ".join(field.name for field in fields(Payment))
 _PLACES = ", ".join(f"${number}" for number, _ in enumerate(fields(Payment), start=1))
 _NEXT = len(fields(Payment)) + 1
 REFUND_COLUMNS = ", ".join(field.name for field in fields(Refund))
+_values = attrgetter(*(field.name for field in fields(Payment)))
+_refund_values = attrgetter(*(field.name for field in fields(Refund)))
 
 
 async def insert_payment(
@@ -22,7 +25,7 @@ async def insert_payment(
         WITH paid AS (INSERT INTO payment ({COLUMNS}) VALUES ({_PLACES}))
         INSERT INTO allocation (payment_id, invoice_id, amount)
         SELECT $1, * FROM unnest(${_NEXT}::uuid[], ${_NEXT + 1}::bigint[])""",  # noqa: S608 - columns of ours
-        *asdict(payment).values(),
+        *_values(payment),
         [invoice_id for invoice_id, _ in allocations],
         [amount for _, amount in allocations],
     )
@@ -70,7 +73,7 @@ async def insert_refund(connection: Connection, refund: Refund) -> None:
         f"""
         WITH refunded AS (INSERT INTO refund ({REFUND_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6))
         UPDATE payment SET refunded = refunded + $3, version = version + 1 WHERE payment_id = $2""",  # noqa: S608
-        *asdict(refund).values(),
+        *_refund_values(refund),
     )
 
 

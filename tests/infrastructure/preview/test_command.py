@@ -9,7 +9,8 @@ import pytest
 from moto import mock_aws
 
 from apps.release.secret_places import place_of_member
-from infrastructure.preview.__main__ import FAILED, REFUSED, main, parse_lifetime
+from infrastructure.preview.__main__ import FAILED, REFUSED, main
+from infrastructure.preview.arguments import parse_lifetime
 from infrastructure.preview.base import Base, leftovers_on
 from infrastructure.preview.driver import BroughtUp
 from infrastructure.preview.errors import PreviewError

@@ -12,7 +12,7 @@ from infrastructure.config.files import read_config
 from infrastructure.config.model import EnvironmentSettings
 from infrastructure.config.naming import PROJECT
 from infrastructure.config.parse import parse_stack
-from infrastructure.preview.__main__ import parse_arguments, parse_lifetime
+from infrastructure.preview.arguments import parse_arguments, parse_lifetime
 from infrastructure.preview.pulls import KEEP_LABEL
 from infrastructure.preview.settings import AT_ONCE
 

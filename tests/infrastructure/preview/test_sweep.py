@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from infrastructure.preview.driver import Driver
 from infrastructure.preview.errors import PreviewError
-from infrastructure.preview.leftovers import Images, Leftovers, LogGroups
+from infrastructure.preview.leftovers import Images, Leftover, Leftovers, LogGroups
 from infrastructure.preview.names import Preview
 from infrastructure.preview.pulls import pulls_listed
 from infrastructure.preview.reap import reap
@@ -160,3 +160,21 @@ def test_every_kind_that_is_swept_has_its_place_in_the_order() -> None:
         ("ecs:service", "iam:role"),
     ):
         assert order.index(before) < order.index(after)
+
+
+def test_each_thing_goes_before_what_it_holds_on_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    deleted: list[str] = []
+    kind = Kind(lambda session, arn: True, lambda session, arn: deleted.append(arn))
+    monkeypatch.setattr("infrastructure.preview.sweep.KINDS", dict.fromkeys(KINDS, kind))
+    # In the order of their ARNs the group would go before the service that carries it.
+    arns = [
+        "arn:aws:ec2:us-east-1:1:security-group/sg-1",
+        "arn:aws:ecs:us-east-1:1:service/it/pr-1-auth",
+        "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/pr-1/1",
+        "arn:aws:iam::1:role/preview/pr-1-auth",
+    ]
+    found = [Leftover("resource", ONE, arn) for arn in arns]
+    monkeypatch.setattr(Tagged, "find", lambda self: found)
+    Tagged(boto3.Session(region_name="us-east-1")).remove(ONE)
+    order = ["ecs:service", "elasticloadbalancing:targetgroup", "ec2:security-group", "iam:role"]
+    assert [kind_of(arn) for arn in deleted] == order
