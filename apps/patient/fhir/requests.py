@@ -122,7 +122,13 @@ def parse_if_match(texts: list[str], pointer: str) -> int | None:
 
 
 def read_expected(request: Request) -> Expected:
-    """Returns what `If-Match` and `If-None-Match` say of the version that is to be changed."""
+    """Returns what `If-Match` and `If-None-Match` say of the version that is to be changed.
+
+    Raises BadRequest for an `If-None-Match` that names a version: a change would pass over it.
+    """
+    none_match = request.headers.get("if-none-match", "*").strip()
+    if none_match != "*":
+        raise BadRequest("invalid_if_none_match", "expected *", pointer="If-None-Match")
     return Expected(
         version_id=read_if_match(request),
         must_exist=request.headers.get("if-match", "").strip() == "*",
