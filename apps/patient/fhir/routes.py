@@ -147,7 +147,7 @@ def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
         )
         for path in (FHIR_PATH + "/{type:writable}", FHIR_PATH + "/{type:writable}/")
     ]
-    one = FHIR_PATH + "/{type}/{id}"
+    one = FHIR_PATH + "/{type:writable}/{id:resource}"
     return [
         *base,
         PolicedRoute(
@@ -166,7 +166,8 @@ def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
             operation("POST", search_type_by_form, smart("s")),
         ),
         PolicedRoute(
-            FHIR_PATH + "/{type}/_history", operation("GET", list_type_versions, smart("r"))
+            FHIR_PATH + "/{type:writable}/_history",
+            operation("GET", list_type_versions, smart("r")),
         ),
         *(
             PolicedRoute(path, operation("GET", search_type, smart("s")))
@@ -178,7 +179,7 @@ def fhir_routes(max_bundle_bytes: int) -> list[BaseRoute]:
         ),
         *types,
         PolicedRoute(
-            FHIR_PATH + "/{type:writable}/{id:resource}",
+            one,
             operation("GET", read, smart("r"), SUBSETS),
             operation("PUT", update, smart("u"), ()),
             operation("PATCH", patch, smart("u"), ()),

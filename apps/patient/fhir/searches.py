@@ -92,10 +92,17 @@ async def _search_compartment(request: Request, pairs: list[tuple[str, str]]) ->
     members = [kind for kind in served_types() if compartment_parameters(kind)]
     if name != "*" and name not in members:
         raise NotFound("type_not_served", f"in the compartment are {', '.join(members)}")
-    types = members if name == "*" else [name]
+    if name in READ_ONLY_TYPES:
+        # The audit has its own index: the patient is one of its parameters.
+        return await _search(request, (name,), [*pairs, ("patient", id)], path=f"/{name}")
+    types = [name]
     if name == "*":
         caller = caller_of(request)
-        types = [kind for kind in members if caller.access(kind, "s") is not None]
+        types = [
+            kind
+            for kind in members
+            if kind not in READ_ONLY_TYPES and caller.access(kind, "s") is not None
+        ]
     limits: dict[str, Criterion] = {
         kind: Exact(
             values=tuple(

@@ -55,6 +55,8 @@ _TOTALS = ("none", "estimate", "accurate")
 # They say what the answer looks like; the routes read them, or a page repeats them.
 _PRESENTATION = ("_format", "_pretty")
 _GIVEN_ONCE = frozenset(("_count", "_cursor", "_total", "_summary"))
+# The audit is searched by itself: nothing joins to it.
+UNINDEXED_TYPES = frozenset(("AuditEvent",))
 # Parameters of every type that have no path, and so are in no definition of one.
 SPECIAL_PARAMETERS = {"_content": "string", "_filter": "special", "_text": "string"}
 
@@ -262,7 +264,7 @@ class Reader:
     ) -> Criterion:
         """Returns the criterion of `_has:Observation:patient:code`."""
         parts = name.split(":", 3)
-        if len(parts) != 4 or parts[1] not in served_types():
+        if len(parts) != 4 or parts[1] not in indexed_types():
             raise UnknownParameterError(resource_type, name)
         _, source, code, rest = parts
         reference = search_parameters(source).get(code)
@@ -382,9 +384,15 @@ def _types_of(types: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Sequenc
 
 
 @cache
+def indexed_types() -> tuple[str, ...]:
+    """Returns the types that joins may lead to."""
+    return tuple(name for name in served_types() if name not in UNINDEXED_TYPES)
+
+
+@cache
 def special_parameters(resource_type: str) -> Mapping[str, str]:
     """Returns the kinds of the parameters that have no path: `_filter`, and those that look at texts."""
-    if resource_type == "AuditEvent":
+    if resource_type in UNINDEXED_TYPES:
         return {}
     has_narrative = "DomainResource" in definition_of(resource_type).bases
     return {
@@ -453,7 +461,7 @@ def _include(query: Query, name: str, value: str, base: str, modifier: str) -> I
     code, _, target = rest.partition(":")
     if value == "*":
         source, code = "*", "*"
-    elif source not in served_types():
+    elif source not in indexed_types():
         raise invalid(name, "expected Type:parameter")
     elif code != "*":
         parameter = search_parameters(source).get(code)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.patient.fhir.test_bundles import bundle, history, locations
-from tests.patient.patient_service import Service, principal
+from tests.patient.patient_service import PUBLIC_URL, Service, principal
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +39,34 @@ def test_audit_is_found_by_patient_agent_date_entity_and_type(service: Service) 
     assert events(service, f"patient={id}&_sort=-date") == whole
     total = service.call("GET", f"/fhir/R4/AuditEvent?patient={id}&_summary=count").json()["total"]
     assert total == 3
+
+
+def test_audit_of_a_compartment_is_of_that_patient(service: Service) -> None:
+    own, other = service.register(), service.register()
+    found = service.call("GET", f"/fhir/R4/Patient/{own}/AuditEvent?action=C").json()
+    [event] = [entry["resource"] for entry in found["entry"]]
+    assert event["entity"][0]["what"]["reference"].startswith(f"Patient/{own}")
+    link = found["link"][0]["url"].removeprefix(PUBLIC_URL)
+    assert service.call("GET", link).json()["entry"] == found["entry"]
+    assert events(service, f"patient={other}") == [("C", "create")]
+
+
+def test_audit_is_read_in_a_bundle_and_joined_to_by_nothing(service: Service) -> None:
+    id = service.register()
+    found = service.call("GET", f"/fhir/R4/AuditEvent?patient={id}").json()["entry"][0]
+    reference = f"AuditEvent/{found['resource']['id']}"
+    entry = {"request": {"method": "GET", "url": reference}}
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": [entry]}
+    [answer] = service.call("POST", "/fhir/R4", json=batch).json()["entry"]
+    assert answer["resource"] == found["resource"]
+    for path in (
+        "Patient?_has:AuditEvent:patient:action=C",
+        "Patient?_revinclude=AuditEvent:patient",
+        "?_type=AuditEvent",
+    ):
+        assert service.call("GET", f"/fhir/R4/{path}").status_code == 400
+    for path in ("AuditEvent/_history", f"{reference}/_history", f"{reference}/_history/1"):
+        assert service.call("GET", f"/fhir/R4/{path}").status_code == 404
 
 
 def test_audit_pages_from_the_newest_on(service: Service) -> None:

@@ -7,8 +7,9 @@ from apps.kit.errors import BadRequest, NotFound
 from apps.kit.scopes import Disclosure
 from apps.patient.codec import Resource
 from apps.patient.definitions.model import served_types
+from apps.patient.fhir.audit_search import read_audit_event
 from apps.patient.fhir.bundles.parsing import Entry
-from apps.patient.fhir.requests import base_of, without_presentation
+from apps.patient.fhir.requests import READ_ONLY_TYPES, base_of, without_presentation
 from apps.patient.fhir.responses import raw
 from apps.patient.fhir.searches import Asked, run_search
 from apps.patient.storage.access import Caller
@@ -28,6 +29,13 @@ async def read_entry(
     is_version = len(entry.path) == 4 and entry.path[2] == "_history"
     if entry.pairs or not (len(entry.path) == 2 or is_version) or id.startswith(("_", "$")):
         raise BadRequest("not_served", f"{entry.at}: this is not served in a Bundle", pointer="url")
+    if kind in READ_ONLY_TYPES and not is_version:
+        event = await read_audit_event(connection, caller, id)
+        found: Resource = {
+            "fullUrl": f"{base_of(request)}/{kind}/{id}",
+            "response": {"status": "200 OK"},
+        }
+        return (found | {"resource": event} if entry.method == "GET" else found), []
     if is_version and entry.path[3].isascii() and entry.path[3].isdigit():
         version = await select_version(connection, kind, id, int(entry.path[3][:18]))
     elif is_version:
