@@ -17,15 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infrastructure.local.postgres import (
-    MAJOR,
-    environment,
-    place,
-    read_passwords,
-    unprivileged,
-    wheel_binaries,
-    write_private,
-)
+from infrastructure.local.postgres import environment, read_passwords, write_private
+from infrastructure.local.postgres_place import MAJOR, place, unprivileged, wheel_binaries
 
 BACKUP_SECONDS = 1800
 BASE = "base"

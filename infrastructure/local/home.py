@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infrastructure.local.postgres import remove_place, write_private
+from infrastructure.local.postgres import write_private
+from infrastructure.local.postgres_place import remove_place
 from infrastructure.local.process import StartError
 
 ROOT = Path(__file__).parents[2]

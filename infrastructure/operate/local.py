@@ -20,7 +20,7 @@ from apps.verbs import VERBS
 from infrastructure.local.accounts import read_accounts
 from infrastructure.local.backup import BackupError, back_up, restore
 from infrastructure.local.home import LOCAL, ROOT, LocalSecrets, ask_rotation, is_held
-from infrastructure.local.postgres import wheel_binaries
+from infrastructure.local.postgres_place import wheel_binaries
 from infrastructure.local.state import State, read_state
 from infrastructure.operate.answers import Answer, RefusedError, answer_of
 

@@ -18,7 +18,8 @@ import pytest
 
 from apps.release import aws
 from apps.release.bootstrap import bootstrap, connects
-from infrastructure.local.postgres import open_postgres, place, read_passwords, unprivileged
+from infrastructure.local.postgres import open_postgres, read_passwords
+from infrastructure.local.postgres_place import place, unprivileged
 
 pytestmark = pytest.mark.integration
 # As long as a RADIUS password may be without a second round of its hash.

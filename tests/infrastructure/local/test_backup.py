@@ -9,7 +9,8 @@ import pytest
 
 from infrastructure.local import backup
 from infrastructure.local.backup import BackupError, back_up, check_backup, restore
-from infrastructure.local.postgres import open_postgres, remove_place
+from infrastructure.local.postgres import open_postgres
+from infrastructure.local.postgres_place import remove_place
 
 pytestmark = pytest.mark.integration
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infrastructure.local import postgres as module
-from infrastructure.local.postgres import Postgres, can_enter, open_postgres, place, remove_place
+from infrastructure.local import postgres_place as module
+from infrastructure.local.postgres import Postgres, open_postgres
+from infrastructure.local.postgres_place import can_enter, place, remove_place
 from infrastructure.local.process import Identity
 from tests.conftest import throwaway
 
