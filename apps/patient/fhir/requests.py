@@ -205,7 +205,8 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
 
 def check_parameters(request: Request, taken: Sequence[str]) -> None:
     """Raises BadRequest for a parameter that the interaction does not take, unless handling is lenient."""
-    if preferences_of(request).lenient:
+    # Most reads have none: nothing is parsed for those.
+    if not request.scope["query_string"] or preferences_of(request).lenient:
         return
     for name, _ in without_presentation(request.query_params.multi_items()):
         if name not in taken:
