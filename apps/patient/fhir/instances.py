@@ -102,7 +102,7 @@ async def give(request: Request, caller: Caller, version: Version | None) -> Res
     if is_unchanged(request, version):
         return Response(status_code=304, headers=version_headers(version))
     part: Resource | None = None
-    if request.url.query:
+    if request.scope["query_string"]:
         part = part_of(request, decode(version.body))
     await read_one(read_audit_of(request), version, caller.author)
     return respond_version(request, version, part)

@@ -122,7 +122,13 @@ def parse_if_match(texts: list[str], pointer: str) -> int | None:
 
 
 def read_expected(request: Request) -> Expected:
-    """Returns what `If-Match` and `If-None-Match` say of the version that is to be changed."""
+    """Returns what `If-Match` and `If-None-Match` say of the version that is to be changed.
+
+    Raises BadRequest for an `If-None-Match` that names a version: a change would pass over it.
+    """
+    none_match = request.headers.get("if-none-match", "*").strip()
+    if none_match != "*":
+        raise BadRequest("invalid_if_none_match", "expected *", pointer="If-None-Match")
     return Expected(
         version_id=read_if_match(request),
         must_exist=request.headers.get("if-match", "").strip() == "*",
@@ -199,7 +205,8 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
 
 def check_parameters(request: Request, taken: Sequence[str]) -> None:
     """Raises BadRequest for a parameter that the interaction does not take, unless handling is lenient."""
-    if preferences_of(request).lenient:
+    # Most reads have none: nothing is parsed for those.
+    if not request.scope["query_string"] or preferences_of(request).lenient:
         return
     for name, _ in without_presentation(request.query_params.multi_items()):
         if name not in taken:

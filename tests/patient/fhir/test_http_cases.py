@@ -135,6 +135,15 @@ def test_conditions_of_reads_and_updates(service: Service) -> None:
         assert answer.status_code == 412
 
 
+def test_change_that_names_versions_that_it_must_not_find_is_refused(service: Service) -> None:
+    made = service.create(patient())
+    path = f"/fhir/R4/Patient/{made['id']}"
+    for headers in ({"If-None-Match": 'W/"7"'}, {"If-Match": 'W/"1", W/"2"'}, {"If-Match": "1"}):
+        assert service.call("PUT", path, json=made, headers=headers).status_code == 400
+        assert service.call("DELETE", path, headers=headers).status_code == 400
+    assert service.call("GET", path).json() == made
+
+
 def test_prefer_says_what_comes_back(service: Service) -> None:
     for wish, kind in (
         ("return=minimal", None),
