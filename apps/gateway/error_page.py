@@ -41,7 +41,8 @@ TEXTS = {
         413: "Lo que se envió es demasiado grande.",
         429: "Hubo demasiadas peticiones. Espere un momento e inténtelo de nuevo.",
         502: "Una parte del sistema no respondió bien. Inténtelo de nuevo en un momento.",
-        503: "El sistema está ocupado o se está reiniciando una parte. Inténtelo de nuevo en un momento.",
+        503: "El sistema está ocupado o se está reiniciando una parte."
+        " Inténtelo de nuevo en un momento.",
         504: "Una parte del sistema tardó demasiado. Inténtelo de nuevo en un momento.",
     },
 }

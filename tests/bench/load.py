@@ -150,7 +150,8 @@ def requests_of(method: str, token: str) -> Callable[[], bytes]:
                 "registeredDate": "2024-01-01",
             }
         )
-        return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        headers = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        return f"{head}{headers}{body}".encode()
 
     return make
 
