@@ -1,9 +1,12 @@
-"""Who may what, written down by hand from the interface: operation by operation, not from the code that it tests."""
+"""Who may what, written down by hand from the interface: operation by operation, not from the code
+that it tests.
+"""
 
 from collections.abc import Mapping
 
 ROLES = ("admin", "clinician", "registrar", "billing", "analyst", "patient")
-# Beside people: a client in its own name with `system/*.cruds billing.* analytics.read`, and a service's own token.
+# Beside people: a client in its own name with `system/*.cruds billing.* analytics.read`, and a
+# service's own token.
 PRINCIPALS = ("none", *ROLES, "client", "service")
 
 Who = frozenset[str]
@@ -69,7 +72,9 @@ def _patient() -> dict[Operation, Who]:
 
 
 def _patient_more() -> dict[Operation, Who]:
-    """What the patient service answers besides. A body's or an operation's own rights are checked inside."""
+    """What the patient service answers besides. A body's or an operation's own rights are
+    checked inside.
+    """
     table: dict[Operation, Who] = {
         ("POST", "/fhir/R4/"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4"): WHO_HAS_RECORDS,

@@ -1,4 +1,6 @@
-"""Parses the entries of a transaction or batch Bundle (https://hl7.org/fhir/R4/http.html#transaction). Pure."""
+"""Parses the entries of a transaction or batch Bundle
+(https://hl7.org/fhir/R4/http.html#transaction). Pure.
+"""
 
 import base64
 import binascii
@@ -40,7 +42,8 @@ _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """`at`: the JSON pointer of the entry. `path` and `pairs` are the request's URL without the base.
+    """`at`: the JSON pointer of the entry. `path` and `pairs` are the request's URL
+    without the base.
 
     `id` is the id that the resource has or will have, "" while it is not known.
     """
@@ -114,7 +117,9 @@ def parse_entry(item: Any, index: int, caller: Caller) -> Entry:
 def parse_url(
     url: Any, base_url: str, pointer: str
 ) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """Returns the segments behind the base and the parameters; a leading slash and our own base are taken off."""
+    """Returns the segments behind the base and the parameters; a leading slash and our own base
+    are taken off.
+    """
     if not isinstance(url, str) or len(url) > MAX_URL_CHARS:
         raise fault(pointer, "expected a URL", "required")
     relative = url.removeprefix(base_url).removeprefix("/")
