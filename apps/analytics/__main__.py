@@ -1,4 +1,6 @@
-"""Starts analytics: `python -m apps.analytics`. `operate VERB ...` instead runs a verb of `scripts/operate`."""
+"""Starts analytics: `python -m apps.analytics`. `operate VERB ...` instead runs a verb of
+`scripts/operate`.
+"""
 
 import asyncio
 import sys

@@ -1,4 +1,6 @@
-"""Starts the auth service: `python -m apps.auth`. `operate VERB ...` instead runs a verb of `scripts/operate`."""
+"""Starts the auth service: `python -m apps.auth`. `operate VERB ...` instead runs a verb of
+`scripts/operate`.
+"""
 
 import asyncio
 import sys

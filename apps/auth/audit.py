@@ -13,7 +13,9 @@ MAX_FIELD_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`actor_id`: who did it (a user's or a client's id, or `operator`); `subject`: to whom or what."""
+    """`actor_id`: who did it (a user's or a client's id, or `operator`); `subject`:
+    to whom or what.
+    """
 
     name: str
     outcome: str = "success"
@@ -35,7 +37,8 @@ async def insert_audit(connection: Connection, event: Event) -> None:
         event.address,
     )
     await connection.execute(
-        "INSERT INTO audit (id, event, outcome, reason, actor_id, client_id, subject, address, request_id) "
+        "INSERT INTO audit (id, event, outcome, reason, actor_id, client_id, subject, address, "
+        "request_id) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         new_id(),
         *(_clean(value) for value in fields),

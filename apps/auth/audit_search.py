@@ -7,11 +7,13 @@ from apps.kit.database import Connection
 
 # A uuid that no entry comes after: ids sort by time.
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-# `actor`: the person or client that acted; `client`: the application, also where a person acted through it.
+# `actor`: the person or client that acted; `client`: the application, also where a person
+# acted through it.
 FILTERS = ("actor", "subject", "client", "event", "outcome", "since", "until")
 
 SEARCH = """
-    SELECT id, occurred_at, event, outcome, reason, actor_id, client_id, subject, address, request_id
+    SELECT id, occurred_at, event, outcome, reason, actor_id, client_id, subject, address,
+        request_id
     FROM audit
     WHERE id < $1
         AND ($2::text IS NULL OR actor_id = $2 OR (actor_id = '' AND client_id = $2))

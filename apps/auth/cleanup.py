@@ -1,4 +1,6 @@
-"""Throws away what has had its time, in small batches that wait for nobody: every replica may do it at once."""
+"""Throws away what has had its time, in small batches that wait for nobody: every replica may
+do it at once.
+"""
 
 import asyncio
 import logging
@@ -12,7 +14,8 @@ from apps.kit.idempotency import delete_old_keys
 PERIOD_SECONDS = 300.0
 BATCH_ROWS = 500
 
-# A used code is kept for a while, so that it is known when it comes again; a family's last token likewise.
+# A used code is kept for a while, so that it is known when it comes again; a family's last
+# token likewise.
 EXPIRED = {
     "sessions": "expires_at < now()",
     "authorization_codes": "expires_at < now() - interval '1 hour'",
@@ -38,7 +41,9 @@ log = logging.getLogger(__name__)
 
 
 async def delete_expired(connection: Connection, table: str) -> int:
-    """How many rows went; fewer than BATCH_ROWS means that none is left, but those that somebody else holds."""
+    """How many rows went; fewer than BATCH_ROWS means that none is left, but those that
+    somebody else holds.
+    """
     # Table and condition are from the list above, never from outside.
     outcome: str = await connection.execute(
         f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608
@@ -61,7 +66,9 @@ async def clean_up(database: Database) -> None:
 
 
 async def delete_old_audit(database: Database) -> None:
-    """Deletes entries of the audit that are past their time. What that is, the database function alone decides."""
+    """Deletes entries of the audit that are past their time. What that is, the database function
+    alone decides.
+    """
     deleted = BATCH_ROWS
     while deleted == BATCH_ROWS:
         async with database.connection() as connection:

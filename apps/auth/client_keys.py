@@ -14,10 +14,11 @@ _CURVES = {"P-256": "ES256", "P-384": "ES384"}
 
 
 def parse_client_keys(document: Any) -> dict[str, Any]:
-    """Returns the set's signing keys as a JWK set. Raises ValueError for a set without one, or with a private key.
+    """Returns the set's signing keys as a JWK set. Raises ValueError for a set without one, or with
+    a private key.
 
-    Keys for encryption and of other types are left out. A key needs a `kid`; its `alg` follows from its type if it
-    states none.
+    Keys for encryption and of other types are left out. A key needs a `kid`; its `alg` follows from
+    its type if it states none.
     """
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not 0 < len(entries) <= MAX_KEYS:

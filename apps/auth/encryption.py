@@ -1,4 +1,6 @@
-"""Secrets at rest: AES-256-GCM under the service's key for what must be read again, SHA-256 for what must not."""
+"""Secrets at rest: AES-256-GCM under the service's key for what must be read again, SHA-256 for
+what must not.
+"""
 
 import hashlib
 import os
@@ -18,7 +20,9 @@ class DecryptionError(Exception):
 
 
 def encrypt(key: bytes, secret: bytes, purpose: str) -> bytes:
-    """Encrypts under the newest key. `purpose` names the row: moved to another, the value does not decrypt."""
+    """Encrypts under the newest key. `purpose` names the row: moved to another, the value
+    does not decrypt.
+    """
     nonce = os.urandom(NONCE_BYTES)
     return nonce + AESGCM(newest_key(key)).encrypt(nonce, secret, purpose.encode())
 
@@ -41,5 +45,7 @@ def new_token() -> str:
 
 
 def digest(token: str) -> bytes:
-    """What is stored of a token. It is random and long: a fast hash is enough, and there is nothing to guess."""
+    """What is stored of a token. It is random and long: a fast hash is enough, and there is
+    nothing to guess.
+    """
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

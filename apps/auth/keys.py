@@ -1,7 +1,7 @@
 """Signing keys: rows encrypted under the service's key; next -> active -> retired -> gone.
 
-Verifiers ask for the keys every 5 minutes: a key is published for that long before it signs, and after its last
-signature for as long as anything that it signed is good.
+Verifiers ask for the keys every 5 minutes: a key is published for that long before it signs, and
+after its last signature for as long as anything that it signed is good.
 """
 
 import asyncio
@@ -79,7 +79,9 @@ async def insert_key(connection: Connection, secret: bytes, algorithm: str, stat
 async def advance_keys(
     connection: Connection, secret: bytes, algorithm: str, *, rotate: bool = False
 ) -> None:
-    """Whatever is due, in one transaction: the first key; a next one by age, by algorithm or by `rotate`; its turn."""
+    """Whatever is due, in one transaction: the first key; a next one by age, by algorithm or by
+    `rotate`; its turn.
+    """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
         active = await connection.fetchrow(
@@ -101,7 +103,8 @@ async def advance_keys(
         elif following["known"]:
             await activate_key(connection, following["id"])
         await connection.execute(
-            "DELETE FROM signing_keys WHERE state = 'retired' AND retired_at < now() - make_interval(hours => $1)",
+            "DELETE FROM signing_keys WHERE state = 'retired' AND retired_at < now() - "
+            "make_interval(hours => $1)",
             KEEP_RETIRED_HOURS,
         )
 
@@ -132,7 +135,8 @@ async def withdraw_keys(connection: Connection, secret: bytes, algorithm: str) -
 
 async def select_keys(connection: Connection) -> list[Any]:
     rows: list[Any] = await connection.fetch(
-        "SELECT id, algorithm, state, created_at, activated_at, retired_at FROM signing_keys ORDER BY created_at"
+        "SELECT id, algorithm, state, created_at, activated_at, retired_at FROM signing_keys ORDER "
+        "BY created_at"
     )
     return rows
 

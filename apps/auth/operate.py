@@ -1,4 +1,6 @@
-"""The verbs of `scripts/operate` that the auth service runs. Each is one transaction and is audited."""
+"""The verbs of `scripts/operate` that the auth service runs. Each is one transaction
+and is audited.
+"""
 
 from apps.auth.audit_search import select_audit
 from apps.auth.keys import advance_keys, select_keys, withdraw_keys

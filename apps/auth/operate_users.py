@@ -63,7 +63,9 @@ async def find(settings: Settings, connection: Connection, values: Values) -> An
 
 
 def after(values: Values) -> str:
-    """Returns the id of the last user of the page before. Raises Unprocessable for any other text."""
+    """Returns the id of the last user of the page before. Raises Unprocessable for
+    any other text.
+    """
     text = str(values.get("after", FIRST_ID))
     if not is_uuid(text):
         raise Unprocessable("invalid_id", "--after takes the id of a user")

@@ -1,4 +1,6 @@
-"""Requests to addresses that clients registered: their keys, and notices of logout. Never into our own network."""
+"""Requests to addresses that clients registered: their keys, and notices of logout. Never into
+our own network.
+"""
 
 import socket
 import time
@@ -30,21 +32,27 @@ class OutboundError(Exception):
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Tells whether the address is on the internet, also when it is an IPv4 address in an IPv6 one."""
+    """Tells whether the address is on the internet, also when it is an IPv4 address
+    in an IPv6 one.
+    """
     if isinstance(address, IPv6Address):
         address = embedded_address(address) or address
     return address.is_global and not address.is_multicast
 
 
 def embedded_address(address: IPv6Address) -> IPv4Address | None:
-    """Returns the IPv4 address that a host or gateway sends to instead: mapped, 6to4, or NAT64 (RFC 6052)."""
+    """Returns the IPv4 address that a host or gateway sends to instead: mapped, 6to4, or
+    NAT64 (RFC 6052).
+    """
     if address in NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour
 
 
 class PublicResolver(AbstractResolver):
-    """Resolves names to public addresses alone: the connection is made to the address that was checked."""
+    """Resolves names to public addresses alone: the connection is made to the address
+    that was checked.
+    """
 
     def __init__(self, *, allow_loopback: bool) -> None:
         self._inner = aiohttp.ThreadedResolver()
@@ -87,7 +95,9 @@ class OutboundHttp:
         return self._session
 
     def check(self, url: str) -> None:
-        """Raises OutboundError for a URL of another scheme, and for an address that is not public."""
+        """Raises OutboundError for a URL of another scheme, and for an address that
+        is not public.
+        """
         try:
             parts = urlsplit(url)
             host = parts.hostname or ""
@@ -155,7 +165,9 @@ class ClientKeys:
         return entry.keys if entry else None
 
     async def refresh(self, url: str, kid: str) -> None:
-        """Fetches the set if it is old, was not to be had, or has no key `kid`; the last two at a bounded rate."""
+        """Fetches the set if it is old, was not to be had, or has no key `kid`; the last two at
+        a bounded rate.
+        """
         entry = self._sets.get(url)
         age = time.monotonic() - entry.fetched_at if entry else float("inf")
         has_key = bool(

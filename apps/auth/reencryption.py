@@ -11,10 +11,11 @@ from apps.kit.encryption_keys import newest_key
 
 
 async def reencrypt_secrets(connection: Connection, keys: bytes) -> int:
-    """Encrypts signing keys and second factors under the newest key; returns how many were under another.
+    """Encrypts signing keys and second factors under the newest key; returns how many were
+    under another.
 
-    Raises DecryptionError if one is under none of `keys`. Enrolments that were begun and never confirmed are left: they
-    end with their session.
+    Raises DecryptionError if one is under none of `keys`. Enrolments that were begun and never
+    confirmed are left: they end with their session.
     """
     moved = 0
     async with connection.transaction():

@@ -23,7 +23,9 @@ ROLE_MAP = re.compile(r"([^=;]{1,100})=([a-z_]+)")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`issuer` is the public URL: the `iss` of every token and the base of every address that is handed out."""
+    """`issuer` is the public URL: the `iss` of every token and the base of every address that
+    is handed out.
+    """
 
     environment: str
     host: str
@@ -107,7 +109,9 @@ def read_mail(env: Environment, environment: str) -> MailSettings:
 
 
 def read_idle_times(env: Environment) -> IdleTimes:
-    """Reads AUTH_SESSION_IDLE_SECONDS and, as `clinician=900,admin=900`, AUTH_SESSION_IDLE_SECONDS_BY_ROLE."""
+    """Reads AUTH_SESSION_IDLE_SECONDS and, as `clinician=900,admin=900`,
+    AUTH_SESSION_IDLE_SECONDS_BY_ROLE.
+    """
     default = env.integer(
         "AUTH_SESSION_IDLE_SECONDS", minimum=60, maximum=8 * 60 * 60, default=IDLE_SECONDS
     )

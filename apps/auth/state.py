@@ -1,4 +1,6 @@
-"""What every endpoint needs of the application: settings, database, keys, hashing. In the lifespan's state."""
+"""What every endpoint needs of the application: settings, database, keys, hashing. In the
+lifespan's state.
+"""
 
 import asyncio
 import logging
@@ -20,7 +22,8 @@ KEYS_PERIOD_SECONDS = 15.0
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 5.0
 DECRYPTION_FAILED = (
-    "the signing key does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or replace the keys by "
+    "the signing key does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or "
+    "replace the keys by "
     "`scripts/operate keys withdraw`, after which everybody signs in again"
 )
 

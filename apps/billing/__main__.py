@@ -1,4 +1,6 @@
-"""`python -m apps.billing` starts the service; `python -m apps.billing operate VERB ...` is for operators."""
+"""`python -m apps.billing` starts the service; `python -m apps.billing operate VERB ...` is
+for operators.
+"""
 
 import asyncio
 import sys

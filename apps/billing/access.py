@@ -20,14 +20,18 @@ OPEN_MANY = RpcPolicy(user=(), service=("billing.system",))
 
 
 def may_see(caller: Caller, patient_id: str) -> bool:
-    """Tells whether the caller may see the account of this patient, now that the method's policy let it in."""
+    """Tells whether the caller may see the account of this patient, now that the method's
+    policy let it in.
+    """
     if caller.actor.has_scope("billing.read", "billing.write", "billing.approve"):
         return True
     return caller.actor.patient_id == patient_id
 
 
 async def read_account(connection: Connection, account_id: UUID, caller: Caller) -> Account:
-    """Raises NotFound for another patient's account as for none: its existence is nobody else's business."""
+    """Raises NotFound for another patient's account as for none: its existence is nobody
+    else's business.
+    """
     account = await select_account(connection, account_id)
     if account is None or not may_see(caller, account.patient_id):
         raise NotFound("account_unknown")

@@ -62,7 +62,9 @@ def create_app(
 async def run_books(
     settings: Settings, database: Database, producer: Producer
 ) -> AsyncIterator[Running]:
-    """Runs what works beside the calls: the relay, the consumer and its lag, the seals and the clean-up."""
+    """Runs what works beside the calls: the relay, the consumer and its lag, the seals
+    and the clean-up.
+    """
     relay = Relay(KafkaDestination(producer, settings.billing_topic), connect_to(settings.database))
     books = Books(database, settings, relay.wake)
     reads = consumer_settings(settings)

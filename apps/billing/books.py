@@ -1,4 +1,6 @@
-"""Runs changes: each is one transaction that is answered once for its request id, audited, and told to others."""
+"""Runs changes: each is one transaction that is answered once for its request id, audited, and
+told to others.
+"""
 
 import asyncio
 import hashlib
@@ -40,7 +42,8 @@ def expect_version(found: int, expected: int) -> None:
 # What ends a change, in one statement: each of them is a round trip in which others wait.
 AUDITED = """
     audited AS (
-        INSERT INTO audit (audit_id, action, account_id, document_id, subject, client_id, service_id, correlation_id)
+        INSERT INTO audit (audit_id, action, account_id, document_id, subject, client_id,
+            service_id, correlation_id)
         SELECT *, $5::text, $6::text, $7::text, $8::text
         FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[]))
 """
@@ -49,13 +52,16 @@ TOLD = """
     SELECT 'kafka', *, $8, $12::text FROM unnest($9::text[], $10::text[], $11::bytea[])
 """
 ANSWERED = """
-    INSERT INTO request (client_id, subject, request_id, method, request_hash, resource_id, response)
+    INSERT INTO request (client_id, subject, request_id, method, request_hash, resource_id,
+        response)
     VALUES ($6, $5, $13, $14, $15, $16, $17)
 """
 
 
 class Change:
-    """What one change adds beside its own rows: audit entries and events, written together at its end."""
+    """What one change adds beside its own rows: audit entries and events, written
+    together at its end.
+    """
 
     def __init__(self, connection: Connection, caller: Caller) -> None:
         self.connection = connection
@@ -80,7 +86,8 @@ class Change:
     async def write_answer(self, method: str, message: Any, answer: Message) -> None:
         """Writes audit entries and events, and the answer for whoever sends the request again.
 
-        Raises UniqueViolationError where the request id was used before, once that one has committed.
+        Raises UniqueViolationError where the request id was used before, once that one
+        has committed.
         """
         await self.connection.execute(
             f"WITH {AUDITED}, told AS ({TOLD}) {ANSWERED}",
@@ -112,8 +119,9 @@ def _columns(rows: Sequence[Sequence[Any]], count: int) -> Sequence[Sequence[Any
 class Books:
     """`committed` is called after each change: there may be something to send.
 
-    Changes that are known to meet at the same rows (`turns`: a busy ledger account, a number series) queue here,
-    before they take a connection: inside PostgreSQL each of them would hold one while it waits.
+    Changes that are known to meet at the same rows (`turns`: a busy ledger account, a number
+    series) queue here, before they take a connection: inside PostgreSQL each of them would hold one
+    while it waits.
     """
 
     def __init__(
@@ -159,7 +167,8 @@ class Books:
         *,
         turns: Sequence[str] = (),
     ) -> Answer:
-        """Runs `operation` in one transaction; a request id that was used before gets its first answer.
+        """Runs `operation` in one transaction; a request id that was used before gets
+        its first answer.
 
         Raises Unprocessable where the request id was used for another request.
         """

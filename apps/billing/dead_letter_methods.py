@@ -1,4 +1,6 @@
-"""Billing's consumer as operators see it: how far it is behind, and the events that it could not read."""
+"""Billing's consumer as operators see it: how far it is behind, and the events that it
+could not read.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ from protos.billing.v1 import billing_pb2 as pb
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumedTopics:
-    """The topics that billing reads, where they end, and how a record is read and sent once more."""
+    """The topics that billing reads, where they end, and how a record is read and
+    sent once more.
+    """
 
     names: Sequence[str]
     ends: EndOffsets

@@ -1,4 +1,6 @@
-"""What billing does by itself from time to time: ships its first price list, and forgets old request ids."""
+"""What billing does by itself from time to time: ships its first price list, and forgets
+old request ids.
+"""
 
 import asyncio
 import logging
@@ -24,7 +26,8 @@ async def delete_old_requests(connection: Connection) -> None:
     await connection.execute(
         """
         DELETE FROM request WHERE ctid = ANY(ARRAY(
-            SELECT ctid FROM request WHERE created_at < now() - make_interval(days => $1) LIMIT $2))""",
+            SELECT ctid FROM request WHERE created_at < now() - make_interval(days => $1) LIMIT
+                $2))""",
         REQUESTS_KEPT_DAYS,
         CLEANED_ROWS,
     )

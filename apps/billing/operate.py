@@ -19,7 +19,8 @@ from protos.billing.v1 import events_pb2
 from protos.patient.v1 import events_pb2 as patient_events
 
 SEARCH = """
-    SELECT occurred_at, action, subject, client_id, service_id, correlation_id, account_id, document_id
+    SELECT occurred_at, action, subject, client_id, service_id, correlation_id, account_id,
+        document_id
     FROM audit
     WHERE ($1::text IS NULL OR subject = $1 OR client_id = $1)
       AND ($2::text IS NULL OR account_id::text = $2 OR document_id = $2
@@ -39,7 +40,9 @@ def describe(destination: str, payload: bytes) -> Mapping[str, Any]:
 
 
 async def check_books(settings: Settings, values: Values) -> Answer:
-    """Returns each difference in the books, and between them and the topics; none where they are sound."""
+    """Returns each difference in the books, and between them and the topics; none where
+    they are sound.
+    """
     async with open_database(settings.database) as database:
         async with database.connection() as connection:
             async with connection.transaction(isolation="repeatable_read", readonly=True):

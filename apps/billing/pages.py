@@ -24,7 +24,9 @@ def write_token(*key: str | int) -> str:
 
 
 def read_token(token: str, kinds: Sequence[type]) -> list[str | int] | None:
-    """Gives the key that the token carries, None for the first page; raises BadRequest for any other text."""
+    """Gives the key that the token carries, None for the first page; raises BadRequest for
+    any other text.
+    """
     if not token:
         return None
     try:

@@ -1,4 +1,6 @@
-"""Divides whole amounts exactly: rounding half up, and spreading by the largest remainder. Pure, and integers only."""
+"""Divides whole amounts exactly: rounding half up, and spreading by the largest remainder. Pure,
+and integers only.
+"""
 
 from collections.abc import Sequence
 
@@ -18,8 +20,9 @@ def share_of(amount: int, basis_points: int) -> int:
 def spread(amount: int, weights: Sequence[int]) -> list[int]:
     """Divides `amount` in proportion to the weights, so that the parts sum to it exactly.
 
-    What is left after rounding down goes, one unit each, to the largest remainders; of equal ones to the first.
-    Neither amount nor weights may be negative. Where all weights are 0, there must be nothing to divide.
+    What is left after rounding down goes, one unit each, to the largest remainders; of equal ones
+    to the first. Neither amount nor weights may be negative. Where all weights are 0, there must be
+    nothing to divide.
     """
     whole = sum(weights)
     if whole == 0:

@@ -94,7 +94,9 @@ class Settings:
 
 
 def parse_tax_rates(text: str) -> dict[str, int]:
-    """Reads `category=basis points`, separated by commas; nothing at all where one of them is wrong."""
+    """Reads `category=basis points`, separated by commas; nothing at all where one of
+    them is wrong.
+    """
     rates: dict[str, int] = {}
     for pair in text.split(","):
         match = _TAX_RATE.fullmatch(pair.strip())
@@ -105,7 +107,9 @@ def parse_tax_rates(text: str) -> dict[str, int]:
 
 
 def parse_seller(text: str) -> Seller | None:
-    """Reads name, street, postal code, city, country and tax id, separated by `|`; None where one is missing."""
+    """Reads name, street, postal code, city, country and tax id, separated by `|`; None where
+    one is missing.
+    """
     parts = [part.strip() for part in text.split("|")]
     names = [field.name for field in fields(Seller)]
     if len(parts) != len(names) or not all(parts):

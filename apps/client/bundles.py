@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
-# What the platform takes; a file that unpacks to more is refused before it takes this machine's memory.
+# What the platform takes; a file that unpacks to more is refused before it takes this
+# machine's memory.
 MAX_BUNDLE_BYTES = 16 * 1024 * 1024
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -29,7 +30,8 @@ class BundleError(Exception):
 class Bundle:
     """`condition`: the search that finds its person; None for a batch of what several people share.
 
-    `key`: the hash of what the file held, sent as `Idempotency-Key`. `types`: the resource type of each entry.
+    `key`: the hash of what the file held, sent as `Idempotency-Key`. `types`: the resource type
+    of each entry.
     """
 
     body: bytes
@@ -39,7 +41,9 @@ class Bundle:
 
 
 def read_bundle(path: Path) -> Bundle:
-    """Reads a file, plain or gzip. Raises BundleError if it is missing, unreadable, or cannot be loaded safely."""
+    """Reads a file, plain or gzip. Raises BundleError if it is missing, unreadable, or cannot be
+    loaded safely.
+    """
     try:
         with path.open("rb") as file:
             packed = file.read(2) == GZIP_MAGIC
@@ -73,7 +77,9 @@ def parse_bundle(content: bytes) -> Bundle:
 
 
 def make_patient_conditional(entries: list[Any], types: tuple[str, ...]) -> str:
-    """Makes the creation of the one patient conditional on its identifier, and returns the condition."""
+    """Makes the creation of the one patient conditional on its identifier, and returns
+    the condition.
+    """
     patients = [entry for entry, name in zip(entries, types, strict=True) if name == "Patient"]
     if len(patients) != 1:
         raise BundleError(f"it holds {len(patients)} patients: a file is loaded for one person")
@@ -93,7 +99,9 @@ def check_conditional(entries: list[Any]) -> None:
 
 
 def identifier_of(patient: dict[str, Any]) -> str:
-    """Returns `system|value` of the first identifier that has both. Raises BundleError if there is none."""
+    """Returns `system|value` of the first identifier that has both. Raises BundleError if
+    there is none.
+    """
     for identifier in patient.get("identifier") or ():
         system = identifier.get("system")
         value = identifier.get("value")

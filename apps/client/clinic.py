@@ -1,6 +1,8 @@
-"""A made-up clinic for `scripts/demo`: people, the encounters of the last weeks, and invoices in every state.
+"""A made-up clinic for `scripts/demo`: people, the encounters of the last weeks, and invoices
+in every state.
 
-Everybody in it is invented. A second run adds nothing: each person is known by an identifier of the demo's own.
+Everybody in it is invented. A second run adds nothing: each person is known by an identifier of
+the demo's own.
 """
 
 import asyncio
@@ -85,7 +87,9 @@ async def send(client: Client, method: str, path: str, body: Any = None) -> Any:
 async def make_person(
     client: Client, number: int, person: tuple[str, str, str, str], chance: random.Random
 ) -> str:
-    """Registers a person with a chart, in one transaction; returns the id, empty where they are there already."""
+    """Registers a person with a chart, in one transaction; returns the id, empty where they are
+    there already.
+    """
     query = f"{BASE}/Patient?identifier={SYSTEM}|{number}"
     if (await send(client, "GET", query)).get("entry"):
         return ""
@@ -155,7 +159,9 @@ async def settle(client: Client, patient_id: str, state: str) -> None:
 
 
 async def wait_for_charges(client: Client, patient_id: str) -> tuple[str, str]:
-    """Waits until the account and its charges have followed the events; returns the account's id and currency."""
+    """Waits until the account and its charges have followed the events; returns the account's
+    id and currency.
+    """
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end:
         answer = await client.call("GET", f"/billing/v1/accounts?patient={patient_id}")

@@ -1,4 +1,6 @@
-"""The charts of the made-up clinic: encounters of the last weeks, and what lasts from one to the next."""
+"""The charts of the made-up clinic: encounters of the last weeks, and what lasts from
+one to the next.
+"""
 
 import base64
 import random
@@ -43,7 +45,9 @@ def concept(system: str, code: str, display: str) -> Resource:
 
 
 def chart_of(key: str, number: int, chance: random.Random) -> list[Resource]:
-    """Makes the encounters of the last weeks and what was written in them; some of them are today's."""
+    """Makes the encounters of the last weeks and what was written in them; some of
+    them are today's.
+    """
     subject = {"reference": key}
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     found: list[Resource] = []

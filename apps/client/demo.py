@@ -1,4 +1,6 @@
-"""`scripts/demo`: fills a platform with a made-up clinic, and follows one new patient through it, step by step."""
+"""`scripts/demo`: fills a platform with a made-up clinic, and follows one new patient through
+it, step by step.
+"""
 
 import argparse
 import asyncio
@@ -35,7 +37,8 @@ async def wait_for(ask: Callable[[], Awaitable[Any]], what: str) -> Any:
     while not (found := await ask()):
         if time.monotonic() > end:
             raise DemoError(
-                f"no {what} after {WAIT_SECONDS:.0f} s: the services' logs under .local/logs tell more"
+                f"no {what} after {WAIT_SECONDS:.0f} s: the services' logs under .local/logs tell "
+                f"more"
             )
         await asyncio.sleep(ASK_SECONDS)
     return found
@@ -72,7 +75,8 @@ async def journey(client: Client, screen: Console) -> None:
                 "; ".join(reason for reasons in report.refused.values() for reason in reasons)
             )
         said.append(
-            f"{report.created.total()} resources created, {len(report.skipped)} people were there already"
+            f"{report.created.total()} resources created, {len(report.skipped)} people were there "
+            f"already"
         )
         # The figure below is to grow by one patient and nobody else.
         people = report.created["Patient"]
@@ -120,7 +124,9 @@ async def journey(client: Client, screen: Console) -> None:
 
 
 async def settled_registrations(client: Client, at_least: int) -> int:
-    """Returns the figure once it has stood still for a moment: what was loaded just now is counted by then."""
+    """Returns the figure once it has stood still for a moment: what was loaded just now is
+    counted by then.
+    """
     total = await registrations(client)
     since = time.monotonic()
     end = since + WAIT_SECONDS
@@ -150,7 +156,8 @@ def main(arguments: Sequence[str]) -> int:
     """Returns the exit status."""
     argparse.ArgumentParser(
         prog="scripts/demo",
-        description="Fills a running platform with a made-up clinic: charts, the encounters of the last weeks,"
+        description="Fills a running platform with a made-up clinic: charts, the encounters of the "
+        "last weeks,"
         " invoices in every state. Prints one patient's journey, step by step.",
     ).parse_args(arguments)
     try:

@@ -37,7 +37,9 @@ async def read_resource(client: Client, resource_type: str, id: str) -> Resource
 async def create_resource(
     client: Client, resource: Resource, *, idempotency_key: str | None = None
 ) -> Resource:
-    """Creates a resource, once however often it is sent, and returns it as stored. Raises RefusedError."""
+    """Creates a resource, once however often it is sent, and returns it as stored.
+    Raises RefusedError.
+    """
     created: Resource = check(
         await client.call(
             "POST",
@@ -79,5 +81,7 @@ def next_path(client: Client, bundle: Resource) -> str | None:
 
 
 async def send_bundle(client: Client, body: bytes, *, idempotency_key: str) -> Response:
-    """Sends a `transaction` or `batch` Bundle, encoded, and returns the platform's response to it."""
+    """Sends a `transaction` or `batch` Bundle, encoded, and returns the platform's
+    response to it.
+    """
     return await client.call("POST", BASE, body=body, headers={"Idempotency-Key": idempotency_key})

@@ -68,7 +68,8 @@ async def load(paths: Sequence[Path], report: Report, screen: Console, *, parall
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/load",
-        description="Loads FHIR R4 transaction Bundles, one person a file, and batches of what people"
+        description="Loads FHIR R4 transaction Bundles, one person a file, and batches of what "
+        "people"
         " share, plain or .gz, through the gateway. A person who is there already is skipped.",
         allow_abbrev=False,
     )

@@ -19,7 +19,8 @@ MAX_PARALLEL_FILES = 32
 
 @dataclass(slots=True)
 class Report:
-    """What happened. `created`: resources by type; `added`, `skipped` and `refused`: by file; `done`: files in all.
+    """What happened. `created`: resources by type; `added`, `skipped` and `refused`: by file;
+    `done`: files in all.
 
     `added` are files whose person was there already and who has more resources now.
     """
@@ -36,8 +37,9 @@ async def load_files(
 ) -> AsyncIterator[Path]:
     """Loads `parallel` people at once and yields each path when it is done.
 
-    A batch is what people share, such as hospitals: it is loaded alone, after all before it and before all behind it.
-    Raises PlatformError if the platform cannot be used; what is under way is then broken off.
+    A batch is what people share, such as hospitals: it is loaded alone, after all before it and
+    before all behind it. Raises PlatformError if the platform cannot be used; what is under way is
+    then broken off.
     """
     running: set[asyncio.Task[Path]] = set()
     try:
@@ -67,7 +69,9 @@ async def load_files(
 
 
 async def finish_some(running: set[asyncio.Task[Path]]) -> AsyncIterator[Path]:
-    """Waits until a load has ended, takes those that have from `running`, and yields their paths."""
+    """Waits until a load has ended, takes those that have from `running`, and
+    yields their paths.
+    """
     ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     running -= ended
     for task in ended:
@@ -144,7 +148,9 @@ async def find_person(client: Client, condition: str) -> Response:
 
 
 async def send(client: Client, bundle: Bundle) -> Response:
-    """Sends the Bundle; if another load of the same file is under way, waits for its answer, which is ours as well."""
+    """Sends the Bundle; if another load of the same file is under way, waits for its answer, which
+    is ours as well.
+    """
     repeated = False
     for _ in range(IN_FLIGHT_TRIES):
         response = await send_bundle(client, bundle.body, idempotency_key=bundle.key)

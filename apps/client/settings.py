@@ -1,4 +1,6 @@
-"""Where the platform is and who calls it: from the environment, or from the platform that runs on this machine."""
+"""Where the platform is and who calls it: from the environment, or from the platform that runs
+on this machine.
+"""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +17,9 @@ class PlatformError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
-    """`url` without a slash at its end; the client's own credentials (OAuth 2.0 client credentials)."""
+    """`url` without a slash at its end; the client's own credentials (OAuth 2.0
+    client credentials).
+    """
 
     url: str
     client_id: str
@@ -28,7 +32,8 @@ def local_folder(environ: Mapping[str, str]) -> Path:
 
 
 def read_settings(environ: Mapping[str, str]) -> ClientSettings:
-    """Reads PLATFORM_URL, PLATFORM_CLIENT_ID and PLATFORM_CLIENT_SECRET, or the files of `scripts/up`.
+    """Reads PLATFORM_URL, PLATFORM_CLIENT_ID and PLATFORM_CLIENT_SECRET, or the files
+    of `scripts/up`.
 
     Raises PlatformError if neither names a platform.
     """

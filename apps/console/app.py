@@ -33,7 +33,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What lies beyond the process. `verifier`: a `kit.token_verifier.Verifier`, or what answers like one."""
+    """What lies beyond the process. `verifier`: a `kit.token_verifier.Verifier`, or what
+    answers like one.
+    """
 
     verifier: Any
     database: Database

@@ -16,7 +16,9 @@ IDLE_MINUTES = 30
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A SMART application that is launched from a chart: its client at the auth service, and where it starts."""
+    """A SMART application that is launched from a chart: its client at the auth service, and
+    where it starts.
+    """
 
     client_id: str
     name: str
@@ -25,7 +27,9 @@ class Application:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`public_url`: the address of the platform. `upstreams`: base URLs of auth, patient, analytics."""
+    """`public_url`: the address of the platform. `upstreams`: base URLs of auth,
+    patient, analytics.
+    """
 
     environment: str
     host: str

@@ -11,8 +11,8 @@ Address: TypeAlias = IPv4Address | IPv6Address
 def client_address(peer: str, forwarded_for: list[str], trusted: tuple[Network, ...]) -> str:
     """Returns the rightmost address that is not a trusted proxy's.
 
-    `forwarded_for`: the values of X-Forwarded-For in their order. What stands left of that address was written by
-    the client itself.
+    `forwarded_for`: the values of X-Forwarded-For in their order. What stands left of that address
+    was written by the client itself.
     """
     address = peer
     if not trusted:
@@ -33,7 +33,9 @@ def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
 
 
 def _parse(text: str) -> Address | None:
-    """Returns an address, without the port that some balancers add: `203.0.113.7:1234`, `[2001:db8::1]:1234`."""
+    """Returns an address, without the port that some balancers add: `203.0.113.7:1234`,
+    `[2001:db8::1]:1234`.
+    """
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,5 +1,5 @@
-"""What a row of the table of `/billing/v1/*` is: an operation, its method of the contract, and who may
-call it.
+"""What a row of the table of `/billing/v1/*` is: an operation, its method of the contract, and
+who may call it.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ def _may_read(principal: Principal, request: Request) -> bool:
 
 
 READ = scopes("billing.read")
-# A patient's own login reads that patient's account; billing itself sees to it that it is no other's.
+# A patient's own login reads that patient's account; billing itself sees to it that it
+# is no other's.
 READ_OWN = Policy("billing.read or *.rs", _may_read)
 WRITE = scopes("billing.write")
 APPROVE = scopes("billing.approve")
@@ -31,7 +32,9 @@ ADMIN = scopes("admin")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query parameter and its field of the request. `values`: short names of an enumeration's values."""
+    """A query parameter and its field of the request. `values`: short names of an
+    enumeration's values.
+    """
 
     name: str
     field: str

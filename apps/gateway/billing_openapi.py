@@ -1,4 +1,6 @@
-"""The OpenAPI description of `/billing/v1/*`, made from the table of calls and the contract's messages."""
+"""The OpenAPI description of `/billing/v1/*`, made from the table of calls and the
+contract's messages.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,7 +18,8 @@ Schema = dict[str, Any]
 # What the gateway fills in: no caller writes it into a body.
 _NOT_IN_BODIES = frozenset(("request_id", "expected_version"))
 _SCALARS: dict[int, Schema] = {
-    # Answers have strings, which keep all digits in any client; a body may have a number too (protobuf's JSON).
+    # Answers have strings, which keep all digits in any client; a body may have a number too
+    # (protobuf's JSON).
     3: {"type": ["string", "integer"], "format": "int64"},
     5: {"type": "integer", "format": "int32"},
     8: {"type": "boolean"},
@@ -34,12 +37,17 @@ _REFUSALS = {
 }
 _CHANGE_REFUSALS = {"400": "BadRequest", "409": "Conflict", "412": "PreconditionFailed"}
 DESCRIPTIONS = {
-    "GetAccountByPatient": "A patient has one account. It follows the registration, within a second as a rule.",
-    "CreateInvoice": "Without chargeItemIds it takes all that can be billed. A draft is computed anew whenever it is"
+    "GetAccountByPatient": "A patient has one account. It follows the registration, within a "
+    "second as a rule.",
+    "CreateInvoice": "Without chargeItemIds it takes all that can be billed. A draft is computed "
+    "anew whenever it is"
     " read: prices are fixed, coverages and voided charges are not.",
-    "IssueInvoice": "The patient's and each payer's share is an invoice of its own; payerInvoices has the others.",
-    "RecordPayment": "What neither allocations nor open invoices take is credit, which ApplyCredit uses later.",
-    "SetPrices": "Also as text/csv with the columns system, code, description, unit_price, currency, tax_category,"
+    "IssueInvoice": "The patient's and each payer's share is an invoice of its own; payerInvoices "
+    "has the others.",
+    "RecordPayment": "What neither allocations nor open invoices take is credit, which ApplyCredit "
+    "uses later.",
+    "SetPrices": "Also as text/csv with the columns system, code, description, unit_price, "
+    "currency, tax_category,"
     " revenue_group, valid_from, valid_to.",
 }
 

@@ -1,8 +1,8 @@
 """CORS (https://fetch.spec.whatwg.org/#http-cors-protocol): which web origins may call which paths.
 
-Documents that anybody may read are for any origin. What an application needs after them is for the origins of
-registered redirect URIs. A setting adds origins for every path. Cookies are never allowed: a caller is known by its
-token alone.
+Documents that anybody may read are for any origin. What an application needs after them is for the
+origins of registered redirect URIs. A setting adds origins for every path. Cookies are never
+allowed: a caller is known by its token alone.
 """
 
 import re
@@ -18,11 +18,13 @@ from apps.kit.errors import Forbidden
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 REQUEST_HEADERS = (
-    "Accept, Authorization, Content-Type, DPoP, Idempotency-Key, If-Match, If-Modified-Since, If-None-Exist,"
+    "Accept, Authorization, Content-Type, DPoP, Idempotency-Key, If-Match, If-Modified-Since, "
+    "If-None-Exist,"
     " If-None-Match, Prefer, X-Request-Id, traceparent"
 )
 RESPONSE_HEADERS = (
-    "Content-Location, ETag, Idempotency-Replayed, Last-Modified, Link, Location, RateLimit, RateLimit-Policy,"
+    "Content-Location, ETag, Idempotency-Replayed, Last-Modified, Link, Location, RateLimit, "
+    "RateLimit-Policy,"
     " Retry-After, WWW-Authenticate, X-Request-Id"
 )
 PREFLIGHT_CACHE_SECONDS = 600
@@ -37,7 +39,9 @@ class CorsPolicy:
         self._registered = registered
 
     def allowed_origin(self, path: str, origin: str) -> str | None:
-        """Returns the value of `Access-Control-Allow-Origin`, or None if the origin may not call the path."""
+        """Returns the value of `Access-Control-Allow-Origin`, or None if the origin may not
+        call the path.
+        """
         if _PUBLIC.fullmatch(path):
             return "*"
         if origin in self._listed:
@@ -48,7 +52,9 @@ class CorsPolicy:
 
 
 class CorsMiddleware:
-    """Lets a browser's script read responses, refusals included: it stands before everything else."""
+    """Lets a browser's script read responses, refusals included: it stands before
+    everything else.
+    """
 
     def __init__(self, app: ASGIApp, policy: CorsPolicy) -> None:
         self.app = app
@@ -94,7 +100,8 @@ class PreflightMiddleware:
             problem = Forbidden("cors_refused", "this origin may not call this path")
             await render_refusal(Request(scope), problem)(scope, receive, send)
             return
-        # The browser compares its method and header fields with these; nothing depends on what it asks for.
+        # The browser compares its method and header fields with these; nothing depends on
+        # what it asks for.
         answer = {
             "Access-Control-Allow-Methods": METHODS,
             "Access-Control-Allow-Headers": REQUEST_HEADERS,

@@ -1,4 +1,6 @@
-"""Refusals of the gateway itself: a small page for a browser, the interface's own form for any other client."""
+"""Refusals of the gateway itself: a small page for a browser, the interface's own form for
+any other client.
+"""
 
 import base64
 import hashlib
@@ -41,7 +43,8 @@ TEXTS = {
         413: "Lo que se envió es demasiado grande.",
         429: "Hubo demasiadas peticiones. Espere un momento e inténtelo de nuevo.",
         502: "Una parte del sistema no respondió bien. Inténtelo de nuevo en un momento.",
-        503: "El sistema está ocupado o se está reiniciando una parte. Inténtelo de nuevo en un momento.",
+        503: "El sistema está ocupado o se está reiniciando una parte."
+        " Inténtelo de nuevo en un momento.",
         504: "Una parte del sistema tardó demasiado. Inténtelo de nuevo en un momento.",
     },
 }
@@ -52,15 +55,19 @@ OTHERWISE = {
 
 
 def render_refusal(request: Request, problem: Problem) -> Response:
-    """Returns a page if the request's `Accept` names `text/html`, an OperationOutcome or problem details otherwise."""
+    """Returns a page if the request's `Accept` names `text/html`, an OperationOutcome or problem
+    details otherwise.
+    """
     if "text/html" not in request.headers.get("accept", ""):
         return render_error(request, problem)
     language = language_of(request.headers.get("accept-language", ""))
     text = TEXTS[language].get(problem.status, OTHERWISE[language])
     number = escape(f"{problem.status} · {current_request_id()}")
     page = (
-        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{escape(text)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
+        f'<!doctype html><html lang="{language}"><head><meta '
+        f'charset="utf-8"><title>{escape(text)}</title>'
+        f'<meta name="viewport" content="width=device-width, '
+        f'initial-scale=1"><style>{STYLE}</style></head>'
         f"<body><main><h1>{escape(text)}</h1><p><small>{number}</small></p></main></body></html>"
     )
     return Response(

@@ -18,7 +18,9 @@ _IDENTITY = frozenset(
     b"x-cluster-client-ip"
     b" x-original-url x-rewrite-url x-original-host x-host x-http-method-override "
     b"x-method-override x-http-method"
-    b" x-original-method remote-user remote_user x-remote-user x-principal x-subject x-roles x-scope x-scopes".split()
+    b" x-original-method remote-user remote_user x-remote-user x-principal x-subject x-roles "
+    b"x-scope"
+    b" x-scopes".split()
 )
 _IDENTITY_PREFIXES = (
     b"x-user",

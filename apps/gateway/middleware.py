@@ -24,8 +24,9 @@ MAX_QUERY_BYTES = 16 * 1024
 MAX_HEADERS = 100
 # Beyond a token, cookies and what browsers and proxies add.
 MAX_HEADERS_BYTES = 32 * 1024
-# RFC 3986 path characters, no empty and no dot segment, and nothing encoded that another reader would take for
-# a slash, a backslash, a dot, a percent sign or a control character: every reader sees the same path.
+# RFC 3986 path characters, no empty and no dot segment, and nothing encoded that another reader
+# would take for a slash, a backslash, a dot, a percent sign or a control character: every reader
+# sees the same path.
 _PLAIN_PATH = re.compile(
     rb"/|(?:/(?!\.\.?(?:/|\Z))(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%(?![01]|2[eEfF5]|5[cC]|7[fF])[0-9A-Fa-f]{2})+)+"
 )
@@ -38,7 +39,9 @@ class HeadersTooLarge(Problem):
 
 
 class GatewayMiddleware:
-    """Limits what reaches the routes. It verifies a token only to count by its client: policies are the routes'."""
+    """Limits what reaches the routes. It verifies a token only to count by its client: policies
+    are the routes'.
+    """
 
     def __init__(self, app: ASGIApp, settings: Settings, limiter: RateLimiter) -> None:
         self.app = app
@@ -70,7 +73,8 @@ class GatewayMiddleware:
             elif name == b"x-forwarded-for":
                 forwarded_for.append(value.decode("latin-1"))
         if scope["path"] in HEALTH_PATHS and _is_spelled_out(scope) and not forwarded_for:
-            # The container's check and the balancer's own: nobody that came through the balancer (decision 0501).
+            # The container's check and the balancer's own: nobody that came through the balancer
+            # (decision 0501).
             await self.app(scope, receive, send)
             return
         if scope["raw_path"] == FHIR_ROOT + b"/":

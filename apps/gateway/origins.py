@@ -1,4 +1,6 @@
-"""The web origins of registered applications: the auth service tells them, the gateway asks again and again."""
+"""The web origins of registered applications: the auth service tells them, the gateway asks
+again and again.
+"""
 
 import asyncio
 import logging
@@ -53,7 +55,9 @@ class OriginSource:
 
 
 def parse_origins(document: Any) -> frozenset[str]:
-    """Returns the origins of `{"origins": [...]}`. Raises ValueError for any other document and for too many."""
+    """Returns the origins of `{"origins": [...]}`. Raises ValueError for any other document
+    and for too many.
+    """
     origins = document["origins"] if isinstance(document, dict) else None
     if not isinstance(origins, list) or len(origins) > MAX_ORIGINS:
         raise ValueError("not a list of origins")

@@ -73,7 +73,9 @@ class Proxy:
     async def forward(
         self, scope: Scope, receive: Receive, send: Send, name: str, max_body_bytes: int
     ) -> None:
-        """Raises Problem as long as no response has begun; afterwards it breaks the response off."""
+        """Raises Problem as long as no response has begun; afterwards it breaks
+        the response off.
+        """
         upstream = self.upstreams[name]
         body = RequestBody(scope, receive, max_bytes=max_body_bytes, limits=self._limits)
         if upstream.running >= self._limits.running_requests_per_service:
@@ -85,7 +87,8 @@ class Proxy:
             try:
                 await _send_back(response, send, upstream)
             finally:
-                # Returns the connection to the pool if the response was read to its end, closes it otherwise.
+                # Returns the connection to the pool if the response was read to its end,
+                # closes it otherwise.
                 response.release()
         except ClientGone:
             return
@@ -109,7 +112,8 @@ class Proxy:
                 if body.length is not None:
                     headers.append(("content-length", str(body.length)))
                 return await self._send(method, url, headers, body.chunks())
-            # aiohttp sends an idempotent request once more if the service hung up before it answered.
+            # aiohttp sends an idempotent request once more if the service hung up
+            # before it answered.
             return await self._send(method, url, headers, await body.read())
         except ValueError:
             raise BadRequest("malformed_header") from None
@@ -149,7 +153,8 @@ async def _send_back(response: aiohttp.ClientResponse, send: Send, upstream: Ups
     except FAILURES as error:
         if not started:
             raise _problem_of(error, upstream) from error
-        # Without its last piece the server closes the connection: the client sees that it was cut short.
+        # Without its last piece the server closes the connection: the client sees that it
+        # was cut short.
         log.warning(
             "answer broken off", extra={"service": upstream.name, "error": type(error).__name__}
         )

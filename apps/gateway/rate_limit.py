@@ -30,7 +30,9 @@ class Decision:
 
 
 class RateLimiter:
-    """`requests` a minute for every key, per replica; a key at rest may spend a whole minute's at once."""
+    """`requests` a minute for every key, per replica; a key at rest may spend a whole
+    minute's at once.
+    """
 
     def __init__(
         self,

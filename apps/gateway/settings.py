@@ -15,7 +15,9 @@ RATE_LIMIT_REQUESTS_PER_MINUTE = 6_000
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What a request may take. A request is answered within `total_seconds`, the balancer gives it 60."""
+    """What a request may take. A request is answered within `total_seconds`, the
+    balancer gives it 60.
+    """
 
     body_bytes: int = MAX_BODY_BYTES
     bundle_bytes: int = MAX_BUNDLE_BYTES
@@ -104,7 +106,8 @@ def _origins(env: Environment) -> tuple[str, ...]:
             or f"{parts.scheme}://{parts.netloc}" != origin
         ):
             env.fault(
-                f"CORS_ALLOWED_ORIGINS must list exact origins (scheme://host[:port]), not {origin!r}"
+                f"CORS_ALLOWED_ORIGINS must list exact origins (scheme://host[:port]), not "
+                f"{origin!r}"
             )
     return origins
 

@@ -9,7 +9,8 @@ IPV6_HOST_BITS = 64
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """Returns the address by which a client is counted: over IPv6 its /64, over IPv4 the address itself.
+    """Returns the address by which a client is counted: over IPv6 its /64, over IPv4 the
+    address itself.
 
     Any other text is returned as it is.
     """

@@ -4,7 +4,8 @@ import random
 
 
 class Backoff:
-    """Grows the wait by `factor` from `first_seconds` to `longest_seconds`; takes up to `jitter` of each wait off.
+    """Grows the wait by `factor` from `first_seconds` to `longest_seconds`; takes up to `jitter` of
+    each wait off.
 
     Jitter keeps replicas that failed together from trying again together.
     """

@@ -1,6 +1,7 @@
 """Connections of a pool that wait for their next user.
 
-To take one from `databases` and asyncpg's pool and to give it back costs more than a query (decision 0003).
+To take one from `databases` and asyncpg's pool and to give it back costs more than a query
+(decision 0003).
 """
 
 import asyncio
@@ -15,7 +16,9 @@ TRIM_SECONDS = 60.0
 
 
 class Connections:
-    """Takes at most `size` connections of `pool`. The one that was given back last is taken first."""
+    """Takes at most `size` connections of `pool`. The one that was given back last
+    is taken first.
+    """
 
     def __init__(self, pool: databases.Database, size: int) -> None:
         self._pool = pool
@@ -96,7 +99,8 @@ class Connections:
             raise
 
     async def _open(self) -> Holder:
-        # `databases` gives a task that asks again the connection that it has: a task of its own has only this one.
+        # `databases` gives a task that asks again the connection that it has: a task of its own has
+        # only this one.
         opening = asyncio.create_task(self._take_from_pool())
         try:
             return await asyncio.shield(opening)

@@ -23,7 +23,9 @@ class _Held:
 
 
 class ServiceCredentials:
-    """`token(audience)` for calls to that service; kept until shortly before it expires, asked for once at a time."""
+    """`token(audience)` for calls to that service; kept until shortly before it expires, asked for
+    once at a time.
+    """
 
     def __init__(
         self, auth_url: str, client_id: str, client_secret: str, session: aiohttp.ClientSession

@@ -1,4 +1,6 @@
-"""The verbs `dead-letters list|show|redrive|discard` of `scripts/operate`, for every service that reads topics."""
+"""The verbs `dead-letters list|show|redrive|discard` of `scripts/operate`, for every service
+that reads topics.
+"""
 
 import base64
 from collections.abc import Callable
@@ -88,7 +90,9 @@ def describe_event(event: Message, value: bytes) -> object:
 
 
 async def letters_of(database: Database, values: Values) -> list[DeadLetter]:
-    """Returns the letters that are meant and that nobody has settled: these, or all. Raises NotFound."""
+    """Returns the letters that are meant and that nobody has settled: these, or all.
+    Raises NotFound.
+    """
     ids = values.get("ids")
     if isinstance(ids, list):
         found = [await find_letter(database, id) for id in ids]

@@ -64,7 +64,9 @@ async def select_letter(connection: Connection, letter_id: str) -> StoredDeadLet
 
 
 async def read_content(broker: BrokerSettings, letter: DeadLetter) -> Content:
-    """Reads the original record; raises NotFound if the topic keeps it no longer, and Unavailable."""
+    """Reads the original record; raises NotFound if the topic keeps it no longer,
+    and Unavailable.
+    """
     at = TopicPartition(letter.topic, letter.partition)
     async with open_consumer(broker, [letter.topic]) as client:
         try:

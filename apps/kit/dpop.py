@@ -1,4 +1,6 @@
-"""Verifies DPoP proofs (RFC 9449): a token that is bound to a key is of no use to a thief without the key."""
+"""Verifies DPoP proofs (RFC 9449): a token that is bound to a key is of no use to a thief
+without the key.
+"""
 
 import hashlib
 import re
@@ -13,7 +15,8 @@ from joserfc.jwk import ECKey, RSAKey
 
 ALGORITHMS = ("ES256", "ES384", "RS256", "RS384")
 MAX_PROOF_CHARS = 4096
-# How far the proof's time may be from ours, on either side. Section 11.1: a short window bounds the memory of replays.
+# How far the proof's time may be from ours, on either side. Section 11.1: a short window bounds the
+# memory of replays.
 WINDOW_SECONDS = 60
 MAX_REMEMBERED_PROOFS = 20_000
 
@@ -43,7 +46,8 @@ class Proof:
 def read_proof(
     text: str, *, method: str, url: str, now: float, access_token: str | None = None
 ) -> Proof:
-    """Returns what the proof shows. Raises ProofError unless it is for this method, URL, time and access token.
+    """Returns what the proof shows. Raises ProofError unless it is for this method, URL, time
+    and access token.
 
     `url` is without query and fragment.
     """

@@ -1,7 +1,7 @@
 """Keys that encrypt secrets at rest: the newest encrypts, each decrypts what it encrypted.
 
-A setting holds one key, or the newest and the one before with a comma between, while a rotation goes on. In memory the
-keys stand one behind the other.
+A setting holds one key, or the newest and the one before with a comma between, while a rotation
+goes on. In memory the keys stand one behind the other.
 """
 
 import base64

@@ -1,4 +1,6 @@
-"""One batch of records: its effects, its event ids and the partitions' next offsets are one transaction."""
+"""One batch of records: its effects, its event ids and the partitions' next offsets are
+one transaction.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -60,7 +62,8 @@ class OvertakenError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A topic. `parse` reads a record's value: the event, or None where this service need do nothing.
+    """A topic. `parse` reads a record's value: the event, or None where this service
+    need do nothing.
 
     Records that it refuses go to `dead_letters`.
     """
@@ -95,7 +98,9 @@ def read_batch(
     records: Sequence[Record],
     refused: str = "",
 ) -> Batch:
-    """Parses records, those of one partition in their order. With `refused`, a reason, none is read."""
+    """Parses records, those of one partition in their order. With `refused`, a
+    reason, none is read.
+    """
     ends = dict(begins)
     events: dict[UUID, Event] = {}
     unreadable: list[tuple[Record, DeadLetter]] = []
@@ -132,7 +137,8 @@ async def apply_batch(
 
     Raises OvertakenError, and Unavailable if a dead letter cannot be sent.
     """
-    # First, so that of two consumers with one partition the second waits here, and then changes nothing.
+    # First, so that of two consumers with one partition the second waits here, and then
+    # changes nothing.
     if not await update_offsets(connection, batch.begins, batch.ends):
         raise OvertakenError
 

@@ -1,7 +1,7 @@
 """SQL of an event consumer: offsets, event ids that were seen, dead letters.
 
-Each function takes the connection of the transaction that it is part of. `create_consumer_tables` of
-`apps.kit.migrations` makes the tables.
+Each function takes the connection of the transaction that it is part of. `create_consumer_tables`
+of `apps.kit.migrations` makes the tables.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,9 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A record that could not be read: where it lies in its topic, and a stable reason without content."""
+    """A record that could not be read: where it lies in its topic, and a stable reason
+    without content.
+    """
 
     topic: str
     partition: int
@@ -68,7 +70,9 @@ async def select_offsets(connection: Connection, topics: Sequence[str]) -> dict[
 
 
 async def lock_offsets(connection: Connection, topics: Sequence[str]) -> dict[Place, int]:
-    """Returns the next offset to read of each partition; until the transaction ends nobody reads on."""
+    """Returns the next offset to read of each partition; until the transaction ends
+    nobody reads on.
+    """
     rows = await connection.fetch(
         """
         SELECT topic, partition, next_offset FROM consumed WHERE topic = ANY($1::text[])
@@ -84,7 +88,8 @@ async def update_offsets(
 ) -> bool:
     """Moves partitions from `begins` to `ends`; False if one is not at its beginning any more.
 
-    The rows are locked in one order, so that transactions at once wait for each other and never deadlock.
+    The rows are locked in one order, so that transactions at once wait for each other and
+    never deadlock.
     """
     places = sorted(ends)
     rows = await connection.fetch(
@@ -130,7 +135,9 @@ async def insert_events(connection: Connection, event_ids: Sequence[UUID]) -> se
 
 
 async def delete_old_events(connection: Connection) -> int:
-    """Deletes at most CLEAN_BATCH_ROWS ids that are older than EVENT_IDS_KEPT_DAYS; returns how many."""
+    """Deletes at most CLEAN_BATCH_ROWS ids that are older than EVENT_IDS_KEPT_DAYS;
+    returns how many.
+    """
     rows = await connection.fetch(
         """
         DELETE FROM seen_event WHERE event_id IN (

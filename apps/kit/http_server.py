@@ -31,8 +31,8 @@ async def serve_http(
 ) -> None:
     """Serves `app` until `stop` is set, then finishes what runs within GRACEFUL_STOP_SECONDS.
 
-    `server` is the one that the catalogue names for the service. `tls`: paths of certificate and key (PEM). Raises
-    OSError if the port is taken.
+    `server` is the one that the catalogue names for the service. `tls`: paths of certificate and
+    key (PEM). Raises OSError if the port is taken.
     """
     serve = serve_by_uvicorn if server == "uvicorn" else serve_by_hypercorn
     await serve(ReadRestMiddleware(app), host, port, stop, tls)
@@ -48,7 +48,8 @@ async def serve_by_hypercorn(
     config.bind = [f"{host}:{port}"]
     config.include_server_header = False
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS
-    # A connection is not closed for its age: a proxy in front would see a request fail that it may not repeat.
+    # A connection is not closed for its age: a proxy in front would see a request fail that it
+    # may not repeat.
     config.keep_alive_max_requests = 2**31
     config.graceful_timeout = GRACEFUL_STOP_SECONDS
     config.errorlog = logging.getLogger("hypercorn.error")
@@ -95,12 +96,13 @@ async def serve_by_uvicorn(
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family, backlog=config.backlog) as listener:
-        # asyncio sets it only on sockets that name their protocol: without it a response's second write waits 40 ms for
-        # the client's acknowledgement of the first. Accepted connections inherit it.
+        # asyncio sets it only on sockets that name their protocol: without it a response's
+        # second write waits 40 ms for the client's acknowledgement of the first. Accepted
+        # connections inherit it.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if sys.platform == "linux":
-            # tcp(7): the kernel ends a connection on which nothing was acknowledged, or read, for so long. Accepted
-            # connections inherit it.
+            # tcp(7): the kernel ends a connection on which nothing was acknowledged, or read, for
+            # so long. Accepted connections inherit it.
             timeout_ms = int(UNREAD_SECONDS * 1000)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
         exiting = asyncio.create_task(exit_at_stop())

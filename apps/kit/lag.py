@@ -1,4 +1,6 @@
-"""Measures how far a consumer is behind its topics: for operators, for readiness and for the alarms."""
+"""Measures how far a consumer is behind its topics: for operators, for readiness and
+for the alarms.
+"""
 
 import asyncio
 import logging
@@ -15,7 +17,8 @@ from apps.kit.logs import log_failure
 
 MEASURE_PERIOD_SECONDS = 15.0
 METRIC_NAMESPACE = "PatientManagement"
-# A dead letter counts as new this long, and its alarm stays on; it then ends, to ring again at the next.
+# A dead letter counts as new this long, and its alarm stays on; it then ends, to ring
+# again at the next.
 NEW_SECONDS = 300.0
 
 log = logging.getLogger(__name__)
@@ -35,7 +38,9 @@ class PartitionLag:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """In events. `dead_letters`: those that nobody settled; `new_dead_letters`: of the last NEW_SECONDS."""
+    """In events. `dead_letters`: those that nobody settled; `new_dead_letters`: of the
+    last NEW_SECONDS.
+    """
 
     partitions: tuple[PartitionLag, ...]
     dead_letters: int

@@ -19,7 +19,9 @@ def lag_verbs(consumer_of: Callable[[Any], ConsumerSettings]) -> dict[str, Handl
     """Returns the function by the verb's name."""
 
     async def show_lag(settings: ConsumingSettings, values: Values) -> Answer:
-        """Returns for each partition what was read last, where it ends, and how many events lie between."""
+        """Returns for each partition what was read last, where it ends, and how many
+        events lie between.
+        """
         topics = consumer_of(settings).topics
         async with (
             open_database(settings.database) as database,

@@ -48,14 +48,16 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-# A line for each request that a service answers; off unless LOG_REQUESTS is `true`, as it is for scripts/up.
+# A line for each request that a service answers; off unless LOG_REQUESTS is `true`, as it is
+# for scripts/up.
 _requests = logging.getLogger("apps.kit.requests")
 # Every service asks auth for these each 15 s: answered as usual, they would drown the rest.
 POLLED_PATHS = frozenset({"/oauth2/revocations", "/oauth2/origins"})
 
 
 def log_request(method: str, path: str, status: object, started_at: float) -> None:
-    """Logs an answered request, if that is wanted; `path` is the route's, `started_at` of `time.perf_counter`.
+    """Logs an answered request, if that is wanted; `path` is the route's, `started_at` of
+    `time.perf_counter`.
 
     A poll that succeeds is logged at DEBUG.
     """
@@ -78,7 +80,8 @@ def log_failure(error: BaseException, message: str, **extra: object) -> None:
 
 def configure_logging(log_format: str) -> None:
     """Sends every log line to standard output in `log_format`: `json` or `text`."""
-    # Nothing here tells threads, processes or lines of code: they need not be looked up for every record.
+    # Nothing here tells threads, processes or lines of code: they need not be looked up
+    # for every record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # as the logging HOWTO's "Optimization" says
     handler = logging.StreamHandler(sys.stdout)

@@ -5,7 +5,9 @@ from psycopg import sql
 
 
 def runtime_role() -> str:
-    """Returns the role that the service runs as, quoted as an SQL identifier: a preview's is called otherwise."""
+    """Returns the role that the service runs as, quoted as an SQL identifier: a preview's is
+    called otherwise.
+    """
     config = op.get_context().config
     assert config is not None
     return sql.Identifier(config.attributes["runtime_role"]).as_string()

@@ -27,7 +27,9 @@ def render(document: dict[str, Any]) -> str:
 
 
 def generate(path: Path, document: dict[str, Any]) -> int:
-    """Writes the document, or with `--check` on the command line compares; returns the exit status."""
+    """Writes the document, or with `--check` on the command line compares; returns
+    the exit status.
+    """
     parser = argparse.ArgumentParser(prog="scripts/openapi", description=__doc__)
     parser.add_argument("--check", action="store_true", help="report differences, write nothing")
     arguments = parser.parse_args()

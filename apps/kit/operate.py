@@ -1,8 +1,9 @@
 """Runs a verb of `scripts/operate` inside a service: `python -m apps.<service> operate VERB ...`.
 
-The last line on standard output is JSON: `{"answer": ROWS}`, where ROWS is an object or a list of objects, or
-`{"refused": REASON}` with exit status 1. On AWS an answer that holds a secret is written to the secret that the runner
-names in OPERATE_ANSWER_SECRET, and the line is `{"answered": true}`: it never passes through the log.
+The last line on standard output is JSON: `{"answer": ROWS}`, where ROWS is an object or a list of
+objects, or `{"refused": REASON}` with exit status 1. On AWS an answer that holds a secret is
+written to the secret that the runner names in OPERATE_ANSWER_SECRET, and the line is `{"answered":
+true}`: it never passes through the log.
 """
 
 import argparse
@@ -50,7 +51,9 @@ Handler: TypeAlias = Callable[[S, Values], Awaitable[Answer]]
 def operate(
     service: str, settings: S, handlers: Mapping[str, Handler[S]], words: Sequence[str]
 ) -> int:
-    """Runs the verb that `words` name and prints its answer. Returns the exit status: 2 for wrong words."""
+    """Runs the verb that `words` name and prints its answer. Returns the exit status: 2
+    for wrong words.
+    """
     verbs = {name: verb for name, verb in VERBS.items() if service in verb.services}
     parser = make_parser(f"python -m apps.{service} operate", "Operators' verbs.", verbs)
     options = parser.parse_args(words)
@@ -83,7 +86,9 @@ def given(verb: Verb, options: argparse.Namespace) -> dict[str, object]:
 
 
 def deliver(verb: Verb, answer: Answer) -> None:
-    """Prints the answer or, if it is secret and the runner named a secret for it, writes it there."""
+    """Prints the answer or, if it is secret and the runner named a secret for it,
+    writes it there.
+    """
     arn = os.environ.get(ANSWER_SECRET)
     if not verb.secret or not arn:
         print_line({"answer": answer})

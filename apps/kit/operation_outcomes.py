@@ -1,4 +1,6 @@
-"""Errors under `/fhir/R4`: a Problem as an OperationOutcome (https://hl7.org/fhir/R4/operationoutcome.html)."""
+"""Errors under `/fhir/R4`: a Problem as an OperationOutcome
+(https://hl7.org/fhir/R4/operationoutcome.html).
+"""
 
 import re
 from collections.abc import Callable
@@ -16,9 +18,12 @@ FHIR_PATH = "/fhir/R4"
 _ISSUE_TYPES = frozenset(
     re.findall(
         "[a-z-]+",
-        "invalid structure required value invariant security login unknown expired forbidden suppressed processing"
-        " not-supported duplicate multiple-matches not-found deleted too-long code-invalid extension too-costly"
-        " business-rule conflict transient lock-error no-store exception timeout incomplete throttled informational",
+        "invalid structure required value invariant security login unknown expired forbidden "
+        "suppressed processing"
+        " not-supported duplicate multiple-matches not-found deleted too-long code-invalid "
+        "extension too-costly"
+        " business-rule conflict transient lock-error no-store exception timeout incomplete "
+        "throttled informational",
     )
 )
 _BY_STATUS = {
@@ -47,7 +52,9 @@ Express: TypeAlias = Callable[[str, str], str]
 
 
 def expression_of(pointer: str, root: str) -> str:
-    """Returns a JSON pointer as FHIRPath: `/name/0/given` of a Patient is `Patient.name[0].given`."""
+    """Returns a JSON pointer as FHIRPath: `/name/0/given` of a Patient is
+    `Patient.name[0].given`.
+    """
     return root + re.sub(r"/(\d+)(?=/|$)", r"[\1]", pointer).replace("/", ".")
 
 

@@ -1,4 +1,6 @@
-"""The verbs `outbox list|show|retry|discard` of `scripts/operate`, for every service that has an outbox."""
+"""The verbs `outbox list|show|retry|discard` of `scripts/operate`, for every service that
+has an outbox.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol

@@ -1,4 +1,5 @@
-"""`python -m apps.kit.probe http://127.0.0.1:4000/livez` or `grpc://127.0.0.1:9001/livez`: exit 0 where it is healthy.
+"""`python -m apps.kit.probe http://127.0.0.1:4000/livez` or `grpc://127.0.0.1:9001/livez`: exit 0
+where it is healthy.
 
 For container checks: the images carry no curl.
 """
@@ -13,7 +14,8 @@ TIMEOUT_SECONDS = 3.0
 
 
 def probe_http(url: str) -> bool:
-    # The gateway's certificate is its own, made at start: the check asks whether it answers, not who it is.
+    # The gateway's certificate is its own, made at start: the check asks whether it answers,
+    # not who it is.
     context = ssl._create_unverified_context() if url.startswith("https:") else None  # noqa: S323
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS, context=context) as answer:  # noqa: S310

@@ -13,11 +13,12 @@ REST_SECONDS = 2.0
 
 
 class ReadRestMiddleware:
-    """Reads and drops the rest of a request's body for REST_SECONDS before it ends an early response.
+    """Reads and drops the rest of a request's body for REST_SECONDS before it ends an
+    early response.
 
-    Closed at once, the connection would be reset and the response lost. Hypercorn 0.18 hands a body over through a
-    queue of ten: with no reader its connection would stay open and delay the stop. So the rest is read until the
-    connection ends.
+    Closed at once, the connection would be reset and the response lost. Hypercorn 0.18 hands a body
+    over through a queue of ten: with no reader its connection would stay open and delay the stop.
+    So the rest is read until the connection ends.
     """
 
     def __init__(self, app: ASGIApp) -> None:

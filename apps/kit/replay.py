@@ -1,4 +1,6 @@
-"""Reads whole topics from their beginning, in batches: to make figures anew, and to check what was made of events."""
+"""Reads whole topics from their beginning, in batches: to make figures anew, and to check what was
+made of events.
+"""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 

@@ -9,10 +9,11 @@ MAX_LENGTH_DIGITS = 18
 
 
 def declared_length(scope: Scope) -> int | None:
-    """Returns what `Content-Length` says, 0 for a request without a body, None for an unknown length.
+    """Returns what `Content-Length` says, 0 for a request without a body, None for an
+    unknown length.
 
-    The length is unknown if the body comes in chunks (RFC 9112, 6.3: `Content-Length` is not to be believed then) or
-    over HTTP/2. Raises BadRequest for a malformed header.
+    The length is unknown if the body comes in chunks (RFC 9112, 6.3: `Content-Length` is not to be
+    believed then) or over HTTP/2. Raises BadRequest for a malformed header.
     """
     length: int | None = None
     chunked = False
@@ -31,7 +32,8 @@ def declared_length(scope: Scope) -> int | None:
 
 
 def limit_body(scope: Scope, receive: Receive, max_bytes: int) -> Receive:
-    """Returns a `receive` that raises ContentTooLarge for a longer body: before it is read if its length is declared.
+    """Returns a `receive` that raises ContentTooLarge for a longer body: before it is read if its
+    length is declared.
 
     Starlette's own limit answers in plain text, past the handlers of errors.
     """

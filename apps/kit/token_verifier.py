@@ -8,10 +8,9 @@ all is refused.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import aiohttp
 
@@ -20,9 +19,10 @@ from apps.kit.claims import ACCESS_TOKEN_SECONDS, Key, parse_keys, read_key_id, 
 from apps.kit.credentials import ServiceCredentials
 from apps.kit.dpop import ProofError, ReplayMemory, read_proof
 from apps.kit.errors import Problem, Unauthorized, Unavailable
-from apps.kit.revocations import Revocations, parse_revocations
+from apps.kit.revocations import Revocations
 from apps.kit.scopes import Principal
 from apps.kit.settings import Environment
+from apps.kit.verifier_source import HttpSource, Source
 
 MAX_TOKEN_CHARS = 8192
 MAX_CACHED_TOKENS = 4096
@@ -32,7 +32,6 @@ KEYS_PERIOD_SECONDS = 300.0
 UNKNOWN_KEY_PERIOD_SECONDS = 5.0
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 5.0
-REQUEST_TIMEOUT_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -66,54 +65,6 @@ def read_verifier_settings(
         client_id=f"service-{service}",
         client_secret=environment.require(f"{service.upper()}_CLIENT_SECRET"),
     )
-
-
-class Source(Protocol):
-    """Where keys and revocations come from; both may raise Problem, and any client
-    or socket error.
-    """
-
-    async def fetch_keys(self) -> Any:
-        """Returns a JWK set."""
-        ...
-
-    async def fetch_revocations(self) -> Revocations: ...
-
-
-class HttpSource:
-    def __init__(self, settings: VerifierSettings, session: aiohttp.ClientSession) -> None:
-        self._settings = settings
-        self._session = session
-        self._credentials = ServiceCredentials(
-            settings.auth_url, settings.client_id, settings.client_secret, session
-        )
-        self._etag = ""
-        self._revocations = Revocations()
-
-    async def fetch_keys(self) -> Any:
-        async with self._get("/.well-known/jwks.json") as answer:
-            answer.raise_for_status()
-            return await answer.json()
-
-    async def fetch_revocations(self) -> Revocations:
-        token = await self._credentials.token("auth")
-        headers = {"Authorization": f"Bearer {token}"}
-        if self._etag:
-            headers["If-None-Match"] = self._etag
-        async with self._get("/oauth2/revocations", headers) as answer:
-            if answer.status != 304:
-                answer.raise_for_status()
-                self._revocations = parse_revocations(await answer.json())
-                self._etag = answer.headers.get("ETag", "")
-        return self._revocations
-
-    def _get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
-        return self._session.get(
-            self._settings.auth_url + path,
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
-            allow_redirects=False,
-        )
 
 
 _FETCH_ERRORS = (
@@ -320,6 +271,10 @@ async def open_verifier(
     settings: VerifierSettings, session: aiohttp.ClientSession
 ) -> AsyncIterator[Verifier]:
     """Opens a verifier that asks the auth service over HTTP."""
-    verifier = Verifier(settings.issuer, settings.audiences, HttpSource(settings, session))
+    credentials = ServiceCredentials(
+        settings.auth_url, settings.client_id, settings.client_secret, session
+    )
+    source = HttpSource(settings.auth_url, credentials, session)
+    verifier = Verifier(settings.issuer, settings.audiences, source)
     async with keep_fresh(verifier):
         yield verifier

@@ -1,4 +1,5 @@
-"""uvicorn's HTTP/1.1 connection with a limit on the wait for a request; uvicorn itself limits only the idle time.
+"""uvicorn's HTTP/1.1 connection with a limit on the wait for a request; uvicorn itself limits only
+the idle time.
 
 Given to uvicorn by its documented `http=` option (decision 0503).
 """

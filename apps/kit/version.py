@@ -1,4 +1,6 @@
-"""Which version of a service runs: the first digits of its source's digest, by which its image is tagged."""
+"""Which version of a service runs: the first digits of its source's digest, by which its
+image is tagged.
+"""
 
 import os
 

@@ -1,4 +1,6 @@
-"""Starts the patient service: `python -m apps.patient`. `operate VERB ...` instead runs a verb of `scripts/operate`."""
+"""Starts the patient service: `python -m apps.patient`. `operate VERB ...` instead runs a verb of
+`scripts/operate`.
+"""
 
 import asyncio
 import sys

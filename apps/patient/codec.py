@@ -1,4 +1,6 @@
-"""JSON in and out without loss: numbers stay as they were written (FHIR decimals carry their precision)."""
+"""JSON in and out without loss: numbers stay as they were written (FHIR decimals carry
+their precision).
+"""
 
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
@@ -35,8 +37,8 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 def decode(body: bytes | str) -> Any:
     """Returns what the JSON holds.
 
-    Raises BadRequest if `body` is no JSON, nests or counts beyond reason, or, for bytes that came in,
-    if an object has one key twice.
+    Raises BadRequest if `body` is no JSON, nests or counts beyond reason, or, for bytes that came
+    in, if an object has one key twice.
     """
     try:
         value = _decoder.decode(body)

@@ -1,4 +1,6 @@
-"""Refuses JSON objects that have one key twice: readers differ in which value they take (RFC 8259, section 4)."""
+"""Refuses JSON objects that have one key twice: readers differ in which value they take (RFC
+8259, section 4).
+"""
 
 import json
 import re
@@ -21,7 +23,8 @@ class _Repeated(dict[str, Any]):
 
 
 def check_duplicate_keys(body: bytes, encoded: bytes) -> None:
-    """Raises BadRequest with a pointer to each repeated key. `encoded` is the decoded body, encoded again.
+    """Raises BadRequest with a pointer to each repeated key. `encoded` is the decoded body,
+    encoded again.
 
     A key ends in `":`, and a quote within a text stands as `\\"` in both, unless the body spells it
     out. So the same count says that no key was lost; another one only says to look closer.

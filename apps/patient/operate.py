@@ -15,7 +15,8 @@ from protos.billing.v1 import billing_pb2
 from protos.patient.v1 import events_pb2
 
 SEARCH = """
-    SELECT recorded_at, action, actor_id, client_id, request_id, resource_type, resource_id, version_id,
+    SELECT recorded_at, action, actor_id, client_id, request_id, resource_type, resource_id,
+        version_id,
            patient_id, query, returned_ids
     FROM audit_event
     WHERE ($1::text IS NULL OR actor_id = $1 OR client_id = $1)

@@ -1,4 +1,6 @@
-"""`/api/patients`: the seed's simple resource, a view over the same record as `/fhir/R4/Patient`."""
+"""`/api/patients`: the seed's simple resource, a view over the same record as
+`/fhir/R4/Patient`.
+"""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,6 @@
-"""Checks that the record told all of itself: the newest version of every resource of a patient is in the topic."""
+"""Checks that the record told all of itself: the newest version of every resource of a patient
+is in the topic.
+"""
 
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -26,7 +28,9 @@ class Difference:
 
 
 async def reconcile(connection: Connection, broker: BrokerSettings, topic: str) -> list[Difference]:
-    """Returns at most MAX_DIFFERENCES, in a transaction of the caller's that sees one moment. Raises Unavailable."""
+    """Returns at most MAX_DIFFERENCES, in a transaction of the caller's that sees one moment.
+    Raises Unavailable.
+    """
     told: dict[str, int] = {}
     async with aclosing(replay(broker, [topic])) as batches:
         async for records in batches:

@@ -1,4 +1,6 @@
-"""The seed's simple resource: parses it, makes a FHIR Patient of it, and merges it into one. Pure."""
+"""The seed's simple resource: parses it, makes a FHIR Patient of it, and merges it
+into one. Pure.
+"""
 
 import re
 from datetime import date
@@ -37,7 +39,9 @@ class Registration(msgspec.Struct, frozen=True):
 
 
 def parse_registration(body: Any, *, complete: bool, today: date) -> Registration:
-    """Raises Unprocessable naming each field that is wrong. `complete`: all but the registered date are needed."""
+    """Raises Unprocessable naming each field that is wrong. `complete`: all but the registered
+    date are needed.
+    """
     if not isinstance(body, dict):
         raise Unprocessable("invalid_patient", "expected an object", pointer="/")
     faults: list[FieldError] = [
@@ -119,7 +123,9 @@ def patient_of(registration: Registration, today: date) -> Resource:
 
 
 def merge(patient: Resource, registration: Registration) -> Resource:
-    """`patient` with what `registration` gives: what it leaves out, or gives as it reads already, stays as it is."""
+    """`patient` with what `registration` gives: what it leaves out, or gives as it reads already,
+    stays as it is.
+    """
     merged = dict(patient)
     if registration.name and registration.name != display_name(patient):
         names = list(patient.get("name", ()))

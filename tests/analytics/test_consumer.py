@@ -57,7 +57,8 @@ async def test_replayed_event_is_counted_once(bench: Bench) -> None:
 async def test_restart_goes_on_where_the_figures_are(bench: Bench) -> None:
     await bench.publish(*(patient_event() for _ in range(20)))
     await bench.consume(20)
-    # Without their ids a second reading would count them again: only the offsets can keep it from that.
+    # Without their ids a second reading would count them again: only the offsets can
+    # keep it from that.
     async with bench.database.connection() as connection:
         await connection.execute("DELETE FROM seen_event")
     await bench.publish(*(patient_event() for _ in range(5)))

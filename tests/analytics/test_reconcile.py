@@ -36,7 +36,8 @@ FAULTS = {
     "charge": "UPDATE charge SET net = net + 1",
     "invoice_version": "UPDATE invoice_version SET open = open + 1",
     "revenue": "DELETE FROM revenue",
-    "payment": "INSERT INTO payment SELECT payment_id, 'again', patient_id, payer_id, effective_at, currency,"
+    "payment": "INSERT INTO payment SELECT payment_id, 'again', patient_id, payer_id, "
+    "effective_at, currency,"
     " method, amount FROM payment",
 }
 

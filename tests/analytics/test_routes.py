@@ -134,7 +134,8 @@ async def test_demographics_hide_small_groups(bench: Bench, client: httpx.AsyncC
     await bench.wait_for_reading(31)
     answer = await get(client, "demographics")
     assert (answer["total"], answer["smallestGroup"]) == (29, 11)
-    # The three others alone could be worked out from the total, so the next group is hidden with them.
+    # The three others alone could be worked out from the total, so the next group is
+    # hidden with them.
     assert answer["genders"] == {"groups": [{"gender": "female", "count": 14}], "suppressed": 2}
     assert answer["ageGroups"] == {"groups": [{"ageGroup": "30-39", "count": 14}], "suppressed": 2}
     assert answer["postalPrefixes"] == {

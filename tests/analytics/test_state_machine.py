@@ -1,4 +1,6 @@
-"""Any order, repetition and interleaving of events: the figures agree with a model of a few lines."""
+"""Any order, repetition and interleaving of events: the figures agree with a model
+of a few lines.
+"""
 
 import asyncio
 from collections import Counter
@@ -62,7 +64,9 @@ def day_of(number: int) -> str:
 
 
 class Figures(RuleBasedStateMachine):
-    """What was told, each thing once; whether and when it was read makes no difference in the end."""
+    """What was told, each thing once; whether and when it was read makes no
+    difference in the end.
+    """
 
     run: Callable[[Coroutine[Any, Any, Any]], Any]
     database: Database

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.datastructures import QueryParams
 
 from apps.analytics.figures.suppression import Cell, round_count, suppress_cells
+from apps.analytics.reports.parameters import parse_months
+from apps.kit.errors import Unprocessable
 from protos.patient.v1 import events_pb2 as pb
 from tests.analytics.conftest import Bench, clinical_event, patient_event
 from tests.analytics.serving import SNOMED, get
@@ -91,3 +94,26 @@ async def test_neither_periods_nor_filters_nor_zones_single_anybody_out(
         assert (await get(client, path, 422))["code"] == "period_too_fine"
     answer = await get(client, "encounters?to=2026-02-20")
     assert (answer["classes"], answer["reasons"], answer["lengthOfStay"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from=2026-01-02",
+        "from=2026-01-01T06:00:00Z",
+        "from=2026-01-01T00:15:00Z",
+        "to=2026-02-01T12:00:00Z",
+        # Midnight there, and an hour before it in UTC.
+        "from=2026-01-01T00:00:00%2B01:00",
+        "from=2026-01-01&timezone=Asia/Tokyo",
+    ],
+)
+def test_period_of_a_breakdown_begins_and_ends_with_a_month(query: str) -> None:
+    with pytest.raises(Unprocessable) as refused:
+        parse_months(QueryParams(query))
+    assert refused.value.code == "period_too_fine"
+
+
+@pytest.mark.parametrize("query", ["", "from=2026-01-01&to=2026-01-31", "to=2026-02-01T00:00:00Z"])
+def test_whole_months_are_a_period_of_a_breakdown(query: str) -> None:
+    parse_months(QueryParams(query))

@@ -1,4 +1,6 @@
-"""A browser without a screen: follows forms, keeps cookies; and an application that sends people to sign in."""
+"""A browser without a screen: follows forms, keeps cookies; and an application that sends
+people to sign in.
+"""
 
 import re
 from html import unescape
@@ -88,7 +90,9 @@ class App:
         return str(made)
 
     def authorize(self, browser: Browser, **changes: str) -> str:
-        """To the end of it, with consent where it is asked for: the address that the browser is sent to."""
+        """To the end of it, with consent where it is asked for: the address that the
+        browser is sent to.
+        """
         answer = browser.get(self.url(**changes))
         if "decision" in answer.text:
             answer = browser.send(answer, decision="allow")

@@ -109,7 +109,8 @@ class Auth:
         address: str | None = None,
         client: httpx.Client | None = None,
     ) -> httpx.Response:
-        # An address of its own each time, unless a test wants one: or the tests lock each other out.
+        # An address of its own each time, unless a test wants one: or the tests lock
+        # each other out.
         headers = {
             "X-Forwarded-For": address or f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.1"
         }

@@ -14,7 +14,9 @@ WAIT_SECONDS = 20.0
 
 @dataclass
 class Listener:
-    """`requests`: path and form of each, in order. `answer` is given as JSON, with `status` and `location`."""
+    """`requests`: path and form of each, in order. `answer` is given as JSON, with `status`
+    and `location`.
+    """
 
     url: str
     status: int = 200

@@ -1,9 +1,12 @@
-"""Who may what, written down by hand from the interface: operation by operation, not from the code that it tests."""
+"""Who may what, written down by hand from the interface: operation by operation, not from the code
+that it tests.
+"""
 
 from collections.abc import Mapping
 
 ROLES = ("admin", "clinician", "registrar", "billing", "analyst", "patient")
-# Beside people: a client in its own name with `system/*.cruds billing.* analytics.read`, and a service's own token.
+# Beside people: a client in its own name with `system/*.cruds billing.* analytics.read`, and a
+# service's own token.
 PRINCIPALS = ("none", *ROLES, "client", "service")
 
 Who = frozenset[str]
@@ -69,7 +72,9 @@ def _patient() -> dict[Operation, Who]:
 
 
 def _patient_more() -> dict[Operation, Who]:
-    """What the patient service answers besides. A body's or an operation's own rights are checked inside."""
+    """What the patient service answers besides. A body's or an operation's own rights are
+    checked inside.
+    """
     table: dict[Operation, Who] = {
         ("POST", "/fhir/R4/"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4"): WHO_HAS_RECORDS,
@@ -78,9 +83,14 @@ def _patient_more() -> dict[Operation, Who]:
         ("POST", "/fhir/R4/_search"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/_history"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/Patient/{id}/$summary"): RECORDS["Patient"]["r"],
+        ("POST", "/fhir/R4/Patient/{id}/$summary"): RECORDS["Patient"]["r"],
+        ("POST", "/fhir/R4/Patient/{id}/$everything"): RECORDS["Patient"]["r"],
         ("POST", "/fhir/R4/Patient/$match"): RECORDS["Patient"]["r"],
         ("GET", "/fhir/R4/Observation/$lastn"): RECORDS["Observation"]["r"],
+        ("POST", "/fhir/R4/Observation/$lastn"): RECORDS["Observation"]["r"],
         ("GET", "/fhir/R4/Patient/{id}/{compartment_type}"): RECORDS["Observation"]["r"],
+        ("POST", "/fhir/R4/Patient/{id}/{compartment_type}/_search"): WHO_HAS_RECORDS,
+        ("POST", "/fhir/R4/Patient/{id}/_search"): WHO_HAS_RECORDS,
     }
     for base in ("/fhir/R4", *(f"/fhir/R4/{kind}" for kind in RECORDS)):
         # An operation that there is not says so to whoever has a token.

@@ -1,4 +1,6 @@
-"""An authenticator in software: makes passkeys and signs challenges as a device does (WebAuthn, 6 and 7)."""
+"""An authenticator in software: makes passkeys and signs challenges as a device does
+(WebAuthn, 6 and 7).
+"""
 
 import base64
 import hashlib
@@ -47,7 +49,9 @@ class SoftPasskey:
         )
 
     def create(self, options: dict[str, Any], key: object = None) -> dict[str, Any]:
-        """Returns the answer to `navigator.credentials.create`. `key`: instead of the public key."""
+        """Returns the answer to `navigator.credentials.create`. `key`: instead of
+        the public key.
+        """
         numbers = self.key.public_key().public_numbers()
         public_key = cbor2.dumps(
             {

@@ -1,4 +1,6 @@
-"""Under another AUTH_KEY_ENCRYPTION_KEY than the one that sealed: refused with a word to operators, never a 500."""
+"""Under another AUTH_KEY_ENCRYPTION_KEY than the one that sealed: refused with a word to
+operators, never a 500.
+"""
 
 import asyncio
 import logging

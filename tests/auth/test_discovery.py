@@ -1,4 +1,6 @@
-"""Discovery says exactly what is there: every endpoint answers, every method of authentication and grant works."""
+"""Discovery says exactly what is there: every endpoint answers, every method of authentication
+and grant works.
+"""
 
 from typing import Any
 

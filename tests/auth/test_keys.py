@@ -119,12 +119,15 @@ def test_every_token_names_its_key(auth: Auth) -> None:
 async def test_expired_rows_go_and_the_others_stay(auth: Auth) -> None:
     user, client = auth.user("analyst"), auth.client("system/*.rs")[0]
     auth.sql(
-        "INSERT INTO sessions (token_hash, user_id, methods, pending, expires_at) SELECT decode(md5(n::text), 'hex'), "
-        "$1, '{}', false, now() - interval '1 minute' + (n % 2) * interval '1 hour' FROM generate_series(1, 1200) n",
+        "INSERT INTO sessions (token_hash, user_id, methods, pending, expires_at) SELECT "
+        "decode(md5(n::text), 'hex'), "
+        "$1, '{}', false, now() - interval '1 minute' + (n % 2) * interval '1 hour' FROM "
+        "generate_series(1, 1200) n",
         user.id,
     )
     auth.sql(
-        "INSERT INTO revocations (kind, id, expires_at) VALUES ('client', $1, now() - interval '1 second'), "
+        "INSERT INTO revocations (kind, id, expires_at) VALUES ('client', $1, now() - interval '1 "
+        "second'), "
         "('token', $1, now() + interval '1 hour')",
         client,
     )
@@ -138,7 +141,8 @@ async def test_expired_rows_go_and_the_others_stay(auth: Auth) -> None:
 
 def test_every_table_that_expires_is_cleaned(auth: Auth) -> None:
     rows = auth.sql(
-        "SELECT table_name FROM information_schema.columns WHERE column_name = 'expires_at' AND table_schema = 'public'"
+        "SELECT table_name FROM information_schema.columns WHERE column_name = 'expires_at' AND "
+        "table_schema = 'public'"
     )
     assert {row["table_name"] for row in rows} == EXPIRED.keys()
 

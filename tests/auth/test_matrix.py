@@ -1,4 +1,6 @@
-"""Every route of every HTTP service and every method of billing, with every role and none: what each answers."""
+"""Every route of every HTTP service and every method of billing, with every role and none:
+what each answers.
+"""
 
 import importlib
 import inspect

@@ -1,4 +1,6 @@
-"""Arguments of the benches: each answers `--help`, and one that needs a running platform says how to start it."""
+"""Arguments of the benches: each answers `--help`, and one that needs a running platform says
+how to start it.
+"""
 
 import argparse
 import os
@@ -6,7 +8,9 @@ import sys
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """Returns a parser that names the bench as people call it. `description`: the module's docstring."""
+    """Returns a parser that names the bench as people call it. `description`: the
+    module's docstring.
+    """
     prog = f"scripts/bench {os.path.basename(sys.argv[0]).removesuffix('.py')}"
     return argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter

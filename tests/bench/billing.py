@@ -1,7 +1,8 @@
-"""Measures the ledger and billing's calls on a PostgreSQL of its own: `python -m tests.bench.billing`.
+"""Measures the ledger and billing's calls on a PostgreSQL of its own: `python -m
+tests.bench.billing`.
 
-Prints a Markdown table for docs/bench/billing.md. Everything shares this machine's cores: the client, the service and
-the database.
+Prints a Markdown table for docs/bench/billing.md. Everything shares this machine's cores: the
+client, the service and the database.
 """
 
 import asyncio
@@ -51,7 +52,9 @@ MILLION = int(os.environ.get("BENCH_ENTRIES", "1000000"))
 
 
 async def measure_postings(database: Database, *, hot: bool) -> float:
-    """Gives postings a second, in batches of BATCH; `hot`: every one of them meets at one account."""
+    """Gives postings a second, in batches of BATCH; `hot`: every one of them meets
+    at one account.
+    """
     books = Books(database, Settings.from_environment(ENVIRONMENT))
     end = time.perf_counter() + SECONDS
     done = 0
@@ -80,9 +83,11 @@ async def measure_postings(database: Database, *, hot: bool) -> float:
 async def measure_calls(
     client: Client, concurrency: int, rate: float = 0
 ) -> tuple[float, list[float]]:
-    """Gives calls a second and each call's seconds: charges, drafts, issues, payments and three reads to each.
+    """Gives calls a second and each call's seconds: charges, drafts, issues, payments and three
+    reads to each.
 
-    `concurrency` callers ask one call after the other, or with a `rate` all of them together that many a second.
+    `concurrency` callers ask one call after the other, or with a `rate` all of them together that
+    many a second.
     """
     accounts = [await client.account() for _ in range(200)]
     for account_id in accounts:
@@ -149,7 +154,9 @@ async def fill(url: str) -> UUID:
 
 
 async def measure_balances(database: Database, account_id: UUID) -> tuple[list[float], list[float]]:
-    """Gives the seconds of balances before random days, and of those days' statements with their messages."""
+    """Gives the seconds of balances before random days, and of those days' statements with
+    their messages.
+    """
     chance = random.Random(1)
     # Each day up to the last has all of its lines.
     days = [
@@ -210,8 +217,10 @@ async def run_calls(url: str) -> None:
                 cpu = (cpu_seconds(service.pid) - used) / len(seconds) * 1_000
                 how = f"{rate} a second" if rate else f"{concurrency} at once"
                 print(
-                    f"| mixed calls, {how} (the service: {cpu:.2f} CPU-ms a call) | {per_second:,.0f}/s,"
-                    f" p50 {percentile(seconds, 50):.1f} ms, p99 {percentile(seconds, 99):.1f} ms |",
+                    f"| mixed calls, {how} (the service: {cpu:.2f} CPU-ms a call) | "
+                    f"{per_second:,.0f}/s,"
+                    f" p50 {percentile(seconds, 50):.1f} ms, p99 {percentile(seconds, 99):.1f} ms "
+                    f"|",
                     flush=True,
                 )
     finally:

@@ -1,7 +1,7 @@
 """What `POST /oauth2/token` by client credentials costs the auth service, in CPU-ms a request.
 
-`scripts/up --run scripts/bench client_credentials [--requests 600]`. Fails where the median of three rounds is over the
-limit.
+`scripts/up --run scripts/bench client_credentials [--requests 600]`. Fails where the median of
+three rounds is over the limit.
 """
 
 import os
@@ -22,7 +22,9 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def processes_of_auth() -> list[int]:
-    """Returns the ids of the processes that serve auth on this platform; others may run beside it."""
+    """Returns the ids of the processes that serve auth on this platform; others may
+    run beside it.
+    """
     port = urlsplit(os.environ["PLATFORM_AUTH_URL"]).port
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -79,7 +81,8 @@ def main() -> int:
     costs = [one_round(url, client, options.requests) for _ in range(ROUNDS)]
     median = statistics.median(costs)
     print(
-        f"client credentials: {median:.2f} CPU-ms a request (limit {LIMIT_MS:g}, median of {ROUNDS})"
+        f"client credentials: {median:.2f} CPU-ms a request (limit {LIMIT_MS:g}, median of "
+        f"{ROUNDS})"
     )
     return 0 if median <= LIMIT_MS else 1
 

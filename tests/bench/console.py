@@ -1,7 +1,8 @@
-"""Each page of the console with many patients in the record: the time until a page is complete, through the gateway.
+"""Each page of the console with many patients in the record: the time until a page is complete,
+through the gateway.
 
-Starts a platform of its own, writes the patients straight to the tables, and makes the demo's clinic by the API. Each
-page is asked for by one person, one after the other.
+Starts a platform of its own, writes the patients straight to the tables, and makes the demo's
+clinic by the API. Each page is asked for by one person, one after the other.
 """
 
 import asyncio
@@ -61,7 +62,9 @@ def word(number: int, length: int) -> str:
 
 
 def make_patients(count: int) -> Iterator[Change]:
-    """Makes people with names, birth dates, telephone numbers and addresses, as many as a region has."""
+    """Makes people with names, birth dates, telephone numbers and addresses, as many
+    as a region has.
+    """
     for number in range(count):
         mrn = format_mrn(50_000_000 + number)
         patient = {

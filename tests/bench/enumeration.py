@@ -1,7 +1,9 @@
-"""Whether the time of a refused sign-in tells if the user exists: the two distributions, in milliseconds.
+"""Whether the time of a refused sign-in tells if the user exists: the two distributions,
+in milliseconds.
 
-Inside `scripts/up --run`, against the auth service itself, each attempt on another account and from another address
-(the lockout would answer otherwise). Fails where the medians differ by more than the scatter of one of them.
+Inside `scripts/up --run`, against the auth service itself, each attempt on another account and from
+another address (the lockout would answer otherwise). Fails where the medians differ by more than
+the scatter of one of them.
 """
 
 import asyncio
@@ -60,12 +62,14 @@ async def main() -> int:
         low, middle, high = statistics.quantiles(taken, n=4)
         name = "known user" if exists else "unknown user"
         print(
-            f"{name:<13} n={len(taken)} quartiles {low:.2f} {middle:.2f} {high:.2f}, longest {max(taken):.1f} ms"
+            f"{name:<13} n={len(taken)} quartiles {low:.2f} {middle:.2f} {high:.2f}, longest "
+            f"{max(taken):.1f} ms"
         )
     low, _, high = statistics.quantiles(times[True], n=4)
     difference = abs(statistics.median(times[True]) - statistics.median(times[False]))
     print(
-        f"difference of the medians: {difference:.2f} ms; scatter (quartile to quartile): {high - low:.2f} ms"
+        f"difference of the medians: {difference:.2f} ms; scatter (quartile to quartile): "
+        f"{high - low:.2f} ms"
     )
     return int(difference > high - low)
 

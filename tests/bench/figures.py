@@ -1,9 +1,10 @@
 """Measures the consumer of the figures: `scripts/up --run scripts/bench figures [EVENTS]`.
 
-It makes topics and uses analytics' own database, so it runs against a throwaway platform only. First a
-backlog of EVENTS (100,000 without an argument) is read at full speed; then 1,000 events a second are
-published for ten seconds, and the time from each publication to its figure is taken; memory is the process's own,
-after a tenth of the backlog and after all of it. Fails below LEAST_EVENTS_A_SECOND or above LIMIT_P99_SECONDS.
+It makes topics and uses analytics' own database, so it runs against a throwaway platform only.
+First a backlog of EVENTS (100,000 without an argument) is read at full speed; then 1,000 events a
+second are published for ten seconds, and the time from each publication to its figure is taken;
+memory is the process's own, after a tenth of the backlog and after all of it. Fails below
+LEAST_EVENTS_A_SECOND or above LIMIT_P99_SECONDS.
 """
 
 import asyncio
@@ -85,7 +86,9 @@ def memory_mib() -> float:
 async def measure_backlog(
     consumer: EventConsumer, database: Database, topic: str, count: int
 ) -> tuple[float, float, float]:
-    """Returns events a second of CPU-bound reading, and the memory after a tenth of them and after all."""
+    """Returns events a second of CPU-bound reading, and the memory after a tenth of them
+    and after all.
+    """
     began = time.perf_counter()
     async with running(consumer.run()):
         await wait_for(database, topic, 1)

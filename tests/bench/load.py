@@ -1,8 +1,10 @@
-"""What a request costs: rate, waiting times and CPU by process, of the list of patients and of registrations.
+"""What a request costs: rate, waiting times and CPU by process, of the list of patients and of
+registrations.
 
-`scripts/up --run scripts/bench load [--seconds 10] [--connections 16 64] [--rounds 3]`. A machine's rates change
-with what else it does; CPU-ms a request, next to the speed of a fixed loop, can be compared. The ratios are to the
-system that this one replaces, and hold on a quiet machine only. Fails if a median ratio is over its limit.
+`scripts/up --run scripts/bench load [--seconds 10] [--connections 16 64] [--rounds 3]`. A machine's
+rates change with what else it does; CPU-ms a request, next to the speed of a fixed loop, can be
+compared. The ratios are to the system that this one replaces, and hold on a quiet machine only.
+Fails if a median ratio is over its limit.
 """
 
 import argparse
@@ -47,9 +49,10 @@ class Reference:
     everything_limit: float
 
 
-# Medians of three rounds in turns with this system on one quiet machine with two cores: the same 15 people, the same
-# request body, the same PostgreSQL 18 and Kafka; Spring Boot 3.4 on OpenJDK 17, warmed up for more than four minutes
-# (November 2026). The limits are the ratios that this system had in the same rounds. By method and connections.
+# Medians of three rounds in turns with this system on one quiet machine with two cores: the same 15
+# people, the same request body, the same PostgreSQL 18 and Kafka; Spring Boot 3.4 on OpenJDK 17,
+# warmed up for more than four minutes (November 2026). The limits are the ratios that this system
+# had in the same rounds. By method and connections.
 REFERENCES = {
     ("GET", 16): Reference(0.584, 0.652, 24, services_limit=0.66, everything_limit=0.77),
     ("GET", 64): Reference(0.526, 0.590, 52, services_limit=0.69, everything_limit=0.79),
@@ -66,7 +69,9 @@ class Cost:
 
 
 class Caller(asyncio.Protocol):
-    """One connection: asks, waits for the whole answer, asks again, until `ends_at`. `done`: each request's seconds."""
+    """One connection: asks, waits for the whole answer, asks again, until `ends_at`. `done`: each
+    request's seconds.
+    """
 
     def __init__(self, make: Callable[[], bytes], ends_at: float) -> None:
         self._make, self._ends_at = make, ends_at
@@ -150,7 +155,8 @@ def requests_of(method: str, token: str) -> Callable[[], bytes]:
                 "registeredDate": "2024-01-01",
             }
         )
-        return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        headers = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        return f"{head}{headers}{body}".encode()
 
     return make
 
@@ -183,7 +189,9 @@ def children(pid: int) -> list[int]:
 
 
 def stat_of(pid: int) -> list[str]:
-    """From the state on (proc(5)): the parent's id is at 1, the times of itself and its ended children at 11 to 14."""
+    """From the state on (proc(5)): the parent's id is at 1, the times of itself and its ended
+    children at 11 to 14.
+    """
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
@@ -228,7 +236,9 @@ def loop_speed() -> float:
 
 
 async def drained() -> None:
-    """Until all that was registered has its account and its event: their work belongs to the registrations."""
+    """Until all that was registered has its account and its event: their work belongs to the
+    registrations.
+    """
     connection = await asyncpg.connect(os.environ["PLATFORM_PATIENT_DATABASE_URL"])
     try:
         async with asyncio.timeout(DRAINED_SECONDS):
@@ -253,7 +263,8 @@ async def measure(method: str, connections: int, seconds: float, token: str) -> 
     services = sum(ms for name, ms in cost.items() if name not in ("postgres", "kafka"))
     p50, p99 = (statistics.quantiles(taken, n=100)[index] * 1000 for index in (49, 98))
     print(
-        f"{method:<4} {connections:>3} connections: {len(taken) / seconds:5.0f}/s, p50 {p50:.1f}, p99 {p99:.1f} ms;"
+        f"{method:<4} {connections:>3} connections: {len(taken) / seconds:5.0f}/s, p50 {p50:.1f}, "
+        f"p99 {p99:.1f} ms;"
         f" CPU-ms a request: services {services:.2f}, all {sum(cost.values()):.2f} ("
         + ", ".join(f"{name} {ms:.2f}" for name, ms in cost.items())
         + f"); loop {speed:.0f} M/s",
@@ -293,7 +304,9 @@ async def main() -> int:
 
 
 def judge(method: str, connections: int, costs: list[Cost]) -> bool:
-    """Prints the medians and their ratios to the replaced system; tells whether one is over its limit."""
+    """Prints the medians and their ratios to the replaced system; tells whether one is
+    over its limit.
+    """
     services = statistics.median(cost.services_ms for cost in costs)
     everything = statistics.median(cost.everything_ms for cost in costs)
     p99 = statistics.median(cost.p99_ms for cost in costs)
@@ -309,8 +322,10 @@ def judge(method: str, connections: int, costs: list[Cost]) -> bool:
     services_ratio = services / reference.services_ms
     everything_ratio = everything / reference.everything_ms
     print(
-        f"{line}; ratio to the replaced system: services {services_ratio:.2f} (limit {reference.services_limit}),"
-        f" all {everything_ratio:.2f} (limit {reference.everything_limit}), p99 {p99 / reference.p99_ms:.2f}"
+        f"{line}; ratio to the replaced system: services {services_ratio:.2f} (limit "
+        f"{reference.services_limit}),"
+        f" all {everything_ratio:.2f} (limit {reference.everything_limit}), p99 "
+        f"{p99 / reference.p99_ms:.2f}"
     )
     return (
         services_ratio > reference.services_limit or everything_ratio > reference.everything_limit

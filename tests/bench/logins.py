@@ -1,6 +1,8 @@
-"""How much slower other requests are while sign-ins run flat out: the p99 with and without them, median of three.
+"""How much slower other requests are while sign-ins run flat out: the p99 with and without them,
+median of three.
 
-Inside `scripts/up --run`. Target: at most 20 ms more. The load is a process of its own, as its clients would be.
+Inside `scripts/up --run`. Target: at most 20 ms more. The load is a process of its own, as its
+clients would be.
 """
 
 import asyncio
@@ -53,7 +55,9 @@ def sign_in_flat_out(seconds: float, done: "multiprocessing.Queue[int]") -> None
 
 
 async def probe(session: aiohttp.ClientSession, token: str, seconds: float) -> list[float]:
-    """The times, in milliseconds, of requests to the auth service that need the database and a token."""
+    """The times, in milliseconds, of requests to the auth service that need the
+    database and a token.
+    """
     headers = {"Authorization": f"Bearer {token}"}
 
     async def one() -> float:
@@ -96,12 +100,14 @@ async def main() -> int:
             differences.append(busy - quiet)
             rate = sign_ins / (ROUND_SECONDS + 1.0)
             print(
-                f"round {number + 1}: p99 {quiet:.1f} ms, {busy:.1f} ms at {rate:.0f} sign-ins a second",
+                f"round {number + 1}: p99 {quiet:.1f} ms, {busy:.1f} ms at {rate:.0f} sign-ins a "
+                f"second",
                 flush=True,
             )
     difference = statistics.median(differences)
     print(
-        f"p99 of other requests during sign-ins: {difference:+.1f} ms (limit {LIMIT_MS:.0f}, median of {ROUNDS})"
+        f"p99 of other requests during sign-ins: {difference:+.1f} ms (limit {LIMIT_MS:.0f}, "
+        f"median of {ROUNDS})"
     )
     return int(difference > LIMIT_MS)
 

@@ -1,7 +1,9 @@
-"""`Patient/$match` at size: milliseconds a call, on a database of its own filled with made-up people.
+"""`Patient/$match` at size: milliseconds a call, on a database of its own filled with
+made-up people.
 
-Names repeat as in a town: a few are frequent, most are rare. Half of the descriptions are of somebody who is there,
-with what receptionists mistype; the other half are of strangers who share a name and a birth date with some.
+Names repeat as in a town: a few are frequent, most are rare. Half of the descriptions are of
+somebody who is there, with what receptionists mistype; the other half are of strangers who share a
+name and a birth date with some.
 """
 
 import asyncio

@@ -1,8 +1,10 @@
-"""The record at size: import, bytes a resource, and each search of a list, on a database of its own.
+"""The record at size: import, bytes a resource, and each search of a list, on a
+database of its own.
 
-Resources are made from Synthea's people (`--people FOLDER`), again and again under other names. The first are sent as
-transactions, which gives the rate of import; the rest are written straight to the tables, which is faster. Searches are
-measured at 20,000 resources and again at the size that is asked for: the ratio tells whether they stay flat.
+Resources are made from Synthea's people (`--people FOLDER`), again and again under other names. The
+first are sent as transactions, which gives the rate of import; the rest are written straight to the
+tables, which is faster. Searches are measured at 20,000 resources and again at the size that is
+asked for: the ratio tells whether they stay flat.
 """
 
 import argparse
@@ -154,7 +156,9 @@ def endless(people: list[list[dict[str, Any]]]) -> Iterator[tuple[int, list[dict
 def measure_import(
     measured: Measured, people: Iterator[tuple[int, list[dict[str, Any]]]], count: int
 ) -> tuple[int, float, float]:
-    """Returns how many resources were sent as transactions, the seconds, and the CPU time in milliseconds."""
+    """Returns how many resources were sent as transactions, the seconds, and the CPU time
+    in milliseconds.
+    """
     sent, seconds, cpu_ms = 0, 0.0, measured.cpu_ms()
     while sent < count:
         number, entries = next(people)
@@ -226,7 +230,8 @@ def known_person(service: Service) -> dict[str, str]:
 def bytes_a_resource(service: Service) -> float:
     rows = service.sql(
         "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c"
-        " WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'outbox'"
+        " WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> "
+        "'outbox'"
     )
     count = service.sql("SELECT count(*) FROM resource")[0][0]
     return float(rows[0][0]) / int(count)

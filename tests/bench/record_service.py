@@ -1,4 +1,6 @@
-"""The patient service in a process of its own, and what it and its PostgreSQL use: Linux's /proc tells."""
+"""The patient service in a process of its own, and what it and its PostgreSQL use:
+Linux's /proc tells.
+"""
 
 import asyncio
 import multiprocessing
@@ -92,7 +94,9 @@ class Measured:
 
 
 def _fields(pid: str) -> list[int]:
-    """Returns the numbers of /proc/PID/stat behind the state (proc(5)); none for a process that has ended."""
+    """Returns the numbers of /proc/PID/stat behind the state (proc(5)); none for a process
+    that has ended.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

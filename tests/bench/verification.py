@@ -39,8 +39,10 @@ class OneKey:
 def make_tokens(key: Key, algorithm: str) -> list[str]:
     now = int(time.time())
     claims = {
-        "iss": ISSUER, "aud": ISSUER, "sub": "0198c2a4-0000-7000-8000-000000000000", "client_id": "bench",
-        "iat": now, "exp": now + 600, "scope": "openid user/*.cruds billing.read", "roles": ["clinician"],
+        "iss": ISSUER, "aud": ISSUER, "sub": "0198c2a4-0000-7000-8000-000000000000",
+        "client_id": "bench",
+        "iat": now, "exp": now + 600, "scope": "openid user/*.cruds billing.read",
+        "roles": ["clinician"],
         "auth_time": now, "amr": ["pwd", "otp"], "family": "0198c2a4-0000-7000-8000-000000000001",
     }  # fmt: skip
     header = {"alg": algorithm, "kid": "bench", "typ": "at+jwt"}
@@ -76,7 +78,8 @@ def main() -> int:
         new, seen = asyncio.run(measure(key, algorithm))
         failed |= new > NEW_LIMIT_US or seen > SEEN_LIMIT_US
         print(
-            f"{algorithm}: new {new:.0f} us (limit {NEW_LIMIT_US:.0f}), seen {seen:.2f} us (limit {SEEN_LIMIT_US:.0f})"
+            f"{algorithm}: new {new:.0f} us (limit {NEW_LIMIT_US:.0f}), seen {seen:.2f} us (limit "
+            f"{SEEN_LIMIT_US:.0f})"
         )
     return int(failed)
 

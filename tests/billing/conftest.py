@@ -1,4 +1,6 @@
-"""Billing as its callers meet it: over gRPC, on a real PostgreSQL, with tokens that a fake verifier knows."""
+"""Billing as its callers meet it: over gRPC, on a real PostgreSQL, with tokens that a fake
+verifier knows.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass

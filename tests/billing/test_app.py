@@ -1,4 +1,6 @@
-"""Billing with all that runs beside its calls, on a real PostgreSQL and Kafka: what it follows, tells and checks."""
+"""Billing with all that runs beside its calls, on a real PostgreSQL and Kafka: what it follows,
+tells and checks.
+"""
 
 import asyncio
 import logging
@@ -214,7 +216,8 @@ async def test_operators_see_the_lag_and_settle_what_could_not_be_read(billing: 
     assert {row["waiting"] for row in lag} == {0}
     async with billing.client.database.connection() as connection:
         found = await connection.fetch(
-            "SELECT action, document_id, subject FROM audit WHERE action LIKE 'dead_letter%' ORDER BY audit_id"
+            "SELECT action, document_id, subject FROM audit WHERE action LIKE 'dead_letter%' ORDER "
+            "BY audit_id"
         )
     assert [tuple(row) for row in found] == [
         ("dead_letter_redriven", id, "user-9"),
@@ -275,7 +278,8 @@ async def test_reconciler_finds_nothing_in_sound_books_and_every_planted_fault(
         "ALTER TABLE audit DROP CONSTRAINT audit_account_id_fkey",
         f"DELETE FROM account WHERE patient_id = '{patients[2]}'",  # noqa: S608
         "UPDATE ledger_entry SET amount = amount + 1"
-        " WHERE line = 1 AND transaction_id = (SELECT min(transaction_id::text)::uuid FROM ledger_transaction)",
+        " WHERE line = 1 AND transaction_id = (SELECT min(transaction_id::text)::uuid FROM "
+        "ledger_transaction)",
     )
     codes = [code for code, _ in await billing.differences()]
     assert {"account_missing", "transaction_unbalanced", "balance_mismatch"} <= set(codes)

@@ -34,7 +34,10 @@ async def create(
 
 async def audited(billing: Client, outcomes: Sequence[pb.BillingAccountOutcome]) -> list[str]:
     """The requests that the accounts were opened for."""
-    query = "SELECT correlation_id FROM audit WHERE account_id = ANY($1::uuid[]) ORDER BY correlation_id"
+    query = (
+        "SELECT correlation_id FROM audit WHERE account_id = ANY($1::uuid[]) ORDER BY "
+        "correlation_id"
+    )
     async with billing.database.connection() as connection:
         rows = await connection.fetch(query, [outcome.account.account_id for outcome in outcomes])
     return [row["correlation_id"] for row in rows]
@@ -194,7 +197,9 @@ async def test_nobody_else_opens_accounts_in_batches(billing: Client) -> None:
 
 @pytest.mark.usefixtures("unhurried_pool")
 async def test_batches_in_opposite_orders_do_not_wait_for_each_other(billing: Client) -> None:
-    """Both stop at a patient in the middle: in the order in which they came, each would hold what the other wants."""
+    """Both stop at a patient in the middle: in the order in which they came, each would hold what
+    the other wants.
+    """
     prefix = new_id()
     patients = [f"{prefix}-{number}" for number in range(9)]
     async with billing.database.transaction() as connection:

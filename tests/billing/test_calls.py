@@ -1,4 +1,6 @@
-"""What every call promises: pages by keyset, deadlines, and a contract that production does not show."""
+"""What every call promises: pages by keyset, deadlines, and a contract that production
+does not show.
+"""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,6 @@
-"""Billing is killed at random under load: what was answered stands, what was repeated stands once."""
+"""Billing is killed at random under load: what was answered stands, what was
+repeated stands once.
+"""
 
 import asyncio
 import os
@@ -34,7 +36,9 @@ def url(make_database: Any) -> Iterator[str]:
 
 
 async def insist(client: Client, rpc: str, **fields: Any) -> Any:
-    """Calls with one request id until there is an answer, as a front desk that presses the button again."""
+    """Calls with one request id until there is an answer, as a front desk that presses
+    the button again.
+    """
     fields = {"request_id": new_id(), **fields}
     while True:
         try:

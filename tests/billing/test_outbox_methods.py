@@ -1,4 +1,6 @@
-"""Operators see billing's outbox: what waits, what the broker refused; they send it again or discard it."""
+"""Operators see billing's outbox: what waits, what the broker refused; they send it again
+or discard it.
+"""
 
 import pytest
 

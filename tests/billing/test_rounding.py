@@ -1,4 +1,6 @@
-"""Amounts are divided exactly: nothing is lost, and nobody gets a unit more than one beyond the share."""
+"""Amounts are divided exactly: nothing is lost, and nobody gets a unit more than one
+beyond the share.
+"""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,6 @@
-"""Any order of bills, payments, credits and refunds: a model of a few lines agrees, and the checker finds nothing."""
+"""Any order of bills, payments, credits and refunds: a model of a few lines agrees, and the checker
+finds nothing.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator

@@ -54,7 +54,9 @@ def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 
 class Administrator(httpx.Auth):
-    """Signs in by the short login, and again once the token has expired: the suite may outlast it."""
+    """Signs in by the short login, and again once the token has expired: the suite
+    may outlast it.
+    """
 
     requires_response_body = True
 

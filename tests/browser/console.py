@@ -1,4 +1,6 @@
-"""The console as the browser tests use it: people with a role, signed in, and patients to work with."""
+"""The console as the browser tests use it: people with a role, signed in, and
+patients to work with.
+"""
 
 import re
 import secrets

@@ -1,4 +1,6 @@
-"""axe finds nothing on any page of sign-in and account, in any state: light and dark, at two widths."""
+"""axe finds nothing on any page of sign-in and account, in any state: light and dark,
+at two widths.
+"""
 
 import os
 import secrets
@@ -166,7 +168,8 @@ def test_own_account(world: World, screen: Page, look: Look) -> None:
     look("Your account")
 
     execute(
-        "INSERT INTO sessions (token_hash, user_id, methods, pending, device, address, idle_seconds, "
+        "INSERT INTO sessions (token_hash, user_id, methods, pending, device, address, "
+        "idle_seconds, "
         "expires_at) VALUES ($1, $2, '{pwd}', false, 'Firefox, Windows', '192.0.2.1', 600, "
         "now() + interval '1 hour')",
         secrets.token_bytes(32),

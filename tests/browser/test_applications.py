@@ -36,26 +36,34 @@ const settings = %s
 const manager = new oidc.UserManager({...settings, redirect_uri: location.origin + '/callback',
   post_logout_redirect_uri: location.origin + '/bye', response_type: 'code', loadUserInfo: true,
   automaticSilentRenew: false})
-const show = (text) => { document.title = text; document.getElementById('state').textContent = text }
+const show = (text) => { document.title = text;
+    document.getElementById('state').textContent = text }
 if (location.pathname === '/callback')
-  manager.signinCallback().then((user) => { window.user = user; show('signed in') }, (e) => show(String(e)))
+  manager.signinCallback().then((user) => { window.user = user; show('signed in') }, (e) =>
+      show(String(e)))
 else show(location.pathname === '/bye' ? 'signed out' : 'start')
 """
 SMART_APP = """
 const settings = %s
-const show = (text) => { document.title = text; document.getElementById('state').textContent = text }
+const show = (text) => { document.title = text;
+    document.getElementById('state').textContent = text }
 if (location.pathname === '/callback')
-  FHIR.oauth2.ready().then((client) => { window.client = client; show('signed in') }, (e) => show(String(e)))
+  FHIR.oauth2.ready().then((client) => { window.client = client; show('signed in') }, (e) =>
+      show(String(e)))
 else show(location.pathname === '/bye' ? 'signed out' : 'start')
 """
 MODULE_SHELL = """<!doctype html><title>loading</title><h1 id="state">loading</h1>
-<script type="importmap">{"imports": {"oauth4webapi": "/oauth4webapi.js", "openid-client": "/openid-client/index.js",
-  "jose/errors": "/jose/util/errors.js", "jose/jwe/compact/decrypt": "/jose/jwe/compact/decrypt.js"}}</script>
+<script type="importmap">{"imports": {"oauth4webapi": "/oauth4webapi.js",
+    "openid-client": "/openid-client/index.js",
+  "jose/errors": "/jose/util/errors.js",
+      "jose/jwe/compact/decrypt": "/jose/jwe/compact/decrypt.js"}}</script>
 <script>const settings = %s</script><script type="module" src="/app.js"></script>"""
 # What stands behind an application's own code: where in its flow the page is.
 MODULE_END = """
-const show = (text) => { document.title = text; document.getElementById('state').textContent = text }
-if (location.pathname === '/callback') app.finish().then(() => show('signed in'), (e) => show(String(e)))
+const show = (text) => { document.title = text;
+    document.getElementById('state').textContent = text }
+if (location.pathname === '/callback') app.finish().then(() => show('signed in'), (e) =>
+    show(String(e)))
 else show(location.pathname === '/bye' ? 'signed out' : 'start')
 """
 # What a library has no call for, by the endpoints that it discovered.
@@ -68,7 +76,8 @@ SEND_TOKEN = """async ([endpoint, token, client_id]) => {
   return fetch(endpoint, { method: 'POST', body }).then((it) => it.status, () => 'refused by CORS')
 }"""
 END_SESSION = """([metadata, token]) => {
-  const query = new URLSearchParams({ id_token_hint: token, post_logout_redirect_uri: location.origin + '/bye' })
+  const query = new URLSearchParams({ id_token_hint: token,
+      post_logout_redirect_uri: location.origin + '/bye' })
   location.href = `${metadata.end_session_endpoint}?${query}`
 }"""
 
@@ -157,7 +166,9 @@ def sign_in(page: Page, email: str) -> None:
 
 
 def check_public_client(world: World, page: Page, client_id: str, token: str) -> None:
-    """A program without a secret cannot ask about tokens (RFC 7662, 2.1): neither in a browser nor elsewhere."""
+    """A program without a secret cannot ask about tokens (RFC 7662, 2.1): neither in a browser
+    nor elsewhere.
+    """
     endpoint = f"{world.url}/oauth2/introspect"
     assert page.evaluate(SEND_TOKEN, [endpoint, token, client_id]) == "refused by CORS"
     answer = httpx.post(endpoint, data={"token": token, "client_id": client_id})

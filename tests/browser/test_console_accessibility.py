@@ -1,4 +1,5 @@
-"""axe finds nothing on any page of the console, nor on the gateway's own: light and dark, at two widths.
+"""axe finds nothing on any page of the console, nor on the gateway's own: light and dark,
+at two widths.
 
 Nothing runs over the edge, and the first paint needs one stylesheet and one script.
 """

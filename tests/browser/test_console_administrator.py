@@ -1,4 +1,6 @@
-"""An administrator's day: invite a person, change roles, register an application, look at audit and operations."""
+"""An administrator's day: invite a person, change roles, register an application, look at audit
+and operations.
+"""
 
 import secrets
 

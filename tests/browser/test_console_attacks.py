@@ -1,4 +1,6 @@
-"""Nothing that is stored runs in a browser: names, notes, narratives, codes, names of accounts and applications."""
+"""Nothing that is stored runs in a browser: names, notes, narratives, codes, names of accounts
+and applications.
+"""
 
 import secrets
 from dataclasses import dataclass
@@ -24,7 +26,9 @@ class Account:
 
 
 def account_with_attacks(world: World, patient_id: str) -> Account:
-    """Issues an invoice and cancels it, adds a price and a person, with the attack in every text."""
+    """Issues an invoice and cancels it, adds a price and a person, with the attack
+    in every text.
+    """
     number = bill(world, patient_id, ATTACK)
     account = world.admin.get("/billing/v1/accounts", params={"patient": patient_id}).json()
     invoices = world.admin.get(f"/billing/v1/accounts/{account['accountId']}/invoices").json()

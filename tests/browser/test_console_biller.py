@@ -1,4 +1,6 @@
-"""A biller's day: charges, an invoice from preview to PDF, payments, credit, a refund, the statement, the cash desk."""
+"""A biller's day: charges, an invoice from preview to PDF, payments, credit, a refund, the
+statement, the cash desk.
+"""
 
 import re
 import time

@@ -1,4 +1,6 @@
-"""A clinician's day: an encounter, entries in the chart, an amendment, an error, the timeline and the summary."""
+"""A clinician's day: an encounter, entries in the chart, an amendment, an error, the timeline
+and the summary.
+"""
 
 import pytest
 from playwright.sync_api import Browser, expect

@@ -1,4 +1,6 @@
-"""A service behind the console is dead, or slow: the page says so, the rest stays, and nothing typed is lost."""
+"""A service behind the console is dead, or slow: the page says so, the rest stays, and nothing
+typed is lost.
+"""
 
 import json
 import os

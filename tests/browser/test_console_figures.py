@@ -1,4 +1,6 @@
-"""Figures: a period beside the one before, CSV for spreadsheets, and numbers that change while one looks."""
+"""Figures: a period beside the one before, CSV for spreadsheets, and numbers that change
+while one looks.
+"""
 
 import re
 

@@ -1,4 +1,6 @@
-"""A front desk's day: find and register people, by mouse and by keyboard alone, and mend a conflict."""
+"""A front desk's day: find and register people, by mouse and by keyboard alone, and
+mend a conflict.
+"""
 
 import time
 
@@ -35,7 +37,8 @@ def test_day_of_a_front_desk(chromium: Browser, world: World) -> None:
         expect(desk.page.locator(".patient")).to_contain_text(f"José María {family}")
         chart = desk.page.url.partition("?")[0]
 
-        # Found by part of the name without its accents, by birth date, by telephone, by record number.
+        # Found by part of the name without its accents, by birth date, by telephone, by
+        # record number.
         number = desk.page.locator(".patient").inner_text()
         mrn = next(part for part in number.split() if part.isdigit() and len(part) == 9)
         for query in (f"jose {family.lower()}", f"{family} 31/12/1984", mrn):
@@ -70,7 +73,8 @@ def test_registration_by_keyboard_takes_less_than_half_a_minute(
     with signed_in(chromium, world, "registrar") as desk:
         desk.go("/patients/new")
         keyboard = desk.page.keyboard
-        # The browser focuses the first field once the page is laid out; a person waits for that too.
+        # The browser focuses the first field once the page is laid out; a person
+        # waits for that too.
         expect(desk.page.locator("#family")).to_be_focused()
         started_at = time.monotonic()
         for text in (family, "Ana", "31/12/1984", "Fe", "+34 600 123 456"):

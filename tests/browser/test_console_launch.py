@@ -1,4 +1,6 @@
-"""A clinician starts a SMART application from the chart: it comes up with the patient and the encounter at hand."""
+"""A clinician starts a SMART application from the chart: it comes up with the patient and the
+encounter at hand.
+"""
 
 import json
 import subprocess
@@ -26,16 +28,20 @@ READY_SECONDS = 90.0
 SCOPE = "launch patient/*.rs openid fhirUser"
 APP = """
 const settings = %s
-const show = (text) => { document.title = text; document.getElementById('state').textContent = text }
+const show = (text) => { document.title = text;
+    document.getElementById('state').textContent = text }
 if (location.pathname === '/callback')
-  FHIR.oauth2.ready().then((client) => { window.client = client; show('signed in') }, (e) => show(String(e)))
+  FHIR.oauth2.ready().then((client) => { window.client = client; show('signed in') }, (e) =>
+      show(String(e)))
 else FHIR.oauth2.authorize(settings)
 """
 
 
 @contextmanager
 def console_with(applications: str) -> Iterator[str]:
-    """Runs a console beside the platform's own, on the same database, that knows these applications."""
+    """Runs a console beside the platform's own, on the same database, that knows
+    these applications.
+    """
     port = free_port()
     environ = {
         **read_state().environments["console"],
@@ -84,7 +90,8 @@ def test_application_starts_from_the_chart(chromium: Browser, world: World, site
             answer = route.fetch(url=url, headers=headers, max_redirects=0)
             route.fulfill(response=answer)
 
-        # The browser stays at the platform's address; its charts come from the console that knows the application.
+        # The browser stays at the platform's address; its charts come from the console that knows
+        # the application.
         doctor.page.context.route(f"{world.url}/patients/**", pass_on)
         doctor.go(f"/patients/{patient_id}/encounters/new")
         doctor.press("Start")

@@ -1,4 +1,6 @@
-"""A patient's own pages: the record in plain words, results, bills with PDF, who looked, everything to take away."""
+"""A patient's own pages: the record in plain words, results, bills with PDF, who looked,
+everything to take away.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""Every page works without JavaScript: people find, register, pay, look at figures and administer by forms alone."""
+"""Every page works without JavaScript: people find, register, pay, look at figures and administer
+by forms alone.
+"""
 
 from typing import Any
 

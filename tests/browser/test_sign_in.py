@@ -132,7 +132,8 @@ CONTRASTS = """() => {
     return [255, 255, 255];
   };
   return [...document.querySelectorAll('main *')].filter((e) => e.innerText).map((e) => {
-    const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
+    const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((x, y) =>
+        y - x);
     return [e.tagName, (a + 0.05) / (b + 0.05)];
   });
 }"""

@@ -1,4 +1,6 @@
-"""The platform as the browser tests see it: its address, and an administrator to make people and applications."""
+"""The platform as the browser tests see it: its address, and an administrator to make people
+and applications.
+"""
 
 import secrets
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""Each refusal is a page where a browser asks for HTML, in the reader's language, with the request's id."""
+"""Each refusal is a page where a browser asks for HTML, in the reader's language, with
+the request's id.
+"""
 
 import json
 from typing import Any

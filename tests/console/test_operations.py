@@ -1,4 +1,6 @@
-"""The operations page: each command on it exists, refused rows are shown with their reasons and settled."""
+"""The operations page: each command on it exists, refused rows are shown with their
+reasons and settled.
+"""
 
 import html
 import os
@@ -23,16 +25,20 @@ pytestmark = pytest.mark.integration
 
 @contextmanager
 def parked_row(service: str) -> Iterator[tuple[int, str]]:
-    """Puts a refused row into a service's outbox, behind another one that holds it up; gives its id and patient."""
+    """Puts a refused row into a service's outbox, behind another one that holds it up; gives its
+    id and patient.
+    """
     patient_id = new_id()
     url = os.environ[f"PLATFORM_{service.upper()}_DATABASE_URL"]
     with psycopg.connect(url, autocommit=True) as connection:
         rows = [
             connection.execute(
                 """
-                INSERT INTO outbox (destination, patient_id, event_id, payload, request_id, traceparent,
+                INSERT INTO outbox (destination, patient_id, event_id, payload, request_id,
+                    traceparent,
                                     parked, reason, attempts)
-                VALUES ('kafka', %s, %s, '', '', '', true, '413 <b>too large</b>', 1) RETURNING id""",
+                VALUES ('kafka', %s, %s, '', '', '', true, '413 <b>too large</b>', 1) RETURNING
+                    id""",
                 (patient_id, new_id()),
             ).fetchone()
             for _ in range(2)
@@ -71,7 +77,9 @@ def test_refused_row_is_shown_and_settled(
 
 @contextmanager
 def dead_letter(service: str) -> Iterator[str]:
-    """Puts an event that could not be read onto a service's list; gives its id. No topic has a record there."""
+    """Puts an event that could not be read onto a service's list; gives its id. No topic has
+    a record there.
+    """
     offset = random.randrange(2**40, 2**50)
     url = os.environ[f"PLATFORM_{service.upper()}_DATABASE_URL"]
     with psycopg.connect(url, autocommit=True) as connection:

@@ -1,4 +1,6 @@
-"""The way in and out: what comes back from the auth service is checked, and a session ends with the one there."""
+"""The way in and out: what comes back from the auth service is checked, and a session ends with
+the one there.
+"""
 
 import re
 import time

@@ -1,4 +1,6 @@
-"""HL7's packages and repositories, fetched by npm and git once and kept beside the checkout; never committed."""
+"""HL7's packages and repositories, fetched by npm and git once and kept beside the checkout;
+never committed.
+"""
 
 import hashlib
 import io
@@ -44,7 +46,9 @@ IPS = Package(
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository at one commit. The variable names the git directory of a copy where `url` is out of reach."""
+    """A repository at one commit. The variable names the git directory of a copy where `url`
+    is out of reach.
+    """
 
     name: str
     url: str
@@ -70,7 +74,9 @@ class UnreachableError(Exception):
 
 
 def files_in(repository: Repository, folder: str) -> Iterator[tuple[str, bytes]]:
-    """Yields the name and text of each JSON file in a folder; raises UnreachableError without the repository."""
+    """Yields the name and text of each JSON file in a folder; raises UnreachableError without
+    the repository.
+    """
     # What git gives under a commit's name is that commit: the name is its hash.
     archive = subprocess.run(
         [

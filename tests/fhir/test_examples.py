@@ -1,4 +1,6 @@
-"""HL7's own examples of R4, IPS and US Core: accepted, and given back as they came, digit by digit."""
+"""HL7's own examples of R4, IPS and US Core: accepted, and given back as they came,
+digit by digit.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""HAPI's validator judges what we refuse, what we accept and what we answer; disagreements have reasons."""
+"""HAPI's validator judges what we refuse, what we accept and what we answer;
+disagreements have reasons.
+"""
 
 import json
 import re
@@ -37,9 +39,11 @@ ACCEPTED_BY_HAPI = {
 }
 # What HAPI refuses in HL7's examples, and why we accept it.
 REFUSED_BY_HAPI = re.compile(
-    # Codes of value sets that are extensible or preferred, and displays: terminology beyond R4's required sets.
+    # Codes of value sets that are extensible or preferred, and displays: terminology beyond R4's
+    # required sets.
     r"None of the codings provided|Wrong Display Name|Unknown code|Unable to validate code"
-    r"|The code .* is not valid|not in the value set|could not be validated|The System URI could not"
+    r"|The code .* is not valid|not in the value set|could not be validated|The System URI could "
+    r"not"
     # Profiles and extensions that R4 core does not hold.
     r"|Profile reference|profile|Extension|extension"
     # Rules of vital signs, which apply to Observations of certain codes.
@@ -48,7 +52,8 @@ REFUSED_BY_HAPI = re.compile(
     r"|Unable to resolve|Invalid Resource target type"
     # Rules on text that no invariant of R4 states.
     r"|Narrative|narrative|URL value .* does not resolve|canonical|Canonical"
-    # UCUM's units, the hash of an attachment and the form of an OID: true, and in no invariant of R4.
+    # UCUM's units, the hash of an attachment and the form of an OID: true, and in no
+    # invariant of R4.
     r"|Error processing unit|hash of the data|must be a full URI|CodeSystem is unknown"
     r"|UUIDs must be|OIDs must|uuid|Coding has no system|A code with no system"
 )

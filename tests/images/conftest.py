@@ -1,4 +1,6 @@
-"""A base image made here by debootstrap, and each service's image on it, once a session; buildah needs no engine."""
+"""A base image made here by debootstrap, and each service's image on it, once a session; buildah
+needs no engine.
+"""
 
 import json
 import os
@@ -34,7 +36,9 @@ def buildah(*arguments: str) -> str:
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Python on Debian, as the Dockerfile's own base has it; skips where it cannot be made, and says why."""
+    """Python on Debian, as the Dockerfile's own base has it; skips where it cannot be
+    made, and says why.
+    """
     if os.geteuid() != 0:
         pytest.skip(
             "images: could not be built: buildah's chroot isolation and debootstrap need root here"

@@ -1,4 +1,6 @@
-"""Each image is really built, and each service really started from it: nobody's user, a root that cannot be written."""
+"""Each image is really built, and each service really started from it: nobody's user, a root that
+cannot be written.
+"""
 
 import dataclasses
 import os

@@ -21,11 +21,11 @@ from apps.kit.errors import Unauthorized, Unavailable
 from apps.kit.revocations import Revocations, parse_revocations
 from apps.kit.token_verifier import (
     KEYS_PERIOD_SECONDS,
-    REQUEST_TIMEOUT_SECONDS,
     UNKNOWN_KEY_PERIOD_SECONDS,
     Verifier,
     keep_fresh,
 )
+from apps.kit.verifier_source import REQUEST_TIMEOUT_SECONDS
 
 ISSUER = "https://health.example"
 RSA = RSAKey.generate_key(2048, {"kid": "rsa-1", "alg": "RS256", "use": "sig"})

@@ -338,7 +338,8 @@ def test_key_of_yesterday_is_forgotten(service: Service) -> None:
     service.sql(
         """
         INSERT INTO idempotency_key
-        SELECT client_id, subject, method, path, 'yesterday', body_sha256, reference, now() - interval '25 hours'
+        SELECT client_id, subject, method, path, 'yesterday', body_sha256, reference, now() -
+            interval '25 hours'
         FROM idempotency_key WHERE key = 'today'"""
     )
     for key, same in (("yesterday", False), ("today", True)):

@@ -53,7 +53,8 @@ async def store(
     resource_type, _, id = resource.partition("/")
     await connection.execute(
         """
-        INSERT INTO resource (number, reference_hash, version_id, last_updated, type, id, patient_id, method, body)
+        INSERT INTO resource (number, reference_hash, version_id, last_updated, type, id,
+            patient_id, method, body)
         VALUES ($1, $1, $2, now() - $3::text::interval, $4, $5, $6, 'PUT', '{}')""",
         number,
         version_id,

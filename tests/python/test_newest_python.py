@@ -1,6 +1,8 @@
-"""The platform and the unit tests on the newest CPython: Debian's next release in a folder, made by debootstrap.
+"""The platform and the unit tests on the newest CPython: Debian's next release in a folder, made
+by debootstrap.
 
-The services' images and this machine may run an older one (`requires-python`): what runs here runs on both.
+The services' images and this machine may run an older one (`requires-python`): what runs
+here runs on both.
 """
 
 import os
@@ -39,7 +41,9 @@ exec chroot "$root" "$@"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with Debian's newest Python and this checkout; skips if it cannot be made, and says why."""
+    """A folder with Debian's newest Python and this checkout; skips if it cannot be
+    made, and says why.
+    """
     if os.geteuid() != 0:
         pytest.skip("python: debootstrap and chroot need root")
     made = tmp_path_factory.mktemp("newest") / "root"

@@ -1,7 +1,9 @@
-"""Kills the patient service and PostgreSQL while transactions are written, and then looks at each of them.
+"""Kills the patient service and PostgreSQL while transactions are written, and then looks
+at each of them.
 
-`python -m tests.system.bundle_kills --kills 50` starts a platform of its own, and ends with status 1 where a Bundle is
-there in part, where one that was answered is not there, or where history, audit or events tell anything else.
+`python -m tests.system.bundle_kills --kills 50` starts a platform of its own, and ends with status
+1 where a Bundle is there in part, where one that was answered is not there, or where history, audit
+or events tell anything else.
 """
 
 import argparse
@@ -38,7 +40,9 @@ Change = tuple[str, int]
 
 @dataclass
 class Written:
-    """A Bundle that was sent, under one request id. `answered`: the changes that the answer named, None without one."""
+    """A Bundle that was sent, under one request id. `answered`: the changes that the answer named,
+    None without one.
+    """
 
     marker: str
     size: int
@@ -143,7 +147,8 @@ async def look(stack: Stack) -> dict[str, Found]:
     try:
         rows = await connection.fetch(
             """
-            SELECT type || '/' || id AS reference, version_id, coalesce(packed, convert_to(body, 'UTF8')) AS body
+            SELECT type || '/' || id AS reference, version_id, coalesce(packed, convert_to(body,
+                'UTF8')) AS body
             FROM resource UNION ALL
             SELECT type || '/' || id, version_id, coalesce(packed, convert_to(body, 'UTF8'))
             FROM resource_history"""
@@ -179,7 +184,9 @@ async def look(stack: Stack) -> dict[str, Found]:
 
 
 def differences_of(written: list[Written], found: dict[str, Found]) -> list[str]:
-    """Says which Bundles are neither wholly there nor wholly absent, or not as they were answered."""
+    """Says which Bundles are neither wholly there nor wholly absent, or not as they
+    were answered.
+    """
     differences = []
     for sent in written:
         stands = found.get(sent.marker, Found())

@@ -1,4 +1,6 @@
-"""The front desk, by HTTP, and what a person's Bundle costs, counted by nobody's code but this file's."""
+"""The front desk, by HTTP, and what a person's Bundle costs, counted by nobody's code
+but this file's.
+"""
 
 import csv
 import gzip

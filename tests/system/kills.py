@@ -1,7 +1,9 @@
-"""Kills billing, analytics, PostgreSQL and Kafka at random under load, and then looks whether all adds up.
+"""Kills billing, analytics, PostgreSQL and Kafka at random under load, and then looks
+whether all adds up.
 
-`python -m tests.system.kills --kills 50` starts a platform of its own, and ends with status 1 where anything differs:
-what was answered against what stands, the books, and the services against the topics and each other.
+`python -m tests.system.kills --kills 50` starts a platform of its own, and ends with status 1 where
+anything differs: what was answered against what stands, the books, and the services against the
+topics and each other.
 """
 
 import argparse
@@ -184,7 +186,8 @@ async def run(stack: Stack, kills: int, seed: int) -> list[str]:
         services = sum(each.services for each in accounts)
         invoiced = sum(each.invoiced for each in accounts)
         print(
-            f"{kills} kills ({dict(stack.kills)}): {services} services, {invoiced} minor units invoiced",
+            f"{kills} kills ({dict(stack.kills)}): {services} services, {invoiced} minor units "
+            f"invoiced",
             flush=True,
         )
     return found + await asyncio.to_thread(differences_of, stack)

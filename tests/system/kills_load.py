@@ -1,6 +1,8 @@
-"""The load under which processes are killed: patients whose services are recorded, withdrawn, billed and paid.
+"""The load under which processes are killed: patients whose services are recorded, withdrawn,
+billed and paid.
 
-Each request is repeated until it is answered, so that in the end what was answered must stand, and nothing twice.
+Each request is repeated until it is answered, so that in the end what was answered must stand, and
+nothing twice.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
-"""The running platform as its users see it: addresses and credentials from `scripts/up --run`, or a preview's.
+"""The running platform as its users see it: addresses and credentials from `scripts/up --run`,
+or a preview's.
 
-Of a preview only PLATFORM_URL, _USER, _PASSWORD, _CLIENT_ID and _CLIENT_SECRET are known: tests that need its keys, its
-databases or its services' own addresses are skipped there.
+Of a preview only PLATFORM_URL, _USER, _PASSWORD, _CLIENT_ID and _CLIENT_SECRET are known: tests
+that need its keys, its databases or its services' own addresses are skipped there.
 """
 
 import asyncio
@@ -23,7 +24,8 @@ from apps.auth.keys import select_key_ring
 from apps.client.client import Client, Response, open_client
 from apps.client.settings import ClientSettings
 
-# How long a journey may take before the test gives it up; what it should take is asserted where it matters.
+# How long a journey may take before the test gives it up; what it should take is asserted
+# where it matters.
 LIMIT_SECONDS = 10.0
 POLL_SECONDS = 0.02
 # The relay and the consumer take less for one event.
@@ -45,7 +47,9 @@ def is_on_this_machine() -> bool:
 
 
 def is_problem(response: Response) -> bool:
-    """Whether an error has the form that the path promises: problem details or an OperationOutcome."""
+    """Whether an error has the form that the path promises: problem details or an
+    OperationOutcome.
+    """
     kind = response.headers.get("Content-Type", "").partition(";")[0]
     if kind == "application/fhir+json":
         return bool(response.body["resourceType"] == "OperationOutcome")
@@ -61,7 +65,9 @@ class Platform:
     tokens: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def servers_of(self, service: str) -> tuple[str, ...]:
-        """Returns where the service can be called: through the gateway and, on this machine, at its own address."""
+        """Returns where the service can be called: through the gateway and, on this machine, at
+        its own address.
+        """
         return ("gateway", service) if service in self.urls else ("gateway",)
 
     async def call(
@@ -190,7 +196,9 @@ async def until(
 
 @contextlib.asynccontextmanager
 async def open_platform() -> AsyncIterator[Platform]:
-    """Opens a client of the platform that the environment names; skips the test if it names none."""
+    """Opens a client of the platform that the environment names; skips the test if
+    it names none.
+    """
     settings = ClientSettings(
         url=variable("URL"),
         client_id=variable("CLIENT_ID"),

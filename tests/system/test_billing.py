@@ -1,4 +1,6 @@
-"""A person's bill through the whole platform: from the record's events to the statement and the figures."""
+"""A person's bill through the whole platform: from the record's events to the statement
+and the figures.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,6 @@
-"""A few kills of each kind; `python -m tests.system.kills --kills 50` is the long run (docs/bench/billing.md)."""
+"""A few kills of each kind; `python -m tests.system.kills --kills 50` is the long run
+(docs/bench/billing.md).
+"""
 
 import asyncio
 

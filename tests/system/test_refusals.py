@@ -1,4 +1,6 @@
-"""A call without a good token or without the scope is refused by the gateway and by the service behind it alike."""
+"""A call without a good token or without the scope is refused by the gateway and by the service
+behind it alike.
+"""
 
 import base64
 import json

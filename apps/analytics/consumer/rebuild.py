@@ -1,7 +1,7 @@
 """Makes the figures anew from the whole topics.
 
-It is one transaction: readers see the old figures until the new ones are complete; consumers wait and
-read on behind it.
+It is one transaction: readers see the old figures until the new ones are complete; consumers wait
+and read on behind it.
 """
 
 import logging
@@ -32,7 +32,9 @@ async def remake_figures(
     publisher: Publisher,
     ends: Mapping[Place, int] | None = None,
 ) -> int:
-    """Deletes the figures and makes them of the records before `ends`, by default of all; how many it read."""
+    """Deletes the figures and makes them of the records before `ends`, by default of all;
+    how many it read.
+    """
     sources = settings.consumer.by_topic
     topics = settings.consumer.topics
     positions: dict[Place, int] = {}

@@ -1,4 +1,6 @@
-"""Checks that every event counts once: makes the figures anew from the topics, and names each row that differs."""
+"""Checks that every event counts once: makes the figures anew from the topics, and names each
+row that differs.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +29,9 @@ KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`code`: `figure_missing`, `figure_unexpected` or `figure_mismatch`; `subject`: the table and its row."""
+    """`code`: `figure_missing`, `figure_unexpected` or `figure_mismatch`; `subject`: the
+    table and its row.
+    """
 
     code: str
     subject: str

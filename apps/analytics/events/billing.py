@@ -1,4 +1,6 @@
-"""Reads events of the topic `billing`. Amounts are integers in minor units of the event's currency."""
+"""Reads events of the topic `billing`. Amounts are integers in minor units of the
+event's currency.
+"""
 
 import re
 from dataclasses import dataclass
@@ -55,7 +57,9 @@ class GroupAmount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceEvent(BillingEvent):
-    """`groups`: what was invoiced; of a cancellation or an adjustment, what the credit note takes back."""
+    """`groups`: what was invoiced; of a cancellation or an adjustment, what the credit
+    note takes back.
+    """
 
     invoice_id: str
     version: int

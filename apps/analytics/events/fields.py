@@ -1,4 +1,6 @@
-"""Checks of an event's fields that both topics share. Each raises UnreadableError with a stable reason."""
+"""Checks of an event's fields that both topics share. Each raises UnreadableError with a
+stable reason.
+"""
 
 from datetime import UTC, date, datetime
 from uuid import UUID

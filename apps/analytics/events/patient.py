@@ -53,7 +53,9 @@ Event = PatientEvent | ClinicalEvent
 
 
 def parse_event(value: bytes | None) -> Event | None:
-    """Returns the event in a record's value, or None for a fact that no figure is made of; raises UnreadableError."""
+    """Returns the event in a record's value, or None for a fact that no figure is made of; raises
+    UnreadableError.
+    """
     if not value:
         raise UnreadableError("empty")
     message = pb.PatientEvent()

@@ -16,7 +16,9 @@ Event = PatientEvent | ClinicalEvent | MoneyEvent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """`registrations`: how many, by quarter of an hour. `patients`, `facts`: the newest event of each."""
+    """`registrations`: how many, by quarter of an hour. `patients`, `facts`: the newest
+    event of each.
+    """
 
     registrations: Sequence[tuple[datetime, int]]
     patients: Sequence[PatientEvent]

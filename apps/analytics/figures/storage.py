@@ -54,9 +54,11 @@ async def upsert_patients(connection: Connection, events: Sequence[PatientEvent]
     await connection.execute(
         """
         INSERT INTO patient (patient_id, version_id, birth_year, gender, postal_prefix, deleted)
-        SELECT * FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::boolean[])
+        SELECT * FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::text[], $5::text[],
+            $6::boolean[])
         ON CONFLICT (patient_id) DO UPDATE SET
-            version_id = EXCLUDED.version_id, birth_year = EXCLUDED.birth_year, gender = EXCLUDED.gender,
+            version_id = EXCLUDED.version_id, birth_year = EXCLUDED.birth_year, gender =
+                EXCLUDED.gender,
             postal_prefix = EXCLUDED.postal_prefix, deleted = EXCLUDED.deleted
         WHERE patient.version_id < EXCLUDED.version_id
         """,

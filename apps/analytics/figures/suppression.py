@@ -51,8 +51,9 @@ class Cell:
 def suppress_cells(cells: Iterable[Cell], smallest: int) -> tuple[tuple[Cell, ...], int]:
     """Returns the cells that may be shown, and how many are hidden.
 
-    A cell under `smallest` is hidden, and more until no row, no column and not the whole table gives the hidden ones
-    away: of each at least two are hidden, of at least `smallest` people, and all that are hidden count as many.
+    A cell under `smallest` is hidden, and more until no row, no column and not the whole table
+    gives the hidden ones away: of each at least two are hidden, of at least `smallest` people, and
+    all that are hidden count as many.
     """
     table = {(cell.row, cell.column): cell for cell in cells}
     hidden = {key for key, cell in table.items() if cell.count < smallest}
@@ -65,7 +66,9 @@ def suppress_cells(cells: Iterable[Cell], smallest: int) -> tuple[tuple[Cell, ..
 def _giveaway(
     table: dict[tuple[str, str], Cell], hidden: set[tuple[str, str]], smallest: int
 ) -> tuple[str, str] | None:
-    """Returns the smallest cell to hide as well where a sum that is known gives hidden ones away."""
+    """Returns the smallest cell to hide as well where a sum that is known gives
+    hidden ones away.
+    """
     if not hidden:
         return None
     lines = [[key for key in table if key[axis] == name] for axis, name in _lines(hidden)]

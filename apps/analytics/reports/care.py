@@ -1,7 +1,7 @@
 """The SQL that reads figures of patients and their care; the connection first, plain values back.
 
-Deleted resources, and those entered in error, count nowhere. Every function raises Unprocessable for
-more than MAX_POINTS intervals.
+Deleted resources, and those entered in error, count nowhere. Every function raises Unprocessable
+for more than MAX_POINTS intervals.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,10 @@ _IN_PERIOD = (
 )
 # A fact without a time counts where no period is asked for.
 _IN_OPEN_PERIOD = f"(($1::timestamptz IS NULL AND $2::timestamptz IS NULL) OR ({_IN_PERIOD}))"
-_PATIENT_LIVES = "NOT EXISTS (SELECT FROM patient WHERE patient.patient_id = fact.patient_id AND patient.deleted)"
+_PATIENT_LIVES = (
+    "NOT EXISTS (SELECT FROM patient WHERE patient.patient_id = fact.patient_id AND "
+    "patient.deleted)"
+)
 
 P = TypeVar("P")
 

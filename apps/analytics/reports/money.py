@@ -20,7 +20,9 @@ _IN_PERIOD = (
 
 @dataclass(frozen=True, slots=True)
 class MoneyPoint:
-    """`outstanding`: what stood open on invoices at the end of the interval. Tax is in `invoiced`."""
+    """`outstanding`: what stood open on invoices at the end of the interval. Tax is
+    in `invoiced`.
+    """
 
     start: datetime
     currency: str
@@ -139,7 +141,9 @@ async def select_revenue(
 
 
 async def select_aging(connection: Connection, on: date, timezone: str) -> list[AgePoint]:
-    """Returns open invoices by age as of the end of day `on`; without a due date they are not due."""
+    """Returns open invoices by age as of the end of day `on`; without a due date
+    they are not due.
+    """
     rows = await connection.fetch(
         """
         WITH standing AS (

@@ -30,7 +30,9 @@ _QUARTER = timedelta(minutes=QUARTER_MINUTES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
-    """From `start` on, up to and without `end`; None is open. Intervals begin by `timezone`'s clock."""
+    """From `start` on, up to and without `end`; None is open. Intervals begin by
+    `timezone`'s clock.
+    """
 
     interval: Interval
     timezone: str
@@ -47,8 +49,9 @@ class Code:
 def parse_period(query: QueryParams, *others: str) -> Period:
     """Reads `interval`, `from`, `to` and `timezone` (an IANA name); `others` may stand beside them.
 
-    `from` and `to` are dates, or date-times with their offset. A date in `to` is the last day counted.
-    Raises BadRequest for what cannot be read and Unprocessable for a period that ends before it begins.
+    `from` and `to` are dates, or date-times with their offset. A date in `to` is the last day
+    counted. Raises BadRequest for what cannot be read and Unprocessable for a period that ends
+    before it begins.
     """
     values = single_values(query, (*PERIOD, *others))
     faults: list[FieldError] = []
@@ -84,7 +87,8 @@ def parse_period(query: QueryParams, *others: str) -> Period:
 
 
 def parse_months(query: QueryParams, *others: str) -> Period:
-    """Reads a period of whole months (UTC), as breakdowns have them; raises BadRequest and Unprocessable.
+    """Reads a period of whole months (UTC), as breakdowns have them; raises BadRequest and
+    Unprocessable.
 
     Periods that differ by less, or by a time zone, would tell the few people in between.
     """

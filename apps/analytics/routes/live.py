@@ -76,7 +76,9 @@ async def events(request: Request) -> Response:
 
 
 async def stream(live: LiveUpdates) -> AsyncIterator[bytes]:
-    """Yields an event at the beginning and at each change, and comments that keep the connection."""
+    """Yields an event at the beginning and at each change, and comments that keep
+    the connection.
+    """
     live.listeners += 1
     try:
         loop = asyncio.get_running_loop()

@@ -20,7 +20,9 @@ MAX_FILTER_CHARS = 200
 
 
 async def search(request: Request) -> Response:
-    """Answers entries, the newest first; `actor`, `subject`, `client`, `event`, `outcome`, `since`, `until`."""
+    """Answers entries, the newest first; `actor`, `subject`, `client`, `event`, `outcome`,
+    `since`, `until`.
+    """
     before, limit = read_page(request)
     filters = read_filters(request)
     cursor = before or LAST_ID

@@ -79,7 +79,8 @@ async def locked(connection: Connection, request: Request) -> Client:
 
 
 async def update(request: Request) -> Response:
-    """Changes any of FIELDS but `authMethod` and `grantTypes`, and `disabled`, which ends the client's tokens.
+    """Changes any of FIELDS but `authMethod` and `grantTypes`, and `disabled`, which ends the
+    client's tokens.
 
     Tokens that go beyond narrowed scopes end too.
     """
@@ -122,7 +123,9 @@ async def delete(request: Request) -> Response:
 
 
 async def rotate_secret(request: Request) -> Response:
-    """Makes a new secret. With `overlapSeconds` the one before works that long beside it, else it ends at once."""
+    """Makes a new secret. With `overlapSeconds` the one before works that long beside it, else
+    it ends at once.
+    """
     body = await read_object(request, "overlapSeconds") if await request.body() else {}
     overlap_seconds = body.get("overlapSeconds", 0)
     if type(overlap_seconds) is not int or not 0 <= overlap_seconds <= MAX_OVERLAP_SECONDS:

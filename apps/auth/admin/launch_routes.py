@@ -1,4 +1,6 @@
-"""`/auth/v1/launches`: the console launches an application for the patient that a clinician has open."""
+"""`/auth/v1/launches`: the console launches an application for the patient that a
+clinician has open.
+"""
 
 from typing import Any
 
@@ -31,7 +33,8 @@ STAFF = Policy("Patient.r of a person for every patient", may_launch)
 async def create(request: Request) -> Response:
     """Returns a `launch` value: good once, for five minutes, for the person who asks.
 
-    The body: `patientId`, and if wanted `encounterId` and the `clientId` of the only application that may use it.
+    The body: `patientId`, and if wanted `encounterId` and the `clientId` of the only application
+    that may use it.
     """
     body = await read_object(request, "patientId", "encounterId", "clientId")
     patient_id = read_id(body, "patientId", required=True)

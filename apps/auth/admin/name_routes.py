@@ -1,4 +1,6 @@
-"""`/auth/v1/names`: who stands behind the ids that an audit names, for people who may read that audit."""
+"""`/auth/v1/names`: who stands behind the ids that an audit names, for people who may
+read that audit.
+"""
 
 from typing import Any
 
@@ -48,7 +50,9 @@ def read_ids(request: Request) -> list[str]:
 async def select_names(
     connection: Connection, ids: list[str], only_patient: str | None
 ) -> list[dict[str, Any]]:
-    """Returns id, name and kind (person | application); `only_patient`: the one patient's login to be named."""
+    """Returns id, name and kind (person | application); `only_patient`: the one patient's
+    login to be named.
+    """
     rows = await connection.fetch(
         """
         SELECT id::text, name, 'person' AS kind FROM users

@@ -79,7 +79,9 @@ async def withdraw(request: Request) -> Response:
 
 
 async def person(connection: Connection, request: Request, *, locked: bool = False) -> User:
-    """Returns the user behind the token; raises Forbidden for a client's or a service's own token."""
+    """Returns the user behind the token; raises Forbidden for a client's or a
+    service's own token.
+    """
     subject = principal_of(request).subject
     user = await (lock_user if locked else select_user)(connection, subject)
     if user is None:

@@ -1,4 +1,6 @@
-"""What the administrators' routes share: who acts, what page of a list is asked for, what the body must be."""
+"""What the administrators' routes share: who acts, what page of a list is asked for, what
+the body must be.
+"""
 
 import base64
 import binascii
@@ -35,7 +37,9 @@ async def record(connection: Connection, request: Request, event: str, subject: 
 
 
 async def read_object(request: Request, *allowed: str) -> dict[str, Any]:
-    """The body's members; raises Unprocessable for one that is unknown, so that no wish is passed over silently."""
+    """The body's members; raises Unprocessable for one that is unknown, so that no wish is passed
+    over silently.
+    """
     body = await read_json(request)
     if not isinstance(body, dict):
         raise BadRequest("invalid_body", "expected an object")
@@ -85,7 +89,8 @@ def etag(version: int) -> str:
 
 
 async def claim_secret(connection: Connection, claim: Claim | None) -> None:
-    """For an answer that is a secret and nothing else: it cannot be given again, and a second would void the first.
+    """For an answer that is a secret and nothing else: it cannot be given again, and a second would
+    void the first.
 
     Raises Conflict where it was told before.
     """

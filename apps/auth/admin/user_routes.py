@@ -63,7 +63,8 @@ def as_json(user: User) -> dict[str, Any]:
 async def create(request: Request) -> Response:
     """Makes a user without a password.
 
-    With `invite` the person gets a mail with the link to set one; else the answer's `passwordLink` is it.
+    With `invite` the person gets a mail with the link to set one; else the answer's
+    `passwordLink` is it.
     """
     body = await read_object(
         request, "email", "name", "roles", "patientId", "practitionerId", "invite"
@@ -119,7 +120,9 @@ async def read(request: Request) -> Response:
 
 
 async def update(request: Request) -> Response:
-    """Changes name, roles, the person's own record or `disabled`. All but the name end what the user holds."""
+    """Changes name, roles, the person's own record or `disabled`. All but the name end what
+    the user holds.
+    """
     body = await read_object(request, "name", "roles", "patientId", "practitionerId", "disabled")
     if not isinstance(body.get("disabled", False), bool):
         raise Unprocessable("invalid_disabled", "true or false", pointer="/disabled")

@@ -1,4 +1,6 @@
-"""Clients that prove who they are with a key of their own: private_key_jwt (RFC 7523, OpenID Connect Core 9)."""
+"""Clients that prove who they are with a key of their own: private_key_jwt (RFC 7523, OpenID
+Connect Core 9).
+"""
 
 import time
 from typing import Any

@@ -1,8 +1,9 @@
 """Authlib's authorization server on Starlette.
 
-Authlib's core is synchronous. Here it runs in worker threads, a bounded number at once, and whatever it asks for
-(a client, a code, a place for a token) is fetched by `wait_for`, which runs the coroutine on the event loop and
-waits for it in the thread. The loop is never blocked, and there is one database driver, the asynchronous one.
+Authlib's core is synchronous. Here it runs in worker threads, a bounded number at once, and
+whatever it asks for (a client, a code, a place for a token) is fetched by `wait_for`, which runs
+the coroutine on the event loop and waits for it in the thread. The loop is never blocked, and there
+is one database driver, the asynchronous one.
 """
 
 import binascii
@@ -31,7 +32,8 @@ MAX_PARAMETERS = 50
 MAX_FORM_BYTES = 64 * 1024
 MAX_PARAMETER_CHARS = 16 * 1024
 FORM = "application/x-www-form-urlencoded"
-# Of these a request may name several (RFC 8707, RFC 8693); every other parameter comes once (RFC 6749, 3.1).
+# Of these a request may name several (RFC 8707, RFC 8693); every other parameter comes once
+# (RFC 6749, 3.1).
 REPEATABLE = ("resource", "audience")
 # Authlib puts them into its messages, which must not hold these characters (RFC 6749, 5.2).
 NAMES = ("response_type", "grant_type", "client_assertion_type", "token_type_hint")
@@ -41,7 +43,9 @@ T = TypeVar("T")
 
 
 def wait_for(function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, **named: Any) -> T:
-    """For Authlib's hooks, which run in a worker thread: the outcome of a coroutine on the event loop."""
+    """For Authlib's hooks, which run in a worker thread: the outcome of a coroutine on
+    the event loop.
+    """
     return anyio.from_thread.run(functools.partial(function, **named), *arguments)
 
 
@@ -96,10 +100,12 @@ class StarletteOAuth2Request(OAuth2Request):  # type: ignore[misc]
 
 
 async def read_oauth2_request(request: Request, public_url: str) -> StarletteOAuth2Request:
-    """Authlib's view of the request, at its public address: the service itself is reached over plain HTTP.
+    """Authlib's view of the request, at its public address: the service itself is reached
+    over plain HTTP.
 
-    Raises InvalidRequestError for what no OAuth request may have: another media type, a parameter twice in the
-    body or both there and in the address (RFC 6749, 3.1 and 3.2), characters beyond printable ASCII.
+    Raises InvalidRequestError for what no OAuth request may have: another media type, a parameter
+    twice in the body or both there and in the address (RFC 6749, 3.1 and 3.2), characters beyond
+    printable ASCII.
     """
     query = read_pairs(request.url.query)
     form: list[tuple[str, str]] = []

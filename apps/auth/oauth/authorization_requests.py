@@ -14,13 +14,16 @@ from apps.auth.people.sessions import Session
 from apps.kit.operation_outcomes import FHIR_PATH
 
 PROMPTS = {"none", "login", "consent", "select_account"}
-# No more digits than a person lives: a number of any length is work, and `int` raises at 4,300 digits.
+# No more digits than a person lives: a number of any length is work, and `int` raises
+# at 4,300 digits.
 THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 MAX_AGE_SECONDS = re.compile(r"[0-9]{1,10}")
 
 
 def check_supported(server: IdentityServer, asked: StarletteOAuth2Request, client: Client) -> None:
-    """Raises OAuth2Error for what would change the request, were it understood (OpenID Connect Core, 3.1.2.6)."""
+    """Raises OAuth2Error for what would change the request, were it understood (OpenID Connect
+    Core, 3.1.2.6).
+    """
     data = asked.payload.data
     if "request" in data:
         raise RequestNotSupportedError()
@@ -38,7 +41,9 @@ def check_supported(server: IdentityServer, asked: StarletteOAuth2Request, clien
 
 
 def check_audience(server: IdentityServer, aud: str | None) -> None:
-    """Raises InvalidRequestError where an application means another FHIR server than ours (SMART App Launch)."""
+    """Raises InvalidRequestError where an application means another FHIR server than ours
+    (SMART App Launch).
+    """
     issuer = server.settings.issuer
     if aud is not None and aud.rstrip("/") not in (issuer, issuer + FHIR_PATH):
         raise InvalidRequestError("'aud' is not the base of this server's FHIR interface")
@@ -47,7 +52,9 @@ def check_audience(server: IdentityServer, aud: str | None) -> None:
 def is_expected_person(
     server: IdentityServer, asked: StarletteOAuth2Request, session: Session
 ) -> bool:
-    """Tells whether the person who is signed in is the one that `id_token_hint` names, if there is a hint."""
+    """Tells whether the person who is signed in is the one that `id_token_hint` names, if
+    there is a hint.
+    """
     hint = asked.payload.data.get("id_token_hint")
     if hint is None:
         return True

@@ -1,4 +1,6 @@
-"""The authorization server: Authlib's, with our clients, tokens and rules. One a request, on its transaction."""
+"""The authorization server: Authlib's, with our clients, tokens and rules. One a request, on
+its transaction.
+"""
 
 import time
 from collections.abc import Mapping
@@ -68,7 +70,8 @@ class Origin:
     encounter_id: str | None = None
     session_id: str | None = None
     dpop_jkt: str | None = None
-    # Of the refresh token that is replaced: when its family ends, and the token that takes its place.
+    # Of the refresh token that is replaced: when its family ends, and the token that
+    # takes its place.
     expires_at: datetime | None = None
     successor: str | None = None
 
@@ -87,7 +90,8 @@ class Origin:
 
 
 def end_of_federated(origin: Origin) -> datetime | None:
-    """Returns when the refresh tokens of a sign-in by the organization's provider end; None for any other sign-in.
+    """Returns when the refresh tokens of a sign-in by the organization's provider end; None for any
+    other sign-in.
 
     The provider says when somebody leaves, and is asked at each sign-in alone.
     """
@@ -116,11 +120,13 @@ class IdentityServer(StarletteAuthorizationServer):
         # Set by the grants before the token is made.
         self.origin: Origin | None = None
         self.audience = settings.issuer
-        # What the person's application was launched for: set by the authorization endpoint before the code is made.
+        # What the person's application was launched for: set by the authorization endpoint before
+        # the code is made.
         self.launch = LaunchContext()
         # RFC 9449: the key that the request proved to hold.
         self.dpop_jkt: str | None = None
-        # RFC 8693: the client that acts for the person, and until when the token that it showed is valid.
+        # RFC 8693: the client that acts for the person, and until when the token that it
+        # showed is valid.
         self.actor: tuple[str, int] | None = None
         self.register_token_generator("default", self.make_token)
 
@@ -134,7 +140,9 @@ class IdentityServer(StarletteAuthorizationServer):
     def authenticate_client(
         self, request: OAuth2Request, methods: list[str], endpoint: str = "token"
     ) -> Client:
-        """Returns the client. It uses one method, and `client_id` names nobody else (RFC 6749, 2.3; RFC 7521, 4.2)."""
+        """Returns the client. It uses one method, and `client_id` names nobody else (RFC 6749, 2.3;
+        RFC 7521, 4.2).
+        """
         form = request.form
         used = (
             "Authorization" in request.headers,
@@ -154,7 +162,9 @@ class IdentityServer(StarletteAuthorizationServer):
         return client
 
     def assume_client_of_token(self, request: StarletteOAuth2Request) -> None:
-        """Lets a public client renew without saying which one it is: the token shows it. No other client gains."""
+        """Lets a public client renew without saying which one it is: the token shows it. No
+        other client gains.
+        """
         client_id = wait_for(
             select_client_of_refresh_token, self.connection, request.form.get("refresh_token", "")
         )
@@ -162,7 +172,9 @@ class IdentityServer(StarletteAuthorizationServer):
             request.assume_client(client_id)
 
     def check_proof(self, request: OAuth2Request, client: Client) -> None:
-        """Reads the DPoP proof of a token request (RFC 9449, 5). A client that was registered so must send one."""
+        """Reads the DPoP proof of a token request (RFC 9449, 5). A client that was registered so
+        must send one.
+        """
         text = request.headers.get("Dpop")
         if text is None:
             if client.dpop_bound:
@@ -172,7 +184,9 @@ class IdentityServer(StarletteAuthorizationServer):
         self.dpop_jkt = read_new_proof(self.connection, text, method="POST", url=url)
 
     def validate_requested_scope(self, scope: str | None) -> None:
-        """Refuses more scopes than any application needs. What is granted is what client and role may have."""
+        """Refuses more scopes than any application needs. What is granted is what client and
+        role may have.
+        """
         self.split_scope(scope)
 
     def split_scope(self, scope: str | None) -> tuple[str, ...]:
@@ -186,8 +200,8 @@ class IdentityServer(StarletteAuthorizationServer):
     ) -> frozenset[str]:
         """Returns what of `asked` is granted; everything that may be had, if nothing is asked for.
 
-        `launched`: staff chose a patient for the application. Raises InvalidScopeError where something is asked for
-        and nothing of it may be had, and for more than fits into a token.
+        `launched`: staff chose a patient for the application. Raises InvalidScopeError where
+        something is asked for and nothing of it may be had, and for more than fits into a token.
         """
         wanted = self.split_scope(asked)
         try:
@@ -205,9 +219,11 @@ class IdentityServer(StarletteAuthorizationServer):
         return granted
 
     def audience_of(self, parameters: Mapping[str, list[str]], client: Client) -> str:
-        """Returns the public URL, or for a service's own token the callee that it names; raises InvalidTargetError.
+        """Returns the public URL, or for a service's own token the callee that it names; raises
+        InvalidTargetError.
 
-        `resource` (RFC 8707) says the same as `audience`, and the base of the FHIR interface as the public URL.
+        `resource` (RFC 8707) says the same as `audience`, and the base of the FHIR interface as
+        the public URL.
         """
         stated = {value for name in ("audience", "resource") for value in parameters.get(name, ())}
         fhir_base = self.settings.issuer + FHIR_PATH
@@ -276,7 +292,9 @@ class IdentityServer(StarletteAuthorizationServer):
         return token
 
     def save_token(self, token: dict[str, Any], request: OAuth2Request) -> None:
-        """The refresh token's hash; an access token is not stored. That they were given is recorded."""
+        """The refresh token's hash; an access token is not stored. That they were
+        given is recorded.
+        """
         user_id = request.user.id if request.user else ""
         if "refresh_token" in token:
             assert self.origin is not None

@@ -34,14 +34,18 @@ async def create_client(
     trusted: bool = False,
     secret: str | None = None,
 ) -> tuple[Client, str | None]:
-    """The client and its secret, which is told here only; None for one that has none. `secret` to set a known one."""
+    """The client and its secret, which is told here only; None for one that has none. `secret` to
+    set a known one.
+    """
     if auth_method not in SECRET_METHODS:
         secret = None
     elif secret is None:
         secret = new_token()
     row = await connection.fetchrow(
-        "INSERT INTO clients (id, name, auth_method, secret_hash, jwks, grant_types, redirect_uris, "
-        "post_logout_redirect_uris, scopes, audiences, trusted, jwks_uri, backchannel_logout_uri, dpop_bound, "
+        "INSERT INTO clients (id, name, auth_method, secret_hash, jwks, grant_types, "
+        "redirect_uris, "
+        "post_logout_redirect_uris, scopes, audiences, trusted, jwks_uri, backchannel_logout_uri, "
+        "dpop_bound, "
         "pushed_requests_only) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING *",
         client_id or new_id(),
@@ -103,7 +107,8 @@ async def update_client(
     row = await connection.fetchrow(
         "UPDATE clients SET name = $2, scopes = $3, redirect_uris = $4, "
         "post_logout_redirect_uris = $5, jwks = $6, trusted = $7, jwks_uri = $8, "
-        "backchannel_logout_uri = $9, dpop_bound = $10, pushed_requests_only = $11, updated_at = now(), "
+        "backchannel_logout_uri = $9, dpop_bound = $10, pushed_requests_only = $11, updated_at = "
+        "now(), "
         "version = version + 1 WHERE id = $1 RETURNING *",
         client_id,
         name,
@@ -129,7 +134,8 @@ async def set_client_disabled(
     connection: Connection, client_id: str, disabled: bool
 ) -> Client | None:
     row = await connection.fetchrow(
-        "UPDATE clients SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END, updated_at = now(), "
+        "UPDATE clients SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END, "
+        "updated_at = now(), "
         "version = version + 1 WHERE id = $1 RETURNING *",
         client_id,
         disabled,

@@ -1,4 +1,6 @@
-"""An application as administrators see it, and its change by such a document: by API and by `scripts/operate`."""
+"""An application as administrators see it, and its change by such a document: by API and by
+`scripts/operate`.
+"""
 
 from typing import Any
 
@@ -34,7 +36,9 @@ def as_json(client: Client) -> dict[str, Any]:
 
 
 def check_changeable(client: Client) -> None:
-    """Raises Conflict for the client of one of our own services, which would be cut off from the others."""
+    """Raises Conflict for the client of one of our own services, which would be cut off
+    from the others.
+    """
     if client.audiences:
         raise Conflict("service_client", "a service's own client: the release looks after it")
 

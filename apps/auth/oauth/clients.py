@@ -20,7 +20,9 @@ PASSWORD_LOGIN = "password-login"  # noqa: S105  # a name
 
 @dataclass(frozen=True, slots=True)
 class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
-    """`audiences`: the callees whose tokens it may have; without one it has tokens for the public interface."""
+    """`audiences`: the callees whose tokens it may have; without one it has tokens for the
+    public interface.
+    """
 
     id: str
     name: str
@@ -38,7 +40,8 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
     scopes: tuple[str, ...]
     audiences: tuple[str, ...]
     trusted: bool
-    # RFC 9449: its access tokens are bound to a key. RFC 9126: it pushes its authorization requests.
+    # RFC 9449: its access tokens are bound to a key. RFC 9126: it pushes its
+    # authorization requests.
     dpop_bound: bool
     pushed_requests_only: bool
     disabled_at: datetime | None
@@ -59,7 +62,9 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
         return None
 
     def get_allowed_scope(self, scope: str | None) -> str | None:
-        """Returns what it may have of `scope` (of all, if nothing is asked for), or None, an error, for nothing."""
+        """Returns what it may have of `scope` (of all, if nothing is asked for), or None, an
+        error, for nothing.
+        """
         try:
             asked = split_scopes(scope or "")
             allowed = intersect(asked, self.scopes) if asked else frozenset(self.scopes)
@@ -68,7 +73,8 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
         return " ".join(sorted(allowed)) if allowed or not asked else None
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        """Tells whether the address is registered: letter by letter, but for the port of a loopback address.
+        """Tells whether the address is registered: letter by letter, but for the port of a
+        loopback address.
 
         A native application listens on a port that it gets at that moment (RFC 8252, 7.3).
         """
@@ -128,7 +134,9 @@ async def select_active_client(connection: Connection, client_id: str) -> Client
 
 
 async def hold_active_client(connection: Connection, client_id: str) -> Client | None:
-    """Held against change until the end of the transaction, beside others who hold it: a revocation waits for them."""
+    """Held against change until the end of the transaction, beside others who hold it: a revocation
+    waits for them.
+    """
     if not client_id.isprintable():
         return None
     row = await connection.fetchrow(

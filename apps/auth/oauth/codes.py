@@ -1,4 +1,6 @@
-"""Authorization codes: good once, for a minute, for one client, one address and one verifier (PKCE)."""
+"""Authorization codes: good once, for a minute, for one client, one address and one
+verifier (PKCE).
+"""
 
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -15,7 +17,9 @@ CODE_LIFE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationCode(AuthorizationCodeMixin):  # type: ignore[misc]
-    """`family_id`: of all tokens that come of it. `methods`: how the person proved who they are (RFC 8176)."""
+    """`family_id`: of all tokens that come of it. `methods`: how the person proved who they
+    are (RFC 8176).
+    """
 
     client_id: str
     user_id: str
@@ -56,9 +60,12 @@ class AuthorizationCode(AuthorizationCodeMixin):  # type: ignore[misc]
 
 async def insert_code(connection: Connection, secret: str, code: AuthorizationCode) -> None:
     await connection.execute(
-        "INSERT INTO authorization_codes (code_hash, client_id, user_id, family_id, redirect_uri, scope, nonce, "
-        "code_challenge, authenticated_at, methods, expires_at, patient_id, encounter_id, session_id, dpop_jkt) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11), $12, $13, $14, $15)",
+        "INSERT INTO authorization_codes (code_hash, client_id, user_id, family_id, redirect_uri, "
+        "scope, nonce, "
+        "code_challenge, authenticated_at, methods, expires_at, patient_id, encounter_id, "
+        "session_id, dpop_jkt) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + make_interval(secs => $11), $12, "
+        "$13, $14, $15)",
         digest(secret),
         code.client_id,
         code.user_id,
@@ -80,7 +87,9 @@ async def insert_code(connection: Connection, secret: str, code: AuthorizationCo
 async def select_code(
     connection: Connection, secret: str, client_id: str
 ) -> AuthorizationCode | None:
-    """Locked until the end of the transaction: of two exchanges at once the second finds it used."""
+    """Locked until the end of the transaction: of two exchanges at once the second
+    finds it used.
+    """
     await hold_origin(connection, "authorization_codes", "code_hash", digest(secret))
     row = await connection.fetchrow(
         "SELECT * FROM authorization_codes WHERE code_hash = $1 AND client_id = $2 "

@@ -30,7 +30,9 @@ CONTEXTS = {"patient": "your own", "user": "all", "system": "all"}
 
 
 def describe(scope: str, *, is_chosen: bool = False) -> str:
-    """Returns the scope in words for the person who is asked. `is_chosen`: they chose a patient, who is not they."""
+    """Returns the scope in words for the person who is asked. `is_chosen`: they chose a patient,
+    who is not they.
+    """
     smart = parse_smart_scope(scope)
     if smart is None:
         return DESCRIPTIONS.get(scope, scope)
@@ -67,7 +69,8 @@ async def save_consent(
 ) -> None:
     await connection.execute(
         "INSERT INTO consents (user_id, client_id, scopes) VALUES ($1, $2, $3) "
-        "ON CONFLICT (user_id, client_id) DO UPDATE SET scopes = excluded.scopes, granted_at = now()",
+        "ON CONFLICT (user_id, client_id) DO UPDATE SET scopes = excluded.scopes, granted_at = "
+        "now()",
         user_id,
         client_id,
         sorted(scopes),

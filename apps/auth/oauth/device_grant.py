@@ -1,4 +1,6 @@
-"""Device authorization (RFC 8628): a device without a keyboard shows a code, which a person enters in a browser."""
+"""Device authorization (RFC 8628): a device without a keyboard shows a code, which a person
+enters in a browser.
+"""
 
 import secrets
 from dataclasses import dataclass, fields
@@ -30,7 +32,9 @@ METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none
 
 @dataclass(frozen=True, slots=True)
 class DeviceCode(AuthorizationCodeMixin):  # type: ignore[misc]
-    """`state`: pending, approved, denied or used. Who approved, and how they had signed in, once somebody has."""
+    """`state`: pending, approved, denied or used. Who approved, and how they had signed in,
+    once somebody has.
+    """
 
     device_code_hash: bytes
     client_id: str
@@ -83,7 +87,9 @@ def new_user_code() -> str:
 
 
 def user_code_hash(typed: str) -> bytes:
-    """Returns what is stored of a user code, however it was typed: without the dash, in small letters."""
+    """Returns what is stored of a user code, however it was typed: without the dash, in
+    small letters.
+    """
     return digest(
         "".join(letter for letter in typed.upper() if letter in ALPHABET)[:USER_CODE_CHARS]
     )
@@ -112,7 +118,8 @@ async def answer_device_code(
 ) -> None:
     """Notes the person's answer and what they granted."""
     await connection.execute(
-        "UPDATE device_codes SET state = $2, user_id = $3, session_id = $4, authenticated_at = $5, methods = $6, "
+        "UPDATE device_codes SET state = $2, user_id = $3, session_id = $4, authenticated_at = $5, "
+        "methods = $6, "
         "scope = $7, family_id = $8 WHERE device_code_hash = $1 AND state = 'pending'",
         code.device_code_hash,
         "approved" if approved else "denied",
@@ -129,7 +136,8 @@ async def _insert(
     connection: Connection, *, device_code: str, user_code: str, client_id: str, scope: str
 ) -> None:
     await connection.execute(
-        "INSERT INTO device_codes (device_code_hash, user_code_hash, client_id, scope, interval_seconds, expires_at) "
+        "INSERT INTO device_codes (device_code_hash, user_code_hash, client_id, scope, "
+        "interval_seconds, expires_at) "
         "VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))",
         digest(device_code),
         user_code_hash(user_code),
@@ -141,7 +149,9 @@ async def _insert(
 
 
 async def _poll(connection: Connection, device_code: str) -> DeviceCode | None:
-    """Returns the code as it was before this poll. Polling too early lengthens the interval (RFC 8628, 3.5)."""
+    """Returns the code as it was before this poll. Polling too early lengthens the interval
+    (RFC 8628, 3.5).
+    """
     row = await connection.fetchrow(
         f"SELECT {_COLUMNS} FROM device_codes WHERE device_code_hash = $1 FOR UPDATE",  # noqa: S608
         digest(device_code),
@@ -150,7 +160,8 @@ async def _poll(connection: Connection, device_code: str) -> DeviceCode | None:
         return None
     code = _device_code(row)
     await connection.execute(
-        "UPDATE device_codes SET polled_at = now(), interval_seconds = least(60, interval_seconds + $2) "
+        "UPDATE device_codes SET polled_at = now(), interval_seconds = least(60, interval_seconds "
+        "+ $2) "
         "WHERE device_code_hash = $1",
         code.device_code_hash,
         INTERVAL_SECONDS if code.is_early else 0,
@@ -246,7 +257,9 @@ class DeviceGrant(DeviceCodeGrant):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """The code in the form that Authlib asks questions of. Expiry was checked, and the user code is not stored."""
+    """The code in the form that Authlib asks questions of. Expiry was checked, and the user code
+    is not stored.
+    """
 
     code: DeviceCode
 

@@ -15,7 +15,9 @@ class InvalidProofError(OAuth2Error):  # type: ignore[misc]
 
 
 def read_new_proof(connection: Connection, text: str, *, method: str, url: str) -> str:
-    """Returns the thumbprint of the key that the proof shows; raises InvalidProofError. For a worker thread."""
+    """Returns the thumbprint of the key that the proof shows; raises InvalidProofError. For a
+    worker thread.
+    """
     try:
         proof = read_proof(text, method=method, url=url, now=time.time())
     except ProofError as error:

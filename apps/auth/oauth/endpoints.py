@@ -1,4 +1,6 @@
-"""Revocation (RFC 7009), introspection (RFC 7662) and logout (OpenID Connect RP-Initiated Logout), on Authlib."""
+"""Revocation (RFC 7009), introspection (RFC 7662) and logout (OpenID Connect RP-Initiated
+Logout), on Authlib.
+"""
 
 from typing import Any
 
@@ -120,7 +122,9 @@ class EndSessionEndpoint(AuthlibEndSessionEndpoint):  # type: ignore[misc]
     def is_post_logout_redirect_uri_legitimate(
         self, request: OAuth2Request, uri: str, client: Client, logout_hint: str | None
     ) -> bool:
-        """Without a hint the person is asked first; the address is registered for the client that is named."""
+        """Without a hint the person is asked first; the address is registered for the client
+        that is named.
+        """
         return True
 
     def end_session(self, end_session_request: Any) -> None:

@@ -1,4 +1,6 @@
-"""Tokens that are shown to the service itself: for introspection, revocation, exchange and as hints."""
+"""Tokens that are shown to the service itself: for introspection, revocation,
+exchange and as hints.
+"""
 
 import time
 from dataclasses import dataclass
@@ -41,7 +43,9 @@ class AccessToken(TokenMixin):  # type: ignore[misc]
 
 
 def find_token(server: IdentityServer, secret: str) -> AccessToken | RefreshToken | None:
-    """Returns the token, or None if it is not one of ours or no longer valid. For a worker thread."""
+    """Returns the token, or None if it is not one of ours or no longer valid. For a
+    worker thread.
+    """
     if secret.count(".") == 2:
         return find_access_token(server, secret)
     return wait_for(select_refresh_token, server.connection, secret)
@@ -75,7 +79,8 @@ def find_access_token(server: IdentityServer, secret: str) -> AccessToken | None
 
 
 def read_id_token_hint(hint: str, server: IdentityServer) -> dict[str, Any] | None:
-    """Returns the claims of an id token that we signed, also an expired one; None for anything else.
+    """Returns the claims of an id token that we signed, also an expired one; None for
+    anything else.
 
     An access token, signed with the same keys, is no id token.
     """

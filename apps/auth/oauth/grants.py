@@ -49,7 +49,9 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
 
     @staticmethod
     def validate_authorization_redirect_uri(request: OAuth2Request, client: Client) -> str:
-        """Returns the address, which must be sent and registered; an error is shown here and never sent there."""
+        """Returns the address, which must be sent and registered; an error is shown here and
+        never sent there.
+        """
         uri = request.payload.redirect_uri
         if not uri or not client.check_redirect_uri(uri):
             raise InvalidRequestError("'redirect_uri' is missing or not registered")
@@ -95,7 +97,8 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
     def query_authorization_code(self, secret: str, client: Client) -> AuthorizationCode | None:
         code = wait_for(select_code, self.server.connection, secret, client.id)
         if code is not None and code.used_at is not None:
-            # RFC 6749, 4.1.2: whoever comes second may be the one that it belongs to; nobody keeps anything.
+            # RFC 6749, 4.1.2: whoever comes second may be the one that it belongs to; nobody
+            # keeps anything.
             wait_for(revoke_family, self.server.connection, code.family_id)
             event = Event("code_replayed", "failure", actor_id=client.id, subject=code.user_id)
             self.server.record(event, client)
@@ -114,7 +117,9 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
 
 
 class RequiredS256(CodeChallenge):  # type: ignore[misc]
-    """PKCE for every client, by S256 only: Authlib would let confidential clients go without, and take `plain`."""
+    """PKCE for every client, by S256 only: Authlib would let confidential clients go without,
+    and take `plain`.
+    """
 
     SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
     CODE_CHALLENGE_METHODS = {"S256": CodeChallenge.CODE_CHALLENGE_METHODS["S256"]}
@@ -190,7 +195,9 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
         return token
 
     def _validate_token_scope(self, token: RefreshToken) -> None:
-        """Narrows: `user/Patient.r` may be asked for where `user/*.cruds` was granted (RFC 6749, 6)."""
+        """Narrows: `user/Patient.r` may be asked for where `user/*.cruds` was granted
+        (RFC 6749, 6).
+        """
         granted = token.scope.split()
         asked = self.server.split_scope(self.request.payload.scope)
         if any(intersect([scope], granted) != {scope} for scope in asked):

@@ -1,4 +1,6 @@
-"""Bounds on the signed tokens that anybody may send as a parameter: assertions, hints, subject tokens."""
+"""Bounds on the signed tokens that anybody may send as a parameter: assertions, hints,
+subject tokens.
+"""
 
 import binascii
 from base64 import urlsafe_b64decode
@@ -12,7 +14,8 @@ MAX_BRACKETS = 64
 
 
 def is_acceptable_jwt(text: str) -> bool:
-    """Tells whether the text is a compact JWS with a flat header that asks for no extension (RFC 7515, 4.1.11).
+    """Tells whether the text is a compact JWS with a flat header that asks for no extension (RFC
+    7515, 4.1.11).
 
     Nothing is verified. Linear in the length, which is bounded.
     """
@@ -28,7 +31,9 @@ def is_acceptable_jwt(text: str) -> bool:
 
 
 def read_unverified_claims(text: str) -> dict[str, Any]:
-    """Returns the claims of an acceptable token as they are stated, without any proof; empty for any other text."""
+    """Returns the claims of an acceptable token as they are stated, without any proof; empty for
+    any other text.
+    """
     return (_parse(text.split(".")[1]) or {}) if is_acceptable_jwt(text) else {}
 
 

@@ -1,7 +1,8 @@
 """What an application is launched for (SMART App Launch 2.2): a patient and an encounter.
 
-An EHR launch: the console asks for a `launch` value for the patient that the clinician has open, and sends the
-browser to the application with it. The value is good once, for minutes, for that clinician.
+An EHR launch: the console asks for a `launch` value for the patient that the clinician has
+open, and sends the browser to the application with it. The value is good once, for minutes, for
+that clinician.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ async def insert_launch(
     """Returns a new `launch` value. `client_id`: the only application that may use it."""
     secret = new_token()
     await connection.execute(
-        "INSERT INTO launches (token_hash, user_id, client_id, patient_id, encounter_id, expires_at) "
+        "INSERT INTO launches (token_hash, user_id, client_id, patient_id, encounter_id, "
+        "expires_at) "
         "VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))",
         digest(secret),
         user_id,
@@ -46,7 +48,9 @@ async def insert_launch(
 async def select_launch(
     connection: Connection, secret: str, *, user_id: str, client_id: str
 ) -> LaunchContext | None:
-    """Returns what the value stands for, or None if it is unknown, used, too old, or for others. Locks the row."""
+    """Returns what the value stands for, or None if it is unknown, used, too old, or for others.
+    Locks the row.
+    """
     row = await connection.fetchrow(
         "SELECT patient_id, encounter_id FROM launches WHERE token_hash = $1 AND user_id = $2 "
         "AND coalesce(client_id, $3) = $3 AND expires_at > now() FOR UPDATE",

@@ -1,4 +1,6 @@
-"""The seed's short login, for compatibility: e-mail and password for a token. Off unless a setting turns it on."""
+"""The seed's short login, for compatibility: e-mail and password for a token. Off unless a
+setting turns it on.
+"""
 
 from datetime import UTC, datetime
 
@@ -36,7 +38,8 @@ async def login(request: Request) -> Response:
         raise Unauthorized("invalid_credentials")
     async with state.database.transaction() as connection:
         client = await select_active_client(connection, PASSWORD_LOGIN)
-        # Hashing takes its time: whoever was disabled or changed meanwhile is refused, and waits for this commit else.
+        # Hashing takes its time: whoever was disabled or changed meanwhile is refused, and waits
+        # for this commit else.
         unchanged = await lock_unchanged(connection, user)
         refusal = (
             "changed_meanwhile" if unchanged is None

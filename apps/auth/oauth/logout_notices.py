@@ -87,7 +87,9 @@ def logout_token(key: SigningKey, issuer: str, notice: Notice) -> str:
 
 
 async def take_notices(connection: Connection) -> list[Notice]:
-    """Returns notices that are due, and puts each off, so that no other replica sends it at the same time."""
+    """Returns notices that are due, and puts each off, so that no other replica sends it at
+    the same time.
+    """
     rows = await connection.fetch(
         "UPDATE logout_notices SET attempts = attempts + 1, "
         "due_at = now() + make_interval(secs => $2 * power(2, least(attempts, 8))) "
@@ -111,7 +113,9 @@ async def take_notices(connection: Connection) -> list[Notice]:
 
 
 async def send_notices(state: AuthState, http: OutboundHttp) -> int:
-    """Sends what is due. Returns how many notices there were. No connection is held while others answer."""
+    """Sends what is due. Returns how many notices there were. No connection is held while
+    others answer.
+    """
     async with state.database.transaction() as connection:
         notices = await take_notices(connection)
     sent = await asyncio.gather(*(send_notice(state, http, notice) for notice in notices))
@@ -134,7 +138,8 @@ async def send_notice(state: AuthState, http: OutboundHttp, notice: Notice) -> b
             extra={"client_id": notice.client_id, "error": str(error)},
         )
         return False
-    # Back-Channel Logout 1.0, 2.8: 400 is an answer too. Repeating the same notice would not change it.
+    # Back-Channel Logout 1.0, 2.8: 400 is an answer too. Repeating the same notice would
+    # not change it.
     return status in (200, 204, 400)
 
 

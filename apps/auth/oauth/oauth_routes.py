@@ -66,7 +66,9 @@ def error_response(error: OAuth2Error) -> Response:
 async def answer(
     request: Request, call: Callable[[IdentityServer, OAuth2Request], Any], event: str
 ) -> Response:
-    """Authlib's answer, on a transaction that is committed for an error too: a replay found stays found."""
+    """Authlib's answer, on a transaction that is committed for an error too: a replay
+    found stays found.
+    """
     state, address = state_of(request), address_of(request)
     try:
         asked = await read_oauth2_request(request, state.settings.issuer)
@@ -88,7 +90,9 @@ async def answer(
 
 
 async def fetch_client_keys(state: AuthState, asked: OAuth2Request) -> None:
-    """Fetches the keys of a client that has them behind a URL, before a database connection is held for it."""
+    """Fetches the keys of a client that has them behind a URL, before a database connection
+    is held for it.
+    """
     assertion = asked.form.get("client_assertion", "")
     stated = read_unverified_claims(assertion).get("sub")
     if not isinstance(stated, str):
@@ -159,7 +163,9 @@ async def record_refusal(
 
 
 async def name_client(connection: Connection, asked: OAuth2Request) -> str:
-    """Returns the id of a client that we know, else a hash: what anybody sends may be a name or a secret."""
+    """Returns the id of a client that we know, else a hash: what anybody sends may be a
+    name or a secret.
+    """
     stated = asked.payload.client_id or ""
     known = await select_client(connection, stated) if stated else None
     if known:

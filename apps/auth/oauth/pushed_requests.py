@@ -1,4 +1,6 @@
-"""Pushed authorization requests (RFC 9126): the client sends the request itself, the browser only a reference."""
+"""Pushed authorization requests (RFC 9126): the client sends the request itself, the browser
+only a reference.
+"""
 
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,7 +23,9 @@ MAX_CHARS = 16_000
 
 
 def push(server: IdentityServer, asked: StarletteOAuth2Request) -> object:
-    """Answers the endpoint: authenticates the client, checks the request as `/oauth2/authorize` would, stores it."""
+    """Answers the endpoint: authenticates the client, checks the request as `/oauth2/authorize`
+    would, stores it.
+    """
     client = server.authenticate_client(asked, list(METHODS), "par")
     if "request_uri" in asked.form or "request" in asked.form:
         raise InvalidRequestError("a pushed request has no 'request' or 'request_uri' in it")
@@ -69,7 +73,8 @@ async def _insert(connection: Connection, secret: str, client_id: str, parameter
 async def select_pushed_request(
     connection: Connection, request_uri: str, client_id: str
 ) -> list[tuple[str, str]] | None:
-    """Returns the parameters, or None if the reference is unknown, used, too old, or another client's.
+    """Returns the parameters, or None if the reference is unknown, used, too old, or
+    another client's.
 
     Locks the row: of two requests at once the second finds it used.
     """
@@ -86,7 +91,9 @@ async def select_pushed_request(
 
 
 async def expand(connection: Connection, asked: StarletteOAuth2Request) -> StarletteOAuth2Request:
-    """Returns the request that a reference stands for, or the request itself. Raises InvalidRequestError."""
+    """Returns the request that a reference stands for, or the request itself. Raises
+    InvalidRequestError.
+    """
     request_uri = asked.payload.data.get("request_uri", "")
     if not request_uri.startswith(PREFIX):
         return asked
@@ -102,7 +109,9 @@ async def expand(connection: Connection, asked: StarletteOAuth2Request) -> Starl
 
 
 async def note_signed_in(connection: Connection, request_uri: str) -> None:
-    """Takes `prompt` and `max_age` out of a request whose person has been sent to sign in: they are met then."""
+    """Takes `prompt` and `max_age` out of a request whose person has been sent to sign in:
+    they are met then.
+    """
     hashed = digest(request_uri.removeprefix(PREFIX))
     text = await connection.fetchval(
         "SELECT parameters FROM pushed_requests WHERE uri_hash = $1 FOR UPDATE", hashed
@@ -128,6 +137,8 @@ async def delete_pushed_request(connection: Connection, request_uri: str) -> Non
 
 
 def check_pushed(asked: StarletteOAuth2Request, pushed_requests_only: bool) -> None:
-    """Raises InvalidRequestError for a request in the address by a client that was registered to push its own."""
+    """Raises InvalidRequestError for a request in the address by a client that was registered
+    to push its own.
+    """
     if pushed_requests_only and not asked.was_pushed:
         raise InvalidRequestError("this client pushes its requests: see RFC 9126")

@@ -1,4 +1,6 @@
-"""Refresh tokens: each is used once and replaced; using an old one shows that somebody else has it too."""
+"""Refresh tokens: each is used once and replaced; using an old one shows that somebody
+else has it too.
+"""
 
 import hashlib
 import hmac
@@ -16,7 +18,8 @@ from apps.kit.database import Connection
 
 # Of the family, from the sign-in on: renewing does not lengthen it.
 FAMILY_LIFE_DAYS = 30
-# A client that did not get the answer may ask again with the old one, and is given the same successor.
+# A client that did not get the answer may ask again with the old one, and is given the
+# same successor.
 GRACE_SECONDS = 30
 
 
@@ -57,7 +60,8 @@ class RefreshToken(TokenMixin):  # type: ignore[misc]
 
 
 def derive_successor(key: bytes, secret: str) -> str:
-    """Returns the token that replaces `secret`. Of a token there is one successor, however often it is sent.
+    """Returns the token that replaces `secret`. Of a token there is one successor, however
+    often it is sent.
 
     Only who has the service's key can derive it, and it is stored nowhere.
     """
@@ -81,11 +85,15 @@ async def insert_refresh_token(
     session_id: str | None = None,
     dpop_jkt: str | None = None,
 ) -> None:
-    """Stores the token's hash; within the grace it may be there. `expires_at`: of the one that it replaces."""
+    """Stores the token's hash; within the grace it may be there. `expires_at`: of the one
+    that it replaces.
+    """
     await connection.execute(
-        "INSERT INTO refresh_tokens (token_hash, family_id, client_id, user_id, scope, authenticated_at, methods, "
+        "INSERT INTO refresh_tokens (token_hash, family_id, client_id, user_id, scope, "
+        "authenticated_at, methods, "
         "expires_at, patient_id, encounter_id, session_id, dpop_jkt) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, now() + make_interval(days => $9)), $10, $11, $12, $13) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, now() + make_interval(days => $9)), $10, "
+        "$11, $12, $13) "
         "ON CONFLICT (token_hash) DO NOTHING",
         digest(secret),
         family_id,
@@ -104,7 +112,9 @@ async def insert_refresh_token(
 
 
 async def select_refresh_token(connection: Connection, secret: str) -> RefreshToken | None:
-    """Locked until the end of the transaction: two renewals of one token come one after the other."""
+    """Locked until the end of the transaction: two renewals of one token come one
+    after the other.
+    """
     await hold_origin(connection, "refresh_tokens", "token_hash", digest(secret))
     row = await connection.fetchrow(
         "SELECT *, rotated_at IS NOT NULL AS rotated, "
@@ -124,7 +134,8 @@ async def is_used(connection: Connection, secret: str) -> bool:
     """Tells whether the token was replaced or revoked."""
     return bool(
         await connection.fetchval(
-            "SELECT rotated_at IS NOT NULL OR revoked_at IS NOT NULL FROM refresh_tokens WHERE token_hash = $1",
+            "SELECT rotated_at IS NOT NULL OR revoked_at IS NOT NULL FROM refresh_tokens WHERE "
+            "token_hash = $1",
             digest(secret),
         )
     )

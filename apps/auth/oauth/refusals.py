@@ -1,4 +1,6 @@
-"""Refusals are kept in the audit too: on a connection of their own, for what was refused may have been rolled back."""
+"""Refusals are kept in the audit too: on a connection of their own, for what was refused may have
+been rolled back.
+"""
 
 import asyncio
 import logging
@@ -29,7 +31,9 @@ async def record_refusal(
     client_id: str = "",
     subject: str = "",
 ) -> None:
-    """Never raises: what was refused stays refused. A client that we do not know is not named: it may be anything."""
+    """Never raises: what was refused stays refused. A client that we do not know is not named: it
+    may be anything.
+    """
     state = state_of(request)
     try:
         async with (

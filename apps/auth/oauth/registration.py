@@ -125,7 +125,9 @@ def parse_registration(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_redirect_uri(uri: str) -> bool:
-    """RFC 8252 and RFC 9700: nobody else on the way, no wildcard, no fragment, nothing that runs a script."""
+    """RFC 8252 and RFC 9700: nobody else on the way, no wildcard, no fragment, nothing that
+    runs a script.
+    """
     if (
         len(uri) > MAX_URI_CHARS
         or not uri.isascii()
@@ -148,7 +150,9 @@ def is_redirect_uri(uri: str) -> bool:
 
 
 def is_server_uri(uri: Any) -> bool:
-    """Tells whether this service may call the address: where it leads to is checked again with each call."""
+    """Tells whether this service may call the address: where it leads to is checked again
+    with each call.
+    """
     if not isinstance(uri, str) or not is_redirect_uri(uri):
         return False
     return urlsplit(uri).scheme in ("https", "http")

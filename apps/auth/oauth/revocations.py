@@ -19,14 +19,18 @@ KEEP_SECONDS = ACCESS_TOKEN_SECONDS + 2 * CLOCK_LEEWAY_SECONDS
 
 
 async def insert_revocation(connection: Connection, kind: str, id: str) -> None:
-    """`kind`: `subject`, `client` or `family`: all their access tokens until now; `token`: the one with this `jti`.
+    """`kind`: `subject`, `client` or `family`: all their access tokens until now; `token`: the one
+    with this `jti`.
 
-    Now is the time of the writing, not of the transaction's start: whoever was renewed while it waited is covered.
+    Now is the time of the writing, not of the transaction's start: whoever was renewed while it
+    waited is covered.
     """
     await connection.execute(
         "INSERT INTO revocations (kind, id, not_before, expires_at) "
-        "VALUES ($1, $2, clock_timestamp() + make_interval(secs => $4), clock_timestamp() + make_interval(secs => $3)) "
-        "ON CONFLICT (kind, id) DO UPDATE SET not_before = excluded.not_before, expires_at = excluded.expires_at",
+        "VALUES ($1, $2, clock_timestamp() + make_interval(secs => $4), clock_timestamp() + "
+        "make_interval(secs => $3)) "
+        "ON CONFLICT (kind, id) DO UPDATE SET not_before = excluded.not_before, expires_at = "
+        "excluded.expires_at",
         kind,
         id,
         float(KEEP_SECONDS),
@@ -45,8 +49,11 @@ async def revoke_family(connection: Connection, family_id: str) -> None:
 
 
 async def revoke_subject(connection: Connection, user_id: str) -> None:
-    """Ends all that the user holds: sessions, codes, devices, tokens, a second factor not yet confirmed."""
-    # Locks the user's row too. Who saw a second factor's secret that was never confirmed shall not be there to use it.
+    """Ends all that the user holds: sessions, codes, devices, tokens, a second factor not
+    yet confirmed.
+    """
+    # Locks the user's row too. Who saw a second factor's secret that was never confirmed shall not
+    # be there to use it.
     await connection.execute(
         "UPDATE users SET totp_secret = CASE WHEN totp_enabled THEN totp_secret END WHERE id = $1",
         user_id,
@@ -97,7 +104,9 @@ def _seconds(time: datetime) -> int:
 
 
 class OwnSource:
-    """Keys and revocations for the auth service's own verifier: from its database, not over HTTP."""
+    """Keys and revocations for the auth service's own verifier: from its database,
+    not over HTTP.
+    """
 
     def __init__(self, database: Database, keys: Callable[[], Awaitable[KeyRing | None]]) -> None:
         self._database = database

@@ -11,11 +11,14 @@ SERVICE_SCOPES: Mapping[str, tuple[str, ...]] = {"patient": ("billing.system",)}
 
 
 async def register_service_clients(connection: Connection, secrets: Mapping[str, str]) -> None:
-    """`secrets`: `service-<name>` -> its secret. Made or brought up to date; repeating it changes nothing."""
+    """`secrets`: `service-<name>` -> its secret. Made or brought up to date; repeating it
+    changes nothing.
+    """
     for client_id, secret in secrets.items():
         service = SERVICES[client_id.removeprefix("service-")]
         await connection.execute(
-            "INSERT INTO clients (id, name, auth_method, secret_hash, grant_types, scopes, audiences, trusted) "
+            "INSERT INTO clients (id, name, auth_method, secret_hash, grant_types, scopes, "
+            "audiences, trusted) "
             "VALUES ($1, $2, 'client_secret_basic', $3, '{client_credentials}', $4, $5, true) "
             "ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash, "
             # Replicas that still run with the secret before go on until all have rolled.

@@ -1,4 +1,6 @@
-"""Ends sessions and consents with all that came of them: codes, devices, refresh and access tokens."""
+"""Ends sessions and consents with all that came of them: codes, devices, refresh and
+access tokens.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -10,7 +12,9 @@ NOTICE_LIFE_HOURS = 1
 
 
 async def end_sessions(connection: Connection, user_id: str, session_ids: Sequence[str]) -> int:
-    """Ends sessions of the user by their public ids, inside a transaction; returns how many there were."""
+    """Ends sessions of the user by their public ids, inside a transaction; returns how
+    many there were.
+    """
     ended = await connection.fetch(
         "DELETE FROM sessions WHERE user_id = $1 AND public_id = ANY($2::text[]) "
         "RETURNING public_id",
@@ -32,7 +36,9 @@ async def end_sessions(connection: Connection, user_id: str, session_ids: Sequen
 
 
 async def withdraw_consent(connection: Connection, user_id: str, client_id: str) -> bool:
-    """Deletes a consent and ends what the application holds of the user; False if there was none."""
+    """Deletes a consent and ends what the application holds of the user; False if
+    there was none.
+    """
     deleted = await connection.fetchval(
         "DELETE FROM consents WHERE user_id = $1 AND client_id = $2 RETURNING true",
         user_id,
@@ -48,9 +54,11 @@ async def _end_grants(
     column: Literal["session_id", "client_id"],
     values: Sequence[str],
 ) -> bool:
-    """Deletes unused codes of the user and revokes the families of tokens; returns whether there were any.
+    """Deletes unused codes of the user and revokes the families of tokens; returns whether
+    there were any.
 
-    The caller holds the user's row, so that no code is redeemed meanwhile; a device's code is locked by its deletion.
+    The caller holds the user's row, so that no code is redeemed meanwhile; a device's code is
+    locked by its deletion.
     """
     # The column is one of two constants.
     theirs = f"user_id = $1 AND {column} = ANY($2::text[])"

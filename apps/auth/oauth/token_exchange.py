@@ -1,4 +1,6 @@
-"""Token exchange (RFC 8693): a service gets a narrower token to act for the person whose token it was shown."""
+"""Token exchange (RFC 8693): a service gets a narrower token to act for the person whose
+token it was shown.
+"""
 
 from typing import Any
 
@@ -23,11 +25,13 @@ ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S10
 
 
 class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
-    """The new token is the person's, names the service in `act`, and lives no longer than the one that was shown.
+    """The new token is the person's, names the service in `act`, and lives no longer than the one
+    that was shown.
 
-    It allows what the shown token, the service and the person's roles all allow. It is of the same family: revoking
-    the sign-in revokes it. Only registered confidential clients may exchange, and only tokens of persons. A token that
-    is bound to a key is exchanged with a proof of that key, and the new one is bound to it too.
+    It allows what the shown token, the service and the person's roles all allow. It is of the same
+    family: revoking the sign-in revokes it. Only registered confidential clients may exchange, and
+    only tokens of persons. A token that is bound to a key is exchanged with a proof of that key,
+    and the new one is bound to it too.
     """
 
     GRANT_TYPE = TOKEN_EXCHANGE

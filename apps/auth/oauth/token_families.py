@@ -4,16 +4,20 @@ from apps.kit.database import Connection
 
 
 async def lock_family(connection: Connection, family_id: str) -> None:
-    """Until the end of the transaction. Row locks would not do: a renewal's new row is not to be seen yet."""
+    """Until the end of the transaction. Row locks would not do: a renewal's new row is not
+    to be seen yet.
+    """
     await connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended('family:' || $1, 0))", family_id
     )
 
 
 async def hold_origin(connection: Connection, table: str, column: str, value: bytes) -> None:
-    """Before a code or refresh token is read: holds its user and locks its family, always in this order.
+    """Before a code or refresh token is read: holds its user and locks its family, always
+    in this order.
 
-    A revocation waits for renewals under way and sees what they made; renewals after it see the revocation.
+    A revocation waits for renewals under way and sees what they made; renewals after it see
+    the revocation.
     """
     # Table and column are constants of the callers.
     row = await connection.fetchrow(

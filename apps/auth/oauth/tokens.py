@@ -80,7 +80,9 @@ def sign_access_token(key: SigningKey, grant: Grant) -> str:
 
 
 def sign_lookup_token(key: SigningKey, issuer: str, user: User) -> str:
-    """Returns a token for the person themself, good for a minute, to look patients up on a page of ours."""
+    """Returns a token for the person themself, good for a minute, to look patients up on
+    a page of ours.
+    """
     now = int(time.time())
     claims = {
         "iss": issuer,
@@ -102,7 +104,9 @@ def sign(key: SigningKey, claims: dict[str, Any], kind: str) -> str:
 
 
 def user_info(user: User, scopes: Iterable[str], issuer: str) -> dict[str, Any]:
-    """Returns the claims about a person that these scopes show (OpenID Connect Core, 5.1 and 5.4)."""
+    """Returns the claims about a person that these scopes show (OpenID Connect
+    Core, 5.1 and 5.4).
+    """
     scopes = frozenset(scopes)
     claims: dict[str, Any] = {"sub": user.id}
     if "profile" in scopes:

@@ -138,9 +138,11 @@ async def show_logout(request: Request) -> Response:
 
 
 async def send_logout(request: Request) -> Response:
-    """Ends the session by our page's form. A form of a client's site is turned into a request by GET.
+    """Ends the session by our page's form. A form of a client's site is turned into a
+    request by GET.
 
-    With a form of another site the browser sends no cookie of ours (SameSite=Lax), with the redirect it does.
+    With a form of another site the browser sends no cookie of ours (SameSite=Lax), with the
+    redirect it does.
     """
     try:
         asked = await read_oauth2_request(request, state_of(request).settings.issuer)
@@ -153,8 +155,8 @@ async def send_logout(request: Request) -> Response:
 
 
 async def logout(request: Request, *, confirmed: bool) -> Response:
-    """Ends the session (OpenID Connect RP-Initiated Logout): at once where an id token names the person, else after
-    a question.
+    """Ends the session (OpenID Connect RP-Initiated Logout): at once where an id token names the
+    person, else after a question.
     """
     state = state_of(request)
     secure = state.settings.secure

@@ -1,4 +1,6 @@
-"""`/oauth2/authorize`: a person lets an application act for them (RFC 6749, 4.1; OpenID Connect Core, 3.1.2)."""
+"""`/oauth2/authorize`: a person lets an application act for them (RFC 6749, 4.1; OpenID
+Connect Core, 3.1.2).
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -57,7 +59,9 @@ async def show(request: Request) -> Response:
 
 
 async def answer(request: Request) -> Response:
-    """Takes the consent page's or the patient picker's form, or an authorization request by POST."""
+    """Takes the consent page's or the patient picker's form, or an authorization
+    request by POST.
+    """
     if "client_id" in request.query_params:
         return await decide(request, await read_form(request))
     try:
@@ -125,7 +129,9 @@ async def respond(
 
 
 def host_of(redirect_uri: str) -> str:
-    """Returns where the browser goes back to, as a person reads it: a host, or an application's own scheme."""
+    """Returns where the browser goes back to, as a person reads it: a host, or an
+    application's own scheme.
+    """
     parts = urlsplit(redirect_uri)
     return parts.netloc or f"{parts.scheme}:"
 
@@ -222,7 +228,9 @@ def show_consent(
 
 
 def pairs_of(query: str) -> list[tuple[str, str]]:
-    """Returns the parameters of a request that a form of ours carries; none if there are more than any has."""
+    """Returns the parameters of a request that a form of ours carries; none if there are
+    more than any has.
+    """
     try:
         return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
     except ValueError:
@@ -230,7 +238,9 @@ def pairs_of(query: str) -> list[tuple[str, str]]:
 
 
 def after_sign_in(query: str) -> str:
-    """The authorization request that led to the sign-in, on this service and nowhere else, its wish for it met."""
+    """The authorization request that led to the sign-in, on this service and nowhere else, its
+    wish for it met.
+    """
     pairs = pairs_of(query)
     kept = [(name, value) for name, value in pairs if name not in ("prompt", "max_age")]
     prompts = " ".join(
@@ -251,8 +261,9 @@ async def form_target(connection: Connection, query: str) -> str:
 
 
 async def refuse(request: Request, error: OAuth2Error, event: str = "authorization") -> Response:
-    """To the client, where its address is known to be its own; else a page: an open redirector would be of use to
-    whoever phishes."""
+    """To the client, where its address is known to be its own; else a page: an open redirector
+    would be of use to whoever phishes.
+    """
     if error.error not in ROUTINE:
         await record_refusal(
             request, event, error.error, client_id=request.query_params.get("client_id", "")

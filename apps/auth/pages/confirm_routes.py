@@ -1,4 +1,6 @@
-"""The password once more, before a second factor is changed in a session that may have been left open."""
+"""The password once more, before a second factor is changed in a session that may have
+been left open.
+"""
 
 from starlette.requests import Request
 from starlette.responses import Response

@@ -1,4 +1,6 @@
-"""`/oauth2/device`: a person enters the code that a device shows, and lets it act for them (RFC 8628, 3.3)."""
+"""`/oauth2/device`: a person enters the code that a device shows, and lets it act for them
+(RFC 8628, 3.3).
+"""
 
 from urllib.parse import urlencode
 
@@ -24,7 +26,9 @@ WRONG = "No device is waiting under this code. Please check it; it is good for t
 
 
 async def show(request: Request) -> Response:
-    """The page, with the code filled in where the device's address carried it: it is still the person who sends it."""
+    """The page, with the code filled in where the device's address carried it: it is still the
+    person who sends it.
+    """
     state = state_of(request)
     async with state.database.transaction() as connection:
         session = complete(await hold_session(connection, request, secure=state.settings.secure))

@@ -32,7 +32,9 @@ async def show(request: Request) -> Response:
 
 
 async def change(request: Request) -> Response:
-    """Mails a link to the new address. The same page whether it is free or taken: nobody learns who is here."""
+    """Mails a link to the new address. The same page whether it is free or taken: nobody
+    learns who is here.
+    """
     fields = await read_form(request)
     state = state_of(request)
     session = complete(await session_of(request))

@@ -1,4 +1,6 @@
-"""A forgotten password: a mail with a link, and the same answer in the same time for unknown addresses."""
+"""A forgotten password: a mail with a link, and the same answer in the same time for
+unknown addresses.
+"""
 
 import asyncio
 import logging
@@ -24,7 +26,8 @@ from apps.auth.state import address_of, state_of
 from apps.kit.errors import Problem
 
 TIMEOUT_SECONDS = 5.0
-# A person is sent at most one mail in this time, and few within an hour, however often somebody asks.
+# A person is sent at most one mail in this time, and few within an hour, however often
+# somebody asks.
 PAUSE_SECONDS = 60
 
 log = logging.getLogger(__name__)
@@ -35,7 +38,9 @@ async def show(request: Request) -> Response:
 
 
 async def send(request: Request) -> Response:
-    """Answers at once; looks the address up when the answer is on its way, so that its time tells nothing."""
+    """Answers at once; looks the address up when the answer is on its way, so that its time
+    tells nothing.
+    """
     fields = await read_form(request)
     response = page(request, "forgotten.html", sent=True, email="")
     response.background = BackgroundTask(send_link, request, fields.get("email", "").strip())
@@ -58,7 +63,8 @@ async def send_link(request: Request, email: str) -> None:
             user = await lock_user(connection, found.id) if found else None
             if user is None or user.disabled_at is not None:
                 return
-            # Their organization says who they are, and when they leave: a password would outlast it.
+            # Their organization says who they are, and when they leave: a password
+            # would outlast it.
             if user.password_hash is None and await is_external(connection, user.id):
                 return
             may = partial(may_mail, connection, user_id=user.id, recipient=user.email)
@@ -66,7 +72,8 @@ async def send_link(request: Request, email: str) -> None:
                 return
             if not await may("password"):
                 return
-            # Who was invited and set no password yet has the time of the invitation, which this link replaces.
+            # Who was invited and set no password yet has the time of the invitation, which this
+            # link replaces.
             life_hours = FORGOTTEN_LIFE_HOURS if user.password_hash else LINK_LIFE_HOURS
             link = await create_reset_link(
                 connection, user.id, state.settings.issuer, life_hours=life_hours

@@ -152,7 +152,9 @@ async def begin_sign_in(request: Request) -> Response:
 
 
 async def finish_sign_in(request: Request) -> Response:
-    """Takes `{"credential", "next"}`. A session that waits for a second factor takes its own person's only."""
+    """Takes `{"credential", "next"}`. A session that waits for a second factor takes its own
+    person's only.
+    """
     browser = check_script(request)
     state = state_of(request)
     waiting = await session_of(request)
@@ -207,7 +209,9 @@ async def show_recovery_codes(request: Request) -> Response:
 
 
 def check_script(request: Request) -> str:
-    """Returns the browser's secret; raises Forbidden for a request that our own pages did not make."""
+    """Returns the browser's secret; raises Forbidden for a request that our own
+    pages did not make.
+    """
     state = state_of(request)
     secure = state.settings.secure
     browser = request.cookies.get(browser_cookie(secure), "")

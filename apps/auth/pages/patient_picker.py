@@ -1,6 +1,8 @@
-"""Which patient an application is launched for: the person's own, the launch's, or one that a clinician chooses here.
+"""Which patient an application is launched for: the person's own, the launch's, or one that a
+clinician chooses here.
 
-Names are looked up at the patient service with a token of the person who chooses: its scopes, its audit.
+Names are looked up at the patient service with a token of the person who chooses: its
+scopes, its audit.
 """
 
 import logging
@@ -47,7 +49,8 @@ class Choice:
 def wants_patient(scopes: tuple[str, ...], client: Client) -> bool:
     """Tells whether the application asks for one patient, and was registered to.
 
-    One that asks for `user/` scopes too serves staff and patients alike: it says `launch/patient` if it means one.
+    One that asks for `user/` scopes too serves staff and patients alike: it says `launch/patient`
+    if it means one.
     """
     asked = set(scopes or client.scopes)
     if "launch/patient" in asked:
@@ -61,10 +64,11 @@ def wants_patient(scopes: tuple[str, ...], client: Client) -> bool:
 async def read_launch(
     server: IdentityServer, asked: StarletteOAuth2Request, user: User, chosen: str
 ) -> LaunchContext:
-    """Returns what the application is launched for. Raises PatientNeeded where the person has yet to choose.
+    """Returns what the application is launched for. Raises PatientNeeded where the person has
+    yet to choose.
 
-    `chosen`: the id that the picker's form sent. That form is protected against other sites, and the person may read
-    every patient: any id is one that they may choose.
+    `chosen`: the id that the picker's form sent. That form is protected against other sites, and
+    the person may read every patient: any id is one that they may choose.
     """
     data = asked.payload.data
     client: Client = asked.client
@@ -117,7 +121,9 @@ async def show_picker(
 
 
 async def search_patients(patient_url: str, token: str, wanted: str) -> list[Choice]:
-    """Returns patients by an identifier, if the text has digits and somebody has it, else by a part of the name."""
+    """Returns patients by an identifier, if the text has digits and somebody has it, else by a
+    part of the name.
+    """
     if any(letter.isdigit() for letter in wanted):
         found = await search_by(patient_url, token, "identifier", wanted)
         if found:

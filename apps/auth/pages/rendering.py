@@ -1,4 +1,6 @@
-"""What people see: pages rendered here, complete without a script; forms that only our own pages can send."""
+"""What people see: pages rendered here, complete without a script; forms that only our own
+pages can send.
+"""
 
 import hashlib
 import hmac
@@ -38,16 +40,20 @@ environment = jinja2.Environment(
 
 
 def content_security_policy(form_target: str = "") -> str:
-    # A browser applies form-action to where a form's answer redirects to as well: the client's address.
+    # A browser applies form-action to where a form's answer redirects to as well: the
+    # client's address.
     return (
-        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src "
+        "data:; "
         "base-uri 'none'; frame-ancestors 'none'; "
         f"form-action 'self'{' ' + form_target if form_target else ''}"
     )
 
 
 def origin_of(uri: str) -> str:
-    """As a source of a content security policy: `https://host:port`, or `scheme:` of an application's own scheme."""
+    """As a source of a content security policy: `https://host:port`, or `scheme:` of an
+    application's own scheme.
+    """
     parts = urlsplit(uri)
     return (
         f"{parts.scheme}://{parts.netloc}"

@@ -1,4 +1,6 @@
-"""Pages of the second factor: the code of a device or a recovery code, and setting up an authenticator app."""
+"""Pages of the second factor: the code of a device or a recovery code, and setting up an
+authenticator app.
+"""
 
 import logging
 
@@ -43,7 +45,8 @@ from apps.kit.database import Connection
 METHODS = ("pwd", "otp", "mfa")
 PROOFS = ("device_code", "recovery_code")
 DECRYPTION_FAILED = (
-    "a second factor does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or take it off the "
+    "a second factor does not open under AUTH_KEY_ENCRYPTION_KEY: set the one that sealed it, or "
+    "take it off the "
     "account by DELETE /auth/v1/users/{id}/second-factor"
 )
 

@@ -1,4 +1,6 @@
-"""What the pages of a sign-in share: where it goes on, who is signed in, a new session, the password once more."""
+"""What the pages of a sign-in share: where it goes on, who is signed in, a new session, the
+password once more.
+"""
 
 from collections.abc import Callable
 from urllib.parse import quote, unquote, urlencode
@@ -32,7 +34,9 @@ def next_of(fields: dict[str, str]) -> str:
 
 
 def continue_to(query: str) -> str:
-    """Returns where a person goes after signing in: to the application, the device page, or their account."""
+    """Returns where a person goes after signing in: to the application, the device page, or
+    their account.
+    """
     if query.startswith("device="):
         code = query.removeprefix("device=").removeprefix("-")
         return f"{DEVICE}?user_code={quote(unquote(code))}" if code else DEVICE
@@ -61,7 +65,8 @@ async def start_session(
     pending: bool = False,
     confirmed: bool = False,
 ) -> None:
-    """Ends the browser's session and starts the next one; once that is complete, the browser is known.
+    """Ends the browser's session and starts the next one; once that is complete, the
+    browser is known.
 
     `confirmed`: the password was proven within the last minutes.
     """

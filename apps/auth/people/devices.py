@@ -1,4 +1,6 @@
-"""Browsers in which somebody signed in before: what others guess from elsewhere does not lock them out there."""
+"""Browsers in which somebody signed in before: what others guess from elsewhere does not lock
+them out there.
+"""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,12 +26,15 @@ def device_of(request: Request, *, secure: bool) -> str:
 
 
 async def is_known_device(connection: Connection, device: str, user_id: str) -> bool:
-    """Tells whether this user signed in, with every factor, in this browser within the last 90 days."""
+    """Tells whether this user signed in, with every factor, in this browser within
+    the last 90 days.
+    """
     if not device:
         return False
     return bool(
         await connection.fetchval(
-            "SELECT true FROM known_devices WHERE token_hash = $1 AND user_id = $2 AND expires_at > now()",
+            "SELECT true FROM known_devices WHERE token_hash = $1 AND user_id = $2 AND expires_at "
+            "> now()",
             digest(device),
             user_id,
         )
@@ -69,7 +74,8 @@ async def remember_device(
         await insert_mail(connection, new_sign_in(user.email, browser, address))
     await connection.execute(
         "DELETE FROM known_devices WHERE user_id = $1 AND token_hash IN ("
-        "SELECT token_hash FROM known_devices WHERE user_id = $1 ORDER BY expires_at DESC OFFSET $2)",
+        "SELECT token_hash FROM known_devices WHERE user_id = $1 ORDER BY expires_at DESC OFFSET "
+        "$2)",
         user.id,
         MAX_DEVICES_OF_USER,
     )

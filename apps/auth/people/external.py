@@ -1,4 +1,6 @@
-"""Sign-in by the organization's own OpenID provider: who it says somebody is, and which roles that gives."""
+"""Sign-in by the organization's own OpenID provider: who it says somebody is, and which
+roles that gives.
+"""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -25,7 +27,9 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalProvider:
-    """An OpenID provider of the organization. `roles`: role of ours by value of its claim `roles_claim`."""
+    """An OpenID provider of the organization. `roles`: role of ours by value of its claim
+    `roles_claim`.
+    """
 
     issuer: str
     client_id: str
@@ -62,7 +66,9 @@ class ExternalSignInError(Exception):
 
 @dataclass
 class ProviderClient:
-    """Speaks to the provider: metadata and keys, cached; a code for an id token (OIDC Core, 3.1.3)."""
+    """Speaks to the provider: metadata and keys, cached; a code for an id token
+    (OIDC Core, 3.1.3).
+    """
 
     provider: ExternalProvider
     session: aiohttp.ClientSession
@@ -87,7 +93,9 @@ class ProviderClient:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     async def redeem(self, code: str, sign_in: ExternalSignIn, callback: str) -> ExternalPerson:
-        """Returns who signed in; raises ExternalSignInError, and Unavailable if the provider is away."""
+        """Returns who signed in; raises ExternalSignInError, and Unavailable if the
+        provider is away.
+        """
         await self._refresh()
         form = {
             "grant_type": "authorization_code",

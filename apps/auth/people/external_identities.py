@@ -17,11 +17,14 @@ SIGN_IN_LIFE_SECONDS = 10 * 60
 async def insert_external_sign_in(
     connection: Connection, browser: str, query: str
 ) -> tuple[str, ExternalSignIn]:
-    """Starts a sign-in of this browser; returns its `state`, and what the answer is checked against."""
+    """Starts a sign-in of this browser; returns its `state`, and what the answer is
+    checked against.
+    """
     state = new_token()
     begun = ExternalSignIn(nonce=new_token(), verifier=new_token(), next=query)
     await connection.execute(
-        "INSERT INTO external_sign_ins (state_hash, browser_hash, nonce, verifier, next, expires_at) "
+        "INSERT INTO external_sign_ins (state_hash, browser_hash, nonce, verifier, next, "
+        "expires_at) "
         "VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))",
         digest(state),
         digest(browser),
@@ -68,11 +71,12 @@ async def select_user_id(connection: Connection, issuer: str, subject: str) -> s
 async def user_of_person(
     connection: Connection, provider: ExternalProvider, person: ExternalPerson
 ) -> tuple[User | None, bool]:
-    """Returns the person's user, made or brought up to date from the claims, and whether roles changed.
+    """Returns the person's user, made or brought up to date from the claims, and whether
+    roles changed.
 
-    None if refused.
-    Refused are: nobody with a role, disabled users, and an address that a user has whom the provider
-    did not make: an account must not pass to whoever has the same address at the provider.
+    None if refused. Refused are: nobody with a role, disabled users, and an address that a user
+    has whom the provider did not make: an account must not pass to whoever has the same address
+    at the provider.
     """
     if not person.roles:
         return None, False

@@ -21,7 +21,9 @@ MAX_RETRY_SECONDS = 900
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailSettings:
-    """`smtp_url`: `smtps://user:password@host:port` or `smtp://` with STARTTLS. `folder`: instead of a server."""
+    """`smtp_url`: `smtps://user:password@host:port` or `smtp://` with STARTTLS. `folder`:
+    instead of a server.
+    """
 
     smtp_url: str = field(default="", repr=False)
     sender: str = "no-reply@localhost"
@@ -50,7 +52,8 @@ def invitation(recipient: str, link: str) -> Mail:
         body=(
             f"An administrator made an account for you in {PRODUCT}.\n\n"
             f"Set your password here within 24 hours:\n{link}\n\n"
-            "If you did not expect this, ignore this mail: without you the account cannot be used.\n"
+            "If you did not expect this, ignore this mail: without you the account cannot be "
+            "used.\n"
         ),
     )
 
@@ -97,7 +100,8 @@ def new_sign_in(recipient: str, device: str, address: str) -> Mail:
         recipient=recipient,
         subject="New sign-in to your account",
         body=(
-            f"Somebody, probably you, signed in to {PRODUCT} from a browser that was not used before:\n"
+            f"Somebody, probably you, signed in to {PRODUCT} from a browser that was not used "
+            f"before:\n"
             f"{device or 'unknown browser'}, address {address or 'unknown'}.\n\n"
             "If it was not you, change your password and sign out all sessions of your account.\n"
         ),
@@ -130,7 +134,9 @@ def compose(queued: QueuedMail, sender: str, now: Any) -> EmailMessage:
 
 
 def _recipient(address: str) -> Address:
-    """Returns the one address; raises ValueError for what could be read as several, or as a header."""
+    """Returns the one address; raises ValueError for what could be read as several,
+    or as a header.
+    """
     local, _, domain = address.rpartition("@")
     if not address.isprintable() or set(address) & set(' ,;<>"()'):
         raise ValueError("not one address")
@@ -150,7 +156,9 @@ async def insert_mail(connection: Connection, mail: Mail) -> None:
 
 
 async def claim_mails(connection: Connection, limit: int, hold_seconds: float) -> list[QueuedMail]:
-    """Returns mails that are due, and holds them for `hold_seconds`, so that one replica sends each."""
+    """Returns mails that are due, and holds them for `hold_seconds`, so that one
+    replica sends each.
+    """
     rows = await connection.fetch(
         "UPDATE mails SET attempts = attempts + 1, due_at = now() + make_interval(secs => $2) "
         "WHERE id = ANY(ARRAY(SELECT id FROM mails WHERE due_at <= now() AND expires_at > now() "

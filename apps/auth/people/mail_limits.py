@@ -1,4 +1,6 @@
-"""How often somebody is sent a mail with a link, whoever asks for it: nobody's mailbox is flooded by us."""
+"""How often somebody is sent a mail with a link, whoever asks for it: nobody's mailbox is
+flooded by us.
+"""
 
 from apps.auth.encryption import digest
 from apps.auth.people.user_fields import email_key
@@ -17,7 +19,8 @@ async def may_mail(
     most: int = MAX_MAILS,
     seconds: int = PERIOD_SECONDS,
 ) -> bool:
-    """Counts a mail for the user and for the recipient; False if either had `most` within `seconds`.
+    """Counts a mail for the user and for the recipient; False if either had `most`
+    within `seconds`.
 
     `what`: the kind of mail, each of which is counted apart. The period begins with the first mail.
     """
@@ -28,7 +31,8 @@ async def may_mail(
         "SELECT key, 1, now() + make_interval(secs => $2) FROM unnest($1::bytea[]) AS key "
         "ON CONFLICT (key) DO UPDATE SET "
         "mails = CASE WHEN had.expires_at <= now() THEN 1 ELSE had.mails + 1 END, "
-        "expires_at = CASE WHEN had.expires_at <= now() THEN excluded.expires_at ELSE had.expires_at END "
+        "expires_at = CASE WHEN had.expires_at <= now() THEN excluded.expires_at ELSE "
+        "had.expires_at END "
         "RETURNING mails",
         keys,
         float(seconds),

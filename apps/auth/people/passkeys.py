@@ -1,4 +1,6 @@
-"""Passkeys (W3C Web Authentication, Level 2): keys of a device that sign a challenge, checked by py_webauthn."""
+"""Passkeys (W3C Web Authentication, Level 2): keys of a device that sign a challenge, checked
+by py_webauthn.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -241,7 +243,9 @@ async def delete_passkeys(connection: Connection, user_id: str) -> None:
 
 
 async def note_passkeys(connection: Connection, user_id: str) -> None:
-    """Writes down with the user whether there are passkeys: the password alone is then not enough."""
+    """Writes down with the user whether there are passkeys: the password alone is
+    then not enough.
+    """
     await connection.execute(
         "UPDATE users SET has_passkey = EXISTS (SELECT FROM passkeys WHERE user_id = $1) "
         "WHERE id = $1",

@@ -1,4 +1,6 @@
-"""Signing in by e-mail address and password: the same answer in the same time, whoever is asked for."""
+"""Signing in by e-mail address and password: the same answer in the same time,
+whoever is asked for.
+"""
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.people.devices import is_known_device

@@ -22,7 +22,8 @@ PASSES = 2
 LANES = 1
 MIN_PASSWORD_CHARS = 12
 MAX_PASSWORD_CHARS = 256
-# Of zxcvbn: at least 10^8 guesses. Below are common passwords, repetitions, keyboard rows, dates and names.
+# Of zxcvbn: at least 10^8 guesses. Below are common passwords, repetitions, keyboard rows,
+# dates and names.
 MIN_STRENGTH = 3
 # Its cost grows with the length: 20 ms for this many characters.
 JUDGED_CHARS = 40
@@ -37,7 +38,8 @@ WORKER_NICENESS = 10
 T = TypeVar("T")
 
 _hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
-# The time of a wrong password is spent on an unknown user too: this is the hash of nobody's password.
+# The time of a wrong password is spent on an unknown user too: this is the hash of
+# nobody's password.
 _NOBODY = _hasher.hash(os.urandom(16).hex())
 
 
@@ -46,8 +48,8 @@ def check_new_password(
 ) -> str:
     """Returns the password, or raises Unprocessable.
 
-    NIST SP 800-63B: a minimal length, no composition rules, but none that is common, repeats itself or follows from
-    what is known of the person. `about`: the person's e-mail address and name.
+    NIST SP 800-63B: a minimal length, no composition rules, but none that is common, repeats itself
+    or follows from what is known of the person. `about`: the person's e-mail address and name.
     """
     message = ""
     if (
@@ -65,7 +67,9 @@ def check_new_password(
 
 
 def is_easily_guessed(password: str, about: Iterable[str]) -> bool:
-    """Tells whether the password is common or built from words that are known of the person or the product."""
+    """Tells whether the password is common or built from words that are known of the person
+    or the product.
+    """
     from zxcvbn import zxcvbn  # its word lists take 12 MiB, and only a new password is judged
 
     words = [*CONTEXT_WORDS]

@@ -1,4 +1,6 @@
-"""Links to set a password, used once: an administrator's or operator's for a day, for a forgotten one an hour."""
+"""Links to set a password, used once: an administrator's or operator's for a day, for a
+forgotten one an hour.
+"""
 
 from dataclasses import dataclass
 
@@ -55,7 +57,9 @@ async def select_reset_link(connection: Connection, token: str) -> ResetLink | N
 
 
 async def use_reset_token(connection: Connection, token: str) -> str | None:
-    """Uses the link up. Returns the user's id, or None if it is unknown, used, too old, or the user is disabled."""
+    """Uses the link up. Returns the user's id, or None if it is unknown, used, too old, or the
+    user is disabled.
+    """
     user_id = await connection.fetchval(
         "DELETE FROM password_resets USING users WHERE users.id = user_id AND token_hash = $1 "
         "AND expires_at > now() AND disabled_at IS NULL RETURNING user_id",

@@ -1,4 +1,6 @@
-"""What each role may have, and what is granted: what the client may ask for AND what the role may have."""
+"""What each role may have, and what is granted: what the client may ask for AND what the
+role may have.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
@@ -88,7 +90,8 @@ RESOURCE_TYPES = frozenset(
 )
 
 
-# Two lists of scopes with search parameters share up to their product, of which no token holds so many.
+# Two lists of scopes with search parameters share up to their product, of which no token
+# holds so many.
 MAX_SHARED_SCOPES = 4 * MAX_SCOPES
 
 
@@ -97,7 +100,8 @@ class TooManyScopesError(ValueError):
 
 
 def split_scopes(text: str) -> tuple[str, ...]:
-    """Returns the distinct scopes of a request, in order. Raises TooManyScopesError beyond the bounds of the kit.
+    """Returns the distinct scopes of a request, in order. Raises TooManyScopesError beyond the
+    bounds of the kit.
 
     Nobody has to be signed in to send this text: its length is checked before anything looks at it.
     """
@@ -126,8 +130,8 @@ def is_scope(scope: str) -> bool:
 def scopes_of_roles(roles: Iterable[str], *, launched: bool = False) -> frozenset[str]:
     """Returns what a person of these roles may have.
 
-    `launched`: a patient was chosen for the application. Then `patient/` scopes, which reach that patient's record
-    alone, give what the `user/` scopes of the roles give.
+    `launched`: a patient was chosen for the application. Then `patient/` scopes, which reach that
+    patient's record alone, give what the `user/` scopes of the roles give.
     """
     scopes = IDENTITY_SCOPES.union(*(ROLES.get(role, frozenset()) for role in roles))
     if launched or any(scope.startswith("patient/") for scope in scopes):
@@ -161,11 +165,12 @@ def scopes_of_client(scopes: Iterable[str]) -> frozenset[str]:
 
 
 def intersect(one: Iterable[str], other: Iterable[str]) -> frozenset[str]:
-    """Returns the scopes that both allow. Two SMART scopes allow what their types and interactions share.
+    """Returns the scopes that both allow. Two SMART scopes allow what their types and
+    interactions share.
 
-    A scope of `one` that `other` allows in full is kept as it was written: an application that asks for
-    `patient/*.read` is told `patient/*.read`. Raises TooManyScopesError where scopes with different search parameters
-    multiply each other.
+    A scope of `one` that `other` allows in full is kept as it was written: an application that asks
+    for `patient/*.read` is told `patient/*.read`. Raises TooManyScopesError where scopes with
+    different search parameters multiply each other.
     """
     others = frozenset(other)
     index = _Index((scope, smart) for scope in others if (smart := read_smart_scope(scope)))
@@ -194,7 +199,9 @@ def intersect(one: Iterable[str], other: Iterable[str]) -> frozenset[str]:
 
 
 class _Index:
-    """SMART scopes by context and type: of fifty scopes on as many types each is compared with few others."""
+    """SMART scopes by context and type: of fifty scopes on as many types each is compared
+    with few others.
+    """
 
     def __init__(self, scopes: Iterable[tuple[str, SmartScope]]) -> None:
         self._by_type: dict[tuple[str, str], list[tuple[str, SmartScope]]] = {}
@@ -214,7 +221,9 @@ class _Index:
 
 
 def _without_implied(scopes: Mapping[str, SmartScope | None]) -> frozenset[str]:
-    """Drops what another scope includes: `user/Patient.r` says nothing where `user/*.rs` is granted as well."""
+    """Drops what another scope includes: `user/Patient.r` says nothing where `user/*.rs` is
+    granted as well.
+    """
     smart = {}
     for text, scope in sorted(scopes.items()):
         # Of two spellings of one scope the first stays.
@@ -231,7 +240,9 @@ def _without_implied(scopes: Mapping[str, SmartScope | None]) -> frozenset[str]:
 
 
 def _narrow(one: SmartScope, other: SmartScope) -> SmartScope | None:
-    """Returns what both allow: their type, common interactions, and the search parameters of both."""
+    """Returns what both allow: their type, common interactions, and the search
+    parameters of both.
+    """
     if one.context != other.context:
         return None
     if one.resource_type == "*" or other.resource_type in ("*", one.resource_type):

@@ -1,4 +1,6 @@
-"""A browser's session: a random cookie, of which the database knows a hash. A new one with every sign-in."""
+"""A browser's session: a random cookie, of which the database knows a hash. A new one with
+every sign-in.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -28,7 +30,9 @@ SYSTEMS = re.compile(r"(Windows|Android|iPhone|iPad|Macintosh|Linux)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdleTimes:
-    """Seconds without a request after which a session ends, by role; of several roles the shortest counts."""
+    """Seconds without a request after which a session ends, by role; of several roles the
+    shortest counts.
+    """
 
     default_seconds: int = IDLE_SECONDS
     by_role: Mapping[str, int] = field(default_factory=dict)
@@ -43,7 +47,9 @@ class IdleTimes:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`pending`: the password was right, the second factor is still to come. `methods` as in RFC 8176: pwd, otp."""
+    """`pending`: the password was right, the second factor is still to come. `methods` as in RFC
+    8176: pwd, otp.
+    """
 
     # Of its hash: told to nobody.
     id: str
@@ -181,7 +187,9 @@ async def hold_session(connection: Connection, request: Request, *, secure: bool
 async def lock_session(
     connection: Connection, request: Request, session: Session, *, secure: bool
 ) -> Session | None:
-    """The same session, its user held until the end of the transaction; None where it ended since, or they changed."""
+    """The same session, its user held until the end of the transaction; None where it ended since,
+    or they changed.
+    """
     if await lock_unchanged(connection, session.user) is None:
         return None
     return await select_session(connection, request, secure=secure)

@@ -1,4 +1,6 @@
-"""The second factor: codes by time (RFC 6238), each good once, and recovery codes for a lost device."""
+"""The second factor: codes by time (RFC 6238), each good once, and recovery codes for
+a lost device.
+"""
 
 import base64
 import hmac
@@ -29,12 +31,15 @@ def totp_purpose(user_id: str) -> str:
 
 
 def _pending_purpose(session: Session) -> str:
-    # Who began an enrolment in another session, with a stolen password say, knows that secret: it opens there alone.
+    # Who began an enrolment in another session, with a stolen password say, knows that secret: it
+    # opens there alone.
     return f"totp:{session.user.id}:{session.id}"
 
 
 async def begin_enrolment(connection: Connection, key: bytes, session: Session) -> str:
-    """The secret in base32; the same one in this session, so that the page may be reloaded, and another in the next."""
+    """The secret in base32; the same one in this session, so that the page may be reloaded, and
+    another in the next.
+    """
     user = session.user
     if user.totp_secret:
         # One of another session or key was never confirmed: a new one takes its place.
@@ -55,7 +60,9 @@ def provisioning_uri(secret: str, user: User) -> str:
 
 
 def qr_code(uri: str) -> str:
-    """The URI as a picture that needs no script and no second request: `data:image/svg+xml;base64,...`."""
+    """The URI as a picture that needs no script and no second request:
+    `data:image/svg+xml;base64,...`.
+    """
     out = BytesIO()
     segno.make(uri, error="m").save(out, kind="svg", scale=5, border=4, light="#fff")
     return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode()
@@ -64,7 +71,9 @@ def qr_code(uri: str) -> str:
 async def confirm_enrolment(
     connection: Connection, key: bytes, session: Session, code: str
 ) -> list[str] | None:
-    """Turns the second factor on and gives the recovery codes, which are told here only; None for a wrong code."""
+    """Turns the second factor on and gives the recovery codes, which are told here only; None
+    for a wrong code.
+    """
     user = session.user
     if not user.totp_secret:
         return None
@@ -94,7 +103,8 @@ async def replace_recovery_codes(connection: Connection, user_id: str) -> list[s
 
 
 async def use_code(connection: Connection, key: bytes, user: User, code: str) -> bool:
-    """A code of the device. The step that it belongs to is used up, in one statement: a code seen is worth nothing.
+    """A code of the device. The step that it belongs to is used up, in one statement: a code seen
+    is worth nothing.
 
     Raises DecryptionError where the secret is sealed under another key.
     """
@@ -112,7 +122,8 @@ async def _use_step(connection: Connection, user: User, secret: str, code: str) 
     for step in range(now - WINDOW_STEPS, now + WINDOW_STEPS + 1):
         if hmac.compare_digest(device.generate_otp(step).encode(), typed):
             used = await connection.fetchval(
-                "UPDATE users SET totp_last_step = $2 WHERE id = $1 AND totp_last_step < $2 RETURNING true",
+                "UPDATE users SET totp_last_step = $2 WHERE id = $1 AND totp_last_step < $2 "
+                "RETURNING true",
                 user.id,
                 step,
             )
@@ -132,7 +143,8 @@ async def use_recovery_code(connection: Connection, user: User, code: str) -> bo
 async def remove_authenticator(connection: Connection, user_id: str) -> None:
     """Removes the authenticator app and the recovery codes."""
     await connection.execute(
-        "UPDATE users SET totp_enabled = false, totp_secret = NULL, totp_last_step = 0, updated_at = now(), "
+        "UPDATE users SET totp_enabled = false, totp_secret = NULL, totp_last_step = 0, updated_at "
+        "= now(), "
         "version = version + 1 WHERE id = $1",
         user_id,
     )

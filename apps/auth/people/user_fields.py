@@ -14,7 +14,8 @@ UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def email_key(email: str) -> str:
-    """Returns the address as it is compared: one person, however they type it. The unique index is on this.
+    """Returns the address as it is compared: one person, however they type it. The unique
+    index is on this.
 
     Without the second NFKC, folding could bring back what the first one removed.
     """
@@ -23,12 +24,16 @@ def email_key(email: str) -> str:
 
 
 def is_uuid(text: str) -> bool:
-    """Tells whether the text may be the id of a user. On a URN or braces PostgreSQL's driver raises."""
+    """Tells whether the text may be the id of a user. On a URN or braces PostgreSQL's
+    driver raises.
+    """
     return bool(UUID.fullmatch(text))
 
 
 def is_email(email: str) -> bool:
-    """Tells whether the text looks like an address. Control characters and lone surrogates do not."""
+    """Tells whether the text looks like an address. Control characters and lone
+    surrogates do not.
+    """
     return bool(EMAIL.fullmatch(email)) and email.isprintable()
 
 

@@ -29,7 +29,8 @@ class User:
     roles: tuple[str, ...]
     # The one record that a patient's login sees.
     patient_id: str | None
-    # The Practitioner that the person is, where the record has one: told to applications as `fhirUser`.
+    # The Practitioner that the person is, where the record has one: told to applications
+    # as `fhirUser`.
     practitioner_id: str | None
     email_verified_at: datetime | None
     totp_secret: bytes | None = field(repr=False)
@@ -43,7 +44,9 @@ class User:
 
     @property
     def standing(self) -> tuple[object, ...]:
-        """Returns what a sign-in relies on: when it changes, a sign-in that is under way starts anew."""
+        """Returns what a sign-in relies on: when it changes, a sign-in that is under
+        way starts anew.
+        """
         return self.password_hash, self.roles, self.patient_id, self.has_second_factor
 
     @property
@@ -58,7 +61,9 @@ class User:
         return self.totp_enabled or self.has_passkey
 
     def must_prove_more(self, mfa_required_roles: frozenset[str]) -> bool:
-        """Tells whether the password is not enough: there is a second factor, or there must be one."""
+        """Tells whether the password is not enough: there is a second factor, or
+        there must be one.
+        """
         return self.has_second_factor or not mfa_required_roles.isdisjoint(self.roles)
 
 
@@ -77,7 +82,9 @@ async def create_user(
     patient_id: str | None = None,
     practitioner_id: str | None = None,
 ) -> User:
-    """Raises Unprocessable, and Conflict where the address is taken. Without a password a reset link gives one."""
+    """Raises Unprocessable, and Conflict where the address is taken. Without a password a reset
+    link gives one.
+    """
     email = email.strip()
     roles = tuple(dict.fromkeys(roles))
     check_user(
@@ -94,7 +101,8 @@ async def create_user(
         password_hash = await asyncio.to_thread(hash_password, password)
     try:
         row = await connection.fetchrow(
-            "INSERT INTO users (id, email, email_key, name, password_hash, roles, patient_id, practitioner_id) "
+            "INSERT INTO users (id, email, email_key, name, password_hash, roles, patient_id, "
+            "practitioner_id) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *",
             new_id(),
             email,
@@ -132,10 +140,13 @@ async def select_user_by_email(connection: Connection, email: str) -> User | Non
 async def select_users(
     connection: Connection, after: str, limit: int, text: str = ""
 ) -> list[User]:
-    """Returns users after an id, oldest first. With `text`: whose id it is, or whose address or name contains it."""
+    """Returns users after an id, oldest first. With `text`: whose id it is, or whose address or
+    name contains it.
+    """
     rows = await connection.fetch(
         "SELECT * FROM users WHERE id > $1 AND ($3 = '' OR id::text = $3 "
-        "OR position(lower($3) IN lower(email)) > 0 OR position(lower($3) IN lower(name)) > 0) ORDER BY id LIMIT $2",
+        "OR position(lower($3) IN lower(email)) > 0 OR position(lower($3) IN lower(name)) > 0) "
+        "ORDER BY id LIMIT $2",
         after,
         limit,
         text,
@@ -149,7 +160,9 @@ async def delete_user(connection: Connection, user_id: str) -> None:
 
 
 async def update_email(connection: Connection, user_id: str, email: str) -> None:
-    """Sets a verified address and voids links that were mailed before; raises Conflict if another user has it."""
+    """Sets a verified address and voids links that were mailed before; raises Conflict if
+    another user has it.
+    """
     try:
         await connection.execute(
             "UPDATE users SET email = $2, email_key = $3, email_verified_at = now(), "
@@ -165,7 +178,9 @@ async def update_email(connection: Connection, user_id: str, email: str) -> None
 
 
 async def has_administrator(connection: Connection) -> bool:
-    """Whether there is an administrator who may sign in; nobody makes one until the transaction's end."""
+    """Whether there is an administrator who may sign in; nobody makes one until the
+    transaction's end.
+    """
     # Two who ask at once must not both be told that there is none.
     await connection.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
     found: bool = await connection.fetchval(
@@ -176,7 +191,8 @@ async def has_administrator(connection: Connection) -> bool:
 
 async def update_password(connection: Connection, user_id: str, password_hash: str) -> None:
     await connection.execute(
-        "UPDATE users SET password_hash = $2, updated_at = now(), version = version + 1 WHERE id = $1",
+        "UPDATE users SET password_hash = $2, updated_at = now(), version = version + 1 WHERE id = "
+        "$1",
         user_id,
         password_hash,
     )
@@ -199,12 +215,16 @@ async def lock_user(connection: Connection, user_id: str) -> User | None:
 
 
 async def hold_user(connection: Connection, user_id: str) -> None:
-    """Held against change until the end of the transaction, beside others who hold it: a revocation waits for them."""
+    """Held against change until the end of the transaction, beside others who hold it: a revocation
+    waits for them.
+    """
     await connection.execute("SELECT id FROM users WHERE id = $1 FOR SHARE", user_id)
 
 
 async def lock_unchanged(connection: Connection, user: User) -> User | None:
-    """The same user, held until the end of the transaction; None where what a sign-in stands on has changed since."""
+    """The same user, held until the end of the transaction; None where what a sign-in stands on has
+    changed since.
+    """
     now = await lock_user(connection, user.id)
     return now if now and now.disabled_at is None and now.standing == user.standing else None
 
@@ -239,7 +259,8 @@ async def set_user_disabled(connection: Connection, user_id: str, disabled: bool
     if disabled:
         await void_links(connection, user_id)
     row = await connection.fetchrow(
-        "UPDATE users SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END, updated_at = now(), "
+        "UPDATE users SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END, "
+        "updated_at = now(), "
         "version = version + 1 WHERE id = $1 RETURNING *",
         user_id,
         disabled,

@@ -38,7 +38,8 @@ class Account:
 class AccountRequest:
     """Opens the account of `patient_id`; `request_id` is the caller's own name for the request.
 
-    `request_hash`: what two requests have in common that are the same. `context`: of what led to it.
+    `request_hash`: what two requests have in common that are the same. `context`: of
+    what led to it.
     """
 
     request_id: str

@@ -96,7 +96,8 @@ def render_coverage(coverage: Coverage, currency: str) -> pb.Coverage:
 async def select_coverages(connection: Connection, account_id: UUID) -> list[Coverage]:
     rows = await connection.fetch(
         """
-        SELECT payer_id, payer_name, share, percent_basis_points, amount, coverage_id, valid_from, valid_to,
+        SELECT payer_id, payer_name, share, percent_basis_points, amount, coverage_id, valid_from,
+            valid_to,
                record_order
         FROM coverage WHERE account_id = $1 ORDER BY position""",
         account_id,
@@ -110,7 +111,8 @@ async def replace_coverages(
     await connection.execute("DELETE FROM coverage WHERE account_id = $1", account_id)
     await connection.executemany(
         """
-        INSERT INTO coverage (account_id, position, payer_id, payer_name, share, percent_basis_points, amount,
+        INSERT INTO coverage (account_id, position, payer_id, payer_name, share,
+            percent_basis_points, amount,
                               coverage_id, valid_from, valid_to, record_order)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)""",
         [

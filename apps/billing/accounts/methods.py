@@ -146,8 +146,10 @@ class AccountMethods:
 async def is_unsettled(connection: Connection, account_id: UUID) -> bool:
     unsettled: Any = await connection.fetchval(
         """
-        SELECT EXISTS (SELECT FROM charge_item WHERE account_id = $1 AND status IN ('billable', 'unpriced'))
-            OR EXISTS (SELECT FROM invoice WHERE account_id = $1 AND status IN ('draft', 'issued'))""",
+        SELECT EXISTS (SELECT FROM charge_item WHERE account_id = $1 AND status IN ('billable',
+            'unpriced'))
+            OR EXISTS (SELECT FROM invoice WHERE account_id = $1 AND status IN ('draft',
+                'issued'))""",
         account_id,
     )
     return bool(unsettled)

@@ -1,4 +1,6 @@
-"""Opens accounts, one or many: each patient has one, however often and from how many sides it is asked for."""
+"""Opens accounts, one or many: each patient has one, however often and from how many sides
+it is asked for.
+"""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -33,7 +35,8 @@ async def open_accounts(
     opened = await insert_opened(connection, caller, OPENING, once_a_patient(requests))
     answered: dict[str, tuple[Answered, Account]] = {}
     if opened is None or len(opened) < len(requests):
-        # Some were asked for before, as all are whose answer was lost: one statement for those, too.
+        # Some were asked for before, as all are whose answer was lost: one statement
+        # for those, too.
         answered = await select_answered(
             connection, caller, [request.request_id for request in requests]
         )
@@ -63,7 +66,9 @@ def once_a_patient(requests: Sequence[AccountRequest]) -> list[AccountRequest]:
 
 
 async def open_account(connection: Connection, caller: Caller, request: AccountRequest) -> Account:
-    """Opens the patient's one account where there is none; raises Unprocessable for a request id of another use."""
+    """Opens the patient's one account where there is none; raises Unprocessable for a request id
+    of another use.
+    """
     answered = await select_request(connection, caller, request.request_id)
     if answered is None:
         account = await insert_account(connection, request.patient_id, request.currency)

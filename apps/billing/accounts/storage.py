@@ -64,7 +64,8 @@ async def select_invoice_account_for_update(
     return _account(
         await connection.fetchrow(
             """
-            SELECT * FROM account WHERE account_id = (SELECT account_id FROM invoice WHERE invoice_id = $1)
+            SELECT * FROM account WHERE account_id = (SELECT account_id FROM invoice WHERE
+                invoice_id = $1)
             FOR NO KEY UPDATE""",
             invoice_id,
         )
@@ -90,18 +91,21 @@ async def insert_account(connection: Connection, patient_id: str, currency: str)
 async def insert_opened(
     connection: Connection, caller: Caller, method: str, requests: Sequence[AccountRequest]
 ) -> dict[str, Account] | None:
-    """The accounts of those patients who had none, by patient: each with its audit entry and its answered request.
+    """The accounts of those patients who had none, by patient: each with its audit entry and its
+    answered request.
 
-    One statement, and so one transaction. `requests`: a patient at most once. None, and nothing is written, where a
-    new patient's request id was used before.
+    One statement, and so one transaction. `requests`: a patient at most once. None, and nothing is
+    written, where a new patient's request id was used before.
     """
     try:
         rows = await connection.fetch(
             """
             WITH asked AS (
-                SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::bytea[],
+                SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[],
+                    $6::bytea[],
                                      $7::text[])
-                    AS each (account_id, patient_id, audit_id, correlation_id, request_id, request_hash, currency)),
+                    AS each (account_id, patient_id, audit_id, correlation_id, request_id,
+                        request_hash, currency)),
             opened AS (
                 INSERT INTO account (account_id, patient_id, status, currency, version)
                 SELECT account_id, patient_id, 'active', currency, 1 FROM asked
@@ -109,11 +113,14 @@ async def insert_opened(
                 ORDER BY patient_id
                 ON CONFLICT (patient_id) DO NOTHING RETURNING *),
             audited AS (
-                INSERT INTO audit (audit_id, action, account_id, subject, client_id, service_id, correlation_id)
-                SELECT audit_id, 'account.opened', account_id, $8::text, $9::text, $10::text, correlation_id
+                INSERT INTO audit (audit_id, action, account_id, subject, client_id, service_id,
+                    correlation_id)
+                SELECT audit_id, 'account.opened', account_id, $8::text, $9::text, $10::text,
+                    correlation_id
                 FROM asked JOIN opened USING (account_id)),
             answered AS (
-                INSERT INTO request (client_id, subject, request_id, method, request_hash, resource_id)
+                INSERT INTO request (client_id, subject, request_id, method, request_hash,
+                    resource_id)
                 SELECT $9, $8, request_id, $11::text, request_hash, account_id
                 FROM asked JOIN opened USING (account_id))
             SELECT * FROM opened""",
@@ -152,7 +159,9 @@ async def select_request(
 async def select_answered(
     connection: Connection, caller: Caller, request_ids: Sequence[str]
 ) -> dict[str, tuple[Answered, Account]]:
-    """Those of the request ids that were used before, each with the account that it was answered with."""
+    """Those of the request ids that were used before, each with the account that it was
+    answered with.
+    """
     rows = await connection.fetch(
         """
         SELECT request.request_id, request.method, request.request_hash, account.*
@@ -172,7 +181,9 @@ async def select_answered(
 async def insert_request(
     connection: Connection, caller: Caller, request_id: str, answered: Answered
 ) -> bool:
-    """False where the request id was used before; it then waited for the transaction that uses it."""
+    """False where the request id was used before; it then waited for the
+    transaction that uses it.
+    """
     row = await connection.fetchrow(
         """
         INSERT INTO request (client_id, subject, request_id, method, request_hash, resource_id)
@@ -219,7 +230,9 @@ async def insert_merge(connection: Connection, account_id: UUID, merged_into: UU
 
 
 async def delete_merge(connection: Connection, account_id: UUID) -> UUID | None:
-    """Undoes a merge; gives the account that this one was merged into, None where there was none."""
+    """Undoes a merge; gives the account that this one was merged into, None where
+    there was none.
+    """
     merged_into: UUID | None = await connection.fetchval(
         "DELETE FROM account_merge WHERE account_id = $1 RETURNING merged_into", account_id
     )
@@ -231,7 +244,8 @@ async def insert_audit(
 ) -> None:
     await connection.execute(
         """
-        INSERT INTO audit (audit_id, action, account_id, subject, client_id, service_id, correlation_id)
+        INSERT INTO audit (audit_id, action, account_id, subject, client_id, service_id,
+            correlation_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7)
         """,
         new_id(),

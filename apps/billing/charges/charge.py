@@ -51,7 +51,8 @@ class Charge:
     void_reason: str = ""
     # The draft that it is in or, once billed, the invoice of its group.
     invoice_id: UUID | None = None
-    # The account of the patient that it was recorded for, where that one is merged into this account's patient.
+    # The account of the patient that it was recorded for, where that one is merged into this
+    # account's patient.
     origin_account_id: UUID | None = None
 
     @property

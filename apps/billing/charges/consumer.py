@@ -1,4 +1,6 @@
-"""Follows the topic `patient`: accounts close and merge with the record, and its resources are charged."""
+"""Follows the topic `patient`: accounts close and merge with the record, and its
+resources are charged.
+"""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -24,7 +26,8 @@ from apps.kit.event_consumer import ConsumerSettings
 from apps.kit.rpc import Caller
 from apps.kit.scopes import Principal
 
-# By patient: the own account and the one that charges go to, which stays locked until the batch is committed.
+# By patient: the own account and the one that charges go to, which stays locked until the
+# batch is committed.
 Accounts: TypeAlias = dict[str, tuple[Account, Account]]
 
 

@@ -1,4 +1,6 @@
-"""Keeps an account's coverages in step with the record's Coverage resources, in the order that these state."""
+"""Keeps an account's coverages in step with the record's Coverage resources, in the order
+that these state.
+"""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -39,7 +41,8 @@ async def record_coverage(change: Change, fact: CoverageFact, currency: str) -> 
 def coverage_of(fact: CoverageFact, currency: str) -> Coverage | None:
     """Gives what an active Coverage pays: all but the patient's part. None where it names no payer.
 
-    A part in another currency than the account's is not known here: nothing is then asked of the payer.
+    A part in another currency than the account's is not known here: nothing is then
+    asked of the payer.
     """
     if fact.deleted or fact.status != COVERING_STATUS or not fact.payer_id:
         return None

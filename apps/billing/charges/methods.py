@@ -81,7 +81,9 @@ class ChargeMethods:
         return await self._books.change(message, caller, pb.ChargeItem, add)
 
     def _parse(self, message: pb.AddChargeItemRequest, account: Account) -> Charge:
-        """Reads what stands in the request; the price comes after. Raises BadRequest with every fault."""
+        """Reads what stands in the request; the price comes after. Raises BadRequest
+        with every fault.
+        """
         fields = Fields()
         discount = message.discount
         if discount.percent_basis_points and discount.amount.minor_units:

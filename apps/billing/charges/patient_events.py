@@ -1,4 +1,6 @@
-"""Reads what comes over the topic `patient`: what billing has to do for an event, or nothing. Pure."""
+"""Reads what comes over the topic `patient`: what billing has to do for an event, or
+nothing. Pure.
+"""
 
 import re
 from dataclasses import dataclass
@@ -40,7 +42,9 @@ class Step:
 
 
 def read_event(value: bytes | None) -> Step | None:
-    """Returns what is to be done, or None for an event that billing does not need; raises UnreadableError."""
+    """Returns what is to be done, or None for an event that billing does not need; raises
+    UnreadableError.
+    """
     event = pb.PatientEvent()
     try:
         event.ParseFromString(value or b"")
@@ -62,7 +66,8 @@ def read_event(value: bytes | None) -> Step | None:
 def _read_step(event: pb.PatientEvent) -> Removed | Merged | Fact | CoverageFact | None:
     match event.event_type:
         case "patient.created":
-            # The record's outbox asks for the account by gRPC (decision 0304), and whatever comes before it opens one.
+            # The record's outbox asks for the account by gRPC (decision 0304), and whatever comes
+            # before it opens one.
             return None
         case "patient.updated":
             merged_into = event.demographics.merged_into

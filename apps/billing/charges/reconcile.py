@@ -1,6 +1,8 @@
-"""Checks billing against the topics: every patient one account, every chargeable resource one charge, all of it told.
+"""Checks billing against the topics: every patient one account, every chargeable resource one
+charge, all of it told.
 
-Each topic is read up to where the database is as of one moment, so that nothing on its way is taken for missing.
+Each topic is read up to where the database is as of one moment, so that nothing on its way is
+taken for missing.
 """
 
 from collections import Counter
@@ -20,14 +22,16 @@ from protos.billing.v1 import events_pb2 as billing_events
 from protos.patient.v1 import events_pb2 as patient_events
 
 MAX_DIFFERENCES = 100
-# The relay opens an account and publishes an event within this time, or operators hear of it (kit/outbox.py).
+# The relay opens an account and publishes an event within this time, or operators hear of it
+# (kit/outbox.py).
 ON_ITS_WAY = timedelta(seconds=60)
 # type/id of a resource
 Resource = str
 
 
 async def reconcile_record(connection: Connection, settings: Settings) -> list[Difference]:
-    """Compares accounts and charges with the topic `patient`, in a transaction that sees one moment.
+    """Compares accounts and charges with the topic `patient`, in a transaction that
+    sees one moment.
 
     Raises Unavailable.
     """
@@ -81,19 +85,23 @@ def _compare(facts: dict[Resource, Fact], standing: Counter[Resource]) -> Iterat
             yield Difference(code, resource, str(expected), str(standing[resource]))
 
 
-# What billing told of, and what its own tables say that it must have told: what stands in the outbox may still come.
+# What billing told of, and what its own tables say that it must have told: what stands in the
+# outbox may still come.
 TOLD = """
     SELECT 'charge.added ' || charge_item_id FROM charge_item WHERE net IS NOT NULL
     UNION ALL SELECT 'charge.voided ' || charge_item_id FROM charge_item
         WHERE net IS NOT NULL AND status = 'voided'
-    UNION ALL SELECT 'invoice ' || invoice_id || ' ' || version FROM invoice WHERE number IS NOT NULL
+    UNION ALL SELECT 'invoice ' || invoice_id || ' ' || version FROM invoice WHERE number IS NOT
+        NULL
     UNION ALL SELECT 'payment.recorded ' || payment_id FROM payment
     UNION ALL SELECT 'payment.refunded ' || refund_id FROM refund
 """
 
 
 async def reconcile_events(connection: Connection, settings: Settings) -> list[Difference]:
-    """Compares what billing holds with the topic `billing`: each document was told. Raises Unavailable."""
+    """Compares what billing holds with the topic `billing`: each document was told.
+    Raises Unavailable.
+    """
     expected = {row[0] for row in await connection.fetch(TOLD)}
     waiting = await connection.fetch("SELECT payload FROM outbox WHERE destination = 'kafka'")
     told = {name for row in waiting for name in names_of(row["payload"])}

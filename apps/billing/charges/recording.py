@@ -1,4 +1,6 @@
-"""Keeps charges in step with the record: one charge a resource, corrected when the resource is, voided when it goes."""
+"""Keeps charges in step with the record: one charge a resource, corrected when the resource is,
+voided when it goes.
+"""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -39,7 +41,9 @@ MAX_MERGES = 10
 
 
 async def ensure_account(change: Change, patient_id: str, currency: str) -> Account:
-    """Gives the patient's account, opened where the record's own request has not come through yet."""
+    """Gives the patient's account, opened where the record's own request has not
+    come through yet.
+    """
     connection = change.connection
     account = await select_account_by_patient(connection, patient_id)
     if account is None:
@@ -53,7 +57,9 @@ async def ensure_account(change: Change, patient_id: str, currency: str) -> Acco
 
 
 async def charged_account(change: Change, account: Account) -> Account:
-    """Gives the account that charges for this one go to, locked: after a merge the other patient's."""
+    """Gives the account that charges for this one go to, locked: after a merge the
+    other patient's.
+    """
     account_id = account.account_id
     for _ in range(MAX_MERGES):
         target = await select_merged_into(change.connection, account_id)
@@ -66,7 +72,8 @@ async def charged_account(change: Change, account: Account) -> Account:
 
 
 async def record_fact(change: Change, fact: Fact, *, own: Account, account: Account) -> None:
-    """Brings the charge of a resource in step with this version; an earlier or a known one changes nothing.
+    """Brings the charge of a resource in step with this version; an earlier or a known one
+    changes nothing.
 
     `own`: the patient's account; `account`: the one that its charges go to, locked.
     """
@@ -93,9 +100,11 @@ async def record_fact(change: Change, fact: Fact, *, own: Account, account: Acco
 
 
 async def stays(change: Change, charge: Charge, own: Account, account: Account) -> bool:
-    """Tells whether the charge is where it belongs, now that its resource is of the patient of `own`.
+    """Tells whether the charge is where it belongs, now that its resource is of the
+    patient of `own`.
 
-    What was billed before a merge, or before it was undone, stays with the account that it was billed to.
+    What was billed before a merge, or before it was undone, stays with the account that it
+    was billed to.
     """
     if charge.account_id == account.account_id:
         return True
@@ -157,7 +166,9 @@ async def add(change: Change, fact: Fact, account: Account, origin: UUID | None)
 
 
 async def withdraw(change: Change, charge: Charge, patient_id: str, reason: str) -> None:
-    """Voids a charge; one that was billed is marked instead: an issued invoice changes by a credit note alone."""
+    """Voids a charge; one that was billed is marked instead: an issued invoice changes by a
+    credit note alone.
+    """
     if charge.status == "billed":
         await update_needs_credit(change.connection, charge, reason)
         change.audit("charge.needs_credit", charge.account_id, charge.charge_item_id)
@@ -169,7 +180,9 @@ async def withdraw(change: Change, charge: Charge, patient_id: str, reason: str)
 
 
 async def close_account(change: Change, patient_id: str, currency: str) -> None:
-    """Closes the account of a patient whose record was deleted; what is open on it stays to be settled."""
+    """Closes the account of a patient whose record was deleted; what is open on it stays
+    to be settled.
+    """
     account = await ensure_account(change, patient_id, currency)
     if account.status != "inactive":
         await update_account(change.connection, account.account_id, "inactive")
@@ -191,7 +204,9 @@ async def undo_merge(change: Change, account: Account) -> None:
 
 
 async def follow_merge(change: Change, patient_id: str, merged_into: str, currency: str) -> None:
-    """Follows `merged_into`: what is not billed goes to the other patient's account; empty undoes the merge."""
+    """Follows `merged_into`: what is not billed goes to the other patient's account; empty
+    undoes the merge.
+    """
     account = await ensure_account(change, patient_id, currency)
     if not merged_into:
         await undo_merge(change, account)

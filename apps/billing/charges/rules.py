@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-# A resource is charged once it has one of these statuses, by its first coding (Encounter.type, Procedure.code,
-# Immunization.vaccineCode); in any other status, and once it is deleted, it is not.
+# A resource is charged once it has one of these statuses, by its first coding (Encounter.type,
+# Procedure.code, Immunization.vaccineCode); in any other status, and once it is deleted, it is not.
 CHARGED_STATUSES: Mapping[str, frozenset[str]] = {
     "Encounter": frozenset({"finished"}),
     "Procedure": frozenset({"completed"}),

@@ -43,7 +43,8 @@ async def select_charges(
     rows = await connection.fetch(
         f"""
         SELECT {COLUMNS} FROM charge_item
-        WHERE account_id = $1 AND ($2 = '' OR status = $2) AND ($3::uuid IS NULL OR charge_item_id > $3)
+        WHERE account_id = $1 AND ($2 = '' OR status = $2) AND ($3::uuid IS NULL OR charge_item_id >
+            $3)
         ORDER BY charge_item_id LIMIT $4""",  # noqa: S608 - columns of ours
         account_id,
         status,
@@ -56,7 +57,9 @@ async def select_charges(
 async def select_billable(
     connection: Connection, account_id: UUID, charge_item_ids: Sequence[UUID], limit: int
 ) -> list[Charge]:
-    """Gives the account's charges that are in no draft and no invoice: these, or all; the earliest service first."""
+    """Gives the account's charges that are in no draft and no invoice: these, or all; the earliest
+    service first.
+    """
     rows = await connection.fetch(
         f"""
         SELECT {COLUMNS} FROM charge_item
@@ -102,7 +105,8 @@ async def update_voided(connection: Connection, charge: Charge, reason: str) -> 
     """Voids a charge that was not billed; it leaves its draft."""
     await connection.execute(
         """
-        UPDATE charge_item SET status = 'voided', void_reason = $2, invoice_id = NULL, version = version + 1
+        UPDATE charge_item SET status = 'voided', void_reason = $2, invoice_id = NULL, version =
+            version + 1
         WHERE charge_item_id = $1""",
         charge.charge_item_id,
         reason,
@@ -125,7 +129,8 @@ async def update_needs_credit(connection: Connection, charge: Charge, reason: st
 async def move_charges(connection: Connection, source: Account, target: Account) -> None:
     """Moves what is not billed from a merged patient's account to the other's; it leaves its draft.
 
-    A charge keeps the account that it was recorded for. One of another currency than the target's stays.
+    A charge keeps the account that it was recorded for. One of another currency than the
+    target's stays.
     """
     await connection.execute(
         """
@@ -147,7 +152,9 @@ _OWN = """
 
 
 async def select_holders(connection: Connection, account_id: UUID) -> set[UUID]:
-    """Gives the other accounts that hold charges which were recorded for this one, and are not billed."""
+    """Gives the other accounts that hold charges which were recorded for this one, and
+    are not billed.
+    """
     rows = await connection.fetch(
         f"""
         {_OWN} SELECT DISTINCT account_id FROM charge_item
@@ -159,7 +166,9 @@ async def select_holders(connection: Connection, account_id: UUID) -> set[UUID]:
 
 
 async def move_charges_back(connection: Connection, account_id: UUID) -> None:
-    """Moves what was recorded for this account, and is not billed, back to it; it leaves its draft."""
+    """Moves what was recorded for this account, and is not billed, back to it; it
+    leaves its draft.
+    """
     await connection.execute(
         f"""
         {_OWN} UPDATE charge_item SET account_id = $1, invoice_id = NULL, version = version + 1,
@@ -173,10 +182,13 @@ async def move_charges_back(connection: Connection, account_id: UUID) -> None:
 async def move_charge(
     connection: Connection, charge: Charge, account_id: UUID, origin_account_id: UUID | None
 ) -> None:
-    """Moves a charge that is not billed, with its resource, to another patient's account; it leaves its draft."""
+    """Moves a charge that is not billed, with its resource, to another patient's account; it
+    leaves its draft.
+    """
     await connection.execute(
         """
-        UPDATE charge_item SET account_id = $2, origin_account_id = $3, invoice_id = NULL, version = version + 1
+        UPDATE charge_item SET account_id = $2, origin_account_id = $3, invoice_id = NULL, version =
+            version + 1
         WHERE charge_item_id = $1""",
         charge.charge_item_id,
         account_id,
@@ -187,7 +199,9 @@ async def move_charge(
 async def advance_source(
     connection: Connection, resource_type: str, resource_id: str, version: int
 ) -> bool | None:
-    """Notes the latest version seen of a resource. Returns whether it is the first; None for one seen before."""
+    """Notes the latest version seen of a resource. Returns whether it is the first; None for
+    one seen before.
+    """
     is_first: bool | None = await connection.fetchval(
         """
         INSERT INTO charge_source (source_type, source_id, version) VALUES ($1, $2, $3)
@@ -208,7 +222,8 @@ async def select_charge_of_source(
     row = await connection.fetchrow(
         f"""
         SELECT {COLUMNS} FROM charge_item
-        WHERE source_type = $1 AND source_id = $2 AND status <> 'voided' AND NOT needs_credit""",  # noqa: S608
+        WHERE source_type = $1 AND source_id = $2 AND status <> 'voided' AND NOT
+            needs_credit""",  # noqa: S608
         resource_type,
         resource_id,
     )
@@ -242,7 +257,8 @@ async def price_waiting_charges(change: Change, prices: Sequence[Price]) -> int:
         priced = with_price(charge, price)
         await change.connection.execute(
             """
-            UPDATE charge_item SET status = 'billable', unit_price = $2, net = $3, description = $4, tax_category = $5,
+            UPDATE charge_item SET status = 'billable', unit_price = $2, net = $3, description = $4,
+                tax_category = $5,
                 revenue_group = $6, version = version + 1
             WHERE charge_item_id = $1""",
             priced.charge_item_id,

@@ -1,4 +1,5 @@
-"""The structured e-invoice: EN 16931 in UN/CEFACT's Cross Industry Invoice, inside the PDF as Factur-X.
+"""The structured e-invoice: EN 16931 in UN/CEFACT's Cross Industry Invoice, inside the
+PDF as Factur-X.
 
 Terms (BT-, BG-) are those of EN 16931-1.
 """
@@ -33,7 +34,9 @@ QDT = ElementMaker(namespace=_NAMESPACES["qdt"], nsmap=_NAMESPACES)
 
 
 def write_invoice(invoice: pb.Invoice, seller: Seller, recipient: str) -> bytes:
-    """Writes an issued invoice; raises ValueError for one of EN 16931's rules that its sums would break."""
+    """Writes an issued invoice; raises ValueError for one of EN 16931's rules that its
+    sums would break.
+    """
     rates = {tax.tax_category: tax.rate_basis_points for tax in invoice.taxes}
     lines = [_line(line, rates[line.tax_category]) for line in invoice.lines]
     taxes = [
@@ -146,7 +149,9 @@ def _document(
 
 
 def _line(line: pb.InvoiceLine, rate: int) -> Any:
-    """Writes a line (BG-25); a share of a charge, or a part that is credited, as one piece at its net amount."""
+    """Writes a line (BG-25); a share of a charge, or a part that is credited, as one piece at
+    its net amount.
+    """
     quantity, price, discount = line.quantity, line.unit_price, line.discount.minor_units
     whole = quantity and (
         gross_of(Decimal(quantity), price.minor_units) - discount == line.net.minor_units

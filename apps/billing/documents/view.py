@@ -1,4 +1,6 @@
-"""What a document shows, taken from the API's own answers so that both have the same figures. Pure."""
+"""What a document shows, taken from the API's own answers so that both have the same
+figures. Pure.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +26,9 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """`facts` and `totals` are label and value; `rows` are as wide as `columns`, whose last ones are amounts."""
+    """`facts` and `totals` are label and value; `rows` are as wide as `columns`, whose last
+    ones are amounts.
+    """
 
     title: str
     file_name: str

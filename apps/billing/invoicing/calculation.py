@@ -1,4 +1,6 @@
-"""What an invoice comes to: tax by category, shares by coverage, each amount spread by the largest remainder. Pure."""
+"""What an invoice comes to: tax by category, shares by coverage, each amount spread by the largest
+remainder. Pure.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +49,8 @@ class Part:
 def draw_up(
     charges: Sequence[Charge], coverages: Sequence[Coverage], tax_rates: Mapping[str, int]
 ) -> list[Part]:
-    """Divides the charges among the patient and the payers; the parts sum to the whole, line by line.
+    """Divides the charges among the patient and the payers; the parts sum to the
+    whole, line by line.
 
     The patient's part comes first, unless payers pay everything; a part of nothing is left out.
     """
@@ -92,7 +95,9 @@ def draw_up(
 def taxes_of(
     charges: Sequence[Charge], nets: Sequence[int], tax_rates: Mapping[str, int]
 ) -> list[int]:
-    """Computes tax on the sum of each category, as EN 16931 does (BR-CO-17), and spreads it over the lines."""
+    """Computes tax on the sum of each category, as EN 16931 does (BR-CO-17), and spreads it
+    over the lines.
+    """
     taxes = [0] * len(charges)
     for category in dict.fromkeys(charge.tax_category for charge in charges):
         indexes = [index for index, charge in enumerate(charges) if charge.tax_category == category]
@@ -139,7 +144,9 @@ def _merged(parts: Sequence[Part]) -> list[Part]:
 
 
 def credit_shares(amount: int, credited: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spreads a credit over lines by what is left of each, as (net, tax); the same for a line's net and tax."""
+    """Spreads a credit over lines by what is left of each, as (net, tax); the same for a
+    line's net and tax.
+    """
     parts = spread(amount, [net + tax for net, tax in credited])
     return [split_credit(part, net, tax) for part, (net, tax) in zip(parts, credited, strict=True)]
 

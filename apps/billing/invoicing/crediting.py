@@ -1,4 +1,6 @@
-"""Takes issued invoices back, whole or in part, by credit notes: an issued invoice itself never changes."""
+"""Takes issued invoices back, whole or in part, by credit notes: an issued invoice itself
+never changes.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -114,7 +116,8 @@ async def lines_left(change: Change, invoice: Invoice) -> dict[int, tuple[int, i
 def spread_credit(
     left: Mapping[int, tuple[int, int]], amount: int, named: Sequence[tuple[int, int]]
 ) -> dict[int, tuple[int, int]]:
-    """Divides a credit over lines: those that are named with their amounts, else all in proportion. Pure.
+    """Divides a credit over lines: those that are named with their amounts, else all in
+    proportion. Pure.
 
     Raises Unprocessable for more than is left.
     """
@@ -140,7 +143,9 @@ def spread_credit(
 
 
 async def settle_charges(change: Change, account: Account, group_id: UUID) -> None:
-    """After a cancellation of the whole group: charges can be billed again, unless the record withdrew them."""
+    """After a cancellation of the whole group: charges can be billed again, unless the record
+    withdrew them.
+    """
     charges = await select_charges_of_invoice(change.connection, group_id)
     await update_charges_invoice(
         change.connection,

@@ -105,7 +105,9 @@ async def issue(
     tax_rates: Mapping[str, int],
     issued_on: date | None,
 ) -> pb.Invoice:
-    """Issues the draft: numbers, lines, postings and events for each part. Gives the patient's with the payers'."""
+    """Issues the draft: numbers, lines, postings and events for each part. Gives the patient's
+    with the payers'.
+    """
     if account.status == "on-hold":
         raise Unprocessable("account_on_hold", "no invoice is issued while the account is on hold")
     connection = change.connection

@@ -40,7 +40,8 @@ from apps.kit.rpc import Caller, RpcMethod
 from protos.billing.v1 import billing_pb2 as pb
 
 MAX_CHARGES = 1_000
-# Issuing and crediting meet at a number series, and at revenue: one at a time, before a connection is taken.
+# Issuing and crediting meet at a number series, and at revenue: one at a time, before a
+# connection is taken.
 ISSUE_TURN = "invoices"
 
 
@@ -84,7 +85,9 @@ class InvoiceMethods:
     async def _draft(
         self, connection: Connection, message: pb.CreateInvoiceRequest, account: Account
     ) -> tuple[Invoice, list[Charge]]:
-        """Reads the request; a draft over the charges that it names, or over all that can be billed."""
+        """Reads the request; a draft over the charges that it names, or over all that
+        can be billed.
+        """
         fields = Fields()
         if len(message.charge_item_ids) > MAX_CHARGES:
             fields.refuse("charge_item_ids", "too_many_charges", f"at most {MAX_CHARGES}")

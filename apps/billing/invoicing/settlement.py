@@ -1,4 +1,6 @@
-"""What came of an issued invoice: payments allocated to it and taken back, credits and write-offs."""
+"""What came of an issued invoice: payments allocated to it and taken back, credits
+and write-offs.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -69,8 +71,10 @@ async def insert_allocation(
     """Below zero it takes back; the payment's own sum follows."""
     await connection.execute(
         """
-        WITH allocated AS (INSERT INTO allocation (payment_id, invoice_id, amount) VALUES ($1, $2, $3))
-        UPDATE payment SET allocated = allocated + $3, version = version + 1 WHERE payment_id = $1""",
+        WITH allocated AS (INSERT INTO allocation (payment_id, invoice_id, amount) VALUES ($1, $2,
+            $3))
+        UPDATE payment SET allocated = allocated + $3, version = version + 1 WHERE payment_id =
+            $1""",
         payment_id,
         invoice_id,
         amount,
@@ -83,7 +87,8 @@ async def select_allocations_of_invoice(
     """Gives the payments that stand on an invoice, the latest first."""
     rows = await connection.fetch(
         """
-        SELECT payment_id, invoice_id, sum(amount)::bigint AS amount FROM allocation WHERE invoice_id = $1
+        SELECT payment_id, invoice_id, sum(amount)::bigint AS amount FROM allocation WHERE
+            invoice_id = $1
         GROUP BY payment_id, invoice_id HAVING sum(amount) <> 0 ORDER BY max(allocation_id) DESC""",
         invoice_id,
     )
@@ -96,7 +101,8 @@ async def select_allocations_of_payment(
     """Gives the invoices that a payment stands on, the latest first."""
     rows = await connection.fetch(
         """
-        SELECT payment_id, invoice_id, sum(amount)::bigint AS amount FROM allocation WHERE payment_id = $1
+        SELECT payment_id, invoice_id, sum(amount)::bigint AS amount FROM allocation WHERE
+            payment_id = $1
         GROUP BY payment_id, invoice_id HAVING sum(amount) <> 0 ORDER BY max(allocation_id) DESC""",
         payment_id,
     )

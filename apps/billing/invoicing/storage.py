@@ -18,7 +18,9 @@ MAX_GROUP = 20
 
 
 async def draw_number(connection: Connection, series: str, year: int) -> str:
-    """Draws the next number of the series: `2026-000123`. It is held until the commit, and not lost by a rollback."""
+    """Draws the next number of the series: `2026-000123`. It is held until the commit, and not lost
+    by a rollback.
+    """
     number: int = await connection.fetchval(
         """
         INSERT INTO number_series (series, year, last_number) VALUES ($1, $2, 1)
@@ -41,8 +43,10 @@ async def update_invoice(connection: Connection, invoice: Invoice) -> None:
     """Writes all that may change; of an issued invoice the database takes only what came of it."""
     await connection.execute(
         """
-        UPDATE invoice SET status = $2, version = $3, payer_id = $4, payer_name = $5, number = $6, net = $7, tax = $8,
-            total = $9, paid = $10, credited = $11, written_off = $12, issued_on = $13, due_on = $14,
+        UPDATE invoice SET status = $2, version = $3, payer_id = $4, payer_name = $5, number = $6,
+            net = $7, tax = $8,
+            total = $9, paid = $10, credited = $11, written_off = $12, issued_on = $13, due_on =
+                $14,
             cancel_reason = $15, issued_at = $16
         WHERE invoice_id = $1""",
         invoice.invoice_id,
@@ -152,7 +156,8 @@ async def select_lines(connection: Connection, invoice_id: UUID) -> list[Invoice
 async def insert_credit_note(connection: Connection, note: CreditNote) -> None:
     await connection.execute(
         """
-        INSERT INTO credit_note (credit_note_id, invoice_id, number, net, tax, total, issued_on, reason)
+        INSERT INTO credit_note (credit_note_id, invoice_id, number, net, tax, total, issued_on,
+            reason)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)""",
         note.credit_note_id,
         note.invoice_id,
@@ -165,7 +170,8 @@ async def insert_credit_note(connection: Connection, note: CreditNote) -> None:
     )
     await connection.executemany(
         """
-        INSERT INTO credit_note_line (credit_note_id, invoice_id, line, net, tax) VALUES ($1, $2, $3, $4, $5)""",
+        INSERT INTO credit_note_line (credit_note_id, invoice_id, line, net, tax) VALUES ($1, $2,
+            $3, $4, $5)""",
         [
             (note.credit_note_id, note.invoice_id, line, net, tax)
             for line, (net, tax) in note.lines.items()
@@ -176,7 +182,8 @@ async def insert_credit_note(connection: Connection, note: CreditNote) -> None:
 async def select_credit_notes(connection: Connection, invoice_id: UUID) -> list[CreditNote]:
     rows = await connection.fetch(
         """
-        SELECT credit_note_id, number, n.net, n.tax, issued_on, reason, line, l.net AS line_net, l.tax AS line_tax
+        SELECT credit_note_id, number, n.net, n.tax, issued_on, reason, line, l.net AS line_net,
+            l.tax AS line_tax
         FROM credit_note n LEFT JOIN credit_note_line l USING (credit_note_id)
         WHERE n.invoice_id = $1 ORDER BY number, line""",
         invoice_id,

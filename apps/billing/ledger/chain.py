@@ -1,7 +1,7 @@
 """Seals the ledger: each block's hash covers its transactions and the hash of the block before it.
 
-Whoever changed an entry afterwards, past triggers and privileges, would have to change every later block too; a hash
-that was noted elsewhere shows it.
+Whoever changed an entry afterwards, past triggers and privileges, would have to change every later
+block too; a hash that was noted elsewhere shows it.
 """
 
 import asyncio
@@ -19,18 +19,23 @@ from apps.kit.logs import log_failure
 GENESIS = bytes(32)
 MAX_BLOCK_TRANSACTIONS = 5_000
 SEAL_PERIOD_SECONDS = 15.0
-# A transaction commits within its call's deadline; later than this none can turn up behind the last block.
+# A transaction commits within its call's deadline; later than this none can turn up behind
+# the last block.
 LATE_SECONDS = 3_600
 LOCK = 0x7365616C  # "seal"
 
 log = logging.getLogger(__name__)
 
-# A row a transaction, its entries in order: what the hash is made of, the same for sealing and for verifying.
+# A row a transaction, its entries in order: what the hash is made of, the same for sealing and
+# for verifying.
 SEALED_ROWS = """
-    SELECT t.transaction_id, t.transaction_no, t.kind, t.account_id, t.document_id, t.currency, t.posted_at,
+    SELECT t.transaction_id, t.transaction_no, t.kind, t.account_id, t.document_id, t.currency,
+        t.posted_at,
            t.effective_at, t.subject, t.client_id, t.correlation_id,
-           array_agg(concat_ws(' ', e.line, e.ledger_account_id, e.currency, e.side, e.amount, e.balance, e.version,
-                               extract(epoch FROM e.posted_at), extract(epoch FROM e.effective_at)) ORDER BY e.line)
+           array_agg(concat_ws(' ', e.line, e.ledger_account_id, e.currency, e.side, e.amount,
+               e.balance, e.version,
+                               extract(epoch FROM e.posted_at), extract(epoch FROM e.effective_at))
+                                   ORDER BY e.line)
                AS entries
     FROM ledger_transaction t JOIN ledger_entry e USING (transaction_id)
 """
@@ -49,7 +54,8 @@ def hash_block(previous_hash: bytes, rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 async def seal_block(connection: Connection, *, everything: bool) -> int:
-    """Seals the next transactions, in a transaction of the caller's; how many. 0 where another replica seals.
+    """Seals the next transactions, in a transaction of the caller's; how many. 0 where another
+    replica seals.
 
     `everything`: looks behind the last block as well, however long ago.
     """
@@ -80,7 +86,8 @@ async def seal_block(connection: Connection, *, everything: bool) -> int:
     previous_hash = last["hash"] if last else GENESIS
     block_no = last["block_no"] + 1 if last else 1
     await connection.execute(
-        "INSERT INTO ledger_block (block_no, transactions, previous_hash, hash) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO ledger_block (block_no, transactions, previous_hash, hash) VALUES ($1, $2, "
+        "$3, $4)",
         block_no,
         len(rows),
         previous_hash,
@@ -112,7 +119,9 @@ async def seal_forever(database: Database) -> None:
 
 
 async def verify_chain(connection: Connection) -> list[tuple[str, str, str]]:
-    """Recomputes every block; for each that differs its number, the hash that it should have and the one it has."""
+    """Recomputes every block; for each that differs its number, the hash that it should have and
+    the one it has.
+    """
     differences = []
     previous_hash = GENESIS
     blocks = await connection.fetch("SELECT * FROM ledger_block ORDER BY block_no")

@@ -54,7 +54,9 @@ def account_name(kind: str, owner: str, party: str, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An entry with the account of the patient whose it is, and its document's number; both may be empty."""
+    """An entry with the account of the patient whose it is, and its document's number;
+    both may be empty.
+    """
 
     row: LedgerRow
     owner: str
@@ -69,10 +71,12 @@ async def select_page(connection: Connection, after: int, limit: int) -> tuple[l
     """Gives the entries of the next transactions, and the last one's number."""
     rows = await connection.fetch(
         f"""
-        SELECT {ENTRY_COLUMNS}, coalesce(a.account_id::text, '') AS owner, {DOCUMENT_NUMBER}, t.transaction_no
+        SELECT {ENTRY_COLUMNS}, coalesce(a.account_id::text, '') AS owner, {DOCUMENT_NUMBER},
+            t.transaction_no
         FROM {ENTRY_TABLES}
         WHERE t.transaction_no IN (
-            SELECT transaction_no FROM ledger_transaction WHERE transaction_no > $1 ORDER BY transaction_no LIMIT $2)
+            SELECT transaction_no FROM ledger_transaction WHERE transaction_no > $1 ORDER BY
+                transaction_no LIMIT $2)
         ORDER BY t.transaction_no, e.line""",  # noqa: S608 - columns of ours
         after,
         limit,

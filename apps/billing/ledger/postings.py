@@ -19,7 +19,8 @@ Kind = Literal[
 ]
 PATIENT = ""
 
-# The space of the ledger accounts' ids: an account's id follows from what it is, so nobody needs to look it up.
+# The space of the ledger accounts' ids: an account's id follows from what it is, so nobody needs
+# to look it up.
 _IDS = UUID("6b1c1d43-5b7f-5d8a-9d3e-0f0f6c6a5e11")
 
 
@@ -27,8 +28,8 @@ _IDS = UUID("6b1c1d43-5b7f-5d8a-9d3e-0f0f6c6a5e11")
 class LedgerAccount:
     """An account of the books.
 
-    `account_id` and `party` for what one patient's account or a payer for it owes (receivable) or has paid beyond
-    that (credit); `name` for the revenue group or the tax category.
+    `account_id` and `party` for what one patient's account or a payer for it owes (receivable) or
+    has paid beyond that (credit); `name` for the revenue group or the tax category.
     """
 
     kind: Kind
@@ -63,7 +64,8 @@ def make_posting(
     document_id: UUID | None = None,
     effective_at: datetime | None = None,
 ) -> Posting | None:
-    """Adds up what is given for one account, and leaves out what comes to nothing; None where nothing is left.
+    """Adds up what is given for one account, and leaves out what comes to nothing; None where
+    nothing is left.
 
     Raises ValueError for what does not sum to zero or is of more than one currency.
     """

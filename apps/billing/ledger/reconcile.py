@@ -37,7 +37,8 @@ CHECKS: dict[str, str] = {
     "account_version_mismatch": """
         SELECT a.ledger_account_id, count(e.line), a.version
         FROM ledger_account a LEFT JOIN ledger_entry e USING (ledger_account_id)
-        GROUP BY a.ledger_account_id HAVING a.version <> count(e.line) OR a.version <> coalesce(max(e.version), 0)""",
+        GROUP BY a.ledger_account_id HAVING a.version <> count(e.line) OR a.version <>
+            coalesce(max(e.version), 0)""",
     "running_balance_mismatch": f"""
         SELECT transaction_id || '/' || line, expected, balance FROM (
             SELECT transaction_id, line, balance,
@@ -47,7 +48,8 @@ CHECKS: dict[str, str] = {
         SELECT ledger_account_id || ' ' || day, coalesce(shifted, 0), coalesce(amount, 0) FROM (
             SELECT ledger_account_id, day, sum(sign * {SIGNED}) AS shifted
             FROM ledger_entry, LATERAL (VALUES ((effective_at AT TIME ZONE 'UTC')::date, 1),
-                                               ((posted_at AT TIME ZONE 'UTC')::date, -1)) AS shift (day, sign)
+                                               ((posted_at AT TIME ZONE 'UTC')::date, -1)) AS shift
+                                                   (day, sign)
             WHERE effective_at <> posted_at GROUP BY ledger_account_id, day) AS entries
         FULL JOIN ledger_shift USING (ledger_account_id, day)
         WHERE coalesce(shifted, 0) <> coalesce(amount, 0)""",
@@ -57,17 +59,21 @@ CHECKS: dict[str, str] = {
         FROM ledger_entry e JOIN ledger_transaction t USING (transaction_id)
         WHERE (e.posted_at, e.effective_at) <> (t.posted_at, t.effective_at)""",
     "invoice_total_mismatch": """
-        SELECT i.invoice_id, coalesce(sum(l.net), 0) || ' + ' || coalesce(sum(l.tax), 0), i.net || ' + ' || i.tax
+        SELECT i.invoice_id, coalesce(sum(l.net), 0) || ' + ' || coalesce(sum(l.tax), 0), i.net ||
+            ' + ' || i.tax
         FROM invoice i LEFT JOIN invoice_line l USING (invoice_id) WHERE i.number IS NOT NULL
-        GROUP BY i.invoice_id HAVING (i.net, i.tax) <> (coalesce(sum(l.net), 0), coalesce(sum(l.tax), 0))""",
+        GROUP BY i.invoice_id HAVING (i.net, i.tax) <> (coalesce(sum(l.net), 0),
+            coalesce(sum(l.tax), 0))""",
     "shared_charge_mismatch": """
         SELECT l.charge_item_id, c.net, sum(l.net)
-        FROM invoice_line l JOIN invoice i USING (invoice_id) JOIN charge_item c USING (charge_item_id)
+        FROM invoice_line l JOIN invoice i USING (invoice_id) JOIN charge_item c USING
+            (charge_item_id)
         GROUP BY l.charge_item_id, c.net, i.group_id HAVING sum(l.net) <> c.net""",
     "charge_net_mismatch": """
         SELECT charge_item_id, expected, net FROM (
             SELECT charge_item_id, net,
-                   gross - least(gross, floor(gross * discount_basis_points / 10000.0 + 0.5) + discount_amount)
+                   gross - least(gross, floor(gross * discount_basis_points / 10000.0 + 0.5) +
+                       discount_amount)
                        AS expected
             FROM (SELECT *, floor(quantity * unit_price + 0.5) AS gross FROM charge_item) AS charge
         ) AS charge WHERE net <> expected""",
@@ -84,7 +90,8 @@ CHECKS: dict[str, str] = {
         FROM invoice i LEFT JOIN write_off w ON w.invoice_id = i.invoice_id AND w.status = 'posted'
         GROUP BY i.invoice_id HAVING i.written_off <> coalesce(sum(w.amount), 0)""",
     "invoice_status_mismatch": """
-        SELECT invoice_id, CASE WHEN total = paid + credited + written_off THEN 'balanced' ELSE 'issued' END, status
+        SELECT invoice_id, CASE WHEN total = paid + credited + written_off THEN 'balanced' ELSE
+            'issued' END, status
         FROM invoice WHERE status IN ('issued', 'balanced')
           AND (status = 'balanced') <> (total = paid + credited + written_off)""",
     "credit_note_total_mismatch": """
@@ -103,24 +110,29 @@ CHECKS: dict[str, str] = {
         SELECT account_id || ' ' || party, coalesce(open, 0), coalesce(balance, 0) FROM (
             SELECT account_id, payer_id AS party, sum(total - paid - credited - written_off) AS open
             FROM invoice WHERE number IS NOT NULL GROUP BY 1, 2) AS invoices
-        FULL JOIN (SELECT account_id, party, balance FROM ledger_account WHERE kind = 'receivable') AS ledger
+        FULL JOIN (SELECT account_id, party, balance FROM ledger_account WHERE kind = 'receivable')
+            AS ledger
             USING (account_id, party)
         WHERE coalesce(open, 0) <> coalesce(balance, 0)""",
     "credit_mismatch": """
         SELECT account_id || ' ' || party, coalesce(kept, 0), -coalesce(balance, 0) FROM (
             SELECT account_id, payer_id AS party, sum(amount - refunded - allocated) AS kept
             FROM payment GROUP BY 1, 2) AS payments
-        FULL JOIN (SELECT account_id, party, balance FROM ledger_account WHERE kind = 'credit') AS ledger
+        FULL JOIN (SELECT account_id, party, balance FROM ledger_account WHERE kind = 'credit') AS
+            ledger
             USING (account_id, party)
         WHERE coalesce(kept, 0) <> -coalesce(balance, 0)""",
     "money_mismatch": """
         SELECT method || ' ' || currency, coalesce(kept, 0), coalesce(balance, 0) FROM (
             SELECT method, currency, sum(amount - refunded)::bigint
                    + coalesce((SELECT sum(counted - opening - taken) FROM cash_day d
-                               WHERE d.status = 'closed' AND d.currency = p.currency AND p.method = 'cash'), 0) AS kept
+                               WHERE d.status = 'closed' AND d.currency = p.currency AND p.method =
+                                   'cash'), 0) AS kept
             FROM payment p GROUP BY method, currency) AS payments
-        JOIN (SELECT CASE kind WHEN 'bank' THEN 'transfer' ELSE kind END AS method, currency, balance
-              FROM ledger_account WHERE kind IN ('cash', 'card', 'bank')) AS ledger USING (method, currency)
+        JOIN (SELECT CASE kind WHEN 'bank' THEN 'transfer' ELSE kind END AS method, currency,
+            balance
+              FROM ledger_account WHERE kind IN ('cash', 'card', 'bank')) AS ledger USING (method,
+                  currency)
         WHERE coalesce(kept, 0) <> coalesce(balance, 0)""",
     "document_not_posted": """
         SELECT id, expected, coalesce(found, 0) FROM (
@@ -128,14 +140,17 @@ CHECKS: dict[str, str] = {
             UNION ALL SELECT credit_note_id, total FROM credit_note
             UNION ALL SELECT payment_id, amount FROM payment
             UNION ALL SELECT refund_id, amount FROM refund
-            UNION ALL SELECT write_off_id, amount FROM write_off WHERE status = 'posted') AS documents
+            UNION ALL SELECT write_off_id, amount FROM write_off WHERE status = 'posted') AS
+                documents
         LEFT JOIN (SELECT document_id AS id, sum(amount) AS found FROM ledger_transaction
-                   JOIN ledger_entry USING (transaction_id) WHERE side = 'D' GROUP BY 1) AS posted USING (id)
+                   JOIN ledger_entry USING (transaction_id) WHERE side = 'D' GROUP BY 1) AS posted
+                       USING (id)
         WHERE expected <> coalesce(found, 0)""",
     "number_missing": """
         SELECT series || ' ' || year, last_number, count FROM number_series JOIN (
             SELECT 'invoice' AS series, split_part(number, '-', 1)::integer AS year, count(*),
-                   max(split_part(number, '-', 2)::bigint) FROM invoice WHERE number IS NOT NULL GROUP BY 2
+                   max(split_part(number, '-', 2)::bigint) FROM invoice WHERE number IS NOT NULL
+                       GROUP BY 2
             UNION ALL SELECT 'credit_note', split_part(number, '-', 1)::integer, count(*),
                    max(split_part(number, '-', 2)::bigint) FROM credit_note GROUP BY 2
             UNION ALL SELECT 'receipt', split_part(receipt_number, '-', 1)::integer, count(*),
@@ -148,7 +163,8 @@ CHECKS: dict[str, str] = {
         WHERE source_type <> '' AND status <> 'voided' AND NOT needs_credit
         GROUP BY source_type, source_id HAVING count(*) > 1""",
     "charge_status_mismatch": """
-        SELECT c.charge_item_id, CASE i.status WHEN 'draft' THEN 'billable' ELSE 'billed' END, c.status
+        SELECT c.charge_item_id, CASE i.status WHEN 'draft' THEN 'billable' ELSE 'billed' END,
+            c.status
         FROM charge_item c JOIN invoice i USING (invoice_id)
         WHERE c.status <> 'voided' AND (c.status = 'billed') <> (i.status <> 'draft')""",
     "transaction_not_sealed": f"""
@@ -159,9 +175,11 @@ CHECKS: dict[str, str] = {
 
 
 async def reconcile(connection: Connection, leave_out: Sequence[str] = ()) -> list[Difference]:
-    """Runs every check, in a transaction of the caller's that sees one moment; at most MAX_DIFFERENCES of each.
+    """Runs every check, in a transaction of the caller's that sees one moment; at most
+    MAX_DIFFERENCES of each.
 
-    `leave_out`: codes of checks that cannot hold yet, as `transaction_not_sealed` where nothing seals.
+    `leave_out`: codes of checks that cannot hold yet, as `transaction_not_sealed` where
+    nothing seals.
     """
     differences = []
     for code, query in CHECKS.items():

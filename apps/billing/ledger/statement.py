@@ -1,4 +1,6 @@
-"""An account's statement: what was owed at the beginning, what happened, and what is owed at the end."""
+"""An account's statement: what was owed at the beginning, what happened, and what is
+owed at the end.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +21,9 @@ MAX_LINES = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementLine:
-    """`amount` above zero: the patient owes more. `number` of the invoice, credit note or receipt."""
+    """`amount` above zero: the patient owes more. `number` of the invoice, credit
+    note or receipt.
+    """
 
     transaction_id: UUID
     effective_at: datetime

@@ -39,22 +39,27 @@ class LedgerRow:
 ENTRY_COLUMNS = """
     e.transaction_id, e.line, e.ledger_account_id, e.currency,
     CASE e.side WHEN 'D' THEN e.amount ELSE -e.amount END AS amount,
-    e.balance, e.version, e.posted_at, e.effective_at, t.kind, t.document_id, a.kind AS account_kind, a.party, a.name
+    e.balance, e.version, e.posted_at, e.effective_at, t.kind, t.document_id, a.kind AS
+        account_kind, a.party, a.name
 """
 # What people call the transaction's document by; of a refund and a write-off, what they belong to.
 DOCUMENT_NUMBER = """
     coalesce(CASE t.kind
         WHEN 'invoice' THEN (SELECT number FROM invoice WHERE invoice_id = t.document_id)
-        WHEN 'credit_note' THEN (SELECT number FROM credit_note WHERE credit_note_id = t.document_id)
+        WHEN 'credit_note' THEN (SELECT number FROM credit_note WHERE credit_note_id =
+            t.document_id)
         WHEN 'payment' THEN (SELECT receipt_number FROM payment WHERE payment_id = t.document_id)
         WHEN 'refund' THEN
-            (SELECT receipt_number FROM refund JOIN payment USING (payment_id) WHERE refund_id = t.document_id)
+            (SELECT receipt_number FROM refund JOIN payment USING (payment_id) WHERE refund_id =
+                t.document_id)
         WHEN 'write_off' THEN
-            (SELECT number FROM write_off JOIN invoice USING (invoice_id) WHERE write_off_id = t.document_id)
+            (SELECT number FROM write_off JOIN invoice USING (invoice_id) WHERE write_off_id =
+                t.document_id)
     END, '') AS number
 """
 ENTRY_TABLES = """
-    ledger_entry e JOIN ledger_transaction t USING (transaction_id) JOIN ledger_account a USING (ledger_account_id)
+    ledger_entry e JOIN ledger_transaction t USING (transaction_id) JOIN ledger_account a USING
+        (ledger_account_id)
 """
 
 
@@ -63,7 +68,8 @@ async def post(
 ) -> list[UUID]:
     """Posts them in their order, in one statement; gives the ids of the transactions.
 
-    Call it once in a database transaction and last: it locks the ledger accounts, in sorted order, until the commit.
+    Call it once in a database transaction and last: it locks the ledger accounts, in sorted order,
+    until the commit.
     """
     todo = [posting for posting in postings if posting is not None]
     if not todo:
@@ -88,15 +94,20 @@ async def post(
     await connection.execute(
         """
         WITH transactions AS (
-            INSERT INTO ledger_transaction (transaction_id, kind, account_id, document_id, currency, effective_at,
+            INSERT INTO ledger_transaction (transaction_id, kind, account_id, document_id, currency,
+                effective_at,
                                             posted_at, subject, client_id, correlation_id)
             SELECT *, $7::timestamptz, $8::text, $9::text, $10::text
-            FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::timestamptz[])
+            FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[],
+                $6::timestamptz[])
         ), entries AS (
-            INSERT INTO ledger_entry (transaction_id, line, ledger_account_id, currency, side, amount, balance,
+            INSERT INTO ledger_entry (transaction_id, line, ledger_account_id, currency, side,
+                amount, balance,
                                       version, effective_at, posted_at)
-            SELECT *, $7 FROM unnest($11::uuid[], $12::smallint[], $13::uuid[], $14::text[], $15::"char"[],
-                                     $16::bigint[], $17::bigint[], $18::bigint[], $19::timestamptz[])
+            SELECT *, $7 FROM unnest($11::uuid[], $12::smallint[], $13::uuid[], $14::text[],
+                $15::"char"[],
+                                     $16::bigint[], $17::bigint[], $18::bigint[],
+                                         $19::timestamptz[])
         )
         UPDATE ledger_account SET balance = new.balance, version = new.version, last_posted_at = $7
         FROM unnest($20::uuid[], $21::bigint[], $22::bigint[]) AS new (id, balance, version)
@@ -122,7 +133,9 @@ async def post(
 async def _lock_accounts(
     connection: Connection, accounts: dict[UUID, LedgerAccount]
 ) -> tuple[dict[UUID, tuple[int, int]], datetime]:
-    """Locks the accounts in sorted order, made where they are missing; their balances, and the time to post at."""
+    """Locks the accounts in sorted order, made where they are missing; their balances, and the
+    time to post at.
+    """
     ids = sorted(accounts)
     rows = await _select_locked(connection, ids)
     if len(rows) < len(ids):
@@ -131,7 +144,8 @@ async def _lock_accounts(
         await connection.execute(
             """
             INSERT INTO ledger_account (ledger_account_id, kind, account_id, party, name, currency)
-            SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[])
+            SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[],
+                $6::text[])
             ON CONFLICT DO NOTHING""",
             [account.id for account in missing],
             [account.kind for account in missing],
@@ -141,7 +155,8 @@ async def _lock_accounts(
             [account.currency for account in missing],
         )
         rows = await _select_locked(connection, ids)
-    # Never before an entry that an account has: the balance at a moment is that of the last entry before it.
+    # Never before an entry that an account has: the balance at a moment is that of the last
+    # entry before it.
     posted_at = max(row["posted_at"] for row in rows)
     return {row["ledger_account_id"]: (row["balance"], row["version"]) for row in rows}, posted_at
 
@@ -151,7 +166,8 @@ async def _select_locked(
 ) -> Sequence[Mapping[str, Any]]:
     rows: Sequence[Mapping[str, Any]] = await connection.fetch(
         """
-        SELECT ledger_account_id, balance, version, greatest(clock_timestamp(), last_posted_at) AS posted_at
+        SELECT ledger_account_id, balance, version, greatest(clock_timestamp(), last_posted_at) AS
+            posted_at
         FROM ledger_account WHERE ledger_account_id = ANY($1::uuid[])
         ORDER BY ledger_account_id FOR NO KEY UPDATE""",
         ids,
@@ -162,10 +178,12 @@ async def _select_locked(
 async def select_balances(
     connection: Connection, account_id: UUID, before: date | None = None
 ) -> dict[tuple[str, str], int]:
-    """Gives an account's balances by (kind, party), now or of all that counts before a day (of UTC).
+    """Gives an account's balances by (kind, party), now or of all that counts before
+    a day (of UTC).
 
-    A balance before a day is the one that the last entry written down before it left, corrected by what counts on
-    another day than it was written down: its cost follows the number of such days, not of entries.
+    A balance before a day is the one that the last entry written down before it left, corrected by
+    what counts on another day than it was written down: its cost follows the number of such days,
+    not of entries.
     """
     rows = await connection.fetch(
         """
@@ -177,7 +195,8 @@ async def select_balances(
             WHERE e.ledger_account_id = a.ledger_account_id AND e.posted_at < $3
             ORDER BY posted_at DESC, version DESC LIMIT 1
         ), 0) + coalesce((
-            SELECT sum(amount) FROM ledger_shift s WHERE s.ledger_account_id = a.ledger_account_id AND s.day < $2
+            SELECT sum(amount) FROM ledger_shift s WHERE s.ledger_account_id = a.ledger_account_id
+                AND s.day < $2
         ), 0)::bigint AS balance
         FROM ledger_account a WHERE account_id = $1""",
         account_id,
@@ -194,11 +213,14 @@ def start_of(day: date) -> datetime:
 async def select_entries(
     connection: Connection, account_id: UUID, after: tuple[UUID, int] | None, limit: int
 ) -> list[LedgerRow]:
-    """Gives the entries of an account's receivables and credits, in the order of their transactions."""
+    """Gives the entries of an account's receivables and credits, in the order of
+    their transactions.
+    """
     rows = await connection.fetch(
         f"""
         SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES}
-        WHERE e.ledger_account_id IN (SELECT ledger_account_id FROM ledger_account WHERE account_id = $1)
+        WHERE e.ledger_account_id IN (SELECT ledger_account_id FROM ledger_account WHERE account_id
+            = $1)
           AND ($2::uuid IS NULL OR (e.transaction_id, e.line) > ($2, $3::smallint))
         ORDER BY e.transaction_id, e.line LIMIT $4""",  # noqa: S608 - columns of ours
         account_id,
@@ -212,17 +234,19 @@ async def select_entries(
 async def select_statement_lines(
     connection: Connection, account_id: UUID, begin: date | None, end: date, limit: int
 ) -> Sequence[Mapping[str, Any]]:
-    """Gives what changed the patient's receivable and credit from `begin` and before `end`, a row a transaction.
+    """Gives what changed the patient's receivable and credit from `begin` and before `end`, a row
+    a transaction.
 
     In the order of time; `limit` rows or more where there are more.
     """
-    # Each branch is one range of one index, read in its order: nearly all entries count when they were written down,
-    # the others are found by when they count. A LATERAL with a LIMIT is always a lookup for each row: whatever the
-    # tables hold, there is no other plan to choose.
+    # Each branch is one range of one index, read in its order: nearly all entries count when they
+    # were written down, the others are found by when they count. A LATERAL with a LIMIT is always a
+    # lookup for each row: whatever the tables hold, there is no other plan to choose.
     rows: Sequence[Mapping[str, Any]] = await connection.fetch(
         f"""
         WITH counted AS (
-            SELECT e.transaction_id, e.effective_at, sum(CASE e.side WHEN 'D' THEN e.amount ELSE -e.amount END)::bigint
+            SELECT e.transaction_id, e.effective_at, sum(CASE e.side WHEN 'D' THEN e.amount ELSE
+                -e.amount END)::bigint
                        AS amount
             FROM ledger_account a CROSS JOIN LATERAL (
                 (SELECT transaction_id, effective_at, side, amount FROM ledger_entry
@@ -235,10 +259,12 @@ async def select_statement_lines(
                    AND effective_at >= $2 AND effective_at < $3
                  ORDER BY effective_at LIMIT {limit:d})) AS e
             WHERE a.account_id = $1 AND a.kind IN ('receivable', 'credit') AND a.party = ''
-            GROUP BY e.transaction_id, e.effective_at ORDER BY e.effective_at, e.transaction_id LIMIT {limit:d})
+            GROUP BY e.transaction_id, e.effective_at ORDER BY e.effective_at, e.transaction_id
+                LIMIT {limit:d})
         SELECT c.transaction_id, c.effective_at, t.kind, t.document_id, c.amount, {DOCUMENT_NUMBER}
         FROM counted c CROSS JOIN LATERAL (
-            SELECT kind, document_id FROM ledger_transaction WHERE transaction_id = c.transaction_id LIMIT 1) AS t
+            SELECT kind, document_id FROM ledger_transaction WHERE transaction_id = c.transaction_id
+                LIMIT 1) AS t
         ORDER BY c.effective_at, c.transaction_id""",  # noqa: S608 - a number of ours
         account_id,
         start_of(begin) if begin else EARLIEST,

@@ -88,7 +88,9 @@ async def parse_payment(
 async def allocations_of(
     connection: Connection, account: Account, request: PaymentRequest
 ) -> list[tuple[Invoice, int]]:
-    """Gives what the payment pays: what is named, then the oldest; raises Unprocessable for more than is open."""
+    """Gives what the payment pays: what is named, then the oldest; raises Unprocessable for
+    more than is open.
+    """
     invoices = {
         invoice.invoice_id: invoice
         for invoice in await select_open_invoices(connection, account.account_id, request.payer_id)
@@ -140,7 +142,9 @@ async def open_targets(
 async def draw_on(
     connection: Connection, payments: list[Payment], invoice_id: UUID, amount: int
 ) -> list[Payment]:
-    """Allocates from what is left of the payments, the oldest first; gives what is left of them then."""
+    """Allocates from what is left of the payments, the oldest first; gives what is
+    left of them then.
+    """
     left = []
     for payment in payments:
         part = min(amount, payment.unallocated)

@@ -1,4 +1,6 @@
-"""The cash desk's day: opened with what is in the drawer, counted, closed with its difference posted."""
+"""The cash desk's day: opened with what is in the drawer, counted, closed with its
+difference posted.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +24,8 @@ STATUSES = {
     "closed": pb.CASH_DAY_STATUS_CLOSED,
 }
 COLUMNS = """
-    cash_day_id, desk, currency, status, version, opening, taken, counted, opened_by, closed_by, opened_at, closed_at
+    cash_day_id, desk, currency, status, version, opening, taken, counted, opened_by, closed_by,
+        opened_at, closed_at
 """
 
 
@@ -52,10 +55,13 @@ class CashDay:
 
 
 async def take_cash(connection: Connection, currency: str, amount: int) -> UUID:
-    """Notes cash that came in, or went out below zero, on the open day; raises Unprocessable where none is open."""
+    """Notes cash that came in, or went out below zero, on the open day; raises Unprocessable
+    where none is open.
+    """
     cash_day_id: UUID | None = await connection.fetchval(
         """
-        UPDATE cash_day SET taken = taken + $2, version = version + 1 WHERE currency = $1 AND status = 'open'
+        UPDATE cash_day SET taken = taken + $2, version = version + 1 WHERE currency = $1 AND status
+            = 'open'
         RETURNING cash_day_id""",
         currency,
         amount,
@@ -88,7 +94,8 @@ class CashDeskMethods:
             row = await change.connection.fetchrow(
                 f"""
                 INSERT INTO cash_day (cash_day_id, desk, currency, status, opening, opened_by)
-                VALUES ($1, $2, $3, 'open', $4, $5) ON CONFLICT DO NOTHING RETURNING {COLUMNS}""",  # noqa: S608
+                VALUES ($1, $2, $3, 'open', $4, $5) ON CONFLICT DO NOTHING
+                    RETURNING {COLUMNS}""",  # noqa: S608
                 new_id(),
                 desk,
                 currency,
@@ -163,7 +170,9 @@ async def select_cash_day(connection: Connection, cash_day_id: UUID, lock: str =
 
 
 async def select_current_cash_day(connection: Connection) -> CashDay:
-    """Returns the day that was opened last and is not closed; raises NotFound where there is none."""
+    """Returns the day that was opened last and is not closed; raises NotFound where
+    there is none.
+    """
     row = await connection.fetchrow(
         f"SELECT {COLUMNS} FROM cash_day WHERE status <> 'closed' ORDER BY opened_at DESC LIMIT 1"  # noqa: S608
     )

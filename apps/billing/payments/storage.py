@@ -24,7 +24,8 @@ async def insert_payment(
         f"""
         WITH paid AS (INSERT INTO payment ({COLUMNS}) VALUES ({_PLACES}))
         INSERT INTO allocation (payment_id, invoice_id, amount)
-        SELECT $1, * FROM unnest(${_NEXT}::uuid[], ${_NEXT + 1}::bigint[])""",  # noqa: S608 - columns of ours
+        SELECT $1, * FROM unnest(${_NEXT}::uuid[],
+            ${_NEXT + 1}::bigint[])""",  # noqa: S608 - columns of ours
         *_values(payment),
         [invoice_id for invoice_id, _ in allocations],
         [amount for _, amount in allocations],
@@ -44,7 +45,8 @@ async def select_payments(
 ) -> list[Payment]:
     rows = await connection.fetch(
         f"""
-        SELECT {COLUMNS} FROM payment WHERE account_id = $1 AND ($2::uuid IS NULL OR payment_id > $2)
+        SELECT {COLUMNS} FROM payment WHERE account_id = $1 AND ($2::uuid IS NULL OR payment_id >
+            $2)
         ORDER BY payment_id LIMIT $3""",  # noqa: S608 - columns of ours
         account_id,
         after,
@@ -72,7 +74,8 @@ async def insert_refund(connection: Connection, refund: Refund) -> None:
     await connection.execute(
         f"""
         WITH refunded AS (INSERT INTO refund ({REFUND_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6))
-        UPDATE payment SET refunded = refunded + $3, version = version + 1 WHERE payment_id = $2""",  # noqa: S608
+        UPDATE payment SET refunded = refunded + $3, version = version + 1 WHERE
+            payment_id = $2""",  # noqa: S608
         *_refund_values(refund),
     )
 

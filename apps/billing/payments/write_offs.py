@@ -47,7 +47,8 @@ class WriteOffMethods:
             write_off_id = UUID(new_id())
             await change.connection.execute(
                 """
-                INSERT INTO write_off (write_off_id, invoice_id, amount, reason, status, requested_by)
+                INSERT INTO write_off (write_off_id, invoice_id, amount, reason, status,
+                    requested_by)
                 VALUES ($1, $2, $3, $4, $5, $6)""",
                 write_off_id,
                 invoice_id,
@@ -85,7 +86,8 @@ class WriteOffMethods:
                 raise NotFound("write_off_unknown")
             account, invoice = await lock_invoice(change.connection, invoice_id)
             row = await change.connection.fetchrow(
-                "SELECT amount, reason, status, requested_by FROM write_off WHERE write_off_id = $1",
+                "SELECT amount, reason, status, requested_by FROM write_off WHERE write_off_id = "
+                "$1",
                 write_off_id,
             )
             if row["status"] != "pending":

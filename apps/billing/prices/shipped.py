@@ -1,4 +1,6 @@
-"""The small price list that ships with billing: the encounters, procedures and immunizations of Synthea's people."""
+"""The small price list that ships with billing: the encounters, procedures and immunizations of
+Synthea's people.
+"""
 
 from importlib.resources import files
 
@@ -8,7 +10,9 @@ from apps.kit.database import Connection
 
 
 def read_shipped_prices(currency: str, tax_categories: tuple[str, ...]) -> list[Price]:
-    """Reads the small list that ships with billing; its amounts are of the platform's own currency."""
+    """Reads the small list that ships with billing; its amounts are of the
+    platform's own currency.
+    """
     text = (files("apps.billing.prices") / "price_list.csv").read_text()
     prices, faults = parse_csv(text, currency, tax_categories)
     if faults:

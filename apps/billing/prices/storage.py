@@ -8,7 +8,8 @@ from apps.billing.prices.price import Price
 from apps.kit.database import Connection
 
 COLUMNS = """
-    system, code, description, unit_price, currency, tax_category, revenue_group, valid_from, valid_to, version
+    system, code, description, unit_price, currency, tax_category, revenue_group, valid_from,
+        valid_to, version
 """
 LOCK = 0x70726963  # "pric"
 
@@ -20,7 +21,8 @@ async def select_price(
     row = await connection.fetchrow(
         f"""
         SELECT {COLUMNS} FROM price
-        WHERE code = $1 AND system = $2 AND currency = $3 AND valid_from <= $4 AND (valid_to IS NULL OR valid_to >= $4)
+        WHERE code = $1 AND system = $2 AND currency = $3 AND valid_from <= $4 AND (valid_to IS NULL
+            OR valid_to >= $4)
         ORDER BY version DESC LIMIT 1""",  # noqa: S608 - columns of ours
         code,
         system,
@@ -43,12 +45,14 @@ async def select_prices(
         f"""
         SELECT {COLUMNS} FROM price p
         WHERE ($1 = '' OR code = $1)
-          AND ($2::date IS NULL OR valid_from <= $2 AND (valid_to IS NULL OR valid_to >= $2) AND NOT EXISTS (
+          AND ($2::date IS NULL OR valid_from <= $2 AND (valid_to IS NULL OR valid_to >= $2) AND NOT
+              EXISTS (
               SELECT FROM price later
               WHERE (later.code, later.system, later.currency) = (p.code, p.system, p.currency)
                 AND later.version > p.version AND later.valid_from <= $2
                 AND (later.valid_to IS NULL OR later.valid_to >= $2)))
-          AND ($3::text IS NULL OR (code, system, currency, version) > ($3, $4::text, $5::text, $6::bigint))
+          AND ($3::text IS NULL OR (code, system, currency, version) > ($3, $4::text, $5::text,
+              $6::bigint))
         ORDER BY code, system, currency, version LIMIT $7""",  # noqa: S608 - columns of ours
         code,
         valid_on,
@@ -65,7 +69,8 @@ async def insert_prices(connection: Connection, prices: Sequence[Price]) -> list
     rows = await connection.fetch(
         f"""
         SELECT {COLUMNS} FROM price JOIN (
-            SELECT DISTINCT * FROM unnest($1::text[], $2::text[], $3::text[]) AS given (code, system, currency)
+            SELECT DISTINCT * FROM unnest($1::text[], $2::text[], $3::text[]) AS given (code,
+                system, currency)
         ) AS given USING (code, system, currency)""",  # noqa: S608 - columns of ours
         [price.code for price in prices],
         [price.system for price in prices],
@@ -80,7 +85,8 @@ async def insert_prices(connection: Connection, prices: Sequence[Price]) -> list
     for price in sorted(prices, key=lambda each: each.valid_from):
         known = versions.setdefault((price.code, price.system, price.currency), [])
         holding = held_on(known, price.valid_from)
-        # A list that is loaded again adds nothing; a price that goes back to what it was is a new version.
+        # A list that is loaded again adds nothing; a price that goes back to what it was is
+        # a new version.
         if holding is not None and replace(holding, version=price.version) == price:
             continue
         version = max((each.version for each in known), default=0) + 1

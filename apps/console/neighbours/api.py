@@ -1,4 +1,6 @@
-"""The services behind the console, called with the person's own token; bounded in time and number."""
+"""The services behind the console, called with the person's own token; bounded in
+time and number.
+"""
 
 import asyncio
 import time
@@ -75,7 +77,9 @@ class Api:
         return await self.send("GET", path + ("?" + urlencode(query, doseq=True) if query else ""))
 
     async def search(self, resource_type: str, query: Any, *, private: bool = False) -> Any:
-        """Gives a searchset Bundle. `private`: by POST, so that what is looked for is in no address."""
+        """Gives a searchset Bundle. `private`: by POST, so that what is looked for is
+        in no address.
+        """
         if private:
             path = f"{FHIR}/{resource_type}/_search"
             text = urlencode(query, doseq=True)
@@ -87,7 +91,8 @@ class Api:
         return await self.get(f"{FHIR}/{resource_type}/{quote(resource_id, safe='')}")
 
     async def batch(self, reads: Mapping[str, str]) -> dict[str, Part[Answer]]:
-        """Makes several reads of the record in one call; one that is refused takes only its own part along.
+        """Makes several reads of the record in one call; one that is refused takes only its
+        own part along.
 
         `reads`: paths below the base of FHIR, with their queries, by name.
         """
@@ -125,7 +130,9 @@ class Api:
         accept: str = "application/json",
         is_read: bool = False,
     ) -> Answer:
-        """Makes one HTTP call; raises ApiError for every refusal and every failure to get an answer."""
+        """Makes one HTTP call; raises ApiError for every refusal and every failure to
+        get an answer.
+        """
         service = next(name for prefix, name in SERVICES_BY_PREFIX if path.startswith(prefix))
         if body is not None and not media_type:
             media_type = "application/fhir+json" if path.startswith(FHIR) else "application/json"

@@ -1,4 +1,6 @@
-"""What a page's calls were and how they failed: shown to integrators as curl, and to everybody as a plain sentence."""
+"""What a page's calls were and how they failed: shown to integrators as curl, and to everybody as a
+plain sentence.
+"""
 
 import shlex
 from dataclasses import dataclass
@@ -62,7 +64,9 @@ class Answer:
 
 
 class ApiError(Problem):
-    """A service refused: its status, its code, and a sentence for each fault. `service`: who answered."""
+    """A service refused: its status, its code, and a sentence for each fault.
+    `service`: who answered.
+    """
 
     def __init__(self, status: int, code: str, service: str, detail: str = "") -> None:
         super().__init__(code, detail)
@@ -82,7 +86,9 @@ class ApiError(Problem):
 
 
 def error_of_answer(service: str, status: int, body: Any) -> ApiError:
-    """Reads problem details (RFC 9457) or an OperationOutcome; anything else is an error without words."""
+    """Reads problem details (RFC 9457) or an OperationOutcome; anything else is an error
+    without words.
+    """
     if not isinstance(body, dict):
         return ApiError(status, "error", service)
     if body.get("resourceType") == "OperationOutcome":

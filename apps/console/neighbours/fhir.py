@@ -1,4 +1,6 @@
-"""Reads FHIR R4 resources as a page shows them. What is missing or malformed gives an empty text, never an error."""
+"""Reads FHIR R4 resources as a page shows them. What is missing or malformed gives an empty text,
+never an error.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
@@ -108,7 +110,9 @@ def mrn_of(patient: Any) -> str:
 
 
 def age_of(patient: Any, today: date) -> int | None:
-    """Tells the age in full years, at death where there was one; None where the birth date is not known."""
+    """Tells the age in full years, at death where there was one; None where the birth
+    date is not known.
+    """
     patient = as_dict(patient)
     born = _day(patient.get("birthDate"))
     end = _day(patient.get("deceasedDateTime")) or today
@@ -202,7 +206,9 @@ def status_of(resource: Any) -> str:
 
 
 def value_of(observation: Any, write: Callable[[Any], str] = str) -> str:
-    """Writes an Observation's or component's value with its unit; `write` writes numbers as the reader does."""
+    """Writes an Observation's or component's value with its unit; `write` writes numbers as
+    the reader does.
+    """
     observation = as_dict(observation)
     quantity = as_dict(observation.get("valueQuantity"))
     if quantity:
@@ -228,7 +234,9 @@ def value_of(observation: Any, write: Callable[[Any], str] = str) -> str:
 
 
 def detail_of(resource: Any) -> str:
-    """Gives what a reader needs beside the title: how a medication is taken, how an allergy shows."""
+    """Gives what a reader needs beside the title: how a medication is taken, how an
+    allergy shows.
+    """
     resource = as_dict(resource)
     for name in ("dosageInstruction", "dosage"):
         texts = [str(each["text"]) for each in as_list(resource.get(name)) if each.get("text")]

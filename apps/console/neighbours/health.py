@@ -14,10 +14,11 @@ OK, DEGRADED, UNREACHABLE = "ok", "degraded", "unreachable"
 
 
 async def find_services(neighbours: Neighbours, gateway: str) -> list[dict[str, Any]]:
-    """Gives name, status, version and what is missing of each service; one that is silent for 2 s does not answer.
+    """Gives name, status, version and what is missing of each service; one that is silent for 2 s
+    does not answer.
 
-    `gateway`: what the gateway says of itself in the request that it passed on (`X-Forwarded-Server`). Billing tells
-    its version elsewhere.
+    `gateway`: what the gateway says of itself in the request that it passed on
+    (`X-Forwarded-Server`). Billing tells its version elsewhere.
     """
     found = await asyncio.gather(
         *(_ask(neighbours.http, name, url) for name, url in neighbours.upstreams.items()),

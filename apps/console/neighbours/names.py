@@ -1,4 +1,6 @@
-"""Who stands behind the ids of an audit: names of accounts and applications, from the auth service."""
+"""Who stands behind the ids of an audit: names of accounts and applications, from
+the auth service.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,7 +14,9 @@ IDS_OF_A_CALL = 100
 
 
 async def find_names(api: Api, ids: Iterable[str]) -> dict[str, str]:
-    """Gives names by id; without those of deleted accounts, and without any where auth does not answer."""
+    """Gives names by id; without those of deleted accounts, and without any where auth
+    does not answer.
+    """
     found: dict[str, str] = {}
     wanted = sorted({each for each in ids if each})
     try:

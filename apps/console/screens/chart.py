@@ -26,7 +26,9 @@ MOST = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of the chart. `date`: the search parameter that tells when; `filters`: further parameters."""
+    """A part of the chart. `date`: the search parameter that tells when; `filters`:
+    further parameters.
+    """
 
     key: str
     title: str
@@ -73,7 +75,9 @@ TABS = (
 
 
 def search_path(section: Section, patient_id: str, *, count: int = MOST, before: str = "") -> str:
-    """Gives the search for a section's entries, newest first; those before an instant where it is given."""
+    """Gives the search for a section's entries, newest first; those before an instant
+    where it is given.
+    """
     query = [("patient", patient_id), *section.filters, ("_count", str(count))]
     query.append(("_sort", f"-{section.date}"))
     if before:
@@ -126,7 +130,8 @@ async def load_banner(request: Request) -> dict[str, Any]:
 async def load_chart(
     request: Request, sections: Sequence[Section], *, count: int = MOST, before: str = ""
 ) -> tuple[dict[str, Any], dict[str, Part[Any]]]:
-    """Loads in one call what every page of the chart shows, and the entries of these sections by key.
+    """Loads in one call what every page of the chart shows, and the entries of these
+    sections by key.
 
     Raises where there is no such patient.
     """
@@ -191,7 +196,9 @@ async def show(request: Request) -> Response:
 
 
 def arranged(key: str, part: Part[Any]) -> Part[Any]:
-    """Puts first what a reader needs first: active problems and medications, one value of each vital sign."""
+    """Puts first what a reader needs first: active problems and medications, one value of
+    each vital sign.
+    """
     if not part.value:
         return part
     entries = [each for each in part.value if fhir.status_of(each) != "entered-in-error"]

@@ -1,4 +1,6 @@
-"""The clinical entries that a person writes: the fields of each kind's form, its checks, and its resource."""
+"""The clinical entries that a person writes: the fields of each kind's form, its checks,
+and its resource.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,7 +40,9 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """`build` writes the form into a resource, new or amended; `read` gives the form's values for one."""
+    """`build` writes the form into a resource, new or amended; `read` gives the form's
+    values for one.
+    """
 
     title: str
     resource_type: str

@@ -1,4 +1,6 @@
-"""The FHIR resources of what people write into a chart, made from a form's values or amended by them."""
+"""The FHIR resources of what people write into a chart, made from a form's values or
+amended by them.
+"""
 
 import base64
 from collections.abc import Mapping

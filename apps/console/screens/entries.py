@@ -1,4 +1,6 @@
-"""One entry of a chart with its history: every version, who made it, and what changed from one to the next."""
+"""One entry of a chart with its history: every version, who made it, and what changed from
+one to the next.
+"""
 
 import asyncio
 import base64
@@ -24,7 +26,9 @@ VERSIONS = 50
 
 
 async def find_versions(api: Api, resource_type: str, entry_id: str) -> list[dict[str, Any]]:
-    """Gives the versions, newest first: number, time, what was done, and the differences from the one before."""
+    """Gives the versions, newest first: number, time, what was done, and the differences from
+    the one before.
+    """
     bundle = (
         await api.get(f"{FHIR}/{resource_type}/{entry_id}/_history", {"_count": str(VERSIONS)})
     ).body
@@ -110,7 +114,9 @@ async def show(request: Request) -> Response:
 
 
 def is_fact(path: str) -> bool:
-    """Whether a leaf of the resource says something to a reader: not what the server keeps beside it."""
+    """Whether a leaf of the resource says something to a reader: not what the server
+    keeps beside it.
+    """
     return not path.startswith(("meta", "text", "resourceType", "id", "subject", "content"))
 
 

@@ -1,4 +1,6 @@
-"""Figures of a period beside the period before: registrations, care and money; as plot, table and CSV, live."""
+"""Figures of a period beside the period before: registrations, care and money; as plot, table
+and CSV, live.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
@@ -152,7 +154,9 @@ def compare(
 def compare_money(
     now: Any, before: Any, period: dict[str, Any], texts: Texts
 ) -> list[dict[str, Any]]:
-    """Gives for each currency the totals of both periods, and what was invoiced by interval as plot and values."""
+    """Gives for each currency the totals of both periods, and what was invoiced by interval as
+    plot and values.
+    """
     old = {each["currency"]: each for each in fhir.as_list(fhir.as_dict(before).get("totals"))}
     found = []
     for total in fhir.as_list(fhir.as_dict(now).get("totals")):

@@ -1,4 +1,6 @@
-"""The first page: a way in for whoever is not signed in, and each person's own work for the others."""
+"""The first page: a way in for whoever is not signed in, and each person's own work
+for the others.
+"""
 
 from typing import Any
 
@@ -47,7 +49,9 @@ async def find_registrations(api: Api, start: str, end: str, timezone: str) -> A
 
 
 async def find_attention(person: Person, request: Request) -> list[tuple[str, str]]:
-    """Gives what an administrator should look at: services that do not answer, events that could not be read."""
+    """Gives what an administrator should look at: services that do not answer, events that
+    could not be read.
+    """
     found = [
         (str(each["name"]), str(each["status"]))
         for each in await load_services(request)

@@ -26,7 +26,9 @@ async def show(request: Request) -> Response:
 
 
 async def launch(request: Request) -> Response:
-    """Asks for a launch value, and shows the way to the application: it is another site, so a link, no redirect."""
+    """Asks for a launch value, and shows the way to the application: it is another site, so a
+    link, no redirect.
+    """
     person, patient_id = person_of(request), request.path_params["id"]
     settings = request.state.settings
     client = request.path_params["client"]

@@ -1,4 +1,6 @@
-"""Who opened or changed a patient's record: the audit (AuditEvent) in plain words, for the patient."""
+"""Who opened or changed a patient's record: the audit (AuditEvent) in plain words,
+for the patient.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +41,9 @@ class Access:
 
 
 def group_events(events: list[dict[str, Any]], texts: Texts) -> list[Access]:
-    """Gives the events, newest first; those of one person, kind and minute are one: a page makes many calls."""
+    """Gives the events, newest first; those of one person, kind and minute are one: a page
+    makes many calls.
+    """
     found: dict[tuple[str, str, str], Access] = {}
     for event in events:
         who, application = agents_of(event)
@@ -59,7 +63,9 @@ def group_events(events: list[dict[str, Any]], texts: Texts) -> list[Access]:
 async def find_events(
     api: Api, patient_id: str, *, cursor: str, without: str
 ) -> tuple[list[dict[str, Any]], str]:
-    """Gives a page of events, newest first, without those of one person; and the next page's cursor."""
+    """Gives a page of events, newest first, without those of one person; and the next
+    page's cursor.
+    """
     query = [("patient", patient_id), ("_count", str(PAGE_EVENTS))]
     if without:
         query.append(("agent:not", without))

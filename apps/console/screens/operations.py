@@ -1,4 +1,6 @@
-"""Operations: the services, what waits in queues, what was refused and why; each beside its command."""
+"""Operations: the services, what waits in queues, what was refused and why; each
+beside its command.
+"""
 
 from typing import Any
 
@@ -96,7 +98,9 @@ async def show(request: Request) -> Response:
 
 
 async def show_lag(request: Request) -> Response:
-    """Shows how far the consumers are behind: by itself, since the brokers take up to half a second to say."""
+    """Shows how far the consumers are behind: by itself, since the brokers take up to half a
+    second to say.
+    """
     api = person_of(request).api
     lags = await load_all(**{name: find_lag(api, name) for name in CONSUMERS})
     return page(

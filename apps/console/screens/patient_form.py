@@ -1,4 +1,6 @@
-"""The administrative data of a patient as a form: read from the resource, checked, and written back into it."""
+"""The administrative data of a patient as a form: read from the resource, checked, and
+written back into it.
+"""
 
 import re
 from collections.abc import Mapping

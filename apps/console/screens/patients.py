@@ -1,4 +1,6 @@
-"""Patients: found by name, record number, birth date or telephone while typing, and the charts opened last."""
+"""Patients: found by name, record number, birth date or telephone while typing, and the
+charts opened last.
+"""
 
 import re
 from collections.abc import Iterable
@@ -41,7 +43,9 @@ def _is_staff(access: Any) -> bool:
 
 
 def parse_query(text: str, texts: Texts) -> list[tuple[str, str]]:
-    """Turns what a person typed into search parameters: dates, numbers, and words of a name in any order."""
+    """Turns what a person typed into search parameters: dates, numbers, and words of a
+    name in any order.
+    """
     text = text[:MAX_QUERY_CHARS].strip()
     compact = re.sub(r"[\s-]", "", text)
     if re.fullmatch(r"[0-9]{9}", compact):
@@ -74,7 +78,9 @@ async def search(api: Api, parameters: list[tuple[str, str]]) -> tuple[list[Any]
 
 
 async def match(api: Api, patient: dict[str, Any], count: int = 10) -> list[dict[str, Any]]:
-    """Gives the patients that `$match` holds for similar: each with `grade` and `score` beside the resource."""
+    """Gives the patients that `$match` holds for similar: each with `grade` and `score`
+    beside the resource.
+    """
     body = {
         "resourceType": "Parameters",
         "parameter": [

@@ -1,4 +1,6 @@
-"""Register a patient and change the administrative data: what the form says goes into the record, all else stays."""
+"""Register a patient and change the administrative data: what the form says goes into the record,
+all else stays.
+"""
 
 import copy
 import unicodedata
@@ -34,7 +36,9 @@ MOST_SIMILAR = 5
 
 
 async def find_similar(api: Api, patient: dict[str, Any]) -> list[dict[str, Any]]:
-    """Finds who may be the same person, with the reasons; by `$match`, else by name and birth date."""
+    """Finds who may be the same person, with the reasons; by `$match`, else by name
+    and birth date.
+    """
     name = fhir.name_record(patient)
     if not name.get("family") and not patient.get("birthDate"):
         return []

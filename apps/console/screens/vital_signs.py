@@ -58,12 +58,15 @@ VITAL_SIGNS = tuple(
         high=Decimal(high),
     )
     for name, label, code, display, unit, ucum, low, high in (
-        ("systolic", N_("Blood pressure, systolic"), "8480-6", "Systolic blood pressure", "mmHg", "mm[Hg]", 30, 350),
-        ("diastolic", N_("Blood pressure, diastolic"), "8462-4", "Diastolic blood pressure", "mmHg", "mm[Hg]", 10, 250),
+        ("systolic", N_("Blood pressure, systolic"), "8480-6", "Systolic blood pressure", "mmHg",
+            "mm[Hg]", 30, 350),
+        ("diastolic", N_("Blood pressure, diastolic"), "8462-4", "Diastolic blood pressure", "mmHg",
+            "mm[Hg]", 10, 250),
         ("pulse", N_("Heart rate"), "8867-4", "Heart rate", "/min", "/min", 10, 350),
         ("breaths", N_("Respiratory rate"), "9279-1", "Respiratory rate", "/min", "/min", 2, 120),
         ("temperature", N_("Body temperature"), "8310-5", "Body temperature", "°C", "Cel", 20, 45),
-        ("saturation", N_("Oxygen saturation"), "59408-5", "Oxygen saturation by pulse oximetry", "%", "%", 20, 100),
+        ("saturation", N_("Oxygen saturation"), "59408-5", "Oxygen saturation by pulse oximetry",
+            "%", "%", 20, 100),
         ("weight", N_("Body weight"), "29463-7", "Body weight", "kg", "kg", "0.2", 500),
         ("height", N_("Body height"), "8302-2", "Body height", "cm", "cm", 20, 260),
     )

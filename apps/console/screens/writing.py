@@ -175,7 +175,9 @@ async def mark_error(request: Request) -> Response:
 
 
 def routes() -> list[BaseRoute]:
-    """Gives the screen's routes. The rights, which depend on the kind, are checked by `kind_for`."""
+    """Gives the screen's routes. The rights, which depend on the kind, are checked
+    by `kind_for`.
+    """
     entry = "/patients/{id}/entries/{type}/{entry}"
     return [
         ScreenRoute(

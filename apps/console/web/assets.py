@@ -1,4 +1,6 @@
-"""The stylesheet and the script, one of each: put together once at the start and named by their hash."""
+"""The stylesheet and the script, one of each: put together once at the start and named
+by their hash.
+"""
 
 import gzip
 import hashlib

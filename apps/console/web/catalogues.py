@@ -1,4 +1,6 @@
-"""`scripts/texts`: collects the texts of code and templates, and brings each language's catalogue up to them."""
+"""`scripts/texts`: collects the texts of code and templates, and brings each language's
+catalogue up to them.
+"""
 
 import argparse
 import re
@@ -15,7 +17,8 @@ from apps.console.web.texts import DEFAULT, FOLDER, LANGUAGES
 PACKAGE = Path(__file__).parents[1]
 METHODS = {".py": "python", ".html": "jinja2"}
 KEYWORDS = {"_": None, "N_": None, "gettext": None}
-# What the macros of templates/components.html translate themselves: a label, and what an empty choice says.
+# What the macros of templates/components.html translate themselves: a label, and what an
+# empty choice says.
 MACROS = re.compile(r'ui\.(?:field|area|choose)\("[^"]*", "([^"]+)"|empty="([^"]+)"')
 
 

@@ -1,4 +1,6 @@
-"""The console's cookies: `__Host-` over TLS, so that neither a subdomain nor plain HTTP can plant them."""
+"""The console's cookies: `__Host-` over TLS, so that neither a subdomain nor plain HTTP
+can plant them.
+"""
 
 from starlette.requests import Request
 from starlette.responses import Response

@@ -14,7 +14,9 @@ TOKEN_BYTES = 32
 
 
 def encrypt(key: bytes, content: bytes, purpose: bytes) -> bytes:
-    """Encrypts `content` under the newest key; what is moved to another `purpose` does not decrypt."""
+    """Encrypts `content` under the newest key; what is moved to another `purpose`
+    does not decrypt.
+    """
     nonce = os.urandom(NONCE_BYTES)
     return nonce + AESGCM(newest_key(key)).encrypt(nonce, content, purpose)
 

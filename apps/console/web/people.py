@@ -1,4 +1,6 @@
-"""Who looks at a page: the session, the rights of its access token, the language; and pages guarded by them."""
+"""Who looks at a page: the session, the rights of its access token, the language; and pages
+guarded by them.
+"""
 
 import hashlib
 import hmac
@@ -120,7 +122,9 @@ def person_of(request: Request) -> Person:
 
 
 class Form(dict[str, str]):
-    """A form's fields, the last value of each name, without blanks around; `lists` has all of them."""
+    """A form's fields, the last value of each name, without blanks around; `lists`
+    has all of them.
+    """
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         super().__init__((name, value.strip()) for name, value in pairs)
@@ -156,7 +160,9 @@ def check_origin(request: Request) -> None:
 
 
 class ScreenRoute(PolicedRoute):
-    """A page and its forms: a session instead of a bearer token, and forms that only our pages can send."""
+    """A page and its forms: a session instead of a bearer token, and forms that only our
+    pages can send.
+    """
 
     def __init__(self, path: str, *operations: Operation) -> None:
         super().__init__(path, *operations, max_body_bytes=MAX_FORM_BYTES)
@@ -177,7 +183,8 @@ class ScreenRoute(PolicedRoute):
             request.state.principal = person.principal
             sent = request.state.form.get("csrf", "") if is_change else ""
             if is_change and not hmac.compare_digest(sent.encode(), person.csrf.encode()):
-                # Signed in anew since the page was made: what was typed is asked for again, not lost.
+                # Signed in anew since the page was made: what was typed is asked for
+                # again, not lost.
                 return resend_page(request, 403)
             if not operation.policy.check(person.principal, request):
                 raise Forbidden("insufficient_scope", f"this needs {operation.policy.name}")
@@ -187,7 +194,9 @@ class ScreenRoute(PolicedRoute):
 
 
 async def _answer(request: Request, operation: Operation) -> Response:
-    """Answers, once more with new tokens where a service knows before us that the old ones were revoked."""
+    """Answers, once more with new tokens where a service knows before us that the old
+    ones were revoked.
+    """
     try:
         return await operation.endpoint(request)
     except ApiError as error:

@@ -1,4 +1,6 @@
-"""Plots as SVG drawn on the server: a line over time with its reference range, and bars by interval."""
+"""Plots as SVG drawn on the server: a line over time with its reference range, and
+bars by interval.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -130,7 +130,9 @@ def is_local_path(path: str) -> bool:
 
 
 def resend_page(request: Request, status: int) -> Response:
-    """Asks to send a form again that came without a valid session, with all that was typed in it."""
+    """Asks to send a form again that came without a valid session, with all that
+    was typed in it.
+    """
     pairs = [(name, value) for name, value in request.state.form.pairs if name != "csrf"]
     return page(request, "resend.html", status, pairs=pairs, signed_out=status == 401)
 

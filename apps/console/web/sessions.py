@@ -1,4 +1,6 @@
-"""A browser's session: a random cookie, of which the database knows the hash, and the person's tokens, encrypted."""
+"""A browser's session: a random cookie, of which the database knows the hash, and the person's
+tokens, encrypted.
+"""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -112,7 +114,9 @@ async def delete_session(connection: Connection, token: str) -> None:
 
 
 async def delete_sessions_of(connection: Connection, *, subject: str, auth_session: str) -> int:
-    """Ends the sessions of one sign-in at the auth service, or all of a person's; gives their number."""
+    """Ends the sessions of one sign-in at the auth service, or all of a person's;
+    gives their number.
+    """
     if auth_session:
         status = await connection.execute(
             "DELETE FROM session WHERE auth_session = $1", auth_session

@@ -1,4 +1,6 @@
-"""Sign-in by the auth service (OpenID Connect code flow with PKCE), sign-out here and there, and the language."""
+"""Sign-in by the auth service (OpenID Connect code flow with PKCE), sign-out here and there,
+and the language.
+"""
 
 import base64
 import hashlib
@@ -174,7 +176,9 @@ async def show_signed_out(request: Request) -> Response:
 
 
 async def sign_out_by_auth(request: Request) -> Response:
-    """Ends sessions that the auth service ended (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8)."""
+    """Ends sessions that the auth service ended (OpenID Connect Back-Channel Logout
+    1.0, 2.5 to 2.8).
+    """
     form = await read_form(request)
     claims = await request.state.statements.read(form.get("logout_token", ""))
     events = claims.get("events")
@@ -210,7 +214,9 @@ async def choose_language(request: Request) -> Response:
 
 
 def sign_in_routes() -> list[BaseRoute]:
-    """Gives the routes around a session. Those before it are public; each checks what it is given."""
+    """Gives the routes around a session. Those before it are public; each checks
+    what it is given.
+    """
     return [
         ScreenRoute("/sign-in", Operation("GET", start, PUBLIC)),
         ScreenRoute(CLIENT.redirect_path, Operation("GET", finish, PUBLIC)),

@@ -1,4 +1,6 @@
-"""What people read, in their language: texts by gettext catalogues, dates, numbers and money by locale."""
+"""What people read, in their language: texts by gettext catalogues, dates, numbers and
+money by locale.
+"""
 
 import re
 from collections.abc import Mapping
@@ -175,7 +177,9 @@ class Texts:
 
 @lru_cache(maxsize=4096)
 def write_money(currency: str, minor_units: int, locale: str) -> str:
-    """Writes an amount; remembered, as a price list of hundreds of rows stands on a page of money."""
+    """Writes an amount; remembered, as a price list of hundreds of rows stands on a
+    page of money.
+    """
     amount = major_units({"minorUnits": minor_units, "currency": currency})
     return format_currency(amount, currency, locale=locale)
 
@@ -195,7 +199,8 @@ def minor_units(amount: Decimal, currency: str) -> int | None:
 def choose_texts(cookie: str, accept_language: str, time_zone: ZoneInfo) -> Texts:
     """Chooses by the person's choice, else by what the browser asks for, else English.
 
-    The region is the browser's where it names one for that language: who chooses English in London keeps British dates.
+    The region is the browser's where it names one for that language: who chooses English in London
+    keeps British dates.
     """
     preferences = _preferences(accept_language)
     of_the_choice = [name for name in preferences if name.partition("-")[0].lower() == cookie]

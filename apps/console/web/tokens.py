@@ -1,4 +1,6 @@
-"""The console as an OAuth client: a code for tokens, a refresh token for the next ones (RFC 6749, OpenID Connect)."""
+"""The console as an OAuth client: a code for tokens, a refresh token for the next ones (RFC 6749,
+OpenID Connect).
+"""
 
 import base64
 import time
@@ -68,8 +70,8 @@ async def refresh_session(
 ) -> Session | None:
     """Renews a session's tokens; None, and the session ends, where auth refuses them.
 
-    One request at a time: a refresh token used twice would end the whole sign-in. `force`: although they have not
-    expired.
+    One request at a time: a refresh token used twice would end the whole sign-in. `force`: although
+    they have not expired.
     """
     settings: Settings = request.state.settings
     async with request.state.database.transaction() as connection:
@@ -115,7 +117,9 @@ class Statements:
         self._had_at = float("-inf")
 
     async def read(self, token: str) -> dict[str, Any]:
-        """Gives the claims of a token for this client; raises Unauthorized, or Unavailable without keys."""
+        """Gives the claims of a token for this client; raises Unauthorized, or
+        Unavailable without keys.
+        """
         try:
             kid = str(jws.extract_compact(token.encode()).headers().get("kid", ""))
             decoded = jwt.decode(token, await self._key(kid), algorithms=ALGORITHMS)

@@ -1,1 +1,3 @@
-"""The public operations but those of FHIR and billing: each stands here once, for the routes and for the document."""
+"""The public operations but those of FHIR and billing: each stands here once, for the routes and
+for the document.
+"""

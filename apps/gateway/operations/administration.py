@@ -1,4 +1,6 @@
-"""`/auth/v1`: users, clients and the audit for administrators, and the own account for everybody."""
+"""`/auth/v1`: users, clients and the audit for administrators, and the own account
+for everybody.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +26,10 @@ ADMIN = scopes("admin")
 PATH = "/auth/v1"
 _PAGE = ("limit", "cursor")
 _INVALID = ("415", "422")
-TOLD_ONCE = "Repeated with its Idempotency-Key it is 409 `secret_already_told`: what was told once is not kept."
+TOLD_ONCE = (
+    "Repeated with its Idempotency-Key it is 409 `secret_already_told`: what was told once is not "
+    "kept."
+)
 NEW_USER = {"email": "ada@example.org", "name": "Ada Example", "roles": ["clinician"]}
 NEW_CLIENT = {
     "name": "Lab feed",

@@ -33,7 +33,8 @@ DESCRIPTION = (
 )
 TAGS = {
     "Patients": "The simple resource: a view over the same record as FHIR's Patient.",
-    "FHIR R4": "The record. Every type has the same interactions; its search parameters are listed.",
+    "FHIR R4": "The record. Every type has the same interactions; its search parameters are "
+    "listed.",
     "Billing": "Accounts, charges, invoices, payments."
     " Money is minor units and an ISO 4217 currency; 64-bit numbers are strings.",
     "Analytics": "Figures; small groups are not shown.",

@@ -33,9 +33,9 @@ class Answer:
 class PublicOperation:
     """One method of a public path.
 
-    `parameters` are names of the components' parameters, or whole ones; those of the path follow from it.
-    `refusals` are statuses beyond those that follow from the policy, the path and the body.
-    `levels` are those of a SMART scope: `user`, `system` or `patient`.
+    `parameters` are names of the components' parameters, or whole ones; those of the path follow
+    from it. `refusals` are statuses beyond those that follow from the policy, the path and the
+    body. `levels` are those of a SMART scope: `user`, `system` or `patient`.
     """
 
     method: str

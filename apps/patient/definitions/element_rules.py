@@ -1,4 +1,6 @@
-"""What an element asks of its value beyond its type: reference targets, required codes, contained resources."""
+"""What an element asks of its value beyond its type: reference targets, required codes,
+contained resources.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias

@@ -1,4 +1,6 @@
-"""JSON pointers of faults as FHIRPath: `/valueQuantity/code` is `Observation.value.ofType(Quantity).code`."""
+"""JSON pointers of faults as FHIRPath: `/valueQuantity/code` is
+`Observation.value.ofType(Quantity).code`.
+"""
 
 from collections.abc import Mapping
 from functools import cache
@@ -13,7 +15,9 @@ from apps.patient.definitions.model import (
 
 
 def element_expression(pointer: str, root: str) -> str:
-    """Returns the FHIRPath of the element that a JSON pointer names in a resource of the type `root`."""
+    """Returns the FHIRPath of the element that a JSON pointer names in a resource of
+    the type `root`.
+    """
     expression, type_name = root, root
     for part in pointer.split("/")[1:]:
         if part.isdigit():
@@ -28,7 +32,9 @@ def element_expression(pointer: str, root: str) -> str:
 
 
 def _element(type_name: str, name: str) -> Element | None:
-    """Returns the element; in a resource inside another, whose type a pointer does not tell, a likely one."""
+    """Returns the element; in a resource inside another, whose type a pointer does not
+    tell, a likely one.
+    """
     try:
         definition = definition_of(type_name)
     except LookupError:

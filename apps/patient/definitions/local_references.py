@@ -1,11 +1,15 @@
-"""References between a resource and what it contains: `#id` and `#` (https://hl7.org/fhir/R4/references.html#contained)."""
+"""References between a resource and what it contains: `#id` and `#`
+(https://hl7.org/fhir/R4/references.html#contained).
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 
 def unreferenced_contained(resource: Mapping[str, Any]) -> list[int]:
-    """Returns the indexes of contained resources that nothing refers to and that do not refer back (dom-3)."""
+    """Returns the indexes of contained resources that nothing refers to and that do not
+    refer back (dom-3).
+    """
     contained = resource.get("contained")
     if not isinstance(contained, list):
         return []

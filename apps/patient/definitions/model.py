@@ -1,4 +1,6 @@
-"""The types of FHIR R4 as the generated definitions tell them, each built when it is first asked for."""
+"""The types of FHIR R4 as the generated definitions tell them, each built when it is
+first asked for.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -75,7 +77,8 @@ class Type:
 class SearchParameter:
     """A search parameter of one type. `kind` is FHIR's: token, string, date, reference, ...
 
-    `targets` are the types that a reference may have; `components` are (code, expression) of a composite.
+    `targets` are the types that a reference may have; `components` are (code, expression)
+    of a composite.
     """
 
     code: str

@@ -1,4 +1,5 @@
-"""The XHTML of a narrative: well-formed, what FHIR allows in `text.div`, and so nothing that a browser would run.
+"""The XHTML of a narrative: well-formed, what FHIR allows in `text.div`, and so nothing that a
+browser would run.
 
 Source: https://hl7.org/fhir/R4/narrative.html#xhtml, invariants txt-1 and txt-2.
 """

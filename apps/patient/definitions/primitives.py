@@ -1,4 +1,6 @@
-"""The primitive types of FHIR in JSON (https://hl7.org/fhir/R4/datatypes.html): one check for each."""
+"""The primitive types of FHIR in JSON (https://hl7.org/fhir/R4/datatypes.html): one
+check for each.
+"""
 
 import base64
 import binascii
@@ -19,7 +21,8 @@ _INTEGER_BITS = 31
 Problem: TypeAlias = tuple[str, str] | None
 Check: TypeAlias = Callable[[Any], Problem]
 
-# Of the C0 controls FHIR strings may hold tab, line feed and carriage return alone; PostgreSQL takes no NUL.
+# Of the C0 controls FHIR strings may hold tab, line feed and carriage return alone;
+# PostgreSQL takes no NUL.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 _NOT_A_STRING: Problem = ("value", "expected a string")
 _CONTROL: Problem = ("value", "a string must not hold control characters or lone surrogates")

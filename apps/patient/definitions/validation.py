@@ -1,4 +1,5 @@
-"""Whether a resource is valid FHIR R4: elements, types, cardinalities, value sets, references, invariants.
+"""Whether a resource is valid FHIR R4: elements, types, cardinalities, value sets,
+references, invariants.
 
 Each type's checks are built once from its definition. A fault names its element by a JSON pointer,
 which an OperationOutcome gives as FHIRPath.
@@ -33,7 +34,8 @@ from apps.patient.definitions.validation_run import MAX_FAULTS, Path, Run
 MAX_DEPTH = 50
 # More than any resource needs that people write; what needs more is refused as too costly.
 MAX_ITEMS = 500_000
-# Checked in code: as FHIRPath they look through all that is contained for each of it, or each reference.
+# Checked in code: as FHIRPath they look through all that is contained for each of it, or
+# each reference.
 _CHECKED_IN_CODE = frozenset(("dom-3", "ref-1"))
 
 
@@ -45,7 +47,9 @@ Step: TypeAlias = "Callable[[Any, Path, Run, Mapping[str, Any]], None]"
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """`names` are the properties that the invariant looks at; it holds where none of them is there."""
+    """`names` are the properties that the invariant looks at; it holds where none of
+    them is there.
+    """
 
     holds: Callable[[Environment, Any], bool]
     invariant: Invariant
@@ -271,7 +275,9 @@ def _is_bare(value: Any) -> bool:
 
 
 def _object_check(element: Element) -> ItemCheck:
-    """Returns the check of one object of the element's type, and of what the element asks beyond it."""
+    """Returns the check of one object of the element's type, and of what the element
+    asks beyond it.
+    """
     type_name = element.type
     rules = [_rule(invariant, type_name) for invariant in element.invariants]
     extra: list[ItemCheck] = [check_local_reference] if type_name == "Reference" else []

@@ -1,4 +1,6 @@
-"""AuditEvent: the audit as FHIR, to be read and searched (https://hl7.org/fhir/R4/auditevent.html)."""
+"""AuditEvent: the audit as FHIR, to be read and searched
+(https://hl7.org/fhir/R4/auditevent.html).
+"""
 
 import base64
 from collections.abc import Mapping
@@ -69,7 +71,9 @@ _OPERATORS: Mapping[str, tuple[tuple[str, str], ...]] = {
 
 
 def audit_filter(caller: Caller, query: Query) -> AuditFilter:
-    """Returns the filter of a search; raises BadRequest for a parameter that is not served for AuditEvent."""
+    """Returns the filter of a search; raises BadRequest for a parameter that is not served
+    for AuditEvent.
+    """
     access = caller.require("AuditEvent", "s")
     own = None if access.is_unrestricted else access.only_patient_id
     if access.has_parameters or (not access.is_unrestricted and own is None):
@@ -154,7 +158,9 @@ def _actions(code: str, values: list[str]) -> tuple[str, ...]:
 async def search_audit(
     connection: Connection, caller: Caller, query: Query, mark: list[Any] | None
 ) -> tuple[list[Resource], list[Any] | None, int | None]:
-    """Returns a page of AuditEvents, the mark of the next page, and the total if it is asked for."""
+    """Returns a page of AuditEvents, the mark of the next page, and the total if
+    it is asked for.
+    """
     criteria = audit_filter(caller, query)
     total = None
     if query.total or query.count == 0 or query.summary == "count":

@@ -1,4 +1,6 @@
-"""`GET /fhir/R4/metadata`: what is served, told from the definitions that serve it (https://hl7.org/fhir/R4/capabilitystatement.html)."""
+"""`GET /fhir/R4/metadata`: what is served, told from the definitions that serve it
+(https://hl7.org/fhir/R4/capabilitystatement.html).
+"""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -60,7 +62,8 @@ def capability_statement(base: str) -> Resource:
                 "mode": "server",
                 "documentation": (
                     "A parameter that is not listed is refused; Prefer: handling=lenient skips it."
-                    " Searches page by _count (at most 100) and the next link; _total=accurate counts."
+                    " Searches page by _count (at most 100) and the next link; _total=accurate "
+                    "counts."
                 ),
                 "security": {
                     "cors": True,

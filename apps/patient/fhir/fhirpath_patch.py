@@ -1,4 +1,5 @@
-"""FHIRPath Patch: add, insert, delete, replace and move (https://hl7.org/fhir/R4/fhirpatch.html). Pure.
+"""FHIRPath Patch: add, insert, delete, replace and move
+(https://hl7.org/fhir/R4/fhirpatch.html). Pure.
 
 Its paths name one element: members, indexes, `first()`, `last()` and `where(name = 'value')`.
 """
@@ -24,7 +25,9 @@ _CONDITION = re.compile(r"\s*([A-Za-z][A-Za-z0-9.]*)\s*=\s*(?:'([^']*)'|(true|fa
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One place in a resource: `holder[key]`, its type, and the list that it is an item of, if any."""
+    """One place in a resource: `holder[key]`, its type, and the list that it is an
+    item of, if any.
+    """
 
     holder: Any
     key: Any
@@ -40,7 +43,9 @@ class PatchError(Unprocessable):
 
 
 def apply_fhirpath_patch(resource: Resource, parameters: Resource) -> Resource:
-    """Applies the operations in their order, in place; raises PatchError naming the one that fails."""
+    """Applies the operations in their order, in place; raises PatchError naming the
+    one that fails.
+    """
     operations = parameters.get("parameter")
     if not isinstance(operations, list) or not 0 < len(operations) <= MAX_OPERATIONS:
         raise BadRequest("malformed_patch", f"expected 1 to {MAX_OPERATIONS} operations")

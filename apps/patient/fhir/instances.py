@@ -1,4 +1,6 @@
-"""Reads and changes of one resource, by its id or by search criteria (https://hl7.org/fhir/R4/http.html)."""
+"""Reads and changes of one resource, by its id or by search criteria
+(https://hl7.org/fhir/R4/http.html).
+"""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -59,8 +61,8 @@ async def create(request: Request) -> Response:
 def creation_condition(request: Request, reader: Reader, resource_type: str) -> Condition | None:
     """Returns the condition of `If-None-Exist` or, without that header, of the URL's query.
 
-    R4 has the header alone. Some clients (fhirpy) send the criteria in the URL: to skip them would create
-    what is there already.
+    R4 has the header alone. Some clients (fhirpy) send the criteria in the URL: to skip them would
+    create what is there already.
     """
     header = request.headers.get("if-none-exist")
     if header is not None:
@@ -102,7 +104,7 @@ async def give(request: Request, caller: Caller, version: Version | None) -> Res
     if is_unchanged(request, version):
         return Response(status_code=304, headers=version_headers(version))
     part: Resource | None = None
-    if request.url.query:
+    if request.scope["query_string"]:
         part = part_of(request, decode(version.body))
     await read_one(read_audit_of(request), version, caller.author)
     return respond_version(request, version, part)
@@ -136,7 +138,9 @@ def check_same_id(resource: Resource, id: str) -> None:
 
 
 async def update_by_search(request: Request) -> Response:
-    """PUT with search criteria: changes the one match, or creates (https://hl7.org/fhir/R4/http.html#cond-update)."""
+    """PUT with search criteria: changes the one match, or creates
+    (https://hl7.org/fhir/R4/http.html#cond-update).
+    """
     resource_type = type_of(request)
     resource, _ = await read_resource(request, resource_type)
     caller = caller_of(request)
@@ -192,7 +196,9 @@ async def delete(request: Request) -> Response:
 
 
 async def delete_by_search(request: Request) -> Response:
-    """DELETE with search criteria: the one match; with several 412 (`conditionalDelete: single`)."""
+    """DELETE with search criteria: the one match; with several 412
+    (`conditionalDelete: single`).
+    """
     resource_type = type_of(request)
     caller = caller_of(request)
     condition = url_condition(request, caller, resource_type)

@@ -1,4 +1,6 @@
-"""Media types, `Accept`, `_format` and `Prefer` (https://hl7.org/fhir/R4/http.html, RFC 9110, RFC 7240). Pure."""
+"""Media types, `Accept`, `_format` and `Prefer` (https://hl7.org/fhir/R4/http.html, RFC 9110,
+RFC 7240). Pure.
+"""
 
 import re
 from collections.abc import Sequence
@@ -55,7 +57,9 @@ def check_accept(header: str) -> None:
 
 
 def check_format(values: Sequence[str]) -> bool:
-    """Checks `_format`, which stands for `Accept`. Returns False without one; raises NotAcceptable for another."""
+    """Checks `_format`, which stands for `Accept`. Returns False without one; raises
+    NotAcceptable for another.
+    """
     for value in values:
         # A plus that was not escaped has become a blank.
         kind, parameters = media_type_of(value.replace(" ", "+") if "/" in value else value)

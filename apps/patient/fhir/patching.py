@@ -1,4 +1,6 @@
-"""PATCH: JSON Patch (RFC 6902), merge patch (RFC 7396) and FHIRPath Patch (https://hl7.org/fhir/R4/fhirpatch.html)."""
+"""PATCH: JSON Patch (RFC 6902), merge patch (RFC 7396) and FHIRPath Patch
+(https://hl7.org/fhir/R4/fhirpatch.html).
+"""
 
 import copy
 from collections.abc import Callable
@@ -113,7 +115,8 @@ def _json_patch(body: Any) -> Apply:
             except jsonpatch.JsonPatchTestFailed:
                 raise _failed("a test of the patch failed") from None
             except _INAPPLICABLE:
-                # The library's own message holds the resource, which the caller may not be allowed to read.
+                # The library's own message holds the resource, which the caller may not be
+                # allowed to read.
                 raise _failed(f"operation {index} does not fit the resource") from None
         return patched
 

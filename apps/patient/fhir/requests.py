@@ -106,7 +106,9 @@ def path_version(request: Request) -> int:
 
 
 def read_if_match(request: Request) -> int | None:
-    """Returns the version that `If-Match` names; None without one and for `*`. Raises BadRequest for no ETag."""
+    """Returns the version that `If-Match` names; None without one and for `*`. Raises
+    BadRequest for no ETag.
+    """
     return parse_if_match(request.headers.getlist("if-match"), "If-Match")
 
 
@@ -137,7 +139,9 @@ def read_expected(request: Request) -> Expected:
 
 
 def is_unchanged(request: Request, version: Version) -> bool:
-    """Tells whether the client has this version already: `If-None-Match`, else `If-Modified-Since`."""
+    """Tells whether the client has this version already: `If-None-Match`, else
+    `If-Modified-Since`.
+    """
     tags = request.headers.getlist("if-none-match")
     if tags:
         listed = [match[1] for match in _ETAG.finditer(",".join(tags))]
@@ -155,7 +159,9 @@ def is_unchanged(request: Request, version: Version) -> bool:
 
 
 async def read_fhir_body(request: Request) -> bytes:
-    """Returns the body's bytes; raises UnsupportedMediaType unless it is FHIR JSON or plain JSON."""
+    """Returns the body's bytes; raises UnsupportedMediaType unless it is FHIR JSON
+    or plain JSON.
+    """
     check_content_type(request.headers.get("content-type", ""))
     return without_bom(await request.body())
 
@@ -204,8 +210,11 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
 
 
 def check_parameters(request: Request, taken: Sequence[str]) -> None:
-    """Raises BadRequest for a parameter that the interaction does not take, unless handling is lenient."""
-    if preferences_of(request).lenient:
+    """Raises BadRequest for a parameter that the interaction does not take, unless
+    handling is lenient.
+    """
+    # Most reads have none: nothing is parsed for those.
+    if not request.scope["query_string"] or preferences_of(request).lenient:
         return
     for name, _ in without_presentation(request.query_params.multi_items()):
         if name not in taken:
@@ -220,7 +229,9 @@ def without_presentation(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, st
 
 
 async def read_operation(request: Request) -> list[tuple[str, str]]:
-    """Returns the parameters of an operation: those of the URL and, of a POST, of the Parameters in its body."""
+    """Returns the parameters of an operation: those of the URL and, of a POST, of the
+    Parameters in its body.
+    """
     pairs = without_presentation(request.query_params.multi_items())
     body = await request.body() if request.method == "POST" else b""
     if not body:

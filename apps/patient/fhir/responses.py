@@ -1,4 +1,6 @@
-"""Answers of the FHIR interface: bodies as they are stored, the headers of a version, the links of a Bundle."""
+"""Answers of the FHIR interface: bodies as they are stored, the headers of a version, the
+links of a Bundle.
+"""
 
 from collections.abc import Iterable
 from email.utils import format_datetime

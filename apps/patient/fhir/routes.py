@@ -40,7 +40,9 @@ from apps.patient.operations.routes import operation_routes
 
 
 def _may_use_any(*interactions: str) -> Policy:
-    """Lets in whoever may do one of these to some type; each entry and each type is checked by itself."""
+    """Lets in whoever may do one of these to some type; each entry and each type is
+    checked by itself.
+    """
 
     def check(principal: Principal, request: Request) -> bool:
         return any(
@@ -69,7 +71,9 @@ class ReadOnlyType(PathPart):
 
 
 class WritableType(PathPart):
-    """Any other name of a type. What is no name of one has routes of its own, which allow other methods."""
+    """Any other name of a type. What is no name of one has routes of its own, which allow
+    other methods.
+    """
 
     regex = rf"(?!\$|(?:{ReadOnlyType.regex}|metadata|_history|_search)(?:/|$))[^/]+"
 
@@ -92,7 +96,8 @@ ANY_READ = _may_use_any("r")
 def negotiated(endpoint: Endpoint, taken: Sequence[str] | None = None) -> Endpoint:
     """Returns the endpoint behind the check that the client takes JSON.
 
-    `taken` are the parameters of the query beside those that say what the answer looks like; None: it checks them.
+    `taken` are the parameters of the query beside those that say what the answer looks like; None:
+    it checks them.
     """
 
     async def respond(request: Request) -> Response:
@@ -108,7 +113,9 @@ def negotiated(endpoint: Endpoint, taken: Sequence[str] | None = None) -> Endpoi
 
 
 async def wait_for_index(request: Request) -> None:
-    """Carries over the resource that the path names; raises Unavailable for what looks for resources too early."""
+    """Carries over the resource that the path names; raises Unavailable for what looks for
+    resources too early.
+    """
     backfill = request.state.backfill
     if backfill.is_pending is False or request.url.path.endswith("/metadata"):
         return

@@ -1,4 +1,6 @@
-"""Searches of a type, of a patient's compartment and of the system (https://hl7.org/fhir/R4/search.html)."""
+"""Searches of a type, of a patient's compartment and of the system
+(https://hl7.org/fhir/R4/search.html).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,7 +78,9 @@ async def _search_system(request: Request, pairs: list[tuple[str, str]]) -> Resp
 
 
 async def search_compartment(request: Request) -> Response:
-    """`Patient/<id>/Observation` and `Patient/<id>/*`: what a type's compartment parameters put there."""
+    """`Patient/<id>/Observation` and `Patient/<id>/*`: what a type's compartment
+    parameters put there.
+    """
     return await _search_compartment(request, request.query_params.multi_items())
 
 
@@ -148,7 +152,9 @@ async def _search(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A search as it came in. `path` is the URL's behind the base; `limits` what each type must meet besides."""
+    """A search as it came in. `path` is the URL's behind the base; `limits` what each type
+    must meet besides.
+    """
 
     caller: Caller
     base: str

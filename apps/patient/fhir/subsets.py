@@ -1,4 +1,6 @@
-"""Parts of a resource: `_elements` and `_summary` (https://hl7.org/fhir/R4/search.html#summary). Pure."""
+"""Parts of a resource: `_elements` and `_summary`
+(https://hl7.org/fhir/R4/search.html#summary). Pure.
+"""
 
 from collections.abc import Sequence
 
@@ -15,7 +17,9 @@ SUBSETTED = {
 
 
 def subset(resource: Resource, elements: Sequence[str], summary: str) -> Resource:
-    """Returns the elements that are asked for, with the required ones, marked as a part of the resource."""
+    """Returns the elements that are asked for, with the required ones, marked as a part
+    of the resource.
+    """
     resource_type = resource["resourceType"]
     definition = definition_of(resource_type)
     required = {name for names in definition.required for name in names}

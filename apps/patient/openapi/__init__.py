@@ -1,1 +1,3 @@
-"""The FHIR part of the OpenAPI document, made from the routes and the definitions: `scripts/openapi`."""
+"""The FHIR part of the OpenAPI document, made from the routes and the definitions:
+`scripts/openapi`.
+"""

@@ -1,4 +1,6 @@
-"""What each operation under `/fhir/R4` does, by path and method. Whoever adds a route describes it here."""
+"""What each operation under `/fhir/R4` does, by path and method. Whoever adds a route
+describes it here.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +14,12 @@ ONE = TYPE + "/{id}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What an operation does. `interactions`: the letters of the scope; "" for any signed-in caller.
+    """What an operation does. `interactions`: the letters of the scope; "" for any
+    signed-in caller.
 
-    `answer` is the type in the body of a success: "" for none, "type" for that of the path. `body` is
-    that of the request: a type, "type", "any" JSON, "form" or "patch". `searches`: it takes search parameters.
+    `answer` is the type in the body of a success: "" for none, "type" for that of the path. `body`
+    is that of the request: a type, "type", "any" JSON, "form" or "patch". `searches`: it takes
+    search parameters.
     """
 
     id: str

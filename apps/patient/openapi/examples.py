@@ -1,4 +1,6 @@
-"""An example of each type, made from the definitions: what R4 requires, and what a reader looks for."""
+"""An example of each type, made from the definitions: what R4 requires, and what a
+reader looks for.
+"""
 
 from collections.abc import Mapping
 from typing import Any

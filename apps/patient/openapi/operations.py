@@ -39,7 +39,9 @@ _BY_TYPE = (TYPE, ONE)
 
 
 def paths(routes: Sequence[PolicedRoute]) -> dict[str, Any]:
-    """Returns the OpenAPI paths of these routes; raises LookupError for one that is not described."""
+    """Returns the OpenAPI paths of these routes; raises LookupError for one that is
+    not described.
+    """
     found: dict[str, Any] = {}
     for path, method in _served(routes):
         description = DESCRIPTIONS.get((path, method))

@@ -1,4 +1,6 @@
-"""JSON schemas of FHIR types, from the definitions. Each is called `fhir.<type>` among the components."""
+"""JSON schemas of FHIR types, from the definitions. Each is called `fhir.<type>` among
+the components.
+"""
 
 from typing import Any
 

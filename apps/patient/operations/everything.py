@@ -1,7 +1,8 @@
 """`Patient/<id>/$everything`: the whole record of a patient, page by page.
 
-Source: https://hl7.org/fhir/R4/patient-operation-everything.html. The patient comes first, then each type of the
-compartment; every page brings along what its resources refer to outside the compartment.
+Source: https://hl7.org/fhir/R4/patient-operation-everything.html. The patient comes first,
+then each type of the compartment; every page brings along what its resources refer to outside
+the compartment.
 """
 
 import re
@@ -79,7 +80,9 @@ async def everything(request: Request) -> Response:
 
 
 def drop_repetitions(bundle: Resource) -> None:
-    """Leaves out what a page brings along although it is on a page of its own: resources of the compartment."""
+    """Leaves out what a page brings along although it is on a page of its own: resources of
+    the compartment.
+    """
     paged = {"Patient", *members()}
     entries = [
         entry
@@ -96,7 +99,9 @@ def kind_of(entry: Resource) -> str:
 
 
 def members() -> list[str]:
-    """Returns the types of the compartment that are served and can be read, the patient's own left out."""
+    """Returns the types of the compartment that are served and can be read, the
+    patient's own left out.
+    """
     return [
         kind
         for kind in served_types()
@@ -122,7 +127,8 @@ def read_parameters(pairs: list[tuple[str, str]]) -> Mapping[str, str]:
         if name == "_lastUpdated":
             values.setdefault("_since", value.removeprefix("ge"))
     for name in ("start", "end", "_since"):
-        # A prefix or a comma would make it another search; a plus that is not escaped comes as a blank.
+        # A prefix or a comma would make it another search; a plus that is not escaped
+        # comes as a blank.
         if name in values and not _time().fullmatch(values[name].replace(" ", "+")):
             raise BadRequest(
                 "invalid_parameter", f"{name}: expected a date or date-time", pointer=name

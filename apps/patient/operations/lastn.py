@@ -1,4 +1,6 @@
-"""`Observation/$lastn`: the newest observations of each code (https://hl7.org/fhir/R4/observation-operation-lastn.html)."""
+"""`Observation/$lastn`: the newest observations of each code
+(https://hl7.org/fhir/R4/observation-operation-lastn.html).
+"""
 
 from typing import Any
 
@@ -21,14 +23,17 @@ from apps.patient.storage.read_audit import ReadEntry
 from apps.patient.storage.search import Found, Mark, read_page
 
 MAX_PER_CODE = 100
-# The newest observations of a patient that are looked through. A patient has more only in an intensive care unit.
+# The newest observations of a patient that are looked through. A patient has more only in an
+# intensive care unit.
 MAX_ROWS = 5_000
 PAGE_ROWS = 100
 SUBJECTS = ("patient", "subject")
 
 
 async def last_observations(request: Request) -> Response:
-    """Answers `max` observations (by default one) of each code, the newest first. Needs `patient` or `subject`."""
+    """Answers `max` observations (by default one) of each code, the newest first. Needs
+    `patient` or `subject`.
+    """
     caller = caller_of(request)
     caller.require("Observation", "s")
     caller.require("Observation", "r")

@@ -1,6 +1,8 @@
-"""`Patient/$match`: patients that a description may be of (https://hl7.org/fhir/R4/patient-operation-match.html).
+"""`Patient/$match`: patients that a description may be of
+(https://hl7.org/fhir/R4/patient-operation-match.html).
 
-Candidates come from the search index by what one person's two records usually share; `scoring` compares them.
+Candidates come from the search index by what one person's two records usually share; `scoring`
+compares them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,7 +46,9 @@ MATCH_GRADE = "http://hl7.org/fhir/StructureDefinition/match-grade"
 
 
 async def match(request: Request) -> Response:
-    """Takes Parameters with `resource`, `onlyCertainMatches` and `count`; answers a Bundle, the likeliest first."""
+    """Takes Parameters with `resource`, `onlyCertainMatches` and `count`; answers a Bundle, the
+    likeliest first.
+    """
     caller = caller_of(request)
     caller.require("Patient", "s")
     caller.require("Patient", "r")
@@ -79,7 +83,9 @@ async def match(request: Request) -> Response:
 
 
 def parse_parameters(body: Any) -> tuple[Resource, bool, int]:
-    """Returns the description, whether only certain matches are wanted, and how many; raises Unprocessable."""
+    """Returns the description, whether only certain matches are wanted, and how many; raises
+    Unprocessable.
+    """
     if not isinstance(body, dict) or body.get("resourceType") != "Parameters":
         raise Unprocessable("invalid_parameters", "expected Parameters")
     faults: list[FieldError] = []
@@ -150,13 +156,16 @@ def blocks_of(person: Person) -> Iterable[Sequence[tuple[str, str]]]:
         yield [("birthdate", date)]
     for family in families:
         for given in givens:
-            # The beginning of the given name finds short forms too; both orders, as forms mix them up.
+            # The beginning of the given name finds short forms too; both orders, as
+            # forms mix them up.
             yield [("family", escaped(family)), ("given", escaped(given[:2]))]
             yield [("family", escaped(given)), ("given", escaped(family))]
 
 
 def dates_near(date: str) -> list[str]:
-    """Returns the date, and the one with day and month swapped. A year alone is no block: too many share it."""
+    """Returns the date, and the one with day and month swapped. A year alone is no block: too
+    many share it.
+    """
     if len(date) != 10:
         return []
     swapped = f"{date[:4]}-{date[8:]}-{date[5:7]}"

@@ -1,4 +1,6 @@
-"""Operations: paths that begin with `$` (https://hl7.org/fhir/R4/operations.html). Each is a module beside this one."""
+"""Operations: paths that begin with `$` (https://hl7.org/fhir/R4/operations.html). Each is a module
+beside this one.
+"""
 
 from collections.abc import Callable
 

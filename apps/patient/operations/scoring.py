@@ -1,7 +1,8 @@
-"""How likely two descriptions are of one person: names, birth date, contacts, address, identifiers. Pure.
+"""How likely two descriptions are of one person: names, birth date, contacts, address,
+identifiers. Pure.
 
-Each part that both have gives points for a likeness and takes some for a difference. The weights follow Fellegi and
-Sunter (1969): what few people share tells more than what many share.
+Each part that both have gives points for a likeness and takes some for a difference. The weights
+follow Fellegi and Sunter (1969): what few people share tells more than what many share.
 """
 
 import re
@@ -123,7 +124,8 @@ def person_of(resource: Resource) -> Person:
 def compare(asked: Person, known: Person) -> Likeness:
     """Returns how alike two persons are.
 
-    Name, birth date and one more part are certain together; a shared identifier with the name is too.
+    Name, birth date and one more part are certain together; a shared identifier with
+    the name is too.
     """
     weights = [
         ("identifier", _shared(asked.identifiers, known.identifiers), 0.6, 0.0),
@@ -202,7 +204,9 @@ def _given(asked: Person, known: Person) -> float | None:
 
 
 def _or_swapped(straight: float | None, swapped: float | None) -> float | None:
-    """Returns the likeness, a little less where given and family name stand in each other's place."""
+    """Returns the likeness, a little less where given and family name stand in each
+    other's place.
+    """
     if straight is None or swapped is None or straight >= swapped * 0.8:
         return straight
     return swapped * 0.8

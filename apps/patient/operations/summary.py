@@ -1,7 +1,7 @@
 """`Patient/<id>/$summary`: the International Patient Summary as a document Bundle.
 
-Source: https://hl7.org/fhir/uv/ips/STU1.1/. The three required sections are always there, with an `emptyReason`
-where the record has nothing; the others only where it has something.
+Source: https://hl7.org/fhir/uv/ips/STU1.1/. The three required sections are always there, with an
+`emptyReason` where the record has nothing; the others only where it has something.
 """
 
 import html
@@ -108,7 +108,9 @@ class Filled:
 
 
 async def summarise(request: Request) -> Response:
-    """Answers the summary of what the caller may read; it names the sections that a scope leaves out."""
+    """Answers the summary of what the caller may read; it names the sections that a
+    scope leaves out.
+    """
     caller = caller_of(request)
     id = path_id(request)
     caller.require("Patient", "r")
@@ -154,7 +156,9 @@ async def summarise(request: Request) -> Response:
 
 
 async def fill(connection: Connection, caller: Caller, section: Section, id: str) -> Filled:
-    """Returns the section with what the caller may find and read, at most MAX_ENTRIES of each search."""
+    """Returns the section with what the caller may find and read, at most MAX_ENTRIES
+    of each search.
+    """
     found: list[Resource] = []
     for kind, pairs in section.searches:
         query = Query(types=(kind,))
@@ -171,7 +175,9 @@ async def fill(connection: Connection, caller: Caller, section: Section, id: str
 
 
 def document_of(base: str, patient: Resource, filled: Sequence[Filled], now: datetime) -> Resource:
-    """Returns the document: Composition first, then the patient, the author and each resource once."""
+    """Returns the document: Composition first, then the patient, the author and each
+    resource once.
+    """
     time = now.isoformat(timespec="seconds").replace("+00:00", "Z")
     subject = f"{base}/Patient/{patient['id']}"
     author = {

@@ -1,4 +1,6 @@
-"""`$validate`: says what is wrong with a resource, and stores nothing (https://hl7.org/fhir/R4/resource-operation-validate.html)."""
+"""`$validate`: says what is wrong with a resource, and stores nothing
+(https://hl7.org/fhir/R4/resource-operation-validate.html).
+"""
 
 from typing import Any
 
@@ -48,7 +50,9 @@ async def validate(request: Request) -> Response:
 
 
 def parse_parameters(body: Any, resource_type: str) -> tuple[Any, str, list[str]]:
-    """Returns the resource, the mode and the profiles of a body that is a resource or Parameters."""
+    """Returns the resource, the mode and the profiles of a body that is a resource
+    or Parameters.
+    """
     is_wrapped = isinstance(body, dict) and body.get("resourceType") == "Parameters"
     if not is_wrapped or resource_type == "Parameters":
         return body, "create", []

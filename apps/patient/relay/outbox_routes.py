@@ -17,7 +17,9 @@ log = logging.getLogger(__name__)
 
 
 async def show(request: Request) -> Response:
-    """Answers the queues, and the rows that were refused for good with their reasons: at most 1,000."""
+    """Answers the queues, and the rows that were refused for good with their reasons:
+    at most 1,000.
+    """
     async with request.state.database.connection() as connection:
         queues = await select_queues(connection)
         parked = await select_parked(connection)

@@ -1,4 +1,6 @@
-"""Search parameters that are made of others: they are not indexed again, and a search asks for the others. Pure."""
+"""Search parameters that are made of others: they are not indexed again, and a search asks for
+the others. Pure.
+"""
 
 from functools import cache
 
@@ -12,9 +14,11 @@ Branch = tuple[str, tuple[str, ...]]
 
 @cache
 def members_of(resource_type: str, code: str) -> tuple[str, ...]:
-    """Returns the parameters that together have this one's values: `code` and `component-code` for `combo-code`.
+    """Returns the parameters that together have this one's values: `code` and `component-code`
+    for `combo-code`.
 
-    `name` alone for `phonetic`, which is the same elements. Empty for a parameter that is not made of others.
+    `name` alone for `phonetic`, which is the same elements. Empty for a parameter that is not
+    made of others.
     """
     parameters = search_parameters(resource_type)
     whole = _branches(parameters[code])
@@ -65,7 +69,9 @@ def split_union(expression: str) -> list[str]:
 
 @cache
 def reference_name(resource_type: str, code: str) -> str:
-    """Returns the parameter that a reference is indexed by: `subject` for a `patient` that is the same element."""
+    """Returns the parameter that a reference is indexed by: `subject` for a `patient` that is
+    the same element.
+    """
     parameters = search_parameters(resource_type)
     if code not in parameters or not parameters[code].expression.endswith(_PATIENT_ONLY):
         return code

@@ -1,4 +1,6 @@
-"""Turns elements into index values: one function a kind of search parameter and type of element. Pure."""
+"""Turns elements into index values: one function a kind of search parameter and type of
+element. Pure.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
@@ -26,7 +28,9 @@ CURRENCY_SYSTEM = "urn:iso:std:iso:4217"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """What a conversion needs beside the element: `codes` has the system of each code of its value set."""
+    """What a conversion needs beside the element: `codes` has the system of each code of
+    its value set.
+    """
 
     parameter: str
     base_url: str

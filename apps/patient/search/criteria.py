@@ -1,4 +1,6 @@
-"""What a search asks for, as values: each criterion can be a condition of a row, and most can lead the search. Pure."""
+"""What a search asks for, as values: each criterion can be a condition of a row, and most can lead
+the search. Pure.
+"""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,9 +13,11 @@ Bound: TypeAlias = int | Decimal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactValue:
-    """`matching` is the hash that a resource must have; `leading` the indexed one that finds it, if any.
+    """`matching` is the hash that a resource must have; `leading` the indexed one that
+    finds it, if any.
 
-    `system` is the key of the listed codes that lead to it instead: it is resolved before the search runs.
+    `system` is the key of the listed codes that lead to it instead: it is resolved before
+    the search runs.
     """
 
     matching: int
@@ -23,7 +27,9 @@ class ExactValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exact:
-    """Tokens, references and URIs: the resource has one of the values. `is_narrow`: few resources have each."""
+    """Tokens, references and URIs: the resource has one of the values. `is_narrow`: few
+    resources have each.
+    """
 
     values: tuple[ExactValue, ...]
     is_narrow: bool = False
@@ -56,7 +62,9 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DateRange:
-    """One value of a date parameter. `by_clock`: compared with what the clock showed. `negated` for `ne`."""
+    """One value of a date parameter. `by_clock`: compared with what the clock showed.
+    `negated` for `ne`.
+    """
 
     key: int
     range: Range
@@ -76,7 +84,9 @@ class NumberRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """Each of `words` begins a word of the same name, address or text; with `exact` one is written just so."""
+    """Each of `words` begins a word of the same name, address or text; with `exact` one is
+    written just so.
+    """
 
     key: int
     words: tuple[str, ...]
@@ -93,7 +103,9 @@ class Contains:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeText:
-    """A whole part of a name, address or text compares with `text` by `operator`, or begins with it (`sw`)."""
+    """A whole part of a name, address or text compares with `text` by `operator`, or begins
+    with it (`sw`).
+    """
 
     key: int
     operator: str
@@ -102,9 +114,11 @@ class WholeText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """What no index tells: asked of each resource that meets the other criteria, of a limited number of them.
+    """What no index tells: asked of each resource that meets the other criteria, of a limited
+    number of them.
 
-    `relation` compares the values of `parameter` with `value`, or the words of the resource with `words`.
+    `relation` compares the values of `parameter` with `value`, or the words of the
+    resource with `words`.
     """
 
     parameter: str
@@ -131,7 +145,9 @@ class Updated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UriBelow:
-    """A URI is `uri` or begins with it and a slash. `hashed` is what the previous layout has of it."""
+    """A URI is `uri` or begins with it and a slash. `hashed` is what the previous
+    layout has of it.
+    """
 
     parameter: str
     key: int
@@ -141,7 +157,9 @@ class UriBelow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisplayText:
-    """`:text` on a token: looked up among the texts that codes came with, before the search runs."""
+    """`:text` on a token: looked up among the texts that codes came with, before
+    the search runs.
+    """
 
     key: int
     resource_type: str
@@ -183,7 +201,8 @@ class Has:
 class Hierarchy:
     """The resource refers by `parameter` to one of `targets` or to what is above or below it.
 
-    `targets` are of `target_type`, whose `parent` refers to what is above. `reachable`: what the caller may find.
+    `targets` are of `target_type`, whose `parent` refers to what is above. `reachable`: what the
+    caller may find.
     """
 
     resource_type: str

@@ -1,4 +1,6 @@
-"""Cursors: where a page ended, signed, so that a client can only give back what it was given. Pure."""
+"""Cursors: where a page ended, signed, so that a client can only give back what it
+was given. Pure.
+"""
 
 import base64
 import binascii
@@ -17,7 +19,9 @@ _TAG_BYTES = 12
 
 
 class Cursors:
-    """Makes and reads cursors; `secret` is the same for all replicas. A cursor is good for its own query only."""
+    """Makes and reads cursors; `secret` is the same for all replicas. A cursor is good for its
+    own query only.
+    """
 
     def __init__(self, secret: str) -> None:
         self._key = hmac.digest(secret.encode(), b"cursor", sha256)

@@ -1,4 +1,6 @@
-r"""Search values as they are written: `,` `$` and `|` separate, `\` escapes (https://hl7.org/fhir/R4/search.html#escaping)."""
+r"""Search values as they are written: `,` `$` and `|` separate, `\` escapes
+(https://hl7.org/fhir/R4/search.html#escaping).
+"""
 
 import re
 

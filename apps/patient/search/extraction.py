@@ -44,7 +44,9 @@ class _Composite:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A type's paths by the property that they start with; "" for those that must always be tried."""
+    """A type's paths by the property that they start with; "" for those that must
+    always be tried.
+    """
 
     by_property: Mapping[str, Sequence[_Path | _Composite]]
 
@@ -66,17 +68,20 @@ def index_values(resource: Mapping[str, Any], base_url: str) -> list[IndexValue]
 def values_of(
     resource: Mapping[str, Any], parameters: Sequence[str], base_url: str
 ) -> Iterator[IndexValue]:
-    """Yields the values of some parameters, one perhaps more than once: much less is evaluated than for all."""
+    """Yields the values of some parameters, one perhaps more than once: much less is
+    evaluated than for all.
+    """
     resource_type = resource["resourceType"]
     for name, part in parts_of(resource):
         yield from part_values(resource_type, name, part, base_url, parameters)
 
 
 def parts_of(resource: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the parts of a resource that search parameters look at, with the property that each is named by.
+    """Yields the parts of a resource that search parameters look at, with the property that
+    each is named by.
 
-    A path sees no more than the property that it starts with, and the extensions of a primitive one;
-    paths that start with none are named by "" and see the whole resource.
+    A path sees no more than the property that it starts with, and the extensions of a primitive
+    one; paths that start with none are named by "" and see the whole resource.
     """
     by_property = _plan(resource["resourceType"]).by_property
     if "" in by_property:
@@ -97,7 +102,9 @@ def part_values(
     base_url: str,
     parameters: Sequence[str] | None = None,
 ) -> Iterator[IndexValue]:
-    """Yields the values of one part of a resource, one perhaps more than once. `parameters`: None for all."""
+    """Yields the values of one part of a resource, one perhaps more than once.
+    `parameters`: None for all.
+    """
     environment = Environment(part, part)
     for path in _plan(resource_type).by_property[name]:
         if parameters is not None and path.parameter not in parameters:

@@ -59,13 +59,17 @@ class Parameters(Protocol):
     """What the criteria of ordinary parameters come from."""
 
     def asked(self, resource_type: str, name: str, depth: int) -> Asked:
-        """Returns the parameter; raises UnknownParameterError for one that the type does not have."""
+        """Returns the parameter; raises UnknownParameterError for one that the type
+        does not have.
+        """
 
     def criterion(self, resource_type: str, name: str, value: str, depth: int) -> Criterion:
         """Returns the criterion of `name=value`, with the name's modifier."""
 
     def chain(self, asked: Asked, inner: Callable[[str], Criterion]) -> Criterion:
-        """Returns the criterion that a reference leads to a resource that meets `inner` of its type."""
+        """Returns the criterion that a reference leads to a resource that meets
+        `inner` of its type.
+        """
 
 
 def filter_criterion(
@@ -183,7 +187,9 @@ def _scanned(asked: Asked, relation: str, value: str) -> Criterion:
 
 
 def _period(asked: Asked, operator: str, value: str) -> Criterion:
-    """Returns the criterion that a date's span overlaps with (`po`) or holds (`co`) the whole value."""
+    """Returns the criterion that a date's span overlaps with (`po`) or holds (`co`)
+    the whole value.
+    """
     found, by_clock, _ = parse_date_range(asked, f"eq{value}")
     start, end = found.low_from, found.high_upto
     assert start is not None and end is not None

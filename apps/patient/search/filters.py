@@ -1,7 +1,7 @@
 """Parses `_filter` into comparisons of parameters, joined by and, or and not. Pure.
 
-`given eq "peter" and birthdate ge 2014-10-10`. What is joined is taken from left to right: `and` binds no closer than
-`or`. Source: https://hl7.org/fhir/R4/search_filter.html
+`given eq "peter" and birthdate ge 2014-10-10`. What is joined is taken from left to right: `and`
+binds no closer than `or`. Source: https://hl7.org/fhir/R4/search_filter.html
 """
 
 import json
@@ -86,7 +86,9 @@ class FilterSyntaxError(ValueError):
 
 
 def parse_filter(text: str) -> Filter:
-    """Returns the filter; raises FilterSyntaxError for one that is malformed, too long or too deep."""
+    """Returns the filter; raises FilterSyntaxError for one that is malformed, too
+    long or too deep.
+    """
     if len(text) > MAX_FILTER_CHARS:
         raise FilterSyntaxError(f"at most {MAX_FILTER_CHARS} characters")
     parser = _Parser(text)

@@ -1,7 +1,8 @@
-"""The 64-bit hashes that exact values are stored and looked up by (docs/decisions/0306-search-index.md). Pure.
+"""The 64-bit hashes that exact values are stored and looked up by
+(docs/decisions/0306-search-index.md). Pure.
 
-A hash covers the resource type, the parameter, the form of the value and the value, so one B-tree over
-(hash, number) answers an exact search of any parameter of any type, in the order of the pages.
+A hash covers the resource type, the parameter, the form of the value and the value, so one B-tree
+over (hash, number) answers an exact search of any parameter of any type, in the order of the pages.
 """
 
 from functools import lru_cache
@@ -44,7 +45,9 @@ def parameter_key(resource_type: str, parameter: str) -> int:
 
 @lru_cache(maxsize=65_536)
 def token_hash(resource_type: str, parameter: str, form: str, *value: str) -> int:
-    """Returns the hash of a value. Cached, because most values are codes that come again and again."""
+    """Returns the hash of a value. Cached, because most values are codes that come
+    again and again.
+    """
     return hash_of(resource_type, parameter, form, *value)
 
 

@@ -1,7 +1,7 @@
 """What a resource is found by: the values of its search parameters, and their rows. Pure.
 
-Most properties are the same in many resources (a status, a code, the patient referred to), so the rows of
-each are made once and remembered.
+Most properties are the same in many resources (a status, a code, the patient referred to), so the
+rows of each are made once and remembered.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,9 @@ _parts: dict[tuple[str, str, bytes, str], _Part] = {}
 
 
 def index_of(resource: Mapping[str, Any], base_url: str) -> Index:
-    """Returns the index of a valid resource; `base_url` is the address of this service's FHIR resources."""
+    """Returns the index of a valid resource; `base_url` is the address of this service's
+    FHIR resources.
+    """
     resource_type = resource["resourceType"]
     values: dict[IndexValue, None] = {}
     rows = IndexRows()

@@ -49,10 +49,11 @@ _HIGHEST = Decimal("Infinity")
 
 @dataclass(slots=True, kw_only=True)
 class IndexRows:
-    """`values` are all hashes, `indexed` those with rows of their own, `targets` the resources referred to.
+    """`values` are all hashes, `indexed` those with rows of their own, `targets` the
+    resources referred to.
 
-    `retired` have rows as long as a replica of the previous release may look for them. `uris` are (parameter, URI):
-    no column has them.
+    `retired` have rows as long as a replica of the previous release may look for them. `uris` are
+    (parameter, URI): no column has them.
     """
 
     values: set[int] = field(default_factory=set)
@@ -161,7 +162,9 @@ def _add_token(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
 
 
 def _add_system(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
-    """Adds the system: found by its codes where a parameter's codes are few, else by a row of its own."""
+    """Adds the system: found by its codes where a parameter's codes are few, else by a
+    row of its own.
+    """
     hashed = token_hash(resource_type, value.parameter, hashing.SYSTEM, value.system)
     rows.values.add(hashed)
     if has_one_system(resource_type, value.parameter):
@@ -244,7 +247,9 @@ def date_row(key: int, value: DateValue) -> DateRow:
 
 
 def string_rows(key: int, value: StringValue) -> Iterable[StringRow]:
-    """Returns the text and what follows each of its blanks and hyphens: a search may begin at any word."""
+    """Returns the text and what follows each of its blanks and hyphens: a search may
+    begin at any word.
+    """
     text = value.normalised
     starts = [0, *(index + 1 for index, char in enumerate(text) if char in " -" and index)]
     for start in starts[:MAX_WORDS]:
@@ -273,7 +278,9 @@ def unit_hash(*parts: str) -> int:
 
 
 def uri_starts(uri: str) -> Sequence[str]:
-    """Returns the URI and its beginnings up to each slash behind the authority: what is `:above` it."""
+    """Returns the URI and its beginnings up to each slash behind the authority: what
+    is `:above` it.
+    """
     starts = [uri]
     end = len(uri.rstrip("/"))
     while (end := uri.rfind("/", 0, end)) > uri.find("://") + 2 and len(starts) < MAX_WORDS:

@@ -1,7 +1,7 @@
 """The typed values that a resource is found by, one class a kind of search parameter. Pure.
 
-`index_values(resource, base_url)` in `apps/patient/search/extraction.py` returns them for every search
-parameter that R4 defines for the resource's type (https://hl7.org/fhir/R4/search.html).
+`index_values(resource, base_url)` in `apps/patient/search/extraction.py` returns them for every
+search parameter that R4 defines for the resource's type (https://hl7.org/fhir/R4/search.html).
 """
 
 from decimal import Decimal
@@ -60,8 +60,9 @@ class DateValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class ReferenceValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reference. `type` and `id` for one to a resource of this service, however it is written.
 
-    `url` for any other (absolute, canonical, `urn:`), with `type` where the reference tells it.
-    `identifier_*` for a logical reference (`:identifier`). Those to contained resources are left out.
+    `url` for any other (absolute, canonical, `urn:`), with `type` where the reference
+    tells it. `identifier_*` for a logical reference (`:identifier`). Those to contained
+    resources are left out.
     """
 
     parameter: str
@@ -82,7 +83,9 @@ class NumberValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class QuantityValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A Quantity, Age, Money (`system` is ISO 4217), Range or SampledData; `low` equals `high` for one number."""
+    """A Quantity, Age, Money (`system` is ISO 4217), Range or SampledData; `low` equals `high`
+    for one number.
+    """
 
     parameter: str
     low: Decimal | None

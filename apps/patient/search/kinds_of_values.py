@@ -6,7 +6,8 @@ from functools import cache
 from apps.patient.definitions.fhirpath.compiler import compile_path
 from apps.patient.definitions.model import Element, search_parameters
 
-# The codes of these come from a terminology: they are few beside the resources. Identifiers are many.
+# The codes of these come from a terminology: they are few beside the resources.
+# Identifiers are many.
 _CODED = frozenset(("code", "Coding", "CodeableConcept", "boolean"))
 
 
@@ -19,7 +20,9 @@ def has_few_codes(resource_type: str, parameter: str) -> bool:
 
 @cache
 def bound_codes(resource_type: str, parameter: str) -> Mapping[str, str]:
-    """Returns the system of each code of the required value sets of a token parameter's elements."""
+    """Returns the system of each code of the required value sets of a token
+    parameter's elements.
+    """
     codes: dict[str, str] = {}
     for element in _elements(resource_type, parameter):
         codes |= element.codes or {}
@@ -28,14 +31,18 @@ def bound_codes(resource_type: str, parameter: str) -> Mapping[str, str]:
 
 @cache
 def is_closed(resource_type: str, parameter: str) -> bool:
-    """Tells whether a token parameter's elements hold the codes of their required value sets alone."""
+    """Tells whether a token parameter's elements hold the codes of their required
+    value sets alone.
+    """
     elements = _elements(resource_type, parameter)
     return bool(elements) and all(element.type == "code" and element.codes for element in elements)
 
 
 @cache
 def is_coded(resource_type: str, parameter: str) -> bool:
-    """Tells whether a token parameter has codes of code systems: `:in`, `:above` and `:below` need them."""
+    """Tells whether a token parameter has codes of code systems: `:in`, `:above` and
+    `:below` need them.
+    """
     return bool(_types(resource_type, parameter) & {"code", "Coding", "CodeableConcept"})
 
 
@@ -65,7 +72,9 @@ def has_media_types(resource_type: str, parameter: str) -> bool:
 
 @cache
 def is_canonical(resource_type: str, parameter: str) -> bool:
-    """Tells whether a reference parameter has canonical URLs, which have a business version behind `|`."""
+    """Tells whether a reference parameter has canonical URLs, which have a business
+    version behind `|`.
+    """
     return "canonical" in _types(resource_type, parameter)
 
 
@@ -82,7 +91,9 @@ def _elements(resource_type: str, parameter: str) -> list[Element]:
 
 @cache
 def parent_parameter(resource_type: str) -> str | None:
-    """Returns the reference to what a resource of the type is part of, of the same type; None without one."""
+    """Returns the reference to what a resource of the type is part of, of the same type;
+    None without one.
+    """
     for code in ("partof", "part-of", "parent"):
         parameter = search_parameters(resource_type).get(code)
         if parameter is not None and resource_type in parameter.targets:
@@ -92,11 +103,15 @@ def parent_parameter(resource_type: str) -> str | None:
 
 @cache
 def has_one_system(resource_type: str, parameter: str) -> bool:
-    """Tells whether every value has the same system: `email` and `phone`. Nothing needs to be found by it."""
+    """Tells whether every value has the same system: `email` and `phone`. Nothing needs to
+    be found by it.
+    """
     return ".where(system=" in search_parameters(resource_type)[parameter].expression
 
 
 @cache
 def pairs_whole_resource(resource_type: str, composite: str) -> bool:
-    """Tells whether a composite's element is the resource: its parts are then what two parameters have anyway."""
+    """Tells whether a composite's element is the resource: its parts are then what two
+    parameters have anyway.
+    """
     return search_parameters(resource_type)[composite].expression == resource_type

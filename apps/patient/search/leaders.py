@@ -1,7 +1,8 @@
 """What leads a search: the index that gives its candidates in the order of the pages. Pure.
 
-A leader walks one index range and checks the other criteria row by row (`OFFSET 0` keeps PostgreSQL from joining the
-other way round). The plan follows from the text, not from statistics: a bulk load cannot turn it over.
+A leader walks one index range and checks the other criteria row by row (`OFFSET 0` keeps PostgreSQL
+from joining the other way round). The plan follows from the text, not from statistics: a bulk load
+cannot turn it over.
 """
 
 from collections.abc import Set
@@ -48,7 +49,9 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Where a page begins: `position` and `number` of the row before it; None for the first page."""
+    """Where a page begins: `position` and `number` of the row before it; None for
+    the first page.
+    """
 
     position: object = None
     number: int | None = None
@@ -59,9 +62,9 @@ class Page:
 class Walk:
     """One index range in its order.
 
-    `source` has the FROM clause with the alias `k`, `conditions` its WHERE; `position` is the column
-    that the order begins with, "" where rows come by number alone; `kind` its type. `range` has those
-    conditions that the index itself meets: what a count of the candidates needs.
+    `source` has the FROM clause with the alias `k`, `conditions` its WHERE; `position` is the
+    column that the order begins with, "" where rows come by number alone; `kind` its type. `range`
+    has those conditions that the index itself meets: what a count of the candidates needs.
     """
 
     source: str
@@ -89,7 +92,8 @@ def leads(criterion: Criterion) -> bool:
 def walks_of(
     sql: Sql, resource_type: str, leader: Criterion | None, *, descending: bool = False
 ) -> list[Walk]:
-    """Returns the index ranges that hold every candidate of `leader`; None: all resources of the type.
+    """Returns the index ranges that hold every candidate of `leader`; None: all
+    resources of the type.
 
     A resource comes at the first of its values that match, or with `descending` at the last.
     """
@@ -155,7 +159,9 @@ def _type_bounds(sql: Sql, resource_type: str) -> tuple[str, str]:
 
 
 def _first_text(key: str, matching: str, *, descending: bool = False) -> str:
-    """Returns the condition that a text is the first of its resource that matches: each comes once."""
+    """Returns the condition that a text is the first of its resource that matches:
+    each comes once.
+    """
     sign = ">" if descending else "<"
     return (
         f"NOT EXISTS (SELECT FROM resource_string e WHERE e.number = k.number AND e.key = {key}"
@@ -292,7 +298,9 @@ def page_statement(
 def exact_page_statement(
     sql: Sql, leader: Exact, rest: Criterion, page: Page, columns: str = COLUMNS
 ) -> str:
-    """Returns the statement of a page of one or more hashes: each hash gives its first rows, merged by number."""
+    """Returns the statement of a page of one or more hashes: each hash gives its first rows,
+    merged by number.
+    """
     hashes = sql.argument(leading_hashes(leader), "bigint[]")
     after = sql.argument(page.number if page.number is not None else -(2**63), "bigint")
     limit = sql.argument(page.limit, "bigint")
@@ -314,14 +322,18 @@ def exact_page_statement(
 
 
 def leading_hashes(leader: Exact) -> list[int]:
-    """Returns the hashes of a leader; they hold the type, so what they find needs no check of it."""
+    """Returns the hashes of a leader; they hold the type, so what they find needs
+    no check of it.
+    """
     return list(
         dict.fromkeys(value.leading for value in leader.values if value.leading is not None)
     )
 
 
 def needs_check(leader: Criterion) -> bool:
-    """Tells whether candidates must still be compared: a code was found, its system was asked for too."""
+    """Tells whether candidates must still be compared: a code was found, its system was
+    asked for too.
+    """
     if isinstance(leader, Exact):
         return any(value.leading != value.matching for value in leader.values)
     return isinstance(leader, Words) and leader.exact is not None
@@ -339,7 +351,9 @@ def candidates_statement(sql: Sql, resource_type: str, leader: Criterion | None)
 
 
 def range_statement(sql: Sql, resource_type: str, leader: Criterion, limit: str) -> str:
-    """Returns a subselect of up to `limit` rows of the leader's index ranges: how much it would have to walk."""
+    """Returns a subselect of up to `limit` rows of the leader's index ranges: how much it
+    would have to walk.
+    """
     if isinstance(leader, AnyOf):
         parts = [range_statement(sql, resource_type, item, limit) for item in leader.criteria]
         return " UNION ALL ".join(parts) or "SELECT WHERE false"
@@ -371,7 +385,9 @@ def flatten(criterion: Criterion) -> list[Criterion]:
 
 
 def merged_dates(criteria: list[Criterion], is_single: Set[int]) -> list[Criterion]:
-    """Joins the bounds of a date that a resource has once: `ge` and `le` become one range of the index."""
+    """Joins the bounds of a date that a resource has once: `ge` and `le` become one
+    range of the index.
+    """
     merged: dict[tuple[int, bool], DateRange] = {}
     others: list[Criterion] = []
     for item in criteria:

@@ -6,7 +6,9 @@ from apps.patient.search.query import missing_position
 
 
 def meets(resource_type: str, index: IndexRows, criterion: Criterion) -> bool:
-    """Tells whether the resource with this index meets `criterion`; no for what only the database can tell."""
+    """Tells whether the resource with this index meets `criterion`; no for what only the
+    database can tell.
+    """
     match criterion:
         case AllOf():
             return all(meets(resource_type, index, item) for item in criterion.criteria)

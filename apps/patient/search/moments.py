@@ -10,7 +10,8 @@ from datetime import date
 from apps.patient.search.index_values import OPEN_END, OPEN_START
 
 _PARTS = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?",
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T "
+    r"](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?",
     re.ASCII,
 )
 SECOND = 1_000_000
@@ -79,7 +80,9 @@ def _shift(zone: str) -> int:
 
 
 def parse_period(start: str | None, end: str | None) -> Moment | None:
-    """Returns the span of a Period, open where it has no start or no end; None if it has neither."""
+    """Returns the span of a Period, open where it has no start or no end; None if
+    it has neither.
+    """
     first = parse_moment(start) if start else None
     last = parse_moment(end) if end else None
     if first is None and last is None:

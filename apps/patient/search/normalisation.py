@@ -1,4 +1,6 @@
-"""How names, phone numbers and other texts are compared: the same for what is stored and what is asked."""
+"""How names, phone numbers and other texts are compared: the same for what is stored and
+what is asked.
+"""
 
 import re
 import unicodedata
@@ -38,7 +40,9 @@ MIN_PHONE_DIGITS = 5
 
 
 def normalise_text(text: str) -> str:
-    """Returns lower case without accents and with single spaces: `  Strøm-GARCÍA` is `strom-garcia`."""
+    """Returns lower case without accents and with single spaces: `  Strøm-GARCÍA` is
+    `strom-garcia`.
+    """
     if text.isascii():
         return " ".join(text.lower().split())
     # Compatibility forms become plain first: casefolding leaves the capitals of a trade mark sign.
@@ -67,5 +71,7 @@ def phone_keys(text: str) -> tuple[str, ...]:
 
 
 def contact_codes(text: str) -> tuple[str, ...]:
-    """Returns what a ContactPoint's value is found by: a phone number's keys, any other in lower case."""
+    """Returns what a ContactPoint's value is found by: a phone number's keys, any other
+    in lower case.
+    """
     return phone_keys(text) or (text.strip().casefold(),)

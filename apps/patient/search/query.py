@@ -69,7 +69,9 @@ class SortKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Include:
-    """`_include` or `_revinclude`: `parameter` None for every reference (`*`), `target` "" for any type."""
+    """`_include` or `_revinclude`: `parameter` None for every reference (`*`), `target`
+    "" for any type.
+    """
 
     source: str
     parameter: str | None
@@ -80,7 +82,9 @@ class Include:
 
 @dataclass(slots=True, kw_only=True)
 class Query:
-    """A parsed search. `criteria` has what each type's resources must meet; `touched` every type looked into."""
+    """A parsed search. `criteria` has what each type's resources must meet; `touched` every
+    type looked into.
+    """
 
     types: tuple[str, ...]
     criteria: dict[str, Criterion] = field(default_factory=dict)
@@ -100,13 +104,17 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Reads the parameters of a search. `lenient`: skips those that are not known (`Prefer: handling=lenient`)."""
+    """Reads the parameters of a search. `lenient`: skips those that are not known (`Prefer:
+    handling=lenient`).
+    """
 
     base_url: str
     lenient: bool = False
 
     def read(self, types: Sequence[str], parameters: Parameters) -> Query:
-        """Raises BadRequest naming the parameter for what is not served and for a value that makes no sense."""
+        """Raises BadRequest naming the parameter for what is not served and for a value that
+        makes no sense.
+        """
         pairs = list(parameters)
         _check_repetitions(pairs)
         query = Query(types=tuple(_types_of(types, pairs)))
@@ -197,7 +205,9 @@ class Reader:
         return parse_values(asked, values)
 
     def asked(self, resource_type: str, code: str, name: str, modifier: str) -> Asked:
-        """Returns the parameter; raises UnknownParameterError for one that the type does not have."""
+        """Returns the parameter; raises UnknownParameterError for one that the type
+        does not have.
+        """
         parameter = search_parameters(resource_type).get(code)
         if parameter is None:
             raise UnknownParameterError(resource_type, name)
@@ -230,7 +240,9 @@ class Reader:
         )
 
     def _chain(self, query: Query, asked: Asked, inner_of: Callable[[str], Criterion]) -> Criterion:
-        """Returns the criterion of `subject:Patient.name`: of every target type that has the parameter."""
+        """Returns the criterion of `subject:Patient.name`: of every target type that has
+        the parameter.
+        """
         parameter = asked.parameter
         if parameter.kind != "reference":
             raise invalid(asked.name, "only a reference can be followed")
@@ -333,7 +345,9 @@ class _Parameters:
     query: Query
 
     def asked(self, resource_type: str, name: str, depth: int) -> Asked:
-        """Returns the parameter; raises UnknownParameterError for one that the type does not have."""
+        """Returns the parameter; raises UnknownParameterError for one that the type
+        does not have.
+        """
         if depth > MAX_CHAIN_STEPS:
             raise invalid(name, f"a path has at most {MAX_CHAIN_STEPS} steps")
         return self.reader.asked(resource_type, name, name, "")
@@ -343,12 +357,16 @@ class _Parameters:
         return self.reader.criterion(self.query, resource_type, name, value, depth)
 
     def chain(self, asked: Asked, inner: Callable[[str], Criterion]) -> Criterion:
-        """Returns the criterion that a reference leads to a resource that meets `inner` of its type."""
+        """Returns the criterion that a reference leads to a resource that meets
+        `inner` of its type.
+        """
         return self.reader._chain(self.query, asked, inner)
 
 
 class UnknownParameterError(BadRequest):
-    """A parameter that the type does not have: skipped where the client asked for lenient handling."""
+    """A parameter that the type does not have: skipped where the client asked for
+    lenient handling.
+    """
 
     def __init__(self, resource_type: str, name: str) -> None:
         known = ", ".join(
@@ -391,7 +409,9 @@ def indexed_types() -> tuple[str, ...]:
 
 @cache
 def special_parameters(resource_type: str) -> Mapping[str, str]:
-    """Returns the kinds of the parameters that have no path: `_filter`, and those that look at texts."""
+    """Returns the kinds of the parameters that have no path: `_filter`, and those that
+    look at texts.
+    """
     if resource_type in UNINDEXED_TYPES:
         return {}
     has_narrative = "DomainResource" in definition_of(resource_type).bases

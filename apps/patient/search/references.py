@@ -1,4 +1,6 @@
-"""References as searches and the index see them: one of ours is one reference, however it is written. Pure."""
+"""References as searches and the index see them: one of ours is one reference, however it is
+written. Pure.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +9,9 @@ from apps.patient.definitions.model import resource_types
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`type` and `id` for a resource of this service; `url` for any other, with `type` where it tells it."""
+    """`type` and `id` for a resource of this service; `url` for any other, with `type`
+    where it tells it.
+    """
 
     type: str = ""
     id: str = ""

@@ -1,4 +1,6 @@
-"""Which parameters a resource has at most one value of: the bounds of such a date may be joined. Pure."""
+"""Which parameters a resource has at most one value of: the bounds of such a date may
+be joined. Pure.
+"""
 
 import re
 from functools import cache
@@ -22,7 +24,9 @@ def single_valued_date_keys(resource_type: str) -> frozenset[int]:
 
 @cache
 def is_single_code(resource_type: str, code: str) -> bool:
-    """Tells whether a resource has at most one code by a token parameter: no list, no CodeableConcept."""
+    """Tells whether a resource has at most one code by a token parameter: no list, no
+    CodeableConcept.
+    """
     expression = search_parameters(resource_type)[code].expression
     types = {branch.type for branch in compile_path(expression, resource_type)}
     return types <= {"code", "boolean", "Coding"} and _is_single(resource_type, expression)

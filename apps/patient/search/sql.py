@@ -52,13 +52,17 @@ _OPERATORS = (
 
 
 def body_of(row: str) -> str:
-    """Returns the expression of the stored body of `row`: packed, or as the release before wrote it."""
+    """Returns the expression of the stored body of `row`: packed, or as the release
+    before wrote it.
+    """
     return f"coalesce({row}.packed, convert_to({row}.body, 'UTF8'))"
 
 
 @dataclass(slots=True)
 class Sql:
-    """The arguments of a statement. Its text depends on the kinds of the criteria alone, so plans are reused."""
+    """The arguments of a statement. Its text depends on the kinds of the criteria alone, so
+    plans are reused.
+    """
 
     arguments: list[Any] = field(default_factory=list)
     aliases: int = 0
@@ -68,7 +72,8 @@ class Sql:
         return f"${len(self.arguments)}::{kind}"
 
     def used(self, statement: str) -> tuple[str, list[Any]]:
-        """Returns the statement and its arguments without those that it does not have, numbered anew.
+        """Returns the statement and its arguments without those that it does not have,
+        numbered anew.
 
         Several index ranges are prepared from one criterion, and a statement walks one of them.
         """
@@ -248,7 +253,8 @@ def _chain_condition(sql: Sql, criterion: Chain, row: str) -> str:
         f"EXISTS (SELECT FROM unnest({row}.target_hashes) AS {target} (hash)"
         f" CROSS JOIN LATERAL (SELECT FROM resource {inner}"
         f" WHERE {inner}.reference_hash = {target}.hash AND {inner}.type = {kind}"
-        f" AND {inner}.method <> 'DELETE' AND {condition(sql, criterion.criterion, inner)} OFFSET 0)"
+        f" AND {inner}.method <> 'DELETE' AND {condition(sql, criterion.criterion, inner)} OFFSET "
+        f"0)"
         f" AS {inner}x WHERE ({key} # {target}.hash) = ANY ({row}.value_hashes))"
     )
 

@@ -1,7 +1,8 @@
 """Words of a narrative or of a whole resource: `_text` and `_content`. Pure.
 
-`(bone OR liver) and metastases`: words side by side must all be there, `or` needs one of two, `not` none; a word in
-quotes is that and no operator, several are a phrase. Source: https://hl7.org/fhir/R4/search.html#text
+`(bone OR liver) and metastases`: words side by side must all be there, `or` needs one of two, `not`
+none; a word in quotes is that and no operator, several are a phrase. Source:
+https://hl7.org/fhir/R4/search.html#text
 """
 
 import re
@@ -57,7 +58,9 @@ def words_of(text: str) -> str:
 
 
 def parse_text(text: str) -> TextExpression:
-    """Returns the expression; raises TextSyntaxError for one that is malformed, empty, too long or too deep."""
+    """Returns the expression; raises TextSyntaxError for one that is malformed, empty, too
+    long or too deep.
+    """
     tokens: list[str | Phrase] = []
     end = 0
     for match in _TOKEN.finditer(text):

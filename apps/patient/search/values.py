@@ -93,7 +93,9 @@ class Asked:
 
 
 def parse_values(asked: Asked, values: Sequence[str]) -> Criterion:
-    """Returns the criterion of a parameter's values, which are alternatives; escapes are still in them."""
+    """Returns the criterion of a parameter's values, which are alternatives; escapes are
+    still in them.
+    """
     kind = asked.parameter.kind
     if kind == "token":
         return _tokens(asked, values)
@@ -137,7 +139,9 @@ def _tokens(asked: Asked, values: Sequence[str]) -> Criterion:
 
 
 def unknown_codes(asked: Asked, values: Sequence[str]) -> list[str]:
-    """Returns the values that no resource can have, as the element's required value set does not have them."""
+    """Returns the values that no resource can have, as the element's required value set does
+    not have them.
+    """
     type_and_name = (asked.resource_type, asked.parameter.code)
     if asked.parameter.kind != "token" or asked.modifier not in ("", "not"):
         return []
@@ -333,7 +337,9 @@ def _logical(asked: Asked, value: str) -> ExactValue:
 
 
 def reference_hashes(asked: Asked, value: str, target: str) -> list[int]:
-    """Returns what a reference may be stored as: `Patient/1`, `1`, or a URL of ours or of another."""
+    """Returns what a reference may be stored as: `Patient/1`, `1`, or a URL of ours
+    or of another.
+    """
     name = asked.parameter.code
     reference = parse_reference(value, asked.base_url)
     if reference is not None and reference.id:
@@ -449,7 +455,9 @@ def parse_updated(asked: Asked, value: str) -> Criterion:
 
 
 def parse_number_range(asked: Asked, text: str) -> tuple[Range, bool]:
-    """Returns the bounds of a number with its prefix. `100` is from 99.5 up to 100.5, `1.00` 0.995 to 1.005."""
+    """Returns the bounds of a number with its prefix. `100` is from 99.5 up to 100.5, `1.00`
+    0.995 to 1.005.
+    """
     match = _PREFIXED.fullmatch(text)
     if match is None or not _NUMBER.fullmatch(match[2]):
         raise asked.refuse(
@@ -539,7 +547,9 @@ def _composite(asked: Asked, value: str) -> Criterion:
 
 
 def _pair_form(asked: Asked, kind: str, value: str) -> tuple[str, str]:
-    """Returns how the index has a part of a pair, and its least exact form: a code of any system."""
+    """Returns how the index has a part of a pair, and its least exact form: a code
+    of any system.
+    """
     if kind == "reference":
         reference = parse_reference(unescape(value), asked.base_url)
         if reference is not None and reference.id:
@@ -556,7 +566,9 @@ def _pair_form(asked: Asked, kind: str, value: str) -> tuple[str, str]:
 
 
 def _coding(resource_type: str, parameter: str, form: str) -> Criterion:
-    """Returns the criterion that a parameter has the coding of a pair's form (`t` with system and code)."""
+    """Returns the criterion that a parameter has the coding of a pair's form (`t` with
+    system and code).
+    """
     system, _, code = form[1:].partition("|")
     names = (resource_type, parameter)
     return Exact(

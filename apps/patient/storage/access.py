@@ -37,7 +37,9 @@ def is_owned_type(resource_type: str) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class Caller:
-    """Who calls, and what the scopes allow. `referred` are resources that the caller's own record refers to."""
+    """Who calls, and what the scopes allow. `referred` are resources that the caller's own
+    record refers to.
+    """
 
     principal: Principal
     author: Author
@@ -56,7 +58,9 @@ class Caller:
         return access
 
     def criterion(self, resource_type: str, interaction: str) -> Criterion:
-        """Returns what resources must meet to be reached by `interaction`; NOTHING without a scope."""
+        """Returns what resources must meet to be reached by `interaction`; NOTHING
+        without a scope.
+        """
         access = self.access(resource_type, interaction)
         if access is None:
             return NOTHING
@@ -66,10 +70,11 @@ class Caller:
         return rules[0] if len(rules) == 1 else AnyOf(criteria=tuple(rules))
 
     def limited(self, criterion: Criterion) -> Criterion:
-        """Returns the criterion with each step into another type held to what the caller may find there.
+        """Returns the criterion with each step into another type held to what the caller
+        may find there.
 
-        Without that `_has` and chains would tell about resources that the scopes do not reach. Raises Forbidden
-        where the caller may not search such a type at all.
+        Without that `_has` and chains would tell about resources that the scopes do not reach.
+        Raises Forbidden where the caller may not search such a type at all.
         """
         match criterion:
             case Chain():
@@ -94,7 +99,9 @@ class Caller:
         return inner if reachable == EVERYTHING else AllOf(criteria=(inner, reachable))
 
     def rule_criterion(self, resource_type: str, rule: AccessRule) -> Criterion:
-        """Returns the criterion of one scope. A scope that names what the type does not have reaches nothing."""
+        """Returns the criterion of one scope. A scope that names what the type does not have
+        reaches nothing.
+        """
         key = (resource_type, rule)
         if key not in self._criteria:
             parts: list[Criterion] = []
@@ -115,7 +122,9 @@ class Caller:
         return disclosure(self.principal, resource_type, interaction, matches)
 
     def disclosure_of(self, version: Version, interaction: str) -> Disclosure:
-        """Decides what may be told of a version; `load_referred` must have run for restricted callers."""
+        """Decides what may be told of a version; `load_referred` must have run for
+        restricted callers.
+        """
         return self.disclosure(version.resource_type, interaction, self.matcher(version))
 
     def disclosure_of_change(self, change: Change, interaction: str) -> Disclosure:
@@ -149,7 +158,9 @@ class Caller:
         return resource_hash(version.resource_type, version.id) in referred
 
     async def load_referred(self, connection: Connection, resource_type: str) -> None:
-        """Reads what the caller's own record refers to, if that decides about resources of this type."""
+        """Reads what the caller's own record refers to, if that decides about
+        resources of this type.
+        """
         if is_owned_type(resource_type):
             return
         for interaction in "rus":

@@ -34,7 +34,8 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """What entries must meet. `entities` and `owners` are (type, id): any of each group; `own` the caller's record.
+    """What entries must meet. `entities` and `owners` are (type, id): any of each group; `own` the
+    caller's record.
 
     `not_actors`: whose entries are left out. `dates` are bounds of the time: (operator, time).
     """
@@ -80,7 +81,9 @@ async def count_audit_rows(connection: Connection, criteria: AuditFilter) -> int
 
 
 def _conditions(sql: Sql, criteria: AuditFilter) -> tuple[str, list[str]]:
-    """Returns the FROM clause and the conditions. Entities lead: few entries have one, many have an actor."""
+    """Returns the FROM clause and the conditions. Entities lead: few entries have one, many
+    have an actor.
+    """
     groups = list(criteria.entities)
     if criteria.own is not None:
         groups.append((("Patient", criteria.own),))

@@ -1,7 +1,9 @@
-"""Carries over what the previous release has stored: into `resource` and its index, in batches, while both run.
+"""Carries over what the previous release has stored: into `resource` and its index, in batches,
+while both run.
 
-Until all is there, a search would silently miss what is not: it is refused with 503, as is whatever else looks for
-resources. A request that names one resource is served: that one is carried over first.
+Until all is there, a search would silently miss what is not: it is refused with 503, as is
+whatever else looks for resources. A request that names one resource is served: that one is
+carried over first.
 """
 
 import asyncio
@@ -67,7 +69,9 @@ class Backfill:
                 await self._carry_over(connection, [(resource_type, id)])
 
     async def carry_over_batch(self) -> int:
-        """Carries over up to BATCH_ROWS and returns how many there were. Several replicas share the work."""
+        """Carries over up to BATCH_ROWS and returns how many there were. Several replicas
+        share the work.
+        """
         async with self._database.transaction() as connection:
             rows = await connection.fetch(
                 """
@@ -96,7 +100,9 @@ class Backfill:
         return change_of_version(version, self._record.base_url, stored, mrn)
 
     async def run(self) -> None:
-        """Works until all is carried over, goes on looking for what the previous release writes, and contracts."""
+        """Works until all is carried over, goes on looking for what the previous release writes,
+        and contracts.
+        """
         quiet_seconds = 0.0
         while True:
             try:

@@ -1,4 +1,6 @@
-"""Changes of the resource that meets search criteria (https://hl7.org/fhir/R4/http.html#cond-update)."""
+"""Changes of the resource that meets search criteria
+(https://hl7.org/fhir/R4/http.html#cond-update).
+"""
 
 from apps.kit.context import new_id
 from apps.kit.errors import BadRequest, NotFound

@@ -1,4 +1,6 @@
-"""What a Coverage says of who pays: for events, which billing reads. Never a name or a member number. Pure."""
+"""What a Coverage says of who pays: for events, which billing reads. Never a name or a
+member number. Pure.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta

@@ -1,4 +1,6 @@
-"""What happened, for the others: past tense and minimal. Never a name, an address, a contact or free text. Pure."""
+"""What happened, for the others: past tense and minimal. Never a name, an address, a contact or
+free text. Pure.
+"""
 
 from dataclasses import dataclass
 

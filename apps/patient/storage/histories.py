@@ -98,7 +98,9 @@ async def select_type_history(
     place: Place | None,
     limit: int,
 ) -> list[Version]:
-    """Returns up to `limit` versions of these types, the newest first. Each type's indexes give their first."""
+    """Returns up to `limit` versions of these types, the newest first. Each type's indexes
+    give their first.
+    """
     sql = Sql()
     names = sql.argument(list(types), "text[]")
     bits = sql.argument([type_bits(name) for name in types], "bigint[]")

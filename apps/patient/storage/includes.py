@@ -1,4 +1,6 @@
-"""Resources that are given along with matches: `_include`, `_revinclude`, `:iterate` (https://hl7.org/fhir/R4/search.html#include)."""
+"""Resources that are given along with matches: `_include`, `_revinclude`, `:iterate`
+(https://hl7.org/fhir/R4/search.html#include).
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -23,7 +25,9 @@ _COLUMNS = (
 async def read_included(
     connection: Connection, caller: Caller, query: Query, matches: Sequence[Found]
 ) -> tuple[list[Found], bool]:
-    """Returns what the page's matches bring along, each once, and whether there was more than a page takes."""
+    """Returns what the page's matches bring along, each once, and whether there was more
+    than a page takes.
+    """
     known = {item.number for item in matches}
     included: list[Found] = []
     latest: list[Found] = list(matches)

@@ -1,4 +1,6 @@
-"""What is known of the layout of the stored rows: `record_layout`, one row that migrations and reindexing write."""
+"""What is known of the layout of the stored rows: `record_layout`, one row that migrations and
+reindexing write.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +10,9 @@ from apps.kit.database import Connection
 
 @dataclass(slots=True)
 class Layout:
-    """Tells which layout to write: the new one from `compact_from` on, which is read once a process."""
+    """Tells which layout to write: the new one from `compact_from` on, which is read
+    once a process.
+    """
 
     _compact_from: datetime | None = None
 

@@ -1,11 +1,14 @@
-"""Medical record numbers: issued here, one a person, with a check digit against slips of the pen. Never given twice."""
+"""Medical record numbers: issued here, one a person, with a check digit against slips of the pen.
+Never given twice.
+"""
 
 from apps.kit.errors import Unprocessable
 from apps.patient.codec import Resource
 from apps.patient.storage.summaries import objects
 
 SYSTEM = "urn:patient-management:mrn"
-# What the sequence steps by: a block is drawn once, and numbers are then given without asking the database.
+# What the sequence steps by: a block is drawn once, and numbers are then given without
+# asking the database.
 BLOCK = 100
 _TYPE = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}]}
 

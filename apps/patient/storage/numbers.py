@@ -1,4 +1,6 @@
-"""Numbers out of a PostgreSQL sequence in blocks: each is known before its row is written. None is given twice."""
+"""Numbers out of a PostgreSQL sequence in blocks: each is known before its row is written. None
+is given twice.
+"""
 
 from apps.kit.database import Connection
 
@@ -17,7 +19,8 @@ class NumberBlocks:
         while len(numbers) < count:
             if self._next == self._end:
                 first = await connection.fetchval(f"SELECT nextval('{self._sequence}')")
-                # Another task may have drawn a block meanwhile; ours goes on, the other's rest is left.
+                # Another task may have drawn a block meanwhile; ours goes on, the
+                # other's rest is left.
                 self._next, self._end = first, first + BLOCK
             end = min(self._end, self._next + count - len(numbers))
             numbers += range(self._next, end)

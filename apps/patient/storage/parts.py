@@ -125,9 +125,11 @@ _UPDATE = (
 )
 # The same version in another layout: the trigger of versions does not see it.
 _REWRITE = (
-    "UPDATE resource r SET index_version = n.index_version, parameters_present = n.parameters_present,"
+    "UPDATE resource r SET index_version = n.index_version, parameters_present = "
+    "n.parameters_present,"
     " ranges_hash = n.ranges_hash, value_hashes = n.value_hashes::bigint[],"
-    " target_hashes = n.target_hashes::bigint[], summary = n.summary, body = NULL, packed = n.packed"
+    " target_hashes = n.target_hashes::bigint[], summary = n.summary, body = NULL, packed = "
+    "n.packed"
     " FROM {source} WHERE r.number = n.number"
 )
 _FORGET_VALUES = (

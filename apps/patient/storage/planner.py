@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 
 from apps.kit.database import Connection
 
-# A plan follows from a statement's text: index ranges, joined one row at a time. Planned once a connection, it costs
-# nothing later, and neither missing statistics nor those of a bulk load turn it into a scan.
+# A plan follows from a statement's text: index ranges, joined one row at a time. Planned once a
+# connection, it costs nothing later, and neither missing statistics nor those of a bulk load turn
+# it into a scan.
 PLANNER_SETTINGS: Mapping[str, str] = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",

@@ -1,6 +1,8 @@
-"""The audit trail of reads: each is recorded, durably, before its answer goes out; many share one commit.
+"""The audit trail of reads: each is recorded, durably, before its answer goes out; many
+share one commit.
 
-What comes while one batch is being written makes the next. A change's own entry is part of its transaction instead.
+What comes while one batch is being written makes the next. A change's own entry is part of its
+transaction instead.
 """
 
 import asyncio
@@ -21,7 +23,9 @@ MAX_WAITING_READS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ReadEntry:
-    """`resource_id` and what follows for one resource that was read, `query` and `returned_ids` for a search."""
+    """`resource_id` and what follows for one resource that was read, `query` and
+    `returned_ids` for a search.
+    """
 
     action: str
     author: Author
@@ -81,7 +85,8 @@ async def insert_entries(connection: Connection, entries: Sequence[ReadEntry]) -
     ]
     await connection.execute(
         """
-        INSERT INTO audit_event (action, actor_id, client_id, request_id, resource_type, resource_id,
+        INSERT INTO audit_event (action, actor_id, client_id, request_id, resource_type,
+            resource_id,
                                  version_id, patient_id, query, returned_ids, entities)
         SELECT action, actor_id, client_id, request_id, resource_type, resource_id,
                version_id, patient_id, query, string_to_array(returned_ids, ' '), entities::bigint[]
@@ -94,7 +99,9 @@ async def insert_entries(connection: Connection, entries: Sequence[ReadEntry]) -
 
 
 class ReadAudit:
-    """`database` is what the reads are made on: whoever has it from here records what it gives out."""
+    """`database` is what the reads are made on: whoever has it from here records
+    what it gives out.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -102,7 +109,9 @@ class ReadAudit:
         self._writer: asyncio.Task[None] | None = None
 
     async def record(self, *entries: ReadEntry) -> None:
-        """Returns when they are committed; raises Unavailable where they cannot be, and then nothing may be told."""
+        """Returns when they are committed; raises Unavailable where they cannot be, and then
+        nothing may be told.
+        """
         if not entries:
             return
         if len(self._waiting) >= MAX_WAITING_READS:

@@ -1,4 +1,6 @@
-"""Reads the record. What is called `read_` gives out nothing before its audit entry is committed (decision 0305)."""
+"""Reads the record. What is called `read_` gives out nothing before its audit entry is committed
+(decision 0305).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +20,8 @@ _STORED = f"{_VERSION}, r.number, r.value_hashes, r.target_hashes, r.ranges_hash
 _SELECT_STORED = f"SELECT {_STORED} FROM resource r {_BY_ID}"
 _SELECT_VERSION = f"""
     SELECT {_VERSION} FROM resource r {_BY_ID} AND version_id = $4
-    UNION ALL SELECT {_PAST} FROM resource_history h WHERE type = $2 AND id = $3 AND version_id = $4 LIMIT 1"""
+    UNION ALL SELECT {_PAST} FROM resource_history h WHERE type = $2 AND id = $3 AND version_id = $4
+        LIMIT 1"""
 _SELECT_LIST = """
     SELECT number, id, summary FROM resource
     WHERE number > $1 AND number < $2 AND method <> 'DELETE' ORDER BY number LIMIT $3"""
@@ -32,7 +35,9 @@ async def select_current(connection: Connection, resource_type: str, id: str) ->
 
 
 async def select_stored(connection: Connection, resource_type: str, id: str) -> Stored | None:
-    """Returns the newest version, a deletion too, as a change needs it. Not audited: the change is."""
+    """Returns the newest version, a deletion too, as a change needs it. Not audited:
+    the change is.
+    """
     key = resource_hash(resource_type, id)
     row = await connection.fetchrow(_SELECT_STORED, key, resource_type, id)
     return stored_of(row) if row else None
@@ -41,7 +46,9 @@ async def select_stored(connection: Connection, resource_type: str, id: str) -> 
 async def select_stored_each(
     connection: Connection, references: Sequence[tuple[str, str]]
 ) -> list[Stored]:
-    """Returns those of `references` (type, id) that there are, as changes need them. Not audited."""
+    """Returns those of `references` (type, id) that there are, as changes need
+    them. Not audited.
+    """
     rows = await connection.fetch(
         f"SELECT {_STORED} FROM resource r WHERE r.reference_hash = ANY ($1::bigint[])",
         [resource_hash(kind, id) for kind, id in references],
@@ -52,9 +59,11 @@ async def select_stored_each(
 async def select_outdated(
     connection: Connection, after: int, window: int, index_version: int | None
 ) -> tuple[list[Stored], int | None]:
-    """Returns what is to be indexed anew of the next `window` rows, locked, and the last row's number.
+    """Returns what is to be indexed anew of the next `window` rows, locked, and the
+    last row's number.
 
-    Those whose index is older than `index_version`; None: all. No number: there are no rows behind `after`.
+    Those whose index is older than `index_version`; None: all. No number: there are no rows
+    behind `after`.
     """
     rows = await connection.fetch(
         f"""
@@ -92,7 +101,9 @@ async def select_version(
 async def select_versions(
     connection: Connection, references: Sequence[tuple[str, str, int]]
 ) -> list[Version]:
-    """Returns these versions (type, id, version), in their order. Not audited: an answer that is given again."""
+    """Returns these versions (type, id, version), in their order. Not audited: an answer that
+    is given again.
+    """
     if not references:
         return []
     types, ids, versions = zip(*references, strict=True)
@@ -120,8 +131,8 @@ async def select_living(
 ) -> set[tuple[str, str]]:
     """Returns those of `references` (type, id) that are there and not deleted.
 
-    A Patient among them cannot be deleted before the transaction ends. Nothing else is locked: every
-    resource of a hospital refers to the hospital.
+    A Patient among them cannot be deleted before the transaction ends. Nothing else is locked:
+    every resource of a hospital refers to the hospital.
     """
     living: set[tuple[str, str]] = set()
     for is_patient in (True, False):
@@ -142,7 +153,9 @@ async def select_living(
 async def read_patient_list(
     read_audit: ReadAudit, author: Author, *, after: int, limit: int
 ) -> tuple[list[tuple[int, str]], bool]:
-    """Returns `limit` patients of /api/patients as (number, JSON), and whether there is a next page."""
+    """Returns `limit` patients of /api/patients as (number, JSON), and whether there
+    is a next page.
+    """
     async with read_audit.database.connection() as connection:
         rows = await connection.fetch(
             _SELECT_LIST,

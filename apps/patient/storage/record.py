@@ -1,4 +1,6 @@
-"""What may be done with the record, in terms of resources: create, change, delete. One transaction each."""
+"""What may be done with the record, in terms of resources: create, change, delete. One
+transaction each.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -46,7 +48,8 @@ Make = Callable[[Version], Resource]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a write made. `created` is False for one that was there; `replayed`: the first answer, given again.
+    """What a write made. `created` is False for one that was there; `replayed`: the first
+    answer, given again.
 
     `version` is None where a delete found nothing to delete.
     """
@@ -134,7 +137,9 @@ class Record:
     async def create_new(
         self, connection: Connection, resource: Resource, caller: Caller
     ) -> Outcome:
-        """Stores `resource` under an id of ours, within the connection's transaction or one of its own."""
+        """Stores `resource` under an id of ours, within the connection's transaction or
+        one of its own.
+        """
         change = await self.new_change(connection, resource, new_id(), "POST")
         found = caller.check_change(change, "c")
         await self.write_one(connection, change, caller)
@@ -168,7 +173,8 @@ class Record:
         expected: Expected = ANY_VERSION,
         method: Method = "PUT",
     ) -> Outcome:
-        """Writes the version after the current one: a resource, or what `make` makes of the current one.
+        """Writes the version after the current one: a resource, or what `make` makes of
+        the current one.
 
         A resource is stored where there is none, or restored where there was one; `make` needs one.
         """
@@ -224,9 +230,11 @@ class Record:
         return outcome
 
     async def write_one(self, connection: Connection, change: Change, caller: Caller) -> None:
-        """Writes a change whose references are there, within the connection's transaction or one of its own.
+        """Writes a change whose references are there, within the connection's transaction or
+        one of its own.
 
-        Without a reference to look up it is one statement: BEGIN and COMMIT would cost two round trips more.
+        Without a reference to look up it is one statement: BEGIN and COMMIT would cost two
+        round trips more.
         """
         refers = bool(asked_references([change]))
         needs_transaction = refers and not connection.is_in_transaction()
@@ -282,7 +290,9 @@ class Record:
     async def delete(
         self, resource_type: str, id: str, caller: Caller, expected: Expected = ANY_VERSION
     ) -> Version | None:
-        """Deletes the resource and keeps its history. Returns the deletion; None where there was nothing to delete."""
+        """Deletes the resource and keeps its history. Returns the deletion; None where there was
+        nothing to delete.
+        """
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self.database.connection() as connection:
@@ -367,7 +377,9 @@ def stale(
 
 
 def references_of(values: Iterable[IndexValue]) -> Iterable[tuple[str, ReferenceValue]]:
-    """Returns each reference to a resource of this service, with the parameter that it is found by."""
+    """Returns each reference to a resource of this service, with the parameter that
+    it is found by.
+    """
     for value in values:
         parts = value.parts if isinstance(value, CompositeValue) else (value,)
         for part in parts:
@@ -378,7 +390,9 @@ def references_of(values: Iterable[IndexValue]) -> Iterable[tuple[str, Reference
 def asked_references(
     changes: Sequence[Change], born: frozenset[tuple[str, str]] = frozenset()
 ) -> dict[tuple[str, str], Change]:
-    """Returns what must be there, with the change that refers to it: neither `born` nor referred to before."""
+    """Returns what must be there, with the change that refers to it: neither `born` nor
+    referred to before.
+    """
     asked: dict[tuple[str, str], Change] = {}
     for change in changes:
         known = change.stored.target_hashes if change.stored else frozenset()
@@ -396,10 +410,11 @@ async def check_references(
     born: frozenset[tuple[str, str]] = frozenset(),
     pointers: Mapping[str, str] | None = None,
 ) -> None:
-    """Raises Unprocessable for references to resources that are not there, but for those `born` with these changes.
+    """Raises Unprocessable for references to resources that are not there, but for those `born`
+    with these changes.
 
-    References that the version before had already are left alone. `pointers` tells where a resource of
-    a Bundle is, by its id.
+    References that the version before had already are left alone. `pointers` tells where a resource
+    of a Bundle is, by its id.
     """
     asked = asked_references(changes, born)
     living = await select_living(connection, list(asked))
@@ -419,7 +434,9 @@ async def check_references(
 
 
 def _pointer(change: Change, target: str, pointers: Mapping[str, str] | None) -> str:
-    """Returns where the resource refers to `target`, looked for once there is something to refuse."""
+    """Returns where the resource refers to `target`, looked for once there is
+    something to refuse.
+    """
     at = (pointers or {}).get(change.version.id, "")
     waiting: list[tuple[Any, str]] = [(decode(change.version.body or "{}"), at)]
     while waiting:
@@ -439,7 +456,8 @@ async def find_existing(
 ) -> Outcome | None:
     """Returns what matches already; raises PreconditionFailed where more than one does.
 
-    Until the transaction ends nobody else can create under the same condition. Finding needs the scope to search.
+    Until the transaction ends nobody else can create under the same condition. Finding needs the
+    scope to search.
     """
     await lock_condition(connection, condition)
     found = await matches_of(connection, condition, caller)
@@ -455,7 +473,9 @@ async def lock_condition(connection: Connection, condition: Condition) -> None:
 async def matches_of(
     connection: Connection, condition: Condition, caller: Caller
 ) -> tuple[Version, Disclosure] | None:
-    """Returns the one match of a condition, or None; raises PreconditionFailed where there are more."""
+    """Returns the one match of a condition, or None; raises PreconditionFailed where
+    there are more.
+    """
     caller.require(condition.resource_type, "s")
     reachable = caller.criterion(condition.resource_type, "s")
     matches = await select_matches(

@@ -1,7 +1,9 @@
-"""Indexes stored resources anew, in batches, while the service runs: after a change of what the index has of them.
+"""Indexes stored resources anew, in batches, while the service runs: after a change of what the
+index has of them.
 
-`record_layout` says how far it has come: it goes on there after a stop, and replicas take turns. A batch holds its
-rows' locks for about a tenth of a second; searches find what is not indexed anew by the rows of before.
+`record_layout` says how far it has come: it goes on there after a stop, and replicas take turns. A
+batch holds its rows' locks for about a tenth of a second; searches find what is not indexed anew by
+the rows of before.
 """
 
 import asyncio
@@ -50,7 +52,9 @@ async def request_reindexing(connection: Connection) -> None:
 
 
 async def select_progress(connection: Connection) -> Mapping[str, Any]:
-    """Returns the version of the index and, while resources are indexed anew, how many wait for it."""
+    """Returns the version of the index and, while resources are indexed anew, how
+    many wait for it.
+    """
     row = await connection.fetchrow(
         """
         SELECT index_version, is_forced OR index_version < target_version AS is_running, starts_at,

@@ -1,6 +1,8 @@
-"""Turns criteria that need a look into others first: chains, `_has`, hierarchies, texts, a patient's own record.
+"""Turns criteria that need a look into others first: chains, `_has`, hierarchies, texts, a
+patient's own record.
 
-A chain that leads to few resources becomes the references to them, which an index finds; any other stays a condition.
+A chain that leads to few resources becomes the references to them, which an index finds; any other
+stays a condition.
 """
 
 from collections.abc import Sequence
@@ -56,7 +58,9 @@ async def resolve(
     criterion: Criterion,
     within: Criterion = EVERYTHING,
 ) -> Criterion:
-    """Returns a criterion that is ready for SQL. `within`: what matches must meet besides, already resolved."""
+    """Returns a criterion that is ready for SQL. `within`: what matches must meet besides,
+    already resolved.
+    """
     match criterion:
         case AllOf():
             return await _resolve_all(connection, resource_type, criterion.criteria, within)
@@ -100,7 +104,9 @@ async def _resolve_all(
 
 
 async def _resolve_hierarchy(connection: Connection, criterion: Hierarchy) -> Criterion:
-    """Walks from resource to resource, along or against the reference that makes them parts of each other."""
+    """Walks from resource to resource, along or against the reference that makes them parts
+    of each other.
+    """
     kind = criterion.target_type
     key = reference_key(kind, criterion.parent)
     reachable = await resolve(connection, kind, criterion.reachable or EVERYTHING)
@@ -163,7 +169,9 @@ async def _resolve_text(connection: Connection, criterion: DisplayText) -> Crite
 
 
 async def _resolve_systems(connection: Connection, criterion: Exact) -> Criterion:
-    """Has each system led by its listed codes. One with very many codes, or not all listed yet, leads to nothing."""
+    """Has each system led by its listed codes. One with very many codes, or not all listed yet,
+    leads to nothing.
+    """
     if all(value.system is None for value in criterion.values):
         return criterion
     values: list[ExactValue] = []
@@ -195,13 +203,16 @@ async def _resolve_below(connection: Connection, criterion: UriBelow) -> Criteri
 async def _listed(
     connection: Connection, key: int, start: str, limit: int, end: str = _FIRST
 ) -> tuple[bool, list[int]]:
-    """Returns whether the texts of every resource are listed, and what those from `start` up to `end` lead to.
+    """Returns whether the texts of every resource are listed, and what those from `start` up to
+    `end` lead to.
 
-    `end` is what is put behind `start`: `_FIRST` for the text itself, LAST for all that begins with it.
+    `end` is what is put behind `start`: `_FIRST` for the text itself, LAST for all that
+    begins with it.
     """
     rows = await connection.fetch(
         """
-        SELECT (SELECT index_version >= 2 FROM record_layout), array(SELECT code_hash FROM token_text
+        SELECT (SELECT index_version >= 2 FROM record_layout), array(SELECT code_hash FROM
+            token_text
             WHERE key = $1 AND value >= $2 AND value < $3 LIMIT $4)""",
         key,
         start,
@@ -240,7 +251,8 @@ async def _resolve_has(connection: Connection, criterion: Has) -> Criterion:
 async def _few_targets(
     connection: Connection, resource_type: str, criterion: Criterion, key: int | None = None
 ) -> list[int] | None:
-    """Returns the hashes of the resources that match, or with `key` of those that they refer to by it.
+    """Returns the hashes of the resources that match, or with `key` of those that they
+    refer to by it.
 
     None if nothing leads to them, or to more than MAX_TARGETS candidates.
     """

@@ -1,4 +1,6 @@
-"""Reads resources for what no index tells, of as many as the other criteria leave: `_text`, `_content` and the like."""
+"""Reads resources for what no index tells, of as many as the other criteria leave: `_text`,
+`_content` and the like.
+"""
 
 import asyncio
 

@@ -1,4 +1,6 @@
-"""Runs searches: resolves chains and texts, chooses what leads, and reads a page (decision 0306)."""
+"""Runs searches: resolves chains and texts, chooses what leads, and reads a page
+(decision 0306).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -305,7 +307,8 @@ def _sorted_statement(sql: Sql, resource_type: str, step: Step, page: Page) -> s
         source = f" CROSS JOIN LATERAL (SELECT r.last_updated AS position FROM {resource}) AS p"
     else:
         table, column, kind = _SORTED_TABLES[step.sort.parameter.kind]
-        # Of several values the one that comes first counts; a text has a row for each of its words too.
+        # Of several values the one that comes first counts; a text has a row for each of
+        # its words too.
         best = "max" if step.sort.descending else "min"
         whole = " AND d.is_whole" if table == "resource_string" else ""
         key = sql.argument(parameter_key(resource_type, step.sort.parameter.code), "bigint")
@@ -343,7 +346,9 @@ async def read_page(
     mark: Mark | None,
     limit: int,
 ) -> tuple[list[Found], Mark | None]:
-    """Returns up to `limit` matches behind `mark`, type after type, and the mark of the next page."""
+    """Returns up to `limit` matches behind `mark`, type after type, and the mark of
+    the next page.
+    """
     found: list[Found] = []
     last: Mark | None = None
     for type_index in range(mark.type_index if mark else 0, len(criteria)):
@@ -388,7 +393,9 @@ async def read_page(
 async def select_matches(
     connection: Connection, resource_type: str, criterion: Criterion, limit: int = 2
 ) -> list[Version]:
-    """Returns the first matches, for a condition that asks whether it is none, one or more. Not audited."""
+    """Returns the first matches, for a condition that asks whether it is none, one or
+    more. Not audited.
+    """
     found, _ = await read_page(connection, [(resource_type, criterion)], None, None, limit)
     return [item.version for item in found]
 

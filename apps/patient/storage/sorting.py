@@ -1,4 +1,6 @@
-"""Sorts few matches by any parameters: what no index has the order of. More than a few are refused."""
+"""Sorts few matches by any parameters: what no index has the order of. More than a
+few are refused.
+"""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -49,15 +51,18 @@ async def read_sorted_page(
     limit: int,
     base_url: str,
 ) -> tuple[list[Found], Mark | None]:
-    """Returns a page in the order of several or of any parameters; raises BadRequest for too many matches.
+    """Returns a page in the order of several or of any parameters; raises BadRequest for
+    too many matches.
 
-    All matches are read and sorted anew for each page: the mark's position has the values of the row before it.
+    All matches are read and sorted anew for each page: the mark's position has the values of the
+    row before it.
     """
     found, more = await read_page(connection, [(resource_type, criterion)], None, None, MAX_SORTED)
     if more is not None:
         raise BadRequest(
             "too_costly",
-            f"_sort: more than {MAX_SORTED} resources match; narrow the search, or sort by one of the"
+            f"_sort: more than {MAX_SORTED} resources match; narrow the search, or sort by one of "
+            f"the"
             " dates, texts or numbers, or by _lastUpdated",
             pointer="_sort",
         )
@@ -83,7 +88,8 @@ async def read_sorted_page(
     return page, following
 
 
-# The values of the keys, the number, and the resource itself; None for the place where a page ended.
+# The values of the keys, the number, and the resource itself; None for the place
+# where a page ended.
 _Row: TypeAlias = tuple[list[Any], int, Found | None]
 
 
@@ -127,7 +133,9 @@ async def read_updated_page(
 
 
 def sort_value(version: Version, key: SortKey, base_url: str) -> Any:
-    """Returns the value that comes first in the key's order (R4, sorting); None where the resource has none."""
+    """Returns the value that comes first in the key's order (R4, sorting); None where the
+    resource has none.
+    """
     if key.parameter.code == "_lastUpdated":
         return version.recorded_at
     if key.parameter.code == "_id":

@@ -1,4 +1,6 @@
-"""What a resource says in short: for events, which statistics read, and for `/api/patients`. Pure."""
+"""What a resource says in short: for events, which statistics read, and for
+`/api/patients`. Pure.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -145,7 +147,8 @@ def _patient_summary(resource: Resource) -> PatientSummary:
     )
 
 
-# Where a type has its code, its category and its time under another name; for the time the first that is there.
+# Where a type has its code, its category and its time under another name; for the time the first
+# that is there.
 _CODE: Mapping[str, str] = {
     "Encounter": "type",
     "Immunization": "vaccineCode",

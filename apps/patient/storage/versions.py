@@ -28,9 +28,11 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a resource as it is kept. `body` is exactly what is given back, None for a deletion.
+    """One version of a resource as it is kept. `body` is exactly what is given back, None
+    for a deletion.
 
-    `patient_id` names the patient whose record it belongs to, None for an organization and the like.
+    `patient_id` names the patient whose record it belongs to, None for an
+    organization and the like.
     """
 
     resource_type: str
@@ -52,7 +54,9 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """The current version as a change needs it: with its row's number and what the index has of it."""
+    """The current version as a change needs it: with its row's number and what the
+    index has of it.
+    """
 
     version: Version
     number: int
@@ -81,7 +85,9 @@ class PatientView(msgspec.Struct, frozen=True, rename="camel"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A version to be written, with what its index and its event need. `stored` is the one before it, if any."""
+    """A version to be written, with what its index and its event need. `stored` is the one
+    before it, if any.
+    """
 
     version: Version
     summary: Summary
@@ -112,7 +118,9 @@ def change_of(
     recorded_at: datetime | None = None,
     mrn: str | None = None,
 ) -> Change:
-    """Returns `resource` as the version behind `stored`: its id, meta.versionId and meta.lastUpdated are replaced."""
+    """Returns `resource` as the version behind `stored`: its id, meta.versionId and
+    meta.lastUpdated are replaced.
+    """
     recorded_at = recorded_at or now()
     version_id = stored.version.version_id + 1 if stored else 1
     body = encode(stored_form(resource, id, version_id, recorded_at)).decode()
@@ -156,7 +164,9 @@ def change_of_version(
 
 
 def stored_form(resource: Resource, id: str, version_id: int, recorded_at: datetime) -> Resource:
-    """Returns the resource with what the server owns: it comes first, all else stays in its order."""
+    """Returns the resource with what the server owns: it comes first, all else
+    stays in its order.
+    """
     meta = resource.get("meta") or {}
     owned = {"versionId": str(version_id), "lastUpdated": format_instant(recorded_at)}
     return {

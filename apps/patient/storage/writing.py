@@ -1,7 +1,9 @@
-"""Writes the record: current versions, index, audit and outbox in ONE statement, be it for one change or 5,000.
+"""Writes the record: current versions, index, audit and outbox in ONE statement, be it for one
+change or 5,000.
 
-The trigger `resource_version` moves the version that is replaced into the history, and refuses a writer that
-did not see it. Part of a transaction where there is one; a transaction by itself otherwise.
+The trigger `resource_version` moves the version that is replaced into the history, and
+refuses a writer that did not see it. Part of a transaction where there is one; a transaction
+by itself otherwise.
 """
 
 from collections.abc import Iterable, Sequence
@@ -54,7 +56,9 @@ class Writer:
     async def write(
         self, connection: Connection, changes: Sequence[Change], author: Author
     ) -> None:
-        """Writes changes with their audit entries and events; raises Conflict where another writer came first."""
+        """Writes changes with their audit entries and events; raises Conflict where another
+        writer came first.
+        """
         await self._write(connection, changes, [*record_parts(changes, author)])
 
     async def write_versions(self, connection: Connection, changes: Sequence[Change]) -> None:
@@ -74,7 +78,9 @@ class Writer:
         self.texts.remember(texts)
 
     async def rewrite(self, connection: Connection, changes: Sequence[Change]) -> None:
-        """Stores current versions in the newest layout and makes all rows of their index anew; locks are held."""
+        """Stores current versions in the newest layout and makes all rows of their index anew;
+        locks are held.
+        """
         if changes:
             texts = list({text for change in changes for text in change.index.texts})
             await self._run(connection, [*rewriting_parts(changes, texts)])

@@ -1,4 +1,6 @@
-"""Administrators find, unlock and delete users, change and delete clients, replace secrets, read the audit."""
+"""Administrators find, unlock and delete users, change and delete clients, replace secrets,
+read the audit.
+"""
 
 from base64 import urlsafe_b64encode
 from typing import Any

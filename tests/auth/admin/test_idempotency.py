@@ -1,4 +1,6 @@
-"""`Idempotency-Key` at the administrators' routes: done once, told once, and nothing kept that is worth stealing."""
+"""`Idempotency-Key` at the administrators' routes: done once, told once, and nothing kept that is
+worth stealing.
+"""
 
 from typing import Any
 
@@ -131,7 +133,8 @@ def test_key_of_yesterday_is_forgotten(auth: Auth, admin: httpx.Client) -> None:
     first = admin.post("/auth/v1/clients", json=CLIENT, headers=key("today")).json()["id"]
     for name in ("yesterday", "yesterday-cleaned"):
         auth.sql(
-            "INSERT INTO idempotency_key SELECT client_id, subject, method, path, $1, body_sha256, reference, "
+            "INSERT INTO idempotency_key SELECT client_id, subject, method, path, $1, body_sha256, "
+            "reference, "
             "now() - interval '25 hours' FROM idempotency_key WHERE key = 'today'",
             name,
         )

@@ -1,4 +1,6 @@
-"""Programs of others that sign a person in: started here, and the person's browser driven where they ask for it."""
+"""Programs of others that sign a person in: started here, and the person's browser driven where
+they ask for it.
+"""
 
 import json
 import re
@@ -24,7 +26,9 @@ MAX_PAGES = 20
 
 @cache
 def node_modules() -> Path:
-    """Installs the packages of package-lock.json into a folder of the cache, once for each content of the lock."""
+    """Installs the packages of package-lock.json into a folder of the cache, once for each
+    content of the lock.
+    """
     lock = (HERE / "package-lock.json").read_bytes()
     folder = CACHE / sha256(lock).hexdigest()[:16]
     if not (folder / "installed").exists():
@@ -49,7 +53,9 @@ def run_nimbus(settings: dict[str, Any], person: "Person") -> dict[str, Any]:
 
 
 def converse(command: list[str], settings: dict[str, Any], person: "Person") -> dict[str, Any]:
-    """Runs the program to its end; opens for the person what it asks for. Returns what it tells at last."""
+    """Runs the program to its end; opens for the person what it asks for. Returns what it
+    tells at last.
+    """
     with subprocess.Popen(
         command,
         cwd=HERE.parents[2],
@@ -77,7 +83,9 @@ def converse(command: list[str], settings: dict[str, Any], person: "Person") -> 
 
 
 class Person:
-    """Somebody with a browser without a screen: signs in, allows, confirms; stops where the application takes over."""
+    """Somebody with a browser without a screen: signs in, allows, confirms; stops where the
+    application takes over.
+    """
 
     def __init__(self, url: str, email: str, password: str) -> None:
         self.url = url
@@ -85,7 +93,9 @@ class Person:
         self.http = httpx.Client(base_url=url, headers={"Accept": "text/html"}, timeout=30)
 
     def open(self, url: str) -> str:
-        """Returns the address of the application that the browser was sent to, or the last page's."""
+        """Returns the address of the application that the browser was sent to, or
+        the last page's.
+        """
         response = self.http.get(url)
         for _ in range(MAX_PAGES):
             location: str = response.headers.get("location", "")

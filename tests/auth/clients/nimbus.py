@@ -1,4 +1,6 @@
-"""A confidential application on Nimbus, from Maven, on the Java of the local platform. Run by the test as a program."""
+"""A confidential application on Nimbus, from Maven, on the Java of the local platform. Run by the
+test as a program.
+"""
 
 import json
 import sys

@@ -1,5 +1,5 @@
-"""Libraries that others wrote, against the running platform: sign-in, refresh, user info, introspection, revocation,
-logout.
+"""Libraries that others wrote, against the running platform: sign-in, refresh, user info,
+introspection, revocation, logout.
 """
 
 import os
@@ -180,7 +180,8 @@ def test_authlib(platform: Platform) -> None:
 
 
 def test_requests_oauthlib(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    # It refuses http otherwise. A scope that changed would raise: what is granted is spelt as it was asked for.
+    # It refuses http otherwise. A scope that changed would raise: what is granted is spelt as it
+    # was asked for.
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     user_id, person = platform.person()
     settings = platform.application("client_secret_basic")

@@ -1,5 +1,7 @@
-"""The attack table: what somebody with bad intentions tries, and that it does not work. Tokens forged by hand are
-in tests/kit/test_tokens.py, forged forms, sessions and open redirects in test_pages.py."""
+"""The attack table: what somebody with bad intentions tries, and that it does not work. Tokens
+forged by hand are in tests/kit/test_tokens.py, forged forms, sessions and open redirects in
+test_pages.py.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -247,7 +249,8 @@ def test_client_with_a_secret_cannot_pass_as_a_public_one(auth: Auth) -> None:
     app = App(auth, trusted=True)
     code = parameters(app.authorize(visitor(auth)))["code"]
     form = {
-        "grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK, "client_id": app.client[0],
+        "grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK,
+        "client_id": app.client[0],
         "code_verifier": app.verifier,
     }  # fmt: skip
     answer = httpx.post(f"{auth.url}/oauth2/token", data=form)
@@ -320,7 +323,8 @@ def test_right_passwords_sent_at_once_are_all_welcome(auth: Auth) -> None:
 def test_right_guess_among_many_at_once_is_not_told(auth: Auth) -> None:
     user = auth.user("clinician")
     kind, key = Attempt(user.email, "").counters()[1]
-    # The first failure locks for minutes: the second that the fifth would lock for may be over on a slow machine.
+    # The first failure locks for minutes: the second that the fifth would lock for may be over on
+    # a slow machine.
     auth.sql(
         "INSERT INTO attempts (kind, key, failures, locked_until, expires_at) "
         "VALUES ($1, $2, 12, now(), now() + interval '1 hour')",

@@ -163,7 +163,8 @@ def test_old_refresh_token_serves_in_its_grace_and_then_ends_the_family(auth: Au
     second = app.oauth.refresh_token(url, refresh_token=first)["refresh_token"]
     third = app.oauth.refresh_token(url, refresh_token=first)["refresh_token"]
     auth.sql(
-        "UPDATE refresh_tokens SET rotated_at = rotated_at - interval '31 seconds' WHERE user_id = $1",
+        "UPDATE refresh_tokens SET rotated_at = rotated_at - interval '31 seconds' WHERE user_id = "
+        "$1",
         user_id,
     )
     for token in (first, second, third):

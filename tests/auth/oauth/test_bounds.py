@@ -1,4 +1,6 @@
-"""What somebody without a token may send: number, length and nesting are bounded, and the answer comes at once."""
+"""What somebody without a token may send: number, length and nesting are bounded, and the answer
+comes at once.
+"""
 
 import json
 import time

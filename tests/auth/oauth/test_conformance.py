@@ -1,4 +1,6 @@
-"""What the OpenID conformance suite sends beyond the usual (plan "Basic OP"), one test a module or a group of them."""
+"""What the OpenID conformance suite sends beyond the usual (plan "Basic OP"), one test a module or
+a group of them.
+"""
 
 import time
 from urllib.parse import urlencode

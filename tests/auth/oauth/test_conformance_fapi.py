@@ -1,6 +1,8 @@
-"""What the OpenID conformance suite sends in its plan "FAPI 2.0 Security Profile", of what is claimed here.
+"""What the OpenID conformance suite sends in its plan "FAPI 2.0 Security Profile", of what
+is claimed here.
 
-The client of these tests pushes its requests, proves itself with a key, and binds its tokens by DPoP.
+The client of these tests pushes its requests, proves itself with a key, and binds its
+tokens by DPoP.
 """
 
 import secrets
@@ -28,7 +30,9 @@ PROOF_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 @dataclass
 class Fapi:
-    """A client and a person's browser. Each method sends one request of the flow, with what a test changes of it."""
+    """A client and a person's browser. Each method sends one request of the flow, with what a test
+    changes of it.
+    """
 
     auth: Auth
     holder: Holder = field(default_factory=Holder)
@@ -58,7 +62,9 @@ class Fapi:
         proof: str | None = None,
         claims: Mapping[str, Any] | None = None,
     ) -> httpx.Response:
-        """Sends the form with an assertion; a parameter that is None is left out. `claims`: of the assertion."""
+        """Sends the form with an assertion; a parameter that is None is left out. `claims`: of
+        the assertion.
+        """
         made = assertion(self.auth, self.client_id, **{"aud": self.auth.url, **(claims or {})})
         sent = {"client_assertion_type": PROOF_TYPE, "client_assertion": made, **form}
         data = {name: value for name, value in sent.items() if value is not None}
@@ -132,8 +138,8 @@ def error_of(answer: httpx.Response) -> str:
     return str(answer.json()["error"])
 
 
-# happy-flow, ensure-authorization-request-without-state-success, -without-nonce-success, -with-64-char-nonce-success,
-# -with-long-nonce, -with-long-state, ensure-other-scope-order-succeeds
+# happy-flow, ensure-authorization-request-without-state-success, -without-nonce-success,
+# -with-64-char-nonce-success, -with-long-nonce, -with-long-state, ensure-other-scope-order-succeeds
 @pytest.mark.parametrize(
     "changes",
     [
@@ -226,8 +232,9 @@ def test_token_is_asked_for_with_a_proof(fapi: Fapi) -> None:
     assert error_of(fapi.post("/oauth2/token", form)) == "invalid_dpop_proof"
 
 
-# ensure-mismatched-dpop-jkt-fails, ensure-token-endpoint-fails-with-mismatched-dpop-proof-jkt, -dpop-jkt,
-# ensure-dpop-proof-at-par-endpoint-binding-success, ensure-dpop-auth-code-binding-success
+# ensure-mismatched-dpop-jkt-fails, ensure-token-endpoint-fails-with-mismatched-dpop-proof-jkt,
+# -dpop-jkt, ensure-dpop-proof-at-par-endpoint-binding-success,
+# ensure-dpop-auth-code-binding-success
 def test_code_is_bound_to_the_key_of_the_pushed_request(fapi: Fapi) -> None:
     url, other = f"{fapi.auth.url}/oauth2/par", Holder()
     jkt = fapi.holder.key.thumbprint()
@@ -244,8 +251,9 @@ def test_code_is_bound_to_the_key_of_the_pushed_request(fapi: Fapi) -> None:
         assert fapi.redeem(code).status_code == 200
 
 
-# par-ensure-pkce-required, par-ensure-plain-pkce-rejected, ensure-request-object-without-redirect-uri-fails,
-# ensure-registered-redirect-uri, ensure-response-type-token-fails, -code-idtoken-fails,
+# par-ensure-pkce-required, par-ensure-plain-pkce-rejected,
+# ensure-request-object-without-redirect-uri-fails, ensure-registered-redirect-uri,
+# ensure-response-type-token-fails, -code-idtoken-fails,
 # par-authorization-request-containing-request_uri-form-param
 @pytest.mark.parametrize(
     ("changes", "error"),
@@ -330,8 +338,9 @@ def test_assertion_of_a_clock_that_is_a_little_ahead_is_fine(fapi: Fapi) -> None
     assert fapi.push(claims={"iat": ahead, "nbf": ahead}).status_code == 201
 
 
-# par-ensure-jwt-client-assertion-nbf-is-over-60-seconds-in-future-fails, ensure-client-assertion-with-exp-is-5-minutes-
-# in-past-fails, -with-wrong-aud-fails, -with-no-sub-fails
+# par-ensure-jwt-client-assertion-nbf-is-over-60-seconds-in-future-fails,
+# ensure-client-assertion-with-exp-is-5-minutes- in-past-fails, -with-wrong-aud-fails,
+# -with-no-sub-fails
 @pytest.mark.parametrize(
     "claims",
     [

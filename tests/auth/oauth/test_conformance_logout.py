@@ -1,4 +1,6 @@
-"""What the OpenID conformance suite sends in its plans of RP-initiated and back-channel logout, one test a module."""
+"""What the OpenID conformance suite sends in its plans of RP-initiated and back-channel logout, one
+test a module.
+"""
 
 import time
 from base64 import urlsafe_b64encode

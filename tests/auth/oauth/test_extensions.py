@@ -1,4 +1,6 @@
-"""Pushed requests (RFC 9126), DPoP (RFC 9449), device codes (RFC 8628) and token exchange (RFC 8693)."""
+"""Pushed requests (RFC 9126), DPoP (RFC 9449), device codes (RFC 8628) and token
+exchange (RFC 8693).
+"""
 
 import time
 from typing import Any

@@ -1,4 +1,6 @@
-"""How long things are good, told by moving what the database says of them: never a moment longer."""
+"""How long things are good, told by moving what the database says of them: never a
+moment longer.
+"""
 
 from typing import Any
 

@@ -70,8 +70,10 @@ def test_malformed_input_is_the_callers_fault_everywhere(auth: Auth, path: str) 
 )
 def test_malformed_query_is_the_callers_fault(auth: Auth, path: str) -> None:
     for query in (
-        "%00", "client_id=%00", "next=%00&token=%00", "client_id=%ff", "id_token_hint=a.b.c", "id_token_hint=%00",
-        "&".join(f"a{n}=1" for n in range(1000)), "next=" + "x" * 20_000, "next=%ed%a0%80", "max_age=" + "9" * 5000,
+        "%00", "client_id=%00", "next=%00&token=%00", "client_id=%ff", "id_token_hint=a.b.c",
+        "id_token_hint=%00",
+        "&".join(f"a{n}=1" for n in range(1000)), "next=" + "x" * 20_000, "next=%ed%a0%80",
+            "max_age=" + "9" * 5000,
         "token=" + "x" * 20_000, "next=" + "&".join(f"a{n}%3D1%26" for n in range(100)),
     ):  # fmt: skip
         answer = httpx.get(f"{auth.url}{path}?{query}", headers={"Accept": "text/html"})

@@ -91,7 +91,8 @@ async def until_somebody_waits(auth: Auth, done: Callable[[], bool]) -> None:
     async with connected(auth) as connection:
         for _ in range(int(WAIT_SECONDS / 0.05)):
             waiting = await connection.fetchval(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                "wait_event_type = 'Lock'"
             )
             if waiting or done():
                 return
@@ -112,7 +113,8 @@ async def test_revocation_sees_the_token_of_a_renewal_under_way(auth: Auth, kind
             await rotate_refresh_token(renewing, old)
             await insert_refresh_token(
                 renewing, "successor-of-" + token, client_id=old.client_id, user_id=old.user_id,
-                family_id=old.family_id, scope=old.scope, authenticated_at=old.authenticated_at, methods=old.methods,
+                family_id=old.family_id, scope=old.scope, authenticated_at=old.authenticated_at,
+                methods=old.methods,
             )  # fmt: skip
             revoke, id = {
                 "subject": (revoke_subject, user.id),

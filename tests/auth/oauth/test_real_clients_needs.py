@@ -1,4 +1,6 @@
-"""What applications of others send: refreshes at once, hints, loopback ports, keys by URL, logouts, other secrets."""
+"""What applications of others send: refreshes at once, hints, loopback ports, keys by URL, logouts,
+other secrets.
+"""
 
 import threading
 import time
@@ -311,7 +313,8 @@ def test_origins_of_registered_addresses_are_for_services_alone(auth: Auth) -> N
     headers["If-None-Match"] = answer.headers["etag"]
     assert httpx.get(url, headers=headers).status_code == 304
     auth.sql(
-        "UPDATE clients SET disabled_at = now() WHERE 'https://Spa.example:8443/cb' = ANY(redirect_uris)"
+        "UPDATE clients SET disabled_at = now() WHERE 'https://Spa.example:8443/cb' = "
+        "ANY(redirect_uris)"
     )
     found = httpx.get(url, headers=headers).json()["origins"]
     assert "https://spa.example:8443" not in found

@@ -1,4 +1,6 @@
-"""Requests that say too much, or contradict themselves: refused, rather than read one way here and another there."""
+"""Requests that say too much, or contradict themselves: refused, rather than read one way here and
+another there.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,6 @@
-"""SMART App Launch 2.2: launches, scopes, audience, what is told about the person and the record."""
+"""SMART App Launch 2.2: launches, scopes, audience, what is told about the person
+and the record.
+"""
 
 import json
 import threading

@@ -132,7 +132,8 @@ async def test_services_verifier_learns_keys_and_revocations_over_http(auth: Aut
         assert verifier.has_keys and not verifier.degraded
         assert (await verifier.verify(token)).client_id == client_id
         auth.sql(
-            "INSERT INTO revocations (kind, id, expires_at) VALUES ('client', $1, now() + interval '1 hour')",
+            "INSERT INTO revocations (kind, id, expires_at) VALUES ('client', $1, now() + interval "
+            "'1 hour')",
             client_id,
         )
         await verifier.refresh()

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def provider(make_database: Any) -> Iterator[Auth]:
-    """The organization's provider. Its people have no claim of groups, so their name stands for one."""
+    """The organization's provider. Its people have no claim of groups, so their name
+    stands for one.
+    """
     with make_database("auth") as (runtime_url, _):
         port = free_port()
         # Another host than the other service's: cookies know no ports.

@@ -1,4 +1,6 @@
-"""Passkeys: registered after the password, good alone and as the second factor, bound to browser and origin."""
+"""Passkeys: registered after the password, good alone and as the second factor, bound to
+browser and origin.
+"""
 
 from collections.abc import Iterator
 from typing import Any

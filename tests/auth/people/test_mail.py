@@ -1,4 +1,6 @@
-"""Mail is sent once, over TLS only, again after a failure, and into a folder where no server is set."""
+"""Mail is sent once, over TLS only, again after a failure, and into a folder where no
+server is set.
+"""
 
 import asyncio
 import datetime

@@ -49,7 +49,8 @@ def test_user_signs_in_by_every_spelling_of_the_address_and_no_double_is_made(au
 def test_user_of_the_previous_release_is_found(auth: Auth) -> None:
     user = auth.user("analyst")
     auth.sql(
-        "INSERT INTO users (id, email, name, password_hash, roles) SELECT gen_random_uuid(), $2, name, "
+        "INSERT INTO users (id, email, name, password_hash, roles) SELECT gen_random_uuid(), $2, "
+        "name, "
         "password_hash, roles FROM users WHERE id = $1",
         user.id,
         "Former.Release@example.org",

@@ -20,14 +20,17 @@ async def export(billing: Client, kind: str) -> str:
 
 
 async def fill_books(billing: Client) -> dict[tuple[str, str], Decimal]:
-    """Bills and pays in three currencies; the balance of each account by its exported name and currency."""
+    """Bills and pays in three currencies; the balance of each account by its exported
+    name and currency.
+    """
     for currency in ("USD", "JPY", "KWD"):
         account_id = await billing.account(currency=currency)
         await billing.invoice(account_id, 1_001, tax_category="standard")
         await billing.pay(account_id, 1_500)
     async with billing.database.connection() as connection:
         rows = await connection.fetch(
-            "SELECT kind, coalesce(account_id::text, '') AS owner, party, name, currency, balance FROM ledger_account"
+            "SELECT kind, coalesce(account_id::text, '') AS owner, party, name, currency, balance "
+            "FROM ledger_account"
         )
     return {
         (

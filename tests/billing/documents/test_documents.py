@@ -1,4 +1,6 @@
-"""Documents for people, and exports for accountants: the figures of the API, read back by other tools."""
+"""Documents for people, and exports for accountants: the figures of the API, read back
+by other tools.
+"""
 
 import io
 from collections.abc import AsyncIterator, Iterator

@@ -49,7 +49,8 @@ async def insert_transaction(connection: Any, currency: str = "USD") -> UUID:
     transaction_id = uuid4()
     await connection.execute(
         """
-        INSERT INTO ledger_transaction (transaction_id, kind, currency, posted_at, effective_at, subject, client_id,
+        INSERT INTO ledger_transaction (transaction_id, kind, currency, posted_at, effective_at,
+            subject, client_id,
                                         correlation_id)
         VALUES ($1, 'adjustment', $2, now(), now(), 's', 'c', '')""",
         transaction_id,
@@ -70,7 +71,8 @@ async def insert_entry(
 ) -> None:
     await connection.execute(
         """
-        INSERT INTO ledger_entry (transaction_id, line, ledger_account_id, currency, side, amount, balance, version,
+        INSERT INTO ledger_entry (transaction_id, line, ledger_account_id, currency, side, amount,
+            balance, version,
                                   posted_at, effective_at)
         VALUES ($1, $2, $3, $4, $5::text::"char", $6, 0, $7, now(), now())""",
         transaction_id,

@@ -47,7 +47,8 @@ async def total(database: Database) -> tuple[int, int]:
             """
             SELECT (SELECT coalesce(sum(balance), 0) FROM ledger_account WHERE kind = 'revenue'),
                    (SELECT coalesce(sum(CASE side WHEN 'D' THEN e.amount ELSE -e.amount END), 0)
-                    FROM ledger_entry e JOIN ledger_account USING (ledger_account_id) WHERE kind = 'revenue')"""
+                    FROM ledger_entry e JOIN ledger_account USING (ledger_account_id) WHERE kind =
+                        'revenue')"""
         )
     return int(row[0]), int(row[1])
 
@@ -112,7 +113,8 @@ async def test_balance_before_a_day_is_the_sum_of_what_counts_before_it(database
             day = (begin - timedelta(days=ago)).date()
             expected = await connection.fetchval(
                 """
-                SELECT coalesce(sum(CASE side WHEN 'D' THEN amount ELSE -amount END), 0) FROM ledger_entry
+                SELECT coalesce(sum(CASE side WHEN 'D' THEN amount ELSE -amount END), 0) FROM
+                    ledger_entry
                 WHERE ledger_account_id = $1 AND effective_at < $2""",
                 account.id,
                 start_of(day),

@@ -21,8 +21,8 @@ ENTRIES = 20_000
 # Of 1 yen, one each three minutes: the first day lacks its midnight.
 A_DAY = 480
 DAY = date(2020, 1, 20)
-# Pages of 8 KiB that are looked at: a few levels of a few indexes; and for each line of a statement its entry, its
-# transaction and its document in three tables.
+# Pages of 8 KiB that are looked at: a few levels of a few indexes; and for each line of a statement
+# its entry, its transaction and its document in three tables.
 BALANCE_PAGES = 50
 LINE_PAGES = 10
 

@@ -60,9 +60,11 @@ async def fill(client: Client) -> None:
     async with client.database.transaction() as connection:
         await connection.execute(
             """
-            INSERT INTO charge_item (charge_item_id, account_id, currency, status, system, code, description, quantity,
+            INSERT INTO charge_item (charge_item_id, account_id, currency, status, system, code,
+                description, quantity,
                 tax_category, revenue_group, occurred_at, source_type, source_id)
-            SELECT gen_random_uuid(), $1, 'USD', 'unpriced', '', 'c', '', 1, 'exempt', 'other', now(),
+            SELECT gen_random_uuid(), $1, 'USD', 'unpriced', '', 'c', '', 1, 'exempt', 'other',
+                now(),
                 'Encounter', 'e'""",
             account_id,
         )
@@ -72,35 +74,45 @@ async def fill(client: Client) -> None:
 FAULTS = {
     "transaction_unbalanced": "UPDATE ledger_entry SET amount = amount + 1 WHERE line = 1",
     "balance_mismatch": "UPDATE ledger_account SET balance = balance + 1 WHERE kind = 'revenue'",
-    "account_version_mismatch": "UPDATE ledger_account SET version = version + 1 WHERE kind = 'bank'",
+    "account_version_mismatch": "UPDATE ledger_account SET version = version + 1 WHERE kind = "
+    "'bank'",
     "running_balance_mismatch": "UPDATE ledger_entry SET balance = balance + 1 WHERE line = 2",
     "shift_mismatch": "UPDATE ledger_shift SET amount = amount + 1",
-    "entry_time_mismatch": "UPDATE ledger_entry SET effective_at = effective_at - interval '1 day' WHERE line = 1",
-    "invoice_total_mismatch": "UPDATE invoice_line SET net = net + 1, total = total + 1 WHERE line = 1",
-    "shared_charge_mismatch": "UPDATE invoice_line SET net = net + 1, total = total + 1 WHERE line = 1",
+    "entry_time_mismatch": "UPDATE ledger_entry SET effective_at = effective_at - interval '1 day' "
+    "WHERE line = 1",
+    "invoice_total_mismatch": "UPDATE invoice_line SET net = net + 1, total = total + 1 WHERE line "
+    "= 1",
+    "shared_charge_mismatch": "UPDATE invoice_line SET net = net + 1, total = total + 1 WHERE line "
+    "= 1",
     "charge_net_mismatch": "UPDATE charge_item SET net = net + 1",
     "invoice_paid_mismatch": "UPDATE allocation SET amount = amount + 1 WHERE amount > 0",
     "invoice_credited_mismatch": "UPDATE credit_note SET net = net + 1, total = total + 1",
     "invoice_written_off_mismatch": "UPDATE write_off SET amount = amount + 1",
     "invoice_status_mismatch": "UPDATE invoice SET status = 'balanced' WHERE status = 'issued'",
     "credit_note_total_mismatch": "UPDATE credit_note_line SET net = net + 1",
-    "payment_allocated_mismatch": "UPDATE payment SET allocated = allocated + 1 WHERE amount > refunded + allocated",
+    "payment_allocated_mismatch": "UPDATE payment SET allocated = allocated + 1 WHERE amount > "
+    "refunded + allocated",
     "payment_refunded_mismatch": "UPDATE refund SET amount = amount + 1",
     "receivable_mismatch": "UPDATE invoice SET written_off = written_off - 1 WHERE written_off > 0",
-    "credit_mismatch": "UPDATE payment SET refunded = refunded + 1 WHERE amount > refunded + allocated",
+    "credit_mismatch": "UPDATE payment SET refunded = refunded + 1 WHERE amount > refunded + "
+    "allocated",
     "money_mismatch": "UPDATE payment SET amount = amount + 1",
     "document_not_posted": "UPDATE ledger_transaction SET document_id = NULL WHERE kind = 'refund'",
-    "number_missing": "UPDATE number_series SET last_number = last_number + 1 WHERE series = 'invoice'",
+    "number_missing": "UPDATE number_series SET last_number = last_number + 1 WHERE series = "
+    "'invoice'",
     "account_twice": """
         ALTER TABLE account DROP CONSTRAINT account_patient_id_key;
         INSERT INTO account (account_id, patient_id, status, currency, version)
         SELECT gen_random_uuid(), patient_id, status, currency, version FROM account LIMIT 1""",
     "charge_twice": """
         DROP INDEX charge_item_source;
-        INSERT INTO charge_item (charge_item_id, account_id, currency, status, system, code, description, quantity,
+        INSERT INTO charge_item (charge_item_id, account_id, currency, status, system, code,
+            description, quantity,
             tax_category, revenue_group, occurred_at, source_type, source_id)
-        SELECT gen_random_uuid(), account_id, currency, status, system, code, description, quantity, tax_category,
-            revenue_group, occurred_at, source_type, source_id FROM charge_item WHERE source_type <> ''""",
+        SELECT gen_random_uuid(), account_id, currency, status, system, code, description, quantity,
+            tax_category,
+            revenue_group, occurred_at, source_type, source_id FROM charge_item WHERE source_type <>
+                ''""",
     "charge_status_mismatch": "UPDATE charge_item SET status = 'billable' WHERE status = 'billed'",
     "transaction_not_sealed": """
         DELETE FROM ledger_seal;

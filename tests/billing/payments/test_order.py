@@ -1,4 +1,6 @@
-"""Which invoice a payment pays first, which payment is used first, and whose money is given back first."""
+"""Which invoice a payment pays first, which payment is used first, and whose money is
+given back first.
+"""
 
 from datetime import UTC, datetime, timedelta
 

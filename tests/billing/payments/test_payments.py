@@ -203,7 +203,8 @@ async def test_cash_day_is_opened_counted_and_closed_with_its_difference(billing
     assert closed.status == pb.CASH_DAY_STATUS_CLOSED
     async with billing.database.connection() as connection:
         balances = await connection.fetch(
-            "SELECT kind, balance FROM ledger_account WHERE kind IN ('cash', 'cash_difference') ORDER BY kind"
+            "SELECT kind, balance FROM ledger_account WHERE kind IN ('cash', 'cash_difference') "
+            "ORDER BY kind"
         )
     assert [tuple(row) for row in balances] == [("cash", 790), ("cash_difference", 10)]
     assert await billing.differences() == []

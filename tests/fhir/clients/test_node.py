@@ -1,4 +1,6 @@
-"""FHIR clients for JavaScript that others wrote, against the running platform: every call that they offer."""
+"""FHIR clients for JavaScript that others wrote, against the running platform: every call
+that they offer.
+"""
 
 import json
 import os
@@ -44,7 +46,9 @@ def told() -> dict[str, Any]:
 
 
 def installed() -> Path:
-    """Installs the packages of package-lock.json once for each content of the lock; returns their folder."""
+    """Installs the packages of package-lock.json once for each content of the lock;
+    returns their folder.
+    """
     lock = (HERE / "package-lock.json").read_bytes()
     folder = CACHE / sha256(lock).hexdigest()[:16]
     if not (folder / "installed").exists():

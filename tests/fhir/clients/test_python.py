@@ -1,4 +1,6 @@
-"""FHIR clients for Python that others wrote, against the running platform: every call that they offer."""
+"""FHIR clients for Python that others wrote, against the running platform: every call
+that they offer.
+"""
 
 import warnings
 from collections.abc import Iterator

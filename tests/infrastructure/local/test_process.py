@@ -142,3 +142,18 @@ def test_port_that_was_given_is_not_given_again_before_its_server_listens(
     monkeypatch.setattr(module, "port_is_free", lambda port: True)
     monkeypatch.setattr("random.randint", lambda *bounds: next(drawn))
     assert [free_port(), free_port()] == [20001, 20002]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives its rights up")
+def test_child_of_another_user_keeps_nothing_of_roots() -> None:
+    guard = [sys.executable, "-IS", str(module.GUARD), str(os.getpid()), str(int(signal.SIGTERM))]
+    told = subprocess.run(
+        [*guard, "65534", "65533", "--", "/bin/sh", "-c", "id -u; id -g; id -G"],
+        # As root may have them: docker, or shadow.
+        extra_groups=[1, 42],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["65534", "65533", "65533"]

@@ -13,8 +13,10 @@ def with_namespace(div: str) -> str:
     "div",
     [
         "<div>plain</div>",
-        '<div xmlns="http://www.w3.org/1999/xhtml"><table><tr><td colspan="2">x<br/></td></tr></table></div>',
-        '<div><a href="https://example.org">x</a><a href="#a">x</a><img src="data:image/png;base64,AA" alt="x"/></div>',
+        '<div xmlns="http://www.w3.org/1999/xhtml"><table><tr><td '
+        'colspan="2">x<br/></td></tr></table></div>',
+        '<div><a href="https://example.org">x</a><a href="#a">x</a><img '
+        'src="data:image/png;base64,AA" alt="x"/></div>',
         "<div><!-- a comment --><b style='color: red'>x</b></div>",
     ],
 )

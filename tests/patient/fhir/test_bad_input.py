@@ -1,4 +1,6 @@
-"""Bad input: each is refused by an OperationOutcome that names the element, in little time and memory."""
+"""Bad input: each is refused by an OperationOutcome that names the element, in little
+time and memory.
+"""
 
 import json
 import time

@@ -437,7 +437,9 @@ def test_filter_and_hierarchy_look_no_further_than_the_scopes(
 
 @pytest.fixture(scope="module")
 def sorted_people(service: Service) -> list[str]:
-    """Patients with several names, by the least of them: Aa and Zz, Bb, Ee whose second word is Aaa, none."""
+    """Patients with several names, by the least of them: Aa and Zz, Bb, Ee whose second
+    word is Aaa, none.
+    """
     names = [
         [{"family": "Sortby", "given": ["Zz", "Aa"]}],
         [{"family": "Sortby", "given": ["Bb"]}],

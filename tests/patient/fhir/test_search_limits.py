@@ -1,4 +1,6 @@
-"""A step into another type, by a chain or by `_has`, reaches what the scopes reach there and nothing more."""
+"""A step into another type, by a chain or by `_has`, reaches what the scopes reach there
+and nothing more.
+"""
 
 import secrets
 from typing import Any
@@ -22,7 +24,9 @@ def of_category(service: Service, person: str, category: str, **more: Any) -> st
 
 @pytest.fixture
 def world(service: Service) -> dict[str, str]:
-    """A patient with a vital sign that the caller of these tests may not find; and what refers to it."""
+    """A patient with a vital sign that the caller of these tests may not find; and
+    what refers to it.
+    """
     person = str(service.create(patient())["id"])
     mark = secrets.token_hex(6)
     code = {"coding": [{"system": "urn:test", "code": mark}]}

@@ -1,4 +1,6 @@
-"""Searches find what a naive filter over all resources finds, whatever leads them and however they page."""
+"""Searches find what a naive filter over all resources finds, whatever leads them and
+however they page.
+"""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,6 @@
-"""A search that makes no sense is refused, never answered: each modifier and each kind of value, of every parameter."""
+"""A search that makes no sense is refused, never answered: each modifier and each kind of value, of
+every parameter.
+"""
 
 from collections.abc import Iterator
 
@@ -11,7 +13,8 @@ from apps.patient.search.query import Query, Reader
 
 BASE = "http://platform.test/fhir/R4"
 
-# What each kind of parameter takes (https://hl7.org/fhir/R4/search.html#modifiers); `:missing` is for all.
+# What each kind of parameter takes (https://hl7.org/fhir/R4/search.html#modifiers);
+# `:missing` is for all.
 MODIFIERS = {
     "string": {"exact", "contains", "text"},
     "token": {"text", "not", "above", "below", "in", "not-in", "of-type"},

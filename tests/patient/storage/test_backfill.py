@@ -1,4 +1,6 @@
-"""A database that the previous release has filled: carried over while it is served, then without the old tables."""
+"""A database that the previous release has filled: carried over while it is served, then without
+the old tables.
+"""
 
 import importlib.util
 import json

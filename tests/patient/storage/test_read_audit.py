@@ -24,7 +24,9 @@ def entry(id: str = "p", action: str = "read", author: Author = AUTHOR) -> ReadE
 
 
 class FakeDatabase(Database):
-    """Writes when it is let go; fails as it is told. `batches`: the ids of each statement's entries."""
+    """Writes when it is let go; fails as it is told. `batches`: the ids of each
+    statement's entries.
+    """
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.batches: list[list[str]] = []

@@ -1,4 +1,6 @@
-"""A database that fails under the audit of reads: nobody is told unrecorded, nobody waits for the others' attempts."""
+"""A database that fails under the audit of reads: nobody is told unrecorded, nobody waits for the
+others' attempts.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -22,7 +24,9 @@ def entry(id: str, request_id: str = "r") -> ReadEntry:
 
 
 class Failing(Database):
-    """Refuses statements that hold one of `bad`, and those of the numbers in `away`, as a failing server does."""
+    """Refuses statements that hold one of `bad`, and those of the numbers in `away`, as a
+    failing server does.
+    """
 
     def __init__(self, bad: Sequence[str], away: Sequence[int], error: Exception) -> None:
         self.bad, self.away, self.error = bad, away, error

@@ -1,4 +1,6 @@
-"""A database in the layout of the previous release: searched, written to and rewritten while it is served."""
+"""A database in the layout of the previous release: searched, written to and rewritten
+while it is served.
+"""
 
 import json
 import secrets
@@ -57,7 +59,9 @@ SEARCHES: tuple[tuple[str, list[str]], ...] = (
 
 @pytest.fixture
 def previous(postgres: Postgres) -> Iterator[tuple[str, str, str]]:
-    """(runtime_url, owner_url, runtime role) of a database that the release with migration 0002 has filled."""
+    """(runtime_url, owner_url, runtime role) of a database that the release with migration
+    0002 has filled.
+    """
     prefix = f"t_{secrets.token_hex(4)}_"
     password = secrets.token_urlsafe(12)
     roles = DatabaseRoles(prefix + "patient")

@@ -1,4 +1,6 @@
-"""The figures, what they are made of, and how far each partition was read: changed together or not at all."""
+"""The figures, what they are made of, and how far each partition was read: changed together
+or not at all.
+"""
 
 from alembic import op
 
@@ -9,8 +11,8 @@ down_revision = None
 
 
 def upgrade() -> None:
-    # A batch moves its partitions on from the offset that it began at, or not at all: so one that lost its
-    # partitions meanwhile changes nothing.
+    # A batch moves its partitions on from the offset that it began at, or not at all: so one that
+    # lost its partitions meanwhile changes nothing.
     op.execute("""
         CREATE TABLE consumed (
             topic text NOT NULL,
@@ -21,7 +23,8 @@ def upgrade() -> None:
         )
     """)
     op.execute(
-        "CREATE TABLE seen_event (event_id uuid PRIMARY KEY, seen_at timestamptz NOT NULL DEFAULT now())"
+        "CREATE TABLE seen_event (event_id uuid PRIMARY KEY, seen_at timestamptz NOT NULL DEFAULT "
+        "now())"
     )
     op.execute("CREATE INDEX seen_event_seen_at ON seen_event (seen_at)")
     op.execute("CREATE TABLE registration (hour timestamptz PRIMARY KEY, count bigint NOT NULL)")

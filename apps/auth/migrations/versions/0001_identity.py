@@ -35,7 +35,8 @@ CREATE TABLE recovery_codes (
 CREATE TABLE clients (
     id text PRIMARY KEY CHECK (length(id) BETWEEN 1 AND 100),
     name text NOT NULL CHECK (length(name) <= 200),
-    auth_method text NOT NULL CHECK (auth_method IN ('client_secret_basic', 'private_key_jwt', 'none')),
+    auth_method text NOT NULL CHECK (auth_method IN ('client_secret_basic', 'private_key_jwt',
+        'none')),
     secret_hash bytea,
     jwks jsonb,
     grant_types text[] NOT NULL,
@@ -175,7 +176,8 @@ INSERT INTO clients (id, name, auth_method, grant_types, scopes, trusted) VALUES
 """
 
 CHANGEABLE = (
-    "users, recovery_codes, clients, signing_keys, sessions, consents, authorization_codes, refresh_tokens, "
+    "users, recovery_codes, clients, signing_keys, sessions, consents, authorization_codes, "
+    "refresh_tokens, "
     "revocations, attempts, password_resets, client_assertions"
 )
 

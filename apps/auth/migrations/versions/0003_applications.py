@@ -1,6 +1,8 @@
-"""Launches, pushed requests, devices, notices of logout, and what more is known of clients, codes and users.
+"""Launches, pushed requests, devices, notices of logout, and what more is known of clients,
+codes and users.
 
-The previous release goes on beside this one: every new column has a default, and a trigger fills `email_key` for it.
+The previous release goes on beside this one: every new column has a default, and a trigger fills
+`email_key` for it.
 """
 
 import unicodedata
@@ -38,7 +40,8 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER users_email_key BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION users_email_key();
+CREATE TRIGGER users_email_key BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION
+    users_email_key();
 
 -- What an application was launched for, carried from the request to its tokens.
 ALTER TABLE authorization_codes
@@ -103,7 +106,8 @@ CREATE TABLE device_codes (
     user_code_hash bytea NOT NULL UNIQUE,
     client_id text NOT NULL REFERENCES clients ON DELETE CASCADE,
     scope text NOT NULL,
-    state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'approved', 'denied', 'used')),
+    state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'approved', 'denied',
+        'used')),
     user_id uuid REFERENCES users ON DELETE CASCADE,
     family_id uuid,
     session_id text,
@@ -126,16 +130,19 @@ CREATE INDEX known_devices_user ON known_devices (user_id);
 CREATE INDEX known_devices_expiry ON known_devices (expires_at);
 
 ALTER TABLE attempts DROP CONSTRAINT attempts_kind_check;
-ALTER TABLE attempts ADD CONSTRAINT attempts_kind_check CHECK (kind IN ('user', 'address', 'pair', 'device'));
+ALTER TABLE attempts ADD CONSTRAINT attempts_kind_check CHECK (kind IN ('user', 'address', 'pair',
+    'device'));
 
--- Nobody chooses what is forgotten: failures of nobody known after 90 days, everything after six years.
+-- Nobody chooses what is forgotten: failures of nobody known after 90 days, everything after six
+-- years.
 CREATE FUNCTION delete_old_audit(rows_at_once integer) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     WITH deleted AS (
         DELETE FROM audit WHERE ctid = ANY(ARRAY(
             SELECT ctid FROM audit
             WHERE occurred_at < now() - interval '6 years'
-               OR (occurred_at < now() - interval '90 days' AND outcome = 'failure' AND actor_id = '' AND subject = '')
+               OR (occurred_at < now() - interval '90 days' AND outcome = 'failure' AND actor_id =
+                   '' AND subject = '')
             ORDER BY occurred_at LIMIT least(rows_at_once, 1000)))
         RETURNING 1)
     SELECT count(*)::integer FROM deleted
@@ -163,7 +170,9 @@ def upgrade() -> None:
 
 
 def fill_email_keys() -> None:
-    """Sets the key of every user; raises where two users have one address in two spellings, naming their ids."""
+    """Sets the key of every user; raises where two users have one address in two spellings,
+    naming their ids.
+    """
     connection = op.get_bind()
     users = connection.execute(text("SELECT id, email FROM users ORDER BY id")).all()
     seen: dict[str, object] = {}

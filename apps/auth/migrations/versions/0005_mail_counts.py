@@ -1,4 +1,6 @@
-"""How many mails with a link somebody was sent within the hour. The previous release does not know the table."""
+"""How many mails with a link somebody was sent within the hour. The previous release does not
+know the table.
+"""
 
 from alembic import op
 

@@ -1,4 +1,6 @@
-"""The ledger: accounts, transactions and entries, which only ever grow, and the hash chain over them."""
+"""The ledger: accounts, transactions and entries, which only ever grow, and the hash
+chain over them.
+"""
 
 from alembic import op
 
@@ -11,7 +13,8 @@ TABLES = """
 -- `balance`: debits less credits, in minor units; `version`: the number of its entries.
 CREATE TABLE ledger_account (
     ledger_account_id uuid PRIMARY KEY,
-    kind text NOT NULL CHECK (kind IN ('receivable', 'credit', 'revenue', 'tax', 'cash', 'card', 'bank',
+    kind text NOT NULL CHECK (kind IN ('receivable', 'credit', 'revenue', 'tax', 'cash', 'card',
+        'bank',
                                        'write_off', 'cash_difference')),
     account_id uuid REFERENCES account,
     -- The payer's id; empty for the patient and for the clinic's own accounts.
@@ -32,7 +35,8 @@ CREATE INDEX ledger_account_owner ON ledger_account (account_id) WHERE account_i
 CREATE TABLE ledger_transaction (
     transaction_id uuid PRIMARY KEY,
     transaction_no bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
-    kind text NOT NULL CHECK (kind IN ('invoice', 'credit_note', 'payment', 'refund', 'credit_applied', 'write_off',
+    kind text NOT NULL CHECK (kind IN ('invoice', 'credit_note', 'payment', 'refund',
+        'credit_applied', 'write_off',
                                        'cash_difference', 'adjustment')),
     account_id uuid REFERENCES account,
     document_id uuid,
@@ -62,7 +66,8 @@ CREATE TABLE ledger_entry (
     UNIQUE (ledger_account_id, version),
     -- One currency a transaction, and the account's own.
     FOREIGN KEY (transaction_id, currency) REFERENCES ledger_transaction (transaction_id, currency),
-    FOREIGN KEY (ledger_account_id, currency) REFERENCES ledger_account (ledger_account_id, currency)
+    FOREIGN KEY (ledger_account_id, currency) REFERENCES ledger_account (ledger_account_id,
+        currency)
 );
 -- The balance at a moment is that of the last entry before it ...
 CREATE INDEX ledger_entry_posted ON ledger_entry (ledger_account_id, posted_at, version);
@@ -106,7 +111,8 @@ CREATE CONSTRAINT TRIGGER ledger_entry_balances AFTER INSERT ON ledger_entry
 """
 
 APPEND_ONLY = """
--- A migration that must change rows says so: SET LOCAL billing.migrating = 'on', as the tables' owner.
+-- A migration that must change rows says so: SET LOCAL billing.migrating = 'on', as the tables'
+-- owner.
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('billing.migrating', true) = 'on' AND pg_has_role(

@@ -63,7 +63,8 @@ CREATE TABLE charge_item (
     description text NOT NULL,
     quantity numeric(12, 3) NOT NULL CHECK (quantity > 0),
     unit_price bigint CHECK (unit_price >= 0),
-    discount_basis_points integer NOT NULL DEFAULT 0 CHECK (discount_basis_points BETWEEN 0 AND 10000),
+    discount_basis_points integer NOT NULL DEFAULT 0 CHECK (discount_basis_points BETWEEN 0 AND
+        10000),
     discount_amount bigint NOT NULL DEFAULT 0 CHECK (discount_amount >= 0),
     discount_reason text NOT NULL DEFAULT '',
     tax_category text NOT NULL,
@@ -90,7 +91,8 @@ CREATE INDEX charge_item_invoice ON charge_item (invoice_id) WHERE invoice_id IS
 CREATE UNIQUE INDEX charge_item_source ON charge_item (source_type, source_id)
     WHERE source_type <> '' AND status <> 'voided' AND NOT needs_credit;
 
--- The latest version of each resource that billing has seen: what comes again or late changes nothing.
+-- The latest version of each resource that billing has seen: what comes again or late changes
+-- nothing.
 CREATE TABLE charge_source (
     source_type text COLLATE "C" NOT NULL,
     source_id text COLLATE "C" NOT NULL,

@@ -8,7 +8,8 @@ revision = "0004"
 down_revision = "0003"
 
 TABLES = """
--- The last number drawn, by series and year: a number is drawn in the transaction that uses it, so none is lost.
+-- The last number drawn, by series and year: a number is drawn in the transaction that uses it, so
+-- none is lost.
 CREATE TABLE number_series (
     series text NOT NULL CHECK (series IN ('invoice', 'credit_note', 'receipt')),
     year integer NOT NULL,
@@ -104,17 +105,20 @@ FROZEN = """
 CREATE FUNCTION refuse_change_of_issued() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.number IS NOT NULL AND (
-        NEW.number, NEW.account_id, NEW.currency, NEW.group_id, NEW.payer_id, NEW.payer_name, NEW.net, NEW.tax,
+        NEW.number, NEW.account_id, NEW.currency, NEW.group_id, NEW.payer_id, NEW.payer_name,
+            NEW.net, NEW.tax,
         NEW.total, NEW.payment_days, NEW.terms, NEW.issued_on, NEW.due_on, NEW.issued_at
     ) IS DISTINCT FROM (
-        OLD.number, OLD.account_id, OLD.currency, OLD.group_id, OLD.payer_id, OLD.payer_name, OLD.net, OLD.tax,
+        OLD.number, OLD.account_id, OLD.currency, OLD.group_id, OLD.payer_id, OLD.payer_name,
+            OLD.net, OLD.tax,
         OLD.total, OLD.payment_days, OLD.terms, OLD.issued_on, OLD.due_on, OLD.issued_at
     ) THEN
         RAISE EXCEPTION 'an issued invoice never changes' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER invoice_frozen BEFORE UPDATE ON invoice FOR EACH ROW EXECUTE FUNCTION refuse_change_of_issued();
+CREATE TRIGGER invoice_frozen BEFORE UPDATE ON invoice FOR EACH ROW EXECUTE FUNCTION
+    refuse_change_of_issued();
 """
 
 

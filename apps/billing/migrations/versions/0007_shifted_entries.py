@@ -1,11 +1,14 @@
-"""Entries that count at another time than they were written down, found by the time that lies between."""
+"""Entries that count at another time than they were written down, found by the time
+that lies between.
+"""
 
 from alembic import op
 
 revision = "0007"
 down_revision = "0006"
 
-# The seconds since 1970 do not depend on the session's time zone, as PostgreSQL must assume of `extract`.
+# The seconds since 1970 do not depend on the session's time zone, as PostgreSQL must
+# assume of `extract`.
 FUNCTION = """
     CREATE FUNCTION shift_of(account uuid, posted timestamptz, effective timestamptz) RETURNS box
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
@@ -16,8 +19,9 @@ FUNCTION = """
 
 
 def upgrade() -> None:
-    # A box of no width at the account's hash, from one time to the other: GiST finds those over a moment, of one
-    # account, without an extension. The account and the times are compared once more by who asks.
+    # A box of no width at the account's hash, from one time to the other: GiST finds those over a
+    # moment, of one account, without an extension. The account and the times are compared once
+    # more by who asks.
     op.execute(FUNCTION)
     with op.get_context().autocommit_block():
         op.execute(

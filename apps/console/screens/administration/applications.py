@@ -75,7 +75,9 @@ async def add_client(request: Request) -> Response:
 
 
 async def change_client(request: Request) -> Response:
-    """Disables, enables or deletes an application, or gives it a new secret, which is shown once."""
+    """Disables, enables or deletes an application, or gives it a new secret, which
+    is shown once.
+    """
     api, form = person_of(request).api, request.state.form
     client, action = request.path_params["client"], form.get("action", "")
     path = f"{CLIENTS}/{client}"

@@ -19,7 +19,9 @@ FILTERS = ("event", "outcome", "subject", "actor", "client")
 
 
 async def show_audit(request: Request) -> Response:
-    """Shows what happened to accounts and applications, newest first, with the names of those who did it."""
+    """Shows what happened to accounts and applications, newest first, with the names of
+    those who did it.
+    """
     person, query = person_of(request), request.query_params
     texts = person.texts
     values = {name: query.get(name, "") for name in (*FILTERS, "from", "to")}

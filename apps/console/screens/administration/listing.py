@@ -1,4 +1,6 @@
-"""What the pages of the administration share: pages of lists at the auth service, and forms that it refuses."""
+"""What the pages of the administration share: pages of lists at the auth service, and forms
+that it refuses.
+"""
 
 from typing import Any
 

@@ -117,7 +117,9 @@ async def show_user(request: Request) -> Response:
 
 
 async def change_user(request: Request) -> Response:
-    """Changes a person: roles, name, lock, unlock, second factor off, link, sessions ended, deleted."""
+    """Changes a person: roles, name, lock, unlock, second factor off, link, sessions
+    ended, deleted.
+    """
     api, form = person_of(request).api, request.state.form
     assert isinstance(form, Form)
     path = f"{USERS}/{request.path_params['user']}"

@@ -51,7 +51,9 @@ _AMOUNT = re.compile(r"[0-9]+([.,][0-9]{1,3})?")
 
 
 def read_amount(text: str, currency: str) -> dict[str, Any] | None:
-    """Reads an amount with a decimal point or comma; None for anything else, or too many decimals."""
+    """Reads an amount with a decimal point or comma; None for anything else, or too
+    many decimals.
+    """
     number = read_number(text) if _AMOUNT.fullmatch(text) else None
     units = minor_units(number, currency) if number is not None else None
     return {"minorUnits": str(units), "currency": currency} if units else None
@@ -126,7 +128,9 @@ def payment_of(invoices: list[dict[str, Any]], invoice_id: str) -> dict[str, str
 async def carry_out(
     request: Request, name: str, public: str, fields: dict[str, Any], notice: str, back: str = ""
 ) -> Response:
-    """Makes a change; where billing refuses it or is down, the page says so and keeps what was typed."""
+    """Makes a change; where billing refuses it or is down, the page says so and keeps
+    what was typed.
+    """
     person, form = person_of(request), request.state.form
     try:
         await person.api.billing(

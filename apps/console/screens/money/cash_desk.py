@@ -1,4 +1,6 @@
-"""The cash desk: the day's cash, the open invoices by age, and the shortest way to take a payment."""
+"""The cash desk: the day's cash, the open invoices by age, and the shortest way to
+take a payment.
+"""
 
 import re
 from datetime import date, timedelta

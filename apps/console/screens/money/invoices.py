@@ -1,4 +1,6 @@
-"""Invoices of a patient: from the preview to the draft, the issue, the document and the credit note."""
+"""Invoices of a patient: from the preview to the draft, the issue, the document and
+the credit note.
+"""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
 """Compiles FHIRPath expressions once to Python functions over decoded JSON.
 
-The types of elements are known when an expression is compiled, so that `value.ofType(Quantity)` reads
-`valueQuantity` and nothing else. A compiled part is a list of branches, one for each type that its
-result may have; its function takes the environment and the focus, and returns a list.
+The types of elements are known when an expression is compiled, so that `value.ofType(Quantity)`
+reads `valueQuantity` and nothing else. A compiled part is a list of branches, one for each type
+that its result may have; its function takes the environment and the focus, and returns a list.
 """
 
 from collections.abc import Callable
@@ -100,7 +100,8 @@ def _compile(node: Node, focus: Branches) -> Branches:
         return _variable(node.name, focus)
     if isinstance(node, Member):
         if node.target is None and node.name[0].isupper():
-            # `Patient.name` of a Patient: the type that the path starts from, or one that it is not.
+            # `Patient.name` of a Patient: the type that the path starts from, or one
+            # that it is not.
             return tuple(branch for branch in focus if _is_a(branch.type, node.name))
         target = focus if node.target is None else _compile(node.target, focus)
         return _member(target, node.name)
@@ -261,7 +262,9 @@ def _filter(branch: Branch, criteria: Node) -> Function:
 
 
 def _resolved_type(criteria: Node) -> str:
-    """Returns `Patient` for the criteria `resolve() is Patient`, which a reference itself answers."""
+    """Returns `Patient` for the criteria `resolve() is Patient`, which a reference
+    itself answers.
+    """
     if (
         isinstance(criteria, Binary)
         and criteria.operator == "is"

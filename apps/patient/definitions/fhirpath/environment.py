@@ -18,7 +18,9 @@ class TooCostlyError(Exception):
 
 @dataclass(slots=True)
 class Budget:
-    """How many items the expressions of one validation may still go through: some grow with the square."""
+    """How many items the expressions of one validation may still go through: some grow
+    with the square.
+    """
 
     items: int
 
@@ -30,7 +32,9 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`resource` is the resource that holds the element, `root` the one that contains that (or itself)."""
+    """`resource` is the resource that holds the element, `root` the one that contains
+    that (or itself).
+    """
 
     resource: dict[str, Any]
     root: dict[str, Any]

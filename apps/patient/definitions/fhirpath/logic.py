@@ -1,4 +1,6 @@
-"""Boolean operators of FHIRPath with three values: true, false and nothing. Each looks right only if it must."""
+"""Boolean operators of FHIRPath with three values: true, false and nothing. Each looks right
+only if it must.
+"""
 
 from apps.patient.definitions.fhirpath.environment import Environment, Function
 from apps.patient.definitions.fhirpath.values import EMPTY, FALSE, TRUE, Items, truth

@@ -1,4 +1,6 @@
-"""Parses FHIRPath (http://hl7.org/fhirpath/N1): the part that R4's invariants and search parameters use."""
+"""Parses FHIRPath (http://hl7.org/fhirpath/N1): the part that R4's invariants and search
+parameters use.
+"""
 
 import re
 from dataclasses import dataclass

@@ -56,7 +56,9 @@ def contains_item(items: Items, item: Any) -> bool:
 
 
 def distinct(items: Items) -> Items:
-    """Returns each item once: texts by their hash, as there may be many, all others by comparison."""
+    """Returns each item once: texts by their hash, as there may be many, all others
+    by comparison.
+    """
     if all(type(item) is str for item in items):
         return list(dict.fromkeys(items))
     found: Items = []
@@ -75,7 +77,9 @@ def compare(left: Items, right: Items, decide: Callable[[int], bool]) -> Items:
 
 
 def order_of(left: Any, right: Any) -> int | None:
-    """Returns -1, 0 or 1; None for what has no order: other kinds, other units, unlike precision."""
+    """Returns -1, 0 or 1; None for what has no order: other kinds, other units,
+    unlike precision.
+    """
     if isinstance(left, dict) and isinstance(right, dict):
         for name in ("system", "code", "unit"):
             if left.get(name) != right.get(name):
@@ -100,7 +104,9 @@ def parse_moment(text: str) -> tuple[str | None, ...] | None:
 
 
 def _moment_order(first: tuple[str | None, ...], second: tuple[str | None, ...]) -> int | None:
-    """Compares as far as both are written; None if one is written further and they are equal up to there."""
+    """Compares as far as both are written; None if one is written further and they are
+    equal up to there.
+    """
     if first[7] and second[7]:
         left, right = _utc(first), _utc(second)
         return (left > right) - (left < right)
@@ -113,7 +119,9 @@ def _moment_order(first: tuple[str | None, ...], second: tuple[str | None, ...])
 
 
 def _utc(parts: tuple[str | None, ...]) -> tuple[int, Decimal]:
-    """Returns minutes since year 1 and seconds, in UTC; no datetime, which a zone could push out of its range."""
+    """Returns minutes since year 1 and seconds, in UTC; no datetime, which a zone could push
+    out of its range.
+    """
     year, month, day, hour, minute, second, fraction, zone = parts
     days = datetime(int(year or 1), int(month or 1), int(day or 1), tzinfo=UTC).toordinal()
     minutes = days * 1440 + int(hour or 0) * 60 + int(minute or 0)

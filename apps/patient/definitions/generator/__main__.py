@@ -1,7 +1,9 @@
-"""Writes the definitions that the service uses from HL7's own (FHIR R4 4.0.1): `scripts/definitions`.
+"""Writes the definitions that the service uses from HL7's own (FHIR R4 4.0.1):
+`scripts/definitions`.
 
-HL7's files are 90 MB; what is kept is the element tree, JSON types, cardinalities, reference targets,
-required value sets, code hierarchies, invariants, search parameters and the patient compartment.
+HL7's files are 90 MB; what is kept is the element tree, JSON types, cardinalities,
+reference targets, required value sets, code hierarchies, invariants, search parameters and
+the patient compartment.
 """
 
 import argparse
@@ -91,7 +93,9 @@ def generate(archive: Path) -> dict[str, str]:
 
 
 def render(content: Json) -> str:
-    """Returns JSON with a line for each type, parameter list and value set, so that differences can be read."""
+    """Returns JSON with a line for each type, parameter list and value set, so that
+    differences can be read.
+    """
     lines = []
     for name, part in content.items():
         if isinstance(part, dict):
@@ -144,7 +148,9 @@ def main() -> int:
 
 
 def check_recorded() -> int:
-    """Compares the digests that the data records with its generator and itself; needs no network."""
+    """Compares the digests that the data records with its generator and itself;
+    needs no network.
+    """
     definitions = (DATA / "definitions.json").read_text()
     recorded = json.loads(definitions)["source"]
     contained = digest((DATA / "contained.json").read_text())

@@ -1,4 +1,6 @@
-"""Writes types as compact rows: own elements, their JSON types and cardinalities, and invariants."""
+"""Writes types as compact rows: own elements, their JSON types and cardinalities,
+and invariants.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""Finds what conditional references lead to: `Practitioner?identifier=system|value` (https://hl7.org/fhir/R4/http.html#trules)."""
+"""Finds what conditional references lead to: `Practitioner?identifier=system|value`
+(https://hl7.org/fhir/R4/http.html#trules).
+"""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -27,10 +29,11 @@ async def find_conditional(
     entries: Sequence[Entry],
     settled: Collection[int],
 ) -> dict[str, Resolved]:
-    """Returns what each conditional reference leads to; raises where it leads to none or to several.
+    """Returns what each conditional reference leads to; raises where it leads to none
+    or to several.
 
-    It may lead to a resource that the same Bundle creates. One by an identifier that nobody here has
-    becomes a logical reference: a person's file may come without those of the hospital.
+    It may lead to a resource that the same Bundle creates. One by an identifier that nobody here
+    has becomes a logical reference: a person's file may come without those of the hospital.
     """
     asked: dict[str, tuple[Condition, str]] = {}
     for entry in entries:
@@ -74,7 +77,9 @@ async def find_conditional(
 
 
 def logical_reference(text: str) -> Resolved | None:
-    """Returns `Practitioner?identifier=system|value` as a logical reference; None for other criteria."""
+    """Returns `Practitioner?identifier=system|value` as a logical reference; None for
+    other criteria.
+    """
     match = CONDITIONAL.match(text)
     assert match is not None
     pairs = parse_qsl(match[2], keep_blank_values=True)
@@ -100,7 +105,9 @@ def _condition(caller: Caller, text: str, pointer: str) -> Condition:
 async def _find_simple(
     connection: Connection, conditions: dict[str, Condition]
 ) -> dict[str, list[str]]:
-    """Looks up all conditions of one exact value in one query: a Bundle has dozens of them, mostly identifiers."""
+    """Looks up all conditions of one exact value in one query: a Bundle has dozens of them,
+    mostly identifiers.
+    """
     simple: dict[str, tuple[int, int]] = {}
     for text, condition in conditions.items():
         criterion = condition.criterion

@@ -1,4 +1,6 @@
-"""Parses the entries of a transaction or batch Bundle (https://hl7.org/fhir/R4/http.html#transaction). Pure."""
+"""Parses the entries of a transaction or batch Bundle
+(https://hl7.org/fhir/R4/http.html#transaction). Pure.
+"""
 
 import base64
 import binascii
@@ -40,7 +42,8 @@ _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """`at`: the JSON pointer of the entry. `path` and `pairs` are the request's URL without the base.
+    """`at`: the JSON pointer of the entry. `path` and `pairs` are the request's URL
+    without the base.
 
     `id` is the id that the resource has or will have, "" while it is not known.
     """
@@ -114,7 +117,9 @@ def parse_entry(item: Any, index: int, caller: Caller) -> Entry:
 def parse_url(
     url: Any, base_url: str, pointer: str
 ) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """Returns the segments behind the base and the parameters; a leading slash and our own base are taken off."""
+    """Returns the segments behind the base and the parameters; a leading slash and our own base
+    are taken off.
+    """
     if not isinstance(url, str) or len(url) > MAX_URL_CHARS:
         raise fault(pointer, "expected a URL", "required")
     relative = url.removeprefix(base_url).removeprefix("/")
@@ -144,7 +149,7 @@ def _read_write(entry: Entry, item: Any, request: dict[str, Any], caller: Caller
     is_meant = (
         is_type and not entry.pairs
         if entry.method == "POST"
-        else (len(entry.path) == 2 or (is_type and bool(entry.pairs)))
+        else (is_type if entry.pairs else len(entry.path) == 2)
     )
     if not is_meant:
         raise fault(url, f"expected a URL for {entry.method}", "not-supported")
@@ -175,12 +180,17 @@ def pointed(read: Callable[[], Any], at: str) -> Any:
 
 
 def _read_condition(entry: Entry, request: dict[str, Any], caller: Caller) -> None:
+    pointer = f"{entry.at}/request/ifNoneExist"
     if entry.method == "POST":
+        for name in ("ifMatch", "ifNoneMatch"):
+            if request.get(name) is not None:
+                raise fault(f"{entry.at}/request/{name}", "this is not for POST")
         if request.get("ifNoneExist") is not None:
-            pointer = f"{entry.at}/request/ifNoneExist"
             entry.condition = condition_of(
                 caller.reader, entry.resource_type, request["ifNoneExist"], pointer
             )
+    elif request.get("ifNoneExist") is not None:
+        raise fault(pointer, "this is for POST; criteria of other methods are in the URL")
     elif entry.pairs:
         entry.condition = condition_of_pairs(
             caller.reader, entry.resource_type, entry.pairs, f"{entry.at}/request/url"
@@ -193,6 +203,8 @@ def _expected(request: dict[str, Any], at: str) -> Expected:
     match, none_match = request.get("ifMatch"), request.get("ifNoneMatch")
     if match is not None and not isinstance(match, str):
         raise fault(f"{at}/request/ifMatch", "expected a text")
+    if none_match not in (None, "*"):
+        raise fault(f"{at}/request/ifNoneMatch", "expected *")
     try:
         version_id = parse_if_match([match] if match else [], "ifMatch")
     except BadRequest as error:

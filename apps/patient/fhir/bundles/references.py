@@ -1,4 +1,6 @@
-"""References between the entries of a transaction (https://hl7.org/fhir/R4/bundle.html#references). Pure."""
+"""References between the entries of a transaction
+(https://hl7.org/fhir/R4/bundle.html#references). Pure.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +26,9 @@ _LINK = re.compile(r"""((?:href|src)\s*=\s*)(["'])(urn:(?:uuid|oid):[^"']+)\2"""
 
 
 def root_of(full_url: str) -> str:
-    """Returns what a relative reference in an entry is relative to: the fullUrl without type and id."""
+    """Returns what a relative reference in an entry is relative to: the fullUrl
+    without type and id.
+    """
     match = re.fullmatch(r"(.*/)[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}(/_history/.*)?", full_url)
     return match[1] if match else ""
 
@@ -62,7 +66,8 @@ def resolve(
     targets: Mapping[str, str],
     conditional: Mapping[str, Resolved],
 ) -> None:
-    """Replaces in place whatever names another entry; raises Unprocessable for a `urn:uuid:` that no entry has.
+    """Replaces in place whatever names another entry; raises Unprocessable for a `urn:uuid:`
+    that no entry has.
 
     `conditional` has what each conditional reference leads to.
     """

@@ -108,7 +108,9 @@ async def _repeat(
 
 
 async def _batch(request: Request, items: Sequence[Any], caller: Caller) -> Resource:
-    """Carries out each entry by itself, in the order of a transaction; a fault is its own entry's alone."""
+    """Carries out each entry by itself, in the order of a transaction; a fault is its own
+    entry's alone.
+    """
     given: dict[int, Resource] = {}
     entries: list[Entry] = []
     for index, item in enumerate(items):

@@ -1,4 +1,6 @@
-"""Carries out a transaction: all of its entries or none (https://hl7.org/fhir/R4/http.html#transaction)."""
+"""Carries out a transaction: all of its entries or none
+(https://hl7.org/fhir/R4/http.html#transaction).
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -66,7 +68,9 @@ async def write_entries(
 
 
 async def _find_matches(work: Work, entries: Sequence[Entry]) -> None:
-    """Looks for what each entry's criteria find. Writers of one condition take turns, in one order for all."""
+    """Looks for what each entry's criteria find. Writers of one condition take turns, in one
+    order for all.
+    """
     asking = [entry for entry in entries if entry.condition is not None]
     created: dict[str, Entry] = {}
     locked: set[str] = set()

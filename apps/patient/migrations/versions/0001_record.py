@@ -1,4 +1,6 @@
-"""The record: heads with their search columns, every version, the audit trail, the outbox, idempotency keys."""
+"""The record: heads with their search columns, every version, the audit trail, the outbox,
+idempotency keys.
+"""
 
 from alembic import op
 
@@ -33,7 +35,8 @@ CREATE TABLE patient (
 -- Strings (folded) and tokens to find a Patient by.
 CREATE TABLE patient_term (
     patient_id text COLLATE "C" NOT NULL REFERENCES patient (id),
-    parameter text NOT NULL CHECK (parameter IN ('name', 'family', 'given', 'identifier', 'telecom', 'postalcode')),
+    parameter text NOT NULL CHECK (parameter IN ('name', 'family', 'given', 'identifier', 'telecom',
+        'postalcode')),
     system text NOT NULL DEFAULT '',
     value text COLLATE "C" NOT NULL CHECK (length(value) <= 200)
 );
@@ -58,7 +61,8 @@ CREATE TABLE clinical (
 );
 CREATE INDEX clinical_patient ON clinical (patient_id, type, id);
 
--- Every version, the current one too: a body lies here once, exactly as it is given back, and never changes.
+-- Every version, the current one too: a body lies here once, exactly as it is given back, and never
+-- changes.
 -- The primary key lets one writer only make a version.
 CREATE TABLE resource_history (
     type text COLLATE "C" NOT NULL,
@@ -77,7 +81,8 @@ CREATE TABLE resource_history (
 CREATE TABLE audit_event (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     recorded_at timestamptz NOT NULL DEFAULT now(),
-    action text NOT NULL CHECK (action IN ('create', 'read', 'update', 'delete', 'search', 'history')),
+    action text NOT NULL CHECK (action IN ('create', 'read', 'update', 'delete', 'search',
+        'history')),
     actor_id text NOT NULL,
     client_id text NOT NULL,
     request_id text NOT NULL,
@@ -100,7 +105,8 @@ CREATE TABLE outbox (
     traceparent text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
-    -- Set while the row, and all behind it of the same patient, must wait; for a parked row until an operator acts.
+    -- Set while the row, and all behind it of the same patient, must wait; for a parked row until
+    -- an operator acts.
     held_until timestamptz,
     parked boolean NOT NULL DEFAULT false,
     reason text,

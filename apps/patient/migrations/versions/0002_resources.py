@@ -1,7 +1,8 @@
 """One table for the resources of every type, and the index tables that searches read.
 
-It expands: the tables of 0001 stay, so that the previous release runs on. The service carries over what they hold,
-in batches, while it serves (apps/patient/storage/backfill.py), and then has `drop_previous_tables` drop them.
+It expands: the tables of 0001 stay, so that the previous release runs on. The service carries over
+what they hold, in batches, while it serves (apps/patient/storage/backfill.py), and then has
+`drop_previous_tables` drop them.
 """
 
 from alembic import op
@@ -27,7 +28,8 @@ CREATE TABLE resource (
     last_updated timestamptz NOT NULL,
     -- Of the parameters that have a value, in the order of their names.
     parameters_present bigint NOT NULL DEFAULT 0,
-    -- A hash of the rows in resource_date, resource_string and resource_quantity: what did not change stays.
+    -- A hash of the rows in resource_date, resource_string and resource_quantity: what did not
+    -- change stays.
     ranges_hash bigint NOT NULL DEFAULT 0,
     -- The definitions that the index columns were made by. 0: not indexed yet.
     index_version smallint NOT NULL DEFAULT 0,
@@ -49,14 +51,16 @@ CREATE TABLE resource (
 CREATE INDEX resource_updated ON resource (type, last_updated, number);
 CREATE INDEX resource_unindexed ON resource (number) WHERE index_version = 0;
 
--- Exact values: tokens, references and URIs. The key is what a search gives and the order of its pages.
+-- Exact values: tokens, references and URIs. The key is what a search gives and the order of its
+-- pages.
 CREATE TABLE resource_value (
     hash bigint NOT NULL,
     number bigint NOT NULL,
     PRIMARY KEY (hash, number)
 );
 
--- Spans of time in microseconds since 1970, from `low` up to but not with `high`. `*_clock`: minutes from UTC to what
+-- Spans of time in microseconds since 1970, from `low` up to but not with `high`. `*_clock`:
+-- minutes from UTC to what
 -- the clock showed.
 CREATE TABLE resource_date (
     key bigint NOT NULL,
@@ -121,14 +125,16 @@ BEGIN
         RAISE EXCEPTION 'version conflict' USING ERRCODE = '40001';
     END IF;
     INSERT INTO resource_history (type, id, version_id, patient_id, recorded_at, method, body)
-    VALUES (OLD.type, OLD.id, OLD.version_id, OLD.patient_id, OLD.last_updated, OLD.method, OLD.body)
+    VALUES (OLD.type, OLD.id, OLD.version_id, OLD.patient_id, OLD.last_updated, OLD.method,
+        OLD.body)
     ON CONFLICT DO NOTHING;
     RETURN NEW;
 END $$;
 CREATE TRIGGER resource_version BEFORE UPDATE OF version_id ON resource
     FOR EACH ROW EXECUTE FUNCTION keep_version();
 
--- Several resources of one request are one entry. `entities`: hashes of the resources and of their patients.
+-- Several resources of one request are one entry. `entities`: hashes of the resources and of their
+-- patients.
 ALTER TABLE audit_event ADD COLUMN entities bigint[];
 """
 
@@ -158,7 +164,8 @@ CREATE TRIGGER carry_over AFTER INSERT OR UPDATE ON clinical
 INSERT INTO resource_backlog SELECT true, 'Patient', id FROM patient;
 INSERT INTO resource_backlog SELECT false, type, id FROM clinical;
 
--- A resource that this release has changed is hidden from the previous one: it must not change it too.
+-- A resource that this release has changed is hidden from the previous one: it must not change it
+-- too.
 CREATE FUNCTION hide_from_previous_release() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.type = 'Patient' THEN
@@ -211,8 +218,10 @@ def upgrade() -> None:
     # The audit grows with every read: its indexes are built without a lock on it.
     with op.get_context().autocommit_block():
         for statement in (
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_entities ON audit_event USING gin (entities)",
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_patient ON audit_event (patient_id, id)"
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_entities ON audit_event USING gin "
+            "(entities)",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_patient ON audit_event "
+            "(patient_id, id)"
             " WHERE patient_id IS NOT NULL",
             # Entries of the previous release have no entities.
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_resource"
@@ -221,6 +230,7 @@ def upgrade() -> None:
             " ON audit_event (actor_id, recorded_at, id)",
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS resource_history_recorded"
             " ON resource_history (type, recorded_at)",
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_recorded ON audit_event (recorded_at, id)",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_recorded ON audit_event "
+            "(recorded_at, id)",
         ):
             op.execute(statement)

@@ -1,7 +1,8 @@
 """Bodies that are packed, fewer rows in the index, and what is known of the layout of the rows.
 
-It expands: the service reads both layouts and writes the new one from `compact_from` on, when no replica of the
-previous release runs any more. It then rewrites the rows in batches (apps/patient/storage/reindexing.py).
+It expands: the service reads both layouts and writes the new one from `compact_from` on, when no
+replica of the previous release runs any more. It then rewrites the rows in batches
+(apps/patient/storage/reindexing.py).
 """
 
 from alembic import op
@@ -45,7 +46,8 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- One row. Each row of `resource` has at least `index_version`; those up to `position` have `target_version`, which
+-- One row. Each row of `resource` has at least `index_version`; those up to `position` have
+-- `target_version`, which
 -- the rewriting of the others began with at `starts_at`.
 CREATE TABLE record_layout (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
@@ -70,7 +72,8 @@ CREATE FUNCTION drop_previous_layout() RETURNS void LANGUAGE sql SECURITY DEFINE
 $$;
 REVOKE EXECUTE ON FUNCTION drop_previous_layout() FROM PUBLIC;
 
--- Rows come and go by thousands a second: dead ones are taken away after a thousand, not after a fifth of all.
+-- Rows come and go by thousands a second: dead ones are taken away after a thousand, not after a
+-- fifth of all.
 ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
     autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000);

@@ -1,7 +1,9 @@
-"""Resources as they are stored: zstd frames (RFC 8878) with a dictionary of what FHIR's JSON repeats.
+"""Resources as they are stored: zstd frames (RFC 8878) with a dictionary of what
+FHIR's JSON repeats.
 
-PostgreSQL compresses no row below 2 KB, and few resources are longer. A frame names its dictionary by id, so that what
-was written with an older one is read for ever: a dictionary that was used once stays in `dictionaries/`.
+PostgreSQL compresses no row below 2 KB, and few resources are longer. A frame names its dictionary
+by id, so that what was written with an older one is read for ever: a dictionary that was used once
+stays in `dictionaries/`.
 """
 
 from functools import cache

@@ -1,7 +1,8 @@
 """Trains a dictionary of resources: python -m apps.patient.storage.bodies FOLDER NUMBER.
 
-FOLDER has Synthea's Bundles (*.json.gz): made up, so that no person is in the dictionary. NUMBER is that of the new
-dictionary; one that there is already is never written again, because stored resources need it.
+FOLDER has Synthea's Bundles (*.json.gz): made up, so that no person is in the dictionary. NUMBER is
+that of the new dictionary; one that there is already is never written again, because stored
+resources need it.
 """
 
 import argparse
@@ -24,7 +25,9 @@ SEED = 1
 
 
 def read_samples(folder: Path) -> list[bytes | bytearray | memoryview]:
-    """Returns each resource of the Bundles as it would be stored, with references to resources here."""
+    """Returns each resource of the Bundles as it would be stored, with references to
+    resources here.
+    """
     samples: list[bytes | bytearray | memoryview] = []
     for path in sorted(folder.glob("*.json.gz")):
         text = gzip.decompress(path.read_bytes()).decode()

@@ -27,8 +27,8 @@ def evaluate(expression: str, resource: Resource = OBSERVATION) -> list[Any]:
     return path(Environment(resource, resource), [resource])
 
 
-# Broken invariants and nothing else: the library fails in ways of its own on JSON of a wrong shape, has no
-# order of ages, and drops a null whose value is in its extensions.
+# Broken invariants and nothing else: the library fails in ways of its own on JSON of a wrong shape,
+# has no order of ages, and drops a null whose value is in its extensions.
 COMPARED = [
     resource
     for resource in [*ACCEPTED, *(resource for resource, _, words in REFUSED if "-" in words)]
