@@ -83,9 +83,14 @@ def _patient_more() -> dict[Operation, Who]:
         ("POST", "/fhir/R4/_search"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/_history"): WHO_HAS_RECORDS,
         ("GET", "/fhir/R4/Patient/{id}/$summary"): RECORDS["Patient"]["r"],
+        ("POST", "/fhir/R4/Patient/{id}/$summary"): RECORDS["Patient"]["r"],
+        ("POST", "/fhir/R4/Patient/{id}/$everything"): RECORDS["Patient"]["r"],
         ("POST", "/fhir/R4/Patient/$match"): RECORDS["Patient"]["r"],
         ("GET", "/fhir/R4/Observation/$lastn"): RECORDS["Observation"]["r"],
+        ("POST", "/fhir/R4/Observation/$lastn"): RECORDS["Observation"]["r"],
         ("GET", "/fhir/R4/Patient/{id}/{compartment_type}"): RECORDS["Observation"]["r"],
+        ("POST", "/fhir/R4/Patient/{id}/{compartment_type}/_search"): WHO_HAS_RECORDS,
+        ("POST", "/fhir/R4/Patient/{id}/_search"): WHO_HAS_RECORDS,
     }
     for base in ("/fhir/R4", *(f"/fhir/R4/{kind}" for kind in RECORDS)):
         # An operation that there is not says so to whoever has a token.
@@ -273,7 +278,18 @@ BILLING_APPROVALS = frozenset(
     }
 )
 # What operators do.
-BILLING_OPERATIONS = frozenset({"DiscardOutboxRow", "ListOutbox", "RetryOutboxRow"})
+BILLING_OPERATIONS = frozenset(
+    {
+        "DiscardDeadLetter",
+        "DiscardOutboxRow",
+        "GetConsumerLag",
+        "GetDeadLetter",
+        "ListDeadLetters",
+        "ListOutbox",
+        "RedriveDeadLetter",
+        "RetryOutboxRow",
+    }
+)
 
 
 def who_may_call(method: str) -> Who:
