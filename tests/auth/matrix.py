@@ -278,7 +278,18 @@ BILLING_APPROVALS = frozenset(
     }
 )
 # What operators do.
-BILLING_OPERATIONS = frozenset({"DiscardOutboxRow", "ListOutbox", "RetryOutboxRow"})
+BILLING_OPERATIONS = frozenset(
+    {
+        "DiscardDeadLetter",
+        "DiscardOutboxRow",
+        "GetConsumerLag",
+        "GetDeadLetter",
+        "ListDeadLetters",
+        "ListOutbox",
+        "RedriveDeadLetter",
+        "RetryOutboxRow",
+    }
+)
 
 
 def who_may_call(method: str) -> Who:

@@ -16,6 +16,7 @@ from typing import Any
 
 from apps.patient.codec import decode
 
+FETCH_SECONDS = 120
 CACHE = Path(__file__).parents[2] / ".local" / "fhir"
 
 
@@ -103,14 +104,17 @@ def git_directory(repository: Repository) -> Path:
         (*git, "cat-file", "-e", repository.commit), check=False, capture_output=True
     )
     if is_there.returncode != 0:
-        fetched = subprocess.run(
-            (*git, "fetch", "--quiet", "--depth", "1", repository.url, repository.commit),
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        if fetched.returncode != 0:
-            raise UnreachableError(f"{repository.url}: {fetched.stderr.strip()[-200:]}")
+        try:
+            subprocess.run(
+                (*git, "fetch", "--quiet", "--depth", "1", repository.url, repository.commit),
+                check=True,
+                capture_output=True,
+                text=True,
+                timeout=FETCH_SECONDS,
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            told = str(error.stderr or "no answer").strip()[-200:]
+            raise UnreachableError(f"{repository.url}: {told}") from None
     return repository.path
 
 

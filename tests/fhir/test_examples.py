@@ -105,7 +105,8 @@ def us_core() -> list[tuple[str, bytes]]:
     try:
         return list(files_in(US_CORE, "input/examples"))
     except UnreachableError as error:
-        if os.environ.get("CI") == "true":
+        # GitHub's own runners always reach it.
+        if os.environ.get("GITHUB_ACTIONS") == "true":
             raise
         pytest.skip(f"{error}; {US_CORE.variable} names a copy")
 
