@@ -8,6 +8,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ from tests.patient.patient_service import (
 from tests.ports import free_port
 
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-SEED = 1
+CONNECTIONS = 16
 # What a mixed load does, in percent.
 MIX = {"create": 10, "read": 60, "update": 25, "delete": 5}
 
@@ -140,44 +141,67 @@ def _parent_of(service: Service, backend: int) -> int:
 
 
 def measure_mix(measured: Measured, patient_id: str, count: int) -> float:
-    """Returns the requests a core would answer in a second: creates, reads, updates and deletes."""
-    chance = random.Random(SEED)
-    service, path = measured.service, "/fhir/R4/Observation"
+    """Returns the requests a core would answer in a second: creates, reads, updates and deletes.
 
-    def observation(id: str = "") -> dict[str, Any]:
-        return {
-            "resourceType": "Observation",
-            **({"id": id} if id else {}),
-            "status": "final",
-            "category": [{"coding": [{"system": "urn:bench", "code": "vital-signs"}]}],
-            "code": {
-                "coding": [{"system": "http://loinc.org", "code": "8302-2"}],
-                "text": "Height",
-            },
-            "subject": {"reference": f"Patient/{patient_id}"},
-            "effectiveDateTime": "2024-03-10T09:30:00Z",
-            "valueQuantity": {
-                "value": chance.randint(150, 200),
-                "unit": "cm",
-                "system": "http://unitsofmeasure.org",
-                "code": "cm",
-            },
-        }
-
-    ids = [service.create(observation())["id"] for _ in range(50)]
+    They come on CONNECTIONS connections, each with resources of its own.
+    """
+    service = measured.service
+    observations = [
+        [service.create(observation(patient_id))["id"] for _ in range(8)]
+        for _ in range(CONNECTIONS)
+    ]
     start = measured.cpu_ms()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        share = count // CONNECTIONS
+        for done in [
+            pool.submit(change_observations, service, patient_id, ids, number, share)
+            for number, ids in enumerate(observations)
+        ]:
+            done.result()
+    return share * CONNECTIONS * 1000 / (measured.cpu_ms() - start)
+
+
+def change_observations(
+    service: Service, patient_id: str, ids: list[str], seed: int, count: int
+) -> None:
+    """Sends `count` requests of MIX, chosen by `seed`, about the Observations `ids`."""
+    chance = random.Random(seed)
+    path = "/fhir/R4/Observation"
     for name in chance.choices([*MIX], [*MIX.values()], k=count):
         place = chance.randrange(len(ids))
         one = f"{path}/{ids[place]}"
+        body = observation(patient_id, chance.randint(150, 200))
         match name:
             case "create":
-                ids.append(service.create(observation())["id"])
+                ids.append(service.create(body)["id"])
                 continue
             case "read":
                 answer = service.call("GET", one)
             case "update":
-                answer = service.call("PUT", one, json=observation(ids[place]))
-            case _:
+                answer = service.call("PUT", one, json={**body, "id": ids[place]})
+            case _ if len(ids) > 1:
                 answer = service.call("DELETE", f"{path}/{ids.pop(place)}")
+            case _:
+                continue
         assert answer.is_success, f"{name}: {answer.text[:300]}"
-    return count * 1000 / (measured.cpu_ms() - start)
+
+
+def observation(patient_id: str, height_cm: int = 170) -> dict[str, Any]:
+    """Returns an Observation of somebody's height."""
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "category": [{"coding": [{"system": "urn:bench", "code": "vital-signs"}]}],
+        "code": {
+            "coding": [{"system": "http://loinc.org", "code": "8302-2"}],
+            "text": "Height",
+        },
+        "subject": {"reference": f"Patient/{patient_id}"},
+        "effectiveDateTime": "2024-03-10T09:30:00Z",
+        "valueQuantity": {
+            "value": height_cm,
+            "unit": "cm",
+            "system": "http://unitsofmeasure.org",
+            "code": "cm",
+        },
+    }
