@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.console import make_clinic, signed_in, word
+from tests.browser.console import make_clinic, make_patient, signed_in, word
+from tests.browser.test_console_biller import wait_for_account
 from tests.browser.world import World
 
 pytestmark = pytest.mark.browser
@@ -78,6 +79,24 @@ def test_slow_billing_and_figures_are_told(chromium: Browser, world: World) -> N
             admin.sees("did not answer in time")
             admin.go("/operations")
             admin.sees("Does not answer")
+
+
+def test_payment_is_kept_while_billing_is_away_and_counts_once(
+    chromium: Browser, world: World
+) -> None:
+    patient_id = make_patient(world, word())
+    with signed_in(chromium, world, "billing") as biller:
+        wait_for_account(biller, patient_id)
+        biller.page.get_by_label("Amount").first.fill("12.34")
+        with stopped("billing"):
+            biller.page.set_default_timeout(40_000)
+            biller.press("Record the payment")
+            expect(biller.page.get_by_role("alert")).to_contain_text(
+                "Nothing that you typed is lost", timeout=40_000
+            )
+        biller.press("Send again")
+        biller.sees("The payment was recorded.")
+        expect(biller.page.get_by_role("row", name="12.34")).to_have_count(1)
 
 
 def kill(name: str) -> None:

@@ -188,7 +188,13 @@ class ScreenRoute(PolicedRoute):
                 return resend_page(request, 403)
             if not operation.policy.check(person.principal, request):
                 raise Forbidden("insufficient_scope", f"this needs {operation.policy.name}")
-        response = await _answer(request, operation)
+        try:
+            response = await _answer(request, operation)
+        except ApiError as error:
+            if not (is_change and error.is_unavailable):
+                raise
+            # Whoever typed it sends it again in a moment: under the same key it counts once.
+            return resend_page(request, error.status, error)
         protect(response)
         return response
 

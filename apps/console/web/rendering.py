@@ -129,12 +129,15 @@ def is_local_path(path: str) -> bool:
     )
 
 
-def resend_page(request: Request, status: int) -> Response:
-    """Asks to send a form again that came without a valid session, with all that
-    was typed in it.
+def resend_page(request: Request, status: int, problem: Problem | None = None) -> Response:
+    """Asks to send a form again that came without a valid session, or while a service was
+    away, with all that was typed in it.
     """
     pairs = [(name, value) for name, value in request.state.form.pairs if name != "csrf"]
-    return page(request, "resend.html", status, pairs=pairs, signed_out=status == 401)
+    is_signed_out = problem is None and status == 401
+    return page(
+        request, "resend.html", status, pairs=pairs, signed_out=is_signed_out, problem=problem
+    )
 
 
 def render(request: Request, problem: Problem) -> Response:
