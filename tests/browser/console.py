@@ -174,8 +174,8 @@ def make_clinic(world: World, text: str = "") -> Clinic:
     return Clinic(patient_id, family, made["Condition"], made["Observation"])
 
 
-def bill(world: World, patient_id: str, description: str = "Visit") -> str:
-    """Issues an invoice to the patient, and gives its number."""
+def charge(world: World, patient_id: str, description: str) -> str:
+    """Adds a charge to the patient's account, which follows the registration; gives its path."""
     for _ in range(40):
         found = world.admin.get("/billing/v1/accounts", params={"patient": patient_id})
         if found.status_code == 200:
@@ -184,7 +184,7 @@ def bill(world: World, patient_id: str, description: str = "Visit") -> str:
     account = found.raise_for_status().json()
     base = f"/billing/v1/accounts/{account['accountId']}"
     price = {"minorUnits": "12500", "currency": account["currency"]}
-    charge = {
+    item = {
         "code": "VISIT",
         "description": description,
         "quantityDecimal": "1",
@@ -192,7 +192,36 @@ def bill(world: World, patient_id: str, description: str = "Visit") -> str:
         "taxCategory": "exempt",
         "revenueGroup": "encounters",
     }
-    world.admin.post(f"{base}/charge-items", json=charge).raise_for_status()
+    world.admin.post(f"{base}/charge-items", json=item).raise_for_status()
+    return base
+
+
+def draft(world: World, patient_id: str, description: str = "Visit") -> str:
+    """Drafts an invoice to the patient, and gives its id."""
+    base = charge(world, patient_id, description)
     invoice = world.admin.post(f"{base}/invoices", json={}).raise_for_status().json()
-    path = f"/billing/v1/invoices/{invoice['invoiceId']}/issue"
+    return str(invoice["invoiceId"])
+
+
+def issue(world: World, invoice_id: str) -> str:
+    """Issues a drafted invoice, and gives its number."""
+    path = f"/billing/v1/invoices/{invoice_id}/issue"
     return str(world.admin.post(path, json={}).raise_for_status().json()["number"])
+
+
+def bill(world: World, patient_id: str, description: str = "Visit") -> str:
+    """Issues an invoice to the patient, and gives its number."""
+    return issue(world, draft(world, patient_id, description))
+
+
+def edit_too_late(worker: Worker, patient_id: str) -> None:
+    """Saves a form after somebody else changed the same record: the conflict is shown."""
+    worker.go(f"/patients/{patient_id}/edit")
+    worker.page.locator("#city").fill("Sevilla")
+    path = f"/fhir/R4/Patient/{patient_id}"
+    current = worker.world.admin.get(path).raise_for_status().json()
+    current["address"] = [{"city": f"Toledo {secrets.token_hex(2)}", "use": "home"}]
+    headers = {"Content-Type": "application/fhir+json"}
+    worker.world.admin.put(path, json=current, headers=headers).raise_for_status()
+    worker.page.locator("#city").press("Enter")
+    worker.page.locator("#conflict-title").wait_for()

@@ -4,13 +4,23 @@ at two widths.
 Nothing runs over the edge, and the first paint needs one stylesheet and one script.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Request
 
-from tests.browser.console import make_clinic, signed_in
+from tests.browser.console import (
+    Clinic,
+    Worker,
+    charge,
+    draft,
+    edit_too_late,
+    issue,
+    make_clinic,
+    signed_in,
+)
 from tests.browser.test_console_failures import stopped
 from tests.browser.world import World
 
@@ -23,6 +33,29 @@ RULES_OF_A_SMALL_PAGE = 8
 # As long as the gateway waits for a service, and more.
 NO_ANSWER_MS = 60_000
 LOOKS = [(width, scheme) for width in ((1280, 900), (320, 780)) for scheme in ("light", "dark")]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A patient with a chart and with money in every state, and a person who signs in."""
+
+    clinic: Clinic
+    draft_id: str
+    issued_id: str
+    person_id: str
+
+
+@pytest.fixture(scope="module")
+def data(world: World) -> Data:
+    clinic = make_clinic(world)
+    issued = draft(world, clinic.patient_id)
+    issue(world, issued)
+    paid = {"amount": {"minorUnits": "2500"}, "method": "PAYMENT_METHOD_CARD"}
+    world.admin.post(f"/billing/v1/invoices/{issued}/payments", json=paid).raise_for_status()
+    drafted = draft(world, clinic.patient_id)
+    # For the preview.
+    charge(world, clinic.patient_id, "Bandage")
+    return Data(clinic, drafted, issued, world.person("clinician")["id"])
 
 
 def violations(page: Page, rules_that_apply: int = RULES_THAT_APPLY) -> list[str]:
@@ -52,9 +85,9 @@ def form_to(path: str, url: str, fields: dict[str, str]) -> str:
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_pages_of_staff(
-    chromium: Browser, world: World, size: tuple[int, int], scheme: Any
+    chromium: Browser, world: World, data: Data, size: tuple[int, int], scheme: Any
 ) -> None:
-    clinic = make_clinic(world)
+    clinic = data.clinic
     chart = f"/patients/{clinic.patient_id}"
     paths = [
         "/",
@@ -74,15 +107,19 @@ def test_pages_of_staff(
         f"{chart}/encounters/new",
         f"{chart}/money",
         f"{chart}/money/statement",
+        f"{chart}/money/invoices/{data.draft_id}",
+        f"{chart}/money/invoices/{data.issued_id}",
         f"{chart}/applications",
         "/cash-desk",
         "/figures",
         "/administration",
+        f"/administration/people/{data.person_id}",
         "/administration/applications",
         "/administration/audit",
         "/administration/prices",
         "/administration/settings",
         "/operations",
+        "/operations/lag",
         "/nothing-here",
     ]
     look = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": scheme}
@@ -120,16 +157,62 @@ def test_pages_of_staff(
         admin.page.locator("button").click()
         admin.heading("Please confirm")
         check(admin.page, "a form of before the sign-in")
+        edit_too_late(admin, clinic.patient_id)
+        check(admin.page, "a conflict")
+        admin.go(f"{chart}/money")
+        admin.press("Preview the invoice")
+        admin.heading("Preview of the invoice")
+        check(admin.page, "the preview of an invoice")
+        check_cash_day(admin)
+
+
+def check_cash_day(admin: Worker) -> None:
+    """Looks at the cash desk with its day open, and counted."""
+    admin.go("/cash-desk")
+    admin.fill("Cash in the drawer", "100")
+    admin.press("Open the day")
+    admin.sees("The cash desk was opened.")
+    check(admin.page, "the cash desk is open")
+    admin.fill("Counted cash", "90")
+    admin.press("Count")
+    admin.page.get_by_role("button", name="Close the day").wait_for()
+    check(admin.page, "the cash is counted")
+    admin.press("Close the day")
+    admin.sees("The cash desk was closed.")
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_pages_while_a_service_is_away(
+    chromium: Browser, world: World, data: Data, size: tuple[int, int], scheme: Any
+) -> None:
+    chart = f"/patients/{data.clinic.patient_id}"
+    look = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": scheme}
+    with signed_in(chromium, world, "admin", **look) as admin:
+        admin.page.set_default_timeout(NO_ANSWER_MS)
+        admin.go(f"{chart}/money")
+        admin.page.get_by_label("Amount").first.fill("1")
+        with stopped("billing"):
+            admin.press("Record the payment")
+            admin.page.get_by_text("Nothing that you typed is lost").wait_for()
+            check(admin.page, "a form while billing is away")
+            admin.go("/operations")
+            check(admin.page, "operations while billing is away")
+        with stopped("patient"):
+            for path, text in (("/", "did not answer in time"), (chart, "Try again")):
+                admin.go(path)
+                admin.page.get_by_text(text).first.wait_for()
+                check(admin.page, f"{path} while the record is away")
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_pages_of_a_patient_and_of_nobody(
-    chromium: Browser, world: World, size: tuple[int, int], scheme: Any
+    chromium: Browser, world: World, data: Data, size: tuple[int, int], scheme: Any
 ) -> None:
-    clinic = make_clinic(world)
+    clinic = data.clinic
     look = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": scheme}
     with signed_in(chromium, world, "patient", patient_id=clinic.patient_id, **look) as patient:
-        for path in ("/my", "/my/results", "/my/bills", "/my/accesses", "/my/account"):
+        own_bill = f"/my/bills/{data.issued_id}"
+        for path in ("/my", "/my/results", "/my/bills", "/my/accesses", "/my/account", own_bill):
             patient.go(path)
             check(patient.page, path)
         patient.press("Sign out")
@@ -137,6 +220,9 @@ def test_pages_of_a_patient_and_of_nobody(
         check(patient.page, "welcome")
         patient.go("/signed-out")
         check(patient.page, "signed out")
+        patient.go("/sign-in/callback?error=access_denied")
+        patient.heading("You were not signed in")
+        check(patient.page, "a sign-in that failed")
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
