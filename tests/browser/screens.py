@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from apps.console.web.texts import DEFAULT, LANGUAGES
 from tests.browser.conftest import ARGUMENTS
-from tests.browser.console import Worker, sign_in, signed_in
+from tests.browser.console import Worker, edit_too_late, sign_in, signed_in
 from tests.browser.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +36,13 @@ def find(world: World, path: str) -> list[dict[str, Any]]:
     return [entry["resource"] for entry in bundle.get("entry", [])]
 
 
+def find_invoice(world: World, patient_id: str) -> str:
+    """Gives the id of the patient's newest invoice."""
+    found = world.admin.get("/billing/v1/accounts", params={"patient": patient_id})
+    path = f"/billing/v1/accounts/{found.raise_for_status().json()['accountId']}/invoices"
+    return str(world.admin.get(path).raise_for_status().json()["invoices"][0]["invoiceId"])
+
+
 def photograph(page: Page, world: World, folder: Path, name: str, path: str) -> None:
     """Takes a picture of a page, from its top, not endlessly long."""
     if path:
@@ -47,13 +54,32 @@ def photograph(page: Page, world: World, folder: Path, name: str, path: str) -> 
     page.screenshot(path=folder / f"{name}.png", full_page=True, clip=clip)  # type: ignore[arg-type]
 
 
-def take(chromium: Browser, world: World, folder: Path, look: str, language: str) -> None:
-    """Takes all pictures of one look."""
+def take(
+    chromium: Browser,
+    world: World,
+    folder: Path,
+    look: str,
+    language: str,
+    chosen: Collection[str],
+) -> None:
+    """Takes the pictures of one look: the chosen ones, all where none is chosen."""
+
+    def is_wanted(name: str) -> bool:
+        return not chosen or name in chosen
+
+    def shoot(page: Page, name: str, path: str = "") -> None:
+        if is_wanted(name):
+            photograph(page, world, folder, f"{name}-{look}", path)
+
     (width, height), scheme = LOOKS[look]
     context = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
     known = "identifier=urn:patient-management:demo|"
-    patient = find(world, f"Patient?{known}8")[0]["id"]
-    paying = find(world, f"Patient?{known}4")[0]["id"]
+    # As apps/client/clinic.py makes them: what of each is invoiced and paid.
+    patient, paying, billable = (
+        find(world, f"Patient?{known}{number}")[0]["id"] for number in (8, 4, 0)
+    )
+    invoice = find_invoice(world, paying)
+    people = world.admin.get("/auth/v1/users").raise_for_status().json()["items"]
     observation = find(world, f"Observation?patient={patient}&code=4548-4&_count=1")[0]["id"]
     condition = find(world, f"Condition?patient={patient}&_count=1")[0]["id"]
     chart = f"/patients/{patient}"
@@ -72,15 +98,18 @@ def take(chromium: Browser, world: World, folder: Path, look: str, language: str
         "vitals": f"{chart}/write/vitals",
         "encounter": f"{chart}/encounters/new",
         "money": f"/patients/{paying}/money",
+        "invoice": f"/patients/{paying}/money/invoices/{invoice}",
         "statement": f"/patients/{paying}/money/statement",
         "cash-desk": "/cash-desk",
         "figures": "/figures",
         "people": "/administration",
+        "person": f"/administration/people/{people[0]['id']}",
         "applications": "/administration/applications",
         "audit": "/administration/audit",
         "settings": "/administration/settings",
         "prices": "/administration/prices",
         "operations": "/operations",
+        "lag": "/operations/lag",
         "error": "/nothing-here",
     }
     with owner(chromium, world, **context) as admin:
@@ -89,26 +118,36 @@ def take(chromium: Browser, world: World, folder: Path, look: str, language: str
         for each in (paying, patient):
             admin.go(f"/patients/{each}")
         for name, path in screens.items():
-            photograph(admin.page, world, folder, f"{name}-{look}", path)
+            shoot(admin.page, name, path)
         admin.go("/patients/new")
         for field, typed in (("family", "Raman"), ("given", "Priya"), ("birth_date", "11/04/1966")):
             admin.page.locator(f"[name={field}]").fill(typed)
         admin.page.locator("[name=gender]").first.focus()
         admin.page.locator("#similar li").first.wait_for()
-        photograph(admin.page, world, folder, f"duplicate-{look}", "")
+        shoot(admin.page, "duplicate")
+        admin.go(f"/patients/{billable}/money")
+        admin.page.locator("button[value=preview]").click()
+        admin.page.locator("tfoot").wait_for()
+        shoot(admin.page, "preview")
+        if is_wanted("conflict"):
+            edit_too_late(admin, billable)
+            shoot(admin.page, "conflict")
     with signed_in(chromium, world, "patient", patient_id=paying, **context) as own:
         speak(own.page, world, language)
         for name, path in (
             ("my-record", "/my"),
             ("my-bills", "/my/bills"),
+            ("my-invoice", f"/my/bills/{invoice}"),
             ("my-results", "/my/results"),
             ("my-accesses", "/my/accesses"),
             ("my-account", "/my/account"),
         ):
-            photograph(own.page, world, folder, f"{name}-{look}", path)
+            shoot(own.page, name, path)
         own.page.locator("form[action='/sign-out'] button").click()
-        photograph(own.page, world, folder, f"welcome-{look}", "/")
-        photograph(own.page, world, folder, f"sign-in-{look}", "/sign-in")
+        own.page.wait_for_load_state()
+        shoot(own.page, "signed-out", "/signed-out")
+        shoot(own.page, "welcome", "/")
+        shoot(own.page, "sign-in", "/sign-in")
 
 
 def speak(page: Page, world: World, language: str) -> None:
@@ -133,6 +172,7 @@ def main(arguments: list[str]) -> int:
     """Takes the pictures of the looks that are named, else those that the repository keeps."""
     parser = argparse.ArgumentParser(prog="scripts/screens")
     parser.add_argument("--look", action="append", choices=list(LOOKS), dest="looks")
+    parser.add_argument("--screen", action="append", default=[], dest="screens")
     parser.add_argument("--language", choices=LANGUAGES, default=DEFAULT)
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "screens")
     options = parser.parse_args(arguments)
@@ -151,7 +191,8 @@ def main(arguments: list[str]) -> int:
             executable_path=shutil.which("chromium"), args=list(ARGUMENTS)
         )
         for look in options.looks or KEPT:
-            take(browser, World(url, http), options.folder, look, options.language)
+            world = World(url, http)
+            take(browser, world, options.folder, look, options.language, options.screens)
         browser.close()
     print(f"{len(list(options.folder.glob('*.png')))} pictures in {options.folder}")
     return 0
