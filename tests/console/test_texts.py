@@ -96,6 +96,23 @@ def test_every_text_is_translated(language: str) -> None:
     assert missing_texts(language) == [], "run scripts/texts and translate what it lists"
 
 
+@pytest.mark.parametrize(
+    ("language", "count", "expected"),
+    [
+        ("en", 0, "0 events wait."),
+        ("en", 1, "1 event waits."),
+        ("en", 1200, "1,200 events wait."),
+        ("es", 0, "Esperan 0 sucesos."),
+        ("es", 1, "Espera 1 suceso."),
+        ("es", 12_000, "Esperan 12.000 sucesos."),
+        ("es", 1_000_000, "Esperan 1.000.000 de sucesos."),
+    ],
+)
+def test_number_chooses_the_form_of_a_text(language: str, count: int, expected: str) -> None:
+    found = texts(language).ngettext("{count} event waits.", "{count} events wait.", count)
+    assert found == expected
+
+
 @pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {DEFAULT}))
 def test_translations_fill_the_same_names(language: str) -> None:
     for text, translated in read_catalogue(language).items():

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from babel.messages.catalog import Catalog
+from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
@@ -16,26 +16,35 @@ from apps.console.web.texts import DEFAULT, FOLDER, LANGUAGES
 
 PACKAGE = Path(__file__).parents[1]
 METHODS = {".py": "python", ".html": "jinja2"}
-KEYWORDS = {"_": None, "N_": None, "gettext": None}
+KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
 # What the macros of templates/components.html translate themselves: a label, and what an
 # empty choice says.
 MACROS = re.compile(r'ui\.(?:field|area|choose)\("[^"]*", "([^"]+)"|empty="([^"]+)"')
 
 
-def find_texts() -> Iterator[str]:
-    """Gives every text that is translated somewhere, in the order of the files."""
+def find_texts() -> Iterator[str | tuple[str, ...]]:
+    """Gives every text that is translated somewhere, in the order of the files; singular and
+    plural where it depends on a number.
+    """
     for path in sorted(PACKAGE.rglob("*")):
         method = METHODS.get(path.suffix)
         if method is None:
             continue
         with path.open("rb") as file:
             for _, message, _, _ in extract(method, file, KEYWORDS):
-                text = message if isinstance(message, str) else message[0]
-                if text:
-                    yield text
+                if message:
+                    yield message
         if path.suffix == ".html":
             for match in MACROS.finditer(path.read_text(encoding="utf-8")):
                 yield match[1] or match[2]
+
+
+def is_translated(message: Message | None) -> bool:
+    """Tells whether a message has a translation of each of its forms."""
+    if message is None or message.fuzzy:
+        return False
+    forms = [message.string] if isinstance(message.string, str) else message.string
+    return all(forms) if forms else False
 
 
 def update(language: str) -> list[str]:
@@ -49,10 +58,11 @@ def update(language: str) -> list[str]:
     missing = []
     for text in dict.fromkeys(find_texts()):
         message = known.get(text)
-        translated = str(message.string) if message and not message.fuzzy else ""
-        catalogue.add(text, translated)
-        if not translated:
-            missing.append(text)
+        if message and is_translated(message):
+            catalogue.add(text, message.string)
+        else:
+            catalogue.add(text)
+            missing.append(str(text))
     with path.open("wb") as file:
         write_po(file, catalogue, omit_header=False, no_location=True, width=0)
     return missing
@@ -64,9 +74,8 @@ def missing_texts(language: str) -> list[str]:
         catalogue = read_po(file, locale=language)
     found = []
     for text in dict.fromkeys(find_texts()):
-        message = catalogue.get(text)
-        if message is None or not message.string or message.fuzzy:
-            found.append(text)
+        if not is_translated(catalogue.get(text)):
+            found.append(str(text))
     return found
 
 

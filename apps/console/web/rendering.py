@@ -85,6 +85,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     calls = person.api.calls if person else []
     common = {
         "_": texts.gettext,
+        "ngettext": texts.ngettext,
         "texts": texts,
         "value_of": partial(fhir.value_of, write=texts.number),
         "person": person,

@@ -10,12 +10,15 @@ from datetime import date as Date
 from datetime import datetime as Datetime
 from decimal import Decimal
 from functools import cache, lru_cache
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_datetime, format_time, get_date_format, parse_date
+from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal, get_currency_precision
 
@@ -53,6 +56,19 @@ def read_catalogue(language: str) -> Mapping[str, str]:
     }
 
 
+@cache
+def read_plurals(language: str) -> NullTranslations:
+    """Reads a language's catalogue as what chooses the form of a text by its number."""
+    path = FOLDER / f"{language}.po"
+    if not path.exists():
+        return NullTranslations()
+    compiled = BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
 @dataclass(frozen=True, slots=True)
 class Texts:
     """One person's language, region and the clinic's time zone."""
@@ -65,6 +81,11 @@ class Texts:
         """Translates `text` and fills its `{names}`."""
         translated = read_catalogue(self.language).get(text, text)
         return translated.format_map(values) if values else translated
+
+    def ngettext(self, one: str, many: str, count: int) -> str:
+        """Translates a text that depends on a number, and fills its `{count}`."""
+        translated = read_plurals(self.language).ngettext(one, many, count)
+        return translated.format(count=self.number(count))
 
     def problem(self, problem: Problem) -> str:
         """Says in a sentence what went wrong."""
