@@ -51,8 +51,9 @@ def expected_charges(bundle: dict[str, Any]) -> Counter[tuple[str, int]]:
         resource = entry["resource"]
         kind = resource["resourceType"]
         if kind in CODES and resource["status"] == DONE[kind]:
-            concept = resource[CODES[kind]]
-            coding = (concept[0] if isinstance(concept, list) else concept)["coding"][0]
+            concept = resource.get(CODES[kind], {})
+            codings = (concept[0] if isinstance(concept, list) else concept).get("coding")
+            coding = codings[0] if codings else resource["class"]
             charges[coding["code"], prices[coding["system"], coding["code"]]] += 1
     return charges
 
