@@ -1,9 +1,11 @@
 """`scripts/test`: which suites run, and what is told of those that cannot."""
 
+import re
+
 import pytest
 
 from tests import suites
-from tests.suites import SUITES, main, missing_tools
+from tests.suites import ROOT, SUITES, main, missing_tools
 
 
 @pytest.mark.parametrize("word", ["nope", "unit,nope", "tests/nope", "tests/nope.py::test_x"])
@@ -33,6 +35,20 @@ def test_each_of_a_suites_tools_is_needed(monkeypatch: pytest.MonkeyPatch) -> No
     assert missing_tools(SUITES["clients"]) == ["npm", "hledger"]
     monkeypatch.setattr("shutil.which", lambda name: name if name == "google-chrome" else None)
     assert missing_tools(SUITES["browser"]) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "there"),
+    [
+        (".ci/run", set[str]()),
+        # Not root's, so `.ci/run` installs nothing there; these GitHub's machines have.
+        (".github/workflows/checks.yml", {"google-chrome", "node", "npm"}),
+    ],
+)
+def test_ci_installs_what_its_suites_need(file: str, there: set[str]) -> None:
+    named = set(re.findall(r"[\w-]+", (ROOT / file).read_text())) | there
+    for suite in SUITES.values():
+        assert all(named.intersection(names) for names in suite.tools) or not suite.in_ci
 
 
 @pytest.mark.parametrize(

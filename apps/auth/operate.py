@@ -13,6 +13,7 @@ from apps.auth.oauth.client_changes import (
 )
 from apps.auth.oauth.client_documents import change_client, check_changeable
 from apps.auth.oauth.clients import Client, lock_client, select_clients
+from apps.auth.oauth.registration import parse_registration
 from apps.auth.oauth.revocations import revoke_client
 from apps.auth.operate_calls import audit, in_transaction, list_of, text_or_none
 from apps.auth.operate_users import USER_VERBS
@@ -36,16 +37,19 @@ async def list_clients(settings: Settings, connection: Connection, values: Value
 
 
 async def add_client(settings: Settings, connection: Connection, values: Values) -> Answer:
+    """Creates what an administrator could: raises Unprocessable for anything else."""
     redirect_uris = list_of(values, "redirect_uri")
-    for_people = ("authorization_code", "refresh_token")
-    client, secret = await create_client(
-        connection,
-        name=str(values["name"]),
-        scopes=list_of(values, "scope"),
-        redirect_uris=redirect_uris,
-        grant_types=for_people if redirect_uris else ("client_credentials",),
-        auth_method="none" if values.get("public") else "client_secret_basic",
+    for_people = ["authorization_code", "refresh_token"]
+    registration = parse_registration(
+        {
+            "name": str(values["name"]),
+            "scopes": list_of(values, "scope"),
+            "redirectUris": redirect_uris,
+            "grantTypes": for_people if redirect_uris else ["client_credentials"],
+            "authMethod": "none" if values.get("public") else "client_secret_basic",
+        }
     )
+    client, secret = await create_client(connection, **registration)
     await audit(connection, "client_created", client.id)
     return {"id": client.id, "secret": secret or "(public: it has none)"}
 

@@ -6,7 +6,7 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from apps.auth.client_keys import parse_client_keys
+from apps.kit.answer_body import read_answer
 
 TIMEOUT_SECONDS = 3.0
 MAX_CONNECTIONS = 8
@@ -25,6 +26,8 @@ MAX_CACHED_KEY_SETS = 500
 KEYS_LIFE_SECONDS = 300.0
 # How often a key id that is not in the set, or a failure, makes us ask again.
 KEYS_RETRY_SECONDS = 30.0
+# How long the last keys verify while the address gives no others.
+KEYS_LAST_SECONDS = 60 * 60.0
 
 
 class OutboundError(Exception):
@@ -122,7 +125,7 @@ class OutboundHttp:
         try:
             headers = {"Accept": "application/json"}
             async with self._open().get(url, headers=headers, allow_redirects=False) as answer:
-                body = await answer.content.read(MAX_RESPONSE_BYTES + 1)
+                body = await read_answer(answer, MAX_RESPONSE_BYTES + 1)
                 if answer.status != 200 or len(body) > MAX_RESPONSE_BYTES:
                     raise OutboundError(f"status {answer.status}, {len(body)} bytes")
             return msgspec.json.decode(body)
@@ -146,7 +149,9 @@ class OutboundHttp:
 @dataclass(frozen=True, slots=True)
 class _KeySet:
     keys: dict[str, Any] | None
-    fetched_at: float
+    # When these keys were had, and when they were last asked for.
+    fetched_at: float = float("-inf")
+    tried_at: float = float("-inf")
 
 
 class ClientKeys:
@@ -168,25 +173,26 @@ class ClientKeys:
         """Fetches the set if it is old, was not to be had, or has no key `kid`; the last two at
         a bounded rate.
         """
-        entry = self._sets.get(url)
-        age = time.monotonic() - entry.fetched_at if entry else float("inf")
-        has_key = bool(
-            entry and entry.keys and any(key.get("kid") == kid for key in entry.keys["keys"])
-        )
-        if age < (KEYS_LIFE_SECONDS if has_key else KEYS_RETRY_SECONDS):
+        now = time.monotonic()
+        entry = self._sets.get(url, _KeySet(None))
+        has_key = bool(entry.keys and any(key.get("kid") == kid for key in entry.keys["keys"]))
+        if now - entry.tried_at < (KEYS_LIFE_SECONDS if has_key else KEYS_RETRY_SECONDS):
             return
 
         # Noted before: callers at the same time go by what there is.
-        previous = entry.keys if entry else None
-        self._store(url, previous)
+        entry = replace(entry, tried_at=now)
+        self._store(url, entry)
         try:
-            self._store(url, parse_client_keys(await self._http.get_json(url)))
+            keys = parse_client_keys(await self._http.get_json(url))
         except (OutboundError, ValueError):
-            # The keys known so far still verify, for as long as their last fetch allows.
-            self._store(url, previous if age < 12 * KEYS_LIFE_SECONDS else None)
+            # A failure makes the keys no younger.
+            if now - entry.fetched_at >= KEYS_LAST_SECONDS:
+                self._store(url, replace(entry, keys=None))
+        else:
+            self._store(url, _KeySet(keys, fetched_at=now, tried_at=now))
 
-    def _store(self, url: str, keys: dict[str, Any] | None) -> None:
+    def _store(self, url: str, entry: _KeySet) -> None:
         self._sets.pop(url, None)
-        self._sets[url] = _KeySet(keys, time.monotonic())
+        self._sets[url] = entry
         while len(self._sets) > MAX_CACHED_KEY_SETS:
             self._sets.popitem(last=False)

@@ -9,7 +9,8 @@ from typing import Any
 from apps.kit.errors import BadRequest, FieldError
 
 _SPACE_BEFORE_COLON = re.compile(rb'"[ \t\r\n]+:')
-_SPELLED_OUT_QUOTE = rb"\u0022"
+# A quote or a colon.
+_SPELLED_OUT = re.compile(rb"\\u00(?:22|3[Aa])")
 MAX_REPORTED = 20
 
 
@@ -26,12 +27,13 @@ def check_duplicate_keys(body: bytes, encoded: bytes) -> None:
     """Raises BadRequest with a pointer to each repeated key. `encoded` is the decoded body,
     encoded again.
 
-    A key ends in `":`, and a quote within a text stands as `\\"` in both, unless the body spells it
-    out. So the same count says that no key was lost; another one only says to look closer.
+    A key ends in `":`, and the same within a text stands as `\\":` in both, unless the body spells
+    a part of it out. So the same count says that no key was lost; another one only says to look
+    closer.
     """
     if (
         body.count(b'":') == encoded.count(b'":')
-        and _SPELLED_OUT_QUOTE not in body
+        and not _SPELLED_OUT.search(body)
         and not _SPACE_BEFORE_COLON.search(body)
     ):
         return

@@ -179,6 +179,21 @@ def test_client_is_created_rotated_and_switched(auth: Auth) -> None:
         assert "release" in refusal(auth, "clients", verb, "service-patient")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--scope=analytics.raed"],
+        # Of the services themselves.
+        ["--scope=billing.system"],
+        ["--scope=openid", "--redirect-uri=javascript:alert(1)"],
+        ["--scope=analytics.read", "--public"],
+    ],
+)
+def test_client_that_no_administrator_could_make_is_refused(auth: Auth, words: list[str]) -> None:
+    assert refusal(auth, "clients", "create", "Refused", *words)
+    assert auth.sql("SELECT 1 FROM clients WHERE name = 'Refused'") == []
+
+
 def test_client_is_changed_and_keeps_two_secrets_for_a_while(auth: Auth) -> None:
     made = answer(auth, "clients", "create", "Loader", "--scope=system/*.cruds")
     old = (made["id"], made["secret"])

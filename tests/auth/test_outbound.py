@@ -4,8 +4,15 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey
 
-from apps.auth.outbound import OutboundError, OutboundHttp, PublicResolver, is_public
+from apps.auth.outbound import (
+    ClientKeys,
+    OutboundError,
+    OutboundHttp,
+    PublicResolver,
+    is_public,
+)
 from tests.auth.listening import listening
 
 
@@ -114,3 +121,46 @@ async def test_long_answer_is_no_key_set() -> None:
         with pytest.raises(OutboundError):
             await http.get_json(f"{listener.url}/jwks")
     await http.close()
+
+
+class Address:
+    """An address of a client's keys, and the time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.answers = True
+        self.asked = 0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def get_json(self, url: str) -> Any:
+        self.asked += 1
+        if not self.answers:
+            raise OutboundError("status 503")
+        return {"keys": [ECKey.generate_key("P-256", {"kid": "k"}).as_dict(private=False)]}
+
+
+async def test_keys_of_an_address_that_fell_silent_verify_for_an_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address = Address()
+    monkeypatch.setattr("apps.auth.outbound.time", address)
+    keys = ClientKeys(address)  # type: ignore[arg-type]
+    url = "https://app.example/jwks"
+    await keys.refresh(url, "k")
+    assert keys.known(url)
+    address.answers = False
+    # Asked for every five minutes: a failure makes the keys no younger.
+    for minute in range(5, 60, 5):
+        address.now = minute * 60.0
+        await keys.refresh(url, "k")
+        assert keys.known(url), minute
+    assert address.asked == 12
+    address.now = 60 * 60.0
+    await keys.refresh(url, "k")
+    assert keys.known(url) is None
+
+    address.answers, address.now = True, address.now + 30
+    await keys.refresh(url, "k")
+    assert keys.known(url)

@@ -94,7 +94,7 @@ def test_day_of_a_biller(chromium: Browser, world: World) -> None:
         )
         expect(credit).to_contain_text("19.50")
 
-        biller.page.get_by_text("Refund").last.click()
+        biller.page.locator("details summary", has_text="Refund").first.click()
         biller.page.locator("input[name=refund_amount]:visible").fill("19.50")
         biller.page.locator("details[open] input[name=reason]").fill("Paid twice")
         biller.page.locator("details[open]").get_by_role("button", name="Give back").click()

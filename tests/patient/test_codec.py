@@ -30,6 +30,8 @@ def test_number_beyond_reason_is_refused(text: bytes) -> None:
         (b'{"a":[{"b":{}},{"b":1,"c":":x","b":2}],"d":1,"d":1}', ["/d", "/a/1/b"]),
         # The text's quote is counted in what is encoded again, not in the body.
         (b'{"a":1,"a":2,"b":"\\u0022:"}', ["/a"]),
+        (b'{"a":1,"a":2,"b":"\\"\\u003a"}', ["/a"]),
+        (b'{"a":1,"a":2,"b":"\\"\\u003A"}', ["/a"]),
     ],
 )
 def test_key_that_stands_twice_is_refused(body: bytes, pointers: list[str]) -> None:

@@ -190,6 +190,7 @@ async def delete(request: Request) -> Response:
     """Deletes a user for good; what they did stays in the audit under their id."""
     async with state_of(request).database.transaction() as connection:
         user = await locked(connection, request)
+        check_version(request, user.version)
         if user.id == principal_of(request).subject:
             raise Unprocessable("own_account", "ask another administrator to delete your account")
         await revoke_subject(connection, user.id)

@@ -13,7 +13,6 @@ from starlette.routing import BaseRoute
 
 from apps.auth.oauth.refusals import record_refusal
 from apps.auth.oauth.revocations import revoke_subject
-from apps.auth.pages.authorize_routes import after_sign_in
 from apps.auth.pages.rendering import (
     csrf_token,
     environment,
@@ -24,6 +23,7 @@ from apps.auth.pages.rendering import (
 )
 from apps.auth.pages.steps import (
     MAX_NEXT_CHARS,
+    continue_to,
     record_own_act,
     session_of,
     start_session,
@@ -165,7 +165,7 @@ async def finish_sign_in(request: Request) -> Response:
             raise PasskeyError("no credential")
         query = body.get("next", "")
         query = query[:MAX_NEXT_CHARS] if isinstance(query, str) else ""
-        response = JSONResponse({"location": after_sign_in(query) if query else ACCOUNT})
+        response = JSONResponse({"location": continue_to(query)})
         async with state.database.transaction() as connection:
             party = RelyingParty(state.settings.issuer)
             user = await verify_passkey(connection, party, browser, credential)

@@ -26,6 +26,7 @@ from apps.auth.pages.rendering import page
 from apps.auth.people.roles import may_pick_patient
 from apps.auth.people.user_fields import RESOURCE_ID
 from apps.auth.people.users import User
+from apps.kit.answer_body import read_answer
 
 MAX_RESULTS = 20
 MAX_SEARCH_CHARS = 100
@@ -145,7 +146,7 @@ async def search_by(patient_url: str, token: str, parameter: str, wanted: str) -
         ) as answer,
     ):
         answer.raise_for_status()
-        body = await answer.content.read(MAX_ANSWER_BYTES + 1)
+        body = await read_answer(answer, MAX_ANSWER_BYTES + 1)
     if len(body) > MAX_ANSWER_BYTES:
         raise ValueError("the answer is too long")
     bundle = msgspec.json.decode(body)

@@ -53,6 +53,14 @@ DECRYPTION_FAILED = (
 log = logging.getLogger(__name__)
 
 
+def methods_of(session: Session) -> tuple[str, ...]:
+    """Returns how the person has signed in once the code was right.
+
+    That the organization's provider let them in bounds how long applications stay connected.
+    """
+    return ("fed", *METHODS[1:]) if "fed" in session.methods else METHODS
+
+
 async def show_second_factor(request: Request) -> Response:
     query = next_of(dict(request.query_params))
     session = await session_of(request)
@@ -95,7 +103,7 @@ async def second_factor(request: Request) -> Response:
         await insert_audit(connection, event)
         if signed_in:
             response = go_to(continue_to(query))
-            await start_session(connection, request, response, user, methods=METHODS)
+            await start_session(connection, request, response, user, methods=methods_of(session))
             return response
     if wait_seconds:
         return await show_locked(request, "second_factor.html", wait_seconds, next=query)
@@ -179,7 +187,7 @@ async def enrol(request: Request) -> Response:
                 # Whoever else holds a session or token of this user never proved a second factor.
                 await revoke_subject(connection, user.id)
                 await forget_devices(connection, user.id)
-            await start_session(connection, request, response, user, methods=METHODS)
+            await start_session(connection, request, response, user, methods=methods_of(session))
             await record_own_act(connection, request, "second_factor_enrolled", user.id)
             await insert_mail(
                 connection, factor_changed(user.email, "an authenticator app was added to it")

@@ -16,6 +16,7 @@ from joserfc.jwk import KeySet
 
 from apps.auth.people.roles import ROLES
 from apps.auth.people.user_fields import is_email
+from apps.kit.answer_body import read_answer
 from apps.kit.errors import Unavailable
 
 METADATA_LIFE_SECONDS = 300.0
@@ -201,7 +202,7 @@ class ProviderClient:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                body = await response.content.read(MAX_ANSWER_BYTES)
+                body = await read_answer(response, MAX_ANSWER_BYTES)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Unavailable("external_provider_unavailable", type(error).__name__) from error

@@ -1,6 +1,7 @@
 """Encounters: started and finished; what is written meanwhile belongs to the one in progress."""
 
 import copy
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -11,7 +12,7 @@ from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, load
 from apps.console.neighbours.calls import ApiError
 from apps.console.screens.chart import load_banner
-from apps.console.screens.clinical_resources import Context, Resource
+from apps.console.screens.clinical_resources import Context, Resource, Values, concept
 from apps.console.screens.entries import read_own
 from apps.console.screens.form_values import codes
 from apps.console.web.people import ScreenRoute, person_of
@@ -75,6 +76,23 @@ async def show_encounter(request: Request) -> Response:
     return await _encounter_page(request)
 
 
+def build_encounter(values: Values, patient_id: str, *, author: str, now: datetime) -> Resource:
+    """Makes the Encounter that begins now, with the code of a reason that the shipped list has."""
+    encounter: Resource = {
+        "resourceType": "Encounter",
+        "status": "in-progress",
+        "class": {"system": CLASS_SYSTEM, "code": values["class"]},
+        "type": [{"text": CLASSES[values["class"]]}],
+        "subject": {"reference": f"Patient/{patient_id}"},
+        "participant": [{"individual": {"display": author}}],
+        "period": {"start": now.isoformat(timespec="seconds")},
+    }
+    if reason := values.get("reason", "")[:300]:
+        encounter["reasonCode"] = [concept("condition", reason)]
+        encounter["type"] = [{"text": reason}]
+    return encounter
+
+
 async def start_encounter(request: Request) -> Response:
     """Starts an encounter now."""
     form, person = request.state.form, person_of(request)
@@ -82,18 +100,8 @@ async def start_encounter(request: Request) -> Response:
     if form.get("class") not in CLASSES:
         errors = {"class": N_("Choose one of the list.")}
         return await _encounter_page(request, 422, errors=errors, **shown)
-    encounter: Resource = {
-        "resourceType": "Encounter",
-        "status": "in-progress",
-        "class": {"system": CLASS_SYSTEM, "code": form["class"]},
-        "type": [{"text": CLASSES[form["class"]]}],
-        "subject": {"reference": f"Patient/{request.path_params['id']}"},
-        "participant": [{"individual": {"display": person.name}}],
-        "period": {"start": person.texts.now().isoformat(timespec="seconds")},
-    }
-    if form.get("reason"):
-        encounter["reasonCode"] = [{"text": form["reason"][:300]}]
-        encounter["type"] = [{"text": form["reason"][:300]}]
+    patient_id = request.path_params["id"]
+    encounter = build_encounter(form, patient_id, author=person.name, now=person.texts.now())
     try:
         await person.api.create(encounter, form.get("key", ""))
     except ApiError as error:

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, Part, load
-from apps.console.screens.chart import Section, find_entries, load_banner
+from apps.console.screens.chart import MOST, Section, find_entries, load_banner
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.plots import plot_line
 from apps.console.web.rendering import page
@@ -40,11 +40,14 @@ async def find_observations(api: Api, patient_id: str, category: str) -> list[di
     before = ""
     for _ in range(PAGES):
         more = await find_entries(api, section, patient_id, before=before)
-        found += more
         oldest = fhir.date_of(more[-1]) if more else ""
-        if len(more) < 100 or not oldest or oldest == before:
+        if len(more) < MOST or not oldest:
+            found += more
             break
-        before = oldest
+        # Of the oldest instant some may be missing: the next page has all of them.
+        whole = [each for each in more if fhir.date_of(each) != oldest] or more
+        found += whole
+        before = fhir.date_of(whole[-1])
     return [each for each in found if fhir.status_of(each) != "entered-in-error"]
 
 

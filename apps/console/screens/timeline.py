@@ -1,5 +1,6 @@
 """Everything in a chart by time, with filters; older entries page by page."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.requests import Request
@@ -7,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
+from apps.console.neighbours.api import Part
 from apps.console.screens.chart import READ, SECTIONS, load_chart
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
@@ -15,24 +17,41 @@ from apps.kit.web import Operation
 PAGE_SIZE = 40
 
 
-def cut_page(entries: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+def moment_of(entry: dict[str, Any]) -> str:
+    """Tells when an entry stands in the timeline: as the record is searched, which knows
+    problems and allergies by when they were recorded.
+    """
+    if entry.get("resourceType") in ("Condition", "AllergyIntolerance"):
+        return str(entry.get("recordedDate") or "") or fhir.date_of(entry)
+    return fhir.date_of(entry)
+
+
+def cut_page(entries: list[dict[str, Any]], read_to: str = "") -> tuple[list[dict[str, Any]], str]:
     """Gives a page of the newest entries, and the instant before which the next one begins.
 
-    What happened at one instant stays on one page: nothing is skipped between two.
+    What happened at one instant stays on one page: nothing is skipped between two. `read_to`: at
+    this instant and before it there may be more than `entries`.
     """
-    entries = sorted(entries, key=fhir.date_of, reverse=True)
-    if len(entries) <= PAGE_SIZE:
+    entries = sorted(entries, key=moment_of, reverse=True)
+    if len(entries) <= PAGE_SIZE and not read_to:
         return entries, ""
-    last = fhir.date_of(entries[PAGE_SIZE - 1])
-    shown = [each for each in entries if fhir.date_of(each) >= last]
-    return shown, last if len(shown) < len(entries) else ""
+    known = [each for each in entries if not read_to or moment_of(each) > read_to] or entries
+    last = moment_of(known[min(PAGE_SIZE, len(known)) - 1])
+    shown = [each for each in known if moment_of(each) >= last]
+    return shown, last if read_to or len(shown) < len(entries) else ""
+
+
+def find_read_to(parts: Iterable[Part[Any]], count: int) -> str:
+    """Gives the instant down to which every part was read; empty where each one is whole."""
+    full = [part.value for part in parts if part.value and len(part.value) >= count]
+    return max((min(moment_of(each) for each in entries) for entries in full), default="")
 
 
 def by_day(entries: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Groups entries by their day."""
     days: dict[str, list[dict[str, Any]]] = {}
     for each in entries:
-        days.setdefault(fhir.date_of(each)[:10], []).append(each)
+        days.setdefault(moment_of(each)[:10], []).append(each)
     return list(days.items())
 
 
@@ -45,7 +64,7 @@ async def show(request: Request) -> Response:
     before = request.query_params.get("before", "")
     banner, parts = await load_chart(request, wanted, count=PAGE_SIZE + 1, before=before)
     found = [each for part in parts.values() for each in part.value or []]
-    entries, older = cut_page(found)
+    entries, older = cut_page(found, find_read_to(parts.values(), PAGE_SIZE + 1))
     return page(
         request,
         "chart/timeline.html",

@@ -120,6 +120,7 @@ USERS = (
         "Delete a user",
         gone("Done"),
         description="What they did stays in the audit.",
+        parameters=("ifMatch",),
         refusals=("422",),
     ),
     _operation(

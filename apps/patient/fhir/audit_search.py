@@ -96,7 +96,8 @@ def audit_filter(caller: Caller, query: Query) -> AuditFilter:
             )
         values = [unescape(item) for item in split(value, ",") if item]
         if code == "_id":
-            ids = [int(item) for item in values if item.isascii() and item.isdigit()]
+            given = [int(item) for item in values if is_event_id(item)]
+            ids = given if ids is None else [id for id in ids if id in given]
         elif code in ("patient", "entity"):
             entities.append(tuple(_reference(caller, code, item) for item in values))
         elif code == "agent":
@@ -119,6 +120,11 @@ def audit_filter(caller: Caller, query: Query) -> AuditFilter:
         dates=dates,
         own=own,
     )
+
+
+def is_event_id(text: str) -> bool:
+    """Tells whether an event may have this id: a number that the database takes."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def _reference(caller: Caller, code: str, value: str) -> tuple[str, str]:
@@ -178,7 +184,7 @@ async def read_audit_event(connection: Connection, caller: Caller, id: str) -> R
     """Returns one AuditEvent; raises NotFound for another patient's."""
     access = caller.require("AuditEvent", "r")
     own = None if access.is_unrestricted else access.only_patient_id
-    if access.has_parameters or not (id.isascii() and id.isdigit() and len(id) <= 18):
+    if access.has_parameters or not is_event_id(id):
         raise NotFound("not_found")
     rows = await select_audit_rows(connection, AuditFilter(ids=[int(id)], own=own), None, 1)
     if not rows:

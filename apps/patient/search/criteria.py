@@ -261,3 +261,14 @@ Criterion: TypeAlias = (
 
 NOTHING = AnyOf(criteria=())
 EVERYTHING = AllOf(criteria=())
+
+
+def count_parts(criterion: Criterion, *kinds: type) -> int:
+    """Returns how many criteria of these kinds there are within the criterion."""
+    inner: tuple[Criterion, ...] = ()
+    match criterion:
+        case AllOf() | AnyOf():
+            inner = criterion.criteria
+        case Not() | Chain() | Has():
+            inner = (criterion.criterion,)
+    return isinstance(criterion, kinds) + sum(count_parts(part, *kinds) for part in inner)

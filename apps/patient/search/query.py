@@ -26,11 +26,12 @@ from apps.patient.search.criteria import (
     Missing,
     Not,
     Scanned,
+    count_parts,
 )
 from apps.patient.search.escaping import split, unescape
 from apps.patient.search.filter_criteria import filter_criterion
 from apps.patient.search.hashing import resource_hash
-from apps.patient.search.texts import TextSyntaxError, parse_text
+from apps.patient.search.texts import Either, TextSyntaxError, parse_text
 from apps.patient.search.values import (
     MAX_VALUE_CHARS,
     Asked,
@@ -45,6 +46,10 @@ MAX_COUNT = 100
 MAX_VALUES = 100
 MAX_CRITERIA = 30
 MAX_CHAIN_STEPS = 4
+# Each is looked up by itself before the search runs: a chain for each type that it leads to.
+MAX_CHAINS = 1_000
+# Each reads resources. As many as a `_filter` has comparisons.
+MAX_SCANS = 30
 MAX_INCLUDES = 20
 MAX_SORT_KEYS = 3
 
@@ -135,6 +140,7 @@ class Reader:
             if name != "_cursor":
                 query.accepted.append((name, value))
         query.criteria = {name: all_of(listed) for name, listed in criteria.items()}
+        _check_costs(query.criteria.values())
         if query.summary == "text" and query.includes:
             raise invalid("_summary", "text goes with neither _include nor _revinclude")
         return query
@@ -232,12 +238,9 @@ class Reader:
             parsed = [parse_text(item) for item in values]
         except TextSyntaxError as error:
             raise invalid(name, str(error)) from None
-        return AnyOf(
-            criteria=tuple(
-                Scanned(parameter=name, relation=name.removeprefix("_"), words=words)
-                for words in parsed
-            )
-        )
+        # One criterion: the resources are read once for all alternatives.
+        words = Either(tuple(parsed))
+        return Scanned(parameter=name, relation=name.removeprefix("_"), words=words)
 
     def _chain(self, query: Query, asked: Asked, inner_of: Callable[[str], Criterion]) -> Criterion:
         """Returns the criterion of `subject:Patient.name`: of every target type that has
@@ -428,6 +431,19 @@ def missing_position(resource_type: str, parameter: str) -> int:
 @cache
 def _positions(resource_type: str) -> Mapping[str, int]:
     return {name: place for place, name in enumerate(sorted(search_parameters(resource_type)))}
+
+
+def _check_costs(criteria: Iterable[Criterion]) -> None:
+    """Raises BadRequest for more look-ups than one search is worth."""
+    for criterion in criteria:
+        if count_parts(criterion, Chain, Has) > MAX_CHAINS:
+            raise BadRequest("too_costly", f"chains lead to more than {MAX_CHAINS} types in all")
+        if count_parts(criterion, Scanned) > MAX_SCANS:
+            raise BadRequest(
+                "too_costly",
+                f"at most {MAX_SCANS} comparisons that no index knows: `_text`,"
+                " `_content`, `ew` of a `_filter` and the like",
+            )
 
 
 def _missing(asked: Asked, value: str) -> Criterion:

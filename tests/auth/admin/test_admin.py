@@ -91,6 +91,8 @@ def test_stale_change_is_refused(auth: Auth, admin: httpx.Client) -> None:
         == 'W/"2"'
     )
     assert admin.patch(url, json={"name": "B"}, headers={"If-Match": 'W/"1"'}).status_code == 412
+    assert admin.delete(url, headers={"If-Match": 'W/"1"'}).status_code == 412
+    assert admin.delete(url, headers={"If-Match": 'W/"2"'}).status_code == 204
 
 
 def test_administrator_does_not_lock_out_themselves(auth: Auth) -> None:

@@ -13,6 +13,7 @@ from apps.auth.people.external import ExternalProvider, ExternalSignInError, Pro
 from apps.auth.people.users import User
 from tests.auth.browser import App, Browser
 from tests.auth.conftest import Auth, make_settings, serve
+from tests.auth.pages.test_pages import enrol, next_code
 from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
@@ -123,6 +124,31 @@ def test_applications_stay_connected_for_a_day_after_an_external_sign_in(
         app.client[0],
     )
     assert [row["hours"] for row in rows] == [24, 24]
+
+
+def test_second_factor_of_ours_makes_the_connection_no_longer(
+    organization: Auth, provider: Auth
+) -> None:
+    person = person_of(provider, "Doctors")
+    browser, _ = sign_in(organization, provider, person.email)
+    # As for a role that needs a second factor.
+    organization.sql(
+        "UPDATE sessions SET pending = true FROM users WHERE users.id = user_id AND email = $1",
+        person.email,
+    )
+    secret, _ = enrol(browser)
+    again, page = sign_in(organization, provider, person.email)
+    for signed_in in (browser, again):
+        app = App(organization, trusted=True)
+        if signed_in is again:
+            signed_in.send(page, code=next_code(organization, secret))
+        assert app.redeem(app.authorize(signed_in))["refresh_token"]
+        row = organization.sql(
+            "SELECT methods, extract(epoch FROM expires_at - authenticated_at) / 3600 AS hours "
+            "FROM refresh_tokens WHERE client_id = $1",
+            app.client[0],
+        )[0]
+        assert (row["methods"], row["hours"]) == (["fed", "otp", "mfa"], 24)
 
 
 def test_person_without_a_mapped_role_gets_none(organization: Auth, provider: Auth) -> None:

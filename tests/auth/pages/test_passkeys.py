@@ -98,6 +98,16 @@ def test_passkey_goes_on_with_the_authorization_request(site: Auth) -> None:
     assert "access_token" in app.redeem(location)
 
 
+def test_passkey_goes_on_to_the_device_that_waits(site: Auth) -> None:
+    _, passkey = person_with_passkey(site)
+    browser = Browser(site)
+    page = browser.get("/oauth2/device?user_code=BCDF-GHJK")
+    options = call(browser, page, "sign-in/options").json()
+    query = dict(HIDDEN.findall(page.text))["next"]
+    answer = call(browser, page, "sign-in", {"credential": passkey.get(options), "next": query})
+    assert answer.json() == {"location": "/oauth2/device?user_code=BCDF-GHJK"}
+
+
 def test_password_alone_is_not_enough_beside_a_passkey(site: Auth) -> None:
     user, passkey = person_with_passkey(site)
     browser = Browser(site)

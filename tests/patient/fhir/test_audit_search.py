@@ -41,6 +41,23 @@ def test_audit_is_found_by_patient_agent_date_entity_and_type(service: Service) 
     assert total == 3
 
 
+def test_audit_is_found_by_id(service: Service) -> None:
+    path = f"/fhir/R4/AuditEvent?patient={service.register()}"
+    [entry] = service.call("GET", path).json()["entry"]
+    id = entry["resource"]["id"]
+    for ids, count in (
+        (f"_id={id}", 1),
+        (f"_id=1,{id}&_id={id}", 1),
+        (f"_id={id}&_id=1", 0),
+        (f"_id={'9' * 19}", 0),
+        (f"_id={'9' * 900}", 0),
+        ("_id=x", 0),
+    ):
+        answer = service.call("GET", f"{path}&{ids}")
+        assert answer.status_code == 200, answer.text
+        assert len(answer.json().get("entry", ())) == count
+
+
 def test_audit_of_a_compartment_is_of_that_patient(service: Service) -> None:
     own, other = service.register(), service.register()
     found = service.call("GET", f"/fhir/R4/Patient/{own}/AuditEvent?action=C").json()

@@ -200,6 +200,28 @@ def test_search_that_makes_sense_is_read(query: str) -> None:
     assert read(query, "Patient").accepted
 
 
+@pytest.mark.parametrize(
+    ("resource_type", "query"),
+    [
+        ("DocumentReference", "contenttype:below=" + ",".join(["text"] * 31)),
+        ("Patient", "&".join(["_filter=" + " or ".join(["name ew a"] * 16)] * 2)),
+        ("Observation", "&".join(["subject._content=bone"] * 30)),
+        (
+            "AuditEvent",
+            "&".join(["entity.patient.general-practitioner.organization.name=a"] * 30),
+        ),
+    ],
+)
+def test_search_of_more_than_a_few_costly_parts_is_refused(resource_type: str, query: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        read(query, resource_type)
+    assert refused.value.code == "too_costly"
+
+
+def test_alternatives_of_a_text_are_one_costly_part() -> None:
+    assert read("_text=" + ",".join(["bone"] * 100), "Condition").accepted
+
+
 def test_lenient_handling_skips_elements_that_are_not_known() -> None:
     assert read("_elements=name,bogus", "Patient", lenient=True).elements == ("name",)
 

@@ -3,12 +3,15 @@
 import asyncio
 import base64
 from typing import Any
+from urllib.parse import quote
 
 from apps.console.neighbours.api import Api
 from apps.console.neighbours.calls import ApiError
 
 BASE = "/billing/v1"
 PAGE = 100
+# Of one list: what a patient's account or the desk's open invoices can come to.
+MOST_PAGES = 20
 FORMATS = {
     "pdf": ("DOCUMENT_FORMAT_PDF", "application/pdf"),
     "xml": ("DOCUMENT_FORMAT_XML", "application/xml"),
@@ -39,43 +42,51 @@ async def find_balance(api: Api, account_id: str) -> dict[str, Any]:
     return balance
 
 
-async def _list_of(api: Api, name: str, path: str, account_id: str) -> dict[str, Any]:
-    """Calls what lists an account's items: one page of up to PAGE."""
-    answer: dict[str, Any] = await api.billing(
-        name,
-        f"GET {BASE}/accounts/{account_id}/{path}?pageSize={PAGE}",
-        {"accountId": account_id, "pageSize": PAGE},
-    )
-    return answer
-
-
-async def find_charges(api: Api, account_id: str) -> list[dict[str, Any]]:
-    return list((await _list_of(api, "ListChargeItems", "charge-items", account_id))["chargeItems"])
-
-
-async def find_invoices(api: Api, account_id: str) -> list[dict[str, Any]]:
-    return list((await _list_of(api, "ListInvoices", "invoices", account_id))["invoices"])
-
-
-async def find_payments(api: Api, account_id: str) -> list[dict[str, Any]]:
-    return list((await _list_of(api, "ListPayments", "payments", account_id))["payments"])
-
-
-async def find_prices(api: Api, valid_on: str) -> list[dict[str, Any]]:
-    """Gives the price list of a day: up to 1,000 rows."""
+async def _pages(
+    api: Api, name: str, public: str, fields: dict[str, Any], element: str
+) -> list[dict[str, Any]]:
+    """Gives all rows of a list of billing's, in its order, from up to MOST_PAGES pages."""
+    joint = "&" if "?" in public else "?"
     found: list[dict[str, Any]] = []
     token = ""
-    for _ in range(10):
+    for _ in range(MOST_PAGES):
         answer = await api.billing(
-            "ListPrices",
-            f"GET {BASE}/prices?validOn={valid_on}&pageSize={PAGE}",
-            {"validOn": valid_on, "pageSize": PAGE, "pageToken": token},
+            name,
+            f"GET {BASE}{public}{joint}pageSize={PAGE}"
+            + (f"&pageToken={quote(token)}" if token else ""),
+            {**fields, "pageSize": PAGE, "pageToken": token},
         )
-        found += answer["prices"]
+        found += answer[element]
         token = answer.get("nextPageToken", "")
         if not token:
             break
     return found
+
+
+async def _list_of(
+    api: Api, name: str, path: str, account_id: str, element: str
+) -> list[dict[str, Any]]:
+    """Gives an account's items, newest first: billing lists them as they were made."""
+    public = f"/accounts/{account_id}/{path}"
+    return (await _pages(api, name, public, {"accountId": account_id}, element))[::-1]
+
+
+async def find_charges(api: Api, account_id: str) -> list[dict[str, Any]]:
+    return await _list_of(api, "ListChargeItems", "charge-items", account_id, "chargeItems")
+
+
+async def find_invoices(api: Api, account_id: str) -> list[dict[str, Any]]:
+    return await _list_of(api, "ListInvoices", "invoices", account_id, "invoices")
+
+
+async def find_payments(api: Api, account_id: str) -> list[dict[str, Any]]:
+    return await _list_of(api, "ListPayments", "payments", account_id, "payments")
+
+
+async def find_prices(api: Api, valid_on: str) -> list[dict[str, Any]]:
+    """Gives the price list of a day."""
+    public = f"/prices?validOn={valid_on}"
+    return await _pages(api, "ListPrices", public, {"validOn": valid_on}, "prices")
 
 
 async def read_invoice(api: Api, invoice_id: str) -> dict[str, Any]:
@@ -97,14 +108,12 @@ async def find_statement(
 
 
 async def find_open_invoices(api: Api, until: str) -> list[dict[str, Any]]:
-    """Gives the open invoices due up to a day, the oldest first, each with its patient's id."""
-    answer = await api.billing(
-        "ListReminders",
-        f"GET {BASE}/reminders?asOf={until}&pageSize={PAGE}",
-        {"asOf": until, "pageSize": PAGE},
-    )
-    invoices = list(answer["reminders"])
-    wanted = sorted({each["accountId"] for each in invoices})
+    """Gives the open invoices due up to a day, the oldest first; the first PAGE with their
+    patients' ids.
+    """
+    public = f"/reminders?asOf={until}"
+    invoices = await _pages(api, "ListReminders", public, {"asOf": until}, "reminders")
+    wanted = sorted({each["accountId"] for each in invoices[:PAGE]})
     accounts = await asyncio.gather(
         *(read_account(api, each) for each in wanted), return_exceptions=True
     )

@@ -106,6 +106,7 @@ async def desk_page(request: Request, status: int = 200, **values: Any) -> Respo
         day=parts.get("day"),
         invoices=invoices,
         ages=by_age(invoices.value or []),
+        shown=calls.PAGE,
     )
 
 
@@ -119,10 +120,11 @@ async def find(request: Request) -> Response:
     person, text = person_of(request), request.state.form.get("q", "")
     if INVOICE_NUMBER.fullmatch(text):
         opened = await load(find_open(person.api, person.texts.now().date()))
-        for each in opened.value or []:
-            if each["number"] == text and each["patientId"]:
-                invoice = each["invoiceId"]
-                return go_to(f"/patients/{each['patientId']}/money?invoice={invoice}#pay")
+        for each in (each for each in opened.value or [] if each["number"] == text):
+            account = await load(calls.read_account(person.api, each["accountId"]))
+            if account.value:
+                invoice, patient = each["invoiceId"], account.value["patientId"]
+                return go_to(f"/patients/{patient}/money?invoice={invoice}#pay")
     parameters = parse_query(text, person.texts)
     found = await load(search(person.api, [*parameters, ("_count", "10")])) if parameters else None
     return await desk_page(request, found=found, query=text)
