@@ -21,7 +21,7 @@ from apps.auth.admin.requests import (
 from apps.auth.oauth.revocations import revoke_subject
 from apps.auth.people.factors import remove_second_factors
 from apps.auth.people.lockout import forget_failures
-from apps.auth.people.mail import insert_mail, invitation
+from apps.auth.people.mail import insert_mail_with_link, invitation
 from apps.auth.people.resets import create_reset_link
 from apps.auth.people.sessions import SessionInfo, select_sessions
 from apps.auth.people.user_fields import check_user
@@ -91,7 +91,8 @@ async def create(request: Request) -> Response:
         user = await create_user(connection, **wish)
         link = await create_reset_link(connection, user.id, state_of(request).settings.issuer)
         if invite:
-            await insert_mail(connection, invitation(user.email, link))
+            key = state_of(request).settings.key_encryption_key
+            await insert_mail_with_link(connection, invitation(user.email, link), key)
         await record(connection, request, "user_created", user.id)
         await insert_key(connection, claim, user.id)
     told = {} if invite else {"passwordLink": link}
