@@ -16,6 +16,7 @@ from apps.auth.admin.requests import (
     page_of,
     read_object,
     read_page,
+    read_search,
     record,
 )
 from apps.auth.oauth.revocations import revoke_subject
@@ -42,7 +43,6 @@ from apps.kit.idempotency import claim_key, insert_key, read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute, principal_of
 
 USERS = "/auth/v1/users"
-MAX_SEARCH_CHARS = 200
 
 
 def as_json(user: User) -> dict[str, Any]:
@@ -102,9 +102,7 @@ async def create(request: Request) -> Response:
 async def list_all(request: Request) -> Response:
     """Lists users, or with `q` those whose address or name contains it."""
     after, limit = read_page(request)
-    text = request.query_params.get("q", "").strip()
-    if len(text) > MAX_SEARCH_CHARS or not text.isprintable():
-        raise BadRequest("invalid_search", f"at most {MAX_SEARCH_CHARS} characters", pointer="q")
+    text = read_search(request)
     async with state_of(request).database.connection() as connection:
         if after and await select_user(connection, after) is None:
             raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor")
