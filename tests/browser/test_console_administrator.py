@@ -5,10 +5,12 @@ and operations.
 import secrets
 
 import httpx
+import pyotp
 import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.console import signed_in
+from tests.browser.test_sign_in import sign_in
 from tests.browser.world import PASSWORD, World
 
 pytestmark = pytest.mark.browser
@@ -35,6 +37,14 @@ def test_day_of_an_administrator(chromium: Browser, world: World) -> None:
             page.goto(link)
             page.get_by_label("New password").fill(PASSWORD)
             page.get_by_role("button", name="Set password").click()
+            sign_in(page, email)
+            page.get_by_role("link", name="Set up a second factor").click()
+            page.get_by_label("Password", exact=True).fill(PASSWORD)
+            page.get_by_role("button", name="Continue").click()
+            device = pyotp.TOTP(page.locator("#secret").inner_text())
+            page.get_by_label("Code from your authenticator app").fill(device.now())
+            page.get_by_role("button", name="Continue").click()
+            expect(page.locator(".codes code")).to_have_count(10)
 
         admin.go(f"/administration?q={email}")
         admin.follow("New Clinician")
@@ -47,9 +57,16 @@ def test_day_of_an_administrator(chromium: Browser, world: World) -> None:
         admin.press("Enable")
         admin.press("Unlock")
         admin.sees("The account was changed.")
+        admin.press("Second factor off")
+        expect(admin.page.get_by_role("button", name="Second factor off")).to_have_count(0)
         admin.press("End all sessions")
         admin.press("New password link")
         admin.sees("Hand over this link")
+        admin.press("Delete")
+        admin.sees("The account was changed.")
+        admin.go(f"/administration?q={email}")
+        admin.heading("People")
+        expect(admin.page.get_by_role("link", name="New Clinician")).to_have_count(0)
 
         admin.follow("Applications")
         name = f"Reports {secrets.token_hex(3)}"
@@ -63,10 +80,17 @@ def test_day_of_an_administrator(chromium: Browser, world: World) -> None:
         assert answer.status_code == 200
 
         row = admin.page.get_by_role("row", name=name)
+        row.get_by_role("button", name="New secret").click()
+        admin.sees("the secret is shown only once")
+        _, rotated = admin.page.locator(".notice code").all_inner_texts()
+        assert rotated != secret
+        answer = httpx.post(f"{world.url}/oauth2/token", data=form, auth=(client_id, rotated))
+        assert answer.status_code == 200
+
         row.get_by_role("button", name="Disable").click()
         row.get_by_role("button", name="Delete").click()
         expect(admin.page.get_by_role("row", name=name)).to_have_count(0)
-        answer = httpx.post(f"{world.url}/oauth2/token", data=form, auth=(client_id, secret))
+        answer = httpx.post(f"{world.url}/oauth2/token", data=form, auth=(client_id, rotated))
         assert answer.status_code == 401
 
         admin.follow("Audit")

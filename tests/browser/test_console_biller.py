@@ -8,7 +8,7 @@ import time
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.console import Worker, make_patient, signed_in, word
+from tests.browser.console import Worker, bill, make_patient, signed_in, word
 from tests.browser.world import World
 
 pytestmark = pytest.mark.browser
@@ -111,6 +111,59 @@ def test_day_of_a_biller(chromium: Browser, world: World) -> None:
         biller.go(f"/patients/{patient_id}")
         expect(biller.page.get_by_role("link", name="Timeline")).to_have_count(0)
         expect(biller.page.get_by_role("heading", name="Problems")).to_have_count(0)
+
+
+def test_cash_of_a_day_and_its_difference(chromium: Browser, world: World) -> None:
+    patient_id = make_patient(world, word())
+    with signed_in(chromium, world, "billing_manager") as biller:
+        wait_for_account(biller, patient_id)
+        pay_in_cash(biller, "60")
+        expect(biller.page.get_by_role("alert")).to_be_visible()
+        assert biller.page.get_by_label("Amount").first.input_value() == "60"
+
+        biller.go("/cash-desk")
+        biller.fill("Cash in the drawer", "much")
+        biller.press("Open the day")
+        biller.sees("This is not an amount.")
+        biller.fill("Cash in the drawer", "100.00")
+        biller.press("Open the day")
+        biller.sees("The cash desk was opened.")
+        assert fact(biller, "Expected now").endswith("100.00")
+
+        biller.go(f"/patients/{patient_id}/money")
+        pay_in_cash(biller, "60")
+        biller.sees("The payment was recorded.")
+        biller.go("/cash-desk")
+        assert fact(biller, "Expected now").endswith("160.00")
+        biller.fill("Counted cash", "159.50")
+        biller.press("Count")
+        biller.sees("The change was saved.")
+        assert fact(biller, "Counted").endswith("159.50")
+        difference = fact(biller, "Difference")
+        assert difference.startswith("-") and difference.endswith("0.50")
+        biller.press("Close the day")
+        biller.sees("The cash desk was closed.")
+        biller.sees("Cash can be taken once it is open.")
+
+        # What was paid before there was an invoice is credit: it pays the invoice that comes.
+        bill(world, patient_id)
+        biller.go(f"/patients/{patient_id}/money")
+        biller.press("Use credit for open invoices")
+        biller.sees("The credit was used.")
+        row = biller.page.get_by_role("row", name=re.compile("[0-9]{4}-[0-9]{6}"))
+        expect(row.first).to_contain_text("65.00")
+
+
+def pay_in_cash(biller: Worker, amount: str) -> None:
+    biller.page.get_by_label("Amount").first.fill(amount)
+    biller.page.get_by_label("How").select_option(label="Cash")
+    biller.press("Record the payment")
+
+
+def fact(biller: Worker, name: str) -> str:
+    """Reads what stands beside a name in the list of facts."""
+    term = biller.page.locator("dt", has_text=re.compile(f"^{name}$"))
+    return term.locator("xpath=following-sibling::dd[1]").inner_text()
 
 
 def test_impossible_amounts_are_named_and_kept(chromium: Browser, world: World) -> None:

@@ -146,3 +146,22 @@ def test_sign_in_that_ends_keeps_what_was_typed(chromium: Browser, world: World)
         desk.sees("Please confirm")
         desk.press("Send again")
         expect(desk.page.locator(".patient")).to_contain_text(family)
+
+
+def test_idle_time_is_warned_of_and_ends_the_session(chromium: Browser, world: World) -> None:
+    with signed_in(chromium, world, "registrar") as desk:
+        desk.page.clock.install()
+        desk.go("/patients")
+        seconds = int(desk.page.locator("html").get_attribute("data-idle-seconds") or 0)
+        warned = (seconds - 120) * 1000
+        dialog = desk.page.get_by_role("dialog", name="Are you still there?")
+        desk.page.clock.fast_forward(warned - 1000)
+        expect(dialog).to_be_hidden()
+        desk.page.clock.fast_forward(2000)
+        expect(dialog).to_be_visible()
+        desk.press("Stay signed in")
+        expect(dialog).to_be_hidden()
+        desk.page.clock.fast_forward(warned + 1000)
+        expect(dialog).to_be_visible()
+        desk.page.clock.fast_forward(120_000)
+        desk.page.wait_for_url("**/signed-out?idle=1")
