@@ -91,7 +91,9 @@ def create_app(settings: Settings) -> Starlette:
             tasks = [
                 asyncio.create_task(state.refresh_keys()),
                 asyncio.create_task(keep_clean(database)),
-                asyncio.create_task(keep_mailing(database, settings.mail)),
+                asyncio.create_task(
+                    keep_mailing(database, settings.mail, settings.key_encryption_key)
+                ),
                 asyncio.create_task(keep_sending(state, http)),
             ]
             try:

@@ -5,14 +5,15 @@ The release does it before it makes a new key. Running services know the newest 
 
 from apps.auth.encryption import DecryptionError, decrypt, encrypt
 from apps.auth.keys import key_purpose
+from apps.auth.people.mail import mail_purpose
 from apps.auth.people.totp import totp_purpose
 from apps.kit.database import Connection
 from apps.kit.encryption_keys import newest_key
 
 
 async def reencrypt_secrets(connection: Connection, keys: bytes) -> int:
-    """Encrypts signing keys and second factors under the newest key; returns how many were
-    under another.
+    """Encrypts signing keys, second factors and mails that wait under the newest key; returns
+    how many were under another.
 
     Raises DecryptionError if one is under none of `keys`. Enrolments that were begun and never
     confirmed are left: they end with their session.
@@ -35,6 +36,15 @@ async def reencrypt_secrets(connection: Connection, keys: bytes) -> int:
             if sealed is not None:
                 await connection.execute(
                     "UPDATE users SET totp_secret = $2 WHERE id = $1", row["id"], sealed
+                )
+                moved += 1
+        for row in await connection.fetch(
+            "SELECT id, sealed_body FROM mails WHERE sealed_body IS NOT NULL ORDER BY id FOR UPDATE"
+        ):
+            sealed = reencrypt(keys, row["sealed_body"], mail_purpose(str(row["id"])))
+            if sealed is not None:
+                await connection.execute(
+                    "UPDATE mails SET sealed_body = $2 WHERE id = $1", row["id"], sealed
                 )
                 moved += 1
     return moved

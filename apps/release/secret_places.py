@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 
 def split_place(place: str) -> tuple[str, str | None]:
     """Returns the secret's ARN and the member's name, or None if the whole value is meant."""
@@ -35,3 +37,17 @@ def read_place(client: Any, place: str) -> str | None:
     arn, name = split_place(place)
     value: str = client.get_secret_value(SecretId=arn)["SecretString"]
     return value if name is None else json.loads(value).get(name)
+
+
+def read_filled_place(client: Any, place: str) -> str:
+    """Returns the secret's value; raises what Secrets Manager does of a secret without one where
+    the object has no such member.
+    """
+    value = read_place(client, place)
+    if value is None:
+        arn, name = split_place(place)
+        reason = f"{arn} has no member {name}"
+        raise ClientError(
+            {"Error": {"Code": "ResourceNotFoundException", "Message": reason}}, "GetSecretValue"
+        )
+    return value

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from apps.catalogue import SERVICES
 from apps.operations import Verb
-from apps.release.secret_places import read_place
+from apps.release.secret_places import read_filled_place
 from infrastructure.config.naming import PROJECT
 from infrastructure.operate.answers import Answer, RefusedError, answer_of
 from infrastructure.operate.targets import ENVIRONMENTS
@@ -155,7 +155,7 @@ def show_sign_in(clients: Clients, target: str, values: Mapping[str, Any]) -> An
         return {**known, "first administrator": first}
 
     def read(name: str) -> str:
-        return str(read_place(clients.secrets, trial[name]))
+        return read_filled_place(clients.secrets, trial[name])
 
     return {
         **known,

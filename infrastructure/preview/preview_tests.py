@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from apps.release.secret_places import read_place
+from apps.release.secret_places import read_filled_place
 from infrastructure.preview.errors import PreviewError
 from infrastructure.preview.leftovers import translated_aws_errors
 from infrastructure.smoke import BrokenError, check_services, read_running, wait_for
@@ -53,7 +53,7 @@ def open_access(outputs: Mapping[str, Any], secrets: Any) -> PreviewAccess:
 
     def read(key: str) -> str:
         with translated_aws_errors(f"read {sign_in[key]}"):
-            return str(read_place(secrets, sign_in[key]))
+            return read_filled_place(secrets, sign_in[key])
 
     return PreviewAccess(
         url=str(outputs["url"]),

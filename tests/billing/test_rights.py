@@ -78,15 +78,3 @@ async def test_contract_can_be_explored_outside_production(billing: Client) -> N
     async for answer in stub.ServerReflectionInfo(requests, timeout=5):
         names = {service.name for service in answer.list_services_response.service}
         assert "billing.v1.Billing" in names
-
-
-async def test_every_change_names_the_person_and_the_client(billing: Client) -> None:
-    account_id = await billing.account()
-    charge = await billing.charge(account_id, 100)
-    async with billing.database.connection() as connection:
-        row = await connection.fetchrow(
-            "SELECT * FROM audit WHERE document_id = $1", charge.charge_item_id
-        )
-    assert (row["action"], row["subject"], row["client_id"], row["service_id"]) == (
-        *("charge.added", "user-5", "web", "service-gateway"),
-    )

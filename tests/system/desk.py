@@ -6,8 +6,10 @@ import csv
 import gzip
 import io
 import json
+import os
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,13 @@ SYNTHEA_DIR = "SYNTHEA_DIR"
 # What is charged, counted here by nobody's code but this file's.
 CODES = {"Encounter": "type", "Procedure": "code", "Immunization": "vaccineCode"}
 DONE = {"Encounter": "finished", "Procedure": "completed", "Immunization": "completed"}
+
+
+def files() -> Sequence[Path]:
+    """The Bundles to count: the shipped people's, and those of SYNTHEA_DIR."""
+    folder = os.environ.get(SYNTHEA_DIR)
+    more = sorted(Path(folder).glob("*.json*")) if folder else []
+    return [*sorted(PEOPLE.glob("*.json")), *more]
 
 
 def read_bundle(path: Path) -> dict[str, Any]:
@@ -42,8 +51,9 @@ def expected_charges(bundle: dict[str, Any]) -> Counter[tuple[str, int]]:
         resource = entry["resource"]
         kind = resource["resourceType"]
         if kind in CODES and resource["status"] == DONE[kind]:
-            concept = resource[CODES[kind]]
-            coding = (concept[0] if isinstance(concept, list) else concept)["coding"][0]
+            concept = resource.get(CODES[kind], {})
+            codings = (concept[0] if isinstance(concept, list) else concept).get("coding")
+            coding = codings[0] if codings else resource["class"]
             charges[coding["code"], prices[coding["system"], coding["code"]]] += 1
     return charges
 
@@ -81,7 +91,18 @@ class Desk:
         return response.body
 
     async def load(self, bundle: dict[str, Any]) -> str:
-        """Loads a Bundle; the id of its patient's account, once everything of it is charged."""
+        """Loads a Bundle; the id of its patient's account, once it is there."""
+        patient_id = await self.post(bundle)
+
+        async def has_account() -> bool:
+            return (await self.platform.account_of(patient_id)).status == 200
+
+        await until(has_account)
+        account = await self.ask("GET", f"/accounts?patient={patient_id}")
+        return str(account["accountId"])
+
+    async def post(self, bundle: dict[str, Any]) -> str:
+        """Loads a Bundle; the id of its patient."""
         token = await self.platform.client_token()
         response = await self.platform.call(
             "POST",
@@ -96,13 +117,7 @@ class Desk:
             for entry in response.body["entry"]
             if "Patient/" in entry["response"]["location"]
         }
-
-        async def has_account() -> bool:
-            return (await self.platform.account_of(patient_id)).status == 200
-
-        await until(has_account)
-        account = await self.ask("GET", f"/accounts?patient={patient_id}")
-        return str(account["accountId"])
+        return str(patient_id)
 
     async def charges(self, account_id: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +19,15 @@ import pytest
 from apps.kit.rpc import call_metadata, open_channel
 from protos.billing.v1 import billing_pb2 as pb
 from protos.billing.v1.billing_pb2_grpc import BillingStub
-from tests.system.desk import PEOPLE, ROOT, Desk, cents, expected_charges, read_bundle, usd
+from tests.system.desk import PEOPLE, ROOT, Desk, cents, expected_charges, files, read_bundle, usd
 from tests.system.platform import Platform, until, variable
 
 pytestmark = pytest.mark.system
-
-# A folder of Synthea's Bundles (`.json`, `.json.gz`) to count as well.
-SYNTHEA_DIR = "SYNTHEA_DIR"
 
 
 @pytest.fixture
 async def desk(platform: Platform) -> Desk:
     return Desk(platform, await platform.user_token())
-
-
-def files() -> Sequence[Path]:
-    folder = os.environ.get(SYNTHEA_DIR)
-    more = sorted(Path(folder).glob("*.json*")) if folder else []
-    return [*sorted(PEOPLE.glob("*.json")), *more]
 
 
 @pytest.mark.parametrize("path", files(), ids=[path.name for path in files()])

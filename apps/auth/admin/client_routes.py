@@ -14,6 +14,7 @@ from apps.auth.admin.requests import (
     page_of,
     read_object,
     read_page,
+    read_search,
     record,
 )
 from apps.auth.oauth.client_changes import (
@@ -55,9 +56,11 @@ async def create(request: Request) -> Response:
 
 
 async def list_all(request: Request) -> Response:
+    """Lists clients, or with `q` those whose id or name contains it."""
     after, limit = read_page(request)
+    text = read_search(request)
     async with state_of(request).database.connection() as connection:
-        clients = await select_clients(connection, after, limit + 1)
+        clients = await select_clients(connection, after, limit + 1, text)
     return page_of([as_json(client) for client in clients], limit)
 
 

@@ -20,6 +20,7 @@ from apps.kit.web import JSONResponse, principal_of, read_json, scopes
 
 ADMIN = scopes("admin")
 MAX_PAGE_SIZE = 100
+MAX_SEARCH_CHARS = 200
 DEFAULT_PAGE_SIZE = 20
 PAGE_SIZE = re.compile(r"[0-9]{1,3}")
 
@@ -67,6 +68,14 @@ def read_page(request: Request) -> tuple[str, int]:
     if not after.isprintable():
         raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor")
     return after, int(size)
+
+
+def read_search(request: Request) -> str:
+    """Returns the text to be found, `q`. Raises BadRequest."""
+    text = request.query_params.get("q", "").strip()
+    if len(text) > MAX_SEARCH_CHARS or not text.isprintable():
+        raise BadRequest("invalid_search", f"at most {MAX_SEARCH_CHARS} characters", pointer="q")
+    return text
 
 
 def page_of(items: list[dict[str, Any]], limit: int) -> Response:

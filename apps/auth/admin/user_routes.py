@@ -16,12 +16,13 @@ from apps.auth.admin.requests import (
     page_of,
     read_object,
     read_page,
+    read_search,
     record,
 )
 from apps.auth.oauth.revocations import revoke_subject
 from apps.auth.people.factors import remove_second_factors
 from apps.auth.people.lockout import forget_failures
-from apps.auth.people.mail import insert_mail, invitation
+from apps.auth.people.mail import insert_mail_with_link, invitation
 from apps.auth.people.resets import create_reset_link
 from apps.auth.people.sessions import SessionInfo, select_sessions
 from apps.auth.people.user_fields import check_user
@@ -42,7 +43,6 @@ from apps.kit.idempotency import claim_key, insert_key, read_claim
 from apps.kit.web import JSONResponse, Operation, PolicedRoute, principal_of
 
 USERS = "/auth/v1/users"
-MAX_SEARCH_CHARS = 200
 
 
 def as_json(user: User) -> dict[str, Any]:
@@ -91,7 +91,8 @@ async def create(request: Request) -> Response:
         user = await create_user(connection, **wish)
         link = await create_reset_link(connection, user.id, state_of(request).settings.issuer)
         if invite:
-            await insert_mail(connection, invitation(user.email, link))
+            key = state_of(request).settings.key_encryption_key
+            await insert_mail_with_link(connection, invitation(user.email, link), key)
         await record(connection, request, "user_created", user.id)
         await insert_key(connection, claim, user.id)
     told = {} if invite else {"passwordLink": link}
@@ -101,9 +102,7 @@ async def create(request: Request) -> Response:
 async def list_all(request: Request) -> Response:
     """Lists users, or with `q` those whose address or name contains it."""
     after, limit = read_page(request)
-    text = request.query_params.get("q", "").strip()
-    if len(text) > MAX_SEARCH_CHARS or not text.isprintable():
-        raise BadRequest("invalid_search", f"at most {MAX_SEARCH_CHARS} characters", pointer="q")
+    text = read_search(request)
     async with state_of(request).database.connection() as connection:
         if after and await select_user(connection, after) is None:
             raise BadRequest("invalid_cursor", "not a cursor of ours", pointer="cursor")

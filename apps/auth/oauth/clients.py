@@ -153,9 +153,16 @@ async def lock_client(connection: Connection, client_id: str) -> Client | None:
     return client_of(row) if row else None
 
 
-async def select_clients(connection: Connection, after: str, limit: int) -> list[Client]:
+async def select_clients(
+    connection: Connection, after: str, limit: int, text: str = ""
+) -> list[Client]:
+    """Returns clients after an id, by id. With `text`: whose id or name contains it."""
     rows = await connection.fetch(
-        "SELECT * FROM clients WHERE id > $1 ORDER BY id LIMIT $2", after, limit
+        "SELECT * FROM clients WHERE id > $1 AND (position(lower($3) IN lower(id)) > 0 "
+        "OR position(lower($3) IN lower(name)) > 0) ORDER BY id LIMIT $2",
+        after,
+        limit,
+        text,
     )
     return [client_of(row) for row in rows]
 

@@ -13,7 +13,12 @@ from apps.auth.people.address_links import (
     select_address,
     use_address_link,
 )
-from apps.auth.people.mail import address_changed, address_link, insert_mail
+from apps.auth.people.mail import (
+    address_changed,
+    address_link,
+    insert_mail,
+    insert_mail_with_link,
+)
 from apps.auth.people.mail_limits import may_mail
 from apps.auth.people.sessions import complete, lock_session
 from apps.auth.people.user_fields import is_email
@@ -61,7 +66,8 @@ async def change(request: Request) -> Response:
         if not await may_mail(connection, "address", user_id=user.id, recipient=email):
             return page(request, "email.html", 429, user=user, error=TOO_MANY)
         link = await create_address_link(connection, user.id, email, state.settings.issuer)
-        await insert_mail(connection, address_link(email, link))
+        key = state.settings.key_encryption_key
+        await insert_mail_with_link(connection, address_link(email, link), key)
     return go_to(f"{ACCOUNT}?done=email-sent")
 
 

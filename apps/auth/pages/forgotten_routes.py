@@ -17,7 +17,7 @@ from apps.auth.pages.rendering import form_route, page, read_form
 from apps.auth.pages.steps import PAGES_CLIENT
 from apps.auth.paths import FORGOTTEN
 from apps.auth.people.external_identities import is_external
-from apps.auth.people.mail import insert_mail, password_link
+from apps.auth.people.mail import insert_mail_with_link, password_link
 from apps.auth.people.mail_limits import may_mail
 from apps.auth.people.resets import FORGOTTEN_LIFE_HOURS, LINK_LIFE_HOURS, create_reset_link
 from apps.auth.people.user_fields import is_email
@@ -78,7 +78,12 @@ async def send_link(request: Request, email: str) -> None:
             link = await create_reset_link(
                 connection, user.id, state.settings.issuer, life_hours=life_hours
             )
-            await insert_mail(connection, password_link(user.email, link, life_hours))
+            await insert_mail_with_link(
+                connection,
+                password_link(user.email, link, life_hours),
+                state.settings.key_encryption_key,
+                life_hours,
+            )
             event = Event(
                 "password_link_asked",
                 client_id=PAGES_CLIENT,

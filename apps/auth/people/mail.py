@@ -3,12 +3,13 @@
 A mail names no patient and holds no health data. Its link works once.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from typing import Any
 
+from apps.auth.encryption import decrypt, encrypt
 from apps.kit.context import new_id
 from apps.kit.database import Connection
 
@@ -17,6 +18,8 @@ PRODUCT = "Patient management"
 MAIL_LIFE_HOURS = 24
 FIRST_RETRY_SECONDS = 5
 MAX_RETRY_SECONDS = 900
+# What a replica of the previous release sends, which does not look for the sealed text.
+UNREAD = "This mail was to hold a link. Please ask for it once more.\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +44,11 @@ class Mail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedMail:
+    """A mail that waits. `sealed_body`: its text, encrypted, where it has a link."""
+
     id: str
     mail: Mail
+    sealed_body: bytes | None = None
 
 
 def invitation(recipient: str, link: str) -> Mail:
@@ -155,6 +161,38 @@ async def insert_mail(connection: Connection, mail: Mail) -> None:
     )
 
 
+async def insert_mail_with_link(
+    connection: Connection, mail: Mail, key: bytes, life_hours: int = MAIL_LIFE_HOURS
+) -> None:
+    """Queues a mail whose text nobody reads in the database; it is not sent after `life_hours`,
+    when its link is void.
+    """
+    mail_id = new_id()
+    await connection.execute(
+        "INSERT INTO mails (id, recipient, subject, body, sealed_body, expires_at) "
+        "VALUES ($1, $2, $3, $4, $5, now() + make_interval(hours => $6))",
+        mail_id,
+        mail.recipient,
+        mail.subject,
+        UNREAD,
+        encrypt(key, mail.body.encode(), mail_purpose(mail_id)),
+        life_hours,
+    )
+
+
+def mail_purpose(mail_id: str) -> str:
+    """Names the row that a sealed text belongs to."""
+    return f"mails.sealed_body:{mail_id}"
+
+
+def unsealed(queued: QueuedMail, key: bytes) -> QueuedMail:
+    """Returns the mail with its text. Raises DecryptionError."""
+    if queued.sealed_body is None:
+        return queued
+    body = decrypt(key, queued.sealed_body, mail_purpose(queued.id)).decode()
+    return replace(queued, mail=replace(queued.mail, body=body), sealed_body=None)
+
+
 async def claim_mails(connection: Connection, limit: int, hold_seconds: float) -> list[QueuedMail]:
     """Returns mails that are due, and holds them for `hold_seconds`, so that one
     replica sends each.
@@ -162,7 +200,8 @@ async def claim_mails(connection: Connection, limit: int, hold_seconds: float) -
     rows = await connection.fetch(
         "UPDATE mails SET attempts = attempts + 1, due_at = now() + make_interval(secs => $2) "
         "WHERE id = ANY(ARRAY(SELECT id FROM mails WHERE due_at <= now() AND expires_at > now() "
-        "ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING id, recipient, subject, body",
+        "ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)) "
+        "RETURNING id, recipient, subject, body, sealed_body",
         limit,
         hold_seconds,
     )
@@ -170,6 +209,7 @@ async def claim_mails(connection: Connection, limit: int, hold_seconds: float) -
         QueuedMail(
             id=str(row["id"]),
             mail=Mail(recipient=row["recipient"], subject=row["subject"], body=row["body"]),
+            sealed_body=row["sealed_body"],
         )
         for row in rows
     ]

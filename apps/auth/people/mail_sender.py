@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 import asyncpg
 
+from apps.auth.encryption import DecryptionError
 from apps.auth.people.mail import (
     MailSettings,
     QueuedMail,
@@ -21,6 +22,7 @@ from apps.auth.people.mail import (
     compose,
     delete_mail,
     postpone_mail,
+    unsealed,
 )
 from apps.kit.database import Database
 from apps.kit.errors import Problem
@@ -86,17 +88,27 @@ def make_transport(settings: MailSettings) -> Transport | None:
     return FolderTransport(Path(settings.folder)) if settings.folder else None
 
 
-async def send_due(database: Database, transport: Transport, sender: str) -> int:
-    """Sends what is due, at most BATCH mails; returns how many were accepted."""
+async def send_due(database: Database, transport: Transport, sender: str, key: bytes) -> int:
+    """Sends what is due, at most BATCH mails; returns how many were accepted.
+
+    `key` opens those with a link.
+    """
     async with database.transaction() as connection:
         due = await claim_mails(connection, BATCH, HOLD_SECONDS)
 
     sent = 0
-    for queued in due:
+    for sealed in due:
+        queued = sealed
         try:
+            queued = unsealed(sealed, key)
             message = compose(queued, sender, datetime.now(UTC))
             await transport.send(message, queued)
-        except (OSError, ValueError, aiosmtplib.SMTPException) as error:
+        except (
+            DecryptionError,
+            OSError,
+            ValueError,
+            aiosmtplib.SMTPException,
+        ) as error:
             log.warning("mail not sent", extra={"mail": queued.id, "error": type(error).__name__})
             async with database.connection() as connection:
                 await postpone_mail(connection, queued.id)
@@ -107,7 +119,7 @@ async def send_due(database: Database, transport: Transport, sender: str) -> int
     return sent
 
 
-async def keep_mailing(database: Database, settings: MailSettings) -> None:
+async def keep_mailing(database: Database, settings: MailSettings, key: bytes) -> None:
     """Sends mails until it is cancelled. Without a transport they wait, and expire."""
     transport = make_transport(settings)
     if transport is None:
@@ -115,7 +127,7 @@ async def keep_mailing(database: Database, settings: MailSettings) -> None:
         return
     while True:
         try:
-            sent = await send_due(database, transport, settings.sender)
+            sent = await send_due(database, transport, settings.sender, key)
         except (Problem, asyncpg.PostgresError) as error:
             log.warning("no look at the mails", extra={"error": type(error).__name__})
             sent = 0

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from google.protobuf.message import DecodeError
 
-from apps.billing.charges.rules import CoverageFact, Fact, concerns_billing
+from apps.billing.charges.rules import CoverageFact, Fact, charged_code, concerns_billing
 from apps.billing.parsing import FHIR_ID
 from apps.kit.event_batch import UnreadableError
 from protos.patient.v1 import events_pb2 as pb
@@ -96,6 +96,9 @@ def _read_fact(event: pb.PatientEvent) -> Fact | CoverageFact | None:
         raise UnreadableError("invalid_text")
     if is_coverage:
         return _read_coverage(event)
+    system, code = charged_code(
+        clinical.resource_type, clinical.code.system, clinical.code.code, clinical.category
+    )
     return Fact(
         patient_id=event.patient_id,
         resource_type=clinical.resource_type,
@@ -103,8 +106,8 @@ def _read_fact(event: pb.PatientEvent) -> Fact | CoverageFact | None:
         version=event.version_id,
         deleted=event.event_type == "clinical.deleted",
         status=clinical.status,
-        system=clinical.code.system,
-        code=clinical.code.code,
+        system=system,
+        code=code,
         occurred_at=_moment(event),
         encounter_id=clinical.encounter_id,
     )

@@ -13,6 +13,10 @@ CHARGED_STATUSES: Mapping[str, frozenset[str]] = {
     "Immunization": frozenset({"completed"}),
 }
 
+# An Encounter without a coded type is charged by its class, where the class is one of these.
+CLASS_SYSTEM = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+CHARGED_CLASSES = frozenset({"AMB", "EMER", "IMP", "HH", "VR"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
@@ -57,6 +61,13 @@ class CoverageFact:
 
 def concerns_billing(resource_type: str) -> bool:
     return resource_type in CHARGED_STATUSES
+
+
+def charged_code(resource_type: str, system: str, code: str, category: str) -> tuple[str, str]:
+    """Returns the code system and the code that the resource is charged by; "" is no code."""
+    if not code and resource_type == "Encounter" and category in CHARGED_CLASSES:
+        return CLASS_SYSTEM, category
+    return system, code
 
 
 def is_charged(fact: Fact) -> bool:

@@ -168,7 +168,15 @@ USERS = (
 )
 CLIENTS = (
     _operation(
-        "GET", "/clients", "listClients", "List clients", _page(ref("Client")), parameters=_PAGE
+        "GET",
+        "/clients",
+        "listClients",
+        "List clients",
+        _page(ref("Client")),
+        parameters=(
+            *_PAGE,
+            query("q", "Only clients whose id or name contains it.", text(maxLength=200)),
+        ),
     ),
     _operation(
         "POST",

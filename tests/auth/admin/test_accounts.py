@@ -98,6 +98,21 @@ def test_all_sessions_of_a_user_are_listed_and_ended(auth: Auth, admin: httpx.Cl
     assert "Sign in" in browser.get("/oauth2/account").text
 
 
+def test_clients_are_found_by_id_and_name(admin: httpx.Client) -> None:
+    body = {
+        "name": "Growth Charts",
+        "grantTypes": ["client_credentials"],
+        "scopes": ["system/Patient.rs"],
+    }
+    made = admin.post("/auth/v1/clients", json=body)
+    assert made.status_code == 201, made.text
+    for text in ("growth ch", made.json()["id"].upper()):
+        (found,) = admin.get("/auth/v1/clients", params={"q": text}).json()["items"]
+        assert found["id"] == made.json()["id"]
+    assert admin.get("/auth/v1/clients", params={"q": "nobody's"}).json()["items"] == []
+    assert admin.get("/auth/v1/clients", params={"q": "x" * 201}).status_code == 400
+
+
 def test_client_is_changed_and_narrowed_tokens_end(auth: Auth, admin: httpx.Client) -> None:
     made = admin.post("/auth/v1/clients", json=CLIENT).json()
     path = f"/auth/v1/clients/{made['id']}"

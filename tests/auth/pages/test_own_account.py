@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from apps.auth.people.mail import Mail, QueuedMail, unsealed
 from apps.auth.people.passwords import Hashing
 from apps.kit.errors import Unavailable
 from tests.auth.browser import App, Browser
@@ -16,8 +17,13 @@ LINK = re.compile(r"https?://\S+")
 
 
 def mails(auth: Auth, recipient: str) -> list[dict[str, Any]]:
-    rows = auth.sql("SELECT subject, body FROM mails WHERE recipient = $1 ORDER BY id", recipient)
-    return [dict(row) for row in rows]
+    found = []
+    for row in auth.sql("SELECT * FROM mails WHERE recipient = $1 ORDER BY id", recipient):
+        mail = Mail(recipient=recipient, subject=row["subject"], body=row["body"])
+        queued = QueuedMail(id=str(row["id"]), mail=mail, sealed_body=row["sealed_body"])
+        body = unsealed(queued, auth.settings.key_encryption_key).mail.body
+        found.append({"subject": mail.subject, "body": body})
+    return found
 
 
 def wait_for_mail(auth: Auth, recipient: str, count: int = 1) -> list[dict[str, Any]]:

@@ -17,7 +17,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from apps.auth.people.mail import Mail, MailSettings, QueuedMail, compose, insert_mail
+from apps.auth.people.mail import (
+    Mail,
+    MailSettings,
+    QueuedMail,
+    compose,
+    insert_mail,
+    insert_mail_with_link,
+)
 from apps.auth.people.mail_sender import (
     FolderTransport,
     SmtpTransport,
@@ -25,9 +32,11 @@ from apps.auth.people.mail_sender import (
     make_transport,
     send_due,
 )
+from apps.auth.reencryption import reencrypt_secrets
 from apps.kit.database import Database, DatabaseSettings, open_database
 
 pytestmark = pytest.mark.integration
+KEY, NEWER_KEY = bytes(32), bytes([1] * 32)
 HELLO = Mail(recipient="grace@example.org", subject="Hello", body="A link: https://x.example/y\n")
 
 
@@ -131,8 +140,8 @@ async def test_mail_is_sent_once_over_tls_with_credentials(
     await queue(database, HELLO)
     async with smtp(server, contexts) as port:
         transport = SmtpTransport(f"smtps://user:pass%20word@localhost:{port}")
-        assert await send_due(database, transport, "no-reply@clinic.example") == 1
-        assert await send_due(database, transport, "no-reply@clinic.example") == 0
+        assert await send_due(database, transport, "no-reply@clinic.example", KEY) == 1
+        assert await send_due(database, transport, "no-reply@clinic.example", KEY) == 0
     (content,) = server.messages
     message = message_from_bytes(content, policy=policy.default)
     assert (message["To"], message["From"], message["Subject"]) == (
@@ -150,7 +159,7 @@ async def test_server_without_tls_gets_neither_mail_nor_password(database: Datab
     await queue(database, HELLO)
     async with smtp(server, None) as port:
         transport = SmtpTransport(f"smtp://user:password@localhost:{port}")
-        assert await send_due(database, transport, "a@b.example") == 0
+        assert await send_due(database, transport, "a@b.example", KEY) == 0
     assert (server.messages, server.logins) == ([], 0)
     assert await waiting(database) == 1
 
@@ -163,13 +172,13 @@ async def test_refused_mail_is_tried_again_later(
     await queue(database, HELLO)
     async with smtp(server, contexts) as port:
         transport = SmtpTransport(f"smtps://localhost:{port}")
-        assert await send_due(database, transport, "a@b.example") == 0
+        assert await send_due(database, transport, "a@b.example", KEY) == 0
         server.refuses = False
         # Not at once.
-        assert await send_due(database, transport, "a@b.example") == 0
+        assert await send_due(database, transport, "a@b.example", KEY) == 0
         async with database.connection() as connection:
             await connection.execute("UPDATE mails SET due_at = now()")
-        assert await send_due(database, transport, "a@b.example") == 1
+        assert await send_due(database, transport, "a@b.example", KEY) == 1
 
 
 async def test_mail_whose_link_is_void_is_not_sent(database: Database, tmp_path: Path) -> None:
@@ -178,7 +187,7 @@ async def test_mail_whose_link_is_void_is_not_sent(database: Database, tmp_path:
         life = await connection.fetchval("SELECT expires_at - now() FROM mails")
         await connection.execute("UPDATE mails SET expires_at = now()")
     assert life <= datetime.timedelta(hours=24)
-    assert await send_due(database, FolderTransport(tmp_path), "a@b.example") == 0
+    assert await send_due(database, FolderTransport(tmp_path), "a@b.example", KEY) == 0
     assert os.listdir(tmp_path) == []
 
 
@@ -192,7 +201,7 @@ async def test_senders_at_once_send_each_mail_once(database: Database, tmp_path:
 
     transport: Transport = Counting()
     await queue(database, *(HELLO for _ in range(30)))
-    await asyncio.gather(*(send_due(database, transport, "a@b.example") for _ in range(4)))
+    await asyncio.gather(*(send_due(database, transport, "a@b.example", KEY) for _ in range(4)))
     assert len(sent) == len(set(sent)) == 30
 
 
@@ -201,9 +210,28 @@ async def test_folder_has_a_mail_as_a_file_for_its_owner_only(
 ) -> None:
     await queue(database, HELLO)
     transport = FolderTransport(tmp_path / "mail")
-    assert await send_due(database, transport, "a@b.example") == 1
+    assert await send_due(database, transport, "a@b.example", KEY) == 1
     (file,) = (tmp_path / "mail").iterdir()
     assert file.suffix == ".eml" and file.stat().st_mode & 0o077 == 0
+    assert b"https://x.example/y" in file.read_bytes()
+
+
+async def test_mail_with_a_link_waits_encrypted_and_moves_to_a_newer_key(
+    database: Database, tmp_path: Path
+) -> None:
+    async with database.transaction() as connection:
+        await insert_mail_with_link(connection, HELLO, KEY, life_hours=1)
+        row = await connection.fetchrow("SELECT *, expires_at - now() AS life FROM mails")
+        assert "x.example" not in row["body"] and b"x.example" not in row["sealed_body"]
+        assert row["life"] <= datetime.timedelta(hours=1)
+        assert await reencrypt_secrets(connection, NEWER_KEY + KEY) == 1
+    transport = FolderTransport(tmp_path / "mail")
+    assert await send_due(database, transport, "a@b.example", KEY) == 0
+    async with database.connection() as connection:
+        await connection.execute("UPDATE mails SET due_at = now()")
+    assert await send_due(database, transport, "a@b.example", NEWER_KEY) == 1
+    assert await waiting(database) == 0
+    (file,) = (tmp_path / "mail").iterdir()
     assert b"https://x.example/y" in file.read_bytes()
 
 

@@ -6,6 +6,8 @@ from datetime import timedelta
 import pytest
 
 from apps.billing.charges.patient_events import read_event
+from apps.billing.charges.rules import CHARGED_CLASSES, CLASS_SYSTEM
+from apps.billing.prices.shipped import read_shipped_prices
 from apps.kit.context import new_id
 from apps.kit.event_batch import UnreadableError
 from protos.billing.v1 import billing_pb2 as pb
@@ -68,6 +70,50 @@ async def test_rules_say_what_is_charged(
     await billing.account(patient_id)
     await follow(billing, fact(patient_id, "r-" + code, kind=kind, status=status, code=code))
     assert len(await charges_of(billing, patient_id)) == charged
+
+
+@pytest.mark.integration
+async def test_encounter_without_a_coded_type_is_charged_once_by_its_class(
+    billing: Client, patient_id: str
+) -> None:
+    def visit(version: int, status: str, category: str, code: str = "") -> events.PatientEvent:
+        event = fact(
+            patient_id,
+            "r-" + patient_id,
+            version,
+            kind="Encounter",
+            status=status,
+            code=code,
+            event_type="clinical.amended" if version > 1 else "clinical.recorded",
+        )
+        event.clinical.category = category
+        if not code:
+            event.clinical.code.Clear()
+        return event
+
+    async def charged() -> list[tuple[str, str]]:
+        return [
+            (charge.system, charge.code)
+            for charge in await charges_of(billing, patient_id)
+            if charge.status != pb.CHARGE_ITEM_STATUS_VOIDED
+        ]
+
+    await billing.account(patient_id)
+    await follow(billing, visit(1, "in-progress", "AMB"))
+    assert await charged() == []
+    finished = visit(2, "finished", "AMB")
+    await follow(billing, finished, finished)
+    await follow(billing, visit(3, "finished", "AMB"))
+    assert await charged() == [(CLASS_SYSTEM, "AMB")]
+    await follow(billing, visit(4, "finished", "AMB", "185347001"))
+    assert [code for _, code in await charged()] == ["185347001"]
+    await follow(billing, visit(5, "finished", "somebody's own class"))
+    assert await charged() == []
+
+
+def test_shipped_list_has_a_price_for_each_charged_class() -> None:
+    shipped = read_shipped_prices("USD", ("exempt", "standard"))
+    assert {price.code for price in shipped if price.system == CLASS_SYSTEM} == CHARGED_CLASSES
 
 
 @pytest.mark.integration

@@ -135,6 +135,9 @@ def test_sign_in_names_the_trial_account_of_a_preview_and_the_verb_of_an_environ
     known = clients(secrets=FakeSecrets(p="pass", s="secret"))
     answer: Any = run("pr-7", VERBS["sign-in"], {}, None, clients=known)
     assert (answer["password"], answer["client secret"]) == ("pass", "secret")
+    outputs(monkeypatch, {"url": "https://x", "sign_in": {**trial, "password_arn": "all:p::"}})
+    with pytest.raises(RefusedError, match="all has no member p"):
+        run("pr-7", VERBS["sign-in"], {}, None, clients=clients(secrets=FakeSecrets(all="{}")))
     outputs(monkeypatch, {"url": "https://x"})
     first: Any = run("dev", VERBS["sign-in"], {}, None, clients=known)
     assert first["first administrator"] == "scripts/operate dev users first-admin ADDRESS"

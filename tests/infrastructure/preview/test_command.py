@@ -344,6 +344,13 @@ def test_visitor_reads_the_secrets_that_the_release_filled(secrets: Any) -> None
     }
     assert "value of" not in repr(access_to)
 
+    # As of a secret that was never filled: no "None" to sign in with.
+    for missing in (place_of_member(arn, "x"), arn.replace("pr-12", "pr-13")):
+        with pytest.raises(PreviewError, match="ResourceNotFoundException"):
+            open_access(
+                {"url": "https://x", "sign_in": {**sign_in, "password_arn": missing}}, secrets
+            )
+
 
 def test_preview_that_is_not_up_cannot_be_visited(secrets: Any) -> None:
     with pytest.raises(PreviewError, match="not up"):
