@@ -44,7 +44,7 @@ CLEAN_PERIOD_SECONDS = 3600.0
 END_OFFSETS_TIMEOUT_SECONDS = 3.0
 # Under load a moment's wait makes one batch of many: each costs a transaction, and a fetch
 # at the broker.
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.02
 COMMIT_PERIOD_SECONDS = 5.0
 COMMIT_TIMEOUT_SECONDS = 3.0
 
