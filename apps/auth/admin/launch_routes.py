@@ -8,13 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from apps.auth.admin.requests import no_store, read_object, record
+from apps.auth.admin.requests import claim_secret, no_store, read_object, record
 from apps.auth.oauth.clients import select_active_client
 from apps.auth.oauth.launches import LAUNCH_LIFE_SECONDS, insert_launch
 from apps.auth.people.user_fields import RESOURCE_ID
 from apps.auth.people.users import select_active_user
 from apps.auth.state import state_of
 from apps.kit.errors import Forbidden, Unprocessable
+from apps.kit.idempotency import insert_key, read_claim
 from apps.kit.scopes import Principal
 from apps.kit.web import JSONResponse, Operation, PolicedRoute, Policy, principal_of
 
@@ -41,7 +42,9 @@ async def create(request: Request) -> Response:
     encounter_id = read_id(body, "encounterId")
     client_id = body.get("clientId")
     principal = principal_of(request)
+    claim = read_claim(request, await request.body())
     async with state_of(request).database.transaction() as connection:
+        await claim_secret(connection, claim)
         user = await select_active_user(connection, principal.subject)
         if user is None:
             raise Forbidden("insufficient_scope", "this needs a person")
@@ -58,6 +61,7 @@ async def create(request: Request) -> Response:
             client_id=client_id,
         )
         await record(connection, request, "launch_created", str(patient_id))
+        await insert_key(connection, claim, str(patient_id))
     return no_store(JSONResponse({"launch": launch, "expiresIn": LAUNCH_LIFE_SECONDS}, 201))
 
 

@@ -204,6 +204,7 @@ LAUNCHES = (
         levels=("user",),
         description="For a person of staff."
         " The value is good once, for five minutes, for that person.",
+        parameters=("idempotencyKey",),
         body=json(
             {
                 **record(
@@ -218,7 +219,7 @@ LAUNCHES = (
                 "additionalProperties": False,
             }
         ),
-        refusals=("415", "422"),
+        refusals=("409", "415", "422"),
     ),
 )
 # Pages for people in a browser: clients send them to these two, which lead to all others.

@@ -34,10 +34,9 @@ def console_token(auth: Auth, browser: Browser, *scopes: str) -> str:
     return str(app.redeem(app.authorize(browser))["access_token"])
 
 
-def launch(auth: Auth, token: str, **body: Any) -> httpx.Response:
-    return httpx.post(
-        f"{auth.url}/auth/v1/launches", json=body, headers={"Authorization": f"Bearer {token}"}
-    )
+def launch(auth: Auth, token: str, *, key: str = "", **body: Any) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"} | ({"Idempotency-Key": key} if key else {})
+    return httpx.post(f"{auth.url}/auth/v1/launches", json=body, headers=headers)
 
 
 def introspect(auth: Auth, app: App, token: str) -> dict[str, Any]:
@@ -108,6 +107,16 @@ def test_launches_are_for_whoever_may_read_every_patient(
     browser, _ = signed_in(auth, role, **changes)
     token = console_token(auth, browser, "openid", "user/*.cruds", "patient/*.rs")
     assert launch(auth, token, **body).status_code == status
+
+
+def test_launch_is_told_once_to_an_idempotency_key(auth: Auth) -> None:
+    browser, _ = signed_in(auth)
+    token = console_token(auth, browser)
+    assert launch(auth, token, key="k-1", patientId="p-1").status_code == 201
+    again = launch(auth, token, key="k-1", patientId="p-1")
+    assert (again.status_code, again.json()["code"]) == (409, "secret_already_told")
+    assert launch(auth, token, key="k-1", patientId="p-2").status_code == 422
+    assert launch(auth, token, key="k-2", patientId="p-1").status_code == 201
 
 
 def test_program_without_a_person_launches_nothing(auth: Auth) -> None:
