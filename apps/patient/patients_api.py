@@ -24,6 +24,7 @@ from apps.patient.fhir.requests import (
 )
 from apps.patient.fhir.responses import version_headers
 from apps.patient.registration import merge, parse_registration, patient_of
+from apps.patient.search.criteria import AllOf
 from apps.patient.search.query import DEFAULT_COUNT, MAX_COUNT
 from apps.patient.storage.access import Caller
 from apps.patient.storage.read_audit import ReadEntry, entry_of
@@ -98,7 +99,8 @@ async def _restricted_list(
     caller.require("Patient", "r")
     read_audit = read_audit_of(request)
     mark = Mark(type_index=0, leader_index=-1, walk_index=0, position=None, number=after)
-    criteria = [("Patient", caller.criterion("Patient", "s"))]
+    reached = (caller.criterion("Patient", "s"), caller.criterion("Patient", "r"))
+    criteria = [("Patient", AllOf(criteria=reached))]
     async with read_audit.database.connection() as connection:
         found, more = await read_page(connection, criteria, None, mark if after else None, limit)
     ids = [item.version.id for item in found]

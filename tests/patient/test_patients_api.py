@@ -366,3 +366,13 @@ def test_service_cannot_rewrite_what_happened(service: Service, table: str) -> N
     for statement in ("DELETE FROM {}", "UPDATE {} SET patient_id = ''", "TRUNCATE {}"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             service.sql(statement.format(table))
+
+
+def test_list_gives_only_what_may_be_read_as_well_as_found(service: Service) -> None:
+    own, other = service.register(), service.register()
+    service.verifier.principals["finds"] = principal(
+        "user/Patient.s", "patient/Patient.r", patient_id=own
+    )
+    answer = service.call("GET", "/api/patients?limit=100", by="finds")
+    assert [each["id"] for each in answer.json()] == [own]
+    assert service.call("GET", f"/api/patients/{other}", by="finds").status_code == 404

@@ -4,6 +4,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from apps.kit.database import Connection
@@ -177,7 +178,7 @@ async def search_audit(
     rows = await select_audit_rows(connection, criteria, before, query.count + 1)
     page = rows[: query.count]
     following = [page[-1].recorded_at, page[-1].id] if len(rows) > query.count else None
-    return [resource_of(row) for row in page], following, total
+    return [resource_of(_known_to(criteria.own, row)) for row in page], following, total
 
 
 async def read_audit_event(connection: Connection, caller: Caller, id: str) -> Resource:
@@ -189,7 +190,18 @@ async def read_audit_event(connection: Connection, caller: Caller, id: str) -> R
     rows = await select_audit_rows(connection, AuditFilter(ids=[int(id)], own=own), None, 1)
     if not rows:
         raise NotFound("not_found")
-    return resource_of(rows[0])
+    return resource_of(_known_to(own, rows[0]))
+
+
+def _known_to(own: str | None, row: AuditRow) -> AuditRow:
+    """Returns what a caller with one patient's record may know of an entry: neither what a search
+    asked for, which may name others, nor whom else it found. All others may know all of it.
+    """
+    if own is None:
+        return row
+    if row.patient_id == own:
+        return replace(row, query=None)
+    return replace(row, patient_id=own, resource_id=None, returned_ids=None, query=None)
 
 
 def resource_of(row: AuditRow) -> Resource:

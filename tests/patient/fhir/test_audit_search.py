@@ -122,6 +122,21 @@ def test_patient_reads_the_own_audit_alone_and_nobody_writes_it(service: Service
     assert service.call("DELETE", f"/fhir/R4/AuditEvent/{id}").status_code == 405
 
 
+def test_patient_learns_nothing_of_others_from_searches_that_found_both(service: Service) -> None:
+    own, other = service.register(), service.register()
+    service.verifier.principals["me"] = principal("patient/*.rs", patient_id=own)
+    service.call("GET", f"/fhir/R4/Patient?_id={own},{other}")
+    service.call("GET", f"/fhir/R4/Patient?_id={own}&_id:not={other}")
+    found = service.call("GET", f"/fhir/R4/AuditEvent?patient={own}&action=E", by="me").json()
+    told = [entry["resource"] for entry in found["entry"]]
+    entities = [each["what"]["reference"] for event in told for each in event["entity"]]
+    assert entities == [f"Patient/{own}"] * 2
+    for event in told:
+        path = f"/fhir/R4/AuditEvent/{event['id']}"
+        assert service.call("GET", path, by="me").json() == event
+        assert [each for each in service.call("GET", path).json()["entity"] if "query" in each]
+
+
 @pytest.mark.parametrize(
     "query",
     [
