@@ -123,9 +123,18 @@ class Caller:
 
     def disclosure_of(self, version: Version, interaction: str) -> Disclosure:
         """Decides what may be told of a version; `load_referred` must have run for
-        restricted callers.
+        restricted callers. Raises Forbidden where one patient's scopes alone would change what
+        patients share, as an organization: they reach it to be read.
         """
-        return self.disclosure(version.resource_type, interaction, self.matcher(version))
+        kind, matches = version.resource_type, self.matcher(version)
+        found = self.disclosure(kind, interaction, matches)
+        if interaction in "ud" and found is not Disclosure.NOTHING and not is_owned_type(kind):
+            reached = self.access(kind, interaction)
+            if not reached or not reached.covers(
+                lambda rule: rule.patient_id is None and matches(rule)
+            ):
+                raise Forbidden("insufficient_scope", "one patient's scopes change nothing shared")
+        return found
 
     def disclosure_of_change(self, change: Change, interaction: str) -> Disclosure:
         matches = self.matcher(change.version, change.index)

@@ -232,6 +232,29 @@ def test_bundle_for_another_patients_record_is_refused(service: Service) -> None
         assert exchange(service, one, by="own-cruds").status_code == status
 
 
+def test_scopes_of_one_patient_read_what_patients_share_and_change_none(service: Service) -> None:
+    shared = service.create({"resourceType": "Organization", "name": "Shared", "active": True})
+    url = f"Organization/{shared['id']}"
+    own = service.create(patient(managingOrganization={"reference": url}))["id"]
+    service.verifier.principals["own-cruds"] = principal("patient/*.cruds", patient_id=own)
+    assert service.call("GET", f"/fhir/R4/{url}", by="own-cruds").status_code == 200
+    for method, path in (
+        ("PUT", url),
+        ("PUT", f"Organization?_id={shared['id']}"),
+        ("DELETE", url),
+    ):
+        json = {"json": shared} if method == "PUT" else {}
+        changed = service.call(method, f"/fhir/R4/{path}", by="own-cruds", **json)
+        assert changed.status_code == 403, changed.text
+    patch = entry("PATCH", url, {"resourceType": "Parameters"})
+    assert exchange(service, patch, by="own-cruds").status_code == 403
+    service.verifier.principals["both"] = principal(
+        "patient/*.cruds", "user/Organization.u?active=true", patient_id=own
+    )
+    changed = service.call("PUT", f"/fhir/R4/{url}", by="both", json=shared)
+    assert changed.status_code == 200, changed.text
+
+
 @pytest.mark.usefixtures("unhurried_pool")
 def test_bundles_in_opposite_order_do_not_wait_for_each_other(service: Service) -> None:
     first, second = service.create(patient()), service.create(patient())
