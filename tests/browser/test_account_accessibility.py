@@ -234,9 +234,12 @@ def test_patient_picker(world: World, screen: Page, look: Look, callback: Callba
     look("Choose a patient")
     screen.get_by_role("searchbox").or_(screen.get_by_role("textbox")).first.fill("Nobody at all")
     press(screen, "Search")
+    # The pages before and after have one title.
+    screen.get_by_text("Nobody was found.").wait_for()
     look("Choose a patient")
     screen.get_by_role("searchbox").or_(screen.get_by_role("textbox")).first.fill(family)
     press(screen, "Search")
+    screen.get_by_role("button", name="Ada").first.wait_for()
     look("Choose a patient")
     screen.get_by_role("button", name="Ada").first.click()
     look("Allow Ward rounds?")
