@@ -2,6 +2,7 @@
 never an error.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -33,6 +34,7 @@ DATES = (
 # LOINC, the parts of a blood pressure.
 SYSTOLIC, DIASTOLIC = "8480-6", "8462-4"
 TITLES = ("code", "vaccineCode", "medicationCodeableConcept", "type", "category", "class")
+_TAG = re.compile(r"<[^>]*>")
 
 
 def entries(bundle: Any) -> list[dict[str, Any]]:
@@ -264,6 +266,11 @@ def rounded(value: Any) -> Any:
 def notes_of(resource: Any) -> list[str]:
     """Gives the annotations' texts."""
     return [str(note.get("text", "")) for note in as_list(as_dict(resource).get("note"))]
+
+
+def narrative_of(resource: Any) -> str:
+    """Gives the narrative as plain text: its markup is never shown as markup."""
+    return _TAG.sub(" ", str(as_dict(as_dict(resource).get("text")).get("div", ""))).strip()
 
 
 def reference_range(observation: Any) -> tuple[float | None, float | None]:
