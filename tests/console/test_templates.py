@@ -1,4 +1,4 @@
-"""Templates ask the record's functions for what these have: a name that is gone fails a page alone."""
+"""Templates call what the record's functions have: a name that is gone fails one page alone."""
 
 import re
 from pathlib import Path
