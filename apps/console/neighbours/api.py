@@ -15,6 +15,7 @@ import msgspec
 
 from apps.console.neighbours.billing import Billing
 from apps.console.neighbours.calls import Answer, ApiError, Call, error_of_answer
+from apps.kit.answer_body import read_answer
 from apps.kit.context import current_context, new_id
 from apps.kit.errors import Problem
 
@@ -153,9 +154,7 @@ class Api:
                     allow_redirects=False,
                 ) as answer:
                     status = answer.status
-                    content = await answer.content.read(MAX_ANSWER_BYTES)
-                    while not answer.content.at_eof() and len(content) < MAX_ANSWER_BYTES:
-                        content += await answer.content.read(MAX_ANSWER_BYTES - len(content))
+                    content = await read_answer(answer, MAX_ANSWER_BYTES)
         except TimeoutError:
             raise ApiError(504, f"{service}_timeout", service) from None
         except (aiohttp.ClientError, OSError):
@@ -171,7 +170,7 @@ class Api:
                 milliseconds=(time.perf_counter() - started_at) * 1000,
             )
             self.calls.append(call)
-        return _read_answer(service, answer, content)
+        return _parse_answer(service, answer, content)
 
     def _seconds(self, service: str, is_read: bool) -> float:
         """Gives the time that a call may take; raises where the page has none left."""
@@ -250,7 +249,7 @@ def _part_of_entry(entry: dict[str, Any]) -> Part[Answer]:
     return Part(value=Answer(status=status, body=entry["resource"], headers=headers))
 
 
-def _read_answer(service: str, answer: aiohttp.ClientResponse, content: bytes) -> Answer:
+def _parse_answer(service: str, answer: aiohttp.ClientResponse, content: bytes) -> Answer:
     if len(content) >= MAX_ANSWER_BYTES:
         raise ApiError(502, f"{service}_answer_too_large", service)
     headers = {name.lower(): value for name, value in answer.headers.items()}
