@@ -38,9 +38,29 @@ def find(world: World, path: str) -> list[dict[str, Any]]:
 
 def find_invoice(world: World, patient_id: str) -> str:
     """Gives the id of the patient's newest invoice."""
-    found = world.admin.get("/billing/v1/accounts", params={"patient": patient_id})
-    path = f"/billing/v1/accounts/{found.raise_for_status().json()['accountId']}/invoices"
+    path = f"{find_account(world, patient_id)}/invoices"
     return str(world.admin.get(path).raise_for_status().json()["invoices"][0]["invoiceId"])
+
+
+def find_account(world: World, patient_id: str) -> str:
+    """Gives the path of the patient's account."""
+    found = world.admin.get("/billing/v1/accounts", params={"patient": patient_id})
+    return f"/billing/v1/accounts/{found.raise_for_status().json()['accountId']}"
+
+
+def make_bills(world: World, paying: str, owing: str) -> None:
+    """Gives one patient a coverage, and asks for the write-off of what another one owes."""
+    payer = {"payerId": "sun", "payerName": "Sun Insurance", "share": "COVERAGE_SHARE_PERCENT"}
+    coverage = payer | {"percentBasisPoints": 8000, "validFrom": "2026-01-01"}
+    path = f"{find_account(world, paying)}/coverages"
+    world.admin.put(path, json={"coverages": [coverage]}).raise_for_status()
+    path = f"{find_account(world, owing)}/invoices"
+    invoice = world.admin.get(path).raise_for_status().json()["invoices"][0]
+    waiting = world.admin.get("/billing/v1/write-offs?status=pending").raise_for_status().json()
+    if not waiting["writeOffs"]:
+        body = {"amount": invoice["open"], "reason": "Cannot be reached"}
+        path = f"/billing/v1/invoices/{invoice['invoiceId']}/write-off"
+        world.admin.post(path, json=body).raise_for_status()
 
 
 def photograph(page: Page, world: World, folder: Path, name: str, path: str) -> None:
@@ -75,9 +95,10 @@ def take(
     context = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
     known = "identifier=urn:patient-management:demo|"
     # As apps/client/clinic.py makes them: what of each is invoiced and paid.
-    patient, paying, billable = (
-        find(world, f"Patient?{known}{number}")[0]["id"] for number in (8, 4, 0)
+    patient, paying, billable, owing = (
+        find(world, f"Patient?{known}{number}")[0]["id"] for number in (8, 4, 0, 3)
     )
+    make_bills(world, paying, owing)
     invoice = find_invoice(world, paying)
     people = world.admin.get("/auth/v1/users").raise_for_status().json()["items"]
     observation = find(world, f"Observation?patient={patient}&code=4548-4&_count=1")[0]["id"]

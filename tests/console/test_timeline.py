@@ -26,9 +26,9 @@ def resources(patient_id: str) -> dict[str, dict[str, Any]]:
         return {"text": f"One {kind}"}
 
     terminology = "http://terminology.hl7.org/CodeSystem"
-    claim = {
+    kind = coding(f"{terminology}/claim-type", "professional")
+    claim: dict[str, Any] = {
         "status": "active",
-        "type": {"coding": coding(f"{terminology}/claim-type", "professional"), "text": "x"},
         "use": "claim",
         "patient": who,
         "created": DAY,
@@ -100,12 +100,12 @@ def resources(patient_id: str) -> dict[str, dict[str, Any]]:
         },
         "Claim": {
             **claim,
-            "type": {**claim["type"], "text": "One Claim"},
+            "type": {"coding": kind, "text": "One Claim"},
             "priority": {"coding": coding(process, "normal")},
         },
         "ExplanationOfBenefit": {
             **claim,
-            "type": {**claim["type"], "text": "One ExplanationOfBenefit"},
+            "type": {"coding": kind, "text": "One ExplanationOfBenefit"},
             "insurer": {"display": "Insurer"},
             "outcome": "complete",
             "insurance": [{"focal": True, "coverage": {"display": "Cover"}}],
