@@ -12,7 +12,7 @@ from apps.console.neighbours.api import Part
 from apps.console.screens.chart import READ, SECTIONS, Section, load_chart
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
-from apps.console.web.texts import N_
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 PAGE_SIZE = 40

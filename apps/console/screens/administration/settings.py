@@ -11,7 +11,7 @@ from apps.console.screens.administration.listing import ADMIN, BASE
 from apps.console.screens.money import calls
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
-from apps.console.web.texts import N_
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 # Each service that tells its settings by HTTP, and where. The gateway cannot be asked from here.

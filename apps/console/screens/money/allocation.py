@@ -24,8 +24,9 @@ from apps.console.screens.money.account import (
 )
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
-from apps.console.web.texts import N_, Texts
+from apps.console.web.texts import Texts
 from apps.kit.context import new_id
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 # As many as a payment may name.

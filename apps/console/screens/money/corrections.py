@@ -23,8 +23,9 @@ from apps.console.screens.money.cash_desk import APPROVE
 from apps.console.screens.money.invoices import read_own_invoice
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
-from apps.console.web.texts import N_, Texts, major_units
+from apps.console.web.texts import Texts, major_units
 from apps.kit.context import new_id
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 INVOICE = f"{BASE}/invoices/{{invoice}}"

@@ -27,9 +27,10 @@ from apps.console.screens.money.account import (
 )
 from apps.console.web.people import Person, ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
-from apps.console.web.texts import N_, Texts
+from apps.console.web.texts import Texts
 from apps.kit.context import new_id
 from apps.kit.errors import NotFound
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 PATH = f"{BASE}/coverages"

@@ -12,7 +12,7 @@ from apps.console.screens.money.account import READ
 from apps.console.screens.money.cash_desk import find_patients
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
-from apps.console.web.texts import N_
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 # Billing's levels, by the days from which they begin.
