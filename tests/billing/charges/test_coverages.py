@@ -143,8 +143,8 @@ async def test_coverage_that_a_call_passed_on_still_leaves_with_the_record(
     other, coverage_id = new_id(), new_id()
     await follow(billing, coverage_event(patient_id, coverage_id))
     account = await billing.do("GetAccountByPatient", patient_id=patient_id)
-    own = {"payer_id": "own", "share": "COVERAGE_SHARE_PERCENT", "percent_basis_points": 5_000}
-    both = [*account.coverages, own]
+    share = {"share": "COVERAGE_SHARE_PERCENT", "percent_basis_points": 5_000}
+    both = [{"payer_id": "plan", "coverage_id": coverage_id, **share}, {"payer_id": "own", **share}]
     await billing.do("SetCoverage", account_id=account.account_id, coverages=both)
     await follow(billing, coverage_event(other, coverage_id, 2, event_type="clinical.amended"))
     assert await payers(billing, patient_id) == ["own"]
