@@ -1,0 +1,49 @@
+"""What axe finds on a page in each of its looks: light and dark, at two widths."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from playwright.sync_api import Page, ViewportSize
+
+AXE = (Path(__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+RULES_THAT_APPLY = 10
+# One of a heading and two sentences.
+RULES_OF_A_SMALL_PAGE = 8
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+NARROW: ViewportSize = {"width": 320, "height": 720}
+# The last is how `check` leaves the page, and so how a test goes on.
+LOOKS: tuple[tuple[ViewportSize, Literal["light", "dark"]], ...] = (
+    (WIDE, "light"),
+    (WIDE, "dark"),
+    (NARROW, "dark"),
+    (NARROW, "light"),
+)
+
+
+def check(page: Page, where: str, rules_that_apply: int = RULES_THAT_APPLY) -> None:
+    """Asserts that axe finds nothing in any look, and that nothing runs over the edge.
+
+    A page is loaded once for all looks: they differ by its stylesheet alone.
+    """
+    page.evaluate(AXE)
+    for size, scheme in LOOKS:
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function("width => innerWidth === width", arg=size["width"])
+        look = f"{where}, {size['width']} pixels, {scheme}"
+        assert violations(page, rules_that_apply) == [], look
+        over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert over <= 0, f"{look} is {over} pixels too wide"
+
+
+def violations(page: Page, rules_that_apply: int) -> list[str]:
+    """Lists what axe finds: rule, and the elements."""
+    options = {"runOnly": {"type": "tag", "values": list(RULES)}}
+    result = page.evaluate("options => axe.run(document, options)", options)
+    assert len(result["passes"]) >= rules_that_apply, "axe looked at the page"
+    found: list[dict[str, Any]] = result["violations"]
+    return [
+        f"{each['id']}: {' '.join(str(node['target']) for node in each['nodes'])[:300]}"
+        for each in found
+    ]
