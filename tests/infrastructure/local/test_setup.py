@@ -64,7 +64,7 @@ def make_tools(checkout: Path, before: str = "", after: str = "") -> None:
 
 def start(checkout: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["sh", checkout / "scripts" / "setup", *words],
+        ["sh", "-e", checkout / "scripts" / "setup", *words],
         env={
             "PATH": f"{checkout / 'tools'}:{os.environ['PATH']}",
             "PYTHON": str(checkout / "python"),
