@@ -1,6 +1,7 @@
 """`scripts/test`: which suites run, and what is told of those that cannot."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_few_failed_tests_are_run_once_more_in_ci_and_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def run(command: list[str], **_: object) -> int:
+    def run(command: list[str], *_: object) -> int:
         return again if command[-len(failed) :] == failed else 1
 
     monkeypatch.setattr(suites, "run", run)
@@ -73,3 +74,63 @@ def test_few_failed_tests_are_run_once_more_in_ci_and_named(
     assert named == (status == 0)
     monkeypatch.delenv("CI")
     assert main(["unit"]) == 1
+
+
+class Lane:
+    """Stands for the platform's side, which runs until `with` has ended."""
+
+    def __init__(self, events: list[str], status: int) -> None:
+        self.events, self.returncode = events, status
+
+    def __enter__(self) -> "Lane":
+        self.events.append("platform starts")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.events.append("platform ends")
+
+
+@pytest.mark.parametrize(("lane", "again"), [(0, 0), (1, 0), (0, 1)])
+def test_suites_run_beside_the_platforms_and_failed_tests_once_more_after_all(
+    lane: int, again: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events: list[str] = []
+
+    def run(command: list[str], *_: object) -> int:
+        events.append("again" if command[-1] == "tests/a.py::b" else "unit")
+        return again if events[-1] == "again" else 1
+
+    monkeypatch.setattr(suites, "run", run)
+    monkeypatch.setattr(suites, "platform_lane", lambda *_: Lane(events, lane))
+    monkeypatch.setattr(suites, "last_failed", lambda suite: ["tests/a.py::b"])
+    monkeypatch.setattr(suites, "missing_tools", lambda suite: [])
+    monkeypatch.delenv("PLATFORM_URL", raising=False)
+    monkeypatch.setenv("CI", "true")
+    assert main(["unit,system"]) == (lane or again)
+    assert events == ["platform starts", "unit", "platform ends", "again"]
+    failed = re.findall(r"failed: (\w+)", capsys.readouterr().err)
+    assert failed == ["unit"] * again + ["system"] * lane
+
+
+def test_output_beside_another_suite_comes_whole(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shown = []
+
+    def pytest_of(suite: suites.Suite) -> list[str]:
+        return ["sh", "-c", "echo dots; echo a warning >&2; exit 3"]
+
+    real_run = suites.run
+
+    def run(command: list[str], *output: Any) -> int:
+        status = real_run(command, *output)
+        shown.append(capfd.readouterr().out)
+        return status
+
+    monkeypatch.setattr(suites, "pytest", pytest_of)
+    monkeypatch.setattr(suites, "run", run)
+    assert suites.first_run(SUITES["browser"], [], beside=True) == 3
+    assert shown == [""]
+    assert capfd.readouterr().out == "== browser\ndots\na warning\n"
+    assert suites.first_run(SUITES["browser"], [], beside=False) == 3
+    assert shown[1] == "== browser\ndots\n"
