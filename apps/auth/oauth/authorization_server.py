@@ -292,8 +292,8 @@ class IdentityServer(StarletteAuthorizationServer):
         return token
 
     def save_token(self, token: dict[str, Any], request: OAuth2Request) -> None:
-        """The refresh token's hash; an access token is not stored. That they were
-        given is recorded.
+        """Stores the refresh token's hash, and records that tokens were given; an access
+        token is not stored.
         """
         user_id = request.user.id if request.user else ""
         if "refresh_token" in token:

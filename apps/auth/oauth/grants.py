@@ -148,7 +148,7 @@ class IdToken(OpenIDCode):  # type: ignore[misc]
         return claims
 
     def exists_nonce(self, nonce: str, request: OAuth2Request) -> bool:
-        """It is the client that compares it (OpenID Connect Core, 15.5.2)."""
+        """Leaves the comparison to the client (OpenID Connect Core, 15.5.2)."""
         return False
 
     def resolve_client_private_key(self, client: Client) -> Key:
