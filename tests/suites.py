@@ -8,6 +8,7 @@ others run beside them: either side waits now and then for what is no work of th
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -144,7 +145,7 @@ def first_run(suite: Suite, arguments: list[str], beside: bool) -> int:
     workers = [] if suite.workers == 1 or "-n" in arguments else ["-n", str(suite.workers)]
     with whole_output() if beside else nullcontext() as output:
         print(f"== {suite.name}", file=output, flush=True)
-        return run([*pytest(suite), *workers, *arguments], output)
+        return run([*pytest(suite), *workers, *arguments, *files(suite, arguments)], output)
 
 
 def passes(suite: Suite, status: int, arguments: list[str]) -> bool:
@@ -187,6 +188,17 @@ def has_tests(suite: Suite, arguments: list[str]) -> bool:
 def pytest(suite: Suite) -> list[str]:
     marked = ["-m", UNIT if suite.name == "unit" else suite.name]
     return [sys.executable, "-m", "pytest", "-o", f"cache_dir={CACHE / suite.name}", *marked]
+
+
+def files(suite: Suite, arguments: list[str]) -> list[str]:
+    """Returns the files that name the suite's mark, unless the arguments name some: to import all
+    others takes longer than many a suite.
+    """
+    if suite.name == "unit" or any(Path(word.partition("::")[0]).exists() for word in arguments):
+        return []
+    mark = re.compile(rf"\bmark\.{suite.name}\b")
+    found = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(path.relative_to(ROOT)) for path in found if mark.search(path.read_text())]
 
 
 def last_failed(suite: Suite) -> list[str]:

@@ -1,11 +1,15 @@
 """`scripts/test`: which suites run, and what is told of those that cannot."""
 
 import re
+from contextlib import nullcontext
+from copy import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import suites
+from tests.conftest import pytest_collection_modifyitems
 from tests.suites import ROOT, SUITES, main, missing_tools
 
 
@@ -134,3 +138,25 @@ def test_output_beside_another_suite_comes_whole(
     assert capfd.readouterr().out == "== browser\ndots\na warning\n"
     assert suites.first_run(SUITES["browser"], [], beside=False) == 3
     assert shown[1] == "== browser\ndots\n"
+
+
+@pytest.mark.parametrize("name", [name for name in SUITES if name != "unit"])
+def test_suite_is_looked_for_where_its_mark_is_named(name: str) -> None:
+    found = suites.files(SUITES[name], ["-q", "--durations=5"])
+    assert found and all(f"mark.{name}" in (ROOT / path).read_text() for path in found)
+    assert suites.files(SUITES[name], ["-q", "tests/kit/test_rpc.py::test_x"]) == []
+
+
+def test_unit_tests_are_looked_for_everywhere() -> None:
+    assert suites.files(SUITES["unit"], []) == []
+
+
+@pytest.mark.parametrize(("text", "refused"), [("borrowed = mark", True), ("mark.system", False)])
+def test_mark_that_the_file_does_not_name_is_refused(
+    tmp_path: Path, request: pytest.FixtureRequest, text: str, refused: bool
+) -> None:
+    (tmp_path / "test_it.py").write_text(text)
+    item: Any = copy(request.node)
+    item.path, item.own_markers = tmp_path / "test_it.py", [pytest.mark.system.mark]
+    with pytest.raises(pytest.UsageError, match="system") if refused else nullcontext():
+        pytest_collection_modifyitems([item])
