@@ -181,8 +181,8 @@ def whole_output() -> Iterator[IO[str]]:
 
 
 def has_tests(suite: Suite, arguments: list[str]) -> bool:
-    collected = run([*pytest(suite), "--collect-only", "-q", *arguments], subprocess.DEVNULL)
-    return collected != NO_TESTS
+    command = [*pytest(suite), "--collect-only", "-q", *arguments, *files(suite, arguments)]
+    return run(command, subprocess.DEVNULL) != NO_TESTS
 
 
 def pytest(suite: Suite) -> list[str]:
