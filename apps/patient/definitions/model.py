@@ -134,7 +134,7 @@ def compartment_parameters(resource_type: str) -> tuple[str, ...]:
 
 @cache
 def search_parameters(resource_type: str) -> Mapping[str, SearchParameter]:
-    """Returns every R4 search parameter of the type by its code, those of all resources among them."""
+    """Returns R4's search parameters of the type by their codes, those of all resources too."""
     listed = _definitions()["parameters"]
     return {
         code: SearchParameter(
@@ -162,7 +162,7 @@ def summary_elements(resource_type: str) -> frozenset[str]:
 
 @cache
 def value_set(name: str) -> Mapping[str, str] | None:
-    """Returns the system of each code of a required value set; None for one that is not enumerated."""
+    """Returns the system of each code of a required value set; None for one not enumerated."""
     listed = _definitions()["valueSets"].get(name)
     if listed is None:
         return None
