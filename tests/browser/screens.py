@@ -28,6 +28,9 @@ LOOKS = {
 # Kept in the repository; the others are for whoever looks at all of them.
 KEPT = ("wide-light", "narrow-dark")
 MAX_HEIGHT = 1800
+HIDE_FOLDER = """folder => document.querySelectorAll("dd").forEach(each => {
+    if (each.textContent.includes(folder)) each.textContent = each.textContent.replace(folder, "")
+})"""
 
 
 def find(world: World, path: str) -> list[dict[str, Any]]:
@@ -68,6 +71,8 @@ def photograph(page: Page, world: World, folder: Path, name: str, path: str) -> 
     if path:
         page.goto(world.url + path)
     page.evaluate("document.activeElement && document.activeElement.blur()")
+    # Where this machine keeps what it works on is nobody's business.
+    page.evaluate(HIDE_FOLDER, str(ROOT))
     height = min(int(page.evaluate("document.documentElement.scrollHeight")), MAX_HEIGHT)
     width = page.viewport_size["width"] if page.viewport_size else 1280
     clip = {"x": 0, "y": 0, "width": width, "height": height}
