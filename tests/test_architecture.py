@@ -378,15 +378,13 @@ def test_long_calls_are_seen_through_stars(
 # Packages whose functions say first what they do: "Returns ...", "Raises ...", "Makes ...".
 PLAIN_PACKAGES = (
     "apps/analytics",
-    "apps/auth/admin",
-    "apps/auth/oauth",
-    "apps/auth/people",
+    "apps/auth",
     "apps/billing",
     "apps/client",
+    "apps/console",
     "apps/gateway",
     "apps/kit",
-    "apps/patient/definitions",
-    "apps/patient/relay",
+    "apps/patient",
     "apps/release",
     "infrastructure",
 )

@@ -90,7 +90,7 @@ def protect(response: Response, form_target: str = "") -> None:
 
 
 def csrf_token(browser: str, session: str) -> str:
-    """Makes the token of this browser and this session: after a sign-in the forms from before it are void."""
+    """Makes the token of this browser and session: after a sign-in, forms of before are void."""
     return hmac.new(browser.encode(), b"csrf:" + session.encode(), hashlib.sha256).hexdigest()
 
 

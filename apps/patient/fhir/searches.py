@@ -85,7 +85,7 @@ async def search_compartment(request: Request) -> Response:
 
 
 async def search_compartment_by_form(request: Request) -> Response:
-    """Searches by `Patient/<id>/Observation/_search` and `Patient/<id>/_search`, which is of all types."""
+    """Searches by `Patient/<id>/Observation/_search`, or of all types `Patient/<id>/_search`."""
     return await _search_compartment(request, await read_form(request))
 
 
@@ -130,7 +130,7 @@ async def _search(
     limits: dict[str, Criterion] | None = None,
     path: str | None = None,
 ) -> Response:
-    """Answers a search; `path`: of the answer's links, behind the base; None for that of the request."""
+    """Answers a search; `path`: of its links, behind the base; None for that of the request."""
     if path is None:
         path = request.url.path.removeprefix(FHIR_PATH).removesuffix("/_search").rstrip("/")
     asked = Asked(

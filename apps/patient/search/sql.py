@@ -207,7 +207,7 @@ def moment_of(microseconds: Bound) -> datetime:
 
 
 def _words_condition(sql: Sql, criterion: Words, row: str) -> str:
-    """Asks that each word begin at a word of one part; each further word is looked up beside the first."""
+    """Asks that each word begin a word of one part; each is looked up beside the first."""
     key = sql.argument(criterion.key, "bigint")
     first = sql.alias("s")
     parts = [f"{first}.number = {row}.number", f"{first}.key = {key}"]

@@ -284,7 +284,7 @@ def array_text(values: Iterable[int]) -> str:
 
 
 def _audit_rows(changes: Sequence[Change], author: Author) -> Iterable[tuple[Any, ...]]:
-    """Makes one entry for each action on each patient's record: a Bundle's changes are told together."""
+    """Makes an entry for each action on each patient's record: a Bundle's are told together."""
     groups: dict[tuple[str, str | None], list[Change]] = {}
     for change in changes:
         key = (_ACTIONS[change.version.method], change.version.patient_id)
