@@ -61,9 +61,10 @@ def test_payment_is_divided_among_chosen_invoices(
         biller.page.get_by_label("How").select_option(label="Transfer")
         biller.press("Record the payment")
         biller.sees("The payment was recorded.")
-        expect(row(biller, first)).to_contain_text("Paid")
-        expect(row(biller, second)).to_contain_text("104.50")
-        expect(row(biller, third)).to_contain_text("125.00")
+        # A receipt may have the number of an invoice.
+        expect(row(biller, first).first).to_contain_text("Paid")
+        expect(row(biller, second).first).to_contain_text("104.50")
+        expect(row(biller, third).first).to_contain_text("125.00")
         credit = biller.page.locator(
             "section", has=biller.page.get_by_role("heading", name="Credit")
         )
