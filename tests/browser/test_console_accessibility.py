@@ -1,5 +1,4 @@
-"""axe finds nothing on any page of the console, nor on the gateway's own: light and dark,
-at two widths.
+"""axe finds nothing on any page of the console: light and dark, at two widths.
 
 Nothing runs over the edge, and the first paint needs one stylesheet and one script.
 """
@@ -28,8 +27,6 @@ pytestmark = pytest.mark.browser
 AXE = (Path(__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 RULES_THAT_APPLY = 10
-# One of a heading and two sentences.
-RULES_OF_A_SMALL_PAGE = 8
 # As long as the gateway waits for a service, and more.
 NO_ANSWER_MS = 60_000
 LOOKS = [(width, scheme) for width in ((1280, 900), (320, 780)) for scheme in ("light", "dark")]
@@ -197,7 +194,12 @@ def test_pages_while_a_service_is_away(
             check(admin.page, "a form while billing is away")
             admin.go("/operations")
             check(admin.page, "operations while billing is away")
+        admin.go("/patients/new")
+        admin.fill("Family name", "Typed before")
         with stopped("patient"):
+            admin.press("Register")
+            admin.page.get_by_text("Nothing that you typed is lost").wait_for()
+            check(admin.page, "a registration while the record is away")
             for path, text in (("/", "did not answer in time"), (chart, "Try again")):
                 admin.go(path)
                 admin.page.get_by_text(text).first.wait_for()
@@ -223,28 +225,6 @@ def test_pages_of_a_patient_and_of_nobody(
         patient.go("/sign-in/callback?error=access_denied")
         patient.heading("You were not signed in")
         check(patient.page, "a sign-in that failed")
-
-
-@pytest.mark.parametrize(("size", "scheme"), LOOKS)
-def test_pages_of_the_gateways_own_refusals(
-    chromium: Browser, world: World, size: tuple[int, int], scheme: Any
-) -> None:
-    viewport: Any = {"width": size[0], "height": size[1]}
-    context = chromium.new_context(viewport=viewport, color_scheme=scheme)
-    context.set_default_timeout(NO_ANSWER_MS)
-    try:
-        page = context.new_page()
-        pages = {"/analytics/v1/nothing": 404, "/billing/v1/accounts?patient=x": 401}
-        for path, status in pages.items():
-            answer = page.goto(world.url + path)
-            assert answer is not None and answer.status == status
-            check(page, path, RULES_OF_A_SMALL_PAGE)
-        with stopped("console"):
-            answer = page.goto(world.url)
-            assert answer is not None and answer.status in (503, 504)
-            check(page, "the console is away", RULES_OF_A_SMALL_PAGE)
-    finally:
-        context.close()
 
 
 def test_first_paint_needs_one_stylesheet_and_one_script(chromium: Browser, world: World) -> None:
