@@ -109,9 +109,9 @@ class Keyboard:
 
 
 @contextmanager
-def keyboard_of(chromium: Browser, world: World, *roles: str) -> Iterator[Keyboard]:
+def keyboard_of(chromium: Browser, world: World, role: str) -> Iterator[Keyboard]:
     """Signs a person in, whose journey takes no longer than a minute and a half."""
-    with signed_in(chromium, world, *roles) as worker:
+    with signed_in(chromium, world, role) as worker:
         worker.go("/")
         started_at = time.monotonic()
         yield Keyboard(worker)

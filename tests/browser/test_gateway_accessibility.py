@@ -1,39 +1,26 @@
-"""axe finds nothing on the gateway's own pages: light and dark, at two widths, in
-each language.
-"""
+"""axe finds nothing on the gateway's own pages, in each language."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Browser, Page
 
 from apps.gateway.settings import RequestLimits
-from tests.browser.test_console_accessibility import NO_ANSWER_MS, check
+from tests.browser.accessibility import NARROW, RULES_OF_A_SMALL_PAGE, check
+from tests.browser.test_console_accessibility import NO_ANSWER_MS
 from tests.browser.test_console_failures import stopped
 from tests.browser.world import World
 from tests.gateway.running import open_gateway
 
 pytestmark = pytest.mark.browser
-# A page of one heading and two sentences.
-RULES_OF_A_SMALL_PAGE = 8
-WIDE, NARROW = (1280, 900), (320, 780)
-LOOKS = (
-    (WIDE, "light", "en-GB"),
-    (WIDE, "dark", "es-ES"),
-    (NARROW, "light", "es-ES"),
-    (NARROW, "dark", "en-GB"),
-)
 
 
-@pytest.fixture(params=LOOKS, ids=lambda look: f"{look[0][0]}-{look[1]}-{look[2]}")
+@pytest.fixture(params=["en-GB", "es-ES"])
 def screen(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page of one width, color scheme and language."""
-    size, scheme, locale = request.param
-    viewport: Any = {"width": size[0], "height": size[1]}
-    context = chromium.new_context(viewport=viewport, color_scheme=scheme, locale=locale)
+    """A page of a browser of one language."""
+    context = chromium.new_context(viewport=NARROW, locale=request.param)
     context.set_default_timeout(NO_ANSWER_MS)
     yield context.new_page()
     context.close()

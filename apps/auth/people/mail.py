@@ -112,7 +112,7 @@ def password_changed(texts: Texts, recipient: str) -> Mail:
 
 
 def factor_changed(texts: Texts, recipient: str, what: str) -> Mail:
-    """`what`: what happened, as `a passkey was added to it`."""
+    """Writes what happened: `what`, as `a passkey was added to it`."""
     return _write(
         texts,
         recipient,
