@@ -271,7 +271,7 @@ def test_audit_is_searched_by_subject_event_time_client_and_outcome(auth: Auth) 
 def test_person_of_the_organizations_provider_gets_no_password(auth: Auth) -> None:
     user = auth.user("clinician", password=None)
     auth.sql(
-        "INSERT INTO external_identities (issuer, subject, user_id) VALUES ('https://i', $1, $1)",
+        "INSERT INTO external_identities (issuer, subject, user_id) VALUES ('https://i', 'x', $1)",
         user.id,
     )
     assert "signs in by the organization" in refusal(auth, "users", "reset", user.email)

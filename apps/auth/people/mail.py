@@ -201,7 +201,7 @@ async def insert_mail_with_link(
 
 
 def mail_purpose(mail_id: str) -> str:
-    """Names the row that a sealed text belongs to."""
+    """Returns the name of the row that a sealed text belongs to."""
     return f"mails.sealed_body:{mail_id}"
 
 
