@@ -235,8 +235,8 @@ def show_consent(
 
 
 def after_sign_in(query: str) -> str:
-    """The authorization request that led to the sign-in, on this service and nowhere else, its
-    wish for it met.
+    """Returns the authorization request that led to the sign-in, on this service and nowhere
+    else, its wish for it met.
     """
     pairs = pairs_of(query)
     kept = [(name, value) for name, value in pairs if name not in ("prompt", "max_age")]
@@ -247,7 +247,7 @@ def after_sign_in(query: str) -> str:
 
 
 async def form_target(connection: Connection, query: str) -> str:
-    """Where the browser may end up after a form: the client's address, if it is registered."""
+    """Returns where the browser may end up after a form: the client's registered address."""
     asked = dict(pairs_of(query))
     client_id = asked.get("client_id", "")
     if request_uri := asked.get("request_uri"):
@@ -258,8 +258,8 @@ async def form_target(connection: Connection, query: str) -> str:
 
 
 async def refuse(request: Request, error: OAuth2Error, event: str = "authorization") -> Response:
-    """To the client, where its address is known to be its own; else a page: an open redirector
-    would be of use to whoever phishes.
+    """Sends it to the client, where its address is known to be its own; else shows a page: an
+    open redirector would be of use to whoever phishes.
     """
     if error.error not in ROUTINE:
         await record_refusal(
@@ -284,7 +284,7 @@ def go_to_client(error: OAuth2Error) -> Response:
 
 
 def with_issuer(response: Response, issuer: str) -> Response:
-    """RFC 9207: a client of several servers knows which one answered."""
+    """Adds the issuer (RFC 9207): a client of several servers knows which one answered."""
     if "location" in response.headers:
         response.headers["location"] = add_params_to_uri(
             response.headers["location"], [("iss", issuer)]

@@ -29,8 +29,8 @@ WRONG = N_("No device is waiting under this code. Please check it; it is good fo
 
 
 async def show(request: Request) -> Response:
-    """The page, with the code filled in where the device's address carried it: it is still the
-    person who sends it.
+    """Shows the page, with the code filled in where the device's address carried it: it is still
+    the person who sends it.
     """
     state = state_of(request)
     async with state.database.transaction() as connection:

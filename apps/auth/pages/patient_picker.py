@@ -106,7 +106,7 @@ async def read_launch(
 async def show_picker(
     request: Request, server: IdentityServer, client: Client, user: User, fields: Mapping[str, str]
 ) -> Response:
-    """The page where the person searches and chooses."""
+    """Shows the page where the person searches and chooses."""
     wanted = fields.get("patient_search", "").strip()[:MAX_SEARCH_CHARS]
     choices: list[Choice] = []
     error = ""

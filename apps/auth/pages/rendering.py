@@ -59,7 +59,7 @@ def content_security_policy(form_target: str = "") -> str:
 
 
 def origin_of(uri: str) -> str:
-    """As a source of a content security policy: `https://host:port`, or `scheme:` of an
+    """Returns it as a source of a content security policy: `https://host:port`, or `scheme:` of an
     application's own scheme.
     """
     parts = urlsplit(uri)
@@ -137,12 +137,12 @@ def protect(response: Response, form_target: str = "") -> None:
 
 
 def csrf_token(browser: str, session: str) -> str:
-    """Of this browser and this session: after a sign-in the forms from before it are void."""
+    """Makes the token of this browser and session: after a sign-in, forms of before are void."""
     return hmac.new(browser.encode(), b"csrf:" + session.encode(), hashlib.sha256).hexdigest()
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a form of ours; raises Forbidden for one that another site sent."""
+    """Returns the fields of a form of ours; raises Forbidden for one that another site sent."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise UnsupportedMediaType("unsupported_media_type", f"expected {FORM}")
     try:
@@ -170,7 +170,7 @@ def go_to(path: str) -> Response:
 
 
 def render(request: Request, problem: Problem) -> Response:
-    """A problem as a page for people, as problem+json for programs."""
+    """Renders a problem as a page for people, as problem+json for programs."""
     response = render_page(request, problem)
     if problem.code in RECORDED_CODES:
         # Once the answer is sent: a renderer waits for nothing.
@@ -205,7 +205,7 @@ def render_page(request: Request, problem: Problem) -> Response:
 
 
 def form_route(path: str, show: Endpoint, send: Endpoint) -> PolicedRoute:
-    """A page and its form."""
+    """Makes the route of a page and its form."""
     return PolicedRoute(
         path,
         Operation("GET", show, PUBLIC),

@@ -114,7 +114,7 @@ async def second_factor(request: Request) -> Response:
 
 
 async def prove(connection: Connection, key: bytes, user: User, code: str) -> str:
-    """How the person proved it, one of PROOFS; else what was wrong."""
+    """Returns how the person proved it, one of PROOFS; else what was wrong."""
     wrong = "wrong_code"
     try:
         if await use_code(connection, key, user, code):
