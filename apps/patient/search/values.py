@@ -192,7 +192,9 @@ def _token(asked: Asked, value: str) -> list[ExactValue]:
             return [ExactValue(matching=found, leading=None)]
         return [ExactValue(matching=found, leading=found)]
     if asked.parameter.code in ("phone", "email", "telecom"):
-        # A phone number is found by its digits; any of its keys will do.
+        # A phone number is found by its digits; any of its keys will do. A plus that is not
+        # escaped comes as a blank.
+        written = f"+{code[1:]}" if code[0] == " " else code
         return [
             ExactValue(
                 matching=hashed(hashing.CODE, key)
@@ -200,7 +202,7 @@ def _token(asked: Asked, value: str) -> list[ExactValue]:
                 else hashed(hashing.CODING, system, key),
                 leading=hashed(hashing.CODE, key),
             )
-            for key in contact_codes(code)
+            for key in contact_codes(written)
         ]
     leading = hashed(hashing.CODE, code)
     matching = leading if system is None else hashed(hashing.CODING, system, code)

@@ -65,6 +65,7 @@ def person(service: Service) -> str:
         ("family:contains=ana", False),
         ("phone=0355550123", True),
         (f"phone={quote('+61 3 5555 0123')}", True),
+        ("phone=+61%203%205555%200123", True),
         ("telecom=phone|0355550123", True),
         ("telecom=email|0355550123", False),
         ("gender=http://hl7.org/fhir/administrative-gender|female", True),
