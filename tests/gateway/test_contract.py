@@ -37,37 +37,31 @@ PARTS = {
     "fhir": Part(
         r"^/fhir/R4/((Location|Observation|Coverage|Goal)|(Observation|AuditEvent)/\{id\})$",
         ("--phases", "examples,coverage"),
-        20,
+        15,
     ),
     "fhir-operations": Part(
         r"^/fhir/R4(/[_m$].*|/\{.*|/Patient/\$match|/Observation/\$lastn)?$",
-        ("--phases", "coverage,fuzzing", "--max-examples", "3"),
-        15,
+        ("--phases", "coverage,fuzzing", "--max-examples", "2"),
+        10,
     ),
-    "fhir-searches": Part(
+    # Searches of every type, and bodies of each.
+    "fhir-types": Part(
         r"^/fhir/R4/[A-Z][A-Za-z]+(/\{id\})?$",
         ("--phases", "fuzzing", "--max-examples", "1"),
-        15,
-        methods=("get",),
-    ),
-    # Of every type that is served.
-    "fhir-bodies": Part(
-        r"^/fhir/R4/[A-Z][A-Za-z]+(/\{id\})?$",
-        ("--phases", "fuzzing", "--max-examples", "2"),
-        30,
-        methods=("post", "put"),
+        25,
+        methods=("get", "post", "put"),
     ),
     "fhir-sequences": Part(
         r"^/fhir/R4/(Patient|Observation)(/\{id\}.*)?$",
         ("--phases", "stateful", "--max-examples", "2"),
-        10,
+        8,
     ),
     # The last: it ends the administrator's sessions among others.
     "services": Part(
         # A stream has no end; sign-in's pages have tests with a browser.
         r"^/(api|analytics/v1/(?!events)|auth/v1|billing)",
         ("--phases", "examples,coverage"),
-        25,
+        15,
     ),
 }
 

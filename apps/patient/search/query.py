@@ -3,7 +3,7 @@
 Source: https://hl7.org/fhir/R4/search.html
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -16,14 +16,13 @@ from apps.patient.definitions.model import (
     served_types,
 )
 from apps.patient.search.aliases import members_of
-from apps.patient.search.contained import MAX_STEPS, NUMBERED, numbered_path
+from apps.patient.search.contained import MAX_STEPS
+from apps.patient.search.contained_criteria import contained_criteria
 from apps.patient.search.criteria import (
-    EVERYTHING,
     NOTHING,
     AllOf,
     AnyOf,
     Chain,
-    Contained,
     Criterion,
     Exact,
     ExactValue,
@@ -33,12 +32,10 @@ from apps.patient.search.criteria import (
     Not,
     Scanned,
     count_parts,
-    is_of_one,
 )
 from apps.patient.search.escaping import split, unescape
 from apps.patient.search.filter_criteria import filter_criterion
 from apps.patient.search.hashing import (
-    contained_path,
     path_steps,
     present_hash,
     resource_hash,
@@ -457,28 +454,6 @@ def special_parameters(resource_type: str) -> Mapping[str, str]:
     return {
         name: kind for name, kind in SPECIAL_PARAMETERS.items() if has_narrative or name != "_text"
     }
-
-
-def contained_criteria(
-    asked: Asked, target: str, inner_of: Callable[[str], Criterion]
-) -> Iterator[Criterion]:
-    """Yields the criteria of a chain's step to a contained resource of the type.
-
-    What must be said of one resource is asked of each of several by itself.
-    """
-    path = contained_path(asked.path, asked.parameter.code, target)
-    inner = inner_of(path)
-    if inner == NOTHING:
-        return
-    found = Contained(path=path, criterion=inner)
-    if not is_of_one(inner):
-        yield found
-        return
-    numbered = [numbered_path(path, number) for number in range(NUMBERED)]
-    several = tuple(Contained(path=name, criterion=EVERYTHING) for name in numbered)
-    yield AllOf(criteria=(found, Not(criterion=AnyOf(criteria=several))))
-    for name in numbered:
-        yield Contained(path=name, criterion=inner_of(name))
 
 
 def missing_position(resource_type: str, parameter: str) -> int:
