@@ -73,7 +73,7 @@ async def resolve(
                 await resolve(connection, resource_type, item, scans, within)
                 for item in criterion.criteria
             ]
-            return AnyOf(criteria=tuple(item for item in resolved if item != NOTHING))
+            return _joined([item for item in resolved if item != NOTHING])
         case Not():
             inner = await resolve(connection, resource_type, criterion.criterion, scans, within)
             return Not(criterion=inner)
@@ -96,6 +96,19 @@ async def resolve(
         case Owned():
             return await _resolve_owned(connection, resource_type, criterion)
     return criterion
+
+
+def _joined(alternatives: Sequence[Criterion]) -> Criterion:
+    """Returns the alternatives; those that are all exact as one, whose pages come in the order
+    of creation.
+    """
+    exact = [item for item in alternatives if isinstance(item, Exact)]
+    if not exact or len(exact) < len(alternatives):
+        return AnyOf(criteria=tuple(alternatives))
+    return Exact(
+        values=tuple(value for item in exact for value in item.values),
+        is_narrow=all(item.is_narrow for item in exact),
+    )
 
 
 async def _resolve_all(

@@ -121,6 +121,19 @@ def test_chain_looks_into_contained_resources(
     assert found == sorted(world[name] for name in expected)
 
 
+def test_pages_of_both_come_in_the_order_of_creation(
+    service: Service, world: dict[str, str]
+) -> None:
+    path = f"/fhir/R4/MedicationRequest?medication.code=111,333&patient={world['person']}&_count=1"
+    found = []
+    while path:
+        page = service.call("GET", path).json()
+        found += [entry["resource"]["id"] for entry in page["entry"]]
+        urls = [link["url"] for link in page["link"] if link["relation"] == "next"]
+        path = "/fhir/R4/" + urls[0].partition("/fhir/R4/")[2] if urls else ""
+    assert found == [world["kept"], world["same"], world["made"]]
+
+
 def test_reverse_chain_ends_in_a_contained_resource(
     service: Service, world: dict[str, str]
 ) -> None:
