@@ -283,7 +283,7 @@ async def _read(
                     "invalid_parameter", "_sort: by _lastUpdated alone here", pointer="_sort"
                 )
             return await read_updated_page(
-                connection, criteria, query.sort[0], mark, query.count, caller.scans
+                connection, criteria, query.sort[0], mark, query.count, scans=caller.scans
             )
         kind, criterion = criteria[0]
         return await read_sorted_page(
@@ -297,7 +297,7 @@ async def _read(
             scans=caller.scans,
         )
     sort = query.sort[0] if query.sort else None
-    return await read_page(connection, criteria, sort, mark, query.count, caller.scans)
+    return await read_page(connection, criteria, sort, mark, query.count, scans=caller.scans)
 
 
 def _is_walked(query: Query) -> bool:

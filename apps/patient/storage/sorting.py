@@ -60,7 +60,7 @@ async def read_sorted_page(
     row before it.
     """
     found, more = await read_page(
-        connection, [(resource_type, criterion)], None, None, MAX_SORTED, scans
+        connection, [(resource_type, criterion)], None, None, MAX_SORTED, scans=scans
     )
     if more is not None:
         raise BadRequest(
