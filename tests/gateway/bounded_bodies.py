@@ -17,17 +17,21 @@ Schema = dict[str, Any]
 def with_bounded_bodies(document: Schema) -> Schema:
     """Returns the document with each request body of a FHIR type written out, to a bounded depth.
 
-    Nothing is taken from a type itself but what is endless.
+    Nothing is taken from a type itself but what is endless, and of a create the id, which the
+    server gives: Schemathesis would look for the resource by it.
     """
     schemas = document["components"]["schemas"]
     paths = {
-        path: {method: _bounded_operation(operation, schemas) for method, operation in item.items()}
+        path: {
+            method: _bounded_operation(method, operation, schemas)
+            for method, operation in item.items()
+        }
         for path, item in document["paths"].items()
     }
     return {**document, "paths": paths}
 
 
-def _bounded_operation(operation: Schema, schemas: Schema) -> Schema:
+def _bounded_operation(method: str, operation: Schema, schemas: Schema) -> Schema:
     content = operation.get("requestBody", {}).get("content", {})
     if not any(_is_fhir(media.get("schema", {})) for media in content.values()):
         return operation
@@ -35,6 +39,8 @@ def _bounded_operation(operation: Schema, schemas: Schema) -> Schema:
         name: {**media, "schema": _bounded(media["schema"], schemas, 0)}
         for name, media in content.items()
     }
+    for media in bounded.values() if method == "post" else ():
+        media["schema"]["properties"].pop("id", None)
     return {**operation, "requestBody": {**operation["requestBody"], "content": bounded}}
 
 
