@@ -78,14 +78,14 @@ async def _search_system(request: Request, pairs: list[tuple[str, str]]) -> Resp
 
 
 async def search_compartment(request: Request) -> Response:
-    """`Patient/<id>/Observation` and `Patient/<id>/*`: what a type's compartment
+    """Searches `Patient/<id>/Observation` and `Patient/<id>/*`: what a type's compartment
     parameters put there.
     """
     return await _search_compartment(request, request.query_params.multi_items())
 
 
 async def search_compartment_by_form(request: Request) -> Response:
-    """`Patient/<id>/Observation/_search` and `Patient/<id>/_search`, which is of all types."""
+    """Searches by `Patient/<id>/Observation/_search`, or of all types `Patient/<id>/_search`."""
     return await _search_compartment(request, await read_form(request))
 
 
@@ -130,7 +130,7 @@ async def _search(
     limits: dict[str, Criterion] | None = None,
     path: str | None = None,
 ) -> Response:
-    """`path`: of the answer's links, behind the base; None for that of the request."""
+    """Answers a search; `path`: of its links, behind the base; None for that of the request."""
     if path is None:
         path = request.url.path.removeprefix(FHIR_PATH).removesuffix("/_search").rstrip("/")
     asked = Asked(

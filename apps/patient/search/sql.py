@@ -208,7 +208,7 @@ def moment_of(microseconds: Bound) -> datetime:
 
 
 def _words_condition(sql: Sql, criterion: Words, row: str) -> str:
-    """Each word begins at a word of one part; each further word is looked up beside the first."""
+    """Asks that each word begin a word of one part; each is looked up beside the first."""
     key = sql.argument(criterion.key, "bigint")
     first = sql.alias("s")
     parts = [f"{first}.number = {row}.number", f"{first}.key = {key}"]
@@ -272,7 +272,7 @@ def _has_condition(sql: Sql, criterion: Has, row: str) -> str:
 
 
 def _near_condition(sql: Sql, criterion: Near, row: str) -> str:
-    """The distance on a sphere of the earth's mean radius (haversine)."""
+    """Compares the distance on a sphere of the earth's mean radius (haversine)."""
     first, second = sql.alias("q"), sql.alias("q")
     latitude = sql.argument(criterion.latitude, "float8")
     longitude = sql.argument(criterion.longitude, "float8")

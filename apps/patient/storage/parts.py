@@ -113,7 +113,7 @@ def _insert(table: str, columns: Columns, tail: str = "") -> str:
 
 
 def _value(name: str, kind: str) -> str:
-    """An array within a row travels as text: unnest would flatten it."""
+    """Returns an array within a row as text: unnest would flatten it."""
     return f"n.{name}::{_ARRAYS[name]}" if kind == "text" and name in _ARRAYS else f"n.{name}"
 
 
@@ -297,7 +297,7 @@ def array_text(values: Iterable[int]) -> str:
 
 
 def _audit_rows(changes: Sequence[Change], author: Author) -> Iterable[tuple[Any, ...]]:
-    """One entry for each action on each patient's record: a Bundle's changes are told together."""
+    """Makes an entry for each action on each patient's record: a Bundle's are told together."""
     groups: dict[tuple[str, str | None], list[Change]] = {}
     for change in changes:
         key = (_ACTIONS[change.version.method], change.version.patient_id)

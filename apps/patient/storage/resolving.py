@@ -118,7 +118,7 @@ async def _resolve_all(
     scans: Scans,
     within: Criterion,
 ) -> Criterion:
-    """What is scanned comes last: the other criteria leave little of it."""
+    """Resolves what is scanned last: the other criteria leave little of it."""
     resolved: dict[int, Criterion] = {}
     for index, item in sorted(enumerate(criteria), key=lambda pair: is_scanning(pair[1])):
         others = AllOf(criteria=(within, *resolved.values()))
