@@ -183,7 +183,8 @@ async def run_search(connection: Connection, asked: Asked) -> tuple[Resource, Re
     if query.total or is_counted_only:
         total = 0
         for kind, criterion in criteria:
-            total += await count_matches(connection, await make_plan(connection, kind, criterion))
+            plan = await make_plan(connection, kind, criterion, scans=caller.scans)
+            total += await count_matches(connection, plan)
     found: list[Found] = []
     included: list[Found] = []
     following: Mark | None = None
@@ -281,7 +282,9 @@ async def _read(
                 raise BadRequest(
                     "invalid_parameter", "_sort: by _lastUpdated alone here", pointer="_sort"
                 )
-            return await read_updated_page(connection, criteria, query.sort[0], mark, query.count)
+            return await read_updated_page(
+                connection, criteria, query.sort[0], mark, query.count, scans=caller.scans
+            )
         kind, criterion = criteria[0]
         return await read_sorted_page(
             connection,
@@ -291,9 +294,10 @@ async def _read(
             mark,
             limit=query.count,
             base_url=caller.reader.base_url,
+            scans=caller.scans,
         )
     sort = query.sort[0] if query.sort else None
-    return await read_page(connection, criteria, sort, mark, query.count)
+    return await read_page(connection, criteria, sort, mark, query.count, scans=caller.scans)
 
 
 def _is_walked(query: Query) -> bool:

@@ -11,6 +11,7 @@ from apps.patient.search.criteria import (
     AnyOf,
     Bound,
     Chain,
+    Contained,
     Contains,
     Criterion,
     DateRange,
@@ -136,8 +137,8 @@ def condition(sql: Sql, criterion: Criterion, row: str = "r") -> str:
             return _has_condition(sql, criterion, row)
         case Near():
             return _near_condition(sql, criterion, row)
-        case DisplayText() | UriBelow() | Scanned() | Hierarchy():
-            raise AssertionError("texts are resolved before the search runs")
+        case DisplayText() | UriBelow() | Scanned() | Hierarchy() | Contained():
+            raise AssertionError("these are resolved before the search runs")
 
 
 def _joined(sql: Sql, criteria: tuple[Criterion, ...], word: str, empty: str, row: str) -> str:

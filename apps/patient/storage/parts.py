@@ -118,7 +118,17 @@ def _value(name: str, kind: str) -> str:
 
 
 _KEPT = ("number", "reference_hash", "type", "id", "mrn")
-_SET = ", ".join(f"{name} = {_value(name, kind)}" for kind, name in _RESOURCE if name not in _KEPT)
+_CHECKED = {
+    "version_id": "CASE WHEN r.index_version = n.seen_index THEN n.version_id END",
+}
+_SET = ", ".join(
+    f"{name} = {_CHECKED.get(name) or _value(name, kind)}"
+    for kind, name in _RESOURCE
+    if name not in _KEPT
+)
+# What a change found in the index, or what reindexing has made of it meanwhile: then the change
+# would leave rows behind that lead to it, and the version is refused.
+_SEEN = (("smallint", "seen_index"),)
 _UPDATE = (
     f"UPDATE resource r SET {_SET}, mrn = coalesce(n.mrn, r.mrn) FROM {{source}}"
     " WHERE r.number = n.number"
@@ -152,7 +162,10 @@ def change_parts(
     resources = [(item, _resource_row(*item, is_compact=is_compact)) for item in rows]
     created = _insert("resource", _RESOURCE)
     yield Part(created, _RESOURCE, [row for (change, _), row in resources if not change.stored])
-    yield Part(_UPDATE, _RESOURCE, [row for (change, _), row in resources if change.stored])
+    updated = [
+        (*row, change.stored.index_version) for (change, _), row in resources if change.stored
+    ]
+    yield Part(_UPDATE, (*_RESOURCE, *_SEEN), updated)
     yield from _index_parts(rows, is_compact=is_compact)
     yield _text_part(texts)
 
