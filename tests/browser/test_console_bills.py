@@ -134,7 +134,7 @@ def test_large_write_off_takes_two_people(chromium: Browser, world: World, scrip
     context: dict[str, Any] = {"java_script_enabled": scripts}
     with (
         signed_in(chromium, world, "billing_manager", **context) as first,
-        signed_in(chromium, world, "billing_manager", **context) as second,
+        signed_in(chromium, world, "admin", **context) as second,
     ):
         for each in (number, other):
             first.go(f"/patients/{patient_id}/money")
