@@ -315,7 +315,7 @@ def _sorted_statement(sql: Sql, resource_type: str, step: Step, page: Page) -> s
         source = "" if checked == "true" else f" CROSS JOIN LATERAL (SELECT FROM {resource}) AS r"
         source += (
             f" CROSS JOIN LATERAL (SELECT {best}(d.{column}) AS position FROM {table} d"
-            f" WHERE d.number = k.number AND d.key = {key}{whole} OFFSET 0) AS p"
+            f" WHERE d.number = k.number AND d.key + 0 = {key}{whole} OFFSET 0) AS p"
         )
     where = ["p.position IS NULL" if step.without_value else "p.position IS NOT NULL"]
     if page.number is not None:
