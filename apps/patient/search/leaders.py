@@ -326,7 +326,7 @@ def by_table(criterion: Criterion) -> tuple[list[Criterion], Criterion]:
     fail before that is read.
     """
     items = flatten(criterion)
-    first = [
+    first: list[Criterion] = [
         item
         for item in items
         if isinstance(item, DateRange | NumberRange | WholeText | Contains)

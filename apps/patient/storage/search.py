@@ -47,6 +47,8 @@ from apps.patient.storage.versions import Version, version_of
 
 # Above this a criterion leads only where no other leads to fewer.
 PROBED_ROWS = 2_000
+# What leads to no more is taken without counting the others further.
+FEW_ROWS = 100
 SEARCH_SECONDS = 8.0
 # What can be walked in the order of an index.
 _SORTED_TABLES = {
@@ -122,7 +124,9 @@ async def make_plan(
     elif len(leaders) == 1 and not is_sorted:
         plan.leader_index = leaders[0]
     elif leaders:
-        counts = await _count_candidates(connection, plan, leaders)
+        counts = await _count_candidates(connection, plan, leaders, FEW_ROWS)
+        if min(counts.values()) > FEW_ROWS:
+            counts = await _count_candidates(connection, plan, leaders, PROBED_ROWS)
         # Of equals an exact value is first: its rows come in the order of the pages.
         best = min(
             leaders, key=lambda index: (counts[index], not isinstance(criteria[index], Exact))
@@ -150,11 +154,12 @@ def is_narrow(criterion: Criterion) -> bool:
 
 
 async def _count_candidates(
-    connection: Connection, plan: Plan, leaders: Sequence[int]
+    connection: Connection, plan: Plan, leaders: Sequence[int], most: int
 ) -> dict[int, int]:
+    """Returns how many rows each leads to, up to one above `most`."""
     sql = Sql()
     parts = []
-    limit = sql.argument(PROBED_ROWS + 1, "bigint")
+    limit = sql.argument(most + 1, "bigint")
     for index in leaders:
         rows = range_statement(sql, plan.resource_type, plan.criteria[index], limit)
         parts.append(f"(SELECT count(*) FROM ({rows}) AS c)")

@@ -7,10 +7,18 @@ from typing import Any
 import asyncpg
 import pytest
 
+from apps.patient.search.criteria import Words
+from apps.patient.search.hashing import parameter_key
 from apps.patient.search.query import Reader
 from apps.patient.storage.audit_events import AuditFilter, select_audit_rows
 from apps.patient.storage.planner import PLANNER_SETTINGS
-from apps.patient.storage.search import count_matches, make_plan, read_page
+from apps.patient.storage.search import (
+    FEW_ROWS,
+    PROBED_ROWS,
+    count_matches,
+    make_plan,
+    read_page,
+)
 from tests.bench.record import BASE, SEARCHES
 
 pytestmark = pytest.mark.integration
@@ -52,8 +60,10 @@ class Recording:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.plans: list[Any] = []
+        self.arguments: list[Any] = []
 
     async def fetch(self, statement: str, *arguments: Any, timeout: float | None = None) -> Any:
+        self.arguments += arguments
         rows = await self._connection.fetch(
             f"EXPLAIN (FORMAT JSON, VERBOSE) {statement}", *arguments
         )
@@ -191,3 +201,18 @@ async def test_candidates_fail_before_their_rows_are_read(
         if "EXISTS" in str(node.get("Filter")) or "SubPlan" in str(node.get("Filter"))
     }
     assert filtered == {walked}
+
+
+async def test_rare_value_leads_and_others_are_counted_no_further(connection: Any) -> None:
+    common, rare = (parameter_key("Patient", name) for name in ("given", "family"))
+    await connection.execute(
+        "INSERT INTO resource_string (key, number, part, is_whole, value)"
+        " SELECT $1, n, 0, true, 'jo' FROM generate_series(1, 500) AS n",
+        common,
+    )
+    recording = Recording(connection)
+    asked = Reader(base_url=BASE).read(("Patient",), [("given", "jo"), ("family", "rare")])
+    plan = await make_plan(recording, "Patient", asked.criteria["Patient"])
+    assert isinstance(plan.leader, Words) and plan.leader.key == rare
+    assert FEW_ROWS + 1 in recording.arguments
+    assert PROBED_ROWS + 1 not in recording.arguments
