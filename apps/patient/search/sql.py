@@ -51,18 +51,21 @@ _OPERATORS = (
 )
 
 
+def values_of(name: str, row: str) -> str:
+    """Returns the relation of all values of the resource of `row` in the index table `name`.
+
+    They are few. `OFFSET 0` has the index of the numbers find them: that of the values, which
+    statistics can make look as good, would be walked for each candidate.
+    """
+    return f"(SELECT ctid, * FROM {name} WHERE number = {row}.number OFFSET 0)"
+
+
 def has_value(name: str, table: str, row: str, key: str, matching: str) -> str:
     """Returns the condition that the resource of `row` has a value by a parameter that matches:
     a row of the index table `name`, as `table`.
-
-    Its values are few, and the index of the numbers finds them. Statistics can make that of the
-    values look as good, which would walk all that match for each candidate: `+ 0` keeps it out,
-    and `OFFSET 0` keeps the condition out of the joins.
     """
-    return (
-        f"EXISTS (SELECT FROM {name} {table} WHERE {table}.number = {row}.number"
-        f" AND {table}.key + 0 = {key} AND {matching} OFFSET 0)"
-    )
+    source = f"{values_of(name, row)} AS {table}"
+    return f"EXISTS (SELECT FROM {source} WHERE {table}.key = {key} AND {matching})"
 
 
 def body_of(row: str) -> str:

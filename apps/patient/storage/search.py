@@ -41,7 +41,7 @@ from apps.patient.search.leaders import (
 )
 from apps.patient.search.query import SortKey, missing_position
 from apps.patient.search.single_valued import single_valued_date_keys
-from apps.patient.search.sql import Sql, condition
+from apps.patient.search.sql import Sql, condition, values_of
 from apps.patient.storage.resolving import resolve
 from apps.patient.storage.versions import Version, version_of
 
@@ -319,8 +319,8 @@ def _sorted_statement(sql: Sql, resource_type: str, step: Step, page: Page) -> s
         key = sql.argument(parameter_key(resource_type, step.sort.parameter.code), "bigint")
         source = "" if checked == "true" else f" CROSS JOIN LATERAL (SELECT FROM {resource}) AS r"
         source += (
-            f" CROSS JOIN LATERAL (SELECT {best}(d.{column}) AS position FROM {table} d"
-            f" WHERE d.number = k.number AND d.key + 0 = {key}{whole} OFFSET 0) AS p"
+            f" CROSS JOIN LATERAL (SELECT {best}(d.{column}) AS position"
+            f" FROM {values_of(table, 'k')} AS d WHERE d.key = {key}{whole}) AS p"
         )
     where = ["p.position IS NULL" if step.without_value else "p.position IS NOT NULL"]
     if page.number is not None:
