@@ -105,6 +105,14 @@ class Part:
     columns: Columns
     rows: Rows
 
+    @property
+    def is_single(self) -> bool:
+        """Tells whether its one row is sent as values. Arrays cost PostgreSQL several times as
+        much, but rows whose number differs from change to change would make more statements to
+        plan.
+        """
+        return len(self.rows) == 1 and self.columns in (_RESOURCE, _AUDIT, _OUTBOX, _NUMBER)
+
 
 def _insert(table: str, columns: Columns, tail: str = "") -> str:
     names = ", ".join(name for _, name in columns)

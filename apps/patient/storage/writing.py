@@ -106,9 +106,10 @@ class Writer:
     ) -> bool:
         parts = [part for part in parts if part.rows]
         arguments = [*living_arguments(referred)] if referred else []
-        named = tuple((part.sql, tuple(part.columns)) for part in parts)
+        named = tuple((part.sql, tuple(part.columns), part.is_single) for part in parts)
         statement = _statement(named, len(arguments))
-        arguments += [list(column) for part in parts for column in zip(*part.rows, strict=True)]
+        for part in parts:
+            arguments += part.rows[0] if part.is_single else map(list, zip(*part.rows, strict=True))
         try:
             return bool(await connection.fetchval(statement, *arguments))
         except asyncpg.UniqueViolationError as error:
@@ -132,17 +133,22 @@ class Writer:
 
 
 @lru_cache(maxsize=256)
-def _statement(parts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], position: int) -> str:
+def _statement(
+    parts: tuple[tuple[str, tuple[tuple[str, str], ...], bool], ...], position: int
+) -> str:
     """`position`: how many arguments tell what must be there; with none nothing must."""
     named = [f"living AS MATERIALIZED ({ALL_LIVING})"] if position else []
     is_checked = bool(named)
-    for index, (sql, columns) in enumerate(parts):
-        arrays = []
-        for kind, _ in columns:
-            position += 1
-            arrays.append(f"${position}::{kind}[]")
+    for index, (sql, columns, is_single) in enumerate(parts):
         names = ", ".join(name for _, name in columns)
-        source = f"unnest({', '.join(arrays)}) AS n ({names})"
+        array = "" if is_single else "[]"
+        values = ", ".join(
+            f"${number}::{kind}{array}" for number, (kind, _) in enumerate(columns, position + 1)
+        )
+        position += len(columns)
+        source = f"(SELECT {values}) AS n ({names})"
+        if not is_single:
+            source = f"unnest({values}) AS n ({names})"
         if is_checked:
             source = f"(SELECT n.* FROM living, {source} WHERE living.is_met) AS n"
         named.append(f"part_{index} AS ({sql.replace('{source}', source)})")
