@@ -192,16 +192,20 @@ def _index_parts(rows: Sequence[tuple[Change, int]], *, is_compact: bool) -> Ite
     """Returns what each change makes of the rows that its resource is found by."""
     forgotten: Rows = []
     values: Rows = []
+    alone: Rows = []
     for change, number in rows:
         index = change.index
         indexed = index.indexed if is_compact else index.indexed | index.retired
         if change.stored is not None:
             known = set(change.stored.value_hashes)
             forgotten += [(hashed, number) for hashed in known - indexed]
+            # It may have been known by a code that came with it, without a row.
+            alone += [(hashed, number) for hashed in index.alone & known]
             indexed = indexed - known
         values += [(hashed, number) for hashed in indexed]
     yield Part(_FORGET_VALUES, _VALUES, forgotten)
     yield Part(_insert("resource_value", _VALUES), _VALUES, values)
+    yield Part(_insert("resource_value", _VALUES, _NEW_ONLY), _VALUES, alone)
     # Rows that are as they were are left alone.
     moved = [
         (change, number)
