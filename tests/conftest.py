@@ -18,6 +18,7 @@ from hypothesis import settings
 
 from apps.catalogue import TOPICS
 from infrastructure.local.postgres import Postgres
+from tests.suites import SUITES
 
 ROOT = Path(__file__).parents[1]
 # (runtime_url, owner_url)
@@ -28,6 +29,18 @@ MakeDatabase = Callable[[str], contextlib.AbstractContextManager[Urls]]
 # here and in CI.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuses a test whose file does not name its suite's mark: `scripts/test` goes by the text."""
+    texts: dict[Path, str] = {}
+    for item in items:
+        if item.path not in texts:
+            texts[item.path] = item.path.read_text(encoding="utf-8")
+        for mark in {each.name for each in item.iter_markers()}.intersection(SUITES):
+            if f"mark.{mark}" not in texts[item.path]:
+                raise pytest.UsageError(f"{item.path}: {item.name} is of {mark}, unnamed there")
 
 
 @pytest.fixture(scope="session")

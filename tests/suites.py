@@ -1,22 +1,31 @@
 """`scripts/test [suite[,suite]...] [pytest arguments]`: all suites, or some, each where its
 tests can run.
 
-Those that need a platform share one `scripts/up --run`, inside which this file calls itself.
+Those that need a platform share one `scripts/up --run`, inside which this file calls itself. The
+others run beside them: either side waits now and then for what is no work of this machine.
 """
 
+import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".pytest_cache"
 FAILED, NO_TESTS = 1, 5
 # More than these are no accident.
 MAX_UNSTABLE = 5
+# Set where other suites run beside: each suite's output then comes whole, when it has ended.
+BESIDE = "TEST_SUITES_BESIDE"
 
 
 @dataclass(frozen=True)
@@ -94,17 +103,29 @@ def main(arguments: list[str]) -> int:
         ]
     inside = "PLATFORM_URL" in os.environ
     outer = [suite for suite in suites if inside or not suite.needs_platform]
-    failed = [suite.name for suite in outer if not passes(suite, arguments)]
     inner = ",".join(suite.name for suite in suites if suite not in outer)
-    if inner and run(
-        [str(ROOT / "scripts/up"), "--run", sys.executable, __file__, inner, *arguments]
-    ):
+    beside = bool(outer and inner) or BESIDE in os.environ
+    with platform_lane(inner, arguments, beside) if inner else nullcontext() as lane:
+        statuses = {suite: first_run(suite, arguments, beside) for suite in outer}
+    # Not before the other side has ended: what is run once more is run by itself.
+    failed = [suite.name for suite in outer if not passes(suite, statuses[suite], arguments)]
+    if lane and lane.returncode:
         failed.append(inner)
     if left_out:
         print(f"scripts/test: {told}")
     if failed:
         print(f"scripts/test: failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def platform_lane(inner: str, arguments: list[str], beside: bool) -> "subprocess.Popen[bytes]":
+    """Starts the suites that need a platform, on one; `with` waits for their end."""
+    return subprocess.Popen(
+        [str(ROOT / "scripts/up"), "--run", sys.executable, __file__, inner, *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL if beside else None,
+        env={**os.environ, BESIDE: "1"} if beside else None,
+    )
 
 
 def missing_tools(suite: Suite) -> list[str]:
@@ -119,35 +140,65 @@ def is_misspelt(word: str) -> bool:
     return not Path(word.partition("::")[0]).exists()
 
 
-def passes(suite: Suite, arguments: list[str]) -> bool:
-    """Runs the suite. In CI a few tests that failed are run once more, by themselves.
+def first_run(suite: Suite, arguments: list[str], beside: bool) -> int:
+    """Returns pytest's exit status. `beside` another suite, the output comes whole at the end."""
+    workers = [] if suite.workers == 1 or "-n" in arguments else ["-n", str(suite.workers)]
+    with whole_output() if beside else nullcontext() as output:
+        print(f"== {suite.name}", file=output, flush=True)
+        return run([*pytest(suite), *workers, *arguments, *files(suite, arguments)], output)
+
+
+def passes(suite: Suite, status: int, arguments: list[str]) -> bool:
+    """Whether the suite passed. In CI a few tests that failed are run once more, by themselves.
 
     One that passes then is named as unstable: it waits for what two busy cores do too late.
     """
-    print(f"== {suite.name}", flush=True)
-    workers = [] if suite.workers == 1 or "-n" in arguments else ["-n", str(suite.workers)]
-    status = run([*pytest(suite), *workers, *arguments])
     failed = last_failed(suite)
     if status != FAILED or os.environ.get("CI") != "true" or not 0 < len(failed) <= MAX_UNSTABLE:
         return status in (0, NO_TESTS)
     names = ", ".join(failed)
-    print(f"scripts/test: once more: {names}", flush=True)
-    if run([*pytest(suite), *arguments, *failed]):
+    with whole_output() if BESIDE in os.environ else nullcontext() as output:
+        print(f"scripts/test: once more: {names}", file=output, flush=True)
+        status = run([*pytest(suite), *arguments, *failed], output)
+    if status:
         return False
     print(f"scripts/test: unstable, passed when run again: {names}", file=sys.stderr, flush=True)
     return True
 
 
+@contextmanager
+def whole_output() -> Iterator[IO[str]]:
+    """Yields a file, which is shown at the end, never amid what the other side shows."""
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryFile("w+") as output, (CACHE / "screen.lock").open("w") as lock:
+        try:
+            yield output
+        finally:
+            output.seek(0)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            shutil.copyfileobj(output, sys.stdout)
+            sys.stdout.flush()
+
+
 def has_tests(suite: Suite, arguments: list[str]) -> bool:
-    return (
-        run([*pytest(suite), "--collect-only", "-q", *arguments], stdout=subprocess.DEVNULL)
-        != NO_TESTS
-    )
+    command = [*pytest(suite), "--collect-only", "-q", *arguments, *files(suite, arguments)]
+    return run(command, subprocess.DEVNULL) != NO_TESTS
 
 
 def pytest(suite: Suite) -> list[str]:
     marked = ["-m", UNIT if suite.name == "unit" else suite.name]
     return [sys.executable, "-m", "pytest", "-o", f"cache_dir={CACHE / suite.name}", *marked]
+
+
+def files(suite: Suite, arguments: list[str]) -> list[str]:
+    """Returns the files that name the suite's mark, unless the arguments name some: to import all
+    others takes longer than many a suite.
+    """
+    if suite.name == "unit" or any(Path(word.partition("::")[0]).exists() for word in arguments):
+        return []
+    mark = re.compile(rf"\bmark\.{suite.name}\b")
+    found = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(path.relative_to(ROOT)) for path in found if mark.search(path.read_text())]
 
 
 def last_failed(suite: Suite) -> list[str]:
@@ -156,8 +207,10 @@ def last_failed(suite: Suite) -> list[str]:
     return sorted(json.loads(noted.read_text())) if noted.is_file() else []
 
 
-def run(command: list[str], stdout: int | None = None) -> int:
-    return subprocess.run(command, cwd=ROOT, stdout=stdout, check=False).returncode
+def run(command: list[str], output: IO[str] | int | None = None) -> int:
+    """Returns the command's exit status; its output and errors go to `output`."""
+    errors = None if output in (None, subprocess.DEVNULL) else subprocess.STDOUT
+    return subprocess.run(command, cwd=ROOT, stdout=output, stderr=errors, check=False).returncode
 
 
 if __name__ == "__main__":

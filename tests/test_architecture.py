@@ -378,9 +378,15 @@ def test_long_calls_are_seen_through_stars(
 # Packages whose functions say first what they do: "Returns ...", "Raises ...", "Makes ...".
 PLAIN_PACKAGES = (
     "apps/analytics",
+    "apps/auth/admin",
+    "apps/auth/oauth",
+    "apps/auth/people",
+    "apps/billing",
     "apps/client",
     "apps/gateway",
     "apps/kit",
+    "apps/patient/definitions",
+    "apps/patient/relay",
     "apps/release",
     "infrastructure",
 )

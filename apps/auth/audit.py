@@ -47,5 +47,5 @@ async def insert_audit(connection: Connection, event: Event) -> None:
 
 
 def _clean(value: str) -> str:
-    """What a caller sent may be anything: PostgreSQL takes no NUL and no lone surrogate."""
+    """Replaces what PostgreSQL does not take, NUL and lone surrogates: a caller sends anything."""
     return value[:MAX_FIELD_CHARS].replace("\0", "").encode("utf-8", "replace").decode()

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 async def delete_expired(connection: Connection, table: str) -> int:
-    """How many rows went; fewer than BATCH_ROWS means that none is left, but those that
+    """Returns how many rows went; fewer than BATCH_ROWS means that none is left, but those that
     somebody else holds.
     """
     # Table and condition are from the list above, never from outside.

@@ -40,12 +40,12 @@ def decrypt(key: bytes, sealed: bytes, purpose: str) -> bytes:
 
 
 def new_token() -> str:
-    """A secret of 256 random bits: client secrets, codes, refresh tokens, session ids."""
+    """Makes a secret of 256 random bits: client secrets, codes, refresh tokens, session ids."""
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def digest(token: str) -> bytes:
-    """What is stored of a token. It is random and long: a fast hash is enough, and there is
-    nothing to guess.
+    """Returns what is stored of a token. It is random and long: a fast hash is enough, and there
+    is nothing to guess.
     """
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -79,7 +79,7 @@ async def insert_key(connection: Connection, secret: bytes, algorithm: str, stat
 async def advance_keys(
     connection: Connection, secret: bytes, algorithm: str, *, rotate: bool = False
 ) -> None:
-    """Whatever is due, in one transaction: the first key; a next one by age, by algorithm or by
+    """Does what is due, in one transaction: the first key; a next one by age, by algorithm or by
     `rotate`; its turn.
     """
     async with connection.transaction():
@@ -110,7 +110,7 @@ async def advance_keys(
 
 
 async def activate_key(connection: Connection, kid: str) -> None:
-    """`kid` signs from now on, the active key retires; inside the caller's transaction."""
+    """Lets `kid` sign from now on, and the active key retire; inside the caller's transaction."""
     await connection.execute(
         "UPDATE signing_keys SET state = 'retired', retired_at = now() WHERE state = 'active'"
     )
@@ -126,7 +126,7 @@ def key_purpose(key_id: str) -> str:
 
 
 async def withdraw_keys(connection: Connection, secret: bytes, algorithm: str) -> None:
-    """After a leak: a new key at once, and every other key gone, with all that they signed."""
+    """Makes a new key after a leak, and deletes every other key, with all that they signed."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
         await connection.execute("DELETE FROM signing_keys")

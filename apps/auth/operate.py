@@ -78,7 +78,7 @@ async def update_client(settings: Settings, connection: Connection, values: Valu
 
 
 async def rotate_secret(settings: Settings, connection: Connection, values: Values) -> Answer:
-    """With `overlap` the secret before works that many seconds more."""
+    """Gives a new secret; with `overlap` the one before works that many seconds more."""
     client = await client_of(connection, values)
     overlap_seconds = int(str(values.get("overlap", 0)))
     if overlap_seconds > MAX_OVERLAP_SECONDS:

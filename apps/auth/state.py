@@ -53,7 +53,7 @@ class AuthState:
         return self._ring is not None
 
     async def load_keys(self) -> KeyRing | None:
-        """None while there is none to be had: no key yet, or one that does not open."""
+        """Returns None while there is none to be had: no key yet, or one that does not open."""
         async with self.database.connection() as connection:
             try:
                 self._ring = await select_key_ring(connection, self.settings.key_encryption_key)
@@ -93,7 +93,8 @@ def state_of(request: Request) -> AuthState:
 
 
 def address_of(request: Request) -> str:
-    """The client's: the last entry of X-Forwarded-For, which the gateway wrote; else the peer's."""
+    """Returns the client's: the last entry of X-Forwarded-For, which the gateway wrote; else the
+    peer's."""
     forwarded = request.headers.getlist("x-forwarded-for")
     if forwarded:
         return forwarded[-1].rpartition(",")[2].strip()[:64]

@@ -153,7 +153,7 @@ class Books:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
-        """A connection whose statements all see one moment, and change nothing."""
+        """Yields a connection whose statements all see one moment, and change nothing."""
         async with self.database.connection() as connection:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield connection

@@ -39,7 +39,9 @@ log = logging.getLogger(__name__)
 def create_app(
     settings: Settings, *, database: Database, verifier: Any, billing: Billing, publisher: Publisher
 ) -> Starlette:
-    """The application; its relays run for its life. `verifier` as kit.token_verifier.Verifier."""
+    """Makes the application; its relays run for its life. `verifier` as
+    kit.token_verifier.Verifier.
+    """
     relays = [
         Relay(destination, connect_to(settings.database))
         for destination in (

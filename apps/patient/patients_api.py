@@ -54,7 +54,7 @@ def patients_api_routes() -> list[BaseRoute]:
 
 
 async def list_patients(request: Request) -> Response:
-    """A bare array; `limit` (1..100) and `cursor`, which `Link: rel="next"` carries."""
+    """Answers a bare array; `limit` (1..100) and `cursor`, which `Link: rel="next"` carries."""
     query = request.query_params
     for name in query:
         if name not in ("limit", "cursor") or len(query.getlist(name)) > 1:

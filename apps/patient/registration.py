@@ -106,7 +106,7 @@ def parse_registration(body: Any, *, complete: bool, today: date) -> Registratio
 
 
 def patient_of(registration: Registration, today: date) -> Resource:
-    """A new FHIR Patient."""
+    """Makes a new FHIR Patient."""
     return {
         "resourceType": "Patient",
         "extension": [
@@ -123,8 +123,8 @@ def patient_of(registration: Registration, today: date) -> Resource:
 
 
 def merge(patient: Resource, registration: Registration) -> Resource:
-    """`patient` with what `registration` gives: what it leaves out, or gives as it reads already,
-    stays as it is.
+    """Returns `patient` with what `registration` gives: what it leaves out, or gives as it reads
+    already, stays as it is.
     """
     merged = dict(patient)
     if registration.name and registration.name != display_name(patient):

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.browser.site import Site, open_site
 from tests.browser.world import Callback, World
 
 ARGUMENTS = (
@@ -112,3 +113,16 @@ def callback() -> Iterator[Callback]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Site]:
+    with open_site() as site:
+        yield site
+
+
+@pytest.fixture
+def site(server: Site) -> Site:
+    """The web server of an application; one for all tests, as the gateway learns an origin late."""
+    server.files = {}
+    return server

@@ -13,7 +13,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.world import PASSWORD, World
+from tests.browser.world import World
+from tests.console.sessions import PASSWORD, make_users
 
 PAGE_TIMEOUT_MS = 15_000
 
@@ -47,24 +48,18 @@ class Worker:
 
 @contextmanager
 def signed_in(
-    chromium: Browser, world: World, *roles: str, patient_id: str = "", **context: Any
+    chromium: Browser, world: World, role: str, patient_id: str = "", **context: Any
 ) -> Iterator[Worker]:
-    """Makes a person with these roles, and signs them in at the console."""
-    body = {"email": f"{secrets.token_hex(6)}@example.org", "name": "Test Person", "roles": roles}
+    """Signs a person in at the console: of the staff, or one made for this patient."""
     if patient_id:
-        body["patientId"] = patient_id
-    person = world.admin.post("/auth/v1/users", json=body).raise_for_status().json()
+        (email,) = make_users(world.admin, [{"roles": [role], "patientId": patient_id}])
+    else:
+        email = world.worker(role)
     options = {"locale": "en-GB", "viewport": {"width": 1280, "height": 900}, **context}
     browser_context = chromium.new_context(**options)
     browser_context.set_default_timeout(PAGE_TIMEOUT_MS)
     try:
-        page = browser_context.new_page()
-        page.goto(person["passwordLink"])
-        page.get_by_label("New password").fill(PASSWORD)
-        page.get_by_role("button", name="Set password").click()
-        # A new password revokes the tokens of its second and, as clocks differ, of the next.
-        time.sleep(2)
-        worker = Worker(page, world, str(person["email"]))
+        worker = Worker(browser_context.new_page(), world, email)
         sign_in(worker)
         yield worker
     finally:

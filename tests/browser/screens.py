@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from apps.console.web.texts import DEFAULT, LANGUAGES
+from apps.kit.texts import DEFAULT, LANGUAGES
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.console import Worker, edit_too_late, sign_in, signed_in
 from tests.browser.world import World
@@ -152,7 +152,7 @@ def take(
 
 def speak(page: Page, world: World, language: str) -> None:
     """Chooses a language, as the buttons at the foot of each page do."""
-    page.context.add_cookies([{"name": "console-language", "value": language, "url": world.url}])
+    page.context.add_cookies([{"name": "language", "value": language, "url": world.url}])
 
 
 @contextmanager

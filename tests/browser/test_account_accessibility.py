@@ -1,10 +1,8 @@
-"""axe finds nothing on any page of sign-in and account, in any state: light and dark,
-at two widths.
-"""
+"""axe finds nothing on any page of sign-in and account, in any state."""
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import asyncpg
@@ -15,24 +13,21 @@ from playwright.sync_api import Browser, Page
 
 from apps.auth.encryption import digest
 from tests.auth.conftest import run
-from tests.browser.test_console_accessibility import check
+from tests.browser.accessibility import NARROW, check
 from tests.browser.test_sign_in import set_password, sign_in
-from tests.browser.world import PASSWORD, Callback, World
+from tests.browser.world import Callback, World
+from tests.console.sessions import PASSWORD
 
 pytestmark = pytest.mark.browser
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
-LOOKS = [(width, scheme) for width in ((1280, 900), (320, 720)) for scheme in ("light", "dark")]
 
 Look = Callable[[str], None]
 
 
-@pytest.fixture(params=LOOKS, ids=lambda look: f"{look[0][0]}-{look[1]}")
-def screen(chromium: Browser, request: pytest.FixtureRequest) -> Any:
-    """A page of one width and color scheme."""
-    size, scheme = request.param
-    context = chromium.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
-    )
+@pytest.fixture
+def screen(chromium: Browser) -> Iterator[Page]:
+    """A narrow page: what is in reach there is in reach on a wide one."""
+    context = chromium.new_context(viewport=NARROW)
     context.set_default_timeout(10_000)
     yield context.new_page()
     context.close()

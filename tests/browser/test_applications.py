@@ -3,11 +3,7 @@
 import json
 import secrets
 import tarfile
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.auth.clients.conversation import node_modules
-from tests.browser.world import PASSWORD, World
+from tests.browser.site import Site
+from tests.browser.world import World
+from tests.console.sessions import PASSWORD
 from tests.fhir.packages import Package, fetch
 
 pytestmark = pytest.mark.browser
@@ -27,10 +25,6 @@ FHIRCLIENT = Package(
     "0a2ad98b173059e95b9085f1a7194d431e7e65d262ae5e85d6ce32e32bc0d57e"
     "e11c092bf67f7d6951da322d305fef7b9c04e3290eb95fa341e5ab3fc19a09ce",
 )
-# The gateway asks for the origins of registered applications now and then.
-ORIGIN_SECONDS = 90
-SHELL = """<!doctype html><title>loading</title><h1 id="state">loading</h1>
-<script src="/library.js"></script><script src="/app.js"></script>"""
 OIDC_APP = """
 const settings = %s
 const manager = new oidc.UserManager({...settings, redirect_uri: location.origin + '/callback',
@@ -82,39 +76,6 @@ END_SESSION = """([metadata, token]) => {
 }"""
 
 
-@dataclass
-class Site:
-    """A web server of an application, with an origin of its own."""
-
-    url: str = ""
-    files: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            kind, text = site.files.get(self.path.partition("?")[0], ("text/html", SHELL))
-            self.send_response(200)
-            self.send_header("Content-Type", f"{kind}; charset=utf-8")
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, format: str, *arguments: Any) -> None:
-            """Quiet: the address carries a code."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    site.url = f"http://127.0.0.1:{server.server_port}"
-    yield site
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context()
@@ -133,30 +94,16 @@ def register(world: World, site: Site, *scopes: str) -> str:
         "postLogoutRedirectUris": [f"{site.url}/bye"],
     }
     made = world.admin.post("/auth/v1/clients", json=body).raise_for_status().json()
-    wait_for_origin(world, site)
+    site.wait_for_origin(world)
     return str(made["id"])
 
 
-def wait_for_origin(world: World, site: Site) -> None:
-    deadline = time.monotonic() + ORIGIN_SECONDS
-    headers = {"Origin": site.url, "Access-Control-Request-Method": "POST"}
-    while True:
-        answer = httpx.options(f"{world.url}/oauth2/token", headers=headers)
-        if answer.headers.get("access-control-allow-origin") == site.url:
-            return
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(1)
-
-
-def make_person(world: World, page: Page) -> dict[str, Any]:
-    person = world.person("clinician")
-    page.goto(person["passwordLink"])
-    page.get_by_label("New password").fill(PASSWORD)
-    page.get_by_role("button", name="Set password").click()
-    expect(page.get_by_label("E-mail address")).to_be_visible()
-    # A new password revokes the tokens of its second and, as clocks differ, of the next.
-    time.sleep(2)
-    return person
+@pytest.fixture
+def person(world: World) -> dict[str, Any]:
+    """A clinician, whom no application has asked for anything yet."""
+    found = world.admin.get("/auth/v1/users", params={"q": world.worker("clinician")})
+    user: dict[str, Any] = found.raise_for_status().json()["items"][0]
+    return user
 
 
 def sign_in(page: Page, email: str) -> None:
@@ -187,8 +134,9 @@ def check_signed_out(world: World, page: Page) -> None:
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def test_single_page_application_on_oidc_client_ts(world: World, page: Page, site: Site) -> None:
-    person = make_person(world, page)
+def test_single_page_application_on_oidc_client_ts(
+    world: World, person: dict[str, Any], page: Page, site: Site
+) -> None:
     client_id = register(world, site, "openid", "profile", "email", "offline_access")
     settings = {
         "authority": world.url,
@@ -240,9 +188,8 @@ def files_of_modules() -> dict[str, tuple[str, str]]:
 
 @pytest.mark.parametrize("library", ["oauth4webapi", "openid-client"])
 def test_single_page_application_on_a_library_of_modules(
-    world: World, page: Page, site: Site, library: str
+    world: World, person: dict[str, Any], page: Page, site: Site, library: str
 ) -> None:
-    person = make_person(world, page)
     scope = "openid profile email offline_access"
     client_id = register(world, site, *scope.split())
     settings = {"authority": world.url, "client_id": client_id, "scope": scope}
@@ -272,8 +219,9 @@ def test_single_page_application_on_a_library_of_modules(
     check_signed_out(world, page)
 
 
-def test_smart_application_on_fhirclient(world: World, page: Page, site: Site) -> None:
-    person = make_person(world, page)
+def test_smart_application_on_fhirclient(
+    world: World, person: dict[str, Any], page: Page, site: Site
+) -> None:
     family = f"Quill{secrets.token_hex(4)}"
     body = {"resourceType": "Patient", "name": [{"family": family, "given": ["Ada"]}]}
     made = world.admin.post("/fhir/R4/Patient", json=body).raise_for_status().json()

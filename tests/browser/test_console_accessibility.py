@@ -1,16 +1,14 @@
-"""axe finds nothing on any page of the console, nor on the gateway's own: light and dark,
-at two widths.
+"""axe finds nothing on any page of the console, nor on the gateway's own.
 
-Nothing runs over the edge, and the first paint needs one stylesheet and one script.
+The first paint needs one stylesheet and one script.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, Request
 
+from tests.browser.accessibility import NARROW, RULES_OF_A_SMALL_PAGE, check
 from tests.browser.console import (
     Clinic,
     Worker,
@@ -25,14 +23,8 @@ from tests.browser.test_console_failures import stopped
 from tests.browser.world import World
 
 pytestmark = pytest.mark.browser
-AXE = (Path(__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
-RULES_THAT_APPLY = 10
-# One of a heading and two sentences.
-RULES_OF_A_SMALL_PAGE = 8
 # As long as the gateway waits for a service, and more.
 NO_ANSWER_MS = 60_000
-LOOKS = [(width, scheme) for width in ((1280, 900), (320, 780)) for scheme in ("light", "dark")]
 
 
 @dataclass(frozen=True)
@@ -58,35 +50,13 @@ def data(world: World) -> Data:
     return Data(clinic, drafted, issued, world.person("clinician")["id"])
 
 
-def violations(page: Page, rules_that_apply: int = RULES_THAT_APPLY) -> list[str]:
-    """Lists what axe finds: rule, and the elements."""
-    page.evaluate(AXE)
-    options = {"runOnly": {"type": "tag", "values": list(RULES)}}
-    result = page.evaluate("options => axe.run(document, options)", options)
-    assert len(result["passes"]) >= rules_that_apply, "axe looked at the page"
-    found: list[dict[str, Any]] = result["violations"]
-    return [
-        f"{each['id']}: {' '.join(str(node['target']) for node in each['nodes'])[:300]}"
-        for each in found
-    ]
-
-
-def check(page: Page, where: str, rules_that_apply: int = RULES_THAT_APPLY) -> None:
-    assert violations(page, rules_that_apply) == [], where
-    over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    assert over <= 0, f"{where} is {over} pixels too wide"
-
-
 def form_to(path: str, url: str, fields: dict[str, str]) -> str:
     """Makes a form on the same page that sends what an old page would."""
     inputs = "".join(f'<input name="{name}" value="{value}">' for name, value in fields.items())
     return f'<form method="post" action="{url}{path}">{inputs}<button>Send</button></form>'
 
 
-@pytest.mark.parametrize(("size", "scheme"), LOOKS)
-def test_pages_of_staff(
-    chromium: Browser, world: World, data: Data, size: tuple[int, int], scheme: Any
-) -> None:
+def test_pages_of_staff(chromium: Browser, world: World, data: Data) -> None:
     clinic = data.clinic
     chart = f"/patients/{clinic.patient_id}"
     paths = [
@@ -122,8 +92,7 @@ def test_pages_of_staff(
         "/operations/lag",
         "/nothing-here",
     ]
-    look = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": scheme}
-    with signed_in(chromium, world, "admin", **look) as admin:
+    with signed_in(chromium, world, "admin", viewport=NARROW) as admin:
         for path in paths:
             admin.go(path)
             check(admin.page, path)
@@ -181,13 +150,9 @@ def check_cash_day(admin: Worker) -> None:
     admin.sees("The cash desk was closed.")
 
 
-@pytest.mark.parametrize(("size", "scheme"), LOOKS)
-def test_pages_while_a_service_is_away(
-    chromium: Browser, world: World, data: Data, size: tuple[int, int], scheme: Any
-) -> None:
+def test_pages_while_a_service_is_away(chromium: Browser, world: World, data: Data) -> None:
     chart = f"/patients/{data.clinic.patient_id}"
-    look = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": scheme}
-    with signed_in(chromium, world, "admin", **look) as admin:
+    with signed_in(chromium, world, "admin", viewport=NARROW) as admin:
         admin.page.set_default_timeout(NO_ANSWER_MS)
         admin.go(f"{chart}/money")
         admin.page.get_by_label("Amount").first.fill("1")
@@ -204,13 +169,11 @@ def test_pages_while_a_service_is_away(
                 check(admin.page, f"{path} while the record is away")
 
 
-@pytest.mark.parametrize(("size", "scheme"), LOOKS)
-def test_pages_of_a_patient_and_of_nobody(
-    chromium: Browser, world: World, data: Data, size: tuple[int, int], scheme: Any
-) -> None:
+def test_pages_of_a_patient_and_of_nobody(chromium: Browser, world: World, data: Data) -> None:
     clinic = data.clinic
-    look = {"viewport": {"width": size[0], "height": size[1]}, "color_scheme": scheme}
-    with signed_in(chromium, world, "patient", patient_id=clinic.patient_id, **look) as patient:
+    with signed_in(
+        chromium, world, "patient", patient_id=clinic.patient_id, viewport=NARROW
+    ) as patient:
         own_bill = f"/my/bills/{data.issued_id}"
         for path in ("/my", "/my/results", "/my/bills", "/my/accesses", "/my/account", own_bill):
             patient.go(path)
@@ -225,12 +188,8 @@ def test_pages_of_a_patient_and_of_nobody(
         check(patient.page, "a sign-in that failed")
 
 
-@pytest.mark.parametrize(("size", "scheme"), LOOKS)
-def test_pages_of_the_gateways_own_refusals(
-    chromium: Browser, world: World, size: tuple[int, int], scheme: Any
-) -> None:
-    viewport: Any = {"width": size[0], "height": size[1]}
-    context = chromium.new_context(viewport=viewport, color_scheme=scheme)
+def test_pages_of_the_gateways_own_refusals(chromium: Browser, world: World) -> None:
+    context = chromium.new_context(viewport=NARROW)
     context.set_default_timeout(NO_ANSWER_MS)
     try:
         page = context.new_page()

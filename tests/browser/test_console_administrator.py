@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.console import signed_in
 from tests.browser.test_sign_in import sign_in
-from tests.browser.world import PASSWORD, World
+from tests.browser.world import World
+from tests.console.sessions import PASSWORD
 
 pytestmark = pytest.mark.browser
 

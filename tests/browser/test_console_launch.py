@@ -17,12 +17,12 @@ from playwright.sync_api import Browser, Route, expect
 from apps.catalogue import SERVICES
 from infrastructure.local.state import read_state
 from tests.browser.console import make_patient, signed_in, word
-from tests.browser.test_applications import FHIRCLIENT, Site, register, site
+from tests.browser.site import Site
+from tests.browser.test_applications import FHIRCLIENT, register
 from tests.browser.world import World
 from tests.fhir.packages import fetch
 from tests.ports import free_port
 
-__all__ = ["site"]
 pytestmark = pytest.mark.browser
 READY_SECONDS = 90.0
 SCOPE = "launch patient/*.rs openid fhirUser"

@@ -7,7 +7,8 @@ import pyotp
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.world import PASSWORD, Callback, World
+from tests.browser.world import Callback, World
+from tests.console.sessions import PASSWORD
 
 pytestmark = pytest.mark.browser
 

@@ -3,7 +3,7 @@ and applications.
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Queue
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -11,8 +11,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-PASSWORD = "correct horse battery"
+from tests.console.sessions import make_users
+
 CALLBACK_TIMEOUT_SECONDS = 10.0
+STAFF = ("admin", "analyst", "billing", "billing_manager", "clinician", "registrar")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,15 @@ class Callback:
 class World:
     url: str
     admin: httpx.Client
+    staff: dict[str, str] = field(default_factory=dict)
+
+    def worker(self, role: str) -> str:
+        """Gives the address of the one person with this role whom the tests share."""
+        if not self.staff:
+            # All at once: a new password is good for signing in a while later only.
+            emails = make_users(self.admin, [{"roles": [each]} for each in STAFF])
+            self.staff.update(zip(STAFF, emails, strict=True))
+        return self.staff[role]
 
     def person(self, *roles: str) -> dict[str, Any]:
         """With `passwordLink`, where the person sets a password."""

@@ -1,6 +1,5 @@
 """Languages, dates as people write them, money as billing counts it."""
 
-import re
 from datetime import date
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -8,18 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from apps.console.screens.summary import TITLES
-from apps.console.web.catalogues import missing_texts
-from apps.console.web.texts import (
-    DEFAULT,
-    LANGUAGES,
-    Texts,
-    choose_texts,
-    minor_units,
-    read_catalogue,
-)
+from apps.console.web.texts import Texts, choose_texts, minor_units
 from apps.patient.operations.summary import SECTIONS
 
-NAMES = re.compile(r"\{[a-z]+\}")
 MADRID = ZoneInfo("Europe/Madrid")
 
 
@@ -91,11 +81,6 @@ def test_money_keeps_its_currencys_decimals() -> None:
     assert minor_units(Decimal("12.345"), "USD") is None
 
 
-@pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {DEFAULT}))
-def test_every_text_is_translated(language: str) -> None:
-    assert missing_texts(language) == [], "run scripts/texts and translate what it lists"
-
-
 @pytest.mark.parametrize(
     ("language", "count", "expected"),
     [
@@ -111,9 +96,3 @@ def test_every_text_is_translated(language: str) -> None:
 def test_number_chooses_the_form_of_a_text(language: str, count: int, expected: str) -> None:
     found = texts(language).ngettext("{count} event waits.", "{count} events wait.", count)
     assert found == expected
-
-
-@pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {DEFAULT}))
-def test_translations_fill_the_same_names(language: str) -> None:
-    for text, translated in read_catalogue(language).items():
-        assert sorted(NAMES.findall(text)) == sorted(NAMES.findall(translated)), text

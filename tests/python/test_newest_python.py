@@ -8,16 +8,21 @@ here runs on both.
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.python
-
 ROOT = Path(__file__).parents[2]
 SUITE = "forky"
 NEWEST = (3, 14)
+pytestmark = [
+    pytest.mark.python,
+    pytest.mark.skipif(
+        sys.version_info[:2] == NEWEST, reason="python: every suite runs on the newest already"
+    ),
+]
 PACKAGES = "python3,python3-venv,ca-certificates,git,procps"
 MAKE_SECONDS = 900
 RUN_SECONDS = 1800

@@ -38,7 +38,7 @@ CLIENTS = "/auth/v1/clients"
 
 
 async def create(request: Request) -> Response:
-    """The answer's `secret` is told here and never again."""
+    """Makes a client; the answer's `secret` is told here and never again."""
     registration = parse_registration(await read_object(request, *FIELDS))
     claim = read_claim(request, await request.body())
     async with state_of(request).database.transaction() as connection:

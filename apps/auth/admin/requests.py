@@ -38,8 +38,8 @@ async def record(connection: Connection, request: Request, event: str, subject: 
 
 
 async def read_object(request: Request, *allowed: str) -> dict[str, Any]:
-    """The body's members; raises Unprocessable for one that is unknown, so that no wish is passed
-    over silently.
+    """Returns the body's members; raises Unprocessable for one that is unknown, so that no wish
+    is passed over silently.
     """
     body = await read_json(request)
     if not isinstance(body, dict):
@@ -55,7 +55,7 @@ async def read_object(request: Request, *allowed: str) -> dict[str, Any]:
 
 
 def read_page(request: Request) -> tuple[str, int]:
-    """Where to go on after (empty at the start), and how many."""
+    """Reads where to go on after (empty at the start), and how many."""
     size = request.query_params.get("limit", str(DEFAULT_PAGE_SIZE))
     if not PAGE_SIZE.fullmatch(size) or not 1 <= int(size) <= MAX_PAGE_SIZE:
         raise BadRequest("invalid_limit", f"from 1 to {MAX_PAGE_SIZE}", pointer="limit")
@@ -79,7 +79,7 @@ def read_search(request: Request) -> str:
 
 
 def page_of(items: list[dict[str, Any]], limit: int) -> Response:
-    """`items` holds one more than the page where there is a next one."""
+    """Answers a page of `items`, which holds one more where there is a next page."""
     body: dict[str, Any] = {"items": items[:limit]}
     if len(items) > limit:
         body["next"] = base64.urlsafe_b64encode(items[limit - 1]["id"].encode()).decode()
@@ -87,7 +87,7 @@ def page_of(items: list[dict[str, Any]], limit: int) -> Response:
 
 
 def check_version(request: Request, version: int) -> None:
-    """`If-Match` against the row that the transaction holds locked."""
+    """Checks `If-Match` against the row that the transaction holds locked."""
     wanted = request.headers.get("if-match")
     if wanted is not None and wanted not in ("*", etag(version)):
         raise PreconditionFailed("stale_version", f"the version now is {version}")
@@ -98,8 +98,8 @@ def etag(version: int) -> str:
 
 
 async def claim_secret(connection: Connection, claim: Claim | None) -> None:
-    """For an answer that is a secret and nothing else: it cannot be given again, and a second would
-    void the first.
+    """Claims the request's key for an answer that is a secret and nothing else: it cannot be given
+    again, and a second would void the first.
 
     Raises Conflict where it was told before.
     """
@@ -118,7 +118,7 @@ def no_store(response: Response) -> Response:
 def created(
     item: dict[str, Any], version: int, location: str, *, replayed: bool = False
 ) -> Response:
-    """`replayed`: for the second time, and then without the secret that the first answer told."""
+    """Answers 201; `replayed` for the second time, without the secret of the first answer."""
     headers = {"Location": location, **({"Idempotency-Replayed": "true"} if replayed else {})}
     return one(item, version, 201, headers)
 

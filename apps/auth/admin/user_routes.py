@@ -167,7 +167,7 @@ async def issue_link(request: Request) -> Response:
 
 
 async def drop_second_factor(request: Request) -> Response:
-    """For whoever lost device and recovery codes."""
+    """Takes the second factor off, for whoever lost device and recovery codes."""
     async with state_of(request).database.transaction() as connection:
         user = await locked(connection, request)
         await remove_second_factors(connection, user)

@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 def wait_for(function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, **named: Any) -> T:
-    """For Authlib's hooks, which run in a worker thread: the outcome of a coroutine on
+    """Returns, to Authlib's hooks in their worker thread, the outcome of a coroutine on
     the event loop.
     """
     return anyio.from_thread.run(functools.partial(function, **named), *arguments)
@@ -100,7 +100,7 @@ class StarletteOAuth2Request(OAuth2Request):  # type: ignore[misc]
 
 
 async def read_oauth2_request(request: Request, public_url: str) -> StarletteOAuth2Request:
-    """Authlib's view of the request, at its public address: the service itself is reached
+    """Returns Authlib's view of the request, at its public address: the service itself is reached
     over plain HTTP.
 
     Raises InvalidRequestError for what no OAuth request may have: another media type, a parameter
@@ -151,7 +151,7 @@ def read_pairs(text: str) -> list[tuple[str, str]]:
 
 
 def check_basic(authorization: str) -> None:
-    """Authlib decodes the header without a net."""
+    """Refuses a header that Authlib would fail to decode."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:
@@ -164,7 +164,7 @@ class StarletteAuthorizationServer(AuthorizationServer):  # type: ignore[misc]
     """One a request, so that its hooks can hold what belongs to the request."""
 
     def create_oauth2_request(self, request: OAuth2Request) -> OAuth2Request:
-        """Read already, by `read_oauth2_request`: a body is read on the event loop."""
+        """Returns what `read_oauth2_request` has read already: a body is read on the event loop."""
         return request
 
     def handle_response(self, status: int, body: Any, headers: list[tuple[str, str]]) -> Response:
@@ -174,7 +174,7 @@ class StarletteAuthorizationServer(AuthorizationServer):  # type: ignore[misc]
         return response
 
     def send_signal(self, name: str, *arguments: Any, **named: Any) -> None:
-        """Nobody listens."""
+        """Tells nobody: nobody listens."""
 
     async def run(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Runs Authlib's code, as in `await server.run(server.create_token_response, request)`."""

@@ -4,8 +4,7 @@ its transaction.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
 from authlib.oauth2 import OAuth2Request
@@ -25,11 +24,10 @@ from apps.auth.oauth.authlib_starlette import (
     wait_for,
 )
 from apps.auth.oauth.clients import Client, hold_active_client
-from apps.auth.oauth.codes import AuthorizationCode
 from apps.auth.oauth.dpop import InvalidProofError, read_new_proof
 from apps.auth.oauth.launches import LaunchContext
+from apps.auth.oauth.origin import Origin, end_of_federated
 from apps.auth.oauth.refresh_tokens import (
-    RefreshToken,
     insert_refresh_token,
     select_client_of_refresh_token,
 )
@@ -49,55 +47,11 @@ from apps.kit.claims import ACCESS_TOKEN_SECONDS
 from apps.kit.database import Connection
 from apps.kit.operation_outcomes import FHIR_PATH
 
-FEDERATED_LIFE_HOURS = 24
-
 
 class InvalidTargetError(OAuth2Error):  # type: ignore[misc]
     """RFC 8707: a token for this audience is not to be had."""
 
     error = "invalid_target"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The sign-in that a person's token comes from, through a code or a refresh token."""
-
-    family_id: str
-    scope: str
-    authenticated_at: datetime
-    methods: tuple[str, ...]
-    patient_id: str | None = None
-    encounter_id: str | None = None
-    session_id: str | None = None
-    dpop_jkt: str | None = None
-    # Of the refresh token that is replaced: when its family ends, and the token that
-    # takes its place.
-    expires_at: datetime | None = None
-    successor: str | None = None
-
-    @classmethod
-    def of(cls, credential: AuthorizationCode | RefreshToken) -> "Origin":
-        return cls(
-            family_id=credential.family_id,
-            scope=credential.scope,
-            authenticated_at=credential.authenticated_at,
-            methods=credential.methods,
-            patient_id=credential.patient_id,
-            encounter_id=credential.encounter_id,
-            session_id=credential.session_id,
-            dpop_jkt=credential.dpop_jkt,
-        )
-
-
-def end_of_federated(origin: Origin) -> datetime | None:
-    """Returns when the refresh tokens of a sign-in by the organization's provider end; None for any
-    other sign-in.
-
-    The provider says when somebody leaves, and is asked at each sign-in alone.
-    """
-    if "fed" not in origin.methods:
-        return None
-    return origin.authenticated_at + timedelta(hours=FEDERATED_LIFE_HOURS)
 
 
 class IdentityServer(StarletteAuthorizationServer):
@@ -292,8 +246,8 @@ class IdentityServer(StarletteAuthorizationServer):
         return token
 
     def save_token(self, token: dict[str, Any], request: OAuth2Request) -> None:
-        """The refresh token's hash; an access token is not stored. That they were
-        given is recorded.
+        """Stores the refresh token's hash, and records that tokens were given; an access
+        token is not stored.
         """
         user_id = request.user.id if request.user else ""
         if "refresh_token" in token:

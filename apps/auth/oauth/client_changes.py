@@ -34,8 +34,9 @@ async def create_client(
     trusted: bool = False,
     secret: str | None = None,
 ) -> tuple[Client, str | None]:
-    """The client and its secret, which is told here only; None for one that has none. `secret` to
-    set a known one.
+    """Returns the client and its secret, which is told here only; None for one that has none.
+
+    `secret` sets a known one.
     """
     if auth_method not in SECRET_METHODS:
         secret = None

@@ -134,7 +134,7 @@ async def select_active_client(connection: Connection, client_id: str) -> Client
 
 
 async def hold_active_client(connection: Connection, client_id: str) -> Client | None:
-    """Held against change until the end of the transaction, beside others who hold it: a revocation
+    """Holds it against change until the end of the transaction, beside others who do: a revocation
     waits for them.
     """
     if not client_id.isprintable():
@@ -146,7 +146,7 @@ async def hold_active_client(connection: Connection, client_id: str) -> Client |
 
 
 async def lock_client(connection: Connection, client_id: str) -> Client | None:
-    """Held until the end of the transaction."""
+    """Holds it until the end of the transaction."""
     if await select_client(connection, client_id) is None:
         return None
     row = await connection.fetchrow("SELECT * FROM clients WHERE id = $1 FOR UPDATE", client_id)

@@ -87,7 +87,7 @@ async def insert_code(connection: Connection, secret: str, code: AuthorizationCo
 async def select_code(
     connection: Connection, secret: str, client_id: str
 ) -> AuthorizationCode | None:
-    """Locked until the end of the transaction: of two exchanges at once the second
+    """Locks it until the end of the transaction: of two exchanges at once the second
     finds it used.
     """
     await hold_origin(connection, "authorization_codes", "code_hash", digest(secret))
@@ -105,7 +105,7 @@ async def select_code(
 
 
 async def use_code(connection: Connection, family_id: str) -> None:
-    """Kept for a while, to know it when it comes a second time."""
+    """Marks it as used, and keeps it for a while, to know it when it comes a second time."""
     await connection.execute(
         "UPDATE authorization_codes SET used_at = now() WHERE family_id = $1", family_id
     )

@@ -16,7 +16,8 @@ from authlib.oidc.core import AuthorizationCodeMixin
 from apps.auth.audit import Event
 from apps.auth.encryption import digest, new_token
 from apps.auth.oauth.authlib_starlette import wait_for
-from apps.auth.oauth.authorization_server import IdentityServer, Origin
+from apps.auth.oauth.authorization_server import IdentityServer
+from apps.auth.oauth.origin import Origin
 from apps.auth.paths import DEVICE
 from apps.auth.people.users import User, select_active_user
 from apps.kit.context import new_id

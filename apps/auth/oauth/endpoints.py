@@ -34,7 +34,7 @@ class RevocationEndpoint(AuthlibRevocationEndpoint):  # type: ignore[misc]
         return find_token(self.server, secret)
 
     def revoke_token(self, token: AccessToken | RefreshToken, request: OAuth2Request) -> None:
-        """A refresh token takes along all that came of its sign-in; an access token goes alone."""
+        """Revokes a refresh token with all that came of its sign-in, an access token alone."""
         if isinstance(token, RefreshToken):
             wait_for(revoke_family, self.server.connection, token.family_id)
             subject = token.user_id
@@ -61,7 +61,9 @@ class IntrospectionEndpoint(AuthlibIntrospectionEndpoint):  # type: ignore[misc]
     def check_permission(
         self, token: AccessToken | RefreshToken, client: Client, request: OAuth2Request
     ) -> bool:
-        """A client's own tokens; our services (which alone have audiences) may ask about any."""
+        """Lets a client ask about its own tokens, and our services, which alone have audiences,
+        about any.
+        """
         return token.check_client(client) or bool(client.audiences)
 
     def introspect_token(self, token: AccessToken | RefreshToken) -> dict[str, Any]:
@@ -122,13 +124,13 @@ class EndSessionEndpoint(AuthlibEndSessionEndpoint):  # type: ignore[misc]
     def is_post_logout_redirect_uri_legitimate(
         self, request: OAuth2Request, uri: str, client: Client, logout_hint: str | None
     ) -> bool:
-        """Without a hint the person is asked first; the address is registered for the client
-        that is named.
+        """Takes an address without a hint, for the person is asked first; it is registered for the
+        client that is named.
         """
         return True
 
     def end_session(self, end_session_request: Any) -> None:
-        """The route ends it: a cookie is a matter of the response."""
+        """Leaves it to the route: a cookie is a matter of the response."""
 
 
 def register_endpoints(server: IdentityServer) -> None:

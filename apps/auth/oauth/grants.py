@@ -16,12 +16,13 @@ from authlib.oidc.core import OpenIDCode
 from apps.auth.audit import Event
 from apps.auth.encryption import new_token
 from apps.auth.oauth.authlib_starlette import wait_for
-from apps.auth.oauth.authorization_server import IdentityServer, Origin
+from apps.auth.oauth.authorization_server import IdentityServer
 from apps.auth.oauth.clients import Client
 from apps.auth.oauth.codes import AuthorizationCode, insert_code, select_code, use_code
 from apps.auth.oauth.device_grant import DeviceGrant
 from apps.auth.oauth.dpop import InvalidProofError
 from apps.auth.oauth.logout_notices import insert_session_client
+from apps.auth.oauth.origin import Origin
 from apps.auth.oauth.refresh_tokens import (
     RefreshToken,
     derive_successor,
@@ -148,7 +149,7 @@ class IdToken(OpenIDCode):  # type: ignore[misc]
         return claims
 
     def exists_nonce(self, nonce: str, request: OAuth2Request) -> bool:
-        """It is the client that compares it (OpenID Connect Core, 15.5.2)."""
+        """Leaves the comparison to the client (OpenID Connect Core, 15.5.2)."""
         return False
 
     def resolve_client_private_key(self, client: Client) -> Key:

@@ -32,7 +32,7 @@ from apps.kit.web import PUBLIC, JSONResponse, Operation, PolicedRoute, Policy, 
 
 
 def is_service(principal: Principal, request: Request) -> bool:
-    """A service's own token for this service: the only tokens with this audience."""
+    """Tells a service's own token for this service: the only tokens with this audience."""
     return principal.audience == "auth"
 
 
@@ -66,7 +66,7 @@ def error_response(error: OAuth2Error) -> Response:
 async def answer(
     request: Request, call: Callable[[IdentityServer, OAuth2Request], Any], event: str
 ) -> Response:
-    """Authlib's answer, on a transaction that is committed for an error too: a replay
+    """Returns Authlib's answer, on a transaction that is committed for an error too: a replay
     found stays found.
     """
     state, address = state_of(request), address_of(request)

@@ -52,7 +52,7 @@ class RefreshToken(TokenMixin):  # type: ignore[misc]
         return self.scope
 
     def is_expired(self) -> bool:
-        """An expired one is never read."""
+        """Denies it: an expired one is never read."""
         return False
 
     def is_revoked(self) -> bool:
@@ -112,7 +112,7 @@ async def insert_refresh_token(
 
 
 async def select_refresh_token(connection: Connection, secret: str) -> RefreshToken | None:
-    """Locked until the end of the transaction: two renewals of one token come one
+    """Locks it until the end of the transaction: two renewals of one token come one
     after the other.
     """
     await hold_origin(connection, "refresh_tokens", "token_hash", digest(secret))

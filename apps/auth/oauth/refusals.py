@@ -31,8 +31,9 @@ async def record_refusal(
     client_id: str = "",
     subject: str = "",
 ) -> None:
-    """Never raises: what was refused stays refused. A client that we do not know is not named: it
-    may be anything.
+    """Records it and never raises: what was refused stays refused.
+
+    A client that we do not know is not named: it may be anything.
     """
     state = state_of(request)
     try:
@@ -60,7 +61,7 @@ async def record_refusal(
 
 
 async def record_problem(request: Request, problem: Problem) -> None:
-    """The path as the route has it: what somebody put into it may be a name."""
+    """Records the path as the route has it: what somebody put into it may be a name."""
     route = getattr(request.scope.get("endpoint"), "__self__", None)
     subject = route.path if isinstance(route, PolicedRoute) else ""
     principal = getattr(request.state, "principal", None)

@@ -40,7 +40,7 @@ MAX_URI_CHARS = 500
 
 
 def parse_registration(body: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `create_client`; raises Unprocessable."""
+    """Returns the arguments of `create_client`; raises Unprocessable."""
     faults: list[FieldError] = []
 
     def expect(right: bool, field: str, message: str) -> None:
@@ -125,8 +125,8 @@ def parse_registration(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_redirect_uri(uri: str) -> bool:
-    """RFC 8252 and RFC 9700: nobody else on the way, no wildcard, no fragment, nothing that
-    runs a script.
+    """Holds a URI to RFC 8252 and RFC 9700: nobody else on the way, no wildcard, no fragment,
+    nothing that runs a script.
     """
     if (
         len(uri) > MAX_URI_CHARS

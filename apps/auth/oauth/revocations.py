@@ -19,8 +19,8 @@ KEEP_SECONDS = ACCESS_TOKEN_SECONDS + 2 * CLOCK_LEEWAY_SECONDS
 
 
 async def insert_revocation(connection: Connection, kind: str, id: str) -> None:
-    """`kind`: `subject`, `client` or `family`: all their access tokens until now; `token`: the one
-    with this `jti`.
+    """Revokes by `kind`: `subject`, `client` or `family`: all their access tokens until now;
+    `token`: the one with this `jti`.
 
     Now is the time of the writing, not of the transaction's start: whoever was renewed while it
     waited is covered.
@@ -39,7 +39,7 @@ async def insert_revocation(connection: Connection, kind: str, id: str) -> None:
 
 
 async def revoke_family(connection: Connection, family_id: str) -> None:
-    """The refresh tokens of the family and all access tokens that came of it."""
+    """Revokes the refresh tokens of the family and all access tokens that came of it."""
     await lock_family(connection, family_id)
     await connection.execute(
         "UPDATE refresh_tokens SET revoked_at = now() WHERE family_id = $1 AND revoked_at IS NULL",

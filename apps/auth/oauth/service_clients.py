@@ -11,8 +11,9 @@ SERVICE_SCOPES: Mapping[str, tuple[str, ...]] = {"patient": ("billing.system",)}
 
 
 async def register_service_clients(connection: Connection, secrets: Mapping[str, str]) -> None:
-    """`secrets`: `service-<name>` -> its secret. Made or brought up to date; repeating it
-    changes nothing.
+    """Makes the clients or brings them up to date; repeating it changes nothing.
+
+    `secrets`: `service-<name>` -> its secret.
     """
     for client_id, secret in secrets.items():
         service = SERVICES[client_id.removeprefix("service-")]

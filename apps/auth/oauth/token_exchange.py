@@ -14,9 +14,10 @@ from authlib.oauth2.rfc6749 import (
 )
 
 from apps.auth.oauth.authlib_starlette import wait_for
-from apps.auth.oauth.authorization_server import IdentityServer, Origin
+from apps.auth.oauth.authorization_server import IdentityServer
 from apps.auth.oauth.dpop import InvalidProofError
 from apps.auth.oauth.found_tokens import AccessToken, find_access_token
+from apps.auth.oauth.origin import Origin
 from apps.auth.oauth.registration import TOKEN_EXCHANGE
 from apps.auth.people.roles import intersect
 from apps.auth.people.users import select_active_user

@@ -4,7 +4,7 @@ from apps.kit.database import Connection
 
 
 async def lock_family(connection: Connection, family_id: str) -> None:
-    """Until the end of the transaction. Row locks would not do: a renewal's new row is not
+    """Locks it until the end of the transaction. Row locks would not do: a renewal's new row is not
     to be seen yet.
     """
     await connection.execute(
@@ -13,8 +13,8 @@ async def lock_family(connection: Connection, family_id: str) -> None:
 
 
 async def hold_origin(connection: Connection, table: str, column: str, value: bytes) -> None:
-    """Before a code or refresh token is read: holds its user and locks its family, always
-    in this order.
+    """Holds the user of a code or refresh token and then locks its family, always in this order,
+    before it is read.
 
     A revocation waits for renewals under way and sees what they made; renewals after it see
     the revocation.

@@ -84,5 +84,5 @@ async def remember_device(
 
 
 async def forget_devices(connection: Connection, user_id: str) -> None:
-    """For a changed password: whoever had the old one may have signed in elsewhere."""
+    """Forgets them for a changed password: whoever had the old one may have signed in elsewhere."""
     await connection.execute("DELETE FROM known_devices WHERE user_id = $1", user_id)

@@ -97,7 +97,7 @@ def password_changed(recipient: str) -> Mail:
 
 
 def factor_changed(recipient: str, what: str) -> Mail:
-    """`what`: what happened, as `a passkey was added to it`."""
+    """Writes what happened: `what`, as `a passkey was added to it`."""
     return _notice(recipient, "Your sign-in methods were changed", f"was changed: {what}")
 
 
@@ -181,7 +181,7 @@ async def insert_mail_with_link(
 
 
 def mail_purpose(mail_id: str) -> str:
-    """Names the row that a sealed text belongs to."""
+    """Returns the name of the row that a sealed text belongs to."""
     return f"mails.sealed_body:{mail_id}"
 
 

@@ -84,7 +84,7 @@ def hash_password(password: str) -> str:
 
 
 def verify_password(password_hash: str | None, password: str) -> bool:
-    """False as slowly as a wrong password where there is no hash."""
+    """Takes as long for no hash, which is False, as for a wrong password."""
     try:
         _hasher.verify(password_hash or _NOBODY, _encode(password))
     except (Argon2Error, InvalidHashError):
@@ -111,7 +111,7 @@ class Hashing:
         return await self._run(lambda: verify_password(password_hash, password))
 
     async def check_new(self, password: str, about: Iterable[str]) -> str:
-        """As `check_new_password`. Judging keeps a core as busy as hashing does."""
+        """Does as `check_new_password`. Judging keeps a core as busy as hashing does."""
         return await self._run(lambda: check_new_password(password, about=about))
 
     async def _run(self, work: Callable[[], T]) -> T:

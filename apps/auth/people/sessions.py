@@ -175,7 +175,7 @@ async def confirm_session(connection: Connection, session: Session) -> None:
 
 
 async def hold_session(connection: Connection, request: Request, *, secure: bool) -> Session | None:
-    """The session, its user held against change until the end of the transaction."""
+    """Returns the session, its user held against change until the end of the transaction."""
     session = await select_session(connection, request, secure=secure)
     if session is None:
         return None
@@ -187,8 +187,8 @@ async def hold_session(connection: Connection, request: Request, *, secure: bool
 async def lock_session(
     connection: Connection, request: Request, session: Session, *, secure: bool
 ) -> Session | None:
-    """The same session, its user held until the end of the transaction; None where it ended since,
-    or they changed.
+    """Returns the same session, its user held until the end of the transaction; None where it
+    ended since, or they changed.
     """
     if await lock_unchanged(connection, session.user) is None:
         return None
@@ -196,7 +196,7 @@ async def lock_session(
 
 
 def complete(session: Session | None) -> Session | None:
-    """The session where nothing is left to prove."""
+    """Returns the session where nothing is left to prove."""
     return session if session and not session.pending else None
 
 

@@ -37,8 +37,8 @@ def _pending_purpose(session: Session) -> str:
 
 
 async def begin_enrolment(connection: Connection, key: bytes, session: Session) -> str:
-    """The secret in base32; the same one in this session, so that the page may be reloaded, and
-    another in the next.
+    """Returns the secret in base32; the same one in this session, so that the page may be
+    reloaded, and another in the next.
     """
     user = session.user
     if user.totp_secret:
@@ -60,7 +60,7 @@ def provisioning_uri(secret: str, user: User) -> str:
 
 
 def qr_code(uri: str) -> str:
-    """The URI as a picture that needs no script and no second request:
+    """Draws the URI as a picture that needs no script and no second request:
     `data:image/svg+xml;base64,...`.
     """
     out = BytesIO()
@@ -103,8 +103,8 @@ async def replace_recovery_codes(connection: Connection, user_id: str) -> list[s
 
 
 async def use_code(connection: Connection, key: bytes, user: User, code: str) -> bool:
-    """A code of the device. The step that it belongs to is used up, in one statement: a code seen
-    is worth nothing.
+    """Uses up the step that a code of the device belongs to, in one statement: a code seen is
+    worth nothing.
 
     Raises DecryptionError where the secret is sealed under another key.
     """
@@ -152,7 +152,7 @@ async def remove_authenticator(connection: Connection, user_id: str) -> None:
 
 
 def new_recovery_code() -> str:
-    """`abcd-efgh-ijkl-mnop`: 80 random bits in base32."""
+    """Makes `abcd-efgh-ijkl-mnop`: 80 random bits in base32."""
     text = base64.b32encode(secrets.token_bytes(RECOVERY_CODE_BYTES)).decode().lower()
     return "-".join(text[index : index + 4] for index in range(0, len(text), 4))
 

@@ -51,7 +51,7 @@ class User:
 
     @property
     def fhir_user(self) -> str | None:
-        """The person's own resource, as a relative reference."""
+        """Returns the person's own resource, as a relative reference."""
         if self.patient_id:
             return f"Patient/{self.patient_id}"
         return f"Practitioner/{self.practitioner_id}" if self.practitioner_id else None
@@ -178,7 +178,7 @@ async def update_email(connection: Connection, user_id: str, email: str) -> None
 
 
 async def has_administrator(connection: Connection) -> bool:
-    """Whether there is an administrator who may sign in; nobody makes one until the
+    """Tells whether there is an administrator who may sign in; nobody makes one until the
     transaction's end.
     """
     # Two who ask at once must not both be told that there is none.
@@ -206,7 +206,7 @@ async def void_links(connection: Connection, user_id: str) -> None:
 
 
 async def lock_user(connection: Connection, user_id: str) -> User | None:
-    """Held until the end of the transaction."""
+    """Holds them until the end of the transaction."""
     user = await select_user(connection, user_id)
     if user is None:
         return None
@@ -215,15 +215,15 @@ async def lock_user(connection: Connection, user_id: str) -> User | None:
 
 
 async def hold_user(connection: Connection, user_id: str) -> None:
-    """Held against change until the end of the transaction, beside others who hold it: a revocation
-    waits for them.
+    """Holds them against change until the end of the transaction, beside others who do: a
+    revocation waits for them.
     """
     await connection.execute("SELECT id FROM users WHERE id = $1 FOR SHARE", user_id)
 
 
 async def lock_unchanged(connection: Connection, user: User) -> User | None:
-    """The same user, held until the end of the transaction; None where what a sign-in stands on has
-    changed since.
+    """Returns the same user, held until the end of the transaction; None where what a sign-in
+    stands on has changed since.
     """
     now = await lock_user(connection, user.id)
     return now if now and now.disabled_at is None and now.standing == user.standing else None

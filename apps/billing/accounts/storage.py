@@ -73,7 +73,9 @@ async def select_invoice_account_for_update(
 
 
 async def insert_account(connection: Connection, patient_id: str, currency: str) -> Account | None:
-    """None where the patient has an account; it then waited for the transaction that opens it."""
+    """Returns None where the patient has an account; it then waited for the transaction that opens
+    it.
+    """
     row = await connection.fetchrow(
         """
         INSERT INTO account (account_id, patient_id, status, currency, version)
@@ -91,8 +93,8 @@ async def insert_account(connection: Connection, patient_id: str, currency: str)
 async def insert_opened(
     connection: Connection, caller: Caller, method: str, requests: Sequence[AccountRequest]
 ) -> dict[str, Account] | None:
-    """The accounts of those patients who had none, by patient: each with its audit entry and its
-    answered request.
+    """Opens accounts for those patients who have none, and returns them by patient: each with its
+    audit entry and its answered request.
 
     One statement, and so one transaction. `requests`: a patient at most once. None, and nothing is
     written, where a new patient's request id was used before.
@@ -159,7 +161,7 @@ async def select_request(
 async def select_answered(
     connection: Connection, caller: Caller, request_ids: Sequence[str]
 ) -> dict[str, tuple[Answered, Account]]:
-    """Those of the request ids that were used before, each with the account that it was
+    """Returns those of the request ids that were used before, each with the account that it was
     answered with.
     """
     rows = await connection.fetch(
@@ -181,7 +183,7 @@ async def select_answered(
 async def insert_request(
     connection: Connection, caller: Caller, request_id: str, answered: Answered
 ) -> bool:
-    """False where the request id was used before; it then waited for the
+    """Returns False where the request id was used before; it then waited for the
     transaction that uses it.
     """
     row = await connection.fetchrow(

@@ -143,7 +143,7 @@ def spread_credit(
 
 
 async def settle_charges(change: Change, account: Account, group_id: UUID) -> None:
-    """After a cancellation of the whole group: charges can be billed again, unless the record
+    """Lets charges be billed again after a cancellation of the whole group, unless the record
     withdrew them.
     """
     charges = await select_charges_of_invoice(change.connection, group_id)

@@ -68,7 +68,7 @@ async def write_settled(
 async def insert_allocation(
     connection: Connection, payment_id: UUID, invoice_id: UUID, amount: int
 ) -> None:
-    """Below zero it takes back; the payment's own sum follows."""
+    """Allocates a sum, or takes it back below zero; the payment's own sum follows."""
     await connection.execute(
         """
         WITH allocated AS (INSERT INTO allocation (payment_id, invoice_id, amount) VALUES ($1, $2,

@@ -46,7 +46,7 @@ _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9-]+")
 
 
 def account_name(kind: str, owner: str, party: str, name: str) -> str:
-    """Names a ledger account as beancount wants it: parts that begin with a capital or a digit."""
+    """Spells a ledger account as beancount wants it: parts that begin with a capital or a digit."""
     parts = [owner and f"A{owner}", party and f"P{party}", name and name[:1].upper() + name[1:]]
     cleaned = [_NOT_IN_A_NAME.sub("-", part) for part in parts if part]
     return ":".join([ROOTS[kind], *cleaned])

@@ -37,7 +37,7 @@ class Payment:
 
     @property
     def unallocated(self) -> int:
-        """What is left of it as credit."""
+        """Returns what is left of it as credit."""
         return self.amount - self.refunded - self.allocated
 
 

@@ -66,9 +66,11 @@ class Part(Generic[T]):
 class Api:
     """The public interface as one person sees it; remembers its calls for "As API"."""
 
-    def __init__(self, neighbours: Neighbours, access_token: str) -> None:
+    def __init__(self, neighbours: Neighbours, access_token: str, language: str) -> None:
         self._neighbours = neighbours
         self._access_token = access_token
+        # The language of mails that a call leads to.
+        self._language = language
         self._own_running = asyncio.Semaphore(CALLS_PER_PAGE)
         self._ends_at = time.monotonic() + PAGE_SECONDS
         self.calls: list[Call] = []
@@ -198,6 +200,7 @@ class Api:
     def _headers(self, media_type: str, if_match: str, key: str) -> dict[str, str]:
         context = current_context()
         headers = context.headers() if context else {}
+        headers["Accept-Language"] = self._language
         if self._access_token:
             headers["Authorization"] = f"Bearer {self._access_token}"
         if media_type:

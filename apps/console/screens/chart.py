@@ -15,8 +15,8 @@ from apps.console.neighbours.calls import Answer
 from apps.console.web.people import Person, ScreenRoute, person_of
 from apps.console.web.rendering import page
 from apps.console.web.sessions import save_recent_patient
-from apps.console.web.texts import N_
 from apps.kit.errors import Unavailable
+from apps.kit.texts import N_
 from apps.kit.web import Operation, smart
 
 READ = smart("r", "Patient")

@@ -20,7 +20,8 @@ from apps.console.screens.clinical_resources import (
 )
 from apps.console.screens.entries import note_text
 from apps.console.screens.form_values import day, written_day
-from apps.console.web.texts import N_, Texts
+from apps.console.web.texts import Texts
+from apps.kit.texts import N_
 
 MAX_TEXT_CHARS = 20_000
 MAX_LINE_CHARS = 300

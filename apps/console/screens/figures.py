@@ -18,8 +18,9 @@ from apps.console.screens.form_values import codes, day
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.plots import Plot, plot_bars
 from apps.console.web.rendering import page, protect
-from apps.console.web.texts import N_, Texts, major_units
+from apps.console.web.texts import Texts, major_units
 from apps.kit.errors import NotFound
+from apps.kit.texts import N_
 from apps.kit.web import Operation, scopes
 
 READ = scopes("analytics.read")

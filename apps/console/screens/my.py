@@ -17,8 +17,8 @@ from apps.console.screens.money.account import KINDS, METHODS, STATUSES, file_re
 from apps.console.screens.results import find_observations, group_by_code, series_of
 from apps.console.web.people import Person, ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
-from apps.console.web.texts import N_
 from apps.kit.errors import NotFound
+from apps.kit.texts import N_
 from apps.kit.web import Operation, Policy
 
 MY_SESSIONS, MY_CONSENTS = "/auth/v1/me/sessions", "/auth/v1/me/consents"

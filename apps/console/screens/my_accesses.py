@@ -15,7 +15,8 @@ from apps.console.neighbours.names import agents_of, find_names
 from apps.console.screens.my import OWN, own_id
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
-from apps.console.web.texts import N_, Texts
+from apps.console.web.texts import Texts
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 # A search finds a part of the record, a read opens it: to its patient both are the same.

@@ -14,8 +14,8 @@ from apps.console.neighbours.health import find_services
 from apps.console.screens.money import calls
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
-from apps.console.web.texts import N_
 from apps.kit.errors import NotFound
+from apps.kit.texts import N_
 from apps.kit.web import Operation, scopes
 
 ADMIN = scopes("admin")

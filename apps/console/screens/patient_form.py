@@ -8,7 +8,8 @@ from datetime import date
 from typing import Any
 
 from apps.console.neighbours import fhir
-from apps.console.web.texts import N_, Texts
+from apps.console.web.texts import Texts
+from apps.kit.texts import N_
 
 MAX_CHARS = 200
 GENDERS = {

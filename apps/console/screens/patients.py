@@ -17,7 +17,8 @@ from apps.console.neighbours.calls import ApiError
 from apps.console.web.people import Person, ScreenRoute, person_of
 from apps.console.web.rendering import page
 from apps.console.web.sessions import select_recent_patients
-from apps.console.web.texts import N_, Texts
+from apps.console.web.texts import Texts
+from apps.kit.texts import N_
 from apps.kit.web import Operation, Policy
 
 PAGE_SIZE = 20

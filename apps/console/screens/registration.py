@@ -25,8 +25,9 @@ from apps.console.screens.patient_form import (
 from apps.console.screens.patients import match
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
-from apps.console.web.texts import N_, Texts
+from apps.console.web.texts import Texts
 from apps.kit.context import new_id
+from apps.kit.texts import N_
 from apps.kit.web import Operation, smart
 
 CREATE = smart("c", "Patient")

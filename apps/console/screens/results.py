@@ -13,8 +13,9 @@ from apps.console.screens.chart import MOST, Section, find_entries, load_banner
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.plots import plot_line
 from apps.console.web.rendering import page
-from apps.console.web.texts import N_, Texts
+from apps.console.web.texts import Texts
 from apps.kit.errors import NotFound
+from apps.kit.texts import N_
 from apps.kit.web import Operation, smart
 
 SEARCH = smart("s", "Observation")

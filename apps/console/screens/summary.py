@@ -13,7 +13,7 @@ from apps.console.neighbours.calls import ApiError
 from apps.console.screens.chart import READ, SECTIONS, arranged, find_entries, load_banner
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
-from apps.console.web.texts import N_
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 IN_SUMMARY = ("problems", "allergies", "medications", "immunizations", "procedures", "vitals")

@@ -25,8 +25,8 @@ from apps.console.screens.encounters import context_of
 from apps.console.screens.form_values import read_number
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
-from apps.console.web.texts import N_
 from apps.kit.context import new_id
+from apps.kit.texts import N_
 from apps.kit.web import Operation, smart
 
 CREATE = smart("c", "Observation")

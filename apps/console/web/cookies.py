@@ -7,7 +7,6 @@ from starlette.responses import Response
 
 SESSION = "console"
 SIGN_IN = "console-sign-in"
-LANGUAGE = "console-language"
 
 
 def cookie_name(name: str, *, secure: bool) -> str:

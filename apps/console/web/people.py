@@ -107,11 +107,12 @@ async def find_person(request: Request) -> Person | None:
 
 
 async def _make_person(request: Request, session: Session) -> Person:
+    texts = texts_of(request)
     return Person(
         session=session,
         principal=await request.state.verifier.verify(session.tokens.access),
-        api=Api(request.state.neighbours, session.tokens.access),
-        texts=texts_of(request),
+        api=Api(request.state.neighbours, session.tokens.access, texts.tag),
+        texts=texts,
     )
 
 

@@ -10,11 +10,11 @@ from starlette.responses import RedirectResponse, Response
 
 from apps.console.neighbours import fhir
 from apps.console.web.assets import ICON_PATH, SCRIPT_PATH, STYLE_PATH
-from apps.console.web.cookies import LANGUAGE, read_cookie
-from apps.console.web.texts import LANGUAGES, N_, Texts, choose_texts
+from apps.console.web.texts import Texts, choose_texts
 from apps.console.web.words import NOTICES, PRICE_WORDS, STATUSES, TYPES
 from apps.kit.context import current_request_id
 from apps.kit.errors import Problem
+from apps.kit.texts import LANGUAGES, N_, chosen_language
 from apps.kit.web import render_problem
 
 if TYPE_CHECKING:
@@ -70,10 +70,11 @@ environment.globals.update(
 
 def texts_of(request: Request) -> Texts:
     """Gives the texts in the language of whoever sends the request."""
+    settings = request.state.settings
     return choose_texts(
-        read_cookie(request, LANGUAGE),
+        chosen_language(request, secure=settings.secure),
         request.headers.get("accept-language", ""),
-        request.state.settings.time_zone,
+        settings.time_zone,
     )
 
 

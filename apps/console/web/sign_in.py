@@ -18,7 +18,6 @@ from starlette.routing import BaseRoute
 from apps.catalogue import SERVICES, SignIn
 from apps.console.settings import SERVICE
 from apps.console.web.cookies import (
-    LANGUAGE,
     SESSION,
     SIGN_IN,
     clear_cookie,
@@ -27,20 +26,19 @@ from apps.console.web.cookies import (
 )
 from apps.console.web.encryption import decrypt, encrypt, new_token
 from apps.console.web.people import MAX_FORM_BYTES, ScreenRoute, person_of, read_form
-from apps.console.web.rendering import go_to, is_local_path, page, protect
+from apps.console.web.rendering import go_to, is_local_path, page, protect, texts_of
 from apps.console.web.sessions import (
     Tokens,
     delete_session,
     delete_sessions_of,
     insert_session,
 )
-from apps.console.web.texts import LANGUAGES
 from apps.console.web.tokens import BACK_CHANNEL_EVENT, Refused, expiry_of, request_tokens
 from apps.kit.errors import BadRequest, Unauthorized
+from apps.kit.texts import keep_language
 from apps.kit.web import AUTHENTICATED, PUBLIC, Operation, PolicedRoute
 
 SIGN_IN_SECONDS = 600
-LANGUAGE_SECONDS = 365 * 24 * 3600
 COOKIE_PURPOSE = b"sign-in"
 CLIENT = cast(SignIn, SERVICES[SERVICE].sign_in)
 
@@ -78,6 +76,7 @@ async def start(request: Request) -> Response:
         "nonce": pending.nonce,
         "code_challenge": base64.urlsafe_b64encode(challenge).rstrip(b"=").decode(),
         "code_challenge_method": "S256",
+        "ui_locales": texts_of(request).tag,
     }
     response = go_to(f"{settings.public_url}/oauth2/authorize?{urlencode(query)}")
     sealed = encrypt(settings.key, msgspec.json.encode(pending), COOKIE_PURPOSE)
@@ -208,8 +207,7 @@ async def choose_language(request: Request) -> Response:
     form = request.state.form
     wanted = form.get("next", "/")
     response = go_to(wanted if is_local_path(wanted) else "/")
-    if form.get("language") in LANGUAGES:
-        set_cookie(request, response, LANGUAGE, form["language"], LANGUAGE_SECONDS)
+    keep_language(response, form.get("language", ""), secure=request.state.settings.secure)
     return response
 
 

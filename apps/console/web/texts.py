@@ -9,83 +9,27 @@ from datetime import UTC
 from datetime import date as Date
 from datetime import datetime as Datetime
 from decimal import Decimal
-from functools import cache, lru_cache
-from gettext import GNUTranslations, NullTranslations
-from io import BytesIO
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale
 from babel.dates import format_date, format_datetime, format_time, get_date_format, parse_date
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
-from babel.numbers import format_currency, format_decimal, get_currency_precision
+from babel.numbers import format_currency, get_currency_precision
 
+from apps.kit import texts as kit
 from apps.kit.errors import Problem
-
-FOLDER = Path(__file__).parents[1] / "locale"
-# The texts in the code and the templates are English; each other language has a catalogue.
-LANGUAGES: Mapping[str, str] = {"en": "English", "es": "Español"}
-DEFAULT = "en"
-# What people type where their language leaves the order open.
-REGIONS = {"en": "en_US", "es": "es_ES"}
-
-
-def N_(text: str) -> str:
-    """Marks a text for the catalogues that is translated where it is shown."""
-    return text
-
-
-@cache
-def read_catalogue(language: str) -> Mapping[str, str]:
-    """Reads a language's catalogue: text -> translation."""
-    path = FOLDER / f"{language}.po"
-    if not path.exists():
-        return {}
-    with path.open("rb") as file:
-        catalogue = read_po(file, locale=language)
-    return {
-        message.id: message.string
-        for message in catalogue
-        if isinstance(message.id, str)
-        and message.id
-        and isinstance(message.string, str)
-        and message.string
-        and not message.fuzzy
-    }
-
-
-@cache
-def read_plurals(language: str) -> NullTranslations:
-    """Reads a language's catalogue as what chooses the form of a text by its number."""
-    path = FOLDER / f"{language}.po"
-    if not path.exists():
-        return NullTranslations()
-    compiled = BytesIO()
-    with path.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=language))
-    compiled.seek(0)
-    return GNUTranslations(compiled)
+from apps.kit.texts import N_, choose_locale
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(kit.Texts):
     """One person's language, region and the clinic's time zone."""
 
-    language: str
-    locale: Locale
+    folder = Path(__file__).parents[1] / "locale"
+
     time_zone: ZoneInfo
-
-    def gettext(self, text: str, **values: Any) -> str:
-        """Translates `text` and fills its `{names}`."""
-        translated = read_catalogue(self.language).get(text, text)
-        return translated.format_map(values) if values else translated
-
-    def ngettext(self, one: str, many: str, count: int) -> str:
-        """Translates a text that depends on a number, and fills its `{count}`."""
-        translated = read_plurals(self.language).ngettext(one, many, count)
-        return translated.format(count=self.number(count))
 
     def problem(self, problem: Problem) -> str:
         """Says in a sentence what went wrong."""
@@ -138,15 +82,6 @@ class Texts:
     def now(self) -> Datetime:
         """Gives the time at the clinic."""
         return Datetime.now(self.time_zone)
-
-    def number(self, value: Any) -> str:
-        """Writes a number as the locale does."""
-        try:
-            return format_decimal(
-                Decimal(str(value)), locale=self.locale, decimal_quantization=False
-            )
-        except ArithmeticError:
-            return str(value)
 
     def money(self, money: Mapping[str, Any] | None) -> str:
         """Writes an amount in minor units, as billing gives it, with its currency."""
@@ -218,41 +153,8 @@ def minor_units(amount: Decimal, currency: str) -> int | None:
 
 
 def choose_texts(cookie: str, accept_language: str, time_zone: ZoneInfo) -> Texts:
-    """Chooses by the person's choice, else by what the browser asks for, else English.
-
-    The region is the browser's where it names one for that language: who chooses English in London
-    keeps British dates.
-    """
-    preferences = _preferences(accept_language)
-    of_the_choice = [name for name in preferences if name.partition("-")[0].lower() == cookie]
-    wanted = [*of_the_choice, cookie, *preferences]
-    for name in wanted:
-        language = name.partition("-")[0].lower()
-        if language in LANGUAGES:
-            return Texts(language, _locale(name, language), time_zone)
-    return Texts(DEFAULT, Locale.parse(REGIONS[DEFAULT]), time_zone)
-
-
-def _preferences(accept_language: str) -> list[str]:
-    weighted: list[tuple[float, int, str]] = []
-    for index, item in enumerate(accept_language[:500].split(",")):
-        name, _, weight = item.strip().partition(";q=")
-        try:
-            weighted.append((-float(weight or 1), index, name.strip()))
-        except ValueError:
-            continue
-    return [name for _, _, name in sorted(weighted)]
-
-
-def _locale(name: str, language: str) -> Locale:
-    for candidate in (name.replace("-", "_"), REGIONS[language]):
-        try:
-            locale = Locale.parse(candidate)
-        except (ValueError, UnknownLocaleError):
-            continue
-        if locale.territory:
-            return locale
-    return Locale.parse(REGIONS[language])
+    """Chooses by the person's choice, else by what the browser asks for, else English."""
+    return Texts(*choose_locale((cookie,), accept_language), time_zone)
 
 
 SENTENCES: Mapping[int, str] = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from apps.console.web.texts import N_
+from apps.kit.texts import N_
 
 STATUSES: Mapping[str, str] = {
     "active": N_("Active"),

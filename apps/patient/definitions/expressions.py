@@ -52,7 +52,7 @@ def _path_of(element: Element) -> str:
 
 @cache
 def _choices() -> Mapping[str, Element]:
-    """The choice properties of all types by their JSON names."""
+    """Returns the choice properties of all types by their JSON names."""
     found: dict[str, Element] = {}
     seen: set[str] = set()
     waiting = list(served_types())

@@ -109,13 +109,13 @@ def served_types() -> tuple[str, ...]:
 
 @cache
 def resource_types() -> frozenset[str]:
-    """Every resource type of R4, served or not."""
+    """Returns every resource type of R4, served or not."""
     return frozenset(_definitions()["resources"])
 
 
 @cache
 def primitive_patterns() -> Mapping[str, str]:
-    """The regular expression of each primitive type; "" where its text is free."""
+    """Returns the regular expression of each primitive type; "" where its text is free."""
     patterns: Mapping[str, str] = _definitions()["primitives"]
     return patterns
 
@@ -126,13 +126,15 @@ def is_primitive(type_name: str) -> bool:
 
 @cache
 def compartment_parameters(resource_type: str) -> tuple[str, ...]:
-    """The reference parameters that put a resource of this type into a patient's compartment."""
+    """Returns the reference parameters that put a resource of this type into a patient's
+    compartment.
+    """
     return tuple(_definitions()["compartment"].get(resource_type, ()))
 
 
 @cache
 def search_parameters(resource_type: str) -> Mapping[str, SearchParameter]:
-    """Every R4 search parameter of the type by its code, those of all resources among them."""
+    """Returns R4's search parameters of the type by their codes, those of all resources too."""
     listed = _definitions()["parameters"]
     return {
         code: SearchParameter(
@@ -149,7 +151,7 @@ def search_parameters(resource_type: str) -> Mapping[str, SearchParameter]:
 
 @cache
 def summary_elements(resource_type: str) -> frozenset[str]:
-    """The JSON names of the elements that `_summary=true` gives."""
+    """Returns the JSON names of the elements that `_summary=true` gives."""
     choices = definition_of(resource_type).choices
     return frozenset(
         name
@@ -160,7 +162,7 @@ def summary_elements(resource_type: str) -> frozenset[str]:
 
 @cache
 def value_set(name: str) -> Mapping[str, str] | None:
-    """The system of each code of a required value set; None for one that is not enumerated."""
+    """Returns the system of each code of a required value set; None for one not enumerated."""
     listed = _definitions()["valueSets"].get(name)
     if listed is None:
         return None
@@ -169,20 +171,20 @@ def value_set(name: str) -> Mapping[str, str] | None:
 
 @cache
 def _hierarchies() -> dict[str, dict[str, list[str]]]:
-    """Read when `:above` or `:below` is first asked for."""
+    """Reads them when `:above` or `:below` is first asked for."""
     content: dict[str, Any] = msgspec.json.decode((_DATA / "hierarchies.json").read_bytes())
     systems: dict[str, dict[str, list[str]]] = content["systems"]
     return systems
 
 
 def codes_below(system: str, code: str) -> frozenset[str] | None:
-    """The code and all below it; None for a system whose hierarchy is not known."""
+    """Returns the code and all below it; None for a system whose hierarchy is not known."""
     hierarchy = _hierarchies().get(system)
     return None if hierarchy is None else _reached(code, hierarchy)
 
 
 def codes_above(system: str, code: str) -> frozenset[str] | None:
-    """The code and all above it; None for a system whose hierarchy is not known."""
+    """Returns the code and all above it; None for a system whose hierarchy is not known."""
     hierarchy = _hierarchies().get(system)
     if hierarchy is None:
         return None

@@ -19,10 +19,10 @@ BILLING_BATCH = 100
 
 class Billing(Protocol):
     async def create_accounts(self, entries: Sequence[Entry]) -> Sequence[Problem | None]:
-        """`payload`: a CreateBillingAccountRequest. For each, in order, what it is refused with; at
-        most BILLING_BATCH.
+        """Returns, for each in order, what it is refused with; at most BILLING_BATCH.
 
-        Raises Problem where that is not known: some may have their account, send all of them again.
+        `payload`: a CreateBillingAccountRequest. Raises Problem where that is not known: some may
+        have their account, send all of them again.
         """
         ...
 

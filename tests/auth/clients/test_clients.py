@@ -4,7 +4,6 @@ introspection, revocation, logout.
 
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +16,11 @@ from joserfc.jwk import KeySet
 from requests_oauthlib import OAuth2Session
 
 from tests.auth.clients.conversation import Person, run_nimbus, run_node
+from tests.console.sessions import PASSWORD, make_users
 
 pytestmark = pytest.mark.clients
 
-PASSWORD = "correct horse battery"
+
 CALLBACK = "https://app.example/callback"
 GOODBYE = "https://app.example/goodbye"
 SCOPE = "openid profile email offline_access user/Patient.rs"
@@ -31,23 +31,15 @@ DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 class Platform:
     url: str
     admin: httpx.Client
+    user_id: str
+    email: str
     people: list[Person] = field(default_factory=list)
 
-    def person(self, **changes: Any) -> tuple[str, Person]:
-        """Id and browser of a clinician who has set a password."""
-        email = f"{secrets.token_hex(6)}@example.org"
-        body = {"email": email, "name": "Ada", "roles": ["clinician"], **changes}
-        made = self.admin.post("/auth/v1/users", json=body).raise_for_status().json()
-        person = Person(self.url, email, PASSWORD)
+    def person(self) -> tuple[str, Person]:
+        """Gives the clinician's id, and a browser in which nobody is signed in."""
+        person = Person(self.url, self.email, PASSWORD)
         self.people.append(person)
-        page = person.http.get(made["passwordLink"])
-        hidden = page.text.split('name="csrf" value="')[1].split('"')[0]
-        form = {"csrf": hidden, "token": made["passwordLink"].partition("token=")[2]}
-        answer = person.http.post("/oauth2/reset", data=form | {"new_password": PASSWORD})
-        assert answer.is_redirect, answer.text
-        # A new password revokes the tokens of its second and, as clocks differ, of the next.
-        time.sleep(2)
-        return made["id"], person
+        return self.user_id, person
 
     def application(self, auth_method: str, *more_grants: str, **changes: Any) -> dict[str, Any]:
         body = {
@@ -77,7 +69,10 @@ def platform() -> Iterator[Platform]:
     with httpx.Client(base_url=url, timeout=30) as http:
         token = http.post("/auth/login", json=login).raise_for_status().json()["token"]
         http.headers["Authorization"] = f"Bearer {token}"
-        platform = Platform(url, http)
+        clinician = {"name": "Ada", "roles": ["clinician"], "practitionerId": "p1"}
+        (email,) = make_users(http, [clinician])
+        found = http.get("/auth/v1/users", params={"q": email}).raise_for_status().json()
+        platform = Platform(url, http, found["items"][0]["id"], email)
         yield platform
         for person in platform.people:
             person.http.close()
@@ -110,7 +105,7 @@ def test_oauth4webapi_in_an_application_and_on_a_device(platform: Platform, meth
 
 
 def test_fhirclient_with_a_secret(platform: Platform) -> None:
-    user_id, person = platform.person(practitionerId="p1")
+    user_id, person = platform.person()
     scopes = [*SCOPE.split(), "fhirUser"]
     settings = platform.application("client_secret_basic", scopes=scopes)
     result = run_node("fhirclient.mjs", settings, person)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,8 +24,17 @@ case "$*" in *--version*) exit 0 ;; esac
 echo pip >>calls
 {before}
 for package in a b c; do echo "Collecting $package"; done
-sleep {seconds}
+{after}
 """
+# The pauses of scripts/setup, shortened and counted: it tells how far it is each 25 of them.
+SLEEP = f"""#!/bin/sh
+echo >>slept
+exec {shutil.which("sleep")} 0.01
+"""
+WAIT = f"""case "$*" in *apps*)
+    : >slept
+    until [ "$(wc -l <slept)" -gt 30 ]; do {shutil.which("sleep")} 0.05; done ;;
+esac"""
 
 
 @pytest.fixture
@@ -33,24 +43,32 @@ def checkout(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir()
     (tmp_path / "scripts" / "setup").write_text(SETUP.read_text())
     (tmp_path / LOCK).write_text("a==1 \\\n    --hash=x\nb==2\nc==3\nd==4\n")
-    slow(tmp_path, 0.3)
+    make_tools(tmp_path, after=f"{shutil.which('sleep')} 0.1")
     return tmp_path
 
 
-def slow(checkout: Path, seconds: float, before: str = "") -> None:
-    """Makes the stand-ins for Python and pip, which does `before` before it says anything."""
+def make_tools(checkout: Path, before: str = "", after: str = "") -> None:
+    """Makes the stand-ins for Python and pip, which does something `before` it says anything
+    or `after` that.
+    """
     pip = checkout / "pip"
-    pip.write_text(PIP.format(seconds=seconds, before=before))
+    pip.write_text(PIP.format(before=before, after=after))
     python = checkout / "python"
     python.write_text(PYTHON.format(real=sys.executable, pip=pip))
-    for path in (pip, python):
+    sleep = checkout / "tools" / "sleep"
+    sleep.parent.mkdir(exist_ok=True)
+    sleep.write_text(SLEEP)
+    for path in (pip, python, sleep):
         path.chmod(0o755)
 
 
 def start(checkout: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["sh", checkout / "scripts" / "setup", *words],
-        env={"PATH": os.environ["PATH"], "PYTHON": str(checkout / "python")},
+        ["sh", "-e", checkout / "scripts" / "setup", *words],
+        env={
+            "PATH": f"{checkout / 'tools'}:{os.environ['PATH']}",
+            "PYTHON": str(checkout / "python"),
+        },
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -87,18 +105,18 @@ def test_of_two_at_once_one_waits_for_the_other_and_installs_nothing(checkout: P
 
 
 def test_long_install_tells_how_far_it_is(checkout: Path) -> None:
-    slow(checkout, 6)
+    make_tools(checkout, after=WAIT)
     assert "3 of 4 packages found, " in setup(checkout)[1]
 
 
 def test_install_that_says_nothing_for_long_goes_on(checkout: Path) -> None:
-    slow(checkout, 0, before='case "$*" in *apps*) sleep 6 ;; esac')
+    make_tools(checkout, before=WAIT)
     status, told = setup(checkout)
     assert (status, "0 of 4 packages found, " in told) == (0, True), told
 
 
 def test_install_that_unpacks_says_so(checkout: Path) -> None:
-    slow(checkout, 6, before="echo Installing collected packages")
+    make_tools(checkout, before="echo Installing collected packages", after=WAIT)
     assert "unpacking 4 packages, " in setup(checkout)[1]
 
 

@@ -19,6 +19,7 @@ import pytest
 from apps.catalogue import SERVICES
 from apps.client.demo import PEOPLE
 from infrastructure.operate.local import TIME
+from tests.conftest import throwaway
 from tests.ports import free_port
 
 pytestmark = pytest.mark.up
@@ -29,14 +30,15 @@ STOP_SECONDS = 90.0
 
 
 @pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that PostgreSQL's own user can pass: each start of pytest closes pytest's own."""
+    with throwaway() as directory:
+        yield directory
+
+
+@pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PLATFORM_")}
-    # PostgreSQL's own user must be able to pass pytest's folders, which are nobody else's.
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and folder.name.startswith(
-            ("test_", "popen-", "pytest-")
-        ):
-            folder.chmod(0o711)
     return {**kept, "PLATFORM_LOCAL": str(tmp_path / ".local"), "TMPDIR": str(tmp_path)}
 
 

@@ -188,6 +188,6 @@ def fill_email_keys() -> None:
 
 
 def email_key(email: str) -> str:
-    """A copy of `apps.auth.people.users.email_key` as it was when this migration was written."""
+    """Does as `apps.auth.people.users.email_key` did when this migration was written."""
     folded = unicodedata.normalize("NFKC", email.strip()).casefold()
     return unicodedata.normalize("NFKC", folded)

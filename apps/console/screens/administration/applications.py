@@ -11,9 +11,9 @@ from apps.console.neighbours.calls import ApiError
 from apps.console.screens.administration.listing import ADMIN, BASE, PAGE, find_page, show_refused
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
-from apps.console.web.texts import N_
 from apps.kit.context import new_id
 from apps.kit.errors import NotFound
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 CLIENTS = "/auth/v1/clients"

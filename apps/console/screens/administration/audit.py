@@ -11,7 +11,7 @@ from apps.console.neighbours.names import find_names
 from apps.console.screens.administration.listing import ADMIN, BASE, PAGE, find_page
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
-from apps.console.web.texts import N_
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 AUDIT = "/auth/v1/audit"

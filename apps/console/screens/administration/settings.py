@@ -8,7 +8,7 @@ from apps.console.neighbours.api import load_all
 from apps.console.screens.administration.listing import ADMIN, BASE
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
-from apps.console.web.texts import N_
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 

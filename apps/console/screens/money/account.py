@@ -17,8 +17,9 @@ from apps.console.screens.form_values import read_number
 from apps.console.screens.money import calls
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page, protect
-from apps.console.web.texts import N_, major_units, minor_units
+from apps.console.web.texts import major_units, minor_units
 from apps.kit.context import new_id
+from apps.kit.texts import N_
 from apps.kit.web import Operation, scopes
 
 READ = scopes("billing.read")

@@ -18,8 +18,8 @@ from apps.console.screens.money.account import READ, read_amount
 from apps.console.screens.patients import parse_query, search
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
-from apps.console.web.texts import N_
 from apps.kit.context import new_id
+from apps.kit.texts import N_
 from apps.kit.web import Operation, scopes
 
 APPROVE = scopes("billing.approve")

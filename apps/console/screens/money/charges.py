@@ -16,7 +16,7 @@ from apps.console.screens.money.account import (
     read_amount,
 )
 from apps.console.web.people import ScreenRoute
-from apps.console.web.texts import N_
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 

@@ -20,7 +20,7 @@ from apps.console.screens.money.account import (
     recipient,
 )
 from apps.console.web.people import ScreenRoute, person_of
-from apps.console.web.texts import N_
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 

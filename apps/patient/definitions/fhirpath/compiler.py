@@ -92,7 +92,7 @@ def _constant(items: Items, type_name: str) -> Branches:
 
 
 def _compile(node: Node, focus: Branches) -> Branches:
-    """`focus` is what the expression starts from, `$this`."""
+    """Compiles a node; `focus` is what the expression starts from, `$this`."""
     if isinstance(node, Literal):
         kind = {bool: "boolean", str: "string", int: "integer"}.get(type(node.value), "decimal")
         return _constant([] if node.value is None else [node.value], kind)
@@ -213,7 +213,9 @@ def _call(node: Call, focus: Branches) -> Branches:
 
 
 def _lambda_call(node: Call, target: Branches) -> Branches:
-    """A function whose argument is evaluated on each item of its target: `where(use = 'home')`."""
+    """Compiles a function whose argument is evaluated on each item of its target: `where(use =
+    'home')`.
+    """
     if node.name == "where":
         return tuple(
             Branch(_filter(branch, node.arguments[0]), branch.type, branch.element, branch.root)
@@ -287,7 +289,9 @@ def _type_call(name: str, target: Branches, argument: Node) -> Branches:
 
 
 def _type_test(target: Branches, wanted: str) -> Function:
-    """Whether the item is of a type: known from the definitions, or told by a resource itself."""
+    """Tells whether the item is of a type: known from the definitions, or told by a resource
+    itself.
+    """
     subject = joined(target)
     known = all(branch.type and branch.type != "Resource" for branch in target)
     matches = any(_is_a(branch.type, wanted) for branch in target)

@@ -19,7 +19,7 @@ from apps.patient.definitions.fhirpath.values import (
 
 
 def _text_function(operation: Callable[[str, str], bool]) -> Callable[..., Items]:
-    """A test of a string by another; nothing for what is no single string."""
+    """Tests a string by another; gives nothing for what is no single string."""
 
     def evaluate(items: Items, argument: Items) -> Items:
         if len(items) != 1 or len(argument) != 1 or not isinstance(items[0], str):

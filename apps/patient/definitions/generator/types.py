@@ -56,7 +56,9 @@ def types_of(structure: Json, value_sets: ValueSets, *, root: str = "") -> dict[
 
 
 def _element(element: Json, backbone: str, value_sets: ValueSets) -> list[Any]:
-    """`[name, minimum, maximum (0: many), types, value set, invariants]`, without empty ends."""
+    """Returns `[name, minimum, maximum (0: many), types, value set, invariants]`, without empty
+    ends.
+    """
     name = element["path"].rpartition(".")[2]
     if "contentReference" in element:
         types = element["contentReference"].removeprefix("#")

@@ -1,5 +1,5 @@
-"""`scripts/texts`: collects the texts of code and templates, and brings each language's
-catalogue up to them.
+"""`scripts/texts`: collects the texts of each service's code and templates, and brings the
+catalogues of each language up to them.
 """
 
 import argparse
@@ -12,21 +12,26 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 
-from apps.console.web.texts import DEFAULT, FOLDER, LANGUAGES
+from apps.kit.texts import DEFAULT, LANGUAGES
 
-PACKAGE = Path(__file__).parents[1]
+APPS = Path(__file__).parents[1]
 METHODS = {".py": "python", ".html": "jinja2"}
 KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
-# What the macros of templates/components.html translate themselves: a label, and what an
+# What the macros of a service's components translate themselves: a label, and what an
 # empty choice says.
 MACROS = re.compile(r'ui\.(?:field|area|choose)\("[^"]*", "([^"]+)"|empty="([^"]+)"')
 
 
-def find_texts() -> Iterator[str | tuple[str, ...]]:
+def find_folders() -> list[Path]:
+    """Lists the folders of catalogues, one a service that shows pages."""
+    return sorted(APPS.glob("*/locale"))
+
+
+def find_texts(package: Path) -> Iterator[str | tuple[str, ...]]:
     """Gives every text that is translated somewhere, in the order of the files; singular and
     plural where it depends on a number.
     """
-    for path in sorted(PACKAGE.rglob("*")):
+    for path in sorted(package.rglob("*")):
         method = METHODS.get(path.suffix)
         if method is None:
             continue
@@ -47,16 +52,16 @@ def is_translated(message: Message | None) -> bool:
     return all(forms) if forms else False
 
 
-def update(language: str) -> list[str]:
+def update(folder: Path, language: str) -> list[str]:
     """Writes the catalogue with all texts, keeps what was translated, and gives what was not."""
-    path = FOLDER / f"{language}.po"
+    path = folder / f"{language}.po"
     known = Catalog(locale=language)
     if path.exists():
         with path.open("rb") as file:
             known = read_po(file, locale=language)
     catalogue = Catalog(locale=language, charset="utf-8", fuzzy=False)
     missing = []
-    for text in dict.fromkeys(find_texts()):
+    for text in dict.fromkeys(find_texts(folder.parent)):
         message = known.get(text)
         if message and is_translated(message):
             catalogue.add(text, message.string)
@@ -68,12 +73,12 @@ def update(language: str) -> list[str]:
     return missing
 
 
-def missing_texts(language: str) -> list[str]:
+def missing_texts(folder: Path, language: str) -> list[str]:
     """Lists the texts without a translation."""
-    with (FOLDER / f"{language}.po").open("rb") as file:
+    with (folder / f"{language}.po").open("rb") as file:
         catalogue = read_po(file, locale=language)
     found = []
-    for text in dict.fromkeys(find_texts()):
+    for text in dict.fromkeys(find_texts(folder.parent)):
         if not is_translated(catalogue.get(text)):
             found.append(str(text))
     return found
@@ -85,12 +90,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="list what is missing, change nothing")
     is_check = parser.parse_args(arguments).check
     count = 0
-    for language in LANGUAGES:
-        if language == DEFAULT:
-            continue
-        for text in missing_texts(language) if is_check else update(language):
-            print(f"{language}: {text}")
-            count += 1
+    for folder in find_folders():
+        for language in LANGUAGES:
+            if language == DEFAULT:
+                continue
+            for text in (missing_texts if is_check else update)(folder, language):
+                print(f"{folder.parent.name} {language}: {text}")
+                count += 1
     return 1 if count else 0
 
 

@@ -1,0 +1,164 @@
+"""What people read, in their language: gettext catalogues read by Babel, one folder `locale` a
+service.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ClassVar
+
+from babel import Locale, UnknownLocaleError
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from starlette.requests import Request
+from starlette.responses import Response
+
+# The texts in the code and the templates are English; each other language has a catalogue.
+LANGUAGES: Mapping[str, str] = {"en": "English", "es": "Español"}
+DEFAULT = "en"
+# What people type where their language leaves the order open.
+REGIONS = {"en": "en_US", "es": "es_ES"}
+MAX_HEADER_CHARS = 500
+CHOICE_SECONDS = 365 * 24 * 3600
+
+
+def N_(text: str) -> str:
+    """Marks a text for the catalogues that is translated where it is shown."""
+    return text
+
+
+@cache
+def read_catalogue(folder: Path, language: str) -> Mapping[str, str]:
+    """Reads a language's catalogue: text -> translation."""
+    path = folder / f"{language}.po"
+    if not path.exists():
+        return {}
+    with path.open("rb") as file:
+        catalogue = read_po(file, locale=language)
+    return {
+        message.id: message.string
+        for message in catalogue
+        if isinstance(message.id, str)
+        and message.id
+        and isinstance(message.string, str)
+        and message.string
+        and not message.fuzzy
+    }
+
+
+@cache
+def read_plurals(folder: Path, language: str) -> NullTranslations:
+    """Reads a language's catalogue as what chooses the form of a text by its number."""
+    path = folder / f"{language}.po"
+    if not path.exists():
+        return NullTranslations()
+    compiled = BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """One person's language and region. A service's own subclass names its catalogues."""
+
+    folder: ClassVar[Path]
+
+    language: str
+    locale: Locale
+
+    def gettext(self, text: str, **values: Any) -> str:
+        """Translates `text` and fills its `{names}`."""
+        translated = read_catalogue(self.folder, self.language).get(text, text)
+        return translated.format_map(values) if values else translated
+
+    def ngettext(self, one: str, many: str, count: int) -> str:
+        """Translates a text that depends on a number, and fills its `{count}`."""
+        translated = read_plurals(self.folder, self.language).ngettext(one, many, count)
+        return translated.format(count=self.number(count))
+
+    def number(self, value: Any) -> str:
+        """Writes a number as the locale does."""
+        try:
+            return format_decimal(
+                Decimal(str(value)), locale=self.locale, decimal_quantization=False
+            )
+        except ArithmeticError:
+            return str(value)
+
+    @property
+    def tag(self) -> str:
+        """Writes the language and the region as BCP 47 has them, such as `es-MX`."""
+        return str(self.locale).replace("_", "-")
+
+
+def choose_locale(chosen: Sequence[str], accept_language: str) -> tuple[str, Locale]:
+    """Chooses the first language of ours: of what was chosen, of what the browser
+    asks for, else English.
+
+    `chosen`: language tags of BCP 47, the preferred one first. The region is the browser's where
+    the chosen tag has none: who chooses English in London keeps British dates.
+    """
+    preferences = _preferences(accept_language)
+    for name in (*chosen, *preferences, DEFAULT):
+        language = _language_of(name)
+        if language in LANGUAGES:
+            of_the_language = [each for each in preferences if _language_of(each) == language]
+            return language, _locale((name, *of_the_language), language)
+    raise AssertionError("the default is one of the languages")
+
+
+def _language_of(name: str) -> str:
+    return name.partition("-")[0].lower()
+
+
+def _preferences(accept_language: str) -> list[str]:
+    weighted: list[tuple[float, int, str]] = []
+    for index, item in enumerate(accept_language[:MAX_HEADER_CHARS].split(",")):
+        name, _, weight = item.strip().partition(";q=")
+        try:
+            weighted.append((-float(weight or 1), index, name.strip()))
+        except ValueError:
+            continue
+    return [name for _, _, name in sorted(weighted)]
+
+
+def _locale(names: Sequence[str], language: str) -> Locale:
+    for name in names:
+        try:
+            locale = Locale.parse(name.replace("-", "_"))
+        except (ValueError, UnknownLocaleError):
+            continue
+        if locale.territory:
+            return locale
+    return Locale.parse(REGIONS[language])
+
+
+def _cookie_name(*, secure: bool) -> str:
+    # Neither a subdomain nor plain HTTP can plant it.
+    return "__Host-language" if secure else "language"
+
+
+def chosen_language(request: Request, *, secure: bool) -> str:
+    """Returns the language that the person chose on a page of any service; empty without one."""
+    return request.cookies.get(_cookie_name(secure=secure), "")
+
+
+def keep_language(response: Response, language: str, *, secure: bool) -> None:
+    """Keeps the language that a person chose; raises nothing for one that there is not."""
+    if language in LANGUAGES:
+        response.set_cookie(
+            _cookie_name(secure=secure),
+            language,
+            max_age=CHOICE_SECONDS,
+            path="/",
+            secure=secure,
+            httponly=True,
+            samesite="lax",
+        )
