@@ -156,7 +156,9 @@ async def test_change_and_what_it_refers_to_are_one_statement(service: Service) 
             connection.remove_query_logger(statements.append)
             assert done is is_written
         (statement,) = statements
-        # One row is sent as values; of several, as the hashes that it is found by, arrays are.
-        assert statement.query.count("unnest(") == 1
+        # The row of the resource is sent as values, those of the index as arrays.
+        row, _, others = statement.query.partition("part_1")
+        assert "INSERT INTO resource " in row and "unnest(" not in row
+        assert "unnest(" in others
     finally:
         await connection.close()
