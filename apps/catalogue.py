@@ -59,7 +59,7 @@ class Topic:
 
     @property
     def variable(self) -> str:
-        """`patient.dlq` -> `TOPIC_PATIENT_DLQ`, the variable that carries its full name."""
+        """Returns the variable that carries its full name: `patient.dlq` -> `TOPIC_PATIENT_DLQ`."""
         return "TOPIC_" + self.name.upper().replace(".", "_")
 
 
@@ -308,17 +308,17 @@ class Locate(Protocol[Value]):
     """
 
     def common(self, entry: Service) -> Mapping[str, Value]:
-        """`ENVIRONMENT`, `HOST`, `PORT`, `PUBLIC_URL`, `LOG_FORMAT`, and what the place itself
-        adds.
+        """Returns `ENVIRONMENT`, `HOST`, `PORT`, `PUBLIC_URL`, `LOG_FORMAT`, and what the place
+        itself adds.
         """
         ...
 
     def database(self, entry: Service, name: str) -> Value:
-        """`postgresql://role[:password]@host:port/name`, of the runtime role."""
+        """Returns `postgresql://role[:password]@host:port/name`, of the runtime role."""
         ...
 
     def broker(self, entry: Service) -> Mapping[str, Value]:
-        """`KAFKA_BOOTSTRAP_SERVERS` and `KAFKA_SECURITY` (`plaintext` or `msk_iam`)."""
+        """Returns `KAFKA_BOOTSTRAP_SERVERS` and `KAFKA_SECURITY` (`plaintext` or `msk_iam`)."""
         ...
 
     def topic(self, topic: Topic) -> Value: ...
@@ -326,15 +326,15 @@ class Locate(Protocol[Value]):
     def consumer_group(self, entry: Service) -> Value: ...
 
     def service(self, entry: Service) -> Value:
-        """`http://host:port` of an HTTP service, `host:port` of a gRPC one."""
+        """Returns `http://host:port` of an HTTP service, `host:port` of a gRPC one."""
         ...
 
     def setting(self, entry: Service, name: str) -> Value | None: ...
 
 
 def environment(entry: Service, locate: Locate[V]) -> dict[str, V]:
-    """The entry's environment, sorted by name; its secrets are not in it: they are handed over by
-    reference.
+    """Returns the entry's environment, sorted by name; its secrets are not in it: they are handed
+    over by reference.
     """
     values: dict[str, V] = dict(locate.common(entry))
     for name in entry.databases:

@@ -427,7 +427,20 @@ VERBS: Mapping[str, Verb] = {
                     help="id of the user, client or patient that it was about",
                 ),
                 Argument(
+                    name="client",
+                    option=True,
+                    required=False,
+                    help="id of the client, also where a user acted through it",
+                ),
+                Argument(
                     name="event", kind="text", option=True, required=False, help="what happened"
+                ),
+                Argument(
+                    name="outcome",
+                    option=True,
+                    required=False,
+                    choices=("success", "failure"),
+                    help="success or failure; the record and billing keep what succeeded",
                 ),
                 Argument(
                     name="since",

@@ -2,7 +2,7 @@
 and is audited.
 """
 
-from apps.auth.audit_search import select_audit
+from apps.auth.audit_search import FILTERS, select_audit
 from apps.auth.keys import advance_keys, select_keys, withdraw_keys
 from apps.auth.oauth.client_changes import (
     MAX_OVERLAP_SECONDS,
@@ -143,8 +143,8 @@ async def withdraw_all_keys(settings: Settings, connection: Connection, values: 
 async def search_audit(settings: Settings, connection: Connection, values: Values) -> Answer:
     """Returns the newest matching entries, newest first."""
     filters = {
-        **{name: values.get(name) for name in ("actor", "subject", "event")},
-        **{name: time_of(values, name) for name in ("since", "until")},
+        name: time_of(values, name) if name in ("since", "until") else values.get(name)
+        for name in FILTERS
     }
     entries = await select_audit(connection, filters, limit=limit_of(values))
     return [

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from apps.auth.oauth.revocations import revoke_subject
 from apps.auth.operate_calls import Function, audit, list_of, text_or_none
+from apps.auth.people.external_identities import check_own_password
 from apps.auth.people.factors import remove_second_factors
 from apps.auth.people.lockout import forget_failures
 from apps.auth.people.resets import create_reset_link
@@ -25,6 +26,7 @@ from apps.auth.people.users import (
     update_user,
 )
 from apps.auth.settings import Settings
+from apps.auth.texts import ENGLISH
 from apps.kit.database import Connection
 from apps.kit.errors import Conflict, NotFound, Unprocessable
 from apps.kit.operate import MAX_LIMIT, Answer, Row, Values, limit_of
@@ -103,6 +105,7 @@ async def create_first_admin(settings: Settings, connection: Connection, values:
 
 async def reset(settings: Settings, connection: Connection, values: Values) -> Answer:
     user = await user_of(connection, values)
+    await check_own_password(connection, user)
     link = await create_reset_link(connection, user.id, settings.issuer)
     await audit(connection, "password_link_issued", user.id)
     return {"link": link}
@@ -153,7 +156,7 @@ async def turn_second_factor_off(
     settings: Settings, connection: Connection, values: Values
 ) -> Answer:
     user = await user_of(connection, values)
-    await remove_second_factors(connection, user)
+    await remove_second_factors(connection, user, ENGLISH)
     await revoke_subject(connection, user.id)
     await audit(connection, "second_factor_removed", user.id)
     return {"second factor off": user.id}

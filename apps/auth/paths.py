@@ -1,4 +1,8 @@
-"""The paths of the service's pages and forms."""
+"""The paths of the service's pages and forms, and the requests that these carry."""
+
+from urllib.parse import parse_qsl
+
+MAX_PARAMETERS = 50
 
 AUTHORIZE = "/oauth2/authorize"
 SIGN_IN = "/oauth2/sign-in"
@@ -19,3 +23,14 @@ EXTERNAL = "/oauth2/external"
 EXTERNAL_CALLBACK = "/oauth2/external/callback"
 CONFIRM_PASSWORD = "/oauth2/confirm-password"  # noqa: S105  # a path
 DEVICE = "/oauth2/device"
+LANGUAGE = "/oauth2/language"
+
+
+def pairs_of(query: str) -> list[tuple[str, str]]:
+    """Returns the parameters of a request that a form of ours carries; none if there are
+    more than any has.
+    """
+    try:
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        return []

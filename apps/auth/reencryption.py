@@ -3,6 +3,8 @@
 The release does it before it makes a new key. Running services know the newest key by then.
 """
 
+import logging
+
 from apps.auth.encryption import DecryptionError, decrypt, encrypt
 from apps.auth.keys import key_purpose
 from apps.auth.people.mail import mail_purpose
@@ -10,12 +12,15 @@ from apps.auth.people.totp import totp_purpose
 from apps.kit.database import Connection
 from apps.kit.encryption_keys import newest_key
 
+log = logging.getLogger(__name__)
+
 
 async def reencrypt_secrets(connection: Connection, keys: bytes) -> int:
     """Encrypts signing keys, second factors and mails that wait under the newest key; returns
     how many were under another.
 
-    Raises DecryptionError if one is under none of `keys`. Enrolments that were begun and never
+    Raises DecryptionError if a key or a second factor is under none of `keys`. Such a mail is left
+    and logged: it cannot be sent, and ends within a day. Enrolments that were begun and never
     confirmed are left: they end with their session.
     """
     moved = 0
@@ -41,7 +46,11 @@ async def reencrypt_secrets(connection: Connection, keys: bytes) -> int:
         for row in await connection.fetch(
             "SELECT id, sealed_body FROM mails WHERE sealed_body IS NOT NULL ORDER BY id FOR UPDATE"
         ):
-            sealed = reencrypt(keys, row["sealed_body"], mail_purpose(str(row["id"])))
+            try:
+                sealed = reencrypt(keys, row["sealed_body"], mail_purpose(str(row["id"])))
+            except DecryptionError:
+                log.warning("mail left under an unknown key", extra={"mail": str(row["id"])})
+                continue
             if sealed is not None:
                 await connection.execute(
                     "UPDATE mails SET sealed_body = $2 WHERE id = $1", row["id"], sealed

@@ -150,7 +150,7 @@ def read_external_provider(env: Environment, environment: str) -> ExternalProvid
         issuer=issuer,
         client_id=env.require("AUTH_EXTERNAL_CLIENT_ID"),
         client_secret=client_secret,
-        name=env.optional("AUTH_EXTERNAL_NAME", "your organization"),
+        name=env.optional("AUTH_EXTERNAL_NAME", ""),
         roles_claim=env.optional("AUTH_EXTERNAL_ROLES_CLAIM", "groups"),
         roles=roles,
     )

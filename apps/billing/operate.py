@@ -26,9 +26,11 @@ SEARCH = """
       AND ($2::text IS NULL OR account_id::text = $2 OR document_id = $2
            OR account_id = (SELECT account_id FROM account WHERE patient_id = $2))
       AND ($3::text IS NULL OR action = $3)
-      AND ($4::timestamptz IS NULL OR occurred_at >= $4)
-      AND ($5::timestamptz IS NULL OR occurred_at < $5)
-    ORDER BY occurred_at DESC, audit_id DESC LIMIT $6
+      AND ($4::text IS NULL OR client_id = $4)
+      AND ($5::text IS NULL OR $5 = 'success')
+      AND ($6::timestamptz IS NULL OR occurred_at >= $6)
+      AND ($7::timestamptz IS NULL OR occurred_at < $7)
+    ORDER BY occurred_at DESC, audit_id DESC LIMIT $8
 """
 
 
@@ -70,6 +72,8 @@ async def search_audit(settings: Settings, values: Values) -> Answer:
             values.get("actor"),
             values.get("subject"),
             values.get("event"),
+            values.get("client"),
+            values.get("outcome"),
             time_of(values, "since"),
             time_of(values, "until"),
             limit_of(values),

@@ -31,13 +31,14 @@ class Bundle:
     """`condition`: the search that finds its person; None for a batch of what several people share.
 
     `key`: the hash of what the file held, sent as `Idempotency-Key`. `types`: the resource type
-    of each entry.
+    of each entry. `kept_ids`: the entries of a batch that are stored by the ids that they have.
     """
 
     body: bytes
     key: str
     condition: str | None
     types: tuple[str, ...]
+    kept_ids: frozenset[int] = frozenset()
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -65,15 +66,22 @@ def parse_bundle(content: bytes) -> Bundle:
         types = tuple(str(entry["resource"]["resourceType"]) for entry in entries)
         if bundle.get("type") == "batch" and "Patient" not in types:
             condition = None
-            check_conditional(entries)
+            kept_ids = make_conditional(entries, types)
         else:
+            kept_ids = frozenset[int]()
             condition = make_patient_conditional(entries, types)
         body = _encoder.encode(bundle)
     except (msgspec.DecodeError, ValueError, ArithmeticError, KeyError, TypeError, AttributeError):
         raise BundleError("it is no FHIR transaction Bundle in JSON") from None
     except RecursionError:
         raise BundleError("it is nested too deeply") from None
-    return Bundle(body=body, key=sha256(content).hexdigest(), condition=condition, types=types)
+    return Bundle(
+        body=body,
+        key=sha256(content).hexdigest(),
+        condition=condition,
+        types=types,
+        kept_ids=kept_ids,
+    )
 
 
 def make_patient_conditional(entries: list[Any], types: tuple[str, ...]) -> str:
@@ -88,14 +96,24 @@ def make_patient_conditional(entries: list[Any], types: tuple[str, ...]) -> str:
     return condition
 
 
-def check_conditional(entries: list[Any]) -> None:
-    """Raises BundleError if loading the entries a second time would create them again."""
-    for number, entry in enumerate(entries):
+def make_conditional(entries: list[Any], types: tuple[str, ...]) -> frozenset[int]:
+    """Has entries without a condition stored by their own ids, unless they are there, and returns
+    which. Raises BundleError for one without an id: a second load would create it again.
+    """
+    kept_ids = set()
+    for number, (entry, name) in enumerate(zip(entries, types, strict=True)):
         request = entry["request"]
-        if request["method"] != "PUT" and not request.get("ifNoneExist"):
+        if request["method"] == "PUT" or request.get("ifNoneExist"):
+            continue
+        id = entry["resource"].get("id")
+        if request["method"] != "POST" or not isinstance(id, str):
             raise BundleError(
-                f"entry {number} has no ifNoneExist: a second load would create it again"
+                f"entry {number} has neither ifNoneExist nor an id: a second load would create it"
+                " again"
             )
+        entry["request"] = {"method": "PUT", "url": f"{name}/{id}", "ifNoneMatch": "*"}
+        kept_ids.add(number)
+    return frozenset(kept_ids)
 
 
 def identifier_of(patient: dict[str, Any]) -> str:

@@ -95,10 +95,12 @@ async def load_shared(client: Client, path: Path, bundle: Bundle, report: Report
         report.refused[path] = response.reasons
         return
     reasons = []
-    for name, entry in zip(bundle.types, response.body["entry"], strict=True):
+    for number, (name, entry) in enumerate(zip(bundle.types, response.body["entry"], strict=True)):
         answer = entry["response"]
         if answer["status"].startswith("201"):
             report.created[name] += 1
+        elif number in bundle.kept_ids and answer["status"].startswith("412"):
+            continue  # It is there.
         elif not answer["status"].startswith("2"):
             outcome = Response(
                 status=int(answer["status"][:3]), headers={}, body=answer.get("outcome")

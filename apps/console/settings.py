@@ -49,7 +49,7 @@ class Settings:
 
     @property
     def secure(self) -> bool:
-        """Whether people reach it over TLS: cookies then carry the `__Host-` prefix."""
+        """Tells whether people reach it over TLS: cookies then carry the `__Host-` prefix."""
         return self.public_url.startswith("https:")
 
     @classmethod

@@ -5,6 +5,7 @@ any other client.
 import base64
 import hashlib
 from html import escape
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,9 +13,11 @@ from starlette.responses import Response
 from apps.kit.context import current_request_id
 from apps.kit.errors import Problem
 from apps.kit.operation_outcomes import render_error
+from apps.kit.texts import N_, Texts, chosen_language
 
 STYLE = (
-    ":root{color-scheme:light dark}"
+    # Named, so that whoever measures the contrast sees both.
+    ":root{color-scheme:light dark;background:Canvas;color:CanvasText}"
     "body{font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:4em auto;padding:0 1em}"
 )
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -25,33 +28,22 @@ HEADERS = {
         " frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
-    "Vary": "Accept, Accept-Language",
+    "Vary": "Accept, Accept-Language, Cookie",
 }
-TEXTS = {
-    "en": {
-        401: "Please sign in.",
-        404: "There is no such page.",
-        413: "What was sent is too large.",
-        429: "There were too many requests. Please wait a moment and try again.",
-        502: "A part of the system gave no proper answer. Please try again in a moment.",
-        503: "The system is busy or a part of it is being restarted. Please try again in a moment.",
-        504: "A part of the system took too long. Please try again in a moment.",
-    },
-    "es": {
-        401: "Inicie sesión.",
-        404: "Esa página no existe.",
-        413: "Lo que se envió es demasiado grande.",
-        429: "Hubo demasiadas peticiones. Espere un momento e inténtelo de nuevo.",
-        502: "Una parte del sistema no respondió bien. Inténtelo de nuevo en un momento.",
-        503: "El sistema está ocupado o se está reiniciando una parte."
-        " Inténtelo de nuevo en un momento.",
-        504: "Una parte del sistema tardó demasiado. Inténtelo de nuevo en un momento.",
-    },
+SENTENCES = {
+    401: N_("Please sign in."),
+    404: N_("There is no such page."),
+    413: N_("What was sent is too large."),
+    429: N_("There were too many requests. Please wait a moment and try again."),
+    502: N_("A part of the system gave no proper answer. Please try again in a moment."),
+    503: N_("The system is busy or a part of it is being restarted. Please try again in a moment."),
+    504: N_("A part of the system took too long. Please try again in a moment."),
 }
-OTHERWISE = {
-    "en": "The request could not be answered.",
-    "es": "No se pudo responder a la petición.",
-}
+OTHERWISE = N_("The request could not be answered.")
+
+
+class PageTexts(Texts):
+    folder = Path(__file__).with_name("locale")
 
 
 def render_refusal(request: Request, problem: Problem) -> Response:
@@ -60,11 +52,12 @@ def render_refusal(request: Request, problem: Problem) -> Response:
     """
     if "text/html" not in request.headers.get("accept", ""):
         return render_error(request, problem)
-    language = language_of(request.headers.get("accept-language", ""))
-    text = TEXTS[language].get(problem.status, OTHERWISE[language])
+    chosen = chosen_language(request, secure=request.state.settings.public_url.startswith("https:"))
+    texts = PageTexts.choose((chosen,), request.headers.get("accept-language", ""))
+    text = texts.gettext(SENTENCES.get(problem.status, OTHERWISE))
     number = escape(f"{problem.status} · {current_request_id()}")
     page = (
-        f'<!doctype html><html lang="{language}"><head><meta '
+        f'<!doctype html><html lang="{texts.language}"><head><meta '
         f'charset="utf-8"><title>{escape(text)}</title>'
         f'<meta name="viewport" content="width=device-width, '
         f'initial-scale=1"><style>{STYLE}</style></head>'
@@ -73,9 +66,3 @@ def render_refusal(request: Request, problem: Problem) -> Response:
     return Response(
         page, problem.status, headers={**problem.headers, **HEADERS}, media_type="text/html"
     )
-
-
-def language_of(accept_language: str) -> str:
-    """Returns the first language of ours: browsers name theirs in the order of preference."""
-    names = (item.strip()[:2].lower() for item in accept_language[:500].split(","))
-    return next((name for name in names if name in TEXTS), "en")

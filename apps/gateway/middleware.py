@@ -95,7 +95,9 @@ class GatewayMiddleware:
             with suppress(Problem):
                 principal = await state["verifier"].verify_forwarded(token)
         decision = self._limiter.take(
-            f"c:{principal.client_id}" if principal else f"a:{network_of(state['address'])}"
+            f"c:{principal.client_id}:{principal.subject}"
+            if principal
+            else f"a:{network_of(state['address'])}"
         )
         fixed_headers = [*self._fixed_headers, (b"ratelimit", rate_limit_header(decision))]
         status = 0

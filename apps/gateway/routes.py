@@ -90,6 +90,7 @@ PAGES: Mapping[str, Mapping[str, Policy]] = {
         for step in ("register/options", "register", "sign-in/options", "sign-in")
     },
     "/oauth2/account": {"GET": PUBLIC},
+    "/oauth2/language": {"POST": PUBLIC},
     "/oauth2/style.css": {"GET": PUBLIC},
     "/oauth2/account.js": {"GET": PUBLIC},
     "/oauth2/external": {"GET": PUBLIC},

@@ -44,6 +44,12 @@ def find_texts(package: Path) -> Iterator[str | tuple[str, ...]]:
                 yield match[1] or match[2]
 
 
+def each_text(package: Path) -> Iterator[str]:
+    """Gives every text by itself, singular and plural apart."""
+    for text in find_texts(package):
+        yield from (text,) if isinstance(text, str) else text
+
+
 def is_translated(message: Message | None) -> bool:
     """Tells whether a message has a translation of each of its forms."""
     if message is None or message.fuzzy:

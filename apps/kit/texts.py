@@ -9,7 +9,7 @@ from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from babel import Locale, UnknownLocaleError
 from babel.messages.mofile import write_mo
@@ -73,7 +73,13 @@ class Texts:
     language: str
     locale: Locale
 
-    def gettext(self, text: str, **values: Any) -> str:
+    @classmethod
+    def choose(cls, chosen: Sequence[str], accept_language: str) -> Self:
+        """Returns the texts in the language and region that `choose_locale` gives."""
+        language, locale = choose_locale(chosen, accept_language)
+        return cls(language=language, locale=locale)
+
+    def gettext(self, text: str, /, **values: Any) -> str:
         """Translates `text` and fills its `{names}`."""
         translated = read_catalogue(self.folder, self.language).get(text, text)
         return translated.format_map(values) if values else translated

@@ -22,9 +22,11 @@ SEARCH = """
     WHERE ($1::text IS NULL OR actor_id = $1 OR client_id = $1)
       AND ($2::text IS NULL OR patient_id = $2 OR resource_id = $2 OR $2 = ANY(returned_ids))
       AND ($3::text IS NULL OR action = $3)
-      AND ($4::timestamptz IS NULL OR recorded_at >= $4)
-      AND ($5::timestamptz IS NULL OR recorded_at < $5)
-    ORDER BY id DESC LIMIT $6
+      AND ($4::text IS NULL OR client_id = $4)
+      AND ($5::text IS NULL OR $5 = 'success')
+      AND ($6::timestamptz IS NULL OR recorded_at >= $6)
+      AND ($7::timestamptz IS NULL OR recorded_at < $7)
+    ORDER BY id DESC LIMIT $8
 """
 
 
@@ -48,6 +50,8 @@ async def search_audit(settings: Settings, values: Values) -> Answer:
             values.get("actor"),
             values.get("subject"),
             values.get("event"),
+            values.get("client"),
+            values.get("outcome"),
             time_of(values, "since"),
             time_of(values, "until"),
             limit_of(values),

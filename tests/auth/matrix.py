@@ -144,6 +144,7 @@ PAGES: dict[Operation, Who] = {
 AUTH: dict[Operation, Who] = {
     **PAGES,
     ("GET", "/oauth2/account"): ALL,
+    ("POST", "/oauth2/language"): ALL,
     ("GET", "/oauth2/style.css"): ALL,
     ("GET", "/oauth2/account.js"): ALL,
     ("GET", "/oauth2/external"): ALL,

@@ -246,7 +246,7 @@ def test_keys_are_listed_and_rotated(auth: Auth) -> None:
     assert "next" in [each["state"] for each in answer(auth, "keys", "rotate")]
 
 
-def test_audit_is_searched_by_subject_event_and_time(auth: Auth) -> None:
+def test_audit_is_searched_by_subject_event_time_client_and_outcome(auth: Auth) -> None:
     user = auth.user("clinician")
     answer(auth, "users", "disable", user.email)
     answer(auth, "users", "enable", user.email)
@@ -254,10 +254,27 @@ def test_audit_is_searched_by_subject_event_and_time(auth: Auth) -> None:
     assert [each["event"] for each in found] == ["user_enabled", "user_disabled"]
     one = answer(auth, "audit", "search", f"--subject={user.id}", "--event=user_disabled")
     assert [each["actor_id"] for each in one] == ["operator"]
+    words = ("audit", "search", f"--subject={user.id}")
+    assert answer(auth, *words, "--outcome=failure") == []
+    Browser(auth).sign_in(user.email, "not the right one")
+    assert [each["event"] for each in answer(auth, *words, "--outcome=failure")] == ["sign_in"]
+    through = answer(auth, *words, "--client=sign-in-page")
+    assert {each["client_id"] for each in through} == {"sign-in-page"} and through
+    assert answer(auth, *words, "--client=another") == []
+    assert operate(auth, *words, "--outcome=unsure").returncode == 2
     limited = answer(auth, "audit", "search", "--actor=operator", "--limit=1")
     assert len(limited) == 1
     for bound in ("--until=2020-01-01", "--since=2100-01-01T00:00Z"):
         assert answer(auth, "audit", "search", f"--subject={user.id}", bound) == []
+
+
+def test_person_of_the_organizations_provider_gets_no_password(auth: Auth) -> None:
+    user = auth.user("clinician", password=None)
+    auth.sql(
+        "INSERT INTO external_identities (issuer, subject, user_id) VALUES ('https://i', 'x', $1)",
+        user.id,
+    )
+    assert "signs in by the organization" in refusal(auth, "users", "reset", user.email)
 
 
 def test_unknown_user_is_not_found(auth: Auth) -> None:

@@ -1,4 +1,7 @@
-"""axe finds nothing on any page of sign-in and account, in any state."""
+"""axe finds nothing on any page of sign-in and account, in any state.
+
+In Spanish, whose words are longer; English is what every other test reads.
+"""
 
 import os
 import secrets
@@ -9,25 +12,26 @@ import asyncpg
 import httpx
 import pyotp
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 from apps.auth.encryption import digest
+from apps.auth.texts import Texts
 from tests.auth.conftest import run
 from tests.browser.accessibility import NARROW, check
-from tests.browser.test_sign_in import set_password, sign_in
 from tests.browser.world import Callback, World
 from tests.console.sessions import PASSWORD
 
 pytestmark = pytest.mark.browser
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
-Look = Callable[[str], None]
+Look = Callable[..., None]
+LOCALE = "es-ES"
 
 
 @pytest.fixture
 def screen(chromium: Browser) -> Iterator[Page]:
     """A narrow page: what is in reach there is in reach on a wide one."""
-    context = chromium.new_context(viewport=NARROW)
+    context = chromium.new_context(viewport=NARROW, locale=LOCALE)
     context.set_default_timeout(10_000)
     yield context.new_page()
     context.close()
@@ -35,14 +39,24 @@ def screen(chromium: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def look(screen: Page) -> Look:
-    """Checks the page that is open, which must have the heading."""
+    """Checks the page that is open, which must have the heading, in the browser's language."""
 
-    def look(heading: str) -> None:
+    def look(heading: str, /, **values: str) -> None:
         screen.get_by_role("heading", level=1).wait_for()
-        assert screen.get_by_role("heading", level=1).inner_text() == heading
+        assert screen.locator("html").get_attribute("lang") == LOCALE.partition("-")[0]
+        assert screen.get_by_role("heading", level=1).inner_text() == say(heading, **values)
         check(screen, f"{heading} {screen.url}")
 
     return look
+
+
+def say(text: str, /, **values: str) -> str:
+    """Gives a text of the catalogue as the pages have it."""
+    return Texts.choose((LOCALE,), "").gettext(text, **values)
+
+
+def field(page: Page, label: str) -> Locator:
+    return page.get_by_label(say(label), exact=True)
 
 
 def execute(statement: str, *values: Any) -> None:
@@ -58,15 +72,23 @@ def execute(statement: str, *values: Any) -> None:
     run(work())
 
 
-def press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).first.click()
+def press(page: Page, name: str, /, **values: str) -> None:
+    page.get_by_role("button", name=say(name, **values), exact=True).first.click()
+
+
+def sign_in(page: Page, email: str, password: str = PASSWORD) -> None:
+    field(page, "E-mail address").fill(email)
+    field(page, "Password").fill(password)
+    press(page, "Sign in")
 
 
 def signed_in(world: World, page: Page, *roles: str) -> dict[str, Any]:
     person = world.person(*(roles or ("clinician",)))
-    set_password(page, person["passwordLink"])
+    page.goto(person["passwordLink"])
+    field(page, "New password").fill(PASSWORD)
+    press(page, "Set password")
     sign_in(page, person["email"])
-    page.get_by_role("heading", name="Your account").wait_for()
+    page.get_by_role("heading", name=say("Your account")).wait_for()
     return person
 
 
@@ -74,21 +96,19 @@ def test_signing_in(world: World, screen: Page, look: Look) -> None:
     person = world.person("clinician")
     screen.goto(person["passwordLink"])
     look("Set your password")
-    screen.get_by_label("New password").fill("password1234")
+    field(screen, "New password").fill("password1234")
     press(screen, "Set password")
     look("Set your password")
-    screen.get_by_label("New password").fill(PASSWORD)
+    field(screen, "New password").fill(PASSWORD)
     press(screen, "Set password")
     look("Sign in")
-    screen.get_by_label("E-mail address").fill(person["email"])
-    screen.get_by_label("Password", exact=True).fill("not the right one")
-    press(screen, "Sign in")
+    sign_in(screen, person["email"], "not the right one")
     look("Sign in")
     screen.goto(person["passwordLink"])
     look("This link is not valid")
     screen.goto(f"{world.url}/oauth2/forgotten")
     look("Forgotten password")
-    screen.get_by_label("E-mail address").fill(person["email"])
+    field(screen, "E-mail address").fill(person["email"])
     press(screen, "Send a link")
     look("Forgotten password")
 
@@ -109,17 +129,17 @@ def test_second_factor(world: World, screen: Page, look: Look) -> None:
     person = signed_in(world, screen)
     screen.goto(f"{world.url}/oauth2/enrol")
     look("Confirm your password")
-    screen.get_by_label("Password", exact=True).fill("not the right one")
+    field(screen, "Password").fill("not the right one")
     press(screen, "Continue")
     look("Confirm your password")
-    screen.get_by_label("Password", exact=True).fill(PASSWORD)
+    field(screen, "Password").fill(PASSWORD)
     press(screen, "Continue")
     look("Set up your second factor")
     device = pyotp.TOTP(screen.locator("#secret").inner_text())
-    screen.get_by_label("Code from your authenticator app").fill("000000")
+    field(screen, "Code from your authenticator app").fill("000000")
     press(screen, "Continue")
     look("Set up your second factor")
-    screen.get_by_label("Code from your authenticator app").fill(device.now())
+    field(screen, "Code from your authenticator app").fill(device.now())
     press(screen, "Continue")
     look("Keep your recovery codes")
     screen.goto(f"{world.url}/oauth2/account")
@@ -129,7 +149,7 @@ def test_second_factor(world: World, screen: Page, look: Look) -> None:
     screen.goto(f"{world.url}/oauth2/sign-in")
     sign_in(screen, person["email"])
     look("Enter your code")
-    screen.get_by_label("Code from your authenticator app").fill("000000")
+    field(screen, "Code from your authenticator app").fill("000000")
     press(screen, "Continue")
     look("Enter your code")
 
@@ -142,15 +162,15 @@ def test_own_account(world: World, screen: Page, look: Look) -> None:
 
     screen.goto(f"{world.url}/oauth2/password")
     look("Change your password")
-    screen.get_by_label("Present password").fill("not the right one")
-    screen.get_by_label("New password").fill("another long sentence")
+    field(screen, "Present password").fill("not the right one")
+    field(screen, "New password").fill("another long sentence")
     press(screen, "Change")
     look("Change your password")
 
     screen.goto(f"{world.url}/oauth2/email")
     look("Your e-mail address")
-    screen.get_by_label("E-mail address").fill(f"new-{person['email']}")
-    screen.get_by_label("Password", exact=True).fill(PASSWORD)
+    field(screen, "E-mail address").fill(f"new-{person['email']}")
+    field(screen, "Password").fill(PASSWORD)
     press(screen, "Send the link")
     look("Your account")
     token = secrets.token_urlsafe(32)
@@ -176,7 +196,7 @@ def test_own_account(world: World, screen: Page, look: Look) -> None:
     look("Where you are signed in")
 
     screen.goto(f"{world.url}/oauth2/passkeys")
-    screen.get_by_label("Password", exact=True).fill(PASSWORD)
+    field(screen, "Password").fill(PASSWORD)
     press(screen, "Continue")
     look("Passkeys")
     execute(
@@ -187,7 +207,7 @@ def test_own_account(world: World, screen: Page, look: Look) -> None:
     )
     screen.reload()
     look("Passkeys")
-    screen.get_by_role("button", name="Remove My phone").click()
+    press(screen, "Remove {name}", name="My phone")
     look("Passkeys")
 
     screen.goto(f"{world.url}/oauth2/recovery-codes")
@@ -204,12 +224,12 @@ def test_applications(world: World, screen: Page, look: Look, callback: Callback
     look("Applications")
     application = world.application(callback, "openid", "profile", "user/Patient.rs")
     screen.goto(application.start())
-    look("Allow Ward rounds?")
+    look("Allow {name}?", name="Ward rounds")
     press(screen, "Allow")
     callback.wait()
     screen.goto(f"{world.url}/oauth2/consents")
     look("Applications")
-    screen.get_by_role("button", name="Withdraw the consent for Ward rounds").click()
+    press(screen, "Withdraw the consent for {name}", name="Ward rounds")
     look("Applications")
 
 
@@ -230,14 +250,14 @@ def test_patient_picker(world: World, screen: Page, look: Look, callback: Callba
     screen.get_by_role("searchbox").or_(screen.get_by_role("textbox")).first.fill("Nobody at all")
     press(screen, "Search")
     # The pages before and after have one title.
-    screen.get_by_text("Nobody was found.").wait_for()
+    screen.get_by_text(say("Nobody was found.")).wait_for()
     look("Choose a patient")
     screen.get_by_role("searchbox").or_(screen.get_by_role("textbox")).first.fill(family)
     press(screen, "Search")
     screen.get_by_role("button", name="Ada").first.wait_for()
     look("Choose a patient")
     screen.get_by_role("button", name="Ada").first.click()
-    look("Allow Ward rounds?")
+    look("Allow {name}?", name="Ward rounds")
 
 
 @pytest.mark.parametrize("decision", ["Allow", "Do not allow"])
@@ -261,6 +281,6 @@ def test_device(world: World, screen: Page, look: Look, decision: str) -> None:
     look("Connect a device")
     screen.goto(code["verification_uri_complete"])
     press(screen, "Continue")
-    look("Allow Ward display?")
+    look("Allow {name}?", name="Ward display")
     press(screen, decision)
     look("The device is connected" if decision == "Allow" else "The device was refused")

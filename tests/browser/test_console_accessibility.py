@@ -1,4 +1,4 @@
-"""axe finds nothing on any page of the console, nor on the gateway's own.
+"""axe finds nothing on any page of the console.
 
 The first paint needs one stylesheet and one script.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, Request
 
-from tests.browser.accessibility import NARROW, RULES_OF_A_SMALL_PAGE, check
+from tests.browser.accessibility import NARROW, check
 from tests.browser.console import (
     Clinic,
     Worker,
@@ -162,7 +162,12 @@ def test_pages_while_a_service_is_away(chromium: Browser, world: World, data: Da
             check(admin.page, "a form while billing is away")
             admin.go("/operations")
             check(admin.page, "operations while billing is away")
+        admin.go("/patients/new")
+        admin.fill("Family name", "Typed before")
         with stopped("patient"):
+            admin.press("Register")
+            admin.page.get_by_text("Nothing that you typed is lost").wait_for()
+            check(admin.page, "a registration while the record is away")
             for path, text in (("/", "did not answer in time"), (chart, "Try again")):
                 admin.go(path)
                 admin.page.get_by_text(text).first.wait_for()
@@ -186,24 +191,6 @@ def test_pages_of_a_patient_and_of_nobody(chromium: Browser, world: World, data:
         patient.go("/sign-in/callback?error=access_denied")
         patient.heading("You were not signed in")
         check(patient.page, "a sign-in that failed")
-
-
-def test_pages_of_the_gateways_own_refusals(chromium: Browser, world: World) -> None:
-    context = chromium.new_context(viewport=NARROW)
-    context.set_default_timeout(NO_ANSWER_MS)
-    try:
-        page = context.new_page()
-        pages = {"/analytics/v1/nothing": 404, "/billing/v1/accounts?patient=x": 401}
-        for path, status in pages.items():
-            answer = page.goto(world.url + path)
-            assert answer is not None and answer.status == status
-            check(page, path, RULES_OF_A_SMALL_PAGE)
-        with stopped("console"):
-            answer = page.goto(world.url)
-            assert answer is not None and answer.status in (503, 504)
-            check(page, "the console is away", RULES_OF_A_SMALL_PAGE)
-    finally:
-        context.close()
 
 
 def test_first_paint_needs_one_stylesheet_and_one_script(chromium: Browser, world: World) -> None:

@@ -112,6 +112,25 @@ def test_pages_work_by_keyboard_alone(world: World, page: Page, callback: Callba
     assert callback.wait()["code"]
 
 
+def test_language_is_chosen_on_one_page_for_all(world: World, page: Page) -> None:
+    page.goto(world.url)
+    page.get_by_role("link", name="Sign in").first.click()
+    page.get_by_role("button", name="Español").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Iniciar sesión")
+    expect(page.locator("html")).to_have_attribute("lang", "es")
+    expect(page.get_by_role("button", name="Español")).to_have_attribute("aria-pressed", "true")
+    # The sign-in still belongs to the console, which asked for English.
+    person = world.person("clinician")
+    page.get_by_label("Dirección de correo").fill(person["email"])
+    page.get_by_label("Contraseña").fill("not the right one")
+    page.get_by_role("button", name="Iniciar sesión", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("no es correcta")
+    page.goto(world.url)
+    expect(page.locator("html")).to_have_attribute("lang", "es")
+    page.goto(f"{world.url}/analytics/v1/nothing")
+    expect(page.locator("html")).to_have_attribute("lang", "es")
+
+
 def test_wrong_password_is_told_and_read_out(world: World, page: Page) -> None:
     page.goto(f"{world.url}/oauth2/sign-in")
     sign_in(page, world.person("clinician")["email"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from apps.client.bundles import read_bundle
 from apps.client.client import Response
 from apps.client.demo import PEOPLE
 from apps.client.load import main, print_report
@@ -236,8 +237,25 @@ async def test_batch_that_a_second_load_would_repeat_is_refused(tmp_path: Path) 
     path = shared_batch(tmp_path)
     report = await load(client, path)
     assert report.refused == {
-        path: ["entry 0 has no ifNoneExist: a second load would create it again"]
+        path: ["entry 0 has neither ifNoneExist nor an id: a second load would create it again"]
     }
+
+
+async def test_entry_of_a_batch_that_has_an_id_alone_is_stored_by_it_once(tmp_path: Path) -> None:
+    path = shared_batch(tmp_path)
+    batch = json.loads(path.read_text())
+    batch["entry"][0]["resource"]["id"] = "h1"
+    path.write_text(json.dumps(batch))
+    request = json.loads(read_bundle(path).body)["entry"][0]["request"]
+    assert request == {"method": "PUT", "url": "Organization/h1", "ifNoneMatch": "*"}
+    answers = [
+        Response(status=200, headers={}, body={"entry": [{"response": {"status": status}}]})
+        for status in ("201", "412")
+    ]
+    client = FakeClient(*answers)
+    first, second = await load(client, path), await load(client, path)
+    assert (first.created["Organization"], first.refused) == (1, {})
+    assert second.skipped == {path: "everything in it is there already"}
 
 
 async def test_entry_of_a_batch_that_was_refused_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 the one there.
 """
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -39,6 +40,12 @@ def ends_within(visitor: Visitor, seconds: float) -> bool:
             return True
         time.sleep(0.25)
     return False
+
+
+def test_sign_in_is_asked_for_in_the_persons_language() -> None:
+    headers = {**HTML, "Accept-Language": "es-MX"}
+    answer = httpx.get(f"{os.environ['PLATFORM_URL']}/sign-in", headers=headers)
+    assert "ui_locales=es-MX" in answer.headers["Location"]
 
 
 def test_sign_out_ends_the_session_here_and_at_auth(registrar: Visitor) -> None:

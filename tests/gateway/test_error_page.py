@@ -2,7 +2,6 @@
 
 import pytest
 
-from apps.gateway.error_page import OTHERWISE, TEXTS
 from apps.gateway.settings import RequestLimits
 from tests.gateway.running import Gateway, open_gateway
 
@@ -43,9 +42,10 @@ async def test_page_is_in_the_browsers_language(
     assert f"<h1>{text}</h1>" in page
 
 
-def test_every_text_is_there_in_every_language() -> None:
-    assert len({frozenset(texts) for texts in TEXTS.values()}) == 1
-    assert OTHERWISE.keys() == TEXTS.keys()
+async def test_page_is_in_the_language_that_was_chosen_on_another_page(gateway: Gateway) -> None:
+    headers = {**BROWSER, "Accept-Language": "en-GB", "Cookie": "__Host-language=es"}
+    async with gateway.call("GET", "/api/nothing", headers=headers) as answer:
+        assert '<html lang="es">' in await answer.text()
 
 
 async def test_browser_gets_a_page_with_the_refusals_own_headers() -> None:

@@ -93,7 +93,11 @@ async def test_client_over_its_limit_is_429_and_told_when_to_come_back() -> None
         other = make_token("user/Patient.s", client_id="client-2", jti="token-2")
         async with gateway.call("GET", "/api/patients", token=other) as answer:
             assert answer.status == 200
-        assert len(gateway.patient.seen) == 4
+        # Nor by the application alone: one user's haste is not the others'.
+        colleague = make_token("user/Patient.s", sub="user-2", jti="token-3")
+        async with gateway.call("GET", "/api/patients", token=colleague) as answer:
+            assert answer.status == 200
+        assert len(gateway.patient.seen) == 5
 
 
 async def test_guesses_at_tokens_count_against_their_address() -> None:

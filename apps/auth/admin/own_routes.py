@@ -13,6 +13,7 @@ from apps.auth.oauth.session_ends import end_sessions, withdraw_consent
 from apps.auth.people.sessions import select_sessions
 from apps.auth.people.users import User, lock_user, select_user
 from apps.auth.state import state_of
+from apps.auth.texts import texts_of
 from apps.kit.database import Connection
 from apps.kit.errors import Forbidden, NotFound
 from apps.kit.web import JSONResponse, Operation, PolicedRoute, principal_of, scopes
@@ -61,7 +62,7 @@ async def end_all_sessions(request: Request) -> Response:
 async def list_consents(request: Request) -> Response:
     async with state_of(request).database.connection() as connection:
         user = await person(connection, request)
-        consents = await select_consents(connection, user.id)
+        consents = await select_consents(connection, user.id, texts_of(request))
     return no_store(JSONResponse({"items": [consent_as_json(each) for each in consents]}))
 
 

@@ -20,6 +20,7 @@ from apps.auth.admin.requests import (
     record,
 )
 from apps.auth.oauth.revocations import revoke_subject
+from apps.auth.people.external_identities import check_own_password
 from apps.auth.people.factors import remove_second_factors
 from apps.auth.people.lockout import forget_failures
 from apps.auth.people.mail import insert_mail_with_link, invitation
@@ -37,6 +38,7 @@ from apps.auth.people.users import (
     update_user,
 )
 from apps.auth.state import state_of
+from apps.auth.texts import texts_of
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest, Conflict, NotFound, Unprocessable
 from apps.kit.idempotency import claim_key, insert_key, read_claim
@@ -92,7 +94,9 @@ async def create(request: Request) -> Response:
         link = await create_reset_link(connection, user.id, state_of(request).settings.issuer)
         if invite:
             key = state_of(request).settings.key_encryption_key
-            await insert_mail_with_link(connection, invitation(user.email, link), key)
+            await insert_mail_with_link(
+                connection, invitation(texts_of(request), user.email, link), key
+            )
         await record(connection, request, "user_created", user.id)
         await insert_key(connection, claim, user.id)
     told = {} if invite else {"passwordLink": link}
@@ -160,6 +164,7 @@ async def issue_link(request: Request) -> Response:
     async with state_of(request).database.transaction() as connection:
         await claim_secret(connection, claim)
         user = await locked(connection, request)
+        await check_own_password(connection, user)
         link = await create_reset_link(connection, user.id, state_of(request).settings.issuer)
         await record(connection, request, "password_link_issued", user.id)
         await insert_key(connection, claim, user.id)
@@ -170,7 +175,7 @@ async def drop_second_factor(request: Request) -> Response:
     """Takes the second factor off, for whoever lost device and recovery codes."""
     async with state_of(request).database.transaction() as connection:
         user = await locked(connection, request)
-        await remove_second_factors(connection, user)
+        await remove_second_factors(connection, user, texts_of(request))
         await revoke_subject(connection, user.id)
         await record(connection, request, "second_factor_removed", user.id)
     return Response(status_code=204)

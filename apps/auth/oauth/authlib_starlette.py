@@ -25,10 +25,12 @@ from authlib.oauth2.rfc6749 import (
     OAuth2Payload,
     OAuth2Request,
 )
+from starlette.datastructures import Headers as StarletteHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 
-MAX_PARAMETERS = 50
+from apps.auth.paths import MAX_PARAMETERS
+
 MAX_FORM_BYTES = 64 * 1024
 MAX_PARAMETER_CHARS = 16 * 1024
 FORM = "application/x-www-form-urlencoded"
@@ -127,10 +129,13 @@ async def read_oauth2_request(request: Request, public_url: str) -> StarletteOAu
 
 
 class Headers(dict[str, str]):
-    """Authlib asks for `Authorization`, Starlette says `authorization`."""
+    """Authlib asks for `Authorization`, Starlette says `authorization`.
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        super().__init__({name.title(): value for name, value in headers.items()})
+    A repeated one is their list (RFC 9110, 5.2): two DPoP proofs are none (RFC 9449, 4.3).
+    """
+
+    def __init__(self, headers: StarletteHeaders) -> None:
+        super().__init__({name.title(): ", ".join(headers.getlist(name)) for name in headers})
 
 
 def read_pairs(text: str) -> list[tuple[str, str]]:

@@ -5,48 +5,63 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from apps.auth.oauth.clients import Client
+from apps.auth.texts import Texts
 from apps.kit.database import Connection
 from apps.kit.scopes import parse_smart_scope
+from apps.kit.texts import N_
 
 DESCRIPTIONS: Mapping[str, str] = {
-    "openid": "Know who you are",
-    "profile": "See your name",
-    "email": "See your e-mail address",
-    "fhirUser": "Know which record is yours",
-    "launch": "Know which patient it was opened for",
-    "launch/encounter": "Know which visit it was opened for",
-    "account": "See and end your sessions, and what other applications may do for you",
-    "offline_access": "Stay connected while you are away, for up to 30 days",
-    "launch/patient": "Know which patient's record it shows",
-    "admin": "Administer users and applications",
-    "billing.read": "See accounts, charges, invoices and payments",
-    "billing.approve": "Approve refunds and write-offs",
-    "billing.write": "Change accounts, charges, invoices and payments",
-    "analytics.read": "See statistics",
+    "openid": N_("Know who you are"),
+    "profile": N_("See your name"),
+    "email": N_("See your e-mail address"),
+    "fhirUser": N_("Know which record is yours"),
+    "launch": N_("Know which patient it was opened for"),
+    "launch/encounter": N_("Know which visit it was opened for"),
+    "account": N_("See and end your sessions, and what other applications may do for you"),
+    "offline_access": N_("Stay connected while you are away, for up to 30 days"),
+    "launch/patient": N_("Know which patient's record it shows"),
+    "admin": N_("Administer users and applications"),
+    "billing.read": N_("See accounts, charges, invoices and payments"),
+    "billing.approve": N_("Approve refunds and write-offs"),
+    "billing.write": N_("Change accounts, charges, invoices and payments"),
+    "analytics.read": N_("See statistics"),
 }
-VERBS = {"c": "create", "r": "read", "u": "change", "d": "delete", "s": "search"}
-CHOSEN = "the chosen patient's"
-CONTEXTS = {"patient": "your own", "user": "all", "system": "all"}
+VERBS: Mapping[str, str] = {
+    "c": N_("create"),
+    "r": N_("read"),
+    "u": N_("change"),
+    "d": N_("delete"),
+    "s": N_("search"),
+}
+# By whose records they are: of all kinds, and of one.
+RECORDS: Mapping[str, tuple[str, str]] = {
+    "own": (
+        N_("{verbs} your own health records"),
+        N_("{verbs} your own records of the kind {kind}"),
+    ),
+    "chosen": (
+        N_("{verbs} the chosen patient's health records"),
+        N_("{verbs} the chosen patient's records of the kind {kind}"),
+    ),
+    "all": (N_("{verbs} all health records"), N_("{verbs} all records of the kind {kind}")),
+}
 
 
-def describe(scope: str, *, is_chosen: bool = False) -> str:
+def describe(texts: Texts, scope: str, *, is_chosen: bool = False) -> str:
     """Returns the scope in words for the person who is asked. `is_chosen`: they chose a patient,
     who is not they.
     """
     smart = parse_smart_scope(scope)
     if smart is None:
-        return DESCRIPTIONS.get(scope, scope)
-    verbs = [VERBS[letter] for letter in smart.interactions]
-    what = (
-        "health records"
-        if smart.resource_type == "*"
-        else f"records of the kind {smart.resource_type}"
-    )
-    whose = CHOSEN if is_chosen and smart.context == "patient" else CONTEXTS[smart.context]
-    limits = " and ".join(f"{name} {value}" for name, value in smart.parameters)
-    verb = verbs[0] if len(verbs) == 1 else f"{', '.join(verbs[:-1])} and {verbs[-1]}"
-    text = f"{verb.capitalize()} {whose} {what}"
-    return f"{text} with {limits}" if limits else text
+        return texts.gettext(DESCRIPTIONS.get(scope, scope))
+    verbs = texts.list([texts.gettext(VERBS[letter]) for letter in smart.interactions])
+    whose = "all" if smart.context != "patient" else "chosen" if is_chosen else "own"
+    every, one = RECORDS[whose]
+    kind = smart.resource_type
+    template = every if kind == "*" else one
+    text = texts.gettext(template, verbs=verbs.capitalize(), kind=kind)
+    limits = texts.list([f"{name} {value}" for name, value in smart.parameters])
+    return texts.gettext("{text} with {limits}", text=text, limits=limits) if limits else text
 
 
 async def has_consented(
@@ -88,7 +103,7 @@ class Consent:
     granted_at: datetime
 
 
-async def select_consents(connection: Connection, user_id: str) -> list[Consent]:
+async def select_consents(connection: Connection, user_id: str, texts: Texts) -> list[Consent]:
     """Returns the user's consents by the names of the applications."""
     rows = await connection.fetch(
         "SELECT client_id, name, consents.scopes, granted_at FROM consents "
@@ -100,7 +115,7 @@ async def select_consents(connection: Connection, user_id: str) -> list[Consent]
             client_id=row["client_id"],
             client_name=row["name"],
             scopes=tuple(row["scopes"]),
-            wishes=tuple(sorted({describe(scope) for scope in row["scopes"]})),
+            wishes=tuple(sorted({describe(texts, scope) for scope in row["scopes"]})),
             granted_at=row["granted_at"],
         )
         for row in rows

@@ -13,6 +13,7 @@ from apps.auth.oauth.registration import GRANT_TYPES
 from apps.auth.people.roles import PLAIN_SCOPES, ROLES
 from apps.auth.state import state_of
 from apps.kit.dpop import ALGORITHMS as DPOP_ALGORITHMS
+from apps.kit.texts import LANGUAGES
 from apps.kit.web import PUBLIC, JSONResponse, Operation, PolicedRoute
 
 CACHE_SECONDS = 300
@@ -51,6 +52,7 @@ def oauth_metadata(issuer: str) -> dict[str, Any]:
             | set().union(*ROLES.values())
         ),
         "response_types_supported": ["code"],
+        "ui_locales_supported": list(LANGUAGES),
         "response_modes_supported": ["query"],
         "grant_types_supported": list(GRANT_TYPES),
         "code_challenge_methods_supported": ["S256"],

@@ -13,7 +13,7 @@ from apps.auth.oauth.oauth_routes import make_server
 from apps.auth.oauth.refusals import record_refusal
 from apps.auth.oauth.revocations import revoke_subject
 from apps.auth.pages.authorize_routes import refuse
-from apps.auth.pages.rendering import form_route, go_to, origin_of, page, read_form
+from apps.auth.pages.rendering import error_page, form_route, go_to, origin_of, page, read_form
 from apps.auth.pages.steps import record_own_act, refuse_password, session_of, start_session
 from apps.auth.paths import ACCOUNT, LOGOUT, PASSWORD, RESET, SIGN_IN
 from apps.auth.people.devices import forget_devices
@@ -29,13 +29,15 @@ from apps.auth.people.sessions import (
 )
 from apps.auth.people.users import update_password
 from apps.auth.state import address_of, state_of
+from apps.auth.texts import texts_of
 from apps.kit.errors import Unprocessable
+from apps.kit.texts import N_
 from apps.kit.web import PUBLIC, Operation, PolicedRoute
 
 DONE = {
-    "password": "Your password was changed. Everywhere else you are signed out.",
-    "email-sent": "A mail with a link is on its way to your new address.",
-    "email": "Your e-mail address is confirmed.",
+    "password": N_("Your password was changed. Everywhere else you are signed out."),
+    "email-sent": N_("A mail with a link is on its way to your new address."),
+    "email": N_("Your e-mail address is confirmed."),
 }
 
 
@@ -43,7 +45,7 @@ async def show_account(request: Request) -> Response:
     session = complete(await session_of(request))
     if session is None:
         return go_to(SIGN_IN)
-    done = DONE.get(request.query_params.get("done", ""), "")
+    done = texts_of(request).gettext(DONE.get(request.query_params.get("done", ""), ""))
     return page(request, "account.html", user=session.user, done=done)
 
 
@@ -60,7 +62,7 @@ async def change_password(request: Request) -> Response:
     session = complete(await session_of(request))
     if session is None:
         return go_to(SIGN_IN)
-    user = session.user
+    user, texts = session.user, texts_of(request)
 
     def show_error(status: int, error: str) -> Response:
         return page(request, "password.html", status, error=error)
@@ -70,7 +72,8 @@ async def change_password(request: Request) -> Response:
             fields.get("new_password", ""), (user.email, user.name)
         )
     except Unprocessable as error:
-        return show_error(422, f"The new password must be {error.detail}.")
+        rule = texts.gettext(error.detail)
+        return show_error(422, texts.gettext("The password must be {rule}.", rule=rule))
     password = fields.get("password", "")
     if refusal := await refuse_password(request, user, password, show_error):
         return refusal
@@ -85,7 +88,7 @@ async def change_password(request: Request) -> Response:
         await forget_devices(connection, user.id)
         await start_session(connection, request, response, user, methods=session.methods)
         await record_own_act(connection, request, "password_changed", user.id)
-        await insert_mail(connection, password_changed(user.email))
+        await insert_mail(connection, password_changed(texts, user.email))
     return response
 
 
@@ -100,15 +103,18 @@ async def show_reset(request: Request) -> Response:
 
 async def no_such_link(request: Request) -> Response:
     await record_refusal(request, "password_reset", "invalid_link")
-    message = "It was used before, or it is too old. Ask your administrator for a new one."
-    return page(
-        request, "error.html", 404, title="This link is not valid", message=message, request_id=""
+    _ = texts_of(request).gettext
+    return error_page(
+        request,
+        404,
+        _("This link is not valid"),
+        _("It was used before, or it is too old. Ask your administrator for a new one."),
     )
 
 
 async def reset_password(request: Request) -> Response:
     fields = await read_form(request)
-    state, token = state_of(request), fields.get("token", "")
+    state, token, texts = state_of(request), fields.get("token", ""), texts_of(request)
     async with state.database.connection() as connection:
         # Judging and hashing a password is expensive: only for a valid link.
         link = await select_reset_link(connection, token)
@@ -119,7 +125,8 @@ async def reset_password(request: Request) -> Response:
             fields.get("new_password", ""), (link.email, link.name)
         )
     except Unprocessable as error:
-        message = f"The password must be {error.detail}."
+        rule = texts.gettext(error.detail)
+        message = texts.gettext("The password must be {rule}.", rule=rule)
         return page(request, "reset.html", 422, token=token, error=message)
     password_hash = await state.hashing.hash(new_password)
     async with state.database.transaction() as connection:
@@ -129,7 +136,7 @@ async def reset_password(request: Request) -> Response:
             await revoke_subject(connection, user_id)
             await forget_devices(connection, user_id)
             await record_own_act(connection, request, "password_reset", user_id)
-            await insert_mail(connection, password_changed(link.email))
+            await insert_mail(connection, password_changed(texts, link.email))
     return go_to(f"{SIGN_IN}?done=password") if user_id else await no_such_link(request)
 
 

@@ -4,7 +4,7 @@ Connect Core, 3.1.2).
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749 import OAuth2Error
@@ -19,7 +19,6 @@ from starlette.routing import BaseRoute
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.oauth.authlib_starlette import (
-    MAX_PARAMETERS,
     StarletteOAuth2Request,
     read_oauth2_request,
 )
@@ -43,11 +42,12 @@ from apps.auth.oauth.pushed_requests import (
 )
 from apps.auth.oauth.refusals import record_refusal
 from apps.auth.pages.patient_picker import PatientNeeded, read_launch, show_picker
-from apps.auth.pages.rendering import form_route, go_to, origin_of, page, read_form
-from apps.auth.paths import AUTHORIZE, SIGN_IN
+from apps.auth.pages.rendering import error_page, form_route, go_to, origin_of, page, read_form
+from apps.auth.paths import AUTHORIZE, SIGN_IN, pairs_of
 from apps.auth.people.sessions import Session, complete, hold_session
 from apps.auth.people.users import User
 from apps.auth.state import address_of, state_of
+from apps.auth.texts import texts_of
 from apps.kit.database import Connection
 
 # What `prompt=none` asks for: an answer, no attempt.
@@ -85,6 +85,8 @@ async def decide(request: Request, fields: Mapping[str, str]) -> Response:
             )
             server = make_server(state, connection, address_of(request), session)
             asked = await expand(connection, asked)
+            # Of a pushed request: the address has none.
+            request.state.ui_locales = asked.payload.data.get("ui_locales", "")
             return await respond(request, server, asked, session, fields)
     except OAuth2Error as error:
         return await refuse(request, error)
@@ -140,7 +142,10 @@ async def ask_to_sign_in(request: Request, server: IdentityServer) -> Response:
     """Sends the browser to the sign-in page, from where it comes back to this request."""
     if request_uri := request.query_params.get("request_uri"):
         await note_signed_in(server.connection, request_uri)
-    return go_to(f"{SIGN_IN}?{urlencode({'next': request.url.query})}")
+    query = request.url.query
+    if request.state.ui_locales and "ui_locales" not in request.query_params:
+        query += "&" + urlencode({"ui_locales": request.state.ui_locales})
+    return go_to(f"{SIGN_IN}?{urlencode({'next': query})}")
 
 
 async def respond_signed_in(
@@ -223,23 +228,15 @@ def show_consent(
         destination=host_of(redirect_uri),
         email=user.email,
         patient=chosen or "",
-        wishes=sorted({describe(scope, is_chosen=bool(chosen)) for scope in scopes}),
+        wishes=sorted(
+            {describe(texts_of(request), scope, is_chosen=bool(chosen)) for scope in scopes}
+        ),
     )
 
 
-def pairs_of(query: str) -> list[tuple[str, str]]:
-    """Returns the parameters of a request that a form of ours carries; none if there are
-    more than any has.
-    """
-    try:
-        return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
-    except ValueError:
-        return []
-
-
 def after_sign_in(query: str) -> str:
-    """The authorization request that led to the sign-in, on this service and nowhere else, its
-    wish for it met.
+    """Returns the authorization request that led to the sign-in, on this service and nowhere
+    else, its wish for it met.
     """
     pairs = pairs_of(query)
     kept = [(name, value) for name, value in pairs if name not in ("prompt", "max_age")]
@@ -250,7 +247,7 @@ def after_sign_in(query: str) -> str:
 
 
 async def form_target(connection: Connection, query: str) -> str:
-    """Where the browser may end up after a form: the client's address, if it is registered."""
+    """Returns where the browser may end up after a form: the client's registered address."""
     asked = dict(pairs_of(query))
     client_id = asked.get("client_id", "")
     if request_uri := asked.get("request_uri"):
@@ -261,8 +258,8 @@ async def form_target(connection: Connection, query: str) -> str:
 
 
 async def refuse(request: Request, error: OAuth2Error, event: str = "authorization") -> Response:
-    """To the client, where its address is known to be its own; else a page: an open redirector
-    would be of use to whoever phishes.
+    """Sends it to the client, where its address is known to be its own; else shows a page: an
+    open redirector would be of use to whoever phishes.
     """
     if error.error not in ROUTINE:
         await record_refusal(
@@ -271,10 +268,14 @@ async def refuse(request: Request, error: OAuth2Error, event: str = "authorizati
     if error.redirect_uri:
         response = go_to_client(error)
         return with_issuer(response, state_of(request).settings.issuer)
-    return page(
-        request, "error.html", 400, title="The application's request is not valid",
-        message=error.description or error.error, request_id="",
-    )  # fmt: skip
+    _ = texts_of(request).gettext
+    return error_page(
+        request,
+        400,
+        _("The application's request is not valid"),
+        _("Please tell whoever looks after the application what it did wrong:"),
+        detail=error.description or error.error,
+    )
 
 
 def go_to_client(error: OAuth2Error) -> Response:
@@ -283,7 +284,7 @@ def go_to_client(error: OAuth2Error) -> Response:
 
 
 def with_issuer(response: Response, issuer: str) -> Response:
-    """RFC 9207: a client of several servers knows which one answered."""
+    """Adds the issuer (RFC 9207): a client of several servers knows which one answered."""
     if "location" in response.headers:
         response.headers["location"] = add_params_to_uri(
             response.headers["location"], [("iss", issuer)]

@@ -15,19 +15,22 @@ from apps.auth.oauth.device_grant import DeviceCode, answer_device_code, select_
 from apps.auth.oauth.logout_notices import insert_session_client
 from apps.auth.oauth.oauth_routes import make_server
 from apps.auth.pages.rendering import form_route, go_to, page, read_form
+from apps.auth.pages.steps import too_many
 from apps.auth.paths import DEVICE, SIGN_IN
 from apps.auth.people.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.people.sessions import Session, complete, hold_session
 from apps.auth.state import address_of, state_of
+from apps.auth.texts import texts_of
 from apps.kit.database import Connection
+from apps.kit.texts import N_
 
 MAX_CODE_CHARS = 20
-WRONG = "No device is waiting under this code. Please check it; it is good for ten minutes."
+WRONG = N_("No device is waiting under this code. Please check it; it is good for ten minutes.")
 
 
 async def show(request: Request) -> Response:
-    """The page, with the code filled in where the device's address carried it: it is still the
-    person who sends it.
+    """Shows the page, with the code filled in where the device's address carried it: it is still
+    the person who sends it.
     """
     state = state_of(request)
     async with state.database.transaction() as connection:
@@ -50,13 +53,14 @@ async def send(request: Request) -> Response:
 
         attempt = Attempt(f"device:{session.user.id}", address_of(request), "second_factor")
         if wait_seconds := await waiting_seconds(connection, attempt):
-            error = f"Too many attempts. Please wait {wait_seconds} seconds and try again."
+            error = too_many(texts_of(request), wait_seconds)
             return page(request, "device.html", 429, user_code=user_code, error=error)
         code = await select_user_code(connection, user_code)
         client = await select_active_client(connection, code.client_id) if code else None
         await settle_attempt(connection, attempt, client is not None)
         if code is None or client is None:
-            return page(request, "device.html", 400, user_code=user_code, error=WRONG)
+            error = texts_of(request).gettext(WRONG)
+            return page(request, "device.html", 400, user_code=user_code, error=error)
         return await respond(request, connection, session, code=code, client=client, fields=fields)
 
 
@@ -82,7 +86,7 @@ async def respond(
             user_code=fields.get("user_code", ""),
             client_name=client.name,
             email=user.email,
-            wishes=sorted({describe(scope) for scope in scopes}),
+            wishes=sorted({describe(texts_of(request), scope) for scope in scopes}),
         )
 
     approved = decision == "allow"

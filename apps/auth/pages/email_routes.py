@@ -5,7 +5,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from apps.auth.oauth.refusals import record_refusal
-from apps.auth.pages.rendering import form_route, go_to, page, read_form
+from apps.auth.pages.rendering import error_page, form_route, go_to, page, read_form
 from apps.auth.pages.steps import record_own_act, refuse_password, session_of
 from apps.auth.paths import ACCOUNT, CONFIRM_EMAIL, EMAIL, SIGN_IN
 from apps.auth.people.address_links import (
@@ -24,9 +24,11 @@ from apps.auth.people.sessions import complete, lock_session
 from apps.auth.people.user_fields import is_email
 from apps.auth.people.users import lock_user, update_email
 from apps.auth.state import state_of
+from apps.auth.texts import texts_of
 from apps.kit.errors import Conflict
+from apps.kit.texts import N_
 
-TOO_MANY = "Too many mails were sent within the hour. Please wait an hour and try again."
+TOO_MANY = N_("Too many mails were sent within the hour. Please wait an hour and try again.")
 
 
 async def show(request: Request) -> Response:
@@ -46,10 +48,10 @@ async def change(request: Request) -> Response:
     if session is None:
         return go_to(SIGN_IN)
 
-    user = session.user
+    user, texts = session.user, texts_of(request)
     email = fields.get("email", "").strip()
     if not is_email(email):
-        error = "This is not an e-mail address."
+        error = texts.gettext("This is not an e-mail address.")
         return page(request, "email.html", 422, user=user, error=error)
     password = fields.get("password", "")
     if refusal := await refuse_password(
@@ -64,10 +66,11 @@ async def change(request: Request) -> Response:
         if await lock_session(connection, request, session, secure=state.settings.secure) is None:
             return go_to(SIGN_IN)
         if not await may_mail(connection, "address", user_id=user.id, recipient=email):
-            return page(request, "email.html", 429, user=user, error=TOO_MANY)
+            error = texts.gettext(TOO_MANY)
+            return page(request, "email.html", 429, user=user, error=error)
         link = await create_address_link(connection, user.id, email, state.settings.issuer)
         key = state.settings.key_encryption_key
-        await insert_mail_with_link(connection, address_link(email, link), key)
+        await insert_mail_with_link(connection, address_link(texts, email, link), key)
     return go_to(f"{ACCOUNT}?done=email-sent")
 
 
@@ -92,7 +95,7 @@ async def confirm(request: Request) -> Response:
                 return await no_such_link(request)
             await update_email(connection, user.id, confirmed[1])
             if user.email != confirmed[1]:
-                await insert_mail(connection, address_changed(user.email))
+                await insert_mail(connection, address_changed(texts_of(request), user.email))
             await record_own_act(connection, request, "email_confirmed", user.id)
     except Conflict:
         # Somebody took the address since the link was sent: no word of whom.
@@ -102,9 +105,12 @@ async def confirm(request: Request) -> Response:
 
 async def no_such_link(request: Request) -> Response:
     await record_refusal(request, "email_confirmed", "invalid_link")
-    message = "It was used before, or it is too old. Ask for a new one on your account's page."
-    return page(
-        request, "error.html", 404, title="This link is not valid", message=message, request_id=""
+    _ = texts_of(request).gettext
+    return error_page(
+        request,
+        404,
+        _("This link is not valid"),
+        _("It was used before, or it is too old. Ask for a new one on your account's page."),
     )
 
 

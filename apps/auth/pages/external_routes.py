@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from apps.auth.oauth.refusals import record_refusal
 from apps.auth.oauth.revocations import revoke_subject
-from apps.auth.pages.rendering import go_to, page
+from apps.auth.pages.rendering import error_page, go_to
 from apps.auth.pages.steps import (
     MAX_NEXT_CHARS,
     continue_to,
@@ -29,6 +29,7 @@ from apps.auth.people.external_identities import (
 from apps.auth.people.sessions import browser_cookie
 from apps.auth.people.users import lock_user
 from apps.auth.state import state_of
+from apps.auth.texts import texts_of
 from apps.kit.errors import NotFound
 from apps.kit.web import PUBLIC, Operation, PolicedRoute
 
@@ -112,9 +113,12 @@ async def finish(request: Request) -> Response:
 
 async def refused(request: Request, reason: str) -> Response:
     await record_refusal(request, "sign_in", reason)
-    message = "Your organization's sign-in gave you no account here. Ask your administrator."
-    return page(
-        request, "error.html", 403, title="That did not work", message=message, request_id=""
+    _ = texts_of(request).gettext
+    return error_page(
+        request,
+        403,
+        _("That did not work"),
+        _("Your organization's sign-in gave you no account here. Ask your administrator."),
     )
 
 

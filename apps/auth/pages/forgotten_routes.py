@@ -23,6 +23,7 @@ from apps.auth.people.resets import FORGOTTEN_LIFE_HOURS, LINK_LIFE_HOURS, creat
 from apps.auth.people.user_fields import is_email
 from apps.auth.people.users import lock_user, select_user_by_email
 from apps.auth.state import address_of, state_of
+from apps.auth.texts import texts_of
 from apps.kit.errors import Problem
 
 TIMEOUT_SECONDS = 5.0
@@ -80,7 +81,7 @@ async def send_link(request: Request, email: str) -> None:
             )
             await insert_mail_with_link(
                 connection,
-                password_link(user.email, link, life_hours),
+                password_link(texts_of(request), user.email, link, life_hours),
                 state.settings.key_encryption_key,
                 life_hours,
             )

@@ -53,7 +53,9 @@ from apps.auth.people.sessions import (
 from apps.auth.people.totp import replace_recovery_codes
 from apps.auth.people.users import lock_unchanged
 from apps.auth.state import state_of
+from apps.auth.texts import texts_of
 from apps.kit.errors import BadRequest, Forbidden, Unauthorized
+from apps.kit.texts import N_
 from apps.kit.web import PUBLIC, JSONResponse, Operation, PolicedRoute
 
 # RFC 8176: a key of the device, the person's presence and the device's check of the person.
@@ -83,8 +85,9 @@ async def delete(request: Request) -> Response:
     async with state.database.transaction() as connection:
         locked = await lock_session(connection, request, session, secure=state.settings.secure)
         if locked and await delete_passkey(connection, locked.user.id, fields.get("passkey", "")):
+            what = N_("a passkey was removed from it")
             await insert_mail(
-                connection, factor_changed(locked.user.email, "a passkey was removed from it")
+                connection, factor_changed(texts_of(request), locked.user.email, what)
             )
             await record_own_act(connection, request, "passkey_removed", locked.user.id)
     return go_to(f"{PASSKEYS}?done=removed")
@@ -124,8 +127,9 @@ async def finish_registration(request: Request) -> Response:
                 credential=credential,
                 name=str(body.get("name", "")).strip(),
             )
+            what = N_("a passkey was added to it")
             await insert_mail(
-                connection, factor_changed(locked.user.email, "a passkey was added to it")
+                connection, factor_changed(texts_of(request), locked.user.email, what)
             )
             if not locked.user.has_second_factor:
                 # Whoever else holds a session or token of this user never proved a second factor.
@@ -139,7 +143,7 @@ async def finish_registration(request: Request) -> Response:
         await record_refusal(
             request, "passkey_added", str(error), actor_id=session.user.id, subject=session.user.id
         )
-        raise BadRequest("invalid_passkey", "The passkey could not be added.") from None
+        raise BadRequest("invalid_passkey") from None
     return response
 
 
@@ -178,7 +182,7 @@ async def finish_sign_in(request: Request) -> Response:
     except PasskeyError as error:
         log.info("passkey refused", extra={"reason": str(error)})
         await record_refusal(request, "sign_in", "wrong_passkey")
-        raise BadRequest("invalid_passkey", "The passkey was not accepted.") from None
+        raise BadRequest("invalid_passkey") from None
     return response
 
 
@@ -192,9 +196,8 @@ async def make_recovery_codes(request: Request) -> Response:
         if locked is None:
             return go_to(SIGN_IN)
         codes = await replace_recovery_codes(connection, locked.user.id)
-        await insert_mail(
-            connection, factor_changed(locked.user.email, "it has new recovery codes")
-        )
+        what = N_("it has new recovery codes")
+        await insert_mail(connection, factor_changed(texts_of(request), locked.user.email, what))
         await record_own_act(connection, request, "recovery_codes_made", locked.user.id)
     return page(request, "recovery_codes.html", codes=codes, target=ACCOUNT)
 
@@ -218,7 +221,7 @@ def check_script(request: Request) -> str:
     expected = csrf_token(browser, request.cookies.get(session_cookie(secure), ""))
     sent = request.headers.get("x-csrf", "")
     if not browser or not hmac.compare_digest(expected.encode(), sent.encode()):
-        raise Forbidden("form_expired", "This page is too old. Please load it again.")
+        raise Forbidden("form_expired")
     return browser
 
 
@@ -226,7 +229,7 @@ async def confirmed_session(request: Request) -> Session:
     """Returns the complete session whose password was just proven; raises Unauthorized."""
     session = complete(await session_of(request))
     if session is None or not session.confirmed:
-        raise Unauthorized("password_needed", "Please confirm your password first.")
+        raise Unauthorized("password_needed")
     return session
 
 

@@ -26,12 +26,20 @@ from apps.auth.pages.rendering import page
 from apps.auth.people.roles import may_pick_patient
 from apps.auth.people.user_fields import RESOURCE_ID
 from apps.auth.people.users import User
+from apps.auth.texts import Texts, texts_of
 from apps.kit.answer_body import read_answer
+from apps.kit.texts import N_
 
 MAX_RESULTS = 20
 MAX_SEARCH_CHARS = 100
 TIMEOUT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 256 * 1024
+GENDERS = {
+    "female": N_("female"),
+    "male": N_("male"),
+    "other": N_("other gender"),
+    "unknown": N_("gender unknown"),
+}
 
 log = logging.getLogger(__name__)
 
@@ -98,17 +106,20 @@ async def read_launch(
 async def show_picker(
     request: Request, server: IdentityServer, client: Client, user: User, fields: Mapping[str, str]
 ) -> Response:
-    """The page where the person searches and chooses."""
+    """Shows the page where the person searches and chooses."""
     wanted = fields.get("patient_search", "").strip()[:MAX_SEARCH_CHARS]
     choices: list[Choice] = []
     error = ""
     if wanted:
         token = sign_lookup_token(server.ring.active, server.settings.issuer, user)
         try:
-            choices = await search_patients(server.settings.patient_url, token, wanted)
+            found = await search_patients(server.settings.patient_url, token, wanted)
+            choices = [describe(texts_of(request), patient) for patient in found]
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError) as failure:
             log.warning("no search for patients", extra={"error": type(failure).__name__})
-            error = "The search does not answer at the moment. Please try again."
+            error = texts_of(request).gettext(
+                "The search does not answer at the moment. Please try again."
+            )
     return page(
         request,
         "patient_picker.html",
@@ -121,7 +132,7 @@ async def show_picker(
     )
 
 
-async def search_patients(patient_url: str, token: str, wanted: str) -> list[Choice]:
+async def search_patients(patient_url: str, token: str, wanted: str) -> list[Any]:
     """Returns patients by an identifier, if the text has digits and somebody has it, else by a
     part of the name.
     """
@@ -132,7 +143,7 @@ async def search_patients(patient_url: str, token: str, wanted: str) -> list[Cho
     return await search_by(patient_url, token, "name", wanted)
 
 
-async def search_by(patient_url: str, token: str, parameter: str, wanted: str) -> list[Choice]:
+async def search_by(patient_url: str, token: str, parameter: str, wanted: str) -> list[Any]:
     # A comma would ask for either of two values.
     value = wanted.replace("\\", " ").replace(",", " ").replace("|", " ").replace("$", " ")
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
@@ -150,19 +161,20 @@ async def search_by(patient_url: str, token: str, parameter: str, wanted: str) -
     if len(body) > MAX_ANSWER_BYTES:
         raise ValueError("the answer is too long")
     bundle = msgspec.json.decode(body)
-    return [describe(entry["resource"]) for entry in bundle.get("entry", ())]
+    return [entry["resource"] for entry in bundle.get("entry", ())]
 
 
-def describe(patient: Mapping[str, Any]) -> Choice:
+def describe(texts: Texts, patient: Mapping[str, Any]) -> Choice:
     """Returns what tells a patient from others: name, birth date, gender, identifiers."""
     names = patient.get("name") or [{}]
     name = names[0].get("text") or " ".join(
         [*names[0].get("given", ()), names[0].get("family", "")]
     )
     identifiers = [one.get("value", "") for one in patient.get("identifier", ())][:2]
-    details = [patient.get("birthDate", ""), patient.get("gender", ""), *identifiers]
+    gender = texts.gettext(GENDERS.get(patient.get("gender", ""), ""))
+    details = [patient.get("birthDate", ""), gender, *identifiers]
     return Choice(
         id=patient["id"],
-        name=name.strip() or "Without a name",
+        name=name.strip() or texts.gettext("Without a name"),
         details=", ".join(detail for detail in details if detail),
     )

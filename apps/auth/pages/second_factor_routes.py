@@ -39,7 +39,9 @@ from apps.auth.people.totp import (
 )
 from apps.auth.people.users import User
 from apps.auth.state import address_of, state_of
+from apps.auth.texts import texts_of
 from apps.kit.database import Connection
+from apps.kit.texts import N_
 
 # RFC 8176.
 METHODS = ("pwd", "otp", "mfa")
@@ -107,13 +109,12 @@ async def second_factor(request: Request) -> Response:
             return response
     if wait_seconds:
         return await show_locked(request, "second_factor.html", wait_seconds, next=query)
-    return await show_page(
-        request, "second_factor.html", 400, error="The code is not right.", next=query
-    )
+    error = texts_of(request).gettext("The code is not right.")
+    return await show_page(request, "second_factor.html", 400, error=error, next=query)
 
 
 async def prove(connection: Connection, key: bytes, user: User, code: str) -> str:
-    """How the person proved it, one of PROOFS; else what was wrong."""
+    """Returns how the person proved it, one of PROOFS; else what was wrong."""
     wrong = "wrong_code"
     try:
         if await use_code(connection, key, user, code):
@@ -189,16 +190,14 @@ async def enrol(request: Request) -> Response:
                 await forget_devices(connection, user.id)
             await start_session(connection, request, response, user, methods=methods_of(session))
             await record_own_act(connection, request, "second_factor_enrolled", user.id)
-            await insert_mail(
-                connection, factor_changed(user.email, "an authenticator app was added to it")
-            )
+            what = N_("an authenticator app was added to it")
+            await insert_mail(connection, factor_changed(texts_of(request), user.email, what))
             return response
     await record_refusal(
         request, "second_factor_enrolled", "wrong_code", actor_id=user.id, subject=user.id
     )
-    return await enrolment_page(
-        request, query, 400, "The code is not right. Is the clock of your device?"
-    )
+    error = texts_of(request).gettext("The code is not right. Is the clock of your device?")
+    return await enrolment_page(request, query, 400, error)
 
 
 def routes() -> list[BaseRoute]:

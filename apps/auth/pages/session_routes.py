@@ -11,6 +11,7 @@ from apps.auth.pages.steps import record_own_act, session_of
 from apps.auth.paths import CONSENTS, SESSIONS, SIGN_IN
 from apps.auth.people.sessions import complete, lock_session, select_sessions
 from apps.auth.state import state_of
+from apps.auth.texts import texts_of
 
 
 async def show_sessions(request: Request) -> Response:
@@ -54,7 +55,7 @@ async def show_consents(request: Request) -> Response:
     if session is None:
         return go_to(SIGN_IN)
     async with state_of(request).database.connection() as connection:
-        consents = await select_consents(connection, session.user.id)
+        consents = await select_consents(connection, session.user.id, texts_of(request))
     return page(request, "consents.html", consents=consents, done="done" in request.query_params)
 
 

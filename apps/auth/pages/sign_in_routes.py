@@ -20,14 +20,16 @@ from apps.auth.people.devices import device_of
 from apps.auth.people.password_check import check_password
 from apps.auth.people.users import lock_unchanged
 from apps.auth.state import address_of, state_of
+from apps.auth.texts import texts_of
 from apps.kit.errors import TooManyRequests
+from apps.kit.texts import N_
 
-WRONG = "The e-mail address or the password is not right."
-DONE = {"password": "Your password was set. Please sign in."}
+WRONG = N_("The e-mail address or the password is not right.")
+DONE = {"password": N_("Your password was set. Please sign in.")}
 
 
 async def show_sign_in(request: Request) -> Response:
-    done = DONE.get(request.query_params.get("done", ""), "")
+    done = texts_of(request).gettext(DONE.get(request.query_params.get("done", ""), ""))
     return await show_page(
         request, "sign_in.html", next=next_of(dict(request.query_params)), done=done
     )
@@ -38,6 +40,7 @@ async def sign_in(request: Request) -> Response:
     state, address, query = state_of(request), address_of(request), next_of(fields)
     email, password = fields.get("email", ""), fields.get("password", "")
     again = {"next": query, "email": email}
+    wrong = texts_of(request).gettext(WRONG)
     try:
         user = await check_password(
             state.database,
@@ -53,7 +56,7 @@ async def sign_in(request: Request) -> Response:
             request, "sign_in.html", int(error.headers["Retry-After"]), **again
         )
     if user is None:
-        return await show_page(request, "sign_in.html", 400, error=WRONG, **again)
+        return await show_page(request, "sign_in.html", 400, error=wrong, **again)
     pending = user.must_prove_more(state.settings.mfa_required_roles)
     target = continue_to(query)
     if pending:
@@ -79,7 +82,7 @@ async def sign_in(request: Request) -> Response:
     return (
         response
         if unchanged
-        else await show_page(request, "sign_in.html", 400, error=WRONG, **again)
+        else await show_page(request, "sign_in.html", 400, error=wrong, **again)
     )
 
 

@@ -22,6 +22,7 @@ from apps.auth.people.sessions import (
 )
 from apps.auth.people.users import User
 from apps.auth.state import address_of, state_of
+from apps.auth.texts import Texts, texts_of
 from apps.kit.database import Connection
 from apps.kit.errors import TooManyRequests
 
@@ -131,11 +132,11 @@ async def refuse_password(
         )
     except TooManyRequests as refused:
         wait_seconds = int(refused.headers["Retry-After"])
-        response = show(429, too_many(wait_seconds))
+        response = show(429, too_many(texts_of(request), wait_seconds))
         response.headers["retry-after"] = str(wait_seconds)
         return response
     if right is None or right.id != user.id:
-        return show(400, "The password is not right.")
+        return show(400, texts_of(request).gettext("The password is not right."))
     return None
 
 
@@ -151,7 +152,7 @@ async def show_page(
         "next": query,
         "email": "",
         "done": "",
-        "external": provider.name if provider else "",
+        "external": provider and (provider.name or texts_of(request).gettext("your organization")),
     }
     return page(request, template, status, form_target=target, error=error, **{**known, **values})
 
@@ -159,15 +160,22 @@ async def show_page(
 async def show_locked(
     request: Request, template: str, wait_seconds: int, **values: str
 ) -> Response:
-    response = await show_page(request, template, 429, error=too_many(wait_seconds), **values)
+    error = too_many(texts_of(request), wait_seconds)
+    response = await show_page(request, template, 429, error=error, **values)
     response.headers["retry-after"] = str(wait_seconds)
     return response
 
 
-def too_many(wait_seconds: int) -> str:
+def too_many(texts: Texts, wait_seconds: int) -> str:
     """Returns what a locked-out person reads, in seconds or minutes."""
     if wait_seconds < 120:
-        wait = "1 second" if wait_seconds == 1 else f"{wait_seconds} seconds"
-    else:
-        wait = f"{-(-wait_seconds // 60)} minutes"
-    return f"Too many attempts. Please wait {wait} and try again."
+        return texts.ngettext(
+            "Too many attempts. Please wait {count} second and try again.",
+            "Too many attempts. Please wait {count} seconds and try again.",
+            wait_seconds,
+        )
+    return texts.ngettext(
+        "Too many attempts. Please wait {count} minute and try again.",
+        "Too many attempts. Please wait {count} minutes and try again.",
+        -(-wait_seconds // 60),
+    )

@@ -9,6 +9,7 @@ from apps.auth.encryption import digest, new_token
 from apps.auth.people.mail import insert_mail, new_sign_in
 from apps.auth.people.sessions import describe_browser, set_cookie
 from apps.auth.people.users import User
+from apps.auth.texts import texts_of
 from apps.kit.database import Connection
 
 DEVICE_LIFE_SECONDS = 90 * 24 * 60 * 60
@@ -71,7 +72,7 @@ async def remember_device(
     )
     if row["is_new"] and row["known"]:
         browser = describe_browser(request.headers.get("user-agent", ""))
-        await insert_mail(connection, new_sign_in(user.email, browser, address))
+        await insert_mail(connection, new_sign_in(texts_of(request), user.email, browser, address))
     await connection.execute(
         "DELETE FROM known_devices WHERE user_id = $1 AND token_hash IN ("
         "SELECT token_hash FROM known_devices WHERE user_id = $1 ORDER BY expires_at DESC OFFSET "

@@ -10,6 +10,7 @@ from apps.auth.people.users import (
     update_user,
 )
 from apps.kit.database import Connection
+from apps.kit.errors import Conflict
 
 SIGN_IN_LIFE_SECONDS = 10 * 60
 
@@ -56,6 +57,16 @@ async def is_external(connection: Connection, user_id: str) -> bool:
             "SELECT true FROM external_identities WHERE user_id = $1 LIMIT 1", user_id
         )
     )
+
+
+async def check_own_password(connection: Connection, user: User) -> None:
+    """Raises Conflict where a provider made the user: a password would outlast the provider's
+    word, which says who they are and when they leave.
+    """
+    if await is_external(connection, user.id):
+        raise Conflict(
+            "external_account", "this person signs in by the organization and has no password here"
+        )
 
 
 async def select_user_id(connection: Connection, issuer: str, subject: str) -> str | None:

@@ -10,10 +10,13 @@ from email.utils import format_datetime, make_msgid
 from typing import Any
 
 from apps.auth.encryption import decrypt, encrypt
+from apps.auth.texts import Texts
 from apps.kit.context import new_id
 from apps.kit.database import Connection
+from apps.kit.texts import N_
 
-PRODUCT = "Patient management"
+PRODUCT = N_("Patient management")
+LOCK_IT = N_("If it was not you, ask your administrator at once to lock the account.")
 # After this it is not sent any more: its link is void, its news are old.
 MAIL_LIFE_HOURS = 24
 FIRST_RETRY_SECONDS = 5
@@ -51,78 +54,95 @@ class QueuedMail:
     sealed_body: bytes | None = None
 
 
-def invitation(recipient: str, link: str) -> Mail:
-    return Mail(
-        recipient=recipient,
-        subject=f"You are invited to {PRODUCT}",
-        body=(
-            f"An administrator made an account for you in {PRODUCT}.\n\n"
-            f"Set your password here within 24 hours:\n{link}\n\n"
-            "If you did not expect this, ignore this mail: without you the account cannot be "
-            "used.\n"
-        ),
+def invitation(texts: Texts, recipient: str, link: str) -> Mail:
+    return _write(
+        texts,
+        recipient,
+        N_("You are invited to {product}"),
+        N_("An administrator made an account for you in {product}."),
+        N_("Set your password here within 24 hours:\n{link}"),
+        N_("If you did not expect this, ignore this mail: without you the account cannot be used."),
+        link=link,
     )
 
 
-def password_link(recipient: str, link: str, life_hours: int) -> Mail:
-    life = "an hour" if life_hours == 1 else f"{life_hours} hours"
-    return Mail(
-        recipient=recipient,
-        subject="Set a new password",
-        body=(
-            f"Somebody, probably you, asked for a new password in {PRODUCT}.\n\n"
-            f"Set it here within {life}:\n{link}\n\n"
-            "If it was not you, ignore this mail: your password stays as it is.\n"
-        ),
+def password_link(texts: Texts, recipient: str, link: str, life_hours: int) -> Mail:
+    life = texts.ngettext("{count} hour", "{count} hours", life_hours)
+    return _write(
+        texts,
+        recipient,
+        N_("Set a new password"),
+        N_("Somebody, probably you, asked for a new password in {product}."),
+        N_("Set it here within {life}:\n{link}"),
+        N_("If it was not you, ignore this mail: your password stays as it is."),
+        link=link,
+        life=life,
     )
 
 
-def address_link(recipient: str, link: str) -> Mail:
-    return Mail(
-        recipient=recipient,
-        subject="Confirm your e-mail address",
-        body=(
-            f"Confirm that this is your address in {PRODUCT}, within 24 hours:\n{link}\n\n"
-            "If you did not ask for this, ignore this mail: nothing changes.\n"
-        ),
+def address_link(texts: Texts, recipient: str, link: str) -> Mail:
+    return _write(
+        texts,
+        recipient,
+        N_("Confirm your e-mail address"),
+        N_("Confirm that this is your address in {product}, within 24 hours:\n{link}"),
+        N_("If you did not ask for this, ignore this mail: nothing changes."),
+        link=link,
     )
 
 
-def address_changed(recipient: str) -> Mail:
-    return _notice(recipient, "Your e-mail address was changed", "now has another e-mail address")
+def address_changed(texts: Texts, recipient: str) -> Mail:
+    return _write(
+        texts,
+        recipient,
+        N_("Your e-mail address was changed"),
+        N_("Your account in {product} now has another e-mail address."),
+        LOCK_IT,
+    )
 
 
-def password_changed(recipient: str) -> Mail:
-    return _notice(recipient, "Your password was changed", "has a new password")
+def password_changed(texts: Texts, recipient: str) -> Mail:
+    return _write(
+        texts,
+        recipient,
+        N_("Your password was changed"),
+        N_("Your account in {product} has a new password."),
+        LOCK_IT,
+    )
 
 
-def factor_changed(recipient: str, what: str) -> Mail:
+def factor_changed(texts: Texts, recipient: str, what: str) -> Mail:
     """Writes what happened: `what`, as `a passkey was added to it`."""
-    return _notice(recipient, "Your sign-in methods were changed", f"was changed: {what}")
-
-
-def new_sign_in(recipient: str, device: str, address: str) -> Mail:
-    return Mail(
-        recipient=recipient,
-        subject="New sign-in to your account",
-        body=(
-            f"Somebody, probably you, signed in to {PRODUCT} from a browser that was not used "
-            f"before:\n"
-            f"{device or 'unknown browser'}, address {address or 'unknown'}.\n\n"
-            "If it was not you, change your password and sign out all sessions of your account.\n"
-        ),
+    return _write(
+        texts,
+        recipient,
+        N_("Your sign-in methods were changed"),
+        N_("Your account in {product} was changed: {what}."),
+        LOCK_IT,
+        what=texts.gettext(what),
     )
 
 
-def _notice(recipient: str, subject: str, what: str) -> Mail:
-    return Mail(
-        recipient=recipient,
-        subject=subject,
-        body=(
-            f"Your account in {PRODUCT} {what}.\n\n"
-            "If it was not you, ask your administrator at once to lock the account.\n"
+def new_sign_in(texts: Texts, recipient: str, device: str, address: str) -> Mail:
+    return _write(
+        texts,
+        recipient,
+        N_("New sign-in to your account"),
+        N_(
+            "Somebody, probably you, signed in to {product} from a browser that was not used "
+            "before:\n{device}, address {address}."
         ),
+        N_("If it was not you, change your password and sign out all sessions of your account."),
+        device=device or texts.gettext("unknown browser"),
+        address=address or texts.gettext("unknown"),
     )
+
+
+def _write(texts: Texts, recipient: str, subject: str, *paragraphs: str, **values: str) -> Mail:
+    """Returns the mail in the language of `texts`."""
+    values["product"] = texts.gettext(PRODUCT)
+    body = "\n\n".join(texts.gettext(each, **values) for each in paragraphs)
+    return Mail(recipient=recipient, subject=texts.gettext(subject, **values), body=body + "\n")
 
 
 def compose(queued: QueuedMail, sender: str, now: Any) -> EmailMessage:

@@ -16,12 +16,16 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from apps.kit.errors import FieldError, Unavailable, Unprocessable
+from apps.kit.texts import N_
 
 MEMORY_KIB = 19 * 1024
 PASSES = 2
 LANES = 1
 MIN_PASSWORD_CHARS = 12
 MAX_PASSWORD_CHARS = 256
+# What a new password must be, as its error says; a page translates it.
+LENGTH = N_("12 to 256 characters long")
+STRENGTH = N_("something that is not easily guessed: a few words that do not belong together")
 # Of zxcvbn: at least 10^8 guesses. Below are common passwords, repetitions, keyboard rows,
 # dates and names.
 MIN_STRENGTH = 3
@@ -56,9 +60,9 @@ def check_new_password(
         not isinstance(password, str)
         or not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS
     ):
-        message = f"{MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters long"
+        message = LENGTH
     elif is_easily_guessed(password, about):
-        message = "something that is not easily guessed: a few words that do not belong together"
+        message = STRENGTH
     if message or not isinstance(password, str):
         raise Unprocessable(
             "invalid_password", message, faults=(FieldError("invalid_password", message, pointer),)

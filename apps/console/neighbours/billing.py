@@ -29,7 +29,7 @@ class Billing:
 
     @property
     def is_reachable(self) -> bool:
-        """Whether the last attempt to connect succeeded, or none was made."""
+        """Tells whether the last attempt to connect succeeded, or none was made."""
         return self._channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE
 
     async def is_serving(self, timeout_seconds: float) -> bool:

@@ -53,12 +53,12 @@ class Answer:
 
     @property
     def version(self) -> str:
-        """The version of the resource, without the ETag's marks."""
+        """Returns the version of the resource, without the ETag's marks."""
         return self.headers.get("etag", "").removeprefix("W/").strip('"')
 
     @property
     def created_id(self) -> str:
-        """The id that the `Location` names."""
+        """Returns the id that the `Location` names."""
         parts = self.headers.get("location", "").split("/_history/")[0].rstrip("/").split("/")
         return parts[-1]
 
@@ -76,12 +76,12 @@ class ApiError(Problem):
 
     @property
     def is_unavailable(self) -> bool:
-        """Whether the service is down, too slow or overloaded: another try may do."""
+        """Tells whether the service is down, too slow or overloaded: another try may do."""
         return self.status in (429, 502, 503, 504)
 
     @property
     def sentences(self) -> list[str]:
-        """What the service said is wrong."""
+        """Returns what the service said is wrong."""
         return [fault.message for fault in self.faults] or [self.detail or self.code]
 
 

@@ -102,7 +102,7 @@ async def find_entries(
 
 
 def matters(allergy: dict[str, Any]) -> bool:
-    """Whether an allergy matters: it is neither refuted, nor entered in error, nor resolved."""
+    """Tells whether an allergy matters: neither refuted, nor entered in error, nor resolved."""
     return fhir.code_of(allergy.get("verificationStatus"))[1] not in (
         "refuted",
         "entered-in-error",

@@ -114,7 +114,7 @@ async def show(request: Request) -> Response:
 
 
 def is_fact(path: str) -> bool:
-    """Whether a leaf of the resource says something to a reader: not what the server
+    """Tells whether a leaf of the resource says something to a reader: not what the server
     keeps beside it.
     """
     return not path.startswith(("meta", "text", "resourceType", "id", "subject", "content"))

@@ -10,7 +10,7 @@ SIGN_IN = "console-sign-in"
 
 
 def cookie_name(name: str, *, secure: bool) -> str:
-    """Names a cookie as this deployment calls it."""
+    """Returns a cookie's name in this deployment."""
     return f"__Host-{name}" if secure else name
 
 

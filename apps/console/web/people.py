@@ -50,7 +50,7 @@ class Person:
 
     @property
     def is_patient(self) -> bool:
-        """Whether this is a patient's own login, which sees one record."""
+        """Tells whether this is a patient's own login, which sees one record."""
         return self.own_patient_id is not None
 
     @property
@@ -59,11 +59,11 @@ class Person:
         return access.only_patient_id if access else None
 
     def may(self, resource_type: str, interaction: str) -> bool:
-        """Whether the token allows c, r, u, d or s on a type."""
+        """Tells whether the token allows c, r, u, d or s on a type."""
         return self.principal.access_to(resource_type, interaction) is not None
 
     def has(self, *any_of: str) -> bool:
-        """Whether the token has any of these scopes."""
+        """Tells whether the token has any of these scopes."""
         return self.principal.has_scope(*any_of)
 
     @property

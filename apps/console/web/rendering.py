@@ -122,7 +122,7 @@ def go_to(path: str) -> Response:
 
 
 def is_local_path(path: str) -> bool:
-    """Whether `path` stays on this site, however a browser reads it."""
+    """Tells whether `path` stays on this site, however a browser reads it."""
     return (
         path.startswith("/")
         and not path.startswith(("//", "/\\"))

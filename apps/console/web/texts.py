@@ -154,7 +154,8 @@ def minor_units(amount: Decimal, currency: str) -> int | None:
 
 def choose_texts(cookie: str, accept_language: str, time_zone: ZoneInfo) -> Texts:
     """Chooses by the person's choice, else by what the browser asks for, else English."""
-    return Texts(*choose_locale((cookie,), accept_language), time_zone)
+    language, locale = choose_locale((cookie,), accept_language)
+    return Texts(language=language, locale=locale, time_zone=time_zone)
 
 
 SENTENCES: Mapping[int, str] = {

@@ -63,7 +63,8 @@ def capability_statement(base: str) -> Resource:
                 "documentation": (
                     "A parameter that is not listed is refused; Prefer: handling=lenient skips it."
                     " Searches page by _count (at most 100) and the next link; _total=accurate "
-                    "counts."
+                    "counts. Chains look into contained resources, which are no results by "
+                    "themselves: _contained=true and both are refused."
                 ),
                 "security": {
                     "cors": True,

@@ -209,7 +209,7 @@ def _add(resource: Resource, path: str, parts: dict[str, Any], index: int) -> No
 
 
 def _choice(elements: tuple[Element, ...], parts: dict[str, Any], index: int) -> Element:
-    """A choice is told by its full name, `valueQuantity`, or by the only type that it has."""
+    """Finds a choice by its full name, `valueQuantity`, or by the only type that it has."""
     if len(elements) == 1:
         return elements[0]
     raise PatchError("name: expected the name with its type, like deceasedBoolean", index)
@@ -235,7 +235,7 @@ def _insert(resource: Resource, path: str, parts: dict[str, Any], index: int) ->
 
 
 def _delete(resource: Resource, path: str, parts: dict[str, Any], index: int) -> None:
-    """Deleting what is not there is no fault."""
+    """Deletes it; what is not there is no fault."""
     slots = find(resource, path, index)
     if not slots:
         return
@@ -247,7 +247,7 @@ def _delete(resource: Resource, path: str, parts: dict[str, Any], index: int) ->
 
 
 def _drop_empty(value: Any) -> None:
-    """FHIR has no empty lists and objects."""
+    """Drops empty lists and objects, which FHIR does not have."""
     children = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
     for key, child in reversed(children):
         if isinstance(child, (dict, list)):

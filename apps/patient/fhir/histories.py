@@ -125,7 +125,7 @@ async def list_system_versions(request: Request) -> Response:
 
 
 async def _list(request: Request, types: Sequence[str], path: str) -> Response:
-    """A restricted caller is given what the scopes reach: the rest is passed over, page by page."""
+    """Lists what the caller's scopes reach: the rest is passed over, page by page."""
     query = read_query(request, path)
     caller = caller_of(request)
     page: list[Version] = []

@@ -138,7 +138,7 @@ def check_same_id(resource: Resource, id: str) -> None:
 
 
 async def update_by_search(request: Request) -> Response:
-    """PUT with search criteria: changes the one match, or creates
+    """Changes the one match of a PUT with search criteria, or creates
     (https://hl7.org/fhir/R4/http.html#cond-update).
     """
     resource_type = type_of(request)
@@ -196,7 +196,7 @@ async def delete(request: Request) -> Response:
 
 
 async def delete_by_search(request: Request) -> Response:
-    """DELETE with search criteria: the one match; with several 412
+    """Deletes the one match of the search criteria; with several 412
     (`conditionalDelete: single`).
     """
     resource_type = type_of(request)

@@ -176,7 +176,7 @@ def check_content_type(header: str) -> None:
 
 
 def without_bom(body: bytes) -> bytes:
-    """RFC 8259: a byte order mark may be ignored."""
+    """Drops a byte order mark, which may be ignored (RFC 8259)."""
     return body.removeprefix(b"\xef\xbb\xbf")
 
 

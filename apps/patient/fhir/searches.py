@@ -78,14 +78,14 @@ async def _search_system(request: Request, pairs: list[tuple[str, str]]) -> Resp
 
 
 async def search_compartment(request: Request) -> Response:
-    """`Patient/<id>/Observation` and `Patient/<id>/*`: what a type's compartment
+    """Searches `Patient/<id>/Observation` and `Patient/<id>/*`: what a type's compartment
     parameters put there.
     """
     return await _search_compartment(request, request.query_params.multi_items())
 
 
 async def search_compartment_by_form(request: Request) -> Response:
-    """`Patient/<id>/Observation/_search` and `Patient/<id>/_search`, which is of all types."""
+    """Searches by `Patient/<id>/Observation/_search`, or of all types `Patient/<id>/_search`."""
     return await _search_compartment(request, await read_form(request))
 
 
@@ -130,7 +130,7 @@ async def _search(
     limits: dict[str, Criterion] | None = None,
     path: str | None = None,
 ) -> Response:
-    """`path`: of the answer's links, behind the base; None for that of the request."""
+    """Answers a search; `path`: of its links, behind the base; None for that of the request."""
     if path is None:
         path = request.url.path.removeprefix(FHIR_PATH).removesuffix("/_search").rstrip("/")
     asked = Asked(
@@ -183,7 +183,8 @@ async def run_search(connection: Connection, asked: Asked) -> tuple[Resource, Re
     if query.total or is_counted_only:
         total = 0
         for kind, criterion in criteria:
-            total += await count_matches(connection, await make_plan(connection, kind, criterion))
+            plan = await make_plan(connection, kind, criterion, scans=caller.scans)
+            total += await count_matches(connection, plan)
     found: list[Found] = []
     included: list[Found] = []
     following: Mark | None = None
@@ -281,7 +282,9 @@ async def _read(
                 raise BadRequest(
                     "invalid_parameter", "_sort: by _lastUpdated alone here", pointer="_sort"
                 )
-            return await read_updated_page(connection, criteria, query.sort[0], mark, query.count)
+            return await read_updated_page(
+                connection, criteria, query.sort[0], mark, query.count, scans=caller.scans
+            )
         kind, criterion = criteria[0]
         return await read_sorted_page(
             connection,
@@ -291,9 +294,10 @@ async def _read(
             mark,
             limit=query.count,
             base_url=caller.reader.base_url,
+            scans=caller.scans,
         )
     sort = query.sort[0] if query.sort else None
-    return await read_page(connection, criteria, sort, mark, query.count)
+    return await read_page(connection, criteria, sort, mark, query.count, scans=caller.scans)
 
 
 def _is_walked(query: Query) -> bool:

@@ -36,6 +36,7 @@ from apps.patient.search.hashing import reference_hash, resource_hash
 from apps.patient.search.query import Query, Reader
 from apps.patient.search.values import all_of
 from apps.patient.storage.reading import select_current
+from apps.patient.storage.record import check_visible
 
 # The day of care: R4's common parameter of the types that have one.
 CARE_DATE = "date"
@@ -70,6 +71,7 @@ async def everything(request: Request) -> Response:
         patient = await select_current(connection, "Patient", id)
         if patient is None:
             raise NotFound("not_found")
+        await check_visible(connection, patient, caller, "r")
         if patient.body is None:
             raise Gone("gone")
         bundle, entry = await run_search(connection, asked)

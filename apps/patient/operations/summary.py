@@ -30,6 +30,7 @@ from apps.patient.search.query import Query
 from apps.patient.storage.access import Caller
 from apps.patient.storage.read_audit import ReadEntry
 from apps.patient.storage.reading import select_current
+from apps.patient.storage.record import check_visible
 from apps.patient.storage.search import select_matches
 
 LOINC = "http://loinc.org"
@@ -125,17 +126,10 @@ async def summarise(request: Request) -> Response:
         version = await select_current(connection, "Patient", id)
         if version is None:
             raise NotFound("not_found")
+        # A token of another patient's must not learn that this one is there, or was.
+        await check_visible(connection, version, caller, "r")
         if version.body is None:
             raise Gone("gone")
-        # A token of another patient's must not learn that this one is there.
-        own = AllOf(
-            criteria=(
-                caller.reader.criterion(Query(types=("Patient",)), "Patient", "_id", id, 0),
-                caller.criterion("Patient", "r"),
-            )
-        )
-        if not await select_matches(connection, "Patient", own, 1):
-            raise NotFound("not_found")
         filled = [await fill(connection, caller, section, id) for section in SECTIONS]
 
     given = [f"Patient/{id}"]

@@ -224,7 +224,7 @@ def range_value(value: Any, source: Source) -> Iterator[SimpleValue]:
 
 
 def sampled_value(value: Any, source: Source) -> Iterator[SimpleValue]:
-    """The bounds of the samples: as they are told, else of the data."""
+    """Returns the bounds of the samples: as they are told, else of the data."""
     low, high = _decimal(value.get("lowerLimit")), _decimal(value.get("upperLimit"))
     if low is None or high is None:
         origin = _decimal((value.get("origin") or {}).get("value")) or Decimal(0)

@@ -118,7 +118,7 @@ class Scanned:
     number of them.
 
     `relation` compares the values of `parameter` with `value`, or the words of the
-    resource with `words`.
+    resource with `words`. `path`: the type, or where contained resources are that are asked.
     """
 
     parameter: str
@@ -126,6 +126,7 @@ class Scanned:
     value: str = ""
     words: TextExpression | None = None
     base_url: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,16 @@ class Chain:
     resource_type: str
     parameter: str
     target_type: str
+    criterion: "Criterion"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contained:
+    """A resource that is contained at `path` meets `criterion`, which asks for what the index
+    has by that path.
+    """
+
+    path: str
     criterion: "Criterion"
 
 
@@ -251,6 +262,7 @@ Criterion: TypeAlias = (
     | UriBelow
     | Near
     | Chain
+    | Contained
     | Has
     | Hierarchy
     | Owned
@@ -263,12 +275,28 @@ NOTHING = AnyOf(criteria=())
 EVERYTHING = AllOf(criteria=())
 
 
+def is_of_one(criterion: Criterion) -> bool:
+    """Tells whether it matters that one resource meets all of the criterion: it asks for more
+    than one thing, or for what is lacking.
+    """
+    match criterion:
+        case Not() | Missing():
+            return True
+        case AllOf():
+            return len(criterion.criteria) > 1 or any(map(is_of_one, criterion.criteria))
+        case AnyOf():
+            return any(map(is_of_one, criterion.criteria))
+        case Contained():
+            return is_of_one(criterion.criterion)
+    return False
+
+
 def count_parts(criterion: Criterion, *kinds: type) -> int:
     """Returns how many criteria of these kinds there are within the criterion."""
     inner: tuple[Criterion, ...] = ()
     match criterion:
         case AllOf() | AnyOf():
             inner = criterion.criteria
-        case Not() | Chain() | Has():
+        case Not() | Chain() | Contained() | Has():
             inner = (criterion.criterion,)
     return isinstance(criterion, kinds) + sum(count_parts(part, *kinds) for part in inner)

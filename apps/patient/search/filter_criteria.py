@@ -58,12 +58,12 @@ _TEXT_OPERATORS = {"eq": "=", "ne": "<>", "gt": ">", "lt": "<", "ge": ">=", "le"
 class Parameters(Protocol):
     """What the criteria of ordinary parameters come from."""
 
-    def asked(self, resource_type: str, name: str, depth: int) -> Asked:
+    def asked(self, path: str, name: str, depth: int) -> Asked:
         """Returns the parameter; raises UnknownParameterError for one that the type
         does not have.
         """
 
-    def criterion(self, resource_type: str, name: str, value: str, depth: int) -> Criterion:
+    def criterion(self, path: str, name: str, value: str, depth: int) -> Criterion:
         """Returns the criterion of `name=value`, with the name's modifier."""
 
     def chain(self, asked: Asked, inner: Callable[[str], Criterion]) -> Criterion:
@@ -72,13 +72,11 @@ class Parameters(Protocol):
         """
 
 
-def filter_criterion(
-    parameters: Parameters, resource_type: str, text: str, depth: int
-) -> Criterion:
+def filter_criterion(parameters: Parameters, path: str, text: str, depth: int) -> Criterion:
     """Returns the criterion of a `_filter`; raises BadRequest that tells what is wrong with it."""
     try:
         parsed = parse_filter(text)
-        return _Compiler(parameters).filter(resource_type, parsed, depth)
+        return _Compiler(parameters).filter(path, parsed, depth)
     except FilterSyntaxError as error:
         raise BadRequest("invalid_parameter", f"_filter: {error}", pointer="_filter") from None
     except BadRequest as error:
@@ -89,21 +87,21 @@ def filter_criterion(
 class _Compiler:
     parameters: Parameters
 
-    def filter(self, resource_type: str, parsed: Filter, depth: int) -> Criterion:
+    def filter(self, path: str, parsed: Filter, depth: int) -> Criterion:
         match parsed:
             case Negated():
-                return Not(criterion=self.filter(resource_type, parsed.inner, depth))
+                return Not(criterion=self.filter(path, parsed.inner, depth))
             case Joined():
                 sides = (
-                    self.filter(resource_type, parsed.first, depth),
-                    self.filter(resource_type, parsed.second, depth),
+                    self.filter(path, parsed.first, depth),
+                    self.filter(path, parsed.second, depth),
                 )
                 return AllOf(criteria=sides) if parsed.word == "and" else AnyOf(criteria=sides)
-        return self._comparison(resource_type, parsed, depth)
+        return self._comparison(path, parsed, depth)
 
-    def _comparison(self, resource_type: str, comparison: Comparison, depth: int) -> Criterion:
+    def _comparison(self, path: str, comparison: Comparison, depth: int) -> Criterion:
         step = comparison.path[0]
-        asked = self.parameters.asked(resource_type, step.name, depth)
+        asked = self.parameters.asked(path, step.name, depth)
         if len(comparison.path) == 1:
             return self._leaf(asked, comparison.operator, comparison.value, depth)
 
@@ -118,10 +116,10 @@ class _Compiler:
         return self.parameters.chain(asked, inner)
 
     def _leaf(self, asked: Asked, operator: str, value: str, depth: int) -> Criterion:
-        resource_type, code = asked.resource_type, asked.parameter.code
+        path, resource_type, code = asked.path, asked.resource_type, asked.parameter.code
 
         def ordinary(modifier: str, written: str) -> Criterion:
-            return self.parameters.criterion(resource_type, code + modifier, written, depth)
+            return self.parameters.criterion(path, code + modifier, written, depth)
 
         if operator == "pr":
             if value not in ("true", "false"):
@@ -130,9 +128,7 @@ class _Compiler:
         if members := members_of(resource_type, code):
             return AnyOf(
                 criteria=tuple(
-                    self._leaf(
-                        self.parameters.asked(resource_type, name, depth), operator, value, depth
-                    )
+                    self._leaf(self.parameters.asked(path, name, depth), operator, value, depth)
                     for name in members
                 )
             )
@@ -182,7 +178,11 @@ def _spellings(resource_type: str, parameter: str, value: str) -> list[str]:
 
 def _scanned(asked: Asked, relation: str, value: str) -> Criterion:
     return Scanned(
-        parameter=asked.parameter.code, relation=relation, value=value, base_url=asked.base_url
+        parameter=asked.parameter.code,
+        relation=relation,
+        value=value,
+        base_url=asked.base_url,
+        path=asked.path,
     )
 
 
@@ -198,7 +198,7 @@ def _period(asked: Asked, operator: str, value: str) -> Criterion:
         if operator == "po"
         else Range(low_before=start + 1, high_after=end - 1)
     )
-    key = parameter_key(asked.resource_type, asked.parameter.code)
+    key = parameter_key(asked.path, asked.parameter.code)
     return DateRange(key=key, range=bounds, by_clock=by_clock)
 
 
@@ -206,7 +206,7 @@ def _text(asked: Asked, operator: str, value: str) -> Criterion:
     text = normalise_text(value)
     if not text or len(text) >= MAX_STRING_CHARS:
         raise asked.refuse(f"expected a text of up to {MAX_STRING_CHARS - 1} characters")
-    key = parameter_key(asked.resource_type, asked.parameter.code)
+    key = parameter_key(asked.path, asked.parameter.code)
     if operator == "co":
         return Contains(key=key, part=text)
     if operator == "ew":

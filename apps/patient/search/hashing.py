@@ -24,6 +24,8 @@ BELOW: Final = "b"  # a URI's beginning, up to one of its slashes
 IDENTIFIER: Final = "i"  # a reference's identifier, with its system
 IDENTIFIER_VALUE: Final = "j"  # a reference's identifier, of any system
 PAIR: Final = "p"  # two values of one element
+CONTAINED: Final = "#"  # there is a contained resource
+PRESENT: Final = "z"  # a parameter of a contained resource has a value
 
 # Forms that always have rows in `resource_value`. Most others only narrow down what these find.
 INDEXED_FORMS: Final = frozenset((CODE, URI, IDENTIFIER_VALUE))
@@ -66,8 +68,40 @@ def reference_hash(resource_type: str, parameter: str, target: int) -> int:
 
 
 def reference_key(resource_type: str, parameter: str) -> int:
-    """Returns the key of a reference parameter; two that are one element share it."""
-    return parameter_key(resource_type, reference_name(resource_type, parameter))
+    """Returns the key of a reference parameter; two that are one element share it.
+    `resource_type`: or the path of a contained resource.
+    """
+    return parameter_key(resource_type, reference_name(type_at(resource_type), parameter))
+
+
+def contained_path(path: str, parameter: str, kind: str) -> str:
+    """Returns what contained resources are indexed by in the place of a type: where they
+    are, and what they are.
+
+    `path` is the type that contains them, or the path of one that is contained itself.
+    """
+    return f"{path}.{reference_name(type_at(path), parameter)}:{kind}"
+
+
+def type_at(path: str) -> str:
+    """Returns the type of what a path leads to; a type leads to itself."""
+    return path.rpartition(":")[2]
+
+
+def path_steps(path: str) -> int:
+    return path.count(":")
+
+
+def path_hash(path: str) -> int:
+    """Returns the hash of a resource that contains one at the path."""
+    return hash_of(path, CONTAINED)
+
+
+def present_hash(path: str, parameter: str) -> int:
+    """Returns the hash of a resource that contains one at the path which has a value of the
+    parameter.
+    """
+    return hash_of(path, parameter, PRESENT)
 
 
 @lru_cache(maxsize=512)

@@ -10,7 +10,15 @@ from typing import Any
 
 from apps.patient.search import hashing
 from apps.patient.search.aliases import wholes_of
-from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
+from apps.patient.search.hashing import (
+    hash_of,
+    parameter_key,
+    path_hash,
+    present_hash,
+    resource_hash,
+    token_hash,
+    type_at,
+)
 from apps.patient.search.index_values import (
     CompositeValue,
     DateValue,
@@ -28,7 +36,7 @@ from apps.patient.search.kinds_of_values import has_few_codes, has_one_system, p
 from apps.patient.search.normalisation import normalise_text
 
 # Raise it when the same resource gives other rows: the service then indexes all resources again.
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 MAX_STRING_CHARS = 200
 MAX_WORDS = 12
 MICROSECONDS_A_MINUTE = 60_000_000
@@ -90,17 +98,38 @@ class IndexRows:
 
 
 def index_rows(resource_type: str, values: Iterable[IndexValue]) -> IndexRows:
-    """Returns the rows of a resource's values."""
+    """Returns the rows of a resource's values.
+
+    `resource_type`: or the path of a contained resource, whose values are indexed by it.
+    """
     rows = IndexRows()
     for value in values:
         if value.parameter not in rows.present:
             rows.present.add(value.parameter)
-            rows.present.update(wholes_of(resource_type, value.parameter))
+            rows.present.update(wholes_of(type_at(resource_type), value.parameter))
         if isinstance(value, CompositeValue):
             _add_composite(rows, resource_type, value)
         else:
             _add_simple(rows, resource_type, value)
     return rows
+
+
+def contained_rows(path: str, values: Iterable[IndexValue]) -> IndexRows:
+    """Returns what the values of a contained resource add to the rows of the one that contains
+    it.
+    """
+    found = index_rows(path, values)
+    here = path_hash(path)
+    return IndexRows(
+        values={*found.values, here, *(present_hash(path, name) for name in found.present)},
+        indexed={*found.indexed, here},
+        alone=found.alone,
+        targets=found.targets,
+        dates=found.dates,
+        strings=found.strings,
+        quantities=found.quantities,
+        texts=found.texts,
+    )
 
 
 def _add_simple(rows: IndexRows, resource_type: str, value: SimpleValue) -> None:
@@ -169,9 +198,9 @@ def _add_system(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
     """
     hashed = token_hash(resource_type, value.parameter, hashing.SYSTEM, value.system)
     rows.values.add(hashed)
-    if has_one_system(resource_type, value.parameter):
+    if has_one_system(type_at(resource_type), value.parameter):
         rows.retired.add(hashed)
-    elif not has_few_codes(resource_type, value.parameter):
+    elif not has_few_codes(type_at(resource_type), value.parameter):
         rows.indexed.add(hashed)
     elif value.code:
         rows.retired.add(hashed)
@@ -208,7 +237,7 @@ def _add_composite(rows: IndexRows, resource_type: str, value: CompositeValue) -
     name = value.parameter
     forms = pair_forms(first)
     for form in forms:
-        if form != forms[0] and pairs_whole_resource(resource_type, name):
+        if form != forms[0] and pairs_whole_resource(type_at(resource_type), name):
             # The code's own hash tells its system.
             break
         match second:

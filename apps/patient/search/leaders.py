@@ -169,7 +169,7 @@ def _first_text(key: str, matching: str, *, descending: bool = False) -> str:
 
 
 def _words_walk(sql: Sql, leader: Words) -> Walk:
-    """The longest word leads; the others are looked up in the same name or address."""
+    """Lets the longest word lead; the others are looked up in the same name or address."""
     key = sql.argument(leader.key, "bigint")
     word, *others = sorted(leader.words, key=len, reverse=True)
     low, high = starts_with(sql, "{}", word).split(" AND ")
@@ -188,7 +188,7 @@ def _words_walk(sql: Sql, leader: Words) -> Walk:
 
 
 def _date_walks(sql: Sql, leader: DateRange, *, descending: bool) -> list[Walk]:
-    """By the beginning, and long spans by their end where that alone is asked for."""
+    """Walks by the beginning, and long spans by their end where that alone is asked for."""
     bounds = leader.range
     slack = CLOCK_SLACK if leader.by_clock else 0
     key = f"k.key = {sql.argument(leader.key, 'bigint')}"

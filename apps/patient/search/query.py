@@ -16,11 +16,16 @@ from apps.patient.definitions.model import (
     served_types,
 )
 from apps.patient.search.aliases import members_of
+from apps.patient.search.contained import MAX_STEPS
+from apps.patient.search.contained_criteria import contained_criteria
 from apps.patient.search.criteria import (
+    NOTHING,
     AllOf,
     AnyOf,
     Chain,
     Criterion,
+    Exact,
+    ExactValue,
     Has,
     Identity,
     Missing,
@@ -30,7 +35,12 @@ from apps.patient.search.criteria import (
 )
 from apps.patient.search.escaping import split, unescape
 from apps.patient.search.filter_criteria import filter_criterion
-from apps.patient.search.hashing import resource_hash
+from apps.patient.search.hashing import (
+    path_steps,
+    present_hash,
+    resource_hash,
+    type_at,
+)
 from apps.patient.search.texts import Either, TextSyntaxError, parse_text
 from apps.patient.search.values import (
     MAX_VALUE_CHARS,
@@ -48,6 +58,8 @@ MAX_CRITERIA = 30
 MAX_CHAIN_STEPS = 4
 # Each is looked up by itself before the search runs: a chain for each type that it leads to.
 MAX_CHAINS = 1_000
+# With those that are read and lead nowhere.
+MAX_STEPS_READ = 5 * MAX_CHAINS
 # Each reads resources. As many as a `_filter` has comparisons.
 MAX_SCANS = 30
 MAX_INCLUDES = 20
@@ -60,6 +72,8 @@ _TOTALS = ("none", "estimate", "accurate")
 # They say what the answer looks like; the routes read them, or a page repeats them.
 _PRESENTATION = ("_format", "_pretty")
 _GIVEN_ONCE = frozenset(("_count", "_cursor", "_total", "_summary"))
+# What contained resources do not have: an id and a version of their own, and what refers to them.
+_OUTSIDE = ("_id", "_lastUpdated", "_has:")
 # The audit is searched by itself: nothing joins to it.
 UNINDEXED_TYPES = frozenset(("AuditEvent",))
 # Parameters of every type that have no path, and so are in no definition of one.
@@ -101,6 +115,8 @@ class Query:
     sort: tuple[SortKey, ...] = ()
     includes: tuple[Include, ...] = ()
     touched: set[str] = field(default_factory=set)
+    # How many steps of chains were read: each may lead to many types.
+    steps: int = 0
     # What was understood and cannot be met: told in the answer.
     warnings: list[str] = field(default_factory=list)
     # What was understood: the parameters of the `self` link.
@@ -161,19 +177,23 @@ class Reader:
             criteria[kind].append(criterion)
         return True
 
-    def criterion(
-        self, query: Query, resource_type: str, name: str, value: str, depth: int
-    ) -> Criterion:
-        """Returns one parameter's criterion. `depth` counts the steps of chains around it."""
+    def criterion(self, query: Query, path: str, name: str, value: str, depth: int) -> Criterion:
+        """Returns one parameter's criterion. `depth` counts the steps of chains around it.
+
+        `path`: the type, or where contained resources of it are.
+        """
+        resource_type = type_at(path)
         if depth > MAX_CHAIN_STEPS:
             raise invalid(name, f"a chain has at most {MAX_CHAIN_STEPS} steps")
+        if path != resource_type and name.startswith(_OUTSIDE):
+            return NOTHING
         if name.startswith("_has:"):
             return self._has(query, resource_type, name, value, depth)
         if name in special_parameters(resource_type):
-            return self._special(query, resource_type, name, value, depth)
+            return self._special(query, path, name, value, depth)
         head, dot, rest = name.partition(".")
         code, _, modifier = head.partition(":")
-        asked = self.asked(resource_type, code, name, modifier)
+        asked = self.asked(path, code, name, modifier)
         parameter = asked.parameter
         if dot:
             return self._chain(
@@ -182,8 +202,7 @@ class Reader:
         if members := members_of(resource_type, code):
             suffix = f":{modifier}" if modifier else ""
             found = tuple(
-                self.criterion(query, resource_type, member + suffix, value, depth)
-                for member in members
+                self.criterion(query, path, member + suffix, value, depth) for member in members
             )
             # To lack a value is to lack it in each of them.
             is_lacking = modifier in ("not", "not-in") or (
@@ -210,27 +229,26 @@ class Reader:
             query.warnings.append(f"{name}: {', '.join(unknown)} is not among the codes of R4")
         return parse_values(asked, values)
 
-    def asked(self, resource_type: str, code: str, name: str, modifier: str) -> Asked:
+    def asked(self, path: str, code: str, name: str, modifier: str) -> Asked:
         """Returns the parameter; raises UnknownParameterError for one that the type
         does not have.
         """
+        resource_type = type_at(path)
         parameter = search_parameters(resource_type).get(code)
         if parameter is None:
             raise UnknownParameterError(resource_type, name)
         return Asked(
-            resource_type=resource_type,
+            path=path,
             parameter=parameter,
             name=name,
             modifier=modifier,
             base_url=self.base_url,
         )
 
-    def _special(
-        self, query: Query, resource_type: str, name: str, value: str, depth: int
-    ) -> Criterion:
+    def _special(self, query: Query, path: str, name: str, value: str, depth: int) -> Criterion:
         """Returns the criterion of `_filter`, `_text` or `_content`."""
         if name == "_filter":
-            return filter_criterion(_Parameters(self, query), resource_type, value, depth)
+            return filter_criterion(_Parameters(self, query), path, value, depth)
         values = [unescape(item) for item in split(value, ",")]
         if len(values) > MAX_VALUES or len(value) > MAX_VALUE_CHARS:
             raise invalid(name, f"at most {MAX_VALUE_CHARS} characters")
@@ -240,7 +258,13 @@ class Reader:
             raise invalid(name, str(error)) from None
         # One criterion: the resources are read once for all alternatives.
         words = Either(tuple(parsed))
-        return Scanned(parameter=name, relation=name.removeprefix("_"), words=words)
+        return Scanned(
+            parameter=name,
+            relation=name.removeprefix("_"),
+            words=words,
+            base_url=self.base_url,
+            path=path,
+        )
 
     def _chain(self, query: Query, asked: Asked, inner_of: Callable[[str], Criterion]) -> Criterion:
         """Returns the criterion of `subject:Patient.name`: of every target type that has
@@ -257,6 +281,9 @@ class Reader:
         for target in served:
             if asked.modifier and parameter.targets and target not in parameter.targets:
                 continue
+            query.steps += 1
+            if query.steps > MAX_STEPS_READ:
+                raise too_many_chains()
             try:
                 inner = inner_of(target)
             except UnknownParameterError:
@@ -264,12 +291,14 @@ class Reader:
             query.touched.add(target)
             found.append(
                 Chain(
-                    resource_type=asked.resource_type,
+                    resource_type=asked.path,
                     parameter=parameter.code,
                     target_type=target,
                     criterion=inner,
                 )
             )
+            if path_steps(asked.path) < MAX_STEPS:
+                found += contained_criteria(asked, target, inner_of)
         if not found:
             raise UnknownParameterError(asked.resource_type, asked.name)
         return AnyOf(criteria=tuple(found))
@@ -315,6 +344,10 @@ class Reader:
             query.includes += (_include(query, name, value, base, modifier),)
             if len(query.includes) > MAX_INCLUDES:
                 raise invalid(name, f"at most {MAX_INCLUDES} of them")
+        elif name in ("_contained", "_containedType"):
+            # Never skipped: other resources would come than were asked for.
+            if (name, value) != ("_contained", "false"):
+                raise invalid(name, "contained resources come with what contains them, not alone")
         elif name in ("_total", "_summary"):
             raise invalid(name, "this value is not known")
         else:
@@ -347,17 +380,17 @@ class _Parameters:
     reader: Reader
     query: Query
 
-    def asked(self, resource_type: str, name: str, depth: int) -> Asked:
+    def asked(self, path: str, name: str, depth: int) -> Asked:
         """Returns the parameter; raises UnknownParameterError for one that the type
         does not have.
         """
         if depth > MAX_CHAIN_STEPS:
             raise invalid(name, f"a path has at most {MAX_CHAIN_STEPS} steps")
-        return self.reader.asked(resource_type, name, name, "")
+        return self.reader.asked(path, name, name, "")
 
-    def criterion(self, resource_type: str, name: str, value: str, depth: int) -> Criterion:
+    def criterion(self, path: str, name: str, value: str, depth: int) -> Criterion:
         """Returns the criterion of `name=value`, with the name's modifier."""
-        return self.reader.criterion(self.query, resource_type, name, value, depth)
+        return self.reader.criterion(self.query, path, name, value, depth)
 
     def chain(self, asked: Asked, inner: Callable[[str], Criterion]) -> Criterion:
         """Returns the criterion that a reference leads to a resource that meets
@@ -437,7 +470,7 @@ def _check_costs(criteria: Iterable[Criterion]) -> None:
     """Raises BadRequest for more look-ups than one search is worth."""
     for criterion in criteria:
         if count_parts(criterion, Chain, Has) > MAX_CHAINS:
-            raise BadRequest("too_costly", f"chains lead to more than {MAX_CHAINS} types in all")
+            raise too_many_chains()
         if count_parts(criterion, Scanned) > MAX_SCANS:
             raise BadRequest(
                 "too_costly",
@@ -446,13 +479,22 @@ def _check_costs(criteria: Iterable[Criterion]) -> None:
             )
 
 
+def too_many_chains() -> BadRequest:
+    return BadRequest("too_costly", f"chains lead to more than {MAX_CHAINS} types in all")
+
+
 def _missing(asked: Asked, value: str) -> Criterion:
     if value not in ("true", "false"):
         raise invalid(asked.name, "expected true or false")
     if asked.parameter.code in ("_id", "_lastUpdated"):
         # Every resource has them.
         return AnyOf(criteria=()) if value == "true" else AllOf(criteria=())
-    missing = Missing(position=missing_position(asked.resource_type, asked.parameter.code))
+    missing: Criterion
+    if asked.path == asked.resource_type:
+        missing = Missing(position=missing_position(asked.resource_type, asked.parameter.code))
+    else:
+        present = present_hash(asked.path, asked.parameter.code)
+        missing = Not(criterion=Exact(values=(ExactValue(matching=present, leading=None),)))
     return missing if value == "true" else Not(criterion=missing)
 
 

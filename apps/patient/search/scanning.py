@@ -1,7 +1,9 @@
 """Whether a resource in hand meets a criterion that no index tells. Pure."""
 
+from dataclasses import replace
 from typing import Any
 
+from apps.patient.search.contained import contents_of
 from apps.patient.search.criteria import Scanned
 from apps.patient.search.escaping import split, unescape
 from apps.patient.search.extraction import values_of
@@ -10,7 +12,12 @@ from apps.patient.search.texts import content_words, narrative_words, text_match
 
 
 def is_met(resource: dict[str, Any], scanned: Scanned) -> bool:
-    """Tells whether the resource meets the criterion."""
+    """Tells whether the resource meets the criterion, or one that it contains at the
+    criterion's path.
+    """
+    if scanned.path not in ("", resource["resourceType"]):
+        items = contents_of(resource, scanned.base_url).by_path.get(scanned.path, {})
+        return any(is_met(item, replace(scanned, path="")) for item in items.values())
     if scanned.words is not None:
         words = (
             content_words(resource) if scanned.relation == "content" else narrative_words(resource)

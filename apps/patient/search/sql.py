@@ -11,6 +11,7 @@ from apps.patient.search.criteria import (
     AnyOf,
     Bound,
     Chain,
+    Contained,
     Contains,
     Criterion,
     DateRange,
@@ -149,8 +150,8 @@ def condition(sql: Sql, criterion: Criterion, row: str = "r") -> str:
             return _has_condition(sql, criterion, row)
         case Near():
             return _near_condition(sql, criterion, row)
-        case DisplayText() | UriBelow() | Scanned() | Hierarchy():
-            raise AssertionError("texts are resolved before the search runs")
+        case DisplayText() | UriBelow() | Scanned() | Hierarchy() | Contained():
+            raise AssertionError("these are resolved before the search runs")
 
 
 def _joined(sql: Sql, criteria: tuple[Criterion, ...], word: str, empty: str, row: str) -> str:
@@ -217,7 +218,7 @@ def moment_of(microseconds: Bound) -> datetime:
 
 
 def _words_condition(sql: Sql, criterion: Words, row: str) -> str:
-    """Each word begins at a word of one part; each further word is looked up beside the first."""
+    """Asks that each word begin a word of one part; each is looked up beside the first."""
     key = sql.argument(criterion.key, "bigint")
     first = sql.alias("s")
     parts = [starts_with(sql, first, criterion.words[0])]
@@ -277,7 +278,7 @@ def _has_condition(sql: Sql, criterion: Has, row: str) -> str:
 
 
 def _near_condition(sql: Sql, criterion: Near, row: str) -> str:
-    """The distance on a sphere of the earth's mean radius (haversine)."""
+    """Compares the distance on a sphere of the earth's mean radius (haversine)."""
     first, second = sql.alias("q"), sql.alias("q")
     latitude = sql.argument(criterion.latitude, "float8")
     longitude = sql.argument(criterion.longitude, "float8")

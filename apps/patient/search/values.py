@@ -41,7 +41,7 @@ from apps.patient.search.criteria import (
     Words,
 )
 from apps.patient.search.escaping import escape, split, unescape
-from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash
+from apps.patient.search.hashing import hash_of, parameter_key, resource_hash, token_hash, type_at
 from apps.patient.search.index_rows import MAX_STRING_CHARS, unit_hash, uri_starts
 from apps.patient.search.kinds_of_values import (
     bound_codes,
@@ -80,13 +80,20 @@ DEFAULT_KILOMETRES = 50.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A parameter of a type as the query names it: `name` with its `modifier`, "" without one."""
+    """A parameter of a type as the query names it: `name` with its `modifier`, "" without one.
 
-    resource_type: str
+    `path` is the type, or where contained resources of it are: what the index has their values by.
+    """
+
+    path: str
     parameter: SearchParameter
     name: str
     modifier: str
     base_url: str
+
+    @property
+    def resource_type(self) -> str:
+        return type_at(self.path)
 
     def refuse(self, message: str) -> BadRequest:
         return BadRequest("invalid_parameter", f"{self.name}: {message}", pointer=self.name)
@@ -175,7 +182,7 @@ def _token(asked: Asked, value: str) -> list[ExactValue]:
         raise asked.refuse("expected true or false")
 
     def hashed(form: str, *parts: str) -> int:
-        return token_hash(asked.resource_type, asked.parameter.code, form, *parts)
+        return token_hash(asked.path, asked.parameter.code, form, *parts)
 
     if not code:
         found = hashed(hashing.SYSTEM, system or "")
@@ -185,7 +192,9 @@ def _token(asked: Asked, value: str) -> list[ExactValue]:
             return [ExactValue(matching=found, leading=None)]
         return [ExactValue(matching=found, leading=found)]
     if asked.parameter.code in ("phone", "email", "telecom"):
-        # A phone number is found by its digits; any of its keys will do.
+        # A phone number is found by its digits; any of its keys will do. A plus that is not
+        # escaped comes as a blank.
+        written = f"+{code[1:]}" if code[0] == " " else code
         return [
             ExactValue(
                 matching=hashed(hashing.CODE, key)
@@ -193,7 +202,7 @@ def _token(asked: Asked, value: str) -> list[ExactValue]:
                 else hashed(hashing.CODING, system, key),
                 leading=hashed(hashing.CODE, key),
             )
-            for key in contact_codes(code)
+            for key in contact_codes(written)
         ]
     leading = hashed(hashing.CODE, code)
     matching = leading if system is None else hashed(hashing.CODING, system, code)
@@ -206,8 +215,8 @@ def _display_text(asked: Asked, value: str) -> Criterion:
         raise asked.refuse("a text is needed")
     name = asked.parameter.code
     return DisplayText(
-        key=parameter_key(asked.resource_type, name),
-        resource_type=asked.resource_type,
+        key=parameter_key(asked.path, name),
+        resource_type=asked.path,
         parameter=name,
         text=text,
     )
@@ -256,7 +265,11 @@ def _media_type(asked: Asked, value: str) -> Criterion:
     if not _MEDIA_TYPE.fullmatch(text):
         raise asked.refuse("expected a media type without parameters")
     return Scanned(
-        parameter=asked.parameter.code, relation="media", value=text, base_url=asked.base_url
+        parameter=asked.parameter.code,
+        relation="media",
+        value=text,
+        base_url=asked.base_url,
+        path=asked.path,
     )
 
 
@@ -264,7 +277,7 @@ def _of_type(asked: Asked, value: str) -> ExactValue:
     parts = [unescape(part) for part in split(value, "|")]
     if len(parts) != 3 or not all(parts):
         raise asked.refuse("expected system|code|value")
-    type_and_name = (asked.resource_type, asked.parameter.code)
+    type_and_name = (asked.path, asked.parameter.code)
     return ExactValue(
         matching=hash_of(*type_and_name, hashing.OF_TYPE, *parts),
         leading=token_hash(*type_and_name, hashing.CODE, parts[2]),
@@ -300,7 +313,13 @@ def _hierarchy(asked: Asked, value: str) -> Criterion:
     name = asked.parameter.code
     reference = parse_reference(value, asked.base_url)
     if asked.modifier == "below" and is_canonical(asked.resource_type, name) and ":" in value:
-        return Scanned(parameter=name, relation="canonical", value=value, base_url=asked.base_url)
+        return Scanned(
+            parameter=name,
+            relation="canonical",
+            value=value,
+            base_url=asked.base_url,
+            path=asked.path,
+        )
     types = [kind for kind in asked.parameter.targets if kind in served_types()]
     if reference is not None and reference.id:
         types = [kind for kind in types if kind == reference.type]
@@ -314,7 +333,7 @@ def _hierarchy(asked: Asked, value: str) -> Criterion:
             f":{asked.modifier} takes Type/id of a type whose resources are parts of each other"
         )
     return Hierarchy(
-        resource_type=asked.resource_type,
+        resource_type=asked.path,
         parameter=name,
         target_type=types[0],
         parent=parent,
@@ -328,7 +347,7 @@ def _logical(asked: Asked, value: str) -> ExactValue:
     code = parts[-1]
     if not code:
         raise asked.refuse("an identifier's value is needed")
-    type_and_name = (asked.resource_type, asked.parameter.code)
+    type_and_name = (asked.path, asked.parameter.code)
     leading = token_hash(*type_and_name, hashing.IDENTIFIER_VALUE, code)
     if len(parts) == 1:
         return ExactValue(matching=leading, leading=leading)
@@ -353,12 +372,12 @@ def reference_hashes(asked: Asked, value: str, target: str) -> list[int]:
         return [_local_hash(asked, kind, value) for kind in targets]
     if not _URL.fullmatch(value):
         raise asked.refuse("expected an id, Type/id or an address")
-    return [token_hash(asked.resource_type, name, hashing.URI, value)]
+    return [token_hash(asked.path, name, hashing.URI, value)]
 
 
 def _local_hash(asked: Asked, target_type: str, id: str) -> int:
     target = resource_hash(target_type, id)
-    return hashing.reference_hash(asked.resource_type, asked.parameter.code, target)
+    return hashing.reference_hash(asked.path, asked.parameter.code, target)
 
 
 # Strings and URIs
@@ -367,7 +386,7 @@ def _local_hash(asked: Asked, target_type: str, id: str) -> int:
 def _string(asked: Asked, value: str, key: int | None = None) -> Criterion:
     text = unescape(value)
     if key is None:
-        key = parameter_key(asked.resource_type, asked.parameter.code)
+        key = parameter_key(asked.path, asked.parameter.code)
     normalised = normalise_text(text)
     if not normalised:
         raise asked.refuse("a text is needed")
@@ -375,7 +394,7 @@ def _string(asked: Asked, value: str, key: int | None = None) -> Criterion:
         return Contains(key=key, part=normalised[:200])
     words = tuple(dict.fromkeys(normalised.split()))[:MAX_WORDS]
     if asked.modifier == "exact":
-        exact = hash_of(asked.resource_type, asked.parameter.code, hashing.EXACT, text)
+        exact = hash_of(asked.path, asked.parameter.code, hashing.EXACT, text)
         return Words(key=key, words=words, exact=exact)
     # `:text` finds words anywhere in a text: so does a search without it.
     if asked.modifier not in ("", "text"):
@@ -389,7 +408,7 @@ def _uri(asked: Asked, value: str) -> Criterion:
         raise asked.refuse("a URI is needed")
     if asked.modifier and uri.lower().startswith("urn:"):
         raise asked.refuse(f":{asked.modifier} is not for URNs")
-    type_and_name = (asked.resource_type, asked.parameter.code)
+    type_and_name = (asked.path, asked.parameter.code)
     if asked.modifier == "below":
         start = uri.rstrip("/")
         if len(start) >= MAX_STRING_CHARS:
@@ -443,7 +462,7 @@ def _date(asked: Asked, value: str, key: int | None = None) -> Criterion:
     _no_modifier(asked)
     found, by_clock, negated = parse_date_range(asked, value)
     if key is None:
-        key = parameter_key(asked.resource_type, asked.parameter.code)
+        key = parameter_key(asked.path, asked.parameter.code)
     return DateRange(key=key, range=found, by_clock=by_clock, negated=negated)
 
 
@@ -488,7 +507,7 @@ def _number(asked: Asked, value: str, key: int | None = None) -> Criterion:
     _no_modifier(asked)
     found, negated = parse_number_range(asked, unescape(value))
     if key is None:
-        key = parameter_key(asked.resource_type, asked.parameter.code)
+        key = parameter_key(asked.path, asked.parameter.code)
     return NumberRange(key=key, range=found, negated=negated)
 
 
@@ -498,7 +517,7 @@ def _quantity(asked: Asked, value: str, key: int | None = None) -> Criterion:
     if len(parts) not in (1, 2, 3):
         raise asked.refuse("expected number|system|code")
     if key is None:
-        key = parameter_key(asked.resource_type, asked.parameter.code)
+        key = parameter_key(asked.path, asked.parameter.code)
     found, negated = parse_number_range(asked, parts[0])
     system, code = [*parts[1:], "", ""][:2]
     if not code:
@@ -528,12 +547,12 @@ def _composite(asked: Asked, value: str) -> Criterion:
         raise asked.refuse(f"expected {len(components)} values with $ between them")
     known = search_parameters(asked.resource_type)
     kinds = [known[code].kind if code in known else "token" for code, _ in components]
-    type_and_name = (asked.resource_type, asked.parameter.code)
+    type_and_name = (asked.path, asked.parameter.code)
     form, first = _pair_form(asked, kinds[0], parts[0])
     system: list[Criterion] = []
-    if form != first and pairs_whole_resource(*type_and_name):
+    if form != first and pairs_whole_resource(asked.resource_type, asked.parameter.code):
         # The index has the code of any system here; the parameter of the code has the system.
-        system = [_coding(asked.resource_type, components[0][0], form)]
+        system = [_coding(asked.path, components[0][0], form)]
         form = first
     parse = _KEYED.get(kinds[1])
     if parse is not None:
@@ -565,12 +584,12 @@ def _pair_form(asked: Asked, kind: str, value: str) -> tuple[str, str]:
     return (first if len(parts) == 1 else f"t{parts[0]}|{parts[1]}"), first
 
 
-def _coding(resource_type: str, parameter: str, form: str) -> Criterion:
+def _coding(path: str, parameter: str, form: str) -> Criterion:
     """Returns the criterion that a parameter has the coding of a pair's form (`t` with
     system and code).
     """
     system, _, code = form[1:].partition("|")
-    names = (resource_type, parameter)
+    names = (path, parameter)
     return Exact(
         values=(
             ExactValue(
@@ -594,8 +613,8 @@ def _near(asked: Asked, value: str) -> Criterion:
         raise asked.refuse("expected a position on the earth and a distance")
     name = asked.parameter.code
     return Near(
-        latitude_key=parameter_key(asked.resource_type, f"{name} lat"),
-        longitude_key=parameter_key(asked.resource_type, f"{name} lon"),
+        latitude_key=parameter_key(asked.path, f"{name} lat"),
+        longitude_key=parameter_key(asked.path, f"{name} lon"),
         latitude=latitude,
         longitude=longitude,
         kilometres=distance * factor,

@@ -14,6 +14,7 @@ from apps.patient.search.criteria import (
     AllOf,
     AnyOf,
     Chain,
+    Contained,
     Criterion,
     Has,
     Hierarchy,
@@ -27,6 +28,7 @@ from apps.patient.search.matching import meets
 from apps.patient.search.query import Query, Reader
 from apps.patient.search.values import all_of
 from apps.patient.storage.resolving import select_referred
+from apps.patient.storage.scanning import Scans
 from apps.patient.storage.versions import Author, Change, Version
 
 
@@ -38,13 +40,14 @@ def is_owned_type(resource_type: str) -> bool:
 @dataclass(slots=True, kw_only=True)
 class Caller:
     """Who calls, and what the scopes allow. `referred` are resources that the caller's own
-    record refers to.
+    record refers to, `scans` what the request may read to compare it.
     """
 
     principal: Principal
     author: Author
     reader: Reader
     referred: dict[str, frozenset[int]] = field(default_factory=dict)
+    scans: Scans = field(default_factory=Scans)
     _criteria: dict[tuple[str, AccessRule], Criterion] = field(default_factory=dict)
 
     def access(self, resource_type: str, interaction: str) -> Access | None:
@@ -84,7 +87,7 @@ class Caller:
             case Hierarchy():
                 self.require(criterion.target_type, "s")
                 return replace(criterion, reachable=self.criterion(criterion.target_type, "s"))
-            case Not():
+            case Not() | Contained():
                 return replace(criterion, criterion=self.limited(criterion.criterion))
             case AnyOf() | AllOf():
                 return replace(
@@ -117,6 +120,12 @@ class Caller:
             except BadRequest:
                 self._criteria[key] = NOTHING
         return self._criteria[key]
+
+    def is_of_one_patient(self, resource_type: str) -> bool:
+        """Tells whether scopes of one patient alone let the caller write such a resource."""
+        found = [self.access(resource_type, interaction) for interaction in "cu"]
+        rules = [rule for access in found if access for rule in access.rules]
+        return all(rule.patient_id is not None for rule in rules)
 
     def disclosure(self, resource_type: str, interaction: str, matches: Matches) -> Disclosure:
         return disclosure(self.principal, resource_type, interaction, matches)

@@ -40,7 +40,7 @@ class Message:
 
 
 def messages_of(change: Change, author: Author) -> list[Message]:
-    """The event for `kafka` and, for a new patient, the account for `billing` to open.
+    """Returns the event for `kafka` and, for a new patient, the account for `billing` to open.
 
     None for what belongs to no patient's record: events are keyed by patient.
     """

@@ -69,7 +69,7 @@ async def select_instance_history(
 
 
 def _distinct(versions: Sequence[Version]) -> list[Version]:
-    """The release before this one kept the current version in the history too."""
+    """Drops a version that is there twice: the release before kept the current one here too."""
     return list({version.reference: version for version in versions}.values())
 
 

@@ -94,7 +94,7 @@ def _only_target(include: Include) -> str:
 async def _read_reverse(
     connection: Connection, include: Include, latest: Sequence[Found], limit: int
 ) -> list[Any]:
-    """What refers to the latest resources."""
+    """Reads what refers to the latest resources."""
     keys = [
         reference_key(source, name)
         for source, name in _references(include, {item.version.resource_type for item in latest})

@@ -14,7 +14,7 @@ _TYPE = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", 
 
 
 def format_mrn(number: int) -> str:
-    """Eight digits and a Luhn check digit (ISO/IEC 7812-1, annex B): `000000018`."""
+    """Returns eight digits and a Luhn check digit (ISO/IEC 7812-1, annex B): `000000018`."""
     digits = f"{number:08d}"
     total = 0
     for index, char in enumerate(reversed(digits)):
@@ -35,7 +35,7 @@ def find_mrn(patient: Resource) -> str | None:
 
 
 def with_mrn(patient: Resource, mrn: str) -> Resource:
-    """`patient` with its number; raises Unprocessable where it claims another."""
+    """Returns `patient` with its number; raises Unprocessable where it claims another."""
     claimed = find_mrn(patient)
     if claimed == mrn:
         return patient

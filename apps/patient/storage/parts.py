@@ -111,7 +111,13 @@ class Part:
         much, but rows whose number differs from change to change would make more statements to
         plan.
         """
-        return len(self.rows) == 1 and self.columns in (_RESOURCE, _AUDIT, _OUTBOX, _NUMBER)
+        return len(self.rows) == 1 and self.columns in (
+            _RESOURCE,
+            _UPDATED,
+            _AUDIT,
+            _OUTBOX,
+            _NUMBER,
+        )
 
 
 def _insert(table: str, columns: Columns, tail: str = "") -> str:
@@ -121,12 +127,22 @@ def _insert(table: str, columns: Columns, tail: str = "") -> str:
 
 
 def _value(name: str, kind: str) -> str:
-    """An array within a row travels as text: unnest would flatten it."""
+    """Returns an array within a row as text: unnest would flatten it."""
     return f"n.{name}::{_ARRAYS[name]}" if kind == "text" and name in _ARRAYS else f"n.{name}"
 
 
 _KEPT = ("number", "reference_hash", "type", "id", "mrn")
-_SET = ", ".join(f"{name} = {_value(name, kind)}" for kind, name in _RESOURCE if name not in _KEPT)
+_CHECKED = {
+    "version_id": "CASE WHEN r.index_version = n.seen_index THEN n.version_id END",
+}
+_SET = ", ".join(
+    f"{name} = {_CHECKED.get(name) or _value(name, kind)}"
+    for kind, name in _RESOURCE
+    if name not in _KEPT
+)
+# What a change found in the index, or what reindexing has made of it meanwhile: then the change
+# would leave rows behind that lead to it, and the version is refused.
+_UPDATED = (*_RESOURCE, ("smallint", "seen_index"))
 _UPDATE = (
     f"UPDATE resource r SET {_SET}, mrn = coalesce(n.mrn, r.mrn) FROM {{source}}"
     " WHERE r.number = n.number"
@@ -160,7 +176,10 @@ def change_parts(
     resources = [(item, _resource_row(*item, is_compact=is_compact)) for item in rows]
     created = _insert("resource", _RESOURCE)
     yield Part(created, _RESOURCE, [row for (change, _), row in resources if not change.stored])
-    yield Part(_UPDATE, _RESOURCE, [row for (change, _), row in resources if change.stored])
+    updated = [
+        (*row, change.stored.index_version) for (change, _), row in resources if change.stored
+    ]
+    yield Part(_UPDATE, _UPDATED, updated)
     yield from _index_parts(rows, is_compact=is_compact)
     yield _text_part(texts)
 
@@ -296,7 +315,7 @@ def array_text(values: Iterable[int]) -> str:
 
 
 def _audit_rows(changes: Sequence[Change], author: Author) -> Iterable[tuple[Any, ...]]:
-    """One entry for each action on each patient's record: a Bundle's changes are told together."""
+    """Makes an entry for each action on each patient's record: a Bundle's are told together."""
     groups: dict[tuple[str, str | None], list[Change]] = {}
     for change in changes:
         key = (_ACTIONS[change.version.method], change.version.patient_id)

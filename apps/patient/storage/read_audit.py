@@ -162,7 +162,7 @@ class ReadAudit:
 
 @asynccontextmanager
 async def open_read_audit(database: Database) -> AsyncIterator[ReadAudit]:
-    """At its end what waits is still written."""
+    """Yields the audit of reads; at its end what waits is still written."""
     read_audit = ReadAudit(database)
     try:
         yield read_audit

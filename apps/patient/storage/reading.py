@@ -16,7 +16,9 @@ _PAST = "h.type, h.id, h.version_id, h.patient_id, h.recorded_at, h.method, " + 
 _BY_ID = "WHERE reference_hash = $1 AND type = $2 AND id = $3"
 
 _SELECT_CURRENT = f"SELECT {_VERSION} FROM resource r {_BY_ID}"
-_STORED = f"{_VERSION}, r.number, r.value_hashes, r.target_hashes, r.ranges_hash, r.mrn"
+_STORED = (
+    f"{_VERSION}, r.number, r.value_hashes, r.target_hashes, r.ranges_hash, r.mrn, r.index_version"
+)
 _SELECT_STORED = f"SELECT {_STORED} FROM resource r {_BY_ID}"
 _SELECT_VERSION = f"""
     SELECT {_VERSION} FROM resource r {_BY_ID} AND version_id = $4
@@ -67,7 +69,7 @@ async def select_outdated(
     """
     rows = await connection.fetch(
         f"""
-        SELECT {_STORED}, r.index_version FROM resource r
+        SELECT {_STORED} FROM resource r
         WHERE r.number > $1 ORDER BY r.number LIMIT $2 FOR NO KEY UPDATE""",
         after,
         window,
@@ -86,6 +88,7 @@ def stored_of(row: Any) -> Stored:
         target_hashes=frozenset(row["target_hashes"]),
         ranges_hash=row["ranges_hash"],
         mrn=row["mrn"],
+        index_version=row["index_version"],
     )
 
 
@@ -161,6 +164,19 @@ async def select_living(
         )
         living.update((row["type"], row["id"]) for row in rows)
     return living
+
+
+async def select_of_types(
+    connection: Connection, hashes: Sequence[int], types: Sequence[str]
+) -> list[Version]:
+    """Returns the current versions of those of `hashes` that are of these types. Not audited."""
+    rows = await connection.fetch(
+        f"SELECT {_VERSION} FROM resource r"
+        " WHERE r.reference_hash = ANY ($1::bigint[]) AND r.type = ANY ($2::text[])",
+        hashes,
+        types,
+    )
+    return [version_of(row) for row in rows]
 
 
 async def read_patient_list(

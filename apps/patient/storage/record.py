@@ -25,6 +25,7 @@ from apps.patient.search.criteria import AllOf, Criterion
 from apps.patient.search.hashing import resource_hash
 from apps.patient.search.index_values import CompositeValue, IndexValue, ReferenceValue
 from apps.patient.storage.access import Caller
+from apps.patient.storage.hidden_targets import hidden_targets
 from apps.patient.storage.mrn import format_mrn, with_mrn
 from apps.patient.storage.numbers import NumberBlocks
 from apps.patient.storage.reading import select_living, select_stored, select_versions
@@ -233,8 +234,9 @@ class Record:
         would cost three round trips more.
         """
         referred = asked_references([change])
-        if not await self.writer.write(connection, [change], caller.author, referred):
-            await check_references(connection, [change])
+        hidden = await hidden_targets(connection, [change], caller, frozenset())
+        if hidden or not await self.writer.write(connection, [change], caller.author, referred):
+            await check_references(connection, [change], caller)
             raise Conflict("version_conflict", "a reference came back meanwhile; try again")
 
     async def next_change(
@@ -402,17 +404,20 @@ def asked_references(
 async def check_references(
     connection: Connection,
     changes: Sequence[Change],
+    caller: Caller,
     born: frozenset[tuple[str, str]] = frozenset(),
     pointers: Mapping[str, str] | None = None,
 ) -> None:
     """Raises Unprocessable for references to resources that are not there, but for those `born`
-    with these changes.
+    with these changes, and for those that are hidden from the caller.
 
     References that the version before had already are left alone. `pointers` tells where a resource
     of a Bundle is, by its id.
     """
     asked = asked_references(changes, born)
-    living = await select_living(connection, list(asked))
+    hidden = await hidden_targets(connection, changes, caller, born)
+    living = set(await select_living(connection, list(asked))) - set(hidden)
+    asked = hidden | asked
     faults = [
         FieldError(
             "not-found",

@@ -14,9 +14,11 @@ from apps.patient.definitions.model import compartment_parameters, served_types
 from apps.patient.search import hashing
 from apps.patient.search.criteria import (
     EVERYTHING,
+    NOTHING,
     AllOf,
     AnyOf,
     Chain,
+    Contained,
     Criterion,
     DisplayText,
     Exact,
@@ -28,8 +30,9 @@ from apps.patient.search.criteria import (
     Owned,
     Scanned,
     UriBelow,
+    is_of_one,
 )
-from apps.patient.search.hashing import reference_key, resource_hash, token_hash
+from apps.patient.search.hashing import path_hash, reference_key, resource_hash, token_hash
 from apps.patient.search.leaders import (
     candidates_statement,
     flatten,
@@ -38,7 +41,7 @@ from apps.patient.search.leaders import (
     rest_of,
 )
 from apps.patient.search.sql import LAST, Sql, condition
-from apps.patient.storage.scanning import is_scanning, scan
+from apps.patient.storage.scanning import Scans, is_scanning, scan
 
 # A chain that leads to more stays a condition.
 MAX_TARGETS = 500
@@ -56,27 +59,28 @@ async def resolve(
     connection: Connection,
     resource_type: str,
     criterion: Criterion,
+    scans: Scans,
     within: Criterion = EVERYTHING,
 ) -> Criterion:
     """Returns a criterion that is ready for SQL. `within`: what matches must meet besides,
-    already resolved.
+    already resolved. `scans`: what the request may read for it.
     """
     match criterion:
         case AllOf():
-            return await _resolve_all(connection, resource_type, criterion.criteria, within)
+            return await _resolve_all(connection, resource_type, criterion.criteria, scans, within)
         case AnyOf():
             resolved = [
-                await resolve(connection, resource_type, item, within)
+                await resolve(connection, resource_type, item, scans, within)
                 for item in criterion.criteria
             ]
-            return AnyOf(criteria=tuple(resolved))
+            return _joined([item for item in resolved if item != NOTHING])
         case Not():
-            inner = await resolve(connection, resource_type, criterion.criterion, within)
+            inner = await resolve(connection, resource_type, criterion.criterion, scans, within)
             return Not(criterion=inner)
         case Scanned():
-            return await scan(connection, resource_type, criterion, within)
+            return await scan(connection, resource_type, criterion, within, scans)
         case Hierarchy():
-            return await _resolve_hierarchy(connection, criterion)
+            return await _resolve_hierarchy(connection, criterion, scans)
         case DisplayText():
             return await _resolve_text(connection, criterion)
         case UriBelow():
@@ -84,32 +88,53 @@ async def resolve(
         case Exact():
             return await _resolve_systems(connection, criterion)
         case Chain():
-            return await _resolve_chain(connection, criterion)
+            return await _resolve_chain(connection, criterion, scans)
+        case Contained():
+            return await _resolve_contained(connection, resource_type, criterion, scans, within)
         case Has():
-            return await _resolve_has(connection, criterion)
+            return await _resolve_has(connection, criterion, scans)
         case Owned():
             return await _resolve_owned(connection, resource_type, criterion)
     return criterion
 
 
+def _joined(alternatives: Sequence[Criterion]) -> Criterion:
+    """Returns the alternatives; those that are all exact as one, whose pages come in the order
+    of creation.
+    """
+    exact = [item for item in alternatives if isinstance(item, Exact)]
+    if not exact or len(exact) < len(alternatives):
+        return AnyOf(criteria=tuple(alternatives))
+    return Exact(
+        values=tuple(value for item in exact for value in item.values),
+        is_narrow=all(item.is_narrow for item in exact),
+    )
+
+
 async def _resolve_all(
-    connection: Connection, resource_type: str, criteria: Sequence[Criterion], within: Criterion
+    connection: Connection,
+    resource_type: str,
+    criteria: Sequence[Criterion],
+    scans: Scans,
+    within: Criterion,
 ) -> Criterion:
-    """What is scanned comes last: the other criteria leave little of it."""
+    """Resolves what is scanned last: the other criteria leave little of it."""
     resolved: dict[int, Criterion] = {}
     for index, item in sorted(enumerate(criteria), key=lambda pair: is_scanning(pair[1])):
         others = AllOf(criteria=(within, *resolved.values()))
-        resolved[index] = await resolve(connection, resource_type, item, others)
+        resolved[index] = await resolve(connection, resource_type, item, scans, others)
     return AllOf(criteria=tuple(resolved[index] for index in range(len(criteria))))
 
 
-async def _resolve_hierarchy(connection: Connection, criterion: Hierarchy) -> Criterion:
+async def _resolve_hierarchy(
+    connection: Connection, criterion: Hierarchy, scans: Scans
+) -> Criterion:
     """Walks from resource to resource, along or against the reference that makes them parts
     of each other.
     """
     kind = criterion.target_type
     key = reference_key(kind, criterion.parent)
-    reachable = await resolve(connection, kind, criterion.reachable or EVERYTHING)
+    reachable = await resolve(connection, kind, criterion.reachable or EVERYTHING, scans)
     found = set(criterion.targets)
     latest = list(criterion.targets)
     while latest:
@@ -222,8 +247,8 @@ async def _listed(
     return rows[0][0], rows[0][1]
 
 
-async def _resolve_chain(connection: Connection, criterion: Chain) -> Criterion:
-    inner = await resolve(connection, criterion.target_type, criterion.criterion)
+async def _resolve_chain(connection: Connection, criterion: Chain, scans: Scans) -> Criterion:
+    inner = await resolve(connection, criterion.target_type, criterion.criterion, scans)
     found = await _few_targets(connection, criterion.target_type, inner)
     if found is None:
         return Chain(
@@ -237,8 +262,28 @@ async def _resolve_chain(connection: Connection, criterion: Chain) -> Criterion:
     return Exact(values=values)
 
 
-async def _resolve_has(connection: Connection, criterion: Has) -> Criterion:
-    inner = await resolve(connection, criterion.source_type, criterion.criterion)
+async def _resolve_contained(
+    connection: Connection,
+    resource_type: str,
+    criterion: Contained,
+    scans: Scans,
+    within: Criterion,
+) -> Criterion:
+    """Mostly no resource contains one at the path: then there is nothing to look for."""
+    hashed = path_hash(criterion.path)
+    if not await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM resource_value WHERE hash = $1)", hashed
+    ):
+        return NOTHING
+    inner = await resolve(connection, resource_type, criterion.criterion, scans, within)
+    if criterion.criterion != EVERYTHING and not is_of_one(criterion.criterion):
+        return inner
+    here = Exact(values=(ExactValue(matching=hashed, leading=hashed),))
+    return AllOf(criteria=(here, inner))
+
+
+async def _resolve_has(connection: Connection, criterion: Has, scans: Scans) -> Criterion:
+    inner = await resolve(connection, criterion.source_type, criterion.criterion, scans)
     key = reference_key(criterion.source_type, criterion.parameter)
     found = await _few_targets(connection, criterion.source_type, inner, key)
     if found is None:

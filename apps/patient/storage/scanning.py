@@ -3,6 +3,8 @@
 """
 
 import asyncio
+import time
+from dataclasses import dataclass, field
 
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest
@@ -27,6 +29,18 @@ SCAN_SECONDS = 8.0
 _BATCH = 50
 
 
+@dataclass(slots=True, kw_only=True)
+class Scans:
+    """What one request may still read, over all types and criteria, and what it has found: a
+    search with a total asks twice.
+    """
+
+    resources: int = field(default_factory=lambda: MAX_SCANNED)
+    bytes: int = field(default_factory=lambda: MAX_SCANNED_BYTES)
+    ends_at: float = field(default_factory=lambda: time.monotonic() + SCAN_SECONDS)
+    found: dict[tuple[str, Scanned, tuple[Criterion, ...]], Identity] = field(default_factory=dict)
+
+
 def is_scanning(criterion: Criterion) -> bool:
     """Tells whether resources are read for some part of the criterion."""
     match criterion:
@@ -38,32 +52,50 @@ def is_scanning(criterion: Criterion) -> bool:
 
 
 async def scan(
-    connection: Connection, resource_type: str, scanned: Scanned, within: Criterion
+    connection: Connection,
+    resource_type: str,
+    scanned: Scanned,
+    within: Criterion,
+    scans: Scans,
 ) -> Criterion:
     """Returns the criterion of those that meet `scanned` among those that meet `within`.
 
-    Raises BadRequest where these are too many, or too large.
+    Raises BadRequest where these are more, or larger, than the request may still read.
     """
     criteria = flatten(within)
+    key = (resource_type, scanned, tuple(criteria))
+    if key not in scans.found:
+        scans.found[key] = await _scan(connection, resource_type, scanned, criteria, scans)
+    return scans.found[key]
+
+
+async def _scan(
+    connection: Connection,
+    resource_type: str,
+    scanned: Scanned,
+    criteria: list[Criterion],
+    scans: Scans,
+) -> Identity:
     leaders = [item for item in criteria if leads(item)]
     leader = min(leaders, key=lambda item: not isinstance(item, (Exact, Identity)), default=None)
     sql = Sql()
     candidates = candidates_statement(sql, resource_type, leader)
     rest = condition(sql, rest_of(criteria, leader))
-    limit = sql.argument(MAX_SCANNED + 1, "bigint")
+    limit = sql.argument(scans.resources + 1, "bigint")
     text, arguments = sql.used(
         f"SELECT r.number, octet_length({body_of('r')}) AS bytes FROM ({candidates}) AS k"
         f" CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = k.number AND {rest}"
         f" OFFSET 0) AS r LIMIT {limit}"
     )
     try:
-        rows = await connection.fetch(text, *arguments, timeout=SCAN_SECONDS)
+        timeout = max(0.001, scans.ends_at - time.monotonic())
+        rows = await connection.fetch(text, *arguments, timeout=timeout)
     except TimeoutError:
         raise _too_costly(scanned) from None
-    if len(rows) > MAX_SCANNED or sum(row["bytes"] for row in rows) > MAX_SCANNED_BYTES:
+    if len(rows) > scans.resources or sum(row["bytes"] for row in rows) > scans.bytes:
         raise _too_costly(scanned)
+    scans.resources -= len(rows)
     found: list[int] = []
-    size = 0
     for start in range(0, len(rows), _BATCH):
         bodies = await connection.fetch(
             f"SELECT r.reference_hash, {body_of('r')} AS body FROM resource r"
@@ -72,8 +104,8 @@ async def scan(
         )
         for row in bodies:
             body = unpack(row["body"]) or "{}"
-            size += len(body)
-            if size > MAX_SCANNED_BYTES:
+            scans.bytes -= len(body)
+            if scans.bytes < 0 or time.monotonic() > scans.ends_at:
                 raise _too_costly(scanned)
             if is_met(decode(body), scanned):
                 found.append(row["reference_hash"])
@@ -85,7 +117,7 @@ async def scan(
 def _too_costly(scanned: Scanned) -> BadRequest:
     return BadRequest(
         "too_costly",
-        f"{scanned.parameter}: this is compared with up to {MAX_SCANNED} resources or"
-        f" {MAX_SCANNED_BYTES // 2**20} MiB; narrow the search, for example by patient or date",
+        f"{scanned.parameter}: a request compares up to {MAX_SCANNED} resources or"
+        f" {MAX_SCANNED_BYTES // 2**20} MiB in all; narrow it, for example by patient or date",
         pointer=scanned.parameter,
     )

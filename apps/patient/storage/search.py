@@ -43,6 +43,7 @@ from apps.patient.search.query import SortKey, missing_position
 from apps.patient.search.single_valued import single_valued_date_keys
 from apps.patient.search.sql import Sql, condition, values_of
 from apps.patient.storage.resolving import resolve
+from apps.patient.storage.scanning import Scans
 from apps.patient.storage.versions import Version, version_of
 
 # Above this a criterion leads only where no other leads to fewer.
@@ -104,9 +105,12 @@ async def make_plan(
     *,
     leader_index: int | None = None,
     is_sorted: bool = False,
+    scans: Scans | None = None,
 ) -> Plan:
-    """Returns the plan; `leader_index` of an earlier page is taken as it is."""
-    resolved = await resolve(connection, resource_type, criterion)
+    """Returns the plan; `leader_index` of an earlier page is taken as it is. `scans`: None for
+    a request that searches once.
+    """
+    resolved = await resolve(connection, resource_type, criterion, scans or Scans())
     criteria = merged_dates(flatten(resolved), single_valued_date_keys(resource_type))
     plan = Plan(resource_type=resource_type, criteria=criteria)
     leaders = [index for index, item in enumerate(criteria) if can_lead(item)]
@@ -350,10 +354,12 @@ async def read_page(
     sort: SortKey | None,
     mark: Mark | None,
     limit: int,
+    scans: Scans | None = None,
 ) -> tuple[list[Found], Mark | None]:
     """Returns up to `limit` matches behind `mark`, type after type, and the mark of
     the next page.
     """
+    scans = scans or Scans()
     found: list[Found] = []
     last: Mark | None = None
     for type_index in range(mark.type_index if mark else 0, len(criteria)):
@@ -367,6 +373,7 @@ async def read_page(
             criterion,
             leader_index=here.leader_index if here and sort is None else None,
             is_sorted=sort is not None,
+            scans=scans,
         )
         steps = steps_of(plan, sort)
         if here and sort is not None:

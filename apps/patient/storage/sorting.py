@@ -28,6 +28,7 @@ from apps.patient.search.index_values import (
 )
 from apps.patient.search.leaders import Page
 from apps.patient.search.query import SortKey
+from apps.patient.storage.scanning import Scans
 from apps.patient.storage.search import (
     Found,
     Mark,
@@ -50,6 +51,7 @@ async def read_sorted_page(
     mark: Mark | None,
     limit: int,
     base_url: str,
+    scans: Scans,
 ) -> tuple[list[Found], Mark | None]:
     """Returns a page in the order of several or of any parameters; raises BadRequest for
     too many matches.
@@ -57,7 +59,9 @@ async def read_sorted_page(
     All matches are read and sorted anew for each page: the mark's position has the values of the
     row before it.
     """
-    found, more = await read_page(connection, [(resource_type, criterion)], None, None, MAX_SORTED)
+    found, more = await read_page(
+        connection, [(resource_type, criterion)], None, None, MAX_SORTED, scans=scans
+    )
     if more is not None:
         raise BadRequest(
             "too_costly",
@@ -110,6 +114,7 @@ async def read_updated_page(
     sort: SortKey,
     mark: Mark | None,
     limit: int,
+    scans: Scans,
 ) -> tuple[list[Found], Mark | None]:
     """Returns a page of several types by `_lastUpdated`: each type's next rows, merged."""
     rows: list[Any] = []
@@ -119,7 +124,7 @@ async def read_updated_page(
         limit=limit + 1,
     )
     for resource_type, criterion in criteria:
-        plan = await make_plan(connection, resource_type, criterion, is_sorted=True)
+        plan = await make_plan(connection, resource_type, criterion, is_sorted=True, scans=scans)
         for step in steps_of(plan, sort):
             rows += await read_step(connection, resource_type, step, page)
     rows.sort(key=lambda row: (row[8], row[0]), reverse=sort.descending)

@@ -64,6 +64,7 @@ class Stored:
     target_hashes: frozenset[int]
     ranges_hash: int
     mrn: str | None
+    index_version: int
 
 
 def version_of(row: Any) -> Version:

@@ -117,7 +117,12 @@ class Writer:
             if error.constraint_name not in ("resource_reference_hash_key", "resource_value_pkey"):
                 raise
             raise Conflict("version_conflict", "it was changed meanwhile") from None
-        except asyncpg.SerializationError:
+        except asyncpg.NotNullViolationError as error:
+            # It was indexed anew between the reading and the writing.
+            if error.column_name != "version_id":
+                raise
+            raise Conflict("version_conflict", "it was changed meanwhile") from None
+        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
             raise Conflict("version_conflict", "it was changed meanwhile") from None
 
     async def _numbers(self, connection: Connection, changes: Sequence[Change]) -> list[int]:

@@ -191,6 +191,22 @@ def test_code_that_names_a_key_is_redeemed_with_that_key_alone(auth: Auth) -> No
     assert parameters(wrong.headers["location"])["error"] == "invalid_request"
 
 
+def test_two_proofs_are_none(auth: Auth) -> None:
+    """Each is good by itself: there may not be more than one (RFC 9449, 4.3)."""
+    app = App(auth, "openid", trusted=True)
+    pushed = {**parameters(app.url()), "redirect_uri": app.callback}
+    for path, client, form in (
+        ("/oauth2/token", auth.client("system/*.rs"), {"grant_type": "client_credentials"}),
+        ("/oauth2/par", app.client, pushed),
+    ):
+        url = auth.url + path
+        proofs = [("DPoP", Holder().proof("POST", url)) for _ in range(2)]
+        answer = httpx.post(url, data=form, auth=client, headers=proofs)
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_dpop_proof")
+        answer = httpx.post(url, data=form, auth=client, headers=proofs[:1])
+        assert answer.is_success, answer.text
+
+
 def test_proof_is_used_once_at_the_token_endpoint_too(auth: Auth) -> None:
     client, holder = auth.client("system/*.rs"), Holder()
     url = f"{auth.url}/oauth2/token"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
@@ -96,6 +97,21 @@ def test_person_of_the_provider_gets_an_account_with_the_mapped_role(
     rows = organization.sql("SELECT id, roles FROM users WHERE email = $1", person.email)
     assert [(each["id"], each["roles"]) for each in rows] == [(row["id"], ["registrar"])]
     assert "Sign in" in browser.get("/oauth2/account").text
+
+
+def test_administrator_gives_no_password_to_a_person_of_the_provider(
+    organization: Auth, provider: Auth
+) -> None:
+    person = person_of(provider, "Doctors")
+    sign_in(organization, provider, person.email)
+    row = organization.sql("SELECT id FROM users WHERE email = $1", person.email)[0]
+    token = organization.login(organization.user("admin").email).json()["token"]
+    answer = httpx.post(
+        f"{organization.url}/auth/v1/users/{row['id']}/password-link",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (409, "external_account")
+    assert organization.sql("SELECT 1 FROM password_resets WHERE user_id = $1", row["id"]) == []
 
 
 def test_person_who_lost_every_role_holds_nothing_any_more(

@@ -175,7 +175,7 @@ def test_link_is_good_for_a_day_or_for_an_hour(
     else:
         browser.send(browser.get("/oauth2/forgotten"), email=user.email)
         (mail,) = wait_for_mail(auth, user.email)
-    assert f"within {'an hour' if life == 1 else '24 hours'}:" in mail["body"]
+    assert f"within {'1 hour' if life == 1 else '24 hours'}:" in mail["body"]
     link = LINK.search(mail["body"])
     assert link
     form = browser.get(link[0])

@@ -235,6 +235,17 @@ async def test_mail_with_a_link_waits_encrypted_and_moves_to_a_newer_key(
     assert b"https://x.example/y" in file.read_bytes()
 
 
+async def test_mail_under_an_unknown_key_does_not_keep_others_from_moving(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with database.transaction() as connection:
+        await insert_mail_with_link(connection, HELLO, b"x" * 32)
+        await insert_mail_with_link(connection, HELLO, KEY)
+        assert await reencrypt_secrets(connection, NEWER_KEY + KEY) == 1
+    (line,) = [one for one in caplog.records if "unknown key" in one.message]
+    assert line.__dict__["mail"] and "hello" not in str(line.__dict__).lower()
+
+
 def test_transport_follows_the_settings() -> None:
     assert make_transport(MailSettings()) is None
     assert isinstance(make_transport(MailSettings(folder="mail")), FolderTransport)

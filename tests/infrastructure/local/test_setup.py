@@ -43,7 +43,7 @@ def checkout(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir()
     (tmp_path / "scripts" / "setup").write_text(SETUP.read_text())
     (tmp_path / LOCK).write_text("a==1 \\\n    --hash=x\nb==2\nc==3\nd==4\n")
-    make_tools(tmp_path, after=f"{shutil.which('sleep')} 0.1")
+    make_tools(tmp_path)
     return tmp_path
 
 
@@ -92,15 +92,17 @@ def test_second_setup_finds_everything_done(checkout: Path) -> None:
 
 
 def test_of_two_at_once_one_waits_for_the_other_and_installs_nothing(checkout: Path) -> None:
+    make_tools(checkout, after="until [ -e told ]; do sleep 0.2; done")
     with start(checkout) as first:
         while not (checkout / "calls").exists():
             time.sleep(0.01)
-        status, told = setup(checkout)
-        assert first.wait(60) == 0
-    assert (status, told) == (
-        0,
-        "another scripts/setup is at work in this checkout: waiting for it\n",
-    )
+        with start(checkout) as second:
+            assert second.stderr is not None
+            waits = "another scripts/setup is at work in this checkout: waiting for it\n"
+            assert second.stderr.readline() == waits
+            (checkout / "told").touch()
+            assert second.communicate(timeout=60)[1] == ""
+        assert (first.wait(60), second.returncode) == (0, 0)
     assert calls(checkout) == ["venv", "pip", "pip", "pip"]
 
 

@@ -4,6 +4,8 @@ time and memory.
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -14,8 +16,17 @@ from tests.patient.patient_service import Service
 
 pytestmark = pytest.mark.integration
 
-SECONDS = 2.0
+# Of this process, in which the service runs: a busy machine does not lengthen it. PostgreSQL's
+# work is bounded by its own limit, whose answer is another status.
+CPU_SECONDS = 2.0
 OBSERVATION = observation("none")
+
+
+@contextmanager
+def little_work() -> Iterator[None]:
+    started = time.process_time()
+    yield
+    assert time.process_time() - started < CPU_SECONDS
 
 
 def body_of(**changes: Any) -> str:
@@ -77,14 +88,13 @@ def entries(count: int) -> str:
 def test_body_is_refused_with_its_element(
     service: Service, path: str, body: str, status: int, expression: str
 ) -> None:
-    started = time.monotonic()
-    answer = service.call(
-        "POST",
-        f"/fhir/R4/{path}",
-        content=body.encode(errors="surrogatepass"),
-        headers={"Content-Type": "application/fhir+json"},
-    )
-    assert time.monotonic() - started < SECONDS
+    with little_work():
+        answer = service.call(
+            "POST",
+            f"/fhir/R4/{path}",
+            content=body.encode(errors="surrogatepass"),
+            headers={"Content-Type": "application/fhir+json"},
+        )
     assert answer.json()["resourceType"] == "OperationOutcome"
     assert answer.status_code == status, answer.text[:500]
     named = [text for issue in answer.json()["issue"] for text in issue.get("expression", ())]
@@ -107,6 +117,7 @@ CHAIN = "partof." * 9 + "name"
         f"Organization?{CHAIN}=x",
         "Organization?" + "_has:Organization:partof:" * 9 + "name=x",
         f"Organization?_filter={CHAIN}%20eq%20x",
+        "Provenance?target.focus.related.entity.target.name=x",
         "Organization?_filter=" + "(" * 500 + "name%20eq%20x" + ")" * 500,
         "Organization?_text=" + "(" * 400 + "x" + ")" * 400,
         "Organization?_content=" + "not%20" * 200 + "x",
@@ -123,9 +134,8 @@ CHAIN = "partof." * 9 + "name"
     ],
 )
 def test_search_is_refused_with_its_parameter(service: Service, query: str) -> None:
-    started = time.monotonic()
-    answer = service.call("GET", f"/fhir/R4/{query}")
-    assert time.monotonic() - started < SECONDS
+    with little_work():
+        answer = service.call("GET", f"/fhir/R4/{query}")
     assert answer.status_code in (400, 414), answer.text[:500]
     assert answer.json()["issue"][0]["expression"]
 
@@ -137,10 +147,9 @@ def test_search_is_refused_with_its_parameter(service: Service, query: str) -> N
 def test_pattern_in_a_value_is_a_text_like_any_other(service: Service, value: str) -> None:
     service.create({"resourceType": "Organization", "name": "a" * 199})
     for name in ("name", "name:contains", "name:exact", "identifier", "_text", "_content"):
-        started = time.monotonic()
         path = f"/fhir/R4/Organization?{name}={quote(value)}"
-        answer = service.call("GET", path)
-        assert time.monotonic() - started < SECONDS
+        with little_work():
+            answer = service.call("GET", path)
         # A search for words needs one.
         assert answer.status_code in (200, 400 if name.startswith("_") else 200), answer.text
         assert name.startswith("_") or not answer.json().get("entry")

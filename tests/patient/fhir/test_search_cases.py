@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from apps.patient.storage import scanning, search
@@ -64,6 +65,7 @@ def person(service: Service) -> str:
         ("family:contains=ana", False),
         ("phone=0355550123", True),
         (f"phone={quote('+61 3 5555 0123')}", True),
+        ("phone=+61%203%205555%200123", True),
         ("telecom=phone|0355550123", True),
         ("telecom=email|0355550123", False),
         ("gender=http://hl7.org/fhir/administrative-gender|female", True),
@@ -684,6 +686,35 @@ def test_text_is_compared_with_a_limited_number_of_resources(
             patched.setattr(scanning, name, limit)
             refused = service.call("GET", path)
         assert (refused.status_code, refused.json()["issue"][0]["code"]) == (400, "too-costly")
+
+
+def test_types_and_criteria_of_a_request_share_what_may_be_read(
+    service: Service, words: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three Conditions, two DocumentReferences and three Procedures."""
+    limit = f"patient={words['subject']}"
+    system = f"/fhir/R4?_type=Condition,DocumentReference,Procedure&_content=bone&{limit}"
+    entry = {"request": {"method": "GET", "url": f"Condition?_content=bone&{limit}"}}
+    entries: list[Any] = [entry] * 3
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+    two = f"/fhir/R4/Condition?_text=bone&_content=healed&{limit}"
+
+    def read(limits: int, path: str) -> httpx.Response:
+        with monkeypatch.context() as patched:
+            patched.setattr(scanning, "MAX_SCANNED", limits)
+            return service.call("GET", path)
+
+    for path, needed in ((system, 8), (f"{system}&_total=accurate", 8), (two, 5)):
+        assert read(needed, path).status_code == 200, path
+        refused = read(needed - 1, path)
+        assert refused.json()["issue"][0]["code"] == "too-costly", path
+    monkeypatch.setattr(scanning, "MAX_SCANNED", 3)
+    answers = service.call("POST", "/fhir/R4", json=batch).json()["entry"]
+    assert [answer["response"]["status"][:3] for answer in answers] == ["200"] * 3
+    entry["request"]["url"] += "&_count=0"
+    entries.append({"request": {"method": "GET", "url": f"Procedure?_text=bone&{limit}"}})
+    answers = service.call("POST", "/fhir/R4", json=batch).json()["entry"]
+    assert answers[-1]["response"]["status"].startswith("400")
 
 
 def test_cursor_of_another_query_is_refused(service: Service, clinic: dict[str, str]) -> None:

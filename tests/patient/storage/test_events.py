@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from apps.patient.search.index_rows import INDEX_VERSION
 from apps.patient.storage.events import messages_of
 from apps.patient.storage.versions import Author, Stored, change_of
 from protos.patient.v1 import events_pb2
@@ -41,6 +42,7 @@ def test_new_patient_is_an_event_and_an_account_under_one_id() -> None:
         target_hashes=frozenset(),
         ranges_hash=0,
         mrn=None,
+        index_version=INDEX_VERSION,
     )
     again = change_of(
         resource,

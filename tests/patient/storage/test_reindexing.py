@@ -5,6 +5,7 @@ while it is served.
 import json
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from apps.kit.errors import Conflict
 from apps.patient.operate import HANDLERS
 from apps.patient.search.index_rows import INDEX_VERSION
 from apps.patient.storage import reindexing
 from apps.patient.storage.numbers import NumberBlocks
+from apps.patient.storage.reading import select_stored
 from apps.patient.storage.reindexing import Step, reindex_batch
+from apps.patient.storage.versions import Author, change_of
 from apps.patient.storage.writing import TextCache, Writer
 from apps.release.bootstrap import DatabaseRoles, bootstrap, drop_databases
 from apps.release.migrate import migrate
@@ -28,8 +32,15 @@ from tests.patient.storage.test_backfill import migration
 
 pytestmark = pytest.mark.integration
 
+AUTHOR = Author("actor", "client", "request", "")
+
 LOINC = "http://loinc.org"
 SNOMED = "http://snomed.info/sct"
+# An hour after the first replica of this release began.
+BEGIN = (
+    "UPDATE record_layout SET compact_from = now(), starts_at = now(),"  # noqa: S608
+    f" target_version = {INDEX_VERSION}"
+)
 # What the stored resources are found by: (query, ids).
 SEARCHES: tuple[tuple[str, list[str]], ...] = (
     ("Patient?family=garcia", ["p0"]),
@@ -112,7 +123,7 @@ def check_searches(service: Service) -> None:
 
 def begin(url: str) -> None:
     """Lets an hour pass."""
-    run_sql(url, "UPDATE record_layout SET compact_from = now(), starts_at = now()")
+    run_sql(url, BEGIN)
 
 
 def writer() -> Writer:
@@ -167,7 +178,8 @@ def test_previous_release_may_go_on_writing_after_a_return_to_it(
     begin(owner_url)
     with open_service(runtime_url) as service:
         resource = {"resourceType": "Organization", "id": "g0", "name": "Packed"}
-        service.call("PUT", "/fhir/R4/Organization/g0", json=resource)
+        changed = service.call("PUT", "/fhir/R4/Organization/g0", json=resource)
+        assert changed.status_code == 200, changed.text
         body = json.dumps({**resource, "name": "Plain", "meta": {"versionId": "3"}})
         service.sql(
             "UPDATE resource SET version_id = 3, body = $1, last_updated = now() WHERE id = 'g0'",
@@ -193,7 +205,7 @@ async def test_reindexing_goes_on_where_it_stopped(
     try:
         assert await batch() == Step(is_done=True), "replicas of the previous release still run"
         owner = await asyncpg.connect(owner_url)
-        await owner.execute("UPDATE record_layout SET compact_from = now(), starts_at = now()")
+        await owner.execute(BEGIN)
         await owner.close()
         assert await batch() == Step(resources=4)
         async with connection.transaction():
@@ -208,13 +220,45 @@ async def test_reindexing_goes_on_where_it_stopped(
         await other.close()
 
 
+async def test_change_of_what_was_indexed_anew_meanwhile_is_made_again(
+    previous: tuple[str, str, str],
+) -> None:
+    runtime_url, _, _ = previous
+    connection = await asyncpg.connect(runtime_url)
+    try:
+        await connection.execute(BEGIN)
+        read_before = await select_stored(connection, "Organization", "g0")
+        assert read_before is not None
+        change = change_of(
+            {"resourceType": "Organization", "name": "New"},
+            id="g0",
+            method="PUT",
+            base_url=BASE,
+            stored=read_before,
+        )
+        async with connection.transaction():
+            await reindex_batch(connection, writer(), BASE)
+        with pytest.raises(Conflict, match="version_conflict"):
+            await writer().write(connection, [change], AUTHOR)
+        read_again = await select_stored(connection, "Organization", "g0")
+        assert read_again is not None
+        assert read_again.version == read_before.version
+        again = replace(change, stored=read_again)
+        await writer().write(connection, [again], AUTHOR)
+        left = await connection.fetch(
+            "SELECT hash FROM resource_value WHERE number = $1", read_again.number
+        )
+        assert {row["hash"] for row in left} == change.index.indexed
+    finally:
+        await connection.close()
+
+
 async def test_index_is_made_anew_from_the_resources(previous: tuple[str, str, str]) -> None:
     runtime_url, _, _ = previous
-    begin_statement = "UPDATE record_layout SET compact_from = now(), starts_at = now()"
     connection = await asyncpg.connect(runtime_url)
     settings = make_settings(runtime_url)
     try:
-        await connection.execute(begin_statement)
+        await connection.execute(BEGIN)
         for _ in range(3):
             async with connection.transaction():
                 await reindex_batch(connection, writer(), BASE)

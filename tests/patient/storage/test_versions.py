@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from apps.patient.search.index_rows import INDEX_VERSION
 from apps.patient.storage.versions import Stored, Version, change_of
 
 BASE = "http://platform.test/fhir/R4"
@@ -18,6 +19,7 @@ STORED = Stored(
     target_hashes=frozenset(),
     ranges_hash=0,
     mrn=None,
+    index_version=INDEX_VERSION,
 )
 
 

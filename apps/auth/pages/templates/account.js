@@ -9,7 +9,7 @@ async function call(path, csrf, body) {
     body: JSON.stringify(body ?? {}),
   });
   const content = await answer.json();
-  if (!answer.ok) throw new Error(content.detail ?? "That did not work.");
+  if (!answer.ok) throw new Error(content.detail ?? "");
   return content;
 }
 
@@ -55,11 +55,11 @@ function start(form, work) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const status = form.querySelector("[role=status]");
-    status.textContent = "Follow the instructions of your browser.";
+    status.textContent = form.dataset.wait;
     try {
       location.assign((await work(form)).location);
     } catch (error) {
-      status.textContent = error.name === "NotAllowedError" ? "It was cancelled, or took too long. Please try again." : error.message;
+      status.textContent = error.name === "NotAllowedError" ? form.dataset.cancelled : error.message || form.dataset.failed;
     }
   });
 }
@@ -72,7 +72,7 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   button.addEventListener("click", async () => {
     const codes = [...document.querySelectorAll(".codes code")].map((each) => each.textContent).join("\n");
     await navigator.clipboard.writeText(codes);
-    document.querySelector("#copied").textContent = "The codes were copied.";
+    document.querySelector("#copied").textContent = button.dataset.done;
   });
 }
 for (const button of document.querySelectorAll("button[data-print]")) {

@@ -7,18 +7,19 @@ that its result may have; its function takes the environment and the focus, and 
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 from apps.patient.definitions.fhirpath.environment import (
-    FREE_ITEMS,
     UCUM,
     Branch,
+    Branches,
     Environment,
     Function,
     reference_type,
 )
 from apps.patient.definitions.fhirpath.functions import FUNCTIONS, LAMBDAS, OPERATORS
 from apps.patient.definitions.fhirpath.logic import both, either, implies
+from apps.patient.definitions.fhirpath.members import constant, is_a, member
 from apps.patient.definitions.fhirpath.parser import (
     Binary,
     Call,
@@ -30,9 +31,6 @@ from apps.patient.definitions.fhirpath.parser import (
     parse,
 )
 from apps.patient.definitions.fhirpath.values import EMPTY, Items, boolean, truth
-from apps.patient.definitions.model import definition_of, is_primitive
-
-Branches: TypeAlias = tuple[Branch, ...]
 
 
 @cache
@@ -87,24 +85,20 @@ def _focus(type_name: str) -> Branches:
     return (Branch(lambda environment, focus: focus, type_name),)
 
 
-def _constant(items: Items, type_name: str) -> Branches:
-    return (Branch(lambda environment, focus: items, type_name),)
-
-
 def _compile(node: Node, focus: Branches) -> Branches:
     """Compiles a node; `focus` is what the expression starts from, `$this`."""
     if isinstance(node, Literal):
         kind = {bool: "boolean", str: "string", int: "integer"}.get(type(node.value), "decimal")
-        return _constant([] if node.value is None else [node.value], kind)
+        return constant([] if node.value is None else [node.value], kind)
     if isinstance(node, Variable):
         return _variable(node.name, focus)
     if isinstance(node, Member):
         if node.target is None and node.name[0].isupper():
             # `Patient.name` of a Patient: the type that the path starts from, or one
             # that it is not.
-            return tuple(branch for branch in focus if _is_a(branch.type, node.name))
+            return tuple(branch for branch in focus if is_a(branch.type, node.name))
         target = focus if node.target is None else _compile(node.target, focus)
-        return _member(target, node.name)
+        return member(target, node.name)
     if isinstance(node, Call):
         return _call(node, focus)
     return _binary(node, focus)
@@ -118,70 +112,8 @@ def _variable(name: str, focus: Branches) -> Branches:
     if name == "%rootResource":
         return (Branch(lambda environment, focus: [environment.root], ""),)
     if name == "%ucum":
-        return _constant([UCUM], "string")
+        return constant([UCUM], "string")
     raise FhirPathError(f"{name} is not supported")
-
-
-def _member(target: Branches, path_name: str) -> Branches:
-    found: list[Branch] = []
-    for branch in target:
-        if not branch.type or branch.type == "Resource":
-            found.append(Branch(_getter(branch.evaluate, path_name), ""))
-            continue
-        if is_primitive(branch.type):
-            if path_name in ("id", "extension"):
-                kind = "string" if path_name == "id" else "Extension"
-                found.append(Branch(_getter(branch.evaluate, path_name), kind))
-            continue
-        found += [
-            Branch(
-                _getter(branch.evaluate, element.name),
-                element.type,
-                element,
-                branch.root or element.name,
-            )
-            for element in definition_of(branch.type).named(path_name)
-        ]
-    return tuple(found) or _constant(EMPTY, "")
-
-
-def _getter(target: Function, name: str) -> Function:
-    sibling = f"_{name}"
-
-    def evaluate(environment: Environment, focus: Items) -> Items:
-        found: Items = []
-        for item in target(environment, focus):
-            if not isinstance(item, dict):
-                continue
-            value = item.get(name)
-            if isinstance(value, list):
-                found += _with_extensions(value, item.get(sibling))
-            elif value is not None:
-                found.append(value)
-            elif sibling in item:
-                # A primitive without a value, or with none in its list, has its extensions only.
-                only = item[sibling]
-                found += only if isinstance(only, list) else [only]
-        if len(found) > FREE_ITEMS and environment.budget is not None:
-            environment.budget.spend(len(found))
-        return found
-
-    return evaluate
-
-
-def _with_extensions(values: list[Any], siblings: Any) -> list[Any]:
-    if not isinstance(siblings, list):
-        return values
-    return [
-        siblings[index] if value is None and index < len(siblings) else value
-        for index, value in enumerate(values)
-    ]
-
-
-def _is_a(type_name: str, wanted: str) -> bool:
-    if not type_name or type_name == wanted:
-        return True
-    return not is_primitive(type_name) and wanted in definition_of(type_name).bases
 
 
 def _call(node: Call, focus: Branches) -> Branches:
@@ -192,7 +124,7 @@ def _call(node: Call, focus: Branches) -> Branches:
     if name == "trace":
         return target
     if name == "resolve":
-        return _constant(EMPTY, "")
+        return constant(EMPTY, "")
     if name in LAMBDAS:
         return _lambda_call(node, target)
     if name not in FUNCTIONS:
@@ -284,8 +216,8 @@ def _type_call(name: str, target: Branches, argument: Node) -> Branches:
     wanted = argument.name
     if name == "is":
         return (Branch(_type_test(target, wanted), "boolean"),)
-    kept = tuple(branch for branch in target if branch.type and _is_a(branch.type, wanted))
-    return kept or _constant(EMPTY, wanted)
+    kept = tuple(branch for branch in target if branch.type and is_a(branch.type, wanted))
+    return kept or constant(EMPTY, wanted)
 
 
 def _type_test(target: Branches, wanted: str) -> Function:
@@ -294,7 +226,7 @@ def _type_test(target: Branches, wanted: str) -> Function:
     """
     subject = joined(target)
     known = all(branch.type and branch.type != "Resource" for branch in target)
-    matches = any(_is_a(branch.type, wanted) for branch in target)
+    matches = any(is_a(branch.type, wanted) for branch in target)
 
     def evaluate(environment: Environment, focus: Items) -> Items:
         items = subject(environment, focus)

@@ -58,6 +58,9 @@ class Branch:
     root: str = ""
 
 
+Branches: TypeAlias = tuple[Branch, ...]
+
+
 def reference_type(reference: Any) -> str:
     """Returns the type that a Reference names in its text or its `type`; "" if it tells none."""
     if not isinstance(reference, dict):

@@ -228,7 +228,7 @@ def _resource(entry: Entry, item: Any) -> Resource:
 
 
 def _patch(entry: Entry, item: Any) -> Make:
-    """A Binary holds a JSON Patch or a merge patch, a Parameters resource a FHIRPath Patch."""
+    """Reads a patch: a Binary holds a JSON Patch or a merge patch, Parameters a FHIRPath Patch."""
     resource = item.get("resource")
     if isinstance(resource, dict) and resource.get("resourceType") == "Binary":
         kind = str(resource.get("contentType", "")).partition(";")[0].strip().lower()

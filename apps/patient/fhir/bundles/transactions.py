@@ -150,7 +150,7 @@ async def _changes_of(work: Work, entries: Sequence[Entry]) -> list[Change]:
         for change in changes
         if change.version.body is not None
     )
-    await check_references(work.connection, changes, born, pointers)
+    await check_references(work.connection, changes, work.caller, born, pointers)
     return sorted(changes, key=lambda change: change.version.resource_type != "Patient")
 
 
