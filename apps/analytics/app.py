@@ -17,6 +17,7 @@ from apps.kit.broker import Producer, open_producer
 from apps.kit.database import Database, open_database
 from apps.kit.event_consumer import EventConsumer, clean_forever
 from apps.kit.lag import LagMonitor, metrics_environment
+from apps.kit.shown_settings import settings_routes
 from apps.kit.tasks import running
 from apps.kit.token_verifier import open_verifier
 from apps.kit.web import Readiness, create_web_app, health_routes
@@ -74,7 +75,12 @@ def create_app(settings: Settings, *, neighbours: OpenNeighbours = open_neighbou
                     "live": live,
                 }
 
-    return create_web_app([*health_routes(readiness), *analytics_routes()], lifespan=lifespan)
+    routes = [
+        *health_routes(readiness),
+        *analytics_routes(),
+        *settings_routes("/analytics/v1/settings"),
+    ]
+    return create_web_app(routes, lifespan=lifespan)
 
 
 async def readiness(request: Request) -> Readiness:

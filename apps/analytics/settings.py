@@ -10,6 +10,7 @@ from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.event_batch import Source
 from apps.kit.event_consumer import ConsumerSettings
 from apps.kit.settings import ENVIRONMENTS, Environment
+from apps.kit.shown_settings import ShownSetting, shown_settings
 from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 
 SERVICE = "analytics"
@@ -32,6 +33,8 @@ class Settings:
     consumer_group: str
     # Groups of fewer people than this are hidden in breakdowns.
     smallest_group: int = SMALLEST_GROUP
+    # For administrators to look at.
+    shown: tuple[ShownSetting, ...] = ()
 
     @property
     def consumer(self) -> ConsumerSettings:
@@ -69,6 +72,7 @@ class Settings:
             smallest_group=env.integer(
                 "ANALYTICS_SMALLEST_GROUP", minimum=1, maximum=1000, default=SMALLEST_GROUP
             ),
+            shown=shown_settings(SERVICE, env),
         )
         env.check()
         return settings

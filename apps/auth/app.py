@@ -43,6 +43,7 @@ from apps.auth.people.passwords import Hashing
 from apps.auth.settings import Settings
 from apps.auth.state import AuthState, state_of
 from apps.kit.database import open_database
+from apps.kit.shown_settings import settings_routes
 from apps.kit.token_verifier import Verifier, keep_fresh
 from apps.kit.web import Readiness, create_web_app, health_routes
 
@@ -118,7 +119,9 @@ def create_app(settings: Settings) -> Starlette:
 
     routes = [route for module in ROUTED for route in module.routes()]
     return create_web_app(
-        [*health_routes(readiness), *routes], lifespan=lifespan, render=rendering.render
+        [*health_routes(readiness), *routes, *settings_routes("/auth/v1/settings")],
+        lifespan=lifespan,
+        render=rendering.render,
     )
 
 

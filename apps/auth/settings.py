@@ -16,6 +16,7 @@ from apps.kit.claims import ALGORITHMS
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.encryption_keys import read_keys
 from apps.kit.settings import ENVIRONMENTS, Environment
+from apps.kit.shown_settings import ShownSetting, shown_settings
 
 ROLE_SECONDS = re.compile(r"([a-z_]+)=([0-9]{2,6})")
 ROLE_MAP = re.compile(r"([^=;]{1,100})=([a-z_]+)")
@@ -42,6 +43,8 @@ class Settings:
     external: ExternalProvider | None = None
     # Where the page on which a clinician chooses a patient looks names up.
     patient_url: str = ""
+    # For administrators to look at.
+    shown: tuple[ShownSetting, ...] = ()
 
     @property
     def secure(self) -> bool:
@@ -82,6 +85,7 @@ class Settings:
             idle=read_idle_times(env),
             external=read_external_provider(env, environment),
             patient_url=env.optional("PATIENT_URL", ""),
+            shown=shown_settings("auth", env),
         )
         env.check()
         return settings

@@ -13,6 +13,7 @@ from apps.billing.outbox_methods import OutboxMethods
 from apps.billing.payments.cash_desk import CashDeskMethods
 from apps.billing.payments.methods import PaymentMethods
 from apps.billing.payments.write_offs import WriteOffMethods
+from apps.billing.settings_methods import SettingsMethods
 from apps.kit.rpc import RpcMethod
 
 
@@ -31,4 +32,5 @@ def billing_methods(books: Books, topics: ConsumedTopics) -> tuple[RpcMethod, ..
         *DocumentMethods(books).table(),
         *OutboxMethods(books).table(),
         *DeadLetterMethods(books, topics).table(),
+        *SettingsMethods(books).table(),
     )

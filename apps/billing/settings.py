@@ -8,6 +8,7 @@ from apps.billing.money import is_supported
 from apps.kit.broker import BrokerSettings, read_broker_settings
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.settings import ENVIRONMENTS, Environment
+from apps.kit.shown_settings import ShownSetting, shown_settings
 from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 
 SERVICE = "billing"
@@ -53,6 +54,8 @@ class Settings:
     # Basis points by tax category.
     tax_rates: Mapping[str, int] = field(default_factory=lambda: parse_tax_rates(TAX_RATES))
     seller: Seller = field(default_factory=Seller)
+    # For administrators to look at.
+    shown: tuple[ShownSetting, ...] = ()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -80,6 +83,7 @@ class Settings:
             ),
             tax_rates=parse_tax_rates(env.optional("BILLING_TAX_RATES", TAX_RATES)),
             seller=parse_seller(env.optional("BILLING_SELLER")) or Seller(),
+            shown=shown_settings(SERVICE, env),
         )
         if settings.tax_rates.get("exempt") != 0:
             env.fault(

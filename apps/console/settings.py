@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.encryption_keys import read_keys
 from apps.kit.settings import ENVIRONMENTS, Environment
+from apps.kit.shown_settings import ShownSetting, shown_settings
 from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 
 SERVICE = "console"
@@ -46,6 +47,8 @@ class Settings:
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     idle_minutes: int = IDLE_MINUTES
     applications: tuple[Application, ...] = ()
+    # For administrators to look at.
+    shown: tuple[ShownSetting, ...] = ()
 
     @property
     def secure(self) -> bool:
@@ -76,6 +79,7 @@ class Settings:
                 "CONSOLE_IDLE_MINUTES", minimum=1, maximum=480, default=IDLE_MINUTES
             ),
             applications=_read_applications(env),
+            shown=shown_settings(SERVICE, env),
         )
         env.check()
         return settings

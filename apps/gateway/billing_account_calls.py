@@ -212,4 +212,20 @@ INVOICES = (
         {},
         policy=APPROVE,
     ),
+    change(
+        "POST",
+        "/write-offs/{write_off_id}/refuse",
+        "RefuseWriteOff",
+        "Refuse a write-off that waits, or take back one's own",
+        {"reason": "the patient pays by instalments"},
+        policy=APPROVE,
+    ),
+    read(
+        "/write-offs",
+        "ListWriteOffs",
+        "Write-offs of all accounts, as they were asked for, page by page",
+        Query("status", "status", "WRITE_OFF_STATUS_"),
+        *PAGE,
+        policy=APPROVE,
+    ),
 )

@@ -151,4 +151,10 @@ CONSUMER = (
         {"reason": "sent by a test"},
         policy=ADMIN,
     ),
+    read(
+        "/settings",
+        "GetSettings",
+        "Billing's settings; of secrets only whether they are set",
+        policy=ADMIN,
+    ),
 )

@@ -22,15 +22,23 @@ class Environment:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._faults: list[str] = []
+        self._read: dict[str, str] = {}
 
     def require(self, name: str) -> str:
         value = self._environ.get(name, "").strip()
         if not value:
             self._faults.append(f"{name} is required")
+        self._read[name] = value
         return value
 
     def optional(self, name: str, default: str = "") -> str:
-        return self._environ.get(name, "").strip() or default
+        value = self._environ.get(name, "").strip() or default
+        self._read[name] = str(value)
+        return value
+
+    def read(self, name: str) -> str:
+        """Returns what was read, or what is there for a variable that nobody asked for."""
+        return self._read.get(name, self._environ.get(name, "").strip())
 
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
         value = self.require(name) if default is None else self.optional(name, default)

@@ -17,6 +17,7 @@ from apps.kit.idempotency import delete_old_keys
 from apps.kit.operation_outcomes import FHIR_PATH
 from apps.kit.outbox import select_troubles
 from apps.kit.relay import Relay, connect_to, running
+from apps.kit.shown_settings import settings_routes
 from apps.kit.web import Readiness, create_web_app, health_routes
 from apps.patient.definitions.validation import compile_checks
 from apps.patient.fhir.errors import render_fhir_error
@@ -89,6 +90,7 @@ def create_app(
         *health_routes(readiness),
         *patients_api_routes(),
         *outbox_routes(),
+        *settings_routes("/api/settings"),
         *fhir_routes(settings.max_bundle_bytes),
     ]
     return create_web_app(

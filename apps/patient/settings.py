@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from apps.kit.broker import BrokerSettings, read_broker_settings
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.settings import ENVIRONMENTS, Environment
+from apps.kit.shown_settings import ShownSetting, shown_settings
 from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 from apps.kit.web import MAX_BODY_BYTES
 
@@ -30,6 +31,8 @@ class Settings:
     max_body_bytes: int = MAX_BODY_BYTES
     max_bundle_bytes: int = MAX_BUNDLE_BYTES
     max_bundle_entries: int = MAX_BUNDLE_ENTRIES
+    # For administrators to look at.
+    shown: tuple[ShownSetting, ...] = ()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -55,6 +58,7 @@ class Settings:
             max_bundle_entries=env.integer(
                 "MAX_BUNDLE_ENTRIES", minimum=1, maximum=10_000, default=MAX_BUNDLE_ENTRIES
             ),
+            shown=shown_settings(SERVICE, env),
         )
         env.check()
         return settings

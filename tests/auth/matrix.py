@@ -49,6 +49,7 @@ def _patient() -> dict[Operation, Who]:
         ("PUT", "/api/patients/{id}"): simple["u"],
         ("DELETE", "/api/patients/{id}"): simple["d"],
         ("GET", "/api/outbox"): ADMIN,
+        ("GET", "/api/settings"): ADMIN,
         ("POST", "/api/outbox/{id}/retry"): ADMIN,
         ("POST", "/api/outbox/{id}/discard"): ADMIN,
         ("GET", "/fhir/R4/metadata"): ALL,
@@ -185,6 +186,7 @@ AUTH: dict[Operation, Who] = {
     ("GET", "/auth/v1/users/{id}/sessions"): ADMIN,
     ("DELETE", "/auth/v1/users/{id}/sessions"): ADMIN,
     ("GET", "/auth/v1/audit"): ADMIN,
+    ("GET", "/auth/v1/settings"): ADMIN,
     ("GET", "/auth/v1/names"): PEOPLE,
     # The short login's tokens do not carry `account`.
     ("GET", "/auth/v1/me"): NOBODY,
@@ -219,6 +221,7 @@ ANALYTICS_TABLE: dict[Operation, Who] = {
             "lag",
         )
     },
+    ("GET", "/analytics/v1/settings"): ADMIN,
     ("GET", "/analytics/v1/dead-letters"): ADMIN,
     ("GET", "/analytics/v1/dead-letters/{id}"): ADMIN,
     ("POST", "/analytics/v1/dead-letters/{id}/redrive"): ADMIN,
@@ -274,7 +277,9 @@ BILLING_APPROVALS = frozenset(
         "CloseCashDay",
         "CountCashDay",
         "GetCashDay",
+        "ListWriteOffs",
         "OpenCashDay",
+        "RefuseWriteOff",
         "WriteOffInvoice",
     }
 )
@@ -285,6 +290,7 @@ BILLING_OPERATIONS = frozenset(
         "DiscardOutboxRow",
         "GetConsumerLag",
         "GetDeadLetter",
+        "GetSettings",
         "ListDeadLetters",
         "ListOutbox",
         "RedriveDeadLetter",

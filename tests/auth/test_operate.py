@@ -1,14 +1,18 @@
-"""The operators' verbs on the auth service: its own process, as `scripts/operate` starts it."""
+"""The operators' verbs on the auth service, as `scripts/operate` starts them."""
 
 import base64
+import io
 import json
+import logging
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import pytest
 
+from apps.auth.__main__ import main
 from apps.verbs import VERBS
 from tests.auth.browser import Browser
 from tests.auth.conftest import PASSWORD, Auth
@@ -16,26 +20,33 @@ from tests.auth.conftest import PASSWORD, Auth
 pytestmark = pytest.mark.integration
 
 
-def operate(
-    auth: Auth, *words: str, environment: str = "local"
-) -> subprocess.CompletedProcess[str]:
+def variables(auth: Auth, environment: str = "local") -> dict[str, str]:
     settings = auth.settings
-    environ = {
-        **os.environ,
+    return {
         "ENVIRONMENT": environment,
         "PORT": str(settings.port),
         "PUBLIC_URL": settings.issuer if environment == "local" else "https://health.example",
         "AUTH_DATABASE_URL": settings.database.url,
         "AUTH_KEY_ENCRYPTION_KEY": base64.urlsafe_b64encode(settings.key_encryption_key).decode(),
     }
-    return subprocess.run(
-        [sys.executable, "-m", "apps.auth", "operate", *words],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+
+
+def operate(
+    auth: Auth, *words: str, environment: str = "local"
+) -> subprocess.CompletedProcess[str]:
+    """Runs a verb as a process of its own would, in this one: to start one takes a second."""
+    output, errors = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+        for name, value in variables(auth, environment).items():
+            patch.setenv(name, value)
+        # Logging is the whole process's.
+        patch.setattr("apps.kit.operate.configure_logging", lambda log_format: None)
+        patch.setattr(logging.getLogger(), "setLevel", lambda level: None)
+        try:
+            status = main(["operate", *words])
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    return subprocess.CompletedProcess(words, status, output.getvalue(), errors.getvalue())
 
 
 def answer(auth: Auth, *words: str) -> Any:
@@ -66,6 +77,19 @@ def audited(auth: Auth, event: str) -> Any:
     )
     assert row["actor_id"] == "operator"
     return row["subject"]
+
+
+def test_verb_runs_in_a_process_of_its_own(auth: Auth) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "apps.auth", "operate", "users", "list"],
+        env={**os.environ, **variables(auth)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert isinstance(json.loads(done.stdout.splitlines()[-1])["answer"], list)
 
 
 def test_first_administrator_is_created_once_and_sets_a_password(auth: Auth) -> None:

@@ -129,11 +129,16 @@ def pages_of(patient: str, paying: str, observation: str, condition: str) -> dic
         "write": f"{chart}/write/condition",
         "money": f"/patients/{paying}/money",
         "statement": f"/patients/{paying}/money/statement",
+        "divide a payment": f"/patients/{paying}/money/allocate",
+        "coverages": f"/patients/{paying}/money/coverages",
         "cash desk": "/cash-desk",
+        "reminders": "/reminders",
+        "write-offs": "/write-offs",
         "figures": "/figures",
         "people": "/administration",
         "audit": "/administration/audit",
         "prices": "/administration/prices",
+        "settings": "/administration/settings",
         "operations": "/operations",
     }
 

@@ -115,7 +115,6 @@ async def fill(url: str, patients: Iterator[dict[str, Any]], count: int) -> None
                 await writer.write(connection, changes, AUTHOR)
                 # Nobody takes what is to be sent.
                 await connection.execute("DELETE FROM outbox")
-        await connection.execute("ANALYZE")
     finally:
         await connection.close()
 

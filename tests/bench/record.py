@@ -141,7 +141,6 @@ async def write_straight(
                 # Nobody takes what is to be sent.
                 await connection.execute("DELETE FROM outbox")
             written += len(changes)
-        await connection.execute("ANALYZE")
     finally:
         await connection.close()
 

@@ -55,6 +55,8 @@ def test_requests_differ_by_their_fields() -> None:
 APPROVED = {
     "WriteOffInvoice",
     "ApproveWriteOff",
+    "RefuseWriteOff",
+    "ListWriteOffs",
     "OpenCashDay",
     "CountCashDay",
     "CloseCashDay",
@@ -91,7 +93,7 @@ def expected_scopes(method: RpcMethod) -> tuple[str, ...]:
     if method.name.startswith("Batch"):
         # Accounts in batches are the relay's alone to open.
         return ()
-    if any(word in method.name for word in ("Outbox", "DeadLetter", "ConsumerLag")):
+    if any(word in method.name for word in ("Outbox", "DeadLetter", "ConsumerLag", "GetSettings")):
         return ("admin",)
     if method.name in APPROVED:
         return ("billing.approve",)

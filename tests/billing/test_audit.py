@@ -83,6 +83,16 @@ async def test_every_change_names_the_person_and_the_client(
     proposed = await do("WriteOffInvoice", "write_off.pending", **above)
     write_off = {"write_off_id": proposed.write_off_id}
     await do("ApproveWriteOff", "write_off.approved", "second", **write_off)
+    await billing.charge(account.account_id, 20_000)
+    large = await billing.invoice(account.account_id, 20_000)
+    unwanted: dict[str, Any] = {
+        "invoice_id": large.invoice_id,
+        "amount": usd(15_000),
+        "reason": "r",
+    }
+    proposed = await do("WriteOffInvoice", "write_off.pending", **unwanted)
+    write_off = {"write_off_id": proposed.write_off_id, "reason": "r"}
+    await do("RefuseWriteOff", "write_off.refused", **write_off)
     second = await billing.invoice(account.account_id, 100)
     cancelled = {"invoice_id": second.invoice_id, "reason": "r"}
     await do("CancelInvoice", "invoice.cancelled", **cancelled)

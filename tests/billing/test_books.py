@@ -104,6 +104,12 @@ async def test_operators_check_the_books_and_search_the_audit(
         *("invoice.issued", "invoice.created", "charge.added", "account.opened"),
     ]
     assert {row["subject"] for row in rows} == {"user-5"}
+    client = {"subject": patient_id, "client": rows[0]["client_id"]}
+    search = HANDLERS["audit search"]
+    assert await search(settings, {**client, "outcome": "success"}) == rows
+    # Only what succeeded is kept.
+    assert await search(settings, {**client, "outcome": "failure"}) == []
+    assert await search(settings, {**client, "client": "another"}) == []
 
 
 @pytest.mark.integration

@@ -24,6 +24,7 @@ LISTS = {
     "ListPayments": "payments",
     "ListLedgerEntries": "entries",
     "ListReminders": "reminders",
+    "ListWriteOffs": "write_offs",
 }
 
 
@@ -59,7 +60,11 @@ async def test_pages_are_the_whole_list_each_row_once(billing: Client, rpc: str)
             amount={"minor_units": 40},
             method="PAYMENT_METHOD_CARD",
         )
-    fields = {"as_of": "2199-01-01"} if rpc == "ListReminders" else {"account_id": account_id}
+        await billing.do(
+            "WriteOffInvoice", invoice_id=invoice.invoice_id, amount={"minor_units": 1}, reason="r"
+        )
+    of_all = {"ListReminders": {"as_of": "2199-01-01"}, "ListWriteOffs": {}}
+    fields = of_all.get(rpc, {"account_id": account_id})
     (whole,) = await pages_of(billing, rpc, 100, **fields)
     pages = await pages_of(billing, rpc, 2, **fields)
     assert [len(page) for page in pages[:-1]] == [2] * (len(pages) - 1)

@@ -49,6 +49,7 @@ async def test_patients_own_login_changes_nothing_and_reads_no_books(billing: Cl
         ("ListLedgerEntries", {"account_id": own}),
         ("ExportLedger", {}),
         ("ListReminders", {}),
+        ("ListWriteOffs", {}),
         ("ListPrices", {}),
     ):
         assert (await billing.refusal(rpc, "patient", **fields)).status == 403, rpc

@@ -211,12 +211,18 @@ def bill(world: World, patient_id: str, description: str = "Visit") -> str:
 
 def edit_too_late(worker: Worker, patient_id: str) -> None:
     """Saves a form after somebody else changed the same record: the conflict is shown."""
+    move(worker.world, patient_id, "Madrid")
     worker.go(f"/patients/{patient_id}/edit")
     worker.page.locator("#city").fill("Sevilla")
-    path = f"/fhir/R4/Patient/{patient_id}"
-    current = worker.world.admin.get(path).raise_for_status().json()
-    current["address"] = [{"city": f"Toledo {secrets.token_hex(2)}", "use": "home"}]
-    headers = {"Content-Type": "application/fhir+json"}
-    worker.world.admin.put(path, json=current, headers=headers).raise_for_status()
+    move(worker.world, patient_id, "Toledo")
     worker.page.locator("#city").press("Enter")
     worker.page.locator("#conflict-title").wait_for()
+
+
+def move(world: World, patient_id: str, city: str) -> None:
+    """Gives a patient another address by the API."""
+    path = f"/fhir/R4/Patient/{patient_id}"
+    current = world.admin.get(path).raise_for_status().json()
+    current["address"] = [{"city": city, "use": "home"}]
+    headers = {"Content-Type": "application/fhir+json"}
+    world.admin.put(path, json=current, headers=headers).raise_for_status()

@@ -44,6 +44,16 @@ def data(world: World) -> Data:
     issue(world, issued)
     paid = {"amount": {"minorUnits": "2500"}, "method": "PAYMENT_METHOD_CARD"}
     world.admin.post(f"/billing/v1/invoices/{issued}/payments", json=paid).raise_for_status()
+    payer = {"payerId": "insurer-1", "payerName": "Sun Insurance"}
+    share = {"share": "COVERAGE_SHARE_FIXED", "amount": {"minorUnits": "100", "currency": "USD"}}
+    base = charge(world, clinic.patient_id, "Bandage")
+    world.admin.put(f"{base}/coverages", json={"coverages": [payer | share]}).raise_for_status()
+    late = draft(world, clinic.patient_id)
+    answer = world.admin.post(f"/billing/v1/invoices/{late}/issue", json={"issuedOn": "2020-01-02"})
+    answer.raise_for_status()
+    lost = {"amount": {"minorUnits": "10500"}, "reason": "Insolvent"}
+    path = f"/billing/v1/invoices/{late}/write-off"
+    world.admin.post(path, json=lost).raise_for_status()
     drafted = draft(world, clinic.patient_id)
     # For the preview.
     charge(world, clinic.patient_id, "Bandage")
@@ -79,6 +89,12 @@ def test_pages_of_staff(chromium: Browser, world: World, data: Data) -> None:
         f"{chart}/money/statement",
         f"{chart}/money/invoices/{data.draft_id}",
         f"{chart}/money/invoices/{data.issued_id}",
+        f"{chart}/money/invoices/{data.issued_id}/credit",
+        f"{chart}/money/invoices/{data.issued_id}/write-off",
+        f"{chart}/money/allocate",
+        f"{chart}/money/coverages",
+        "/reminders",
+        "/write-offs",
         f"{chart}/applications",
         "/cash-desk",
         "/figures",
@@ -96,6 +112,7 @@ def test_pages_of_staff(chromium: Browser, world: World, data: Data) -> None:
         for path in paths:
             admin.go(path)
             check(admin.page, path)
+        check_bills(admin, data)
         # States: found, not found, faults by field.
         admin.go("/patients")
         admin.fill("Find a patient", clinic.family)
@@ -133,6 +150,30 @@ def test_pages_of_staff(chromium: Browser, world: World, data: Data) -> None:
         admin.heading("Preview of the invoice")
         check(admin.page, "the preview of an invoice")
         check_cash_day(admin)
+
+
+def check_bills(admin: Worker, data: Data) -> None:
+    """Looks at the forms of money with faults at their fields."""
+    money = f"/patients/{data.clinic.patient_id}/money"
+    admin.go(f"{money}/allocate")
+    admin.page.get_by_label("Invoice", exact=False).first.fill("much")
+    admin.press("Record the payment")
+    admin.sees("This is not an amount.")
+    check(admin.page, "faults of a divided payment")
+    admin.go(f"{money}/invoices/{data.issued_id}/credit")
+    admin.page.get_by_label("Credit of", exact=False).first.fill("1000")
+    admin.press("Write the credit note")
+    admin.sees("At most")
+    check(admin.page, "faults of a credit note")
+    admin.go(f"{money}/coverages")
+    admin.press("Add the coverage")
+    admin.sees("This is not a percentage.")
+    check(admin.page, "faults of a coverage")
+    admin.go("/write-offs")
+    admin.page.locator("tbody details").first.evaluate("each => { each.open = true }")
+    admin.press("Refuse the write-off")
+    admin.sees("Say why.")
+    check(admin.page, "faults of a refusal")
 
 
 def check_cash_day(admin: Worker) -> None:

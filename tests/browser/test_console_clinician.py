@@ -79,6 +79,7 @@ def test_day_of_a_clinician(chromium: Browser, world: World, scripts: bool) -> N
 
         doctor.follow("Timeline")
         doctor.sees("Throat culture")
+        doctor.page.get_by_text("Show only").first.click()
         doctor.page.get_by_label("Procedures").check()
         if not scripts:
             doctor.press("Show")

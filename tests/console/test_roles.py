@@ -18,6 +18,7 @@ STAFF = {"admin", "clinician", "registrar", "billing", "billing_manager"}
 WRITES = {"admin", "clinician", "registrar"}
 CARE = {"admin", "clinician"}
 MONEY = {"admin", "billing", "billing_manager"}
+APPROVERS = {"admin", "billing_manager"}
 EVERYBODY = {*STAFF, "analyst", "patient"}
 CHART = {*STAFF, "patient"}
 ADMIN = {"admin"}
@@ -43,7 +44,12 @@ PAGES: dict[str, set[str]] = {
     "/patients/{id}/launch/{client}": STAFF,
     "/patients/{id}/applications": STAFF,
     "/cash-desk": MONEY,
-    "/cash-desk/day": {"admin", "billing_manager"},
+    "/cash-desk/day": APPROVERS,
+    "/reminders": MONEY,
+    "/write-offs": APPROVERS,
+    "/write-offs/{write_off}/approve": APPROVERS,
+    "/write-offs/{write_off}/refuse": APPROVERS,
+    "/patients/{id}/money/invoices/{invoice}/write-off": APPROVERS,
     "/figures": {"admin", "analyst"},
     "/figures/events": {"admin", "analyst"},
     "/figures/csv/{name}": {"admin", "analyst"},

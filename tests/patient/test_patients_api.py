@@ -1,12 +1,14 @@
 """`/api/patients` on a real database."""
 
 import json
+from typing import Any
 
 import asyncpg
 import pytest
 
+from apps.patient.operate import HANDLERS
 from tests.idempotency import in_flight
-from tests.patient.patient_service import PERSON, Service, principal, wait_for
+from tests.patient.patient_service import PERSON, Service, make_settings, principal, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -31,6 +33,20 @@ def test_registered_patient_is_the_same_record_under_fhir(service: Service) -> N
     assert [identifier["system"] for identifier in patient["identifier"]] == [
         "urn:patient-management:mrn"
     ]
+
+
+async def test_operators_search_the_audit_by_client_and_outcome(service: Service) -> None:
+    id = service.register()
+    settings = make_settings(service.database_url)
+    for filters, actions in (
+        ({}, ["create"]),
+        ({"client": "client-1", "outcome": "success"}, ["create"]),
+        ({"client": "another"}, []),
+        # Only what succeeded is kept.
+        ({"outcome": "failure"}, []),
+    ):
+        rows: Any = await HANDLERS["audit search"](settings, {"subject": id, **filters})
+        assert [row["action"] for row in rows] == actions
 
 
 def test_one_transaction_leaves_row_history_audit_and_outbox(service: Service) -> None:

@@ -1,5 +1,6 @@
 """The methods of accounts and their coverages."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -134,7 +135,15 @@ class AccountMethods:
         async def set_coverage(change: Change) -> pb.Account:
             account = await lock_account(change.connection, account_id)
             expect_version(account.version, message.expected_version)
-            coverages = parse_coverages(message.coverages, account.currency)
+            # What came from the record stays in its keeping: it may yet take it away.
+            orders = {
+                each.coverage_id: each.record_order
+                for each in await select_coverages(change.connection, account_id)
+            }
+            coverages = [
+                replace(each, record_order=orders.get(each.coverage_id))
+                for each in parse_coverages(message.coverages, account.currency)
+            ]
             await replace_coverages(change.connection, account_id, coverages)
             account = await update_account(change.connection, account_id, account.status)
             change.audit("coverage.set", account_id)

@@ -33,7 +33,18 @@ DATES = (
 )
 # LOINC, the parts of a blood pressure.
 SYSTOLIC, DIASTOLIC = "8480-6", "8462-4"
-TITLES = ("code", "vaccineCode", "medicationCodeableConcept", "type", "category", "class")
+TITLES = (
+    "code",
+    "vaccineCode",
+    "medicationCodeableConcept",
+    "type",
+    "description",
+    "serviceType",
+    "procedureCode",
+    "category",
+    "class",
+    "scope",
+)
 _TAG = re.compile(r"<[^>]*>")
 
 
@@ -186,14 +197,14 @@ def end_of(resource: Any) -> str:
 def title_of(resource: Any) -> str:
     """Says what it is about, by its code, type or category."""
     resource = as_dict(resource)
-    for name in TITLES:
-        value = resource.get(name)
+    supplied = as_dict(resource.get("suppliedItem")).get("itemCodeableConcept")
+    for value in (supplied, *(resource.get(name) for name in TITLES)):
         for each in value if isinstance(value, list) else [value]:
             text = text_of(each)
             if text:
                 return text
-    for name in ("description", "title"):
-        if resource.get(name):
+    for name in ("description", "title", "name"):
+        if isinstance(resource.get(name), str):
             return str(resource[name])
     return str(resource.get("resourceType", ""))
 

@@ -9,21 +9,76 @@ from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Part
-from apps.console.screens.chart import READ, SECTIONS, load_chart
+from apps.console.screens.chart import READ, SECTIONS, Section, load_chart
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
+from apps.kit.texts import N_
 from apps.kit.web import Operation
 
 PAGE_SIZE = 40
+RECORDED = "_lastUpdated"
+# Key, title, type, the search parameter of its date, and further parameters: what the record holds
+# beside the sections of the chart. Of large types only what a line shows is read.
+MORE = tuple(
+    Section(key=key, title=title, resource_type=resource_type, date=date, filters=filters)
+    for key, title, resource_type, date, filters in (
+        ("laboratory", N_("Laboratory"), "Observation", "date", (("category", "laboratory"),)),
+        ("questionnaires", N_("Questionnaires"), "Observation", "date", (("category", "survey"),)),
+        (
+            "observations",
+            N_("Other observations"),
+            "Observation",
+            "date",
+            (("category:not", "vital-signs,laboratory,survey"),),
+        ),
+        ("taken", N_("Medications taken"), "MedicationStatement", "effective", ()),
+        ("given", N_("Medications given"), "MedicationAdministration", "effective-time", ()),
+        ("orders", N_("Orders"), "ServiceRequest", "authored", ()),
+        (
+            "imaging",
+            N_("Imaging"),
+            "ImagingStudy",
+            "started",
+            (("_elements", "started,status,description,procedureCode"),),
+        ),
+        ("plans", N_("Care plans"), "CarePlan", "date", ()),
+        ("teams", N_("Care teams"), "CareTeam", "date", ()),
+        ("goals", N_("Goals"), "Goal", RECORDED, ()),
+        ("devices", N_("Devices"), "Device", RECORDED, ()),
+        ("supplies", N_("Supplies"), "SupplyDelivery", RECORDED, ()),
+        ("appointments", N_("Appointments"), "Appointment", "date", ()),
+        ("consents", N_("Consents"), "Consent", "date", ()),
+        ("coverages", N_("Coverages"), "Coverage", RECORDED, ()),
+        ("claims", N_("Claims"), "Claim", "created", (("_elements", "created,status,type"),)),
+        (
+            "benefits",
+            N_("Benefits"),
+            "ExplanationOfBenefit",
+            "created",
+            (("_elements", "created,status,type"),),
+        ),
+        ("provenance", N_("Provenance"), "Provenance", "recorded", (("_elements", "recorded"),)),
+    )
+)
+TIMELINE = (*SECTIONS, *MORE)
+# The elements by which the record is searched, where they are not those that tell when it happened.
+SEARCHED = {
+    "AllergyIntolerance": "recordedDate",
+    "Appointment": "start",
+    "Condition": "recordedDate",
+    "Consent": "dateTime",
+    "ServiceRequest": "authoredOn",
+}
+# What R4 cannot be searched for by a date of its own stands where it was recorded.
+BY_RECORDING = {each.resource_type for each in MORE if each.date == RECORDED}
 
 
 def moment_of(entry: dict[str, Any]) -> str:
-    """Tells when an entry stands in the timeline: as the record is searched, which knows
-    problems and allergies by when they were recorded.
-    """
-    if entry.get("resourceType") in ("Condition", "AllergyIntolerance"):
-        return str(entry.get("recordedDate") or "") or fhir.date_of(entry)
-    return fhir.date_of(entry)
+    """Tells when an entry stands in the timeline: as the record is searched."""
+    kind = str(entry.get("resourceType", ""))
+    if kind in BY_RECORDING:
+        return str(fhir.as_dict(entry.get("meta")).get("lastUpdated", ""))
+    return str(entry.get(SEARCHED.get(kind, "")) or "") or fhir.date_of(entry)
 
 
 def cut_page(entries: list[dict[str, Any]], read_to: str = "") -> tuple[list[dict[str, Any]], str]:
@@ -58,7 +113,7 @@ def by_day(entries: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]
 async def show(request: Request) -> Response:
     """Shows a page of the timeline."""
     person = person_of(request)
-    allowed = [each for each in SECTIONS if person.may(each.resource_type, "s")]
+    allowed = [each for each in TIMELINE if person.may(each.resource_type, "s")]
     chosen = set(request.query_params.getlist("kind"))
     wanted = [each for each in allowed if not chosen or each.key in chosen]
     before = request.query_params.get("before", "")

@@ -247,6 +247,13 @@ AUDIT = (
             query("until", "Before this time.", text(format="date-time")),
         ),
     ),
+    _operation(
+        "GET",
+        "/settings",
+        "readAuthSettings",
+        "The settings of identity; of secrets only whether they are set",
+        done("The settings", ref("ShownSettings")),
+    ),
 )
 ACCOUNT = (
     _own("GET", "/me", "getMe", "The account behind the token", done("The account", ref("User"))),

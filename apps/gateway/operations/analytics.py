@@ -269,6 +269,17 @@ def _letter(
     )
 
 
+SETTINGS = (
+    PublicOperation(
+        method="GET",
+        path=PATH + "/settings",
+        policy=ADMIN,
+        id="analyticsSettings",
+        tag=TAG,
+        summary="The settings of the figures; of secrets only whether they are set",
+        answers=done("The settings", ref("ShownSettings")),
+    ),
+)
 DEAD_LETTERS = (
     _letter(
         "GET",
@@ -311,4 +322,4 @@ DEAD_LETTERS = (
         refusals=("409", "415"),
     ),
 )
-OPERATIONS = (*FIGURES, *LIVE, *DEAD_LETTERS)
+OPERATIONS = (*FIGURES, *LIVE, *SETTINGS, *DEAD_LETTERS)

@@ -1,6 +1,8 @@
-"""`/api/outbox`: what the record still has to send, for administrators."""
+"""`/api/outbox` and `/api/settings`: what the record still has to send, and its settings, for
+administrators.
+"""
 
-from apps.gateway.operations.model import PublicOperation, done, gone
+from apps.gateway.operations.model import PublicOperation, done, gone, ref
 from apps.kit.web import scopes
 
 TAG = "Patients"
@@ -36,5 +38,14 @@ OPERATIONS = (
         summary="Delete a refused row for good",
         description="Later events of its patient are sent.",
         answers=gone("Done"),
+    ),
+    PublicOperation(
+        method="GET",
+        path="/api/settings",
+        policy=ADMIN,
+        id="readRecordSettings",
+        tag=TAG,
+        summary="The record's settings; of secrets only whether they are set",
+        answers=done("The settings", ref("ShownSettings")),
     ),
 )

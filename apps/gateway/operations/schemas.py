@@ -233,5 +233,12 @@ SCHEMAS: Mapping[str, Schema] = {
             "partitions": array(record(_PARTITION)),
         }
     ),
+    "ShownSettings": record(
+        {
+            "settings": array(
+                record({"name": text(), "value": text(), "isSecret": _FLAG, "isSet": _FLAG})
+            )
+        }
+    ),
     "AnalyticsDeadLetter": record(_LETTER, "key", "value", "headers"),
 }

@@ -60,12 +60,14 @@ class IndexRows:
     """`values` are all hashes, `indexed` those with rows of their own, `targets` the
     resources referred to.
 
+    `alone`: those that have a row only where no code comes with them; an update may bring it.
     `retired` have rows as long as a replica of the previous release may look for them. `uris` are
     (parameter, URI): no column has them.
     """
 
     values: set[int] = field(default_factory=set)
     indexed: set[int] = field(default_factory=set)
+    alone: set[int] = field(default_factory=set)
     retired: set[int] = field(default_factory=set)
     uris: set[tuple[str, str]] = field(default_factory=set)
     targets: set[int] = field(default_factory=set)
@@ -121,6 +123,7 @@ def contained_rows(path: str, values: Iterable[IndexValue]) -> IndexRows:
     return IndexRows(
         values={*found.values, here, *(present_hash(path, name) for name in found.present)},
         indexed={*found.indexed, here},
+        alone=found.alone,
         targets=found.targets,
         dates=found.dates,
         strings=found.strings,
@@ -205,6 +208,7 @@ def _add_system(rows: IndexRows, resource_type: str, value: TokenValue) -> None:
         rows.texts.add((hashed, "", code))
     else:
         rows.indexed.add(hashed)
+        rows.alone.add(hashed)
         rows.texts.add((hashed, "", hashed))
 
 

@@ -30,6 +30,7 @@ from apps.patient.search.sql import (
     body_of,
     bound_argument,
     condition,
+    has_value,
     row_bounds,
     same_part,
     starts_with,
@@ -163,10 +164,8 @@ def _first_text(key: str, matching: str, *, descending: bool = False) -> str:
     each comes once.
     """
     sign = ">" if descending else "<"
-    return (
-        f"NOT EXISTS (SELECT FROM resource_string e WHERE e.number = k.number AND e.key = {key}"
-        f" AND {matching} AND (e.value, e.part, e.is_whole) {sign} (k.value, k.part, k.is_whole))"
-    )
+    earlier = f"{matching} AND (e.value, e.part, e.is_whole) {sign} (k.value, k.part, k.is_whole)"
+    return f"NOT {has_value('resource_string', 'e', 'k', key, earlier)}"
 
 
 def _words_walk(sql: Sql, leader: Words) -> Walk:
@@ -255,10 +254,8 @@ def _first_span(sql: Sql, leader: DateRange | NumberRange, table: str, *, descen
     key = sql.argument(leader.key, "bigint")
     matching = row_bounds(sql, leader, "e")
     sign = ">" if descending else "<"
-    return (
-        f"NOT EXISTS (SELECT FROM {table} e WHERE e.number = k.number AND e.key = {key}"
-        f" AND {matching} AND (e.low, e.high, e.ctid) {sign} (k.low, k.high, k.ctid))"
-    )
+    earlier = f"{matching} AND (e.low, e.high, e.ctid) {sign} (k.low, k.high, k.ctid)"
+    return f"NOT {has_value(table, 'e', 'k', key, earlier)}"
 
 
 def _span_walk(
@@ -273,7 +270,8 @@ def page_statement(
     """Returns the statement of a page: `columns`, then the position (NULL without one)."""
     sign = "<" if walk.descending else ">"
     way = " DESC" if walk.descending else ""
-    where = list(walk.conditions)
+    first, further = by_table(rest)
+    where = [*(condition(sql, item, "k") for item in first), *walk.conditions]
     order = f"k.number{way}"
     given = "NULL"
     if walk.position:
@@ -290,7 +288,7 @@ def page_statement(
     return (
         f"SELECT {columns}, {given} AS position FROM {walk.source}"
         f" CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = k.number"
-        f" AND {condition(sql, rest)} OFFSET 0) AS r"
+        f" AND {condition(sql, further)} OFFSET 0) AS r"
         f" WHERE {' AND '.join(where)} ORDER BY {order} LIMIT {limit}"
     )
 
@@ -304,7 +302,9 @@ def exact_page_statement(
     hashes = sql.argument(leading_hashes(leader), "bigint[]")
     after = sql.argument(page.number if page.number is not None else -(2**63), "bigint")
     limit = sql.argument(page.limit, "bigint")
-    checked = condition(sql, rest)
+    first, further = by_table(rest)
+    where = "".join(f" AND {condition(sql, item, 'v')}" for item in first)
+    checked = condition(sql, further)
     lateral = (
         ""
         if checked == "true"
@@ -314,11 +314,25 @@ def exact_page_statement(
     return (
         f"SELECT {columns}, NULL AS position FROM (SELECT DISTINCT k.number"
         f" FROM unnest({hashes}) AS h (hash) CROSS JOIN LATERAL (SELECT v.number"
-        f" FROM resource_value v{lateral} WHERE v.hash = h.hash AND v.number > {after}"
+        f" FROM resource_value v{lateral} WHERE v.hash = h.hash AND v.number > {after}{where}"
         f" ORDER BY v.number LIMIT {limit}) AS k ORDER BY k.number LIMIT {limit}) AS k"
         f" CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = k.number OFFSET 0) AS r"
         " ORDER BY k.number"
     )
+
+
+def by_table(criterion: Criterion) -> tuple[list[Criterion], Criterion]:
+    """Returns what the index tables tell of a candidate, and what needs its row: most candidates
+    fail before that is read.
+    """
+    items = flatten(criterion)
+    first: list[Criterion] = [
+        item
+        for item in items
+        if isinstance(item, DateRange | NumberRange | WholeText | Contains)
+        or (isinstance(item, Words) and item.exact is None)
+    ]
+    return first, rest_of([item for item in items if item not in first], None)
 
 
 def leading_hashes(leader: Exact) -> list[int]:

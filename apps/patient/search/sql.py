@@ -52,6 +52,23 @@ _OPERATORS = (
 )
 
 
+def values_of(name: str, row: str) -> str:
+    """Returns the relation of all values of the resource of `row` in the index table `name`.
+
+    They are few. `OFFSET 0` has the index of the numbers find them: that of the values, which
+    statistics can make look as good, would be walked for each candidate.
+    """
+    return f"(SELECT ctid, * FROM {name} WHERE number = {row}.number OFFSET 0)"
+
+
+def has_value(name: str, table: str, row: str, key: str, matching: str) -> str:
+    """Returns the condition that the resource of `row` has a value by a parameter that matches:
+    a row of the index table `name`, as `table`.
+    """
+    source = f"{values_of(name, row)} AS {table}"
+    return f"EXISTS (SELECT FROM {source} WHERE {table}.key = {key} AND {matching})"
+
+
 def body_of(row: str) -> str:
     """Returns the expression of the stored body of `row`: packed, or as the release
     before wrote it.
@@ -121,16 +138,12 @@ def condition(sql: Sql, criterion: Criterion, row: str = "r") -> str:
         case Contains():
             table, key = sql.alias("s"), sql.argument(criterion.key, "bigint")
             part = sql.argument(criterion.part, "text")
-            return (
-                f"EXISTS (SELECT FROM resource_string {table} WHERE {table}.number = {row}.number"
-                f" AND {table}.key = {key} AND position({part} IN {table}.value) > 0)"
-            )
+            matching = f"position({part} IN {table}.value) > 0"
+            return has_value("resource_string", table, row, key, matching)
         case WholeText():
             table, key = sql.alias("s"), sql.argument(criterion.key, "bigint")
-            return (
-                f"EXISTS (SELECT FROM resource_string {table} WHERE {table}.number = {row}.number"
-                f" AND {table}.key = {key} AND {whole_text(sql, criterion, table)})"
-            )
+            matching = whole_text(sql, criterion, table)
+            return has_value("resource_string", table, row, key, matching)
         case Chain():
             return _chain_condition(sql, criterion, row)
         case Has():
@@ -153,10 +166,7 @@ def _range_condition(sql: Sql, criterion: DateRange | NumberRange, row: str) -> 
     name = "resource_date" if is_date else "resource_quantity"
     table = sql.alias("d")
     key = sql.argument(criterion.key, "bigint")
-    return (
-        f"EXISTS (SELECT FROM {name} {table} WHERE {table}.number = {row}.number"
-        f" AND {table}.key = {key} AND {row_bounds(sql, criterion, table)})"
-    )
+    return has_value(name, table, row, key, row_bounds(sql, criterion, table))
 
 
 def row_bounds(sql: Sql, criterion: DateRange | NumberRange, table: str) -> str:
@@ -211,10 +221,9 @@ def _words_condition(sql: Sql, criterion: Words, row: str) -> str:
     """Asks that each word begin a word of one part; each is looked up beside the first."""
     key = sql.argument(criterion.key, "bigint")
     first = sql.alias("s")
-    parts = [f"{first}.number = {row}.number", f"{first}.key = {key}"]
-    parts.append(starts_with(sql, first, criterion.words[0]))
+    parts = [starts_with(sql, first, criterion.words[0])]
     parts += [same_part(sql, first, key, word) for word in criterion.words[1:]]
-    found = f"EXISTS (SELECT FROM resource_string {first} WHERE {' AND '.join(parts)})"
+    found = has_value("resource_string", first, row, key, " AND ".join(parts))
     if criterion.exact is not None:
         found = (
             f"({found} AND {sql.argument(criterion.exact, 'bigint')} = ANY ({row}.value_hashes))"
@@ -239,11 +248,8 @@ def whole_text(sql: Sql, criterion: WholeText, table: str) -> str:
 def same_part(sql: Sql, first: str, key: str, word: str) -> str:
     """Returns the condition that the name or address of the row `first` has another word too."""
     other = sql.alias("s")
-    return (
-        f"EXISTS (SELECT FROM resource_string {other} WHERE {other}.number = {first}.number"
-        f" AND {other}.key = {key} AND {other}.part = {first}.part"
-        f" AND {starts_with(sql, other, word)})"
-    )
+    matching = f"{other}.part = {first}.part AND {starts_with(sql, other, word)}"
+    return has_value("resource_string", other, first, key, matching)
 
 
 def _chain_condition(sql: Sql, criterion: Chain, row: str) -> str:
@@ -277,13 +283,12 @@ def _near_condition(sql: Sql, criterion: Near, row: str) -> str:
     latitude = sql.argument(criterion.latitude, "float8")
     longitude = sql.argument(criterion.longitude, "float8")
     distance = sql.argument(criterion.kilometres, "float8")
-    return (
-        f"EXISTS (SELECT FROM resource_quantity {first} JOIN resource_quantity {second}"
-        f" ON {second}.number = {first}.number"
-        f" AND {second}.key = {sql.argument(criterion.longitude_key, 'bigint')}"
-        f" WHERE {first}.number = {row}.number"
-        f" AND {first}.key = {sql.argument(criterion.latitude_key, 'bigint')}"
-        f" AND 12742 * asin(least(1, sqrt(sind(({first}.low::float8 - {latitude}) / 2) ^ 2"
+    first_key = sql.argument(criterion.latitude_key, "bigint")
+    second_key = sql.argument(criterion.longitude_key, "bigint")
+    near = (
+        f"12742 * asin(least(1, sqrt(sind(({first}.low::float8 - {latitude}) / 2) ^ 2"
         f" + cosd({latitude}) * cosd({first}.low::float8)"
-        f" * sind(({second}.low::float8 - {longitude}) / 2) ^ 2))) <= {distance})"
+        f" * sind(({second}.low::float8 - {longitude}) / 2) ^ 2))) <= {distance}"
     )
+    beside = has_value("resource_quantity", second, first, second_key, near)
+    return has_value("resource_quantity", first, row, first_key, beside)

@@ -105,6 +105,20 @@ class Part:
     columns: Columns
     rows: Rows
 
+    @property
+    def is_single(self) -> bool:
+        """Tells whether its one row is sent as values. Arrays cost PostgreSQL several times as
+        much, but rows whose number differs from change to change would make more statements to
+        plan.
+        """
+        return len(self.rows) == 1 and self.columns in (
+            _RESOURCE,
+            _UPDATED,
+            _AUDIT,
+            _OUTBOX,
+            _NUMBER,
+        )
+
 
 def _insert(table: str, columns: Columns, tail: str = "") -> str:
     names = ", ".join(name for _, name in columns)
@@ -128,7 +142,7 @@ _SET = ", ".join(
 )
 # What a change found in the index, or what reindexing has made of it meanwhile: then the change
 # would leave rows behind that lead to it, and the version is refused.
-_SEEN = (("smallint", "seen_index"),)
+_UPDATED = (*_RESOURCE, ("smallint", "seen_index"))
 _UPDATE = (
     f"UPDATE resource r SET {_SET}, mrn = coalesce(n.mrn, r.mrn) FROM {{source}}"
     " WHERE r.number = n.number"
@@ -165,7 +179,7 @@ def change_parts(
     updated = [
         (*row, change.stored.index_version) for (change, _), row in resources if change.stored
     ]
-    yield Part(_UPDATE, (*_RESOURCE, *_SEEN), updated)
+    yield Part(_UPDATE, _UPDATED, updated)
     yield from _index_parts(rows, is_compact=is_compact)
     yield _text_part(texts)
 
@@ -197,16 +211,20 @@ def _index_parts(rows: Sequence[tuple[Change, int]], *, is_compact: bool) -> Ite
     """Returns what each change makes of the rows that its resource is found by."""
     forgotten: Rows = []
     values: Rows = []
+    alone: Rows = []
     for change, number in rows:
         index = change.index
         indexed = index.indexed if is_compact else index.indexed | index.retired
         if change.stored is not None:
             known = set(change.stored.value_hashes)
             forgotten += [(hashed, number) for hashed in known - indexed]
+            # It may have been known by a code that came with it, without a row.
+            alone += [(hashed, number) for hashed in index.alone & known]
             indexed = indexed - known
         values += [(hashed, number) for hashed in indexed]
     yield Part(_FORGET_VALUES, _VALUES, forgotten)
     yield Part(_insert("resource_value", _VALUES), _VALUES, values)
+    yield Part(_insert("resource_value", _VALUES, _NEW_ONLY), _VALUES, alone)
     # Rows that are as they were are left alone.
     moved = [
         (change, number)

@@ -2,7 +2,7 @@
 (decision 0305).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from apps.kit.database import Connection
@@ -129,6 +129,22 @@ async def select_versions(
     return [version_of(row) for row in rows]
 
 
+# Whether all of `living_arguments` are there; the Patients cannot be deleted meanwhile.
+ALL_LIVING = (
+    "SELECT (SELECT count(*) FROM (SELECT FROM resource WHERE reference_hash = ANY ($1::bigint[])"
+    " AND method <> 'DELETE' ORDER BY number FOR SHARE) AS p)"
+    " + (SELECT count(*) FROM resource WHERE reference_hash = ANY ($2::bigint[])"
+    " AND method <> 'DELETE') = cardinality($1::bigint[]) + cardinality($2::bigint[]) AS is_met"
+)
+
+
+def living_arguments(references: Collection[tuple[str, str]]) -> tuple[list[int], list[int]]:
+    """Returns the hashes of the Patients among `references` (type, id), and of the others."""
+    patients = {resource_hash(kind, id) for kind, id in references if kind == "Patient"}
+    others = {resource_hash(kind, id) for kind, id in references if kind != "Patient"}
+    return sorted(patients), sorted(others)
+
+
 async def select_living(
     connection: Connection, references: Sequence[tuple[str, str]]
 ) -> set[tuple[str, str]]:
@@ -138,16 +154,13 @@ async def select_living(
     every resource of a hospital refers to the hospital.
     """
     living: set[tuple[str, str]] = set()
-    for is_patient in (True, False):
-        hashes = [
-            resource_hash(kind, id) for kind, id in references if (kind == "Patient") is is_patient
-        ]
+    for hashes, lock in zip(living_arguments(references), (" FOR SHARE", ""), strict=True):
         if not hashes:
             continue
         rows = await connection.fetch(
             "SELECT type, id FROM resource WHERE reference_hash = ANY ($1::bigint[])"
-            f" AND method <> 'DELETE' ORDER BY number{' FOR SHARE' if is_patient else ''}",
-            sorted(set(hashes)),
+            f" AND method <> 'DELETE' ORDER BY number{lock}",
+            hashes,
         )
         living.update((row["type"], row["id"]) for row in rows)
     return living

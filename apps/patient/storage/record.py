@@ -3,7 +3,6 @@ transaction each.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -231,17 +230,14 @@ class Record:
         return outcome
 
     async def write_one(self, connection: Connection, change: Change, caller: Caller) -> None:
-        """Writes a change whose references are there, within the connection's transaction or
-        one of its own.
-
-        Without a reference to look up it is one statement: BEGIN and COMMIT would cost two
-        round trips more.
+        """Writes a change whose references are there, in one statement; BEGIN, a look-up and COMMIT
+        would cost three round trips more.
         """
-        refers = bool(asked_references([change]))
-        needs_transaction = refers and not connection.is_in_transaction()
-        async with connection.transaction() if needs_transaction else nullcontext():
+        referred = asked_references([change])
+        hidden = await hidden_targets(connection, [change], caller, frozenset())
+        if hidden or not await self.writer.write(connection, [change], caller.author, referred):
             await check_references(connection, [change], caller)
-            await self.writer.write(connection, [change], caller.author)
+            raise Conflict("version_conflict", "a reference came back meanwhile; try again")
 
     async def next_change(
         self,

@@ -269,7 +269,7 @@ async def _resolve_contained(
     scans: Scans,
     within: Criterion,
 ) -> Criterion:
-    """Mostly no resource contains one at the path: then there is nothing to look for."""
+    """Looks for nothing where no resource contains one at the path, as is mostly so."""
     hashed = path_hash(criterion.path)
     if not await connection.fetchval(
         "SELECT EXISTS (SELECT FROM resource_value WHERE hash = $1)", hashed

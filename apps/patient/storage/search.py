@@ -41,13 +41,15 @@ from apps.patient.search.leaders import (
 )
 from apps.patient.search.query import SortKey, missing_position
 from apps.patient.search.single_valued import single_valued_date_keys
-from apps.patient.search.sql import Sql, condition
+from apps.patient.search.sql import Sql, condition, values_of
 from apps.patient.storage.resolving import resolve
 from apps.patient.storage.scanning import Scans
 from apps.patient.storage.versions import Version, version_of
 
 # Above this a criterion leads only where no other leads to fewer.
 PROBED_ROWS = 2_000
+# What leads to no more is taken without counting the others further.
+FEW_ROWS = 100
 SEARCH_SECONDS = 8.0
 # What can be walked in the order of an index.
 _SORTED_TABLES = {
@@ -126,7 +128,9 @@ async def make_plan(
     elif len(leaders) == 1 and not is_sorted:
         plan.leader_index = leaders[0]
     elif leaders:
-        counts = await _count_candidates(connection, plan, leaders)
+        counts = await _count_candidates(connection, plan, leaders, FEW_ROWS)
+        if min(counts.values()) > FEW_ROWS:
+            counts = await _count_candidates(connection, plan, leaders, PROBED_ROWS)
         # Of equals an exact value is first: its rows come in the order of the pages.
         best = min(
             leaders, key=lambda index: (counts[index], not isinstance(criteria[index], Exact))
@@ -154,11 +158,12 @@ def is_narrow(criterion: Criterion) -> bool:
 
 
 async def _count_candidates(
-    connection: Connection, plan: Plan, leaders: Sequence[int]
+    connection: Connection, plan: Plan, leaders: Sequence[int], most: int
 ) -> dict[int, int]:
+    """Returns how many rows each leads to, up to one above `most`."""
     sql = Sql()
     parts = []
-    limit = sql.argument(PROBED_ROWS + 1, "bigint")
+    limit = sql.argument(most + 1, "bigint")
     for index in leaders:
         rows = range_statement(sql, plan.resource_type, plan.criteria[index], limit)
         parts.append(f"(SELECT count(*) FROM ({rows}) AS c)")
@@ -318,8 +323,8 @@ def _sorted_statement(sql: Sql, resource_type: str, step: Step, page: Page) -> s
         key = sql.argument(parameter_key(resource_type, step.sort.parameter.code), "bigint")
         source = "" if checked == "true" else f" CROSS JOIN LATERAL (SELECT FROM {resource}) AS r"
         source += (
-            f" CROSS JOIN LATERAL (SELECT {best}(d.{column}) AS position FROM {table} d"
-            f" WHERE d.number = k.number AND d.key = {key}{whole} OFFSET 0) AS p"
+            f" CROSS JOIN LATERAL (SELECT {best}(d.{column}) AS position"
+            f" FROM {values_of(table, 'k')} AS d WHERE d.key = {key}{whole}) AS p"
         )
     where = ["p.position IS NULL" if step.without_value else "p.position IS NOT NULL"]
     if page.number is not None:

@@ -6,7 +6,7 @@ refuses a writer that did not see it. Part of a transaction where there is one; 
 by itself otherwise.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,7 @@ from apps.patient.storage.parts import (
     record_parts,
     rewriting_parts,
 )
+from apps.patient.storage.reading import ALL_LIVING, living_arguments
 from apps.patient.storage.versions import Author, Change
 
 
@@ -54,28 +55,40 @@ class Writer:
     layout: Layout = field(default_factory=Layout)
 
     async def write(
-        self, connection: Connection, changes: Sequence[Change], author: Author
-    ) -> None:
+        self,
+        connection: Connection,
+        changes: Sequence[Change],
+        author: Author,
+        referred: Collection[tuple[str, str]] = (),
+    ) -> bool:
         """Writes changes with their audit entries and events; raises Conflict where another
         writer came first.
+
+        Returns False and writes nothing where one of `referred` (type, id) is not there.
         """
-        await self._write(connection, changes, [*record_parts(changes, author)])
+        return await self._write(connection, changes, [*record_parts(changes, author)], referred)
 
     async def write_versions(self, connection: Connection, changes: Sequence[Change]) -> None:
         """Writes and indexes versions that were recorded before."""
         await self._write(connection, changes, [])
 
     async def _write(
-        self, connection: Connection, changes: Sequence[Change], more: Sequence[Part]
-    ) -> None:
+        self,
+        connection: Connection,
+        changes: Sequence[Change],
+        more: Sequence[Part],
+        referred: Collection[tuple[str, str]] = (),
+    ) -> bool:
         if not changes:
-            return
+            return True
         numbers = await self._numbers(connection, changes)
         texts = self.texts.unknown(text for change in changes for text in change.index.texts)
         is_compact = await self.layout.is_compact(connection)
         written = change_parts(changes, numbers, texts=texts, is_compact=is_compact)
-        await self._run(connection, [*written, *more])
-        self.texts.remember(texts)
+        is_written = await self._run(connection, [*written, *more], referred)
+        if is_written:
+            self.texts.remember(texts)
+        return is_written
 
     async def rewrite(self, connection: Connection, changes: Sequence[Change]) -> None:
         """Stores current versions in the newest layout and makes all rows of their index anew;
@@ -85,12 +98,20 @@ class Writer:
             texts = list({text for change in changes for text in change.index.texts})
             await self._run(connection, [*rewriting_parts(changes, texts)])
 
-    async def _run(self, connection: Connection, parts: Iterable[Part]) -> None:
+    async def _run(
+        self,
+        connection: Connection,
+        parts: Iterable[Part],
+        referred: Collection[tuple[str, str]] = (),
+    ) -> bool:
         parts = [part for part in parts if part.rows]
-        statement = _statement(tuple((part.sql, tuple(part.columns)) for part in parts))
-        arguments = [list(column) for part in parts for column in zip(*part.rows, strict=True)]
+        arguments = [*living_arguments(referred)] if referred else []
+        named = tuple((part.sql, tuple(part.columns), part.is_single) for part in parts)
+        statement = _statement(named, len(arguments))
+        for part in parts:
+            arguments += part.rows[0] if part.is_single else map(list, zip(*part.rows, strict=True))
         try:
-            await connection.execute(statement, *arguments)
+            return bool(await connection.fetchval(statement, *arguments))
         except asyncpg.UniqueViolationError as error:
             # The row itself, or its index: another writer made or restored it at the same time.
             if error.constraint_name not in ("resource_reference_hash_key", "resource_value_pkey"):
@@ -117,15 +138,23 @@ class Writer:
 
 
 @lru_cache(maxsize=256)
-def _statement(parts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]) -> str:
-    named = []
-    position = 0
-    for index, (sql, columns) in enumerate(parts):
-        arrays = []
-        for kind, _ in columns:
-            position += 1
-            arrays.append(f"${position}::{kind}[]")
+def _statement(
+    parts: tuple[tuple[str, tuple[tuple[str, str], ...], bool], ...], position: int
+) -> str:
+    """`position`: how many arguments tell what must be there; with none nothing must."""
+    named = [f"living AS MATERIALIZED ({ALL_LIVING})"] if position else []
+    is_checked = bool(named)
+    for index, (sql, columns, is_single) in enumerate(parts):
         names = ", ".join(name for _, name in columns)
-        source = f"unnest({', '.join(arrays)}) AS n ({names})"
+        array = "" if is_single else "[]"
+        values = ", ".join(
+            f"${number}::{kind}{array}" for number, (kind, _) in enumerate(columns, position + 1)
+        )
+        position += len(columns)
+        source = f"(SELECT {values}) AS n ({names})"
+        if not is_single:
+            source = f"unnest({values}) AS n ({names})"
+        if is_checked:
+            source = f"(SELECT n.* FROM living, {source} WHERE living.is_met) AS n"
         named.append(f"part_{index} AS ({sql.replace('{source}', source)})")
-    return f"WITH {', '.join(named)} SELECT 1"
+    return f"WITH {', '.join(named)} SELECT {'is_met FROM living' if is_checked else 'true'}"

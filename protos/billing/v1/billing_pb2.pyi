@@ -139,12 +139,14 @@ class _WriteOffStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     WRITE_OFF_STATUS_UNSPECIFIED: _WriteOffStatus.ValueType  # 0
     WRITE_OFF_STATUS_PENDING: _WriteOffStatus.ValueType  # 1
     WRITE_OFF_STATUS_POSTED: _WriteOffStatus.ValueType  # 2
+    WRITE_OFF_STATUS_REFUSED: _WriteOffStatus.ValueType  # 3
 
 class WriteOffStatus(_WriteOffStatus, metaclass=_WriteOffStatusEnumTypeWrapper): ...
 
 WRITE_OFF_STATUS_UNSPECIFIED: WriteOffStatus.ValueType  # 0
 WRITE_OFF_STATUS_PENDING: WriteOffStatus.ValueType  # 1
 WRITE_OFF_STATUS_POSTED: WriteOffStatus.ValueType  # 2
+WRITE_OFF_STATUS_REFUSED: WriteOffStatus.ValueType  # 3
 Global___WriteOffStatus: typing_extensions.TypeAlias = WriteOffStatus
 
 class _CashDayStatus:
@@ -1809,14 +1811,27 @@ class WriteOff(google.protobuf.message.Message):
     STATUS_FIELD_NUMBER: builtins.int
     REQUESTED_BY_FIELD_NUMBER: builtins.int
     APPROVED_BY_FIELD_NUMBER: builtins.int
+    REFUSED_BY_FIELD_NUMBER: builtins.int
+    REFUSAL_REASON_FIELD_NUMBER: builtins.int
+    REQUESTED_AT_FIELD_NUMBER: builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    PATIENT_ID_FIELD_NUMBER: builtins.int
+    INVOICE_NUMBER_FIELD_NUMBER: builtins.int
     write_off_id: builtins.str
     invoice_id: builtins.str
     reason: builtins.str
     status: Global___WriteOffStatus.ValueType
     requested_by: builtins.str
     approved_by: builtins.str
+    refused_by: builtins.str
+    refusal_reason: builtins.str
+    account_id: builtins.str
+    patient_id: builtins.str
+    invoice_number: builtins.str
     @property
     def amount(self) -> Global___Money: ...
+    @property
+    def requested_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -1827,10 +1842,16 @@ class WriteOff(google.protobuf.message.Message):
         status: Global___WriteOffStatus.ValueType = ...,
         requested_by: builtins.str = ...,
         approved_by: builtins.str = ...,
+        refused_by: builtins.str = ...,
+        refusal_reason: builtins.str = ...,
+        requested_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        account_id: builtins.str = ...,
+        patient_id: builtins.str = ...,
+        invoice_number: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "requested_at", b"requested_at"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "approved_by", b"approved_by", "invoice_id", b"invoice_id", "reason", b"reason", "requested_by", b"requested_by", "status", b"status", "write_off_id", b"write_off_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["account_id", b"account_id", "amount", b"amount", "approved_by", b"approved_by", "invoice_id", b"invoice_id", "invoice_number", b"invoice_number", "patient_id", b"patient_id", "reason", b"reason", "refusal_reason", b"refusal_reason", "refused_by", b"refused_by", "requested_at", b"requested_at", "requested_by", b"requested_by", "status", b"status", "write_off_id", b"write_off_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___WriteOff: typing_extensions.TypeAlias = WriteOff
@@ -1881,6 +1902,70 @@ class ApproveWriteOffRequest(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ApproveWriteOffRequest: typing_extensions.TypeAlias = ApproveWriteOffRequest
+
+@typing.final
+class RefuseWriteOffRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    WRITE_OFF_ID_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    write_off_id: builtins.str
+    reason: builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        write_off_id: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["reason", b"reason", "request_id", b"request_id", "write_off_id", b"write_off_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RefuseWriteOffRequest: typing_extensions.TypeAlias = RefuseWriteOffRequest
+
+@typing.final
+class ListWriteOffsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    status: Global___WriteOffStatus.ValueType
+    page_size: builtins.int
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        status: Global___WriteOffStatus.ValueType = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "status", b"status"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListWriteOffsRequest: typing_extensions.TypeAlias = ListWriteOffsRequest
+
+@typing.final
+class ListWriteOffsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WRITE_OFFS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    @property
+    def write_offs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___WriteOff]: ...
+    def __init__(
+        self,
+        *,
+        write_offs: collections.abc.Iterable[Global___WriteOff] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["next_page_token", b"next_page_token", "write_offs", b"write_offs"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListWriteOffsResponse: typing_extensions.TypeAlias = ListWriteOffsResponse
 
 @typing.final
 class CashDay(google.protobuf.message.Message):
@@ -2865,3 +2950,58 @@ class PartitionLag(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___PartitionLag: typing_extensions.TypeAlias = PartitionLag
+
+@typing.final
+class GetSettingsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___GetSettingsRequest: typing_extensions.TypeAlias = GetSettingsRequest
+
+@typing.final
+class ServiceSettings(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SETTINGS_FIELD_NUMBER: builtins.int
+    @property
+    def settings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Setting]: ...
+    def __init__(
+        self,
+        *,
+        settings: collections.abc.Iterable[Global___Setting] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["settings", b"settings"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ServiceSettings: typing_extensions.TypeAlias = ServiceSettings
+
+@typing.final
+class Setting(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    IS_SECRET_FIELD_NUMBER: builtins.int
+    IS_SET_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The environment variable."""
+    value: builtins.str
+    """As the service uses it; empty for a secret."""
+    is_secret: builtins.bool
+    is_set: builtins.bool
+    """Of a secret: whether it has a value."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        value: builtins.str = ...,
+        is_secret: builtins.bool = ...,
+        is_set: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["is_secret", b"is_secret", "is_set", b"is_set", "name", b"name", "value", b"value"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Setting: typing_extensions.TypeAlias = Setting

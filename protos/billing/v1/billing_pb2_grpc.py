@@ -152,6 +152,16 @@ class BillingStub:
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ApproveWriteOffRequest.SerializeToString,
                 response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.WriteOff.FromString,
                 _registered_method=True)
+        self.RefuseWriteOff = channel.unary_unary(
+                '/billing.v1.Billing/RefuseWriteOff',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.RefuseWriteOffRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.WriteOff.FromString,
+                _registered_method=True)
+        self.ListWriteOffs = channel.unary_unary(
+                '/billing.v1.Billing/ListWriteOffs',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListWriteOffsRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListWriteOffsResponse.FromString,
+                _registered_method=True)
         self.OpenCashDay = channel.unary_unary(
                 '/billing.v1.Billing/OpenCashDay',
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.OpenCashDayRequest.SerializeToString,
@@ -251,6 +261,11 @@ class BillingStub:
                 '/billing.v1.Billing/GetConsumerLag',
                 request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetConsumerLagRequest.SerializeToString,
                 response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ConsumerLag.FromString,
+                _registered_method=True)
+        self.GetSettings = channel.unary_unary(
+                '/billing.v1.Billing/GetSettings',
+                request_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetSettingsRequest.SerializeToString,
+                response_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ServiceSettings.FromString,
                 _registered_method=True)
 
 
@@ -411,6 +426,20 @@ class BillingServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RefuseWriteOff(self, request, context):
+        """Ends a write-off that waits, without a posting; who asked for it may do so too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWriteOffs(self, request, context):
+        """Of all accounts, as they were asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def OpenCashDay(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -541,6 +570,13 @@ class BillingServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSettings(self, request, context):
+        """The service's own settings, without the values of secrets: for administrators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BillingServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -659,6 +695,16 @@ def add_BillingServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ApproveWriteOffRequest.FromString,
                     response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.WriteOff.SerializeToString,
             ),
+            'RefuseWriteOff': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefuseWriteOff,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.RefuseWriteOffRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.WriteOff.SerializeToString,
+            ),
+            'ListWriteOffs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWriteOffs,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListWriteOffsRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ListWriteOffsResponse.SerializeToString,
+            ),
             'OpenCashDay': grpc.unary_unary_rpc_method_handler(
                     servicer.OpenCashDay,
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.OpenCashDayRequest.FromString,
@@ -758,6 +804,11 @@ def add_BillingServicer_to_server(servicer, server):
                     servicer.GetConsumerLag,
                     request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetConsumerLagRequest.FromString,
                     response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ConsumerLag.SerializeToString,
+            ),
+            'GetSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSettings,
+                    request_deserializer=protos_dot_billing_dot_v1_dot_billing__pb2.GetSettingsRequest.FromString,
+                    response_serializer=protos_dot_billing_dot_v1_dot_billing__pb2.ServiceSettings.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1395,6 +1446,60 @@ class Billing:
             _registered_method=True)
 
     @staticmethod
+    def RefuseWriteOff(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/RefuseWriteOff',
+            protos_dot_billing_dot_v1_dot_billing__pb2.RefuseWriteOffRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.WriteOff.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWriteOffs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/ListWriteOffs',
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListWriteOffsRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.ListWriteOffsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def OpenCashDay(request,
             target,
             options=(),
@@ -1924,6 +2029,33 @@ class Billing:
             '/billing.v1.Billing/GetConsumerLag',
             protos_dot_billing_dot_v1_dot_billing__pb2.GetConsumerLagRequest.SerializeToString,
             protos_dot_billing_dot_v1_dot_billing__pb2.ConsumerLag.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/billing.v1.Billing/GetSettings',
+            protos_dot_billing_dot_v1_dot_billing__pb2.GetSettingsRequest.SerializeToString,
+            protos_dot_billing_dot_v1_dot_billing__pb2.ServiceSettings.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,10 @@ class BillingStub:
     WriteOffInvoice: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.WriteOffInvoiceRequest, protos.billing.v1.billing_pb2.WriteOff]
     """Posted at once up to the limit; above it a second person must approve."""
     ApproveWriteOff: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ApproveWriteOffRequest, protos.billing.v1.billing_pb2.WriteOff]
+    RefuseWriteOff: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RefuseWriteOffRequest, protos.billing.v1.billing_pb2.WriteOff]
+    """Ends a write-off that waits, without a posting; who asked for it may do so too."""
+    ListWriteOffs: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListWriteOffsRequest, protos.billing.v1.billing_pb2.ListWriteOffsResponse]
+    """Of all accounts, as they were asked for."""
     OpenCashDay: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.OpenCashDayRequest, protos.billing.v1.billing_pb2.CashDay]
     CountCashDay: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CountCashDayRequest, protos.billing.v1.billing_pb2.CashDay]
     CloseCashDay: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CloseCashDayRequest, protos.billing.v1.billing_pb2.CashDay]
@@ -96,6 +100,8 @@ class BillingStub:
     DiscardDeadLetter: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.DiscardDeadLetterRequest, protos.billing.v1.billing_pb2.DeadLetter]
     GetConsumerLag: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetConsumerLagRequest, protos.billing.v1.billing_pb2.ConsumerLag]
     """How far billing is behind the record's events."""
+    GetSettings: grpc.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetSettingsRequest, protos.billing.v1.billing_pb2.ServiceSettings]
+    """The service's own settings, without the values of secrets: for administrators."""
 
 @typing.type_check_only
 class BillingAsyncStub(BillingStub):
@@ -141,6 +147,10 @@ class BillingAsyncStub(BillingStub):
     WriteOffInvoice: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.WriteOffInvoiceRequest, protos.billing.v1.billing_pb2.WriteOff]  # type: ignore[assignment]
     """Posted at once up to the limit; above it a second person must approve."""
     ApproveWriteOff: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ApproveWriteOffRequest, protos.billing.v1.billing_pb2.WriteOff]  # type: ignore[assignment]
+    RefuseWriteOff: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.RefuseWriteOffRequest, protos.billing.v1.billing_pb2.WriteOff]  # type: ignore[assignment]
+    """Ends a write-off that waits, without a posting; who asked for it may do so too."""
+    ListWriteOffs: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.ListWriteOffsRequest, protos.billing.v1.billing_pb2.ListWriteOffsResponse]  # type: ignore[assignment]
+    """Of all accounts, as they were asked for."""
     OpenCashDay: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.OpenCashDayRequest, protos.billing.v1.billing_pb2.CashDay]  # type: ignore[assignment]
     CountCashDay: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CountCashDayRequest, protos.billing.v1.billing_pb2.CashDay]  # type: ignore[assignment]
     CloseCashDay: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.CloseCashDayRequest, protos.billing.v1.billing_pb2.CashDay]  # type: ignore[assignment]
@@ -171,6 +181,8 @@ class BillingAsyncStub(BillingStub):
     DiscardDeadLetter: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.DiscardDeadLetterRequest, protos.billing.v1.billing_pb2.DeadLetter]  # type: ignore[assignment]
     GetConsumerLag: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetConsumerLagRequest, protos.billing.v1.billing_pb2.ConsumerLag]  # type: ignore[assignment]
     """How far billing is behind the record's events."""
+    GetSettings: grpc.aio.UnaryUnaryMultiCallable[protos.billing.v1.billing_pb2.GetSettingsRequest, protos.billing.v1.billing_pb2.ServiceSettings]  # type: ignore[assignment]
+    """The service's own settings, without the values of secrets: for administrators."""
 
 class BillingServicer(metaclass=abc.ABCMeta):
     """Every call carries the caller's service token (audience `billing`) in `authorization` and, where a person stands
@@ -353,6 +365,22 @@ class BillingServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[protos.billing.v1.billing_pb2.WriteOff, collections.abc.Awaitable[protos.billing.v1.billing_pb2.WriteOff]]: ...
 
     @abc.abstractmethod
+    def RefuseWriteOff(
+        self,
+        request: protos.billing.v1.billing_pb2.RefuseWriteOffRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.WriteOff, collections.abc.Awaitable[protos.billing.v1.billing_pb2.WriteOff]]:
+        """Ends a write-off that waits, without a posting; who asked for it may do so too."""
+
+    @abc.abstractmethod
+    def ListWriteOffs(
+        self,
+        request: protos.billing.v1.billing_pb2.ListWriteOffsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ListWriteOffsResponse, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ListWriteOffsResponse]]:
+        """Of all accounts, as they were asked for."""
+
+    @abc.abstractmethod
     def OpenCashDay(
         self,
         request: protos.billing.v1.billing_pb2.OpenCashDayRequest,
@@ -501,5 +529,13 @@ class BillingServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[protos.billing.v1.billing_pb2.ConsumerLag, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ConsumerLag]]:
         """How far billing is behind the record's events."""
+
+    @abc.abstractmethod
+    def GetSettings(
+        self,
+        request: protos.billing.v1.billing_pb2.GetSettingsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[protos.billing.v1.billing_pb2.ServiceSettings, collections.abc.Awaitable[protos.billing.v1.billing_pb2.ServiceSettings]]:
+        """The service's own settings, without the values of secrets: for administrators."""
 
 def add_BillingServicer_to_server(servicer: BillingServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -136,6 +136,20 @@ async def test_coverage_leaves_the_patient_whom_the_record_took_it_from(
     assert (await payers(billing, patient_id), await payers(billing, other)) == ([], ["plan"])
 
 
+@pytest.mark.integration
+async def test_coverage_that_a_call_passed_on_still_leaves_with_the_record(
+    billing: Client, patient_id: str
+) -> None:
+    other, coverage_id = new_id(), new_id()
+    await follow(billing, coverage_event(patient_id, coverage_id))
+    account = await billing.do("GetAccountByPatient", patient_id=patient_id)
+    share = {"share": "COVERAGE_SHARE_PERCENT", "percent_basis_points": 5_000}
+    both = [{"payer_id": "plan", "coverage_id": coverage_id, **share}, {"payer_id": "own", **share}]
+    await billing.do("SetCoverage", account_id=account.account_id, coverages=both)
+    await follow(billing, coverage_event(other, coverage_id, 2, event_type="clinical.amended"))
+    assert await payers(billing, patient_id) == ["own"]
+
+
 def coverage_fact(**changes: Any) -> CoverageFact:
     values: dict[str, Any] = {
         "patient_id": "p",

@@ -167,6 +167,50 @@ async def test_large_write_off_needs_a_second_person(billing: Client) -> None:
     assert again.code == "write_off_posted"
 
 
+async def test_write_off_that_waits_is_listed_until_it_is_refused(billing: Client) -> None:
+    account_id = await billing.account()
+    invoice = await billing.invoice(account_id, 20_000)
+    fields: dict[str, Any] = {
+        "invoice_id": invoice.invoice_id,
+        "amount": {"minor_units": 15_000},
+    }
+    asked = await billing.do("WriteOffInvoice", **fields, reason="insolvent")
+
+    async def pending() -> list[pb.WriteOff]:
+        answer = await billing.do("ListWriteOffs", status="WRITE_OFF_STATUS_PENDING", page_size=100)
+        assert answer.next_page_token == ""
+        assert {each.status for each in answer.write_offs} <= {pb.WRITE_OFF_STATUS_PENDING}
+        return [each for each in answer.write_offs if each.account_id == account_id]
+
+    assert await pending() == [asked]
+    account = await billing.do("GetAccount", account_id=account_id)
+    assert asked.patient_id == account.patient_id
+    assert (asked.invoice_number, asked.requested_by) == (invoice.number, "user-5")
+    one = {"write_off_id": asked.write_off_id}
+    nameless = await billing.refusal("RefuseWriteOff", "second", **one)
+    assert nameless.faults[0].pointer == "reason"
+    refused = await billing.do("RefuseWriteOff", "second", **one, reason="pays by instalments")
+    assert refused.status == pb.WRITE_OFF_STATUS_REFUSED
+    assert (refused.refused_by, refused.refusal_reason) == ("user-6", "pays by instalments")
+    assert await pending() == []
+    assert await billing.due(account_id) == 20_000
+    for rpc, words in (("ApproveWriteOff", {}), ("RefuseWriteOff", {"reason": "r"})):
+        again = await billing.refusal(rpc, "second", **one, **words)
+        assert (again.status, again.code) == (422, "write_off_refused")
+    assert await billing.differences() == []
+
+
+async def test_who_asked_for_a_write_off_may_take_it_back(billing: Client) -> None:
+    invoice = await billing.invoice(await billing.account(), 20_000)
+    fields: dict[str, Any] = {
+        "invoice_id": invoice.invoice_id,
+        "amount": {"minor_units": 15_000},
+    }
+    asked = await billing.do("WriteOffInvoice", **fields, reason="insolvent")
+    back = await billing.do("RefuseWriteOff", write_off_id=asked.write_off_id, reason="mistake")
+    assert (back.requested_by, back.refused_by) == ("user-5", "user-5")
+
+
 async def test_write_off_needs_a_reason_and_ends_at_what_is_open(billing: Client) -> None:
     invoice = await billing.invoice(await billing.account(), 500)
     fields: dict[str, Any] = {"invoice_id": invoice.invoice_id, "amount": {"minor_units": 501}}
@@ -214,6 +258,8 @@ async def test_clerk_may_neither_write_off_nor_keep_the_cash_desk(billing: Clien
     invoice = await billing.invoice(await billing.account(), 500)
     calls: tuple[tuple[str, dict[str, Any]], ...] = (
         ("WriteOffInvoice", {"invoice_id": invoice.invoice_id}),
+        ("ListWriteOffs", {}),
+        ("RefuseWriteOff", {"write_off_id": invoice.invoice_id, "reason": "r"}),
         ("OpenCashDay", {"desk": "front"}),
     )
     for rpc, fields in calls:

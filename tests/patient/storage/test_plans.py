@@ -7,10 +7,18 @@ from typing import Any
 import asyncpg
 import pytest
 
+from apps.patient.search.criteria import Words
+from apps.patient.search.hashing import parameter_key
 from apps.patient.search.query import Reader
 from apps.patient.storage.audit_events import AuditFilter, select_audit_rows
 from apps.patient.storage.planner import PLANNER_SETTINGS
-from apps.patient.storage.search import count_matches, make_plan, read_page
+from apps.patient.storage.search import (
+    FEW_ROWS,
+    PROBED_ROWS,
+    count_matches,
+    make_plan,
+    read_page,
+)
 from tests.bench.record import BASE, SEARCHES
 
 pytestmark = pytest.mark.integration
@@ -34,6 +42,16 @@ MORE = (
 )
 
 _COLLECTING = ("Seq Scan", "Bitmap Heap Scan", "Hash Join", "Merge Join")
+# What has rows by value and by resource; `k` is what leads.
+_VALUES = ("resource_date", "resource_string", "resource_quantity")
+_ROWS = """
+    INSERT INTO resource_date (key, number, low, high) SELECT n % 9, n, n, n
+        FROM generate_series(1, 3000) AS n;
+    INSERT INTO resource_quantity (key, number, low, high) SELECT n % 9, n, n, n
+        FROM generate_series(1, 3000) AS n;
+    INSERT INTO resource_string (key, number, part, is_whole, value) SELECT n % 9, n, 0, true, n
+        FROM generate_series(1, 3000) AS n;
+"""
 
 
 class Recording:
@@ -42,8 +60,10 @@ class Recording:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.plans: list[Any] = []
+        self.arguments: list[Any] = []
 
     async def fetch(self, statement: str, *arguments: Any, timeout: float | None = None) -> Any:
+        self.arguments += arguments
         rows = await self._connection.fetch(
             f"EXPLAIN (FORMAT JSON, VERBOSE) {statement}", *arguments
         )
@@ -70,9 +90,14 @@ def nodes(plan: Any) -> Iterator[Any]:
 @pytest.fixture
 async def connection(patient_database: str) -> AsyncIterator[Any]:
     opened = await asyncpg.connect(patient_database, server_settings=dict(PLANNER_SETTINGS))
+    transaction = opened.transaction()
+    await transaction.start()
     try:
+        # A table of one page has no plan that costs more than another.
+        await opened.execute(_ROWS)
         yield opened
     finally:
+        await transaction.rollback()
         await opened.close()
 
 
@@ -95,6 +120,9 @@ async def test_search_scans_no_table(connection: Any, name: str, query: str) -> 
             assert node["Node Type"] not in _COLLECTING, node
             if node["Node Type"] in ("Index Scan", "Index Only Scan"):
                 assert "Index Cond" in node, node
+            if node.get("Relation Name") in _VALUES and not node["Alias"].startswith("k"):
+                # By the index of the values it would walk all that match, for each candidate.
+                assert node["Index Name"] == f"{node['Relation Name']}_number", node
 
 
 async def test_audit_is_searched_by_its_entities(connection: Any) -> None:
@@ -149,3 +177,42 @@ async def test_targets_of_a_chain_are_counted_up_to_a_bound(connection: Any) -> 
     assert [node["Strategy"] for node in nodes(recording.plans[0]) if "Strategy" in node] == [
         "Plain"
     ]
+
+
+@pytest.mark.parametrize(
+    ("query", "walked"),
+    [
+        ("Patient?family=ab&given=cd", "k"),
+        ("Observation?code=1&date=ge2021", "v"),
+        ("Observation?date=ge2021&value-quantity=gt5", "k"),
+    ],
+)
+async def test_candidates_fail_before_their_rows_are_read(
+    connection: Any, query: str, walked: str
+) -> None:
+    recording = Recording(connection)
+    resource_type, _, text = query.partition("?")
+    pairs = [(pair.partition("=")[0], pair.partition("=")[2]) for pair in text.split("&")]
+    asked = Reader(base_url=BASE).read((resource_type,), pairs)
+    await read_page(recording, [(resource_type, asked.criteria[resource_type])], None, None, 20)
+    filtered = {
+        node["Alias"]
+        for node in nodes(recording.plans[-1])
+        if "EXISTS" in str(node.get("Filter")) or "SubPlan" in str(node.get("Filter"))
+    }
+    assert filtered == {walked}
+
+
+async def test_rare_value_leads_and_others_are_counted_no_further(connection: Any) -> None:
+    common, rare = (parameter_key("Patient", name) for name in ("given", "family"))
+    await connection.execute(
+        "INSERT INTO resource_string (key, number, part, is_whole, value)"
+        " SELECT $1, n, 0, true, 'jo' FROM generate_series(1, 500) AS n",
+        common,
+    )
+    recording = Recording(connection)
+    asked = Reader(base_url=BASE).read(("Patient",), [("given", "jo"), ("family", "rare")])
+    plan = await make_plan(recording, "Patient", asked.criteria["Patient"])
+    assert isinstance(plan.leader, Words) and plan.leader.key == rare
+    assert FEW_ROWS + 1 in recording.arguments
+    assert PROBED_ROWS + 1 not in recording.arguments

@@ -1,10 +1,19 @@
-"""What an update makes of the rows that a resource is found by."""
+"""What is written with a change, and what must be there for it."""
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
+import asyncpg
+import psycopg
 import pytest
 
-from tests.patient.patient_service import Service
+from apps.kit.context import new_id
+from apps.patient.storage.numbers import NumberBlocks
+from apps.patient.storage.versions import Author, change_of
+from apps.patient.storage.writing import TextCache, Writer
+from tests.patient.patient_service import PUBLIC_URL, Service
 
 pytestmark = pytest.mark.integration
 
@@ -38,8 +47,14 @@ def test_text_is_found_whether_a_code_comes_with_it_or_not(service: Service) -> 
 def test_system_without_a_code_is_found(service: Service) -> None:
     patient_id = service.register()
     coding = {"system": "urn:test:no-code", "display": "only shown"}
-    id = service.create(condition(patient_id, {"coding": [coding]}))["id"]
+    alone = condition(patient_id, {"coding": [coding]})
+    coded = condition(patient_id, {"coding": [{**coding, "code": "some-code"}]})
+    id = service.create(alone)["id"]
     assert found(service, "code=urn:test:no-code|") == [id]
+    for resource in (coded, alone, alone, coded):
+        answer = service.call("PUT", f"/fhir/R4/Condition/{id}", json={**resource, "id": id})
+        assert answer.status_code == 200, answer.text
+        assert found(service, "code=urn:test:no-code|") == [id]
 
 
 def test_deleted_resource_has_no_rows(service: Service) -> None:
@@ -64,3 +79,86 @@ def test_patients_are_sorted_by_a_parameter_that_is_another(service: Service) ->
     ids = [service.register(name=f"Zzsorted {letter}") for letter in "ba"]
     answer = service.call("GET", "/fhir/R4/Patient?phonetic=zzsorted&_sort=phonetic").json()
     assert [entry["resource"]["id"] for entry in answer["entry"]] == ids[::-1]
+
+
+def rows_written(service: Service) -> Any:
+    return service.sql(
+        "SELECT (SELECT count(*) FROM resource), (SELECT count(*) FROM resource_value),"
+        " (SELECT count(*) FROM audit_event WHERE action = 'create')"
+    )
+
+
+def test_nothing_is_written_where_a_reference_leads_nowhere(service: Service) -> None:
+    patient_id, deleted = service.register(), service.register()
+    assert service.call("DELETE", f"/fhir/R4/Patient/{deleted}").status_code == 204
+    unknown = condition(patient_id, {"text": "x"}) | {"encounter": {"reference": "Encounter/none"}}
+    before = rows_written(service)
+    for resource in (condition("none", {"text": "x"}), condition(deleted, {"text": "x"}), unknown):
+        answer = service.call("POST", "/fhir/R4/Condition", json=resource)
+        assert answer.status_code == 422, answer.text
+        assert "there is no" in answer.text
+    assert rows_written(service) == before
+
+
+def test_patient_may_refer_to_itself(service: Service) -> None:
+    path = f"/fhir/R4/Patient/{service.register()}"
+    patient = service.call("GET", path).json()
+    link = {"other": {"reference": f"Patient/{patient['id']}"}, "type": "seealso"}
+    answer = service.call("PUT", path, json={**patient, "link": [link]})
+    assert answer.status_code == 200, answer.text
+
+
+@contextmanager
+def create_during(service: Service, change: str) -> Iterator[tuple[Any, Future[Any]]]:
+    """Yields a transaction that has done `change` to a patient, and a create that refers to it."""
+    id = service.register()
+    with psycopg.connect(service.database_url) as other, ThreadPoolExecutor(1) as pool:
+        other.execute(change, {"id": id})
+        body = condition(id, {"text": "x"})
+        created = pool.submit(service.call, "POST", "/fhir/R4/Condition", json=body)
+        with pytest.raises(TimeoutError):
+            created.result(timeout=0.5)
+        yield other, created
+
+
+def test_change_waits_for_who_changes_its_patient(service: Service) -> None:
+    with create_during(service, "SELECT FROM resource WHERE id = %(id)s FOR UPDATE") as found:
+        other, created = found
+        other.rollback()
+        assert created.result(timeout=10).status_code == 201
+
+
+def test_change_is_refused_once_its_patient_is_deleted(service: Service) -> None:
+    delete = (
+        "UPDATE resource SET method = 'DELETE', version_id = version_id + 1, body = NULL,"
+        " packed = NULL WHERE id = %(id)s"
+    )
+    with create_during(service, delete) as (other, created):
+        other.commit()
+        assert created.result(timeout=10).status_code == 422
+
+
+async def test_change_and_what_it_refers_to_are_one_statement(service: Service) -> None:
+    id = service.register()
+    writer = Writer(NumberBlocks("resource_number"), TextCache())
+    statements: list[Any] = []
+    connection = await asyncpg.connect(service.database_url)
+    try:
+        for referred, is_written in (("none", False), (id, True), (id, True)):
+            change = change_of(
+                condition(id, {"text": "x"}), id=new_id(), method="POST", base_url=PUBLIC_URL
+            )
+            statements.clear()
+            connection.add_query_logger(statements.append)
+            done = await writer.write(
+                connection, [change], Author("a", "c", "r", ""), [("Patient", referred)]
+            )
+            connection.remove_query_logger(statements.append)
+            assert done is is_written
+        (statement,) = statements
+        # The row of the resource is sent as values, those of the index as arrays.
+        row, _, others = statement.query.partition("part_1")
+        assert "INSERT INTO resource " in row and "unnest(" not in row
+        assert "unnest(" in others
+    finally:
+        await connection.close()

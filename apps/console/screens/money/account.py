@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +17,7 @@ from apps.console.screens.form_values import read_number
 from apps.console.screens.money import calls
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page, protect
-from apps.console.web.texts import major_units, minor_units
+from apps.console.web.texts import SENTENCES, Texts, major_units, minor_units
 from apps.kit.context import new_id
 from apps.kit.texts import N_
 from apps.kit.web import Operation, scopes
@@ -48,6 +48,8 @@ KINDS = {
     "write_off": N_("Write-off"),
     "credit_applied": N_("Credit used"),
 }
+MAX_REASON = 256
+NOT_AN_AMOUNT = N_("This is not an amount.")
 _AMOUNT = re.compile(r"[0-9]+([.,][0-9]{1,3})?")
 
 
@@ -58,6 +60,33 @@ def read_amount(text: str, currency: str) -> dict[str, Any] | None:
     number = read_number(text) if _AMOUNT.fullmatch(text) else None
     units = minor_units(number, currency) if number is not None else None
     return {"minorUnits": str(units), "currency": currency} if units else None
+
+
+class FormPage(Protocol):
+    """A page with a form; `values`: what was typed, and what was wrong with it."""
+
+    async def __call__(self, request: Request, status: int = 200, **values: Any) -> Response: ...
+
+
+def check_reason(form: Mapping[str, str], errors: dict[str, str]) -> str:
+    """Gives the form's reason; notes an error where there is none."""
+    reason = form.get("reason", "")
+    if not reason:
+        errors["reason"] = N_("Say why.")
+    elif len(reason) > MAX_REASON:
+        errors["reason"] = N_("This is too long.")
+    return reason
+
+
+def units_of(money: Any) -> int:
+    """Gives an amount's minor units; 0 where there is none."""
+    return int(fhir.as_dict(money).get("minorUnits", 0))
+
+
+def too_much(texts: Texts, left: int, currency: str) -> str:
+    """Says how much there is at most."""
+    money = texts.money({"minorUnits": left, "currency": currency})
+    return texts.gettext(N_("At most {amount}."), amount=money)
 
 
 async def load_money(api: Api, account_id: str, **more: Awaitable[Any]) -> dict[str, Part[Any]]:
@@ -119,47 +148,58 @@ async def show(request: Request) -> Response:
 def payment_of(invoices: list[dict[str, Any]], invoice_id: str) -> dict[str, str]:
     """Gives the payment form's values for what is open of an invoice; none where it is not open."""
     for each in invoices:
-        if each["invoiceId"] == invoice_id and int(
-            fhir.as_dict(each.get("open")).get("minorUnits", 0)
-        ):
+        if each["invoiceId"] == invoice_id and units_of(each.get("open")):
             return {"invoice": invoice_id, "amount": str(major_units(each["open"]))}
     return {}
 
 
 async def carry_out(
-    request: Request, name: str, public: str, fields: dict[str, Any], notice: str, back: str = ""
+    request: Request,
+    name: str,
+    public: str,
+    fields: dict[str, Any],
+    notice: str | Callable[[dict[str, Any]], str],
+    back: str = "",
+    again: FormPage = money_page,
+    method: str = "POST",
 ) -> Response:
-    """Makes a change; where billing refuses it or is down, the page says so and keeps
+    """Makes a change; where billing refuses it or is down, the page of the form says so and keeps
     what was typed.
+
+    `notice`: what the page says then, which may depend on the answer.
     """
     person, form = person_of(request), request.state.form
     try:
-        await person.api.billing(
-            name, f"POST {calls.BASE}{public}", fields, key=form.get("key", "")
+        answer = await person.api.billing(
+            name, f"{method} {calls.BASE}{public}", fields, key=form.get("key", "")
         )
     except ApiError as error:
-        return await refused(request, error)
+        return await refused(request, error, again)
     path = back or f"/patients/{request.path_params['id']}/money"
-    return go_to(f"{path}?notice={notice}")
+    return go_to(f"{path}?notice={notice if isinstance(notice, str) else notice(answer)}")
 
 
-async def refused(request: Request, error: ApiError) -> Response:
-    """Shows the account again, with what was typed and why it was not carried out."""
+async def refused(request: Request, error: ApiError, again: FormPage = money_page) -> Response:
+    """Shows the page of the form again, with what was typed and why it was not carried out."""
     if error.status in (401, 403, 404):
         raise error
     form = request.state.form
     shown: dict[str, Any] = {"values": form, "key": form.get("key") or new_id()}
     if error.is_unavailable:
-        return await money_page(request, error.status, unavailable=error, **shown)
+        return await again(request, error.status, unavailable=error, **shown)
+    if error.status == 412:
+        return await again(request, 412, errors={"_": SENTENCES[412]}, **shown)
     errors = {f"_{index}": text for index, text in enumerate(error.sentences)}
-    return await money_page(request, 422, errors=errors, **shown)
+    return await again(request, 422, errors=errors, **shown)
 
 
-async def invalid(request: Request, **errors: str) -> Response:
-    """Shows the account again with the fields that are wrong."""
+async def invalid(
+    request: Request, errors: Mapping[str, str], again: FormPage = money_page
+) -> Response:
+    """Shows the page of the form again with the fields that are wrong."""
     form = request.state.form
     key = form.get("key") or new_id()
-    return await money_page(request, 422, errors=errors, values=form, key=key)
+    return await again(request, 422, errors=errors, values=form, key=key)
 
 
 async def own_account(request: Request) -> dict[str, Any]:

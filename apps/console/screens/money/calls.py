@@ -10,6 +10,8 @@ from apps.console.neighbours.calls import ApiError
 
 BASE = "/billing/v1"
 PAGE = 100
+# Of a list that is shown a page at a time.
+PAGE_SHOWN = 50
 # Of one list: what a patient's account or the desk's open invoices can come to.
 MOST_PAGES = 20
 FORMATS = {
@@ -79,6 +81,17 @@ async def find_invoices(api: Api, account_id: str) -> list[dict[str, Any]]:
     return await _list_of(api, "ListInvoices", "invoices", account_id, "invoices")
 
 
+async def find_open_of_account(api: Api, account_id: str) -> list[dict[str, Any]]:
+    """Gives an account's issued invoices that are not balanced, the oldest first."""
+    return await _pages(
+        api,
+        "ListInvoices",
+        f"/accounts/{account_id}/invoices?status=issued",
+        {"accountId": account_id, "status": "INVOICE_STATUS_ISSUED"},
+        "invoices",
+    )
+
+
 async def find_payments(api: Api, account_id: str) -> list[dict[str, Any]]:
     return await _list_of(api, "ListPayments", "payments", account_id, "payments")
 
@@ -113,6 +126,12 @@ async def find_open_invoices(api: Api, until: str) -> list[dict[str, Any]]:
     """
     public = f"/reminders?asOf={until}"
     invoices = await _pages(api, "ListReminders", public, {"asOf": until}, "reminders")
+    await add_patient_ids(api, invoices)
+    return invoices
+
+
+async def add_patient_ids(api: Api, invoices: list[dict[str, Any]]) -> None:
+    """Adds `patientId` to invoices: that of the first PAGE, empty for the others."""
     wanted = sorted({each["accountId"] for each in invoices[:PAGE]})
     accounts = await asyncio.gather(
         *(read_account(api, each) for each in wanted), return_exceptions=True
@@ -120,7 +139,33 @@ async def find_open_invoices(api: Api, until: str) -> list[dict[str, Any]]:
     patients = {each["accountId"]: each["patientId"] for each in accounts if isinstance(each, dict)}
     for invoice in invoices:
         invoice["patientId"] = patients.get(invoice["accountId"], "")
-    return invoices
+
+
+async def find_reminders(api: Api, days: int, token: str) -> tuple[list[dict[str, Any]], str]:
+    """Gives a page of the invoices that are overdue for so many days, the oldest first, with their
+    patients' ids; and the next page's token.
+    """
+    fields = {"minimumDaysOverdue": days, "pageSize": PAGE_SHOWN, "pageToken": token}
+    public = f"/reminders?minimumDaysOverdue={days}&pageSize={PAGE_SHOWN}"
+    answer = await api.billing(
+        "ListReminders",
+        f"GET {BASE}{public}" + (f"&pageToken={quote(token)}" if token else ""),
+        fields,
+    )
+    found: list[dict[str, Any]] = answer["reminders"]
+    await add_patient_ids(api, found)
+    return found, str(answer.get("nextPageToken", ""))
+
+
+async def find_write_offs(api: Api) -> list[dict[str, Any]]:
+    """Gives the write-offs that wait for a decision, the oldest first."""
+    return await _pages(
+        api,
+        "ListWriteOffs",
+        "/write-offs?status=pending",
+        {"status": "WRITE_OFF_STATUS_PENDING"},
+        "writeOffs",
+    )
 
 
 async def read_document(

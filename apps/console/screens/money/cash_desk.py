@@ -14,7 +14,7 @@ from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, Part, load, load_all
 from apps.console.neighbours.calls import ApiError
 from apps.console.screens.money import calls
-from apps.console.screens.money.account import READ, read_amount
+from apps.console.screens.money.account import NOT_AN_AMOUNT, READ, read_amount
 from apps.console.screens.patients import parse_query, search
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
@@ -36,15 +36,26 @@ AGES = (
 )
 
 
+async def find_patients(api: Api, items: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Gives the patients of at most 100 of billing's items, by id."""
+    ids = sorted({each["patientId"] for each in items if each["patientId"]})
+    if not ids:
+        return {}
+    bundle = await api.search("Patient", {"_id": ",".join(ids), "_count": "100"})
+    return {each["id"]: each for each in fhir.entries(bundle)}
+
+
+async def find_patient_names(api: Api, items: list[dict[str, Any]]) -> dict[str, str]:
+    """Gives the names of the patients, by id."""
+    found = await find_patients(api, items)
+    return {patient_id: fhir.name_of(each) for patient_id, each in found.items()}
+
+
 async def find_open(api: Api, today: date) -> list[dict[str, Any]]:
     """Gives the open invoices of all patients with names and days overdue, the oldest first."""
     until = (today + timedelta(days=FAR_DAYS)).isoformat()
     invoices = await calls.find_open_invoices(api, until)
-    ids = sorted({each["patientId"] for each in invoices if each["patientId"]})
-    names: dict[str, str] = {}
-    if ids:
-        bundle = await api.search("Patient", {"_id": ",".join(ids), "_count": "100"})
-        names = {each["id"]: fhir.name_of(each) for each in fhir.entries(bundle)}
+    names = await find_patient_names(api, invoices)
     for invoice in invoices:
         due = date.fromisoformat(invoice["dueOn"]) if invoice.get("dueOn") else today
         invoice["days"] = (today - due).days
@@ -88,6 +99,7 @@ async def desk_page(request: Request, status: int = 200, **values: Any) -> Respo
     loading: dict[str, Any] = {"invoices": find_open(person.api, person.texts.now().date())}
     if person.has("billing.approve"):
         loading["day"] = current_day(person.api)
+        loading["waiting"] = calls.find_write_offs(person.api)
     parts = await load_all(**loading)
     common: dict[str, Any] = {
         "values": {},
@@ -104,6 +116,7 @@ async def desk_page(request: Request, status: int = 200, **values: Any) -> Respo
         status,
         **{**common, **values},
         day=parts.get("day"),
+        waiting=parts.get("waiting"),
         invoices=invoices,
         ages=by_age(invoices.value or []),
         shown=calls.PAGE,
@@ -141,7 +154,7 @@ async def change_day(request: Request) -> Response:
         if form.get("cash", "0") not in ("0", "0.00", "0,00", ""):
             amount = read_amount(form["cash"], currency or "USD")
             if amount is None:
-                errors = {"cash": N_("This is not an amount.")}
+                errors = {"cash": NOT_AN_AMOUNT}
                 return await desk_page(request, 422, errors=errors, values=form)
             money = {**amount, "currency": currency}
         fields = (

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute
 from apps.console.screens.form_values import read_number
 from apps.console.screens.money.account import (
     BASE,
+    NOT_AN_AMOUNT,
     WRITE,
     carry_out,
     invalid,
@@ -26,9 +27,9 @@ async def add_charge(request: Request) -> Response:
     account = await own_account(request)
     quantity = read_number(form.get("quantity") or "1")
     if not form.get("code"):
-        return await invalid(request, code=N_("Choose a service of the price list."))
+        return await invalid(request, {"code": N_("Choose a service of the price list.")})
     if quantity is None or quantity <= 0:
-        return await invalid(request, quantity=N_("This is not a number."))
+        return await invalid(request, {"quantity": N_("This is not a number.")})
     fields: dict[str, Any] = {
         "accountId": account["accountId"],
         "quantityDecimal": str(quantity),
@@ -39,7 +40,7 @@ async def add_charge(request: Request) -> Response:
     if form.get("price"):
         price = read_amount(form["price"], account["currency"])
         if price is None:
-            return await invalid(request, price=N_("This is not an amount."))
+            return await invalid(request, {"price": NOT_AN_AMOUNT})
         fields["unitPrice"] = price
     public = f"/accounts/{account['accountId']}/charge-items"
     return await carry_out(request, "AddChargeItem", public, fields, "charged")

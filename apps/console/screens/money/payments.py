@@ -10,6 +10,7 @@ from apps.console.screens.money import calls
 from apps.console.screens.money.account import (
     BASE,
     METHODS,
+    NOT_AN_AMOUNT,
     READ,
     WRITE,
     carry_out,
@@ -30,9 +31,9 @@ async def pay(request: Request) -> Response:
     account = await own_account(request)
     amount = read_amount(form.get("amount", ""), account["currency"])
     if amount is None:
-        return await invalid(request, amount=N_("This is not an amount."))
+        return await invalid(request, {"amount": NOT_AN_AMOUNT})
     if form.get("method") not in METHODS:
-        return await invalid(request, method=N_("Choose one of the list."))
+        return await invalid(request, {"method": N_("Choose one of the list.")})
     fields: dict[str, Any] = {
         "accountId": account["accountId"],
         "amount": amount,
@@ -51,7 +52,7 @@ async def refund(request: Request) -> Response:
     account = await own_account(request)
     amount = read_amount(form.get("refund_amount", ""), account["currency"])
     if amount is None:
-        return await invalid(request, refund_amount=N_("This is not an amount."))
+        return await invalid(request, {"refund_amount": NOT_AN_AMOUNT})
     fields = {"paymentId": payment, "amount": amount, "reason": form.get("reason", "")}
     return await carry_out(
         request, "RefundPayment", f"/payments/{payment}/refund", fields, "refunded"
