@@ -141,7 +141,7 @@ class Writer:
 def _statement(
     parts: tuple[tuple[str, tuple[tuple[str, str], ...], bool], ...], position: int
 ) -> str:
-    """`position`: how many arguments tell what must be there; with none nothing must."""
+    """Builds it for `position` arguments that tell what must be there; with none nothing must."""
     named = [f"living AS MATERIALIZED ({ALL_LIVING})"] if position else []
     is_checked = bool(named)
     for index, (sql, columns, is_single) in enumerate(parts):
