@@ -187,7 +187,7 @@ async def logout(request: Request, *, confirmed: bool) -> Response:
             )
     except OAuth2Error as error:
         return await refuse(request, error, "sign_out")
-    response = leaving if leaving is not None else page(request, "signed_out.html")
+    response = leaving or page(request, "signed_out.html", signed_out=True)
     clear_cookie(response, session_cookie(secure), secure=secure)
     return response
 
