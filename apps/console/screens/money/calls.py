@@ -50,6 +50,7 @@ async def _page(
     public: str,
     fields: dict[str, Any],
     element: str,
+    *,
     token: str,
     size: int = PAGE,
 ) -> tuple[list[dict[str, Any]], str]:
@@ -72,7 +73,7 @@ async def _pages(
     found: list[dict[str, Any]] = []
     token = ""
     for _ in range(MOST_PAGES):
-        rows, token = await _page(api, name, public, fields, element, token)
+        rows, token = await _page(api, name, public, fields, element, token=token)
         found += rows
         if not token:
             break
@@ -164,7 +165,9 @@ async def find_reminders(api: Api, days: int, token: str) -> tuple[list[dict[str
     """
     fields = {"minimumDaysOverdue": days}
     public = f"/reminders?minimumDaysOverdue={days}"
-    found, older = await _page(api, "ListReminders", public, fields, "reminders", token, PAGE_SHOWN)
+    found, older = await _page(
+        api, "ListReminders", public, fields, "reminders", token=token, size=PAGE_SHOWN
+    )
     await add_patient_ids(api, found)
     return found, older
 
@@ -175,7 +178,13 @@ async def find_write_offs(api: Api, token: str, size: int) -> tuple[list[dict[st
     """
     fields = {"status": "WRITE_OFF_STATUS_PENDING"}
     return await _page(
-        api, "ListWriteOffs", "/write-offs?status=pending", fields, "writeOffs", token, size
+        api,
+        "ListWriteOffs",
+        "/write-offs?status=pending",
+        fields,
+        "writeOffs",
+        token=token,
+        size=size,
     )
 
 
