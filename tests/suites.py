@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -107,7 +108,7 @@ def main(arguments: list[str]) -> int:
     beside = bool(outer and inner) or BESIDE in os.environ
     with platform_lane(inner, arguments, beside) if inner else nullcontext() as lane:
         statuses = {suite: first_run(suite, arguments, beside) for suite in outer}
-    # Not before the other side has ended: what is run once more is run by itself.
+    # Not before the other side has ended: what is run once more here is run by itself.
     failed = [suite.name for suite in outer if not passes(suite, statuses[suite], arguments)]
     if lane and lane.returncode:
         failed.append(inner)
@@ -144,21 +145,22 @@ def first_run(suite: Suite, arguments: list[str], beside: bool) -> int:
     """Returns pytest's exit status. `beside` another suite, the output comes whole at the end."""
     workers = [] if suite.workers == 1 or "-n" in arguments else ["-n", str(suite.workers)]
     with whole_output() if beside else nullcontext() as output:
-        print(f"== {suite.name}", file=output, flush=True)
+        say(f"== {suite.name}", output)
         return run([*pytest(suite), *workers, *arguments, *files(suite, arguments)], output)
 
 
 def passes(suite: Suite, status: int, arguments: list[str]) -> bool:
-    """Whether the suite passed. In CI a few tests that failed are run once more, by themselves.
+    """Whether the suite passed. In CI a few tests that failed are run once more.
 
     One that passes then is named as unstable: it waits for what two busy cores do too late.
     """
     failed = last_failed(suite)
     if status != FAILED or os.environ.get("CI") != "true" or not 0 < len(failed) <= MAX_UNSTABLE:
-        return status in (0, NO_TESTS)
+        # Arguments may leave a suite no test; without them it has lost its own.
+        return status == 0 or (status == NO_TESTS and bool(arguments))
     names = ", ".join(failed)
     with whole_output() if BESIDE in os.environ else nullcontext() as output:
-        print(f"scripts/test: once more: {names}", file=output, flush=True)
+        say(f"scripts/test: once more: {names}", output)
         status = run([*pytest(suite), *arguments, *failed], output)
     if status:
         return False
@@ -167,17 +169,27 @@ def passes(suite: Suite, status: int, arguments: list[str]) -> bool:
 
 
 @contextmanager
-def whole_output() -> Iterator[IO[str]]:
+def whole_output() -> Iterator[IO[bytes]]:
     """Yields a file, which is shown at the end, never amid what the other side shows."""
     CACHE.mkdir(exist_ok=True)
-    with tempfile.TemporaryFile("w+") as output, (CACHE / "screen.lock").open("w") as lock:
+    with tempfile.TemporaryFile() as output, (CACHE / "screen.lock").open("w") as lock:
         try:
             yield output
         finally:
             output.seek(0)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            shutil.copyfileobj(output, sys.stdout)
             sys.stdout.flush()
+            shutil.copyfileobj(output, sys.stdout.buffer)
+            sys.stdout.flush()
+
+
+def say(line: str, output: IO[bytes] | None) -> None:
+    """Writes a line before what a command is to write there; None is the screen."""
+    if output is None:
+        print(line, flush=True)
+    else:
+        output.write(f"{line}\n".encode())
+        output.flush()
 
 
 def has_tests(suite: Suite, arguments: list[str]) -> bool:
@@ -198,7 +210,13 @@ def files(suite: Suite, arguments: list[str]) -> list[str]:
         return []
     mark = re.compile(rf"\bmark\.{suite.name}\b")
     found = sorted((ROOT / "tests").rglob("test_*.py"))
-    return [str(path.relative_to(ROOT)) for path in found if mark.search(path.read_text())]
+    # Its own test names all marks.
+    own = ROOT / "tests/test_suites.py"
+    return [
+        str(path.relative_to(ROOT))
+        for path in found
+        if path != own and mark.search(path.read_text())
+    ]
 
 
 def last_failed(suite: Suite) -> list[str]:
@@ -207,11 +225,13 @@ def last_failed(suite: Suite) -> list[str]:
     return sorted(json.loads(noted.read_text())) if noted.is_file() else []
 
 
-def run(command: list[str], output: IO[str] | int | None = None) -> int:
+def run(command: list[str], output: IO[bytes] | int | None = None) -> int:
     """Returns the command's exit status; its output and errors go to `output`."""
     errors = None if output in (None, subprocess.DEVNULL) else subprocess.STDOUT
     return subprocess.run(command, cwd=ROOT, stdout=output, stderr=errors, check=False).returncode
 
 
 if __name__ == "__main__":
+    # As an exception: what a suite wrote until then is shown.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(main(sys.argv[1:]))

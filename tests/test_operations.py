@@ -33,7 +33,7 @@ def example(verb: Verb) -> dict[str, Any]:
         if argument.kind == "flag":
             values[argument.name] = True
         else:
-            value = EXAMPLES[argument.kind]
+            value = argument.choices[0] if argument.choices else EXAMPLES[argument.kind]
             values[argument.name] = [value, value] if argument.many else value
     if "ids" in values:
         del values["all"]

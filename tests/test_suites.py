@@ -1,6 +1,7 @@
 """`scripts/test`: which suites run, and what is told of those that cannot."""
 
 import re
+import sys
 from contextlib import nullcontext
 from copy import copy
 from pathlib import Path
@@ -114,6 +115,25 @@ def test_suites_run_beside_the_platforms_and_failed_tests_once_more_after_all(
     assert events == ["platform starts", "unit", "platform ends", "again"]
     failed = re.findall(r"failed: (\w+)", capsys.readouterr().err)
     assert failed == ["unit"] * again + ["system"] * lane
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 1), (["-k", "nothing"], 0)])
+def test_suite_without_a_test_fails_unless_arguments_left_none(
+    arguments: list[str], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suites, "run", lambda *_: suites.NO_TESTS)
+    assert main(["unit", *arguments]) == status
+
+
+def test_output_of_a_stopped_suite_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    def run_and_stop() -> None:
+        with suites.whole_output() as output:
+            output.write(b"dots \xff\n")
+            sys.exit(143)
+
+    with pytest.raises(SystemExit):
+        run_and_stop()
+    assert capfd.readouterr().out.startswith("dots ")
 
 
 def test_output_beside_another_suite_comes_whole(

@@ -13,6 +13,17 @@ def runtime_role() -> str:
     return sql.Identifier(config.attributes["runtime_role"]).as_string()
 
 
+def build_index(name: str, definition: str) -> None:
+    """Builds an index without a lock on its table, such as `x` by "ON t (c)".
+
+    It commits what the migration did before, so it stands in a migration by itself: one that is
+    broken off is run again from its beginning. What such a run left behind is dropped.
+    """
+    with op.get_context().autocommit_block():
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        op.execute(f"CREATE INDEX CONCURRENTLY {name} {definition}")
+
+
 def create_consumer_tables() -> None:
     """Creates what `apps.kit.event_storage` keeps, and grants it to the runtime role."""
     op.execute("""

@@ -2,6 +2,7 @@
 service.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale
+from babel.localedata import locale_identifiers
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -24,6 +26,16 @@ DEFAULT = "en"
 # What people type where their language leaves the order open.
 REGIONS = {"en": "en_US", "es": "es_ES"}
 MAX_HEADER_CHARS = 500
+MAX_HEADER_TAGS = 10
+# Of a tag only the language and the region are used: not the script, nor what comes after.
+TAG = re.compile(
+    rf"(?P<language>{'|'.join(LANGUAGES)})([-_][a-z]{{4}})?([-_](?P<region>[a-z]{{2}}|[0-9]{{3}}))?"
+    r"([-_][a-z0-9_-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+# Babel remembers every name that it is asked for, known or not, without a bound: it is asked for
+# these only.
+LOCALES = frozenset(locale_identifiers())
 CHOICE_SECONDS = 365 * 24 * 3600
 
 
@@ -108,42 +120,30 @@ def choose_locale(chosen: Sequence[str], accept_language: str) -> tuple[str, Loc
     """Chooses the first language of ours: of what was chosen, of what the browser
     asks for, else English.
 
-    `chosen`: language tags of BCP 47, the preferred one first. The region is the browser's where
-    the chosen tag has none: who chooses English in London keeps British dates.
+    `chosen`: language tags of BCP 47, the preferred one first. The region is that of the first tag
+    of the language that has a known one: who chooses English in London keeps British dates.
     """
-    preferences = _preferences(accept_language)
-    for name in (*chosen, *preferences, DEFAULT):
-        language = _language_of(name)
-        if language in LANGUAGES:
-            of_the_language = [each for each in preferences if _language_of(each) == language]
-            return language, _locale((name, *of_the_language), language)
-    raise AssertionError("the default is one of the languages")
-
-
-def _language_of(name: str) -> str:
-    return name.partition("-")[0].lower()
+    names = (*chosen, *_preferences(accept_language))
+    tags = [found for name in names if (found := TAG.fullmatch(name))]
+    language = tags[0]["language"].lower() if tags else DEFAULT
+    for tag in tags:
+        if tag["language"].lower() == language and tag["region"]:
+            name = f"{language}_{tag['region'].upper()}"
+            if name in LOCALES:
+                return language, Locale.parse(name)
+    return language, Locale.parse(REGIONS[language])
 
 
 def _preferences(accept_language: str) -> list[str]:
+    items = accept_language[:MAX_HEADER_CHARS].split(",", MAX_HEADER_TAGS)[:MAX_HEADER_TAGS]
     weighted: list[tuple[float, int, str]] = []
-    for index, item in enumerate(accept_language[:MAX_HEADER_CHARS].split(",")):
+    for index, item in enumerate(items):
         name, _, weight = item.strip().partition(";q=")
         try:
             weighted.append((-float(weight or 1), index, name.strip()))
         except ValueError:
             continue
     return [name for _, _, name in sorted(weighted)]
-
-
-def _locale(names: Sequence[str], language: str) -> Locale:
-    for name in names:
-        try:
-            locale = Locale.parse(name.replace("-", "_"))
-        except (ValueError, UnknownLocaleError):
-            continue
-        if locale.territory:
-            return locale
-    return Locale.parse(REGIONS[language])
 
 
 def _cookie_name(*, secure: bool) -> str:

@@ -108,7 +108,7 @@ def test_day_of_an_administrator(chromium: Browser, world: World) -> None:
         ).to_be_visible()
         assert admin.page.get_by_label("Prices as CSV").input_value() == "nonsense"
         admin.follow("Settings")
-        admin.sees("Time zone of the clinic")
+        admin.sees("CLINIC_TIME_ZONE")
         admin.follow("Operations")
         expect(admin.page.locator("main")).to_contain_text(re.compile("event waits|events wait"))
         admin.sees("scripts/operate local status")

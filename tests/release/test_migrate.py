@@ -5,7 +5,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import op
 
+from apps.catalogue import DATABASES
 from apps.release import migrate as module
 from apps.release.bootstrap import bootstrap, drop
 from apps.release.migrate import migrate, scripts
@@ -15,6 +17,7 @@ pytestmark = pytest.mark.integration
 
 # Other workers migrate on the same server.
 PREFIX = f"pr_{secrets.randbelow(10**6) + 10**6}_"
+MAX_STATEMENTS = 100
 FIRST = """
 from alembic import op
 from apps.kit.migrations import runtime_role
@@ -86,6 +89,37 @@ def test_migration_that_waits_for_a_lock_fails_and_can_be_repeated(
             migrate(owner_url, "sample", runtime_role=f"{PREFIX}sample")
         assert time.monotonic() - began < 20
     assert migrate(owner_url, "sample", runtime_role=f"{PREFIX}sample") == "0002"
+
+
+@pytest.mark.parametrize("service", DATABASES)
+def test_each_migration_of_a_service_can_be_repeated_after_any_of_its_statements(
+    service: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = f"pr_{secrets.randbelow(10**6) + 10**6}_"
+    execute, done = op.execute, 0
+
+    def execute_some(statement: str) -> None:
+        nonlocal left
+        if left == 0:
+            raise InterruptedError
+        left -= 1
+        execute(statement)
+
+    monkeypatch.setattr(op, "execute", execute_some)
+    bootstrap(postgres.admin_url, (service,), prefix=prefix, password_of=lambda role: "secret")
+    url = f"postgresql://{prefix}{service}_owner:secret@{postgres.host}:{postgres.port}"
+    try:
+        # One statement further each time: what a migration committed is not in its own way.
+        for done in range(1, MAX_STATEMENTS):
+            left = done
+            try:
+                migrate(f"{url}/{prefix}{service}", service, runtime_role=f"{prefix}{service}")
+            except InterruptedError:
+                continue
+            break
+    finally:
+        drop(postgres.admin_url, prefix=prefix)
+    assert 1 < done < MAX_STATEMENTS - 1
 
 
 def test_service_without_migrations_has_nothing_to_do() -> None:

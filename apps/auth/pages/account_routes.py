@@ -18,7 +18,7 @@ from apps.auth.pages.steps import record_own_act, refuse_password, session_of, s
 from apps.auth.paths import ACCOUNT, LOGOUT, PASSWORD, RESET, SIGN_IN
 from apps.auth.people.devices import forget_devices
 from apps.auth.people.mail import insert_mail, password_changed
-from apps.auth.people.resets import select_reset_link, use_reset_token
+from apps.auth.people.resets import ResetLink, select_reset_link, use_reset_token
 from apps.auth.people.sessions import (
     clear_cookie,
     complete,
@@ -96,14 +96,25 @@ async def show_reset(request: Request) -> Response:
     token = request.query_params.get("token", "")
     async with state_of(request).database.connection() as connection:
         link = await select_reset_link(connection, token)
-    if link is None:
-        return await no_such_link(request)
+    if link is None or link.is_external:
+        return await refuse_link(request, link)
     return page(request, "reset.html", token=token, error="")
 
 
-async def no_such_link(request: Request) -> Response:
-    await record_refusal(request, "password_reset", "invalid_link")
+async def refuse_link(request: Request, link: ResetLink | None) -> Response:
+    """Answers to a link that sets no password: it is not valid, or it is that of a person of the
+    external provider.
+    """
+    reason = "external_account" if link else "invalid_link"
+    await record_refusal(request, "password_reset", reason, subject=link.user_id if link else "")
     _ = texts_of(request).gettext
+    if link:
+        return error_page(
+            request,
+            409,
+            _("You have no password here"),
+            _("You sign in by your organization: change your password there."),
+        )
     return error_page(
         request,
         404,
@@ -118,8 +129,8 @@ async def reset_password(request: Request) -> Response:
     async with state.database.connection() as connection:
         # Judging and hashing a password is expensive: only for a valid link.
         link = await select_reset_link(connection, token)
-    if link is None:
-        return await no_such_link(request)
+    if link is None or link.is_external:
+        return await refuse_link(request, link)
     try:
         new_password = await state.hashing.check_new(
             fields.get("new_password", ""), (link.email, link.name)
@@ -137,7 +148,7 @@ async def reset_password(request: Request) -> Response:
             await forget_devices(connection, user_id)
             await record_own_act(connection, request, "password_reset", user_id)
             await insert_mail(connection, password_changed(texts, link.email))
-    return go_to(f"{SIGN_IN}?done=password") if user_id else await no_such_link(request)
+    return go_to(f"{SIGN_IN}?done=password") if user_id else await refuse_link(request, None)
 
 
 async def show_logout(request: Request) -> Response:
@@ -187,7 +198,7 @@ async def logout(request: Request, *, confirmed: bool) -> Response:
             )
     except OAuth2Error as error:
         return await refuse(request, error, "sign_out")
-    response = leaving if leaving is not None else page(request, "signed_out.html")
+    response = leaving or page(request, "signed_out.html", signed_out=True)
     clear_cookie(response, session_cookie(secure), secure=secure)
     return response
 

@@ -66,7 +66,7 @@ async def send_link(request: Request, email: str) -> None:
                 return
             # Their organization says who they are, and when they leave: a password
             # would outlast it.
-            if user.password_hash is None and await is_external(connection, user.id):
+            if await is_external(connection, user.id):
                 return
             may = partial(may_mail, connection, user_id=user.id, recipient=user.email)
             if not await may("password, lately", most=1, seconds=PAUSE_SECONDS):

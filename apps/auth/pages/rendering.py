@@ -71,12 +71,22 @@ def origin_of(uri: str) -> str:
 
 
 def page(
-    request: Request, template: str, status: int = 200, *, form_target: str = "", **values: Any
+    request: Request,
+    template: str,
+    status: int = 200,
+    *,
+    form_target: str = "",
+    signed_out: bool = False,
+    **values: Any,
 ) -> Response:
+    """Returns the page. `signed_out`: the same response ends the session, and the forms of the page
+    are sent without one.
+    """
     secure = state_of(request).settings.secure
     browser = request.cookies.get(browser_cookie(secure))
     secret = browser or new_token()
-    csrf = csrf_token(secret, request.cookies.get(session_cookie(secure), ""))
+    session = "" if signed_out else request.cookies.get(session_cookie(secure), "")
+    csrf = csrf_token(secret, session)
     content = write_page(request, template, csrf=csrf, **values)
     response = Response(content, status, media_type="text/html")
     if not browser:

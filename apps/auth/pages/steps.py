@@ -3,6 +3,7 @@ password once more.
 """
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 from starlette.requests import Request
@@ -148,7 +149,7 @@ async def show_page(
     async with state.database.connection() as connection:
         target = await form_target(connection, query) if query else ""
     provider = state.settings.external
-    known = {
+    known: dict[str, Any] = {
         "next": query,
         "email": "",
         "done": "",

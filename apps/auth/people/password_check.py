@@ -4,6 +4,7 @@ whoever is asked for.
 
 from apps.auth.audit import Event, insert_audit
 from apps.auth.people.devices import is_known_device
+from apps.auth.people.external_identities import is_external
 from apps.auth.people.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.people.passwords import MAX_PASSWORD_CHARS, Hashing
 from apps.auth.people.user_fields import is_email
@@ -22,7 +23,8 @@ async def check_password(
     client_id: str,
     device: str = "",
 ) -> User | None:
-    """Returns the user, or None for a wrong password, an unknown or a disabled user.
+    """Returns the user, or None for a wrong password, an unknown or a disabled user, and a person
+    of the external provider.
 
     Raises TooManyRequests in a lockout. `device`: the browser's token, if it has one.
     """
@@ -33,6 +35,8 @@ async def check_password(
             if is_email(email.strip())
             else None
         )
+        # Their organization says who they are: a password of an earlier release counts no more.
+        external = user is not None and await is_external(connection, user.id)
         known = user is not None and await is_known_device(connection, device, user.id)
         attempt = Attempt(email, address, device=device if known else "")
         wait_seconds = await waiting_seconds(connection, attempt)
@@ -43,7 +47,7 @@ async def check_password(
     acceptable = len(password) <= MAX_PASSWORD_CHARS
     # Without a connection in hand: hashing may have to wait for its turn.
     right = await hashing.verify(
-        user.password_hash if user else None, password if acceptable else ""
+        user.password_hash if user and not external else None, password if acceptable else ""
     )
     welcome = user is not None and right and user.disabled_at is None
     async with database.transaction() as connection:

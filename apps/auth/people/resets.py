@@ -36,11 +36,15 @@ async def delete_reset_links(connection: Connection, user_id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ResetLink:
-    """Whose link it is. A new password must not follow from their address or name."""
+    """Whose link it is. A new password must not follow from their address or name.
+
+    `is_external`: the external provider made the user, who may have no password.
+    """
 
     user_id: str
     email: str
     name: str
+    is_external: bool
 
 
 async def select_reset_link(connection: Connection, token: str) -> ResetLink | None:
@@ -49,11 +53,15 @@ async def select_reset_link(connection: Connection, token: str) -> ResetLink | N
     The link is not used up: mail scanners follow links.
     """
     row = await connection.fetchrow(
-        "SELECT users.id, email, name FROM password_resets JOIN users ON users.id = user_id "
+        "SELECT users.id, email, name, "
+        "EXISTS (SELECT FROM external_identities e WHERE e.user_id = users.id) AS is_external "
+        "FROM password_resets JOIN users ON users.id = password_resets.user_id "
         "WHERE token_hash = $1 AND expires_at > now() AND disabled_at IS NULL",
         digest(token),
     )
-    return ResetLink(str(row["id"]), row["email"], row["name"]) if row else None
+    if row is None:
+        return None
+    return ResetLink(str(row["id"]), row["email"], row["name"], row["is_external"])
 
 
 async def use_reset_token(connection: Connection, token: str) -> str | None:

@@ -2,9 +2,11 @@
 written. Pure.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from apps.patient.definitions.model import resource_types
+from apps.patient.search.index_values import CompositeValue, IndexValue, ReferenceValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +41,11 @@ def parse_reference(text: str, base_url: str) -> Reference | None:
     if not is_absolute and named and len(parts) == 2 and parts[1]:
         return Reference(type=named, id=parts[1], version=version)
     return Reference(type=named, url=text)
+
+
+def references_of(values: Iterable[IndexValue]) -> Iterator[tuple[str, str, str]]:
+    """Yields (parameter, type, id) of each reference to a resource of this service."""
+    for value in values:
+        for part in value.parts if isinstance(value, CompositeValue) else (value,):
+            if isinstance(part, ReferenceValue) and part.id:
+                yield value.parameter, part.type, part.id

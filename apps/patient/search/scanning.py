@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from apps.patient.search.contained import contents_of
+from apps.patient.search.contained import ContainedTooCostlyError, contents_of
 from apps.patient.search.criteria import Scanned
 from apps.patient.search.escaping import split, unescape
 from apps.patient.search.extraction import values_of
@@ -16,7 +16,11 @@ def is_met(resource: dict[str, Any], scanned: Scanned) -> bool:
     criterion's path.
     """
     if scanned.path not in ("", resource["resourceType"]):
-        items = contents_of(resource, scanned.base_url).by_path.get(scanned.path, {})
+        try:
+            items = contents_of(resource, scanned.base_url).by_path.get(scanned.path, {})
+        except ContainedTooCostlyError:
+            # They are not indexed either.
+            return False
         return any(is_met(item, replace(scanned, path="")) for item in items.values())
     if scanned.words is not None:
         words = (

@@ -22,7 +22,7 @@ from apps.patient.search.criteria import (
     Owned,
 )
 from apps.patient.search.hashing import resource_hash
-from apps.patient.search.index import index_of
+from apps.patient.search.index import stored_index
 from apps.patient.search.index_rows import IndexRows
 from apps.patient.search.matching import meets
 from apps.patient.search.query import Query, Reader
@@ -161,7 +161,9 @@ class Caller:
                 return True
             if made is None:
                 resource = decode(version.body) if version.body else {}
-                made = index_of(resource, self.reader.base_url).rows if resource else IndexRows()
+                made = (
+                    stored_index(resource, self.reader.base_url).rows if resource else IndexRows()
+                )
             limited = AccessRule(None, rule.parameters)
             return meets(
                 version.resource_type, made, self.rule_criterion(version.resource_type, limited)

@@ -2,7 +2,7 @@
 transaction each.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from apps.patient.codec import Resource, decode
 from apps.patient.definitions.model import served_types
 from apps.patient.search.criteria import AllOf, Criterion
 from apps.patient.search.hashing import resource_hash
-from apps.patient.search.index_values import CompositeValue, IndexValue, ReferenceValue
+from apps.patient.search.references import references_of
 from apps.patient.storage.access import Caller
 from apps.patient.storage.hidden_targets import hidden_targets
 from apps.patient.storage.mrn import format_mrn, with_mrn
@@ -373,29 +373,18 @@ def stale(
     return PreconditionFailed("stale_version", message, headers=headers)
 
 
-def references_of(values: Iterable[IndexValue]) -> Iterable[tuple[str, ReferenceValue]]:
-    """Returns each reference to a resource of this service, with the parameter that
-    it is found by.
-    """
-    for value in values:
-        parts = value.parts if isinstance(value, CompositeValue) else (value,)
-        for part in parts:
-            if isinstance(part, ReferenceValue) and part.id:
-                yield value.parameter, part
-
-
 def asked_references(
     changes: Sequence[Change], born: frozenset[tuple[str, str]] = frozenset()
 ) -> dict[tuple[str, str], Change]:
-    """Returns what must be there, with the change that refers to it: neither `born` nor
-    referred to before.
+    """Returns what must be there, with the change that refers to it, itself or by a contained
+    resource: neither `born` nor referred to before.
     """
     asked: dict[tuple[str, str], Change] = {}
     for change in changes:
         known = change.stored.target_hashes if change.stored else frozenset()
-        for _, value in references_of(change.values):
-            target = (value.type, value.id)
-            is_held_here = value.type in served_types()
+        referred = [(kind, id) for _, kind, id in references_of(change.values)]
+        for target in (*referred, *change.contained_references):
+            is_held_here = target[0] in served_types()
             if is_held_here and target not in born and resource_hash(*target) not in known:
                 asked.setdefault(target, change)
     return asked

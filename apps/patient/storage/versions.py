@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from apps.patient.codec import Resource, decode, encode
-from apps.patient.search.index import Index, index_of
+from apps.patient.search.index import Index, index_of, stored_index
 from apps.patient.search.index_rows import IndexRows
 from apps.patient.search.index_values import IndexValue, ReferenceValue
 from apps.patient.storage.bodies import unpack
@@ -97,6 +97,8 @@ class Change:
     mrn: str | None = None
     # The values are kept for checks of scopes that are limited by search parameters.
     values: tuple[IndexValue, ...] = field(default=(), repr=False)
+    # (type, id) of what contained resources refer to.
+    contained_references: frozenset[tuple[str, str]] = frozenset()
 
 
 def now() -> datetime:
@@ -143,6 +145,7 @@ def change_of(
         stored=stored,
         mrn=mrn,
         values=index.values,
+        contained_references=index.contained_references,
     )
 
 
@@ -151,7 +154,7 @@ def change_of_version(
 ) -> Change:
     """Returns a version that is there already as a change, to be indexed as it is."""
     resource: Resource = decode(version.body) if version.body else {}
-    index = index_of(resource, base_url) if resource else Index(values=(), rows=IndexRows())
+    index = stored_index(resource, base_url) if resource else Index(values=(), rows=IndexRows())
     is_patient = version.resource_type == "Patient"
     nothing: Summary = PatientSummary() if is_patient else ClinicalSummary()
     return Change(

@@ -14,6 +14,7 @@ from apps.auth.people.external import ExternalProvider, ExternalSignInError, Pro
 from apps.auth.people.users import User
 from tests.auth.browser import App, Browser
 from tests.auth.conftest import Auth, make_settings, serve
+from tests.auth.pages.test_own_account import wait_for_mail
 from tests.auth.pages.test_pages import enrol, next_code
 from tests.ports import free_port
 
@@ -112,6 +113,45 @@ def test_administrator_gives_no_password_to_a_person_of_the_provider(
     )
     assert (answer.status_code, answer.json()["code"]) == (409, "external_account")
     assert organization.sql("SELECT 1 FROM password_resets WHERE user_id = $1", row["id"]) == []
+
+
+@pytest.fixture
+def person_with_a_password(organization: Auth, provider: Auth) -> User:
+    """Returns a person of the provider to whom an earlier release gave a password."""
+    person = person_of(provider, "Doctors")
+    sign_in(organization, provider, person.email)
+    row = organization.sql(
+        "UPDATE users SET password_hash = $2 WHERE email = $1 RETURNING id",
+        person.email,
+        person.password_hash,
+    )[0]
+    return replace(person, id=str(row["id"]))
+
+
+def test_person_of_the_provider_signs_in_by_no_password(
+    organization: Auth, person_with_a_password: User
+) -> None:
+    email = person_with_a_password.email
+    wrong = organization.login(organization.user("analyst").email, "wrong")
+    refused = organization.login(email)
+    assert (refused.status_code, refused.json()["code"]) == (401, wrong.json()["code"])
+    page = Browser(organization).sign_in(email)
+    assert page.status_code == 400 and "is not right" in page.text
+
+
+def test_link_of_before_gives_a_person_of_the_provider_no_password(
+    organization: Auth, person_with_a_password: User
+) -> None:
+    own, browser = person_with_a_password, Browser(organization)
+    link = organization.reset_link(own.id)
+    token = link.rpartition("=")[2]
+    other = organization.reset_link(organization.user("analyst").id)
+    shown = browser.get(link)
+    refused = browser.send(browser.get(other), token=token, new_password="a new and long secret")
+    for answer in (shown, refused):
+        assert answer.status_code == 409 and "You have no password here" in answer.text
+    row = organization.sql("SELECT password_hash FROM users WHERE id = $1", own.id)[0]
+    assert row["password_hash"] == own.password_hash
 
 
 def test_person_who_lost_every_role_holds_nothing_any_more(
@@ -242,15 +282,19 @@ def test_without_a_provider_there_is_no_such_page(auth: Auth) -> None:
     assert Browser(auth).get("/oauth2/external").status_code == 404
 
 
+@pytest.mark.parametrize("has_password", [False, True])
 def test_person_of_the_provider_is_mailed_no_link_to_set_a_password(
-    organization: Auth, provider: Auth
+    organization: Auth, person_with_a_password: User, has_password: bool
 ) -> None:
-    person = person_of(provider, "Doctors")
-    sign_in(organization, provider, person.email)
+    person = person_with_a_password
+    if not has_password:
+        organization.sql("UPDATE users SET password_hash = NULL WHERE id = $1", person.id)
     browser = Browser(organization)
-    browser.send(browser.get("/oauth2/forgotten"), email=person.email)
-    # The request's work runs before the connection takes the next one.
-    browser.get("/oauth2/forgotten")
+    # Whoever asks after them has the mail when their request is worked off.
+    other = organization.user("analyst")
+    for email in (person.email, other.email):
+        browser.send(browser.get("/oauth2/forgotten"), email=email)
+    assert wait_for_mail(organization, other.email)
     sent = organization.sql("SELECT subject FROM mails WHERE recipient = $1", person.email)
     assert "Set a new password" not in [mail["subject"] for mail in sent]
 

@@ -121,6 +121,15 @@ def test_persons_choice_goes_before_the_applications_wish_and_stays(auth: Auth) 
 
 
 @pytest.mark.integration
+def test_language_is_chosen_on_the_page_after_signing_out(auth: Auth) -> None:
+    user, browser = auth.user("analyst"), Browser(auth)
+    browser.sign_in(user.email)
+    page = browser.send(browser.get("/oauth2/logout"))
+    assert "You are signed out" in page.text
+    assert "Sesión cerrada" in choose(browser, page.text, "es")
+
+
+@pytest.mark.integration
 def test_choice_on_a_form_that_was_refused_loses_no_link(auth: Auth) -> None:
     user, browser = auth.user("clinician", password=None), Browser(auth)
     page = browser.get(auth.reset_link(user.id))

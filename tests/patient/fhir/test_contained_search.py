@@ -8,6 +8,7 @@ import pytest
 
 from tests.patient.fhir.test_routes import patient
 from tests.patient.patient_service import Service
+from tests.patient.search.test_contained import entangled
 
 pytestmark = pytest.mark.integration
 
@@ -181,3 +182,37 @@ def test_changed_contained_resource_is_found_as_it_is_now(
         query = f"/fhir/R4/MedicationRequest?medication.code={code}&patient={world['person']}"
         assert len(service.call("GET", query).json().get("entry", ())) == count
     assert service.call("PUT", path, json=resource).status_code == 200
+
+
+@pytest.mark.parametrize("level", ["root", "contained"])
+def test_reference_to_what_is_not_there_is_refused_at_either_level(
+    service: Service, world: dict[str, str], level: str
+) -> None:
+    path = f"/fhir/R4/MedicationRequest/{world['made']}"
+    resource = service.call("GET", path).json()
+    if level == "contained":
+        resource["contained"][0]["manufacturer"] = {"reference": "Organization/none"}
+    else:
+        resource["requester"] = {"reference": "Organization/none"}
+    answer = service.call("PUT", path, json=resource)
+    assert answer.status_code == 422, answer.text
+    issue = answer.json()["issue"][0]
+    assert issue["code"] == "not-found"
+    element = "contained[0].manufacturer" if level == "contained" else "requester"
+    assert issue["expression"] == [f"MedicationRequest.{element}.reference"]
+
+
+def test_contained_resources_of_too_many_paths_are_refused(
+    service: Service, world: dict[str, str]
+) -> None:
+    resource = entangled(20, 100) | {"subject": {"reference": f"Patient/{world['person']}"}}
+    del resource["id"], resource["performer"]
+    entry = {"resource": resource, "request": {"method": "POST", "url": "Observation"}}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+    for answer, at in (
+        (service.call("POST", "/fhir/R4/Observation", json=resource), "Observation"),
+        (service.call("POST", "/fhir/R4", json=bundle), "Bundle.entry[0].resource"),
+    ):
+        assert answer.status_code == 422, answer.text
+        issue = answer.json()["issue"][0]
+        assert (issue["code"], issue["expression"]) == ("too-costly", [f"{at}.contained"])

@@ -73,6 +73,26 @@ def test_reference_opens_nothing_that_its_writer_may_not_read(
     assert service.call("GET", f"/fhir/R4/{hidden}", by="own-app").status_code in (403, 404)
 
 
+def test_contained_reference_waits_for_nothing_to_come(service: Service, own: str) -> None:
+    """An app may not name what is not there yet, and read it once staff make it."""
+    inner = {
+        "resourceType": "Observation",
+        "id": "o",
+        "status": "final",
+        "code": {"text": "x"},
+        "focus": [{"reference": "Device/pump-7"}],
+    }
+    body = document(own, "#o", contained=[inner])
+    for answer in written(service, body, "own-app"):
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["issue"][0]["code"] == "not-found"
+    made = service.call(
+        "PUT", "/fhir/R4/Device/pump-7", json={"resourceType": "Device", "id": "pump-7"}
+    )
+    assert made.status_code == 201
+    assert service.call("GET", "/fhir/R4/Device/pump-7", by="own-app").status_code in (403, 404)
+
+
 def test_reference_that_staff_wrote_opens_it_and_may_be_repeated(
     service: Service, own: str, hidden: str
 ) -> None:

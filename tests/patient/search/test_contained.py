@@ -2,8 +2,14 @@
 
 from typing import Any
 
-from apps.patient.search.contained import contents_of
-from apps.patient.search.index import index_of
+import pytest
+
+from apps.patient.search import contained
+from apps.patient.search.contained import ContainedTooCostlyError, contents_of
+from apps.patient.search.criteria import Scanned
+from apps.patient.search.hashing import present_hash, resource_hash
+from apps.patient.search.index import index_of, stored_index
+from apps.patient.search.scanning import is_met
 
 BASE = "https://clinic.example/fhir/R4"
 
@@ -46,7 +52,7 @@ def test_parameters_of_one_element_share_a_path() -> None:
     resource = observation(contained=[person]) | {"subject": {"reference": "#p"}}
     found = contents_of(resource, BASE)
     assert [*found.by_path] == ["Observation.subject:Patient"]
-    assert found.parameters == {"patient", "subject"}
+    assert found.parameters["Observation"] == {"patient", "subject"}
 
 
 def test_references_between_contained_resources_are_followed_for_two_steps() -> None:
@@ -73,3 +79,114 @@ def test_contained_resources_are_no_part_of_the_resources_own_values() -> None:
     assert not any(value.parameter in ("patient", "class") for value in index.values)
     assert "class" not in index.rows.present
     assert "encounter" in index.rows.present
+
+
+def entangled(count: int, codings: int) -> dict[str, Any]:
+    """A resource whose contained ones refer to each other by three parameters."""
+    names = ("focus", "hasMember", "derivedFrom")
+    every = [{"reference": f"#o{number}"} for number in range(count)]
+    code = {"coding": [{"code": str(number)} for number in range(codings)]}
+    items = [
+        {"resourceType": "Observation", "id": f"o{number}", "status": "final", "code": code}
+        | {name: [{"reference": f"#o{(number + 1) % count}"}] for name in names}
+        for number in range(count)
+    ]
+    return observation(contained=items) | {"id": "x", **dict.fromkeys(names, every)}
+
+
+@pytest.mark.parametrize(("count", "codings"), [(20, 100), (400, 1)])
+def test_more_values_by_paths_than_are_indexed_are_refused_before_a_row_is_made(
+    monkeypatch: pytest.MonkeyPatch, count: int, codings: int
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(
+        "apps.patient.search.index.contained_rows", lambda path, values: made.append(path)
+    )
+    with pytest.raises(ContainedTooCostlyError):
+        index_of(entangled(count, codings), BASE)
+    assert not made
+
+
+def test_too_many_are_left_out_of_the_index_of_what_is_stored_already(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    resource = entangled(20, 100) | {"status": "amended"}
+    plain = {name: value for name, value in resource.items() if name != "contained"}
+    assert stored_index(resource, BASE) == index_of(plain, BASE)
+    assert [(record.type, record.id) for record in caplog.records] == [("Observation", "x")]  # type: ignore[attr-defined]
+    path = "Observation.focus:Observation"
+    scanned = Scanned(parameter="code", relation="unequal", value="0", base_url=BASE, path=path)
+    assert is_met(entangled(2, 2), scanned)
+    assert not is_met(entangled(400, 2), scanned)
+
+
+def test_a_hundred_results_in_a_report_are_indexed() -> None:
+    results = [
+        {
+            "resourceType": "Observation",
+            "id": f"o{number}",
+            "status": "final",
+            "category": [{"coding": [{"system": "urn:c", "code": "laboratory"}]}],
+            "code": {"coding": [{"system": "urn:l", "code": str(number), "display": "x"}]},
+            "subject": {"reference": "Patient/p"},
+            "effectiveDateTime": "2024-01-01",
+            "valueQuantity": {"value": number, "unit": "mg", "system": "urn:u", "code": "mg"},
+        }
+        for number in range(100)
+    ]
+    report = {
+        "resourceType": "DiagnosticReport",
+        "result": [{"reference": f"#o{number}"} for number in range(100)],
+        "contained": results,
+    }
+    assert index_of(report, BASE).contained_references == {("Patient", "p")}
+
+
+def test_each_reference_of_a_contained_resource_is_a_target() -> None:
+    far = practitioner("b", extension=[])
+    role = {
+        "resourceType": "PractitionerRole",
+        "id": "r",
+        "practitioner": {"reference": "#b"},
+        "organization": {"reference": "Organization/one"},
+    }
+    unreached = {
+        "resourceType": "Organization",
+        "id": "o",
+        "partOf": {"reference": f"{BASE}/Organization/two"},
+        "endpoint": [{"reference": "https://elsewhere.example/Endpoint/e"}],
+    }
+    index = index_of(observation("#r", contained=[role, far, unreached]), BASE)
+    assert index.contained_references == {("Organization", "one"), ("Organization", "two")}
+    assert index.rows.targets == {
+        resource_hash("Organization", "one"),
+        resource_hash("Organization", "two"),
+    }
+
+
+def test_reference_from_one_contained_resource_to_another_is_not_missing() -> None:
+    role = {"resourceType": "PractitionerRole", "id": "r", "practitioner": {"reference": "#p"}}
+    rows = index_of(observation("#r", contained=[role, practitioner("p")]), BASE).rows
+    path = "Observation.performer:PractitionerRole"
+    assert present_hash(path, "practitioner") in rows.values
+    assert present_hash(path, "organization") not in rows.values
+    person = {
+        "resourceType": "Encounter",
+        "id": "e",
+        "subject": {"reference": "#p"},
+        "status": "finished",
+        "class": {"code": "AMB"},
+    }
+    resource = observation(contained=[person, {"resourceType": "Patient", "id": "p"}])
+    rows = index_of(resource | {"encounter": {"reference": "#e"}}, BASE).rows
+    for name in ("patient", "subject"):
+        assert present_hash("Observation.encounter:Encounter", name) in rows.values
+
+
+def test_links_are_counted_as_they_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contained, "MAX_PATH_VALUES", 3)
+    contents_of(observation("#a", contained=[practitioner("a")]), BASE)
+    names = [f"p{number}" for number in range(4)]
+    several = observation(*[f"#{name}" for name in names], contained=[*map(practitioner, names)])
+    with pytest.raises(ContainedTooCostlyError):
+        contents_of(several, BASE)

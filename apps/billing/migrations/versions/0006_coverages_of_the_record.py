@@ -14,9 +14,3 @@ def upgrade() -> None:
     )
     # Where a charge goes back to when the merge of its patient is undone.
     op.execute("ALTER TABLE charge_item ADD COLUMN origin_account_id uuid")
-    with op.get_context().autocommit_block():
-        op.execute(
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS charge_item_origin ON charge_item "
-            "(origin_account_id)"
-            " WHERE origin_account_id IS NOT NULL"
-        )

@@ -5,7 +5,7 @@ that lies between.
 from alembic import op
 
 revision = "0007"
-down_revision = "0006"
+down_revision = "0006a"
 
 # The seconds since 1970 do not depend on the session's time zone, as PostgreSQL must
 # assume of `extract`.
@@ -19,15 +19,4 @@ FUNCTION = """
 
 
 def upgrade() -> None:
-    # A box of no width at the account's hash, from one time to the other: GiST finds those over a
-    # moment, of one account, without an extension. The account and the times are compared once
-    # more by who asks.
     op.execute(FUNCTION)
-    with op.get_context().autocommit_block():
-        op.execute(
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS ledger_entry_shift ON ledger_entry"
-            " USING gist (shift_of(ledger_account_id, posted_at, effective_at))"
-            # All that a balance needs: no visit to the table for each of them.
-            " INCLUDE (ledger_account_id, posted_at, effective_at, side, amount)"
-            " WHERE effective_at <> posted_at"
-        )

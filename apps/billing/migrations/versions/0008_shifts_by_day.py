@@ -5,7 +5,7 @@ from alembic import op
 from apps.kit.migrations import runtime_role
 
 revision = "0008"
-down_revision = "0007"
+down_revision = "0007a"
 
 # The balance before a day is what the last entry written down before it left, plus the shifts of
 # earlier days: as many rows as there are such days, however many entries were shifted.

@@ -13,7 +13,7 @@ from apps.patient.fhir.bundles.references import CONDITIONAL, Resolved, conditio
 from apps.patient.fhir.requests import condition_of
 from apps.patient.search.criteria import EVERYTHING, AllOf, Criterion, Exact
 from apps.patient.search.escaping import split, unescape
-from apps.patient.search.index import index_of
+from apps.patient.search.index import Index, index_of
 from apps.patient.search.index_rows import IndexRows
 from apps.patient.search.matching import meets
 from apps.patient.storage.access import Caller
@@ -143,10 +143,16 @@ class _Made:
     def matches(self, resource_type: str, criterion: Criterion) -> list[str]:
         if resource_type not in self._index:
             self._index[resource_type] = [
-                (entry.id, index_of(entry.resource, self._base_url).rows)
+                (entry.id, self._index_of(entry))
                 for entry in self._entries
                 if entry.resource is not None and entry.resource_type == resource_type
             ]
         return [
             id for id, index in self._index[resource_type] if meets(resource_type, index, criterion)
         ]
+
+    def _index_of(self, entry: Entry) -> IndexRows:
+        assert entry.resource is not None
+        resource, at = entry.resource, f"{entry.at}/resource/contained"
+        index: Index = pointed(lambda: index_of(resource, self._base_url), at)
+        return index.rows

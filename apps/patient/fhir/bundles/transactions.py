@@ -4,11 +4,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from apps.kit.context import new_id
 from apps.kit.database import Connection
-from apps.kit.errors import BadRequest, Conflict, NotFound, PreconditionFailed
+from apps.kit.errors import BadRequest, Conflict, NotFound, PreconditionFailed, Unprocessable
 from apps.patient.fhir.bundles.conditional_references import find_conditional
 from apps.patient.fhir.bundles.parsing import ORDER, Entry, fault
 from apps.patient.fhir.bundles.references import (
@@ -182,6 +182,10 @@ async def _change_of(work: Work, entry: Entry) -> tuple[Change | None, Result]:
             method="PATCH" if entry.method == "PATCH" else "PUT",
         )
         return change, Result(outcome=outcome)
+    except Unprocessable as error:
+        at = f"{entry.at}/resource"
+        error.faults = tuple(replace(one, pointer=at + one.pointer) for one in error.faults)
+        raise
     except (BadRequest, NotFound, PreconditionFailed, Conflict) as error:
         error.detail = f"{entry.at}: {error.detail or error.code}"
         raise

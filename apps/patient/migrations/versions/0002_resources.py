@@ -215,22 +215,3 @@ def upgrade() -> None:
     op.execute(f"GRANT EXECUTE ON FUNCTION drop_previous_tables() TO {role}")
     # A new database has nothing to carry over.
     op.execute("SELECT drop_previous_tables()")
-    # The audit grows with every read: its indexes are built without a lock on it.
-    with op.get_context().autocommit_block():
-        for statement in (
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_entities ON audit_event USING gin "
-            "(entities)",
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_patient ON audit_event "
-            "(patient_id, id)"
-            " WHERE patient_id IS NOT NULL",
-            # Entries of the previous release have no entities.
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_resource"
-            " ON audit_event (resource_id) WHERE entities IS NULL",
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_actor"
-            " ON audit_event (actor_id, recorded_at, id)",
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS resource_history_recorded"
-            " ON resource_history (type, recorded_at)",
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_event_recorded ON audit_event "
-            "(recorded_at, id)",
-        ):
-            op.execute(statement)

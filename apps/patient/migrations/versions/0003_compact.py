@@ -10,7 +10,7 @@ from alembic import op
 from apps.kit.migrations import runtime_role
 
 revision = "0003"
-down_revision = "0002"
+down_revision = "0002a"
 branch_labels = None
 depends_on = None
 
@@ -87,9 +87,3 @@ def upgrade() -> None:
     op.execute(f"GRANT EXECUTE ON FUNCTION drop_previous_layout() TO {role}")
     # A new database has no previous layout.
     op.execute("SELECT drop_previous_layout() FROM record_layout WHERE index_version = 2")
-    # The number has the type in its upper bits: keys of one length fill their pages.
-    with op.get_context().autocommit_block():
-        op.execute(
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS resource_changed"
-            " ON resource ((number >> 48), last_updated, number)"
-        )

@@ -5,7 +5,7 @@ from alembic import op
 from apps.kit.migrations import runtime_role
 
 revision = "0004"
-down_revision = "0003"
+down_revision = "0003a"
 branch_labels = None
 depends_on = None
 
