@@ -264,8 +264,8 @@ SERVICES: Mapping[str, Service] = {
             Resources(256, 512),
             Replicas(2, 6),
             databases=("console",),
-            # Billing by gRPC: through the gateway all people of a clinic would share one rate
-            # limit.
+            # Not through the gateway, which calls the console: neither could start first
+            # (decision 0701). Billing by gRPC.
             calls=("auth", "patient", "billing", "analytics"),
             secrets=("CONSOLE_CLIENT_SECRET", "CONSOLE_KEY_ENCRYPTION_KEY"),
             settings=(

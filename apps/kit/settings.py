@@ -2,8 +2,12 @@
 reported at once.
 """
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
+
+# The user name and the password of an address, as browsers read it. In lists `|` separates.
+_USERINFO = re.compile(r"://[/\\]*[^/\\?#|]*@")
 
 ENVIRONMENTS = ("local", "dev", "staging", "prod", "preview")
 
@@ -39,6 +43,15 @@ class Environment:
     def read(self, name: str) -> str:
         """Returns what was read, or what is there for a variable that nobody asked for."""
         return self._read.get(name, self._environ.get(name, "").strip())
+
+    def read_to_show(self, name: str) -> str:
+        """Returns what `read` does, for people to look at: a user name or password in an address is
+        a fault.
+        """
+        value = self.read(name)
+        if _USERINFO.search(value):
+            self._faults.append(f"{name} must have no user name or password in an address")
+        return value
 
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
         value = self.require(name) if default is None else self.optional(name, default)

@@ -12,11 +12,15 @@ from apps.kit.web import JSONResponse, Operation, PolicedRoute, scopes
 
 ADMIN = scopes("admin")
 COMMON = ("ENVIRONMENT", "PUBLIC_URL", "LOG_FORMAT")
+# No secret, but a path on the machine tells an administrator nothing that they need.
+PATHS = ("AUTH_MAIL_FOLDER",)
 
 
 @dataclass(frozen=True, slots=True)
 class ShownSetting:
-    """`name`: the environment variable. `value`: as the service uses it; empty for a secret."""
+    """`name`: the environment variable. `value`: as the service uses it; empty for a secret, and
+    for a path, which is shown as one.
+    """
 
     name: str
     value: str
@@ -28,13 +32,13 @@ def shown_settings(service: str, env: Environment) -> tuple[ShownSetting, ...]:
     """Gives what the service has read; call it last.
 
     A value is shown only where the catalogue declares its variable as a setting: an address of a
-    database, say, may carry a password.
+    database, say, may carry a password. In one that is shown, a password is a fault.
     """
     entry = SERVICES[service]
-    plain = (ShownSetting(name, env.read(name), False, True) for name in (*COMMON, *entry.settings))
-    secret = (
-        ShownSetting(name, "", True, env.read(name) not in ("", UNSET)) for name in entry.secrets
-    )
+    names = (*COMMON, *(name for name in entry.settings if name not in PATHS))
+    plain = (ShownSetting(name, env.read_to_show(name), False, True) for name in names)
+    hidden = (*entry.secrets, *(name for name in entry.settings if name in PATHS))
+    secret = (ShownSetting(name, "", True, env.read(name) not in ("", UNSET)) for name in hidden)
     return (*plain, *secret)
 
 
