@@ -186,7 +186,7 @@ def test_overdue_invoice_is_among_the_reminders(chromium: Browser, world: World)
         biller.go("/cash-desk")
         biller.follow("Reminders")
         biller.page.get_by_label("At least").select_option(
-            label="Third reminder: more than 60 days overdue"
+            label="Third reminder: from 61 days overdue"
         )
         biller.press("Show")
         expect(row(biller, late)).to_contain_text("+34 600 555 010")

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from apps.console.neighbours import fhir
 from apps.console.screens.figures import series
-from apps.console.screens.money.account import read_amount
 from apps.console.screens.my_accesses import group_events
 from apps.console.screens.patients import parse_query
 from apps.console.screens.timeline import PAGE_SIZE, cut_page
@@ -66,15 +65,6 @@ def test_what_is_typed_becomes_search_parameters(
     text: str, expected: list[tuple[str, str]]
 ) -> None:
     assert parse_query(text, TEXTS) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "units"),
-    [("12.34", "1234"), ("12,3", "1230"), ("5", "500"), ("0", None), ("1e3", None), ("-1", None)],
-)
-def test_amounts_are_whole_minor_units(text: str, units: str | None) -> None:
-    found = read_amount(text, "USD")
-    assert (found or {}).get("minorUnits") == units
 
 
 @given(st.lists(st.integers(0, 30), max_size=120))

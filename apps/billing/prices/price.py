@@ -187,7 +187,9 @@ def _read_amount(fields: Fields, text: str, currency: str, in_minor_units: bool)
         fields.refuse("unit_price", "invalid_amount", "an amount of 0 or more, as 12.50")
         return None
     minor_units = amount if in_minor_units else amount.scaleb(decimals_of(currency))
-    if minor_units != minor_units.to_integral_value():
+    # `1.000` of dollars may be a thousand: it is not read as one.
+    may_be_grouped = len(text.partition(".")[2]) == 3 and decimals_of(currency) < 3
+    if may_be_grouped or minor_units != minor_units.to_integral_value():
         message = f"{currency} has {decimals_of(currency)} decimals"
         fields.refuse("unit_price", "too_many_decimals", message)
         return None

@@ -12,11 +12,12 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 
 from apps.kit.credentials import ServiceCredentials
-from apps.kit.errors import NotImplementedYet
+from apps.kit.errors import BadRequest, NotImplementedYet
 from apps.kit.rpc import call_metadata, problem_of_rpc
 from protos.billing.v1 import billing_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Billing"]
+MAX_DETAIL_CHARS = 200
 METHODS = {method.name: method for method in SERVICE.methods}
 
 
@@ -52,9 +53,13 @@ class Billing:
         method = METHODS.get(name)
         if method is None:
             raise NotImplementedYet("not_implemented")
-        request = json_format.ParseDict(
-            dict(fields), GetMessageClass(method.input_type)(), ignore_unknown_fields=False
-        )
+        try:
+            request = json_format.ParseDict(
+                dict(fields), GetMessageClass(method.input_type)(), ignore_unknown_fields=False
+            )
+        except json_format.ParseError as error:
+            # A field of a form that no message can hold, as a number of too many digits.
+            raise BadRequest("invalid_message", str(error)[:MAX_DETAIL_CHARS]) from None
         invoke = self._channel.unary_unary(
             f"/{SERVICE.full_name}/{name}",
             request_serializer=type(request).SerializeToString,

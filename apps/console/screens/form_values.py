@@ -2,7 +2,7 @@
 
 import re
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from apps.console.web.texts import Texts
+
+_NUMBER = re.compile(r"[+-]?(?=[.,]?[0-9])[0-9]{0,12}([.,][0-9]{0,12})?")
 
 
 @cache
@@ -34,9 +36,8 @@ def written_day(value: Any, texts: Texts) -> str:
 
 
 def read_number(text: str) -> Decimal | None:
-    """Reads a number with a decimal point or comma."""
-    try:
-        number = Decimal(text.replace(",", ".").replace(" ", ""))
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
+    """Reads a number with a decimal point or comma, of at most 12 digits before it and 12 after
+    it; None for anything else.
+    """
+    text = text.replace(" ", "")
+    return Decimal(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None

@@ -2,6 +2,7 @@
 beside its command.
 """
 
+import re
 from typing import Any
 
 from starlette.requests import Request
@@ -157,7 +158,8 @@ async def settle_row(request: Request) -> Response:
     api, form = person_of(request).api, request.state.form
     service, row = request.path_params["service"], request.path_params["row"]
     action = form.get("action", "")
-    if service not in OUTBOXES or action not in ("retry", "discard") or not row.isdigit():
+    is_row = re.fullmatch("[0-9]{1,18}", row)
+    if service not in OUTBOXES or action not in ("retry", "discard") or not is_row:
         raise NotFound("not_found")
     if service == "patient":
         change = api.send("POST", f"{RECORD_OUTBOX}/{row}/{action}", {})

@@ -12,7 +12,7 @@ from apps.console.neighbours import fhir
 from apps.console.web.assets import ICON_PATH, SCRIPT_PATH, STYLE_PATH
 from apps.console.web.texts import Texts, choose_texts
 from apps.console.web.words import NOTICES, PRICE_WORDS, STATUSES, TYPES
-from apps.kit.context import current_request_id
+from apps.kit.context import current_request_id, new_id
 from apps.kit.errors import Problem
 from apps.kit.texts import LANGUAGES, N_, chosen_language
 from apps.kit.web import render_problem
@@ -65,6 +65,7 @@ environment.globals.update(
     style_path=STYLE_PATH,
     script_path=SCRIPT_PATH,
     icon_path=ICON_PATH,
+    new_id=new_id,
 )
 
 

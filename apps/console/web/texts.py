@@ -16,7 +16,12 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time, get_date_format, parse_date
-from babel.numbers import format_currency, get_currency_precision
+from babel.numbers import (
+    format_currency,
+    format_decimal,
+    get_currency_precision,
+    get_group_symbol,
+)
 
 from apps.kit import texts as kit
 from apps.kit.errors import Problem
@@ -94,6 +99,21 @@ class Texts(kit.Texts):
     def amount(self, value: float, currency: str) -> str:
         """Writes an amount in whole units of its currency."""
         return format_currency(Decimal(str(value)), currency, locale=self.locale)
+
+    def typed_amount(self, money: Mapping[str, Any]) -> str:
+        """Writes an amount in minor units as a form takes it: without currency and thousands
+        separators.
+        """
+        digits = get_currency_precision(str(money["currency"]))
+        pattern = "0" + ("." + "0" * digits if digits else "")
+        return format_decimal(major_units(money), pattern, locale=self.locale)
+
+    def may_be_grouped(self, text: str) -> bool:
+        """Tells whether the last separator may be one of thousands, as people of this locale
+        write them: then `1,000` is not 1.
+        """
+        symbol = re.escape(get_group_symbol(self.locale))
+        return re.search(rf"{symbol}[0-9]{{3}}$", text) is not None
 
     def parse_date(self, text: str) -> Date | None:
         """Reads a date as people of this locale write it, or ISO 8601; None for anything else."""

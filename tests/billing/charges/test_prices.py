@@ -29,6 +29,8 @@ def faults_of(text: str) -> list[tuple[int, str, str]]:
         (",c,x,1e3,,,,2026-01-01,", ("unit_price", "invalid_amount")),
         (",c,x,NaN,,,,2026-01-01,", ("unit_price", "invalid_amount")),
         (",c,x,1.005,,,,2026-01-01,", ("unit_price", "too_many_decimals")),
+        (",c,x,1.000,,,,2026-01-01,", ("unit_price", "too_many_decimals")),
+        (",c,x,1.000,JPY,,,2026-01-01,", ("unit_price", "too_many_decimals")),
         (",c,x,1.5,JPY,,,2026-01-01,", ("unit_price", "too_many_decimals")),
         (",c,x,1,ZZZ,,,2026-01-01,", ("currency", "unknown_currency")),
         (",c,x,1,,luxury,,2026-01-01,", ("tax_category", "unknown_tax_category")),

@@ -10,8 +10,11 @@ import pytest
 
 from apps.kit.errors import BadRequest
 from apps.patient.definitions.model import SearchParameter, search_parameters, served_types
+from apps.patient.search import query as query_module
+from apps.patient.search.criteria import Criterion
 from apps.patient.search.kinds_of_values import is_boolean, is_coded
 from apps.patient.search.query import Query, Reader
+from apps.patient.search.values import Asked, parse_values
 
 BASE = "http://platform.test/fhir/R4"
 
@@ -230,6 +233,42 @@ def test_search_of_more_than_a_few_costly_parts_is_refused(resource_type: str, q
     with pytest.raises(BadRequest) as refused:
         read(query, resource_type)
     assert refused.value.code == "too_costly"
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_paths_to_contained_resources_and_values_are_counted_as_they_are_read(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    hashed: list[int] = []
+    parse = parse_values
+
+    def counting(asked: Asked, values: list[str]) -> Criterion:
+        hashed.append(len(values))
+        return parse(asked, values)
+
+    monkeypatch.setattr(query_module, "parse_values", counting)
+    values = ",".join(f"v{number}" for number in range(100))
+    chain = f"target.subject.general-practitioner.identifier:not={values}"
+    with pytest.raises(BadRequest, match="too_costly") as refused:
+        read("&".join([chain] * count), "Provenance")
+    assert "name the types" in refused.value.detail
+    assert sum(hashed) <= query_module.MAX_VALUES_READ
+    with pytest.raises(BadRequest, match="too_costly"):
+        read("target.subject.general-practitioner.identifier:not=v", "Provenance")
+    assert len(hashed) <= 2 * query_module.MAX_STEPS_READ
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "query"),
+    [
+        ("Provenance", "target.subject.general-practitioner.organization.name=a"),
+        ("Provenance", "target:Observation.subject.general-practitioner.identifier:not=a"),
+        ("Observation", "focus.focus.code=a"),
+        ("Observation", "subject.identifier=" + ",".join(map(str, range(100)))),
+    ],
+)
+def test_chains_that_make_sense_are_within_the_limits(resource_type: str, query: str) -> None:
+    assert read(query, resource_type).accepted
 
 
 def test_alternatives_of_a_text_are_one_costly_part() -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
 from typing import Any, Protocol
 
+from babel.numbers import get_currency_precision
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -13,11 +15,10 @@ from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, Part, load, load_all
 from apps.console.neighbours.calls import ApiError
 from apps.console.screens.chart import load_banner
-from apps.console.screens.form_values import read_number
 from apps.console.screens.money import calls
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page, protect
-from apps.console.web.texts import SENTENCES, Texts, major_units, minor_units
+from apps.console.web.texts import SENTENCES, Texts, minor_units
 from apps.kit.context import new_id
 from apps.kit.texts import N_
 from apps.kit.web import Operation, scopes
@@ -49,17 +50,28 @@ KINDS = {
     "credit_applied": N_("Credit used"),
 }
 MAX_REASON = 256
-NOT_AN_AMOUNT = N_("This is not an amount.")
-_AMOUNT = re.compile(r"[0-9]+([.,][0-9]{1,3})?")
+MAX_AMOUNT_DIGITS = 12
 
 
-def read_amount(text: str, currency: str) -> dict[str, Any] | None:
-    """Reads an amount with a decimal point or comma; None for anything else, or too
-    many decimals.
+def read_amount(text: str, currency: str, texts: Texts) -> dict[str, Any] | None:
+    """Reads an amount above zero, with a decimal point or comma before at most the currency's own
+    decimals; None for anything else, as a separator of thousands.
     """
-    number = read_number(text) if _AMOUNT.fullmatch(text) else None
-    units = minor_units(number, currency) if number is not None else None
+    digits = get_currency_precision(currency)
+    decimals = rf"([.,][0-9]{{1,{digits}}})?" if digits else ""
+    if not re.fullmatch(rf"[0-9]{{1,{MAX_AMOUNT_DIGITS}}}{decimals}", text):
+        return None
+    if texts.may_be_grouped(text):
+        return None
+    units = minor_units(Decimal(text.replace(",", ".")), currency)
     return {"minorUnits": str(units), "currency": currency} if units else None
+
+
+def not_an_amount(texts: Texts, currency: str) -> str:
+    """Says how an amount is written."""
+    example = texts.typed_amount({"minorUnits": 125_050, "currency": currency})
+    sentence = N_("This is not an amount. Write it without separators of thousands, as {example}.")
+    return texts.gettext(sentence, example=example)
 
 
 class FormPage(Protocol):
@@ -121,6 +133,7 @@ async def money_page(request: Request, status: int = 200, **values: Any) -> Resp
         "values": payment_of(
             (parts["invoices"].value if parts else None) or [],
             request.query_params.get("invoice", ""),
+            person.texts,
         ),
         "errors": {},
         "unavailable": None,
@@ -145,11 +158,11 @@ async def show(request: Request) -> Response:
     return await money_page(request)
 
 
-def payment_of(invoices: list[dict[str, Any]], invoice_id: str) -> dict[str, str]:
+def payment_of(invoices: list[dict[str, Any]], invoice_id: str, texts: Texts) -> dict[str, str]:
     """Gives the payment form's values for what is open of an invoice; none where it is not open."""
     for each in invoices:
         if each["invoiceId"] == invoice_id and units_of(each.get("open")):
-            return {"invoice": invoice_id, "amount": str(major_units(each["open"]))}
+            return {"invoice": invoice_id, "amount": texts.typed_amount(each["open"])}
     return {}
 
 

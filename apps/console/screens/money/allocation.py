@@ -13,10 +13,10 @@ from apps.console.screens.money import calls
 from apps.console.screens.money.account import (
     BASE,
     METHODS,
-    NOT_AN_AMOUNT,
     WRITE,
     carry_out,
     invalid,
+    not_an_amount,
     own_account,
     read_amount,
     too_much,
@@ -86,9 +86,9 @@ def read_allocations(
         name = f"part-{each['invoiceId']}"
         if not form.get(name):
             continue
-        part = read_amount(form[name], currency)
+        part = read_amount(form[name], currency, texts)
         if part is None:
-            errors[name] = NOT_AN_AMOUNT
+            errors[name] = not_an_amount(texts, currency)
         elif units_of(part) > units_of(each["open"]):
             errors[name] = too_much(texts, units_of(each["open"]), currency)
         else:
@@ -102,9 +102,9 @@ async def allocate(request: Request) -> Response:
     account = await own_account(request)
     currency, payer = account["currency"], form.get("payer", "")
     errors: dict[str, str] = {}
-    amount = read_amount(form.get("amount", ""), currency)
+    amount = read_amount(form.get("amount", ""), currency, person.texts)
     if amount is None:
-        errors["amount"] = NOT_AN_AMOUNT
+        errors["amount"] = not_an_amount(person.texts, currency)
     if form.get("method") not in METHODS:
         errors["method"] = N_("Choose one of the list.")
     invoices = [

@@ -44,22 +44,37 @@ async def find_balance(api: Api, account_id: str) -> dict[str, Any]:
     return balance
 
 
+async def _page(
+    api: Api,
+    name: str,
+    public: str,
+    fields: dict[str, Any],
+    element: str,
+    *,
+    token: str,
+    size: int = PAGE,
+) -> tuple[list[dict[str, Any]], str]:
+    """Gives a page of a list of billing's, and the next page's token: empty after the last."""
+    joint = "&" if "?" in public else "?"
+    answer = await api.billing(
+        name,
+        f"GET {BASE}{public}{joint}pageSize={size}"
+        + (f"&pageToken={quote(token)}" if token else ""),
+        {**fields, "pageSize": size, "pageToken": token},
+    )
+    rows: list[dict[str, Any]] = answer[element]
+    return rows, str(answer.get("nextPageToken", ""))
+
+
 async def _pages(
     api: Api, name: str, public: str, fields: dict[str, Any], element: str
 ) -> list[dict[str, Any]]:
     """Gives all rows of a list of billing's, in its order, from up to MOST_PAGES pages."""
-    joint = "&" if "?" in public else "?"
     found: list[dict[str, Any]] = []
     token = ""
     for _ in range(MOST_PAGES):
-        answer = await api.billing(
-            name,
-            f"GET {BASE}{public}{joint}pageSize={PAGE}"
-            + (f"&pageToken={quote(token)}" if token else ""),
-            {**fields, "pageSize": PAGE, "pageToken": token},
-        )
-        found += answer[element]
-        token = answer.get("nextPageToken", "")
+        rows, token = await _page(api, name, public, fields, element, token=token)
+        found += rows
         if not token:
             break
     return found
@@ -82,14 +97,17 @@ async def find_invoices(api: Api, account_id: str) -> list[dict[str, Any]]:
 
 
 async def find_open_of_account(api: Api, account_id: str) -> list[dict[str, Any]]:
-    """Gives an account's issued invoices that are not balanced, the oldest first."""
-    return await _pages(
+    """Gives an account's issued invoices that are not balanced, in the order of their due days,
+    then of their numbers.
+    """
+    found = await _pages(
         api,
         "ListInvoices",
         f"/accounts/{account_id}/invoices?status=issued",
         {"accountId": account_id, "status": "INVOICE_STATUS_ISSUED"},
         "invoices",
     )
+    return sorted(found, key=lambda each: (each.get("dueOn", ""), each["number"]))
 
 
 async def find_payments(api: Api, account_id: str) -> list[dict[str, Any]]:
@@ -145,26 +163,28 @@ async def find_reminders(api: Api, days: int, token: str) -> tuple[list[dict[str
     """Gives a page of the invoices that are overdue for so many days, the oldest first, with their
     patients' ids; and the next page's token.
     """
-    fields = {"minimumDaysOverdue": days, "pageSize": PAGE_SHOWN, "pageToken": token}
-    public = f"/reminders?minimumDaysOverdue={days}&pageSize={PAGE_SHOWN}"
-    answer = await api.billing(
-        "ListReminders",
-        f"GET {BASE}{public}" + (f"&pageToken={quote(token)}" if token else ""),
-        fields,
+    fields = {"minimumDaysOverdue": days}
+    public = f"/reminders?minimumDaysOverdue={days}"
+    found, older = await _page(
+        api, "ListReminders", public, fields, "reminders", token=token, size=PAGE_SHOWN
     )
-    found: list[dict[str, Any]] = answer["reminders"]
     await add_patient_ids(api, found)
-    return found, str(answer.get("nextPageToken", ""))
+    return found, older
 
 
-async def find_write_offs(api: Api) -> list[dict[str, Any]]:
-    """Gives the write-offs that wait for a decision, the oldest first."""
-    return await _pages(
+async def find_write_offs(api: Api, token: str, size: int) -> tuple[list[dict[str, Any]], str]:
+    """Gives a page of the write-offs that wait for a decision, the oldest first; and the next
+    page's token.
+    """
+    fields = {"status": "WRITE_OFF_STATUS_PENDING"}
+    return await _page(
         api,
         "ListWriteOffs",
         "/write-offs?status=pending",
-        {"status": "WRITE_OFF_STATUS_PENDING"},
+        fields,
         "writeOffs",
+        token=token,
+        size=size,
     )
 
 

@@ -14,7 +14,7 @@ from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, Part, load, load_all
 from apps.console.neighbours.calls import ApiError
 from apps.console.screens.money import calls
-from apps.console.screens.money.account import NOT_AN_AMOUNT, READ, read_amount
+from apps.console.screens.money.account import READ, not_an_amount, read_amount
 from apps.console.screens.patients import parse_query, search
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import go_to, page
@@ -99,7 +99,7 @@ async def desk_page(request: Request, status: int = 200, **values: Any) -> Respo
     loading: dict[str, Any] = {"invoices": find_open(person.api, person.texts.now().date())}
     if person.has("billing.approve"):
         loading["day"] = current_day(person.api)
-        loading["waiting"] = calls.find_write_offs(person.api)
+        loading["waiting"] = calls.find_write_offs(person.api, "", calls.PAGE)
     parts = await load_all(**loading)
     common: dict[str, Any] = {
         "values": {},
@@ -152,9 +152,9 @@ async def change_day(request: Request) -> Response:
     if action in ("open", "count"):
         money = {"minorUnits": "0", "currency": currency}
         if form.get("cash", "0") not in ("0", "0.00", "0,00", ""):
-            amount = read_amount(form["cash"], currency or "USD")
+            amount = read_amount(form["cash"], currency or "USD", person.texts)
             if amount is None:
-                errors = {"cash": NOT_AN_AMOUNT}
+                errors = {"cash": not_an_amount(person.texts, currency or "USD")}
                 return await desk_page(request, 422, errors=errors, values=form)
             money = {**amount, "currency": currency}
         fields = (

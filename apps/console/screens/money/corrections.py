@@ -1,5 +1,6 @@
 """What an issued invoice no longer asks for: a credit note over a part of it, or a write-off."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,11 +11,11 @@ from starlette.routing import BaseRoute
 from apps.console.screens.chart import load_banner
 from apps.console.screens.money.account import (
     BASE,
-    NOT_AN_AMOUNT,
     WRITE,
     carry_out,
     check_reason,
     invalid,
+    not_an_amount,
     read_amount,
     too_much,
     units_of,
@@ -23,7 +24,7 @@ from apps.console.screens.money.cash_desk import APPROVE
 from apps.console.screens.money.invoices import read_own_invoice
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.rendering import page
-from apps.console.web.texts import Texts, major_units
+from apps.console.web.texts import Texts
 from apps.kit.context import new_id
 from apps.kit.texts import N_
 from apps.kit.web import Operation
@@ -72,9 +73,9 @@ def read_credit(
     for name, most in wanted.items():
         if not form.get(name):
             continue
-        amount = read_amount(form[name], currency)
+        amount = read_amount(form[name], currency, texts)
         if amount is None:
-            errors[name] = NOT_AN_AMOUNT
+            errors[name] = not_an_amount(texts, currency)
         elif units_of(amount) > most:
             errors[name] = too_much(texts, most, currency)
         else:
@@ -97,8 +98,8 @@ async def credit(request: Request) -> Response:
         return await invalid(request, errors, credit_page)
     path = f"/invoices/{invoice['invoiceId']}"
     fields |= {"invoiceId": invoice["invoiceId"], "reason": reason}
-    if form.get("version", "").isdigit():
-        fields["expectedVersion"] = form["version"][:18]
+    if re.fullmatch("[0-9]{1,18}", form.get("version", "")):
+        fields["expectedVersion"] = form["version"]
     return await carry_out(
         request,
         "CreditInvoice",
@@ -115,7 +116,7 @@ async def write_off_page(request: Request, status: int = 200, **values: Any) -> 
     banner = await load_banner(request)
     invoice = await read_own_invoice(request)
     common: dict[str, Any] = {
-        "values": {"amount": str(major_units(invoice["open"]))},
+        "values": {"amount": person_of(request).texts.typed_amount(invoice["open"])},
         "errors": {},
         "unavailable": None,
         "key": new_id(),
@@ -144,14 +145,13 @@ def write_off_notice(write_off: Mapping[str, Any]) -> str:
 async def write_off(request: Request) -> Response:
     """Writes off what will not be paid; above billing's limit it waits for a second person."""
     form, invoice = request.state.form, await read_own_invoice(request)
+    texts, currency = person_of(request).texts, invoice["total"]["currency"]
     errors: dict[str, str] = {}
-    amount = read_amount(form.get("amount", ""), invoice["total"]["currency"])
+    amount = read_amount(form.get("amount", ""), currency, texts)
     if amount is None:
-        errors["amount"] = NOT_AN_AMOUNT
+        errors["amount"] = not_an_amount(texts, currency)
     elif units_of(amount) > units_of(invoice["open"]):
-        errors["amount"] = too_much(
-            person_of(request).texts, units_of(invoice["open"]), amount["currency"]
-        )
+        errors["amount"] = too_much(texts, units_of(invoice["open"]), currency)
     reason = check_reason(form, errors)
     if errors:
         return await invalid(request, errors, write_off_page)

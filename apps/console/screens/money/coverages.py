@@ -16,11 +16,11 @@ from apps.console.screens.chart import load_banner
 from apps.console.screens.form_values import day, read_number
 from apps.console.screens.money.account import (
     BASE,
-    NOT_AN_AMOUNT,
     READ,
     WRITE,
     carry_out,
     invalid,
+    not_an_amount,
     own_account,
     read_amount,
     refused,
@@ -115,16 +115,16 @@ def read_coverage(
     if share not in SHARES:
         errors["share"] = N_("Choose one of the list.")
     elif share == PERCENT:
-        percent = read_number(form.get("percent", ""))
-        points = percent * 100 if percent is not None else Decimal(0)
-        if points != points.to_integral_value() or not 0 < points <= 10_000:
+        points = (read_number(form.get("percent", "")) or Decimal(0)) * 100
+        is_percentage = points == points.to_integral_value() and 0 < points <= 10_000
+        if not is_percentage or texts.may_be_grouped(form["percent"]):
             errors["percent"] = N_("This is not a percentage.")
         else:
             found["percentBasisPoints"] = int(points)
     else:
-        amount = read_amount(form.get("amount", ""), currency)
+        amount = read_amount(form.get("amount", ""), currency, texts)
         if amount is None:
-            errors["amount"] = NOT_AN_AMOUNT
+            errors["amount"] = not_an_amount(texts, currency)
         found["amount"] = amount
     for field, name in (("valid_from", "validFrom"), ("valid_to", "validTo")):
         if form.get(field):
@@ -183,7 +183,7 @@ async def end(request: Request) -> Response:
     person, form = person_of(request), request.state.form
     account = await own_account(request)
     coverages, position = account["coverages"], request.path_params["position"]
-    if not (position.isascii() and position.isdigit() and int(position) < len(coverages)):
+    if position not in map(str, range(len(coverages))):
         raise NotFound("not_found")
     chosen = coverages[int(position)]
     name = f"end-{position}"

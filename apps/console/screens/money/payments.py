@@ -10,12 +10,12 @@ from apps.console.screens.money import calls
 from apps.console.screens.money.account import (
     BASE,
     METHODS,
-    NOT_AN_AMOUNT,
     READ,
     WRITE,
     carry_out,
     file_response,
     invalid,
+    not_an_amount,
     own_account,
     read_amount,
     recipient,
@@ -29,9 +29,10 @@ async def pay(request: Request) -> Response:
     """Records a payment: for one invoice, or for the oldest open ones; the rest stays as credit."""
     form = request.state.form
     account = await own_account(request)
-    amount = read_amount(form.get("amount", ""), account["currency"])
+    texts, currency = person_of(request).texts, account["currency"]
+    amount = read_amount(form.get("amount", ""), currency, texts)
     if amount is None:
-        return await invalid(request, {"amount": NOT_AN_AMOUNT})
+        return await invalid(request, {"amount": not_an_amount(texts, currency)})
     if form.get("method") not in METHODS:
         return await invalid(request, {"method": N_("Choose one of the list.")})
     fields: dict[str, Any] = {
@@ -50,9 +51,10 @@ async def refund(request: Request) -> Response:
     """Gives back a part or all of a payment, with a reason."""
     form, payment = request.state.form, request.path_params["payment"]
     account = await own_account(request)
-    amount = read_amount(form.get("refund_amount", ""), account["currency"])
+    texts, currency = person_of(request).texts, account["currency"]
+    amount = read_amount(form.get("refund_amount", ""), currency, texts)
     if amount is None:
-        return await invalid(request, {"refund_amount": NOT_AN_AMOUNT})
+        return await invalid(request, {"refund_amount": not_an_amount(texts, currency)})
     fields = {"paymentId": payment, "amount": amount, "reason": form.get("reason", "")}
     return await carry_out(
         request, "RefundPayment", f"/payments/{payment}/refund", fields, "refunded"

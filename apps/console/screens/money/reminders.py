@@ -17,9 +17,9 @@ from apps.kit.web import Operation
 
 # Billing's levels, by the days from which they begin.
 LEVELS = {
-    1: N_("First reminder: up to 30 days overdue"),
-    31: N_("Second reminder: 31 to 60 days overdue"),
-    61: N_("Third reminder: more than 60 days overdue"),
+    1: N_("First reminder: from 1 day overdue"),
+    31: N_("Second reminder: from 31 days overdue"),
+    61: N_("Third reminder: from 61 days overdue"),
 }
 SHORT = {1: N_("First"), 2: N_("Second"), 3: N_("Third")}
 
@@ -27,8 +27,7 @@ SHORT = {1: N_("First"), 2: N_("Second"), 3: N_("Third")}
 async def show(request: Request) -> Response:
     """Shows a page of the list."""
     person, query = person_of(request), request.query_params
-    given = query.get("days", "")
-    days = int(given) if given.isascii() and given.isdigit() and int(given) in LEVELS else 1
+    days = {str(each): each for each in LEVELS}.get(query.get("days", ""), 1)
     found = await load(calls.find_reminders(person.api, days, query.get("page", "")))
     reminders, older = found.value or ([], "")
     patients = await load(find_patients(person.api, reminders))

@@ -19,22 +19,24 @@ from apps.kit.web import Operation
 PATH = "/write-offs"
 
 
-async def find_waiting(api: Api) -> list[dict[str, Any]]:
-    """Gives the write-offs that wait, with the names of patients and of who asked for them."""
-    found = await calls.find_write_offs(api)
-    shown = found[: calls.PAGE]
+async def find_waiting(api: Api, token: str) -> tuple[list[dict[str, Any]], str]:
+    """Gives a page of the write-offs that wait, with the names of patients and of who asked for
+    them; and the next page's token.
+    """
+    shown, older = await calls.find_write_offs(api, token, calls.PAGE_SHOWN)
     patients = await find_patient_names(api, shown)
     people = await find_names(api, (each["requestedBy"] for each in shown))
     for each in shown:
         each["name"] = patients.get(each["patientId"], "")
         each["asker"] = people.get(each["requestedBy"], "")
-    return shown
+    return shown, older
 
 
 async def write_offs_page(request: Request, status: int = 200, **values: Any) -> Response:
-    """Shows the list; `values`: why a decision could not be carried out."""
-    person = person_of(request)
-    waiting = await load(find_waiting(person.api))
+    """Shows a page of the list; `values`: why a decision could not be carried out."""
+    person, token = person_of(request), request.query_params.get("page", "")
+    waiting = await load(find_waiting(person.api, token))
+    write_offs, older = waiting.value or ([], "")
     common: dict[str, Any] = {"values": {}, "errors": {}, "unavailable": None, "key": new_id()}
     return page(
         request,
@@ -42,6 +44,9 @@ async def write_offs_page(request: Request, status: int = 200, **values: Any) ->
         status,
         **{**common, **values},
         waiting=waiting,
+        write_offs=write_offs,
+        page_token=token,
+        older=older,
         own_id=person.principal.subject,
     )
 

@@ -1,0 +1,420 @@
+"""What people type into the forms of money is read as they mean it, or refused at its field, and
+kept; a form that is sent again is the same form.
+"""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+from starlette.responses import Response
+
+from apps.catalogue import SERVICES
+from apps.console.neighbours.api import Api, Neighbours
+from apps.console.neighbours.billing import Billing
+from apps.console.neighbours.calls import Answer, ApiError
+from apps.console.screens import operations
+from apps.console.screens.form_values import read_number
+from apps.console.screens.money import (
+    account,
+    allocation,
+    cash_desk,
+    charges,
+    corrections,
+    coverages,
+    payments,
+    reminders,
+    write_offs,
+)
+from apps.console.screens.money.account import not_an_amount, read_amount
+from apps.console.web.people import Form
+from apps.console.web.texts import choose_texts
+from apps.kit.errors import NotFound
+from tests.test_architecture import local_environment, settings_of
+
+EN, ES, MX = (choose_texts("", each, ZoneInfo("UTC")) for each in ("en-US", "es-ES", "es-MX"))
+TOO_LONG = "9" * 5000
+PATIENT = "/patients/p"
+
+
+def usd(units: int) -> dict[str, str]:
+    return {"minorUnits": str(units), "currency": "USD"}
+
+
+INVOICE = {
+    "invoiceId": "i",
+    "accountId": "a",
+    "number": "2026-000001",
+    "status": "INVOICE_STATUS_ISSUED",
+    "dueOn": "2026-11-01",
+    "total": usd(12_500),
+    "open": usd(12_500),
+    "lines": [{"line": 1, "total": usd(12_500), "description": "Visit"}],
+    "creditNotes": [],
+    "version": "1",
+}
+COVERAGE = {"coverageId": "", "payerId": "x", "payerName": "Sun", "share": "COVERAGE_SHARE_FIXED"}
+PAYMENT = {"paymentId": "pay", "amount": usd(100), "receivedAt": "2026-11-29T09:00:00Z"}
+ANSWERS: dict[str, dict[str, Any]] = {
+    "GetAccountByPatient": {
+        "accountId": "a",
+        "patientId": "p",
+        "currency": "USD",
+        "version": "1",
+        "coverages": [{**COVERAGE, "amount": usd(100)} for _ in range(3)],
+    },
+    "GetBalance": {"due": usd(1), "receivable": usd(1), "credit": usd(1)},
+    "GetInvoice": INVOICE,
+    "ListInvoices": {"invoices": [INVOICE]},
+    "ListPayments": {"payments": [{**PAYMENT, "paymentId": each} for each in ("pay", "other")]},
+    "ListChargeItems": {"chargeItems": []},
+    "ListPrices": {"prices": []},
+    "ListReminders": {"reminders": []},
+}
+
+
+class Books:
+    """Billing with one account: it answers what is read, and refuses or takes a change."""
+
+    def __init__(self, waiting: int = 3, refusal: ApiError | None = None) -> None:
+        self.calls: list[Any] = []
+        self.asked: list[tuple[str, dict[str, Any], str]] = []
+        self.waiting = waiting
+        self.refusal = refusal
+
+    async def billing(
+        self, name: str, public: str, fields: dict[str, Any], *, key: str = ""
+    ) -> dict[str, Any]:
+        self.asked.append((name, fields, key))
+        if name == "ListWriteOffs":
+            begin = int(fields["pageToken"] or 0)
+            end = min(begin + fields["pageSize"], self.waiting)
+            row = {"patientId": "", "invoiceNumber": "n", "amount": usd(1), "requestedBy": ""}
+            rows = [{**row, "writeOffId": f"w{each}"} for each in range(begin, end)]
+            return {"writeOffs": rows, "nextPageToken": str(end) if end < self.waiting else ""}
+        if name == "GetCashDay":
+            raise ApiError(404, "not_found", "billing")
+        if name in ANSWERS:
+            return ANSWERS[name]
+        if self.refusal:
+            raise self.refusal
+        return {"status": "WRITE_OFF_STATUS_POSTED"}
+
+    async def search(self, *_: Any, **__: Any) -> dict[str, Any]:
+        return {}
+
+    async def get(self, *_: Any) -> Answer:
+        return Answer(status=200, body={"items": []}, headers={})
+
+    def names(self) -> list[str]:
+        return [name for name, _, _ in self.asked]
+
+
+@pytest.fixture(autouse=True)
+def _without_banner(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def banner(_: Request) -> dict[str, Any]:
+        return {"patient": {}, "base": PATIENT, "tabs": []}
+
+    for screen in (account, allocation, corrections, coverages):
+        monkeypatch.setattr(screen, "load_banner", banner)
+
+
+def sent(
+    path: str, form: dict[str, str] | None = None, *, api: Any = None, query: str = "", **parts: str
+) -> Request:
+    """Makes the request of a signed-in person: a form where there is one."""
+    person = SimpleNamespace(
+        api=api or Books(),
+        texts=EN,
+        csrf="",
+        name="",
+        is_patient=False,
+        principal=SimpleNamespace(subject="me"),
+        has=lambda *_: True,
+        may=lambda *_: False,
+    )
+    settings: Any = settings_of(SERVICES["console"], local_environment(SERVICES["console"]))
+    state: dict[str, Any] = {"settings": settings, "person": person}
+    if form is not None:
+        state["form"] = Form(list(form.items()))
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET" if form is None else "POST",
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [],
+        "state": state,
+        "path_params": {"id": "p", **parts},
+    }
+    return Request(scope)
+
+
+def text_of(response: Response) -> str:
+    return bytes(response.body).decode()
+
+
+def keys_of(page: str) -> dict[str, str]:
+    """Gives the key of each form by its path."""
+    pattern = r'<form method="post" action="([^"?]*)[^>]*>.*?</form>'
+    return {
+        match[1]: key[1]
+        for match in re.finditer(pattern, page, re.S)
+        if (key := re.search('name="key" value="([^"]*)"', match[0]))
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "units"),
+    [
+        ("1000", "USD", 100_000),
+        ("1000.5", "USD", 100_050),
+        ("1000,50", "USD", 100_050),
+        ("12,3", "USD", 1230),
+        ("0.01", "USD", 1),
+        ("1000", "JPY", 1000),
+        ("1.000", "KWD", 1000),
+        ("9" * 12, "USD", 99_999_999_999_900),
+        ("1,000", "USD", None),
+        ("1.000", "USD", None),
+        ("1,000.00", "USD", None),
+        ("1 000", "USD", None),
+        ("1,000", "JPY", None),
+        ("1.000", "JPY", None),
+        ("1.0", "JPY", None),
+        # Three decimals or thousands: nobody can tell.
+        ("1,000", "KWD", None),
+        ("12.345", "USD", None),
+        ("0", "USD", None),
+        ("-1", "USD", None),
+        ("1e3", "USD", None),
+        ("²", "USD", None),
+        ("9" * 13, "USD", None),
+        ("100000000000000000000", "USD", None),
+        (TOO_LONG, "USD", None),
+        ("", "USD", None),
+    ],
+)
+def test_amount_is_never_read_as_another_one(text: str, currency: str, units: int | None) -> None:
+    found = read_amount(text, currency, EN)
+    assert found == (units and {"minorUnits": str(units), "currency": currency})
+
+
+@given(
+    st.integers(1, 10**12 - 1),
+    st.sampled_from(["USD", "JPY", "KWD"]),
+    st.sampled_from([EN, ES, MX]),
+)
+def test_amount_that_a_form_offers_is_read_as_the_same(
+    units: int, currency: str, texts: Any
+) -> None:
+    money = {"minorUnits": str(units), "currency": currency}
+    assert read_amount(texts.typed_amount(money), currency, texts) == money
+
+
+async def test_write_off_offers_what_is_open() -> None:
+    request = sent(f"{PATIENT}/money/invoices/i/write-off", invoice="i")
+    assert 'name="amount" type="text" value="125.00"' in text_of(
+        await corrections.show_write_off(request)
+    )
+
+
+def test_wrong_amount_says_how_one_is_written() -> None:
+    assert not_an_amount(EN, "USD").endswith("as 1250.50.")
+    assert not_an_amount(ES, "EUR").endswith("como 1250,50.")
+    assert not_an_amount(EN, "JPY").endswith("as 125050.")
+
+
+@pytest.mark.parametrize("text", [TOO_LONG, "9e999999", "1e3", "NaN", "²", "9" * 13, ".", "1,0,0"])
+def test_number_is_bounded(text: str) -> None:
+    assert read_number(text) is None
+
+
+@pytest.mark.parametrize("text", ["36.5", "36,5", " 36,5", "+36.5", "036.50"])
+def test_number_is_read_as_people_write_it(text: str) -> None:
+    assert str(read_number(text)).strip("0") == "36.5"
+    assert str(read_number(".5")) == "0.5"
+    assert str(read_number("-1 000")) == "-1000"
+
+
+@pytest.mark.parametrize("amount", ["1,000", "1.000", "100000000000000000000", TOO_LONG])
+@pytest.mark.parametrize(
+    ("screen", "path", "field", "form"),
+    [
+        (payments.pay, "/payments", "amount", {"method": "PAYMENT_METHOD_CARD"}),
+        (payments.refund, "/payments/pay/refund", "refund_amount", {"reason": "r"}),
+        (charges.add_charge, "/charges", "price", {"code": "s|c"}),
+        (allocation.allocate, "/allocate", "amount", {"method": "PAYMENT_METHOD_CARD"}),
+        (allocation.allocate, "/allocate", "part-i", {"method": "PAYMENT_METHOD_CARD"}),
+        (corrections.credit, "/invoices/i/credit", "amount", {"reason": "r"}),
+        (corrections.credit, "/invoices/i/credit", "line-1", {"reason": "r"}),
+        (corrections.write_off, "/invoices/i/write-off", "amount", {"reason": "r"}),
+        (coverages.add, "/coverages", "amount", {"payer": "x", "share": coverages.FIXED}),
+    ],
+)
+async def test_form_refuses_what_is_no_amount_and_keeps_it(
+    screen: Any, path: str, field: str, form: dict[str, str], amount: str
+) -> None:
+    books = Books()
+    form = {**form, field: amount, "version": "1"}
+    request = sent(f"{PATIENT}/money{path}", form, api=books, payment="pay", invoice="i")
+    answer = await screen(request)
+    assert answer.status_code == 422
+    assert f'id="{field}"' in text_of(answer)
+    assert f'value="{amount}"' in text_of(answer)
+    assert not_an_amount(EN, "USD") in text_of(answer)
+    assert not [name for name in books.names() if not name.startswith(("Get", "List"))]
+
+
+@pytest.mark.parametrize("amount", ["1,000", TOO_LONG])
+async def test_cash_is_no_other_amount(amount: str) -> None:
+    form = {"action": "open", "cash": amount}
+    answer = await cash_desk.change_day(sent("/cash-desk/day", form))
+    assert answer.status_code == 422
+    assert f'value="{amount}"' in text_of(answer)
+
+
+@pytest.mark.parametrize(
+    ("screen", "field", "value", "form"),
+    [
+        (charges.add_charge, "quantity", "1,000", {"code": "s|c"}),
+        (charges.add_charge, "quantity", TOO_LONG, {"code": "s|c"}),
+        (coverages.add, "percent", "9e999999", {"payer": "x", "share": coverages.PERCENT}),
+        (coverages.add, "percent", "1,000", {"payer": "x", "share": coverages.PERCENT}),
+        (coverages.add, "percent", TOO_LONG, {"payer": "x", "share": coverages.PERCENT}),
+    ],
+)
+async def test_number_of_a_form_is_no_other_one(
+    screen: Any, field: str, value: str, form: dict[str, str]
+) -> None:
+    answer = await screen(sent(f"{PATIENT}/money", {**form, field: value, "version": "1"}))
+    assert answer.status_code == 422
+    assert f'value="{value}"' in text_of(answer)
+    assert f'id="{field}-fault"' in text_of(answer)
+
+
+@pytest.mark.parametrize("version", ["²", TOO_LONG, "x"])
+async def test_forced_version_of_an_invoice_is_not_passed_on(version: str) -> None:
+    books = Books()
+    form = {"amount": "1", "reason": "r", "version": version}
+    request = sent(f"{PATIENT}/money/invoices/i/credit", form, api=books, invoice="i")
+    answer = await corrections.credit(request)
+    assert answer.status_code == 303
+    assert "expectedVersion" not in books.asked[-1][1]
+
+
+@pytest.mark.parametrize("days", [TOO_LONG, "²", "2", "x", ""])
+async def test_unknown_days_of_reminders_are_the_first_level(days: str) -> None:
+    books = Books()
+    request = sent("/reminders", api=books, query=f"days={days}")
+    assert (await reminders.show(request)).status_code == 200
+    assert books.asked[0][1]["minimumDaysOverdue"] == 1
+
+
+async def test_levels_of_reminders_say_from_when() -> None:
+    page = text_of(await reminders.show(sent("/reminders", query="days=31")))
+    assert '<option value="31" selected>Second reminder: from 31 days overdue<' in page
+
+
+@pytest.mark.parametrize("number", [TOO_LONG, "²", "3", "-1", "01"])
+async def test_row_that_is_not_there_is_not_found(number: str) -> None:
+    with pytest.raises(NotFound):
+        await coverages.end(sent("/", {}, position=number))
+
+
+@pytest.mark.parametrize("row", [TOO_LONG, "²"])
+async def test_row_of_an_outbox_that_is_no_number_is_not_found(row: str) -> None:
+    with pytest.raises(NotFound):
+        await operations.settle_row(sent("/", {"action": "retry"}, service="patient", row=row))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"expectedVersion": "²"}, {"amount": usd(10**20)}, {"expectedVersion": TOO_LONG}]
+)
+async def test_field_that_no_message_holds_is_a_bad_request(fields: dict[str, Any]) -> None:
+    nothing: Any = None
+    neighbours = Neighbours(nothing, {}, Billing(nothing, nothing))
+    with pytest.raises(ApiError) as caught:
+        await Api(neighbours, "", "en").billing("CreditInvoice", "POST /x", fields)
+    assert (caught.value.status, caught.value.code) == (400, "invalid_message")
+    assert len(caught.value.sentences[0]) <= 200
+
+
+@pytest.mark.parametrize(("status", "shown"), [(400, 422), (503, 503)])
+@pytest.mark.parametrize(
+    ("screen", "path", "form"),
+    [
+        (write_offs.refuse, "/write-offs/w1/refuse", {"reason": "Not agreed"}),
+        (write_offs.approve, "/write-offs/w1/approve", {}),
+        (payments.refund, f"{PATIENT}/money/payments/pay/refund", {"refund_amount": "1.5"}),
+        (coverages.end, f"{PATIENT}/money/coverages/1/end", {"end-1": "2026-12-01"}),
+        (
+            coverages.add,
+            f"{PATIENT}/money/coverages",
+            {"payer": "x", "share": coverages.PERCENT, "percent": "12.5"},
+        ),
+    ],
+)
+async def test_only_the_form_that_was_sent_keeps_its_key(
+    screen: Any, path: str, form: dict[str, str], status: int, shown: int
+) -> None:
+    books = Books(refusal=ApiError(status, "refused", "billing"))
+    given = {**form, "version": "1", "key": "the-key"}
+    parts = {"write_off": "w1", "payment": "pay", "position": "1"}
+    answer = await screen(sent(path, given, api=books, **parts))
+    page = text_of(answer)
+    assert answer.status_code == shown
+    assert books.asked[-1][2] == "the-key" or "the-key" in [key for _, _, key in books.asked]
+    keys = keys_of(page)
+    assert len(keys) > 2
+    assert keys.pop(path) == "the-key"
+    assert len(set(keys.values())) == len(keys)
+    assert {len(each) for each in keys.values()} == {36}
+    for value in form.values():
+        assert f'value="{value}"' in page
+
+
+async def test_waiting_write_offs_are_shown_page_by_page() -> None:
+    books = Books(waiting=120)
+    seen: list[str] = []
+    query = ""
+    for _ in range(3):
+        page = text_of(await write_offs.show(sent("/write-offs", api=books, query=query)))
+        seen += [path.split("/")[2] for path in keys_of(page) if path.endswith("/refuse")]
+        found = re.search(r'href="/write-offs\?([^"]*)"', page)
+        query = found[1] if found else ""
+    assert seen == [f"w{each}" for each in range(120)]
+    assert not query
+
+
+async def test_refused_decision_shows_its_own_page() -> None:
+    books = Books(waiting=120)
+    page = text_of(await write_offs.show(sent("/write-offs", api=books, query="page=100")))
+    assert 'action="/write-offs/w101/refuse?page=100"' in page
+    request = sent("/write-offs/w101/refuse", {}, api=books, query="page=100", write_off="w101")
+    page = text_of(await write_offs.refuse(request))
+    assert 'id="reason-w101-fault"' in page
+
+
+@pytest.mark.parametrize(("waiting", "shown"), [(0, "0"), (100, "100"), (101, "100+")])
+async def test_desk_counts_waiting_write_offs_by_one_page(waiting: int, shown: str) -> None:
+    books = Books(waiting=waiting)
+    page = text_of(await cash_desk.show(sent("/cash-desk", api=books)))
+    assert f'<p class="figure">{shown}</p>' in page
+    assert books.names().count("ListWriteOffs") == 1
+
+
+async def test_invoices_of_a_divided_payment_stand_by_due_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dues = [("3", "2026-11-02"), ("2", "2026-11-01"), ("1", "2026-11-02")]
+    rows = [
+        {**INVOICE, "invoiceId": f"i{number}", "number": f"2026-00000{number}", "dueOn": due}
+        for number, due in dues
+    ]
+    monkeypatch.setitem(ANSWERS, "ListInvoices", {"invoices": rows})
+    page = text_of(await allocation.show(sent(f"{PATIENT}/money/allocate")))
+    assert re.findall('id="part-([^"]*)"', page) == ["i2", "i1", "i3"]
