@@ -24,6 +24,13 @@ def build_index(name: str, definition: str) -> None:
         op.execute(f"CREATE INDEX CONCURRENTLY {name} {definition}")
 
 
+def is_new_database() -> bool:
+    """Tells whether this run made the first table: no previous release writes to the database."""
+    config = op.get_context().config
+    assert config is not None
+    return bool(config.attributes["is_new"])
+
+
 def create_consumer_tables() -> None:
     """Creates what `apps.kit.event_storage` keeps, and grants it to the runtime role."""
     op.execute("""

@@ -52,6 +52,7 @@ def migrate(
             connection.exec_driver_sql(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
 
         def upgrade(revision: Any, context: Any) -> Any:
+            config.attributes["is_new"] = not revision
             steps = script._upgrade_revs("heads", revision)
             if steps:
                 log.info("migrating", extra={"database": service, "steps": len(steps)})

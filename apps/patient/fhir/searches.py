@@ -29,12 +29,20 @@ from apps.patient.fhir.requests import (
 from apps.patient.fhir.responses import information, links_of, query_text, raw, respond
 from apps.patient.fhir.subsets import subset
 from apps.patient.search.aliases import members_of
-from apps.patient.search.criteria import AllOf, Criterion, Exact, ExactValue
+from apps.patient.search.criteria import (
+    AllOf,
+    Contained,
+    Criterion,
+    Exact,
+    ExactValue,
+    count_parts,
+)
 from apps.patient.search.cursors import Cursors, invalid_cursor
 from apps.patient.search.hashing import reference_hash, resource_hash
 from apps.patient.search.query import Query
 from apps.patient.storage.access import Caller
 from apps.patient.storage.includes import read_included
+from apps.patient.storage.layout import has_contained
 from apps.patient.storage.read_audit import ReadEntry
 from apps.patient.storage.search import (
     Found,
@@ -204,6 +212,9 @@ async def run_search(connection: Connection, asked: Asked) -> tuple[Resource, Re
     entries += [_entry(asked, query, item, "include") for item in included]
     if is_cut:
         entries.append(_outcome(_CUT))
+    looks_inside = any(count_parts(item, Contained) for item in query.criteria.values())
+    if looks_inside and not await has_contained(connection):
+        entries.append(_outcome(_NOT_ALL_CONTAINED))
     entries += [
         _outcome(information(text, "warning", "code-invalid"))
         for text in dict.fromkeys(query.warnings)
@@ -245,6 +256,12 @@ def _part(query: Query, event: Resource) -> Resource:
 
 _CUT = information(
     "more resources would have to be included than a page takes; read them by their ids",
+    "warning",
+    "incomplete",
+)
+
+_NOT_ALL_CONTAINED = information(
+    "contained resources are still being indexed: a chain does not look into all of them yet",
     "warning",
     "incomplete",
 )

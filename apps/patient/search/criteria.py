@@ -277,10 +277,10 @@ EVERYTHING = AllOf(criteria=())
 
 def is_of_one(criterion: Criterion) -> bool:
     """Tells whether it matters that one resource meets all of the criterion: it asks for more
-    than one thing, or for what is lacking.
+    than one thing, as a position's latitude and longitude, or for what is lacking.
     """
     match criterion:
-        case Not() | Missing():
+        case Not() | Missing() | Near():
             return True
         case AllOf():
             return len(criterion.criteria) > 1 or any(map(is_of_one, criterion.criteria))

@@ -58,8 +58,10 @@ MAX_CRITERIA = 30
 MAX_CHAIN_STEPS = 4
 # Each is looked up by itself before the search runs: a chain for each type that it leads to.
 MAX_CHAINS = 1_000
-# With those that are read and lead nowhere.
-MAX_STEPS_READ = 5 * MAX_CHAINS
+# With those that are read and lead nowhere, and those to contained resources: reading them takes
+# the event loop's time, and each value is hashed for each path that leads to it.
+MAX_STEPS_READ = 1_000
+MAX_VALUES_READ = 10_000
 # Each reads resources. As many as a `_filter` has comparisons.
 MAX_SCANS = 30
 MAX_INCLUDES = 20
@@ -115,8 +117,9 @@ class Query:
     sort: tuple[SortKey, ...] = ()
     includes: tuple[Include, ...] = ()
     touched: set[str] = field(default_factory=set)
-    # How many steps of chains were read: each may lead to many types.
+    # How many steps of chains were read, each for a type, and how many values of all paths.
     steps: int = 0
+    values: int = 0
     # What was understood and cannot be met: told in the answer.
     warnings: list[str] = field(default_factory=list)
     # What was understood: the parameters of the `self` link.
@@ -219,6 +222,9 @@ class Reader:
         values = [item for item in values if item.strip()]
         if not values:
             raise invalid(name, "a value is needed")
+        query.values += len(values)
+        if query.values > MAX_VALUES_READ:
+            raise too_many_paths()
         if any(len(item) > MAX_VALUE_CHARS for item in values):
             raise invalid(name, f"a value has at most {MAX_VALUE_CHARS} characters")
         if code == "_id":
@@ -278,14 +284,18 @@ class Reader:
         targets = [asked.modifier] if asked.modifier else list(parameter.targets)
         served = [target for target in targets or served_types() if target in served_types()]
         found: list[Criterion] = []
+
+        def counted(kind: str) -> Criterion:
+            query.steps += 1
+            if query.steps > MAX_STEPS_READ:
+                raise too_many_paths()
+            return inner_of(kind)
+
         for target in served:
             if asked.modifier and parameter.targets and target not in parameter.targets:
                 continue
-            query.steps += 1
-            if query.steps > MAX_STEPS_READ:
-                raise too_many_chains()
             try:
-                inner = inner_of(target)
+                inner = counted(target)
             except UnknownParameterError:
                 continue
             query.touched.add(target)
@@ -298,7 +308,7 @@ class Reader:
                 )
             )
             if path_steps(asked.path) < MAX_STEPS:
-                found += contained_criteria(asked, target, inner_of)
+                found += contained_criteria(asked, target, counted)
         if not found:
             raise UnknownParameterError(asked.resource_type, asked.name)
         return AnyOf(criteria=tuple(found))
@@ -481,6 +491,15 @@ def _check_costs(criteria: Iterable[Criterion]) -> None:
 
 def too_many_chains() -> BadRequest:
     return BadRequest("too_costly", f"chains lead to more than {MAX_CHAINS} types in all")
+
+
+def too_many_paths() -> BadRequest:
+    return BadRequest(
+        "too_costly",
+        f"chains lead along more than {MAX_STEPS_READ} paths to types and to what they contain, or"
+        f" ask for more than {MAX_VALUES_READ} values on them; name the types"
+        " (`subject:Patient.name`) or give fewer values",
+    )
 
 
 def _missing(asked: Asked, value: str) -> Criterion:

@@ -7,6 +7,17 @@ from datetime import UTC, datetime
 
 from apps.kit.database import Connection
 
+# From this version on the index has contained resources.
+CONTAINED_VERSION = 3
+
+
+async def has_contained(connection: Connection) -> bool:
+    """Returns whether the contained resources of all rows are indexed."""
+    found: bool = await connection.fetchval(
+        "SELECT index_version >= $1 FROM record_layout", CONTAINED_VERSION
+    )
+    return found
+
 
 @dataclass(slots=True)
 class Layout:

@@ -80,6 +80,25 @@ async def select_outdated(
     return [stored_of(row) for row in outdated], rows[-1]["number"] if rows else None
 
 
+async def select_oldest_index(
+    connection: Connection, after: int, upto: int | None, window: int
+) -> tuple[int | None, int | None]:
+    """Returns the lowest index version of the next `window` rows and the last row's number.
+
+    `upto`: the last number to look at, or None for all. No number: there are no rows left.
+    """
+    row = await connection.fetchrow(
+        """
+        SELECT min(index_version), max(number) FROM (SELECT index_version, number FROM resource
+            WHERE number > $1 AND ($2::bigint IS NULL OR number <= $2)
+            ORDER BY number LIMIT $3) AS r""",
+        after,
+        upto,
+        window,
+    )
+    return row[0], row[1]
+
+
 def stored_of(row: Any) -> Stored:
     return Stored(
         version=version_of(row),

@@ -8,6 +8,7 @@ the rows of before.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,11 +21,13 @@ from apps.kit.database import Connection, Database
 from apps.kit.errors import Unavailable
 from apps.kit.logs import log_failure
 from apps.patient.search.index_rows import INDEX_VERSION
-from apps.patient.storage.reading import select_outdated
+from apps.patient.storage.reading import select_oldest_index, select_outdated
 from apps.patient.storage.versions import change_of_version
 from apps.patient.storage.writing import Writer
 
 BATCH_ROWS = 200
+# Numbers and versions alone are read of these.
+LOOK_ROWS = 5_000
 # Between two batches: the service keeps at least half of the time to itself.
 PAUSE_SECONDS = 0.1
 POLL_SECONDS = 30.0
@@ -118,11 +121,45 @@ class Reindexing:
         async with self._database.transaction() as connection:
             return await reindex_batch(connection, self._writer, self._base_url)
 
+    async def look(self) -> None:
+        """Has rows indexed anew that the previous release wrote behind the place up to which all
+        was: after a return to it and back.
+        """
+        position = 0
+        while True:
+            async with self._database.connection() as connection:
+                layout = await connection.fetchrow(
+                    "SELECT index_version >= $1 AS is_done, position FROM record_layout",
+                    INDEX_VERSION,
+                )
+                upto = None if layout["is_done"] else layout["position"]
+                oldest, last = await select_oldest_index(connection, position, upto, LOOK_ROWS)
+                if oldest is None or last is None:
+                    return
+                if oldest < INDEX_VERSION:
+                    await connection.execute(
+                        "UPDATE record_layout SET position = 0, target_version = $2,"
+                        " index_version = least(index_version, $1),"
+                        " starts_at = greatest(starts_at, now() + make_interval(secs => $3))",
+                        oldest,
+                        INDEX_VERSION,
+                        GRACE_SECONDS,
+                    )
+                    return
+            position = last
+            await asyncio.sleep(PAUSE_SECONDS)
+
     async def run(self) -> None:
         total = 0
+        started = time.monotonic()
+        # Once more when replicas of the previous release are gone.
+        looks = [started, started + GRACE_SECONDS]
         while True:
             step = Step(is_done=True)
             try:
+                if looks and time.monotonic() >= looks[0]:
+                    await self.look()
+                    del looks[0]
                 step = await self.run_batch()
             except (Unavailable, asyncpg.PostgresError) as error:
                 log.warning("reindexing waits", extra={"error": type(error).__name__})

@@ -59,6 +59,25 @@ def world(service: Service) -> dict[str, str]:
         }
         return str(service.create(made)["id"])
 
+    def visit(*places: tuple[int, int]) -> str:
+        locations = [
+            {
+                "resourceType": "Location",
+                "id": f"l{number}",
+                "position": {"latitude": latitude, "longitude": longitude},
+            }
+            for number, (latitude, longitude) in enumerate(places)
+        ]
+        made = {
+            "resourceType": "Encounter",
+            "status": "finished",
+            "class": {"code": "AMB"},
+            "subject": subject,
+            "location": [{"location": {"reference": f"#{item['id']}"}} for item in locations],
+            "contained": locations,
+        }
+        return str(service.create(made)["id"])
+
     inside = {"resourceType": "Organization", "id": "o", "name": "Inside Works"}
     return {
         "person": person,
@@ -75,6 +94,8 @@ def world(service: Service) -> dict[str, str]:
             practitioner("a", "Grey", "Bea", gender="male"),
             practitioner("b", "Black", "Ana", gender="female"),
         ),
+        "near": visit((10, 10), (20, 20)),
+        "mixed": visit((10, 20), (20, 10)),
         "nameless": observation(practitioner("a", "", gender="male")),
     }
 
@@ -111,6 +132,8 @@ def world(service: Service) -> dict[str, str]:
         ("Observation?_filter=performer[family eq black].gender eq female", ["two"]),
         ("Observation?_filter=performer.family ew ack", ["two"]),
         ("Observation?performer:missing=true", []),
+        ("Encounter?location.near=10|10|1|km", ["near"]),
+        ("Encounter?location.near=20|10|1|km", ["mixed"]),
     ],
 )
 def test_chain_looks_into_contained_resources(

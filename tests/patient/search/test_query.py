@@ -2,14 +2,19 @@
 every parameter.
 """
 
+import gc
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
 
 from apps.kit.errors import BadRequest
 from apps.patient.definitions.model import SearchParameter, search_parameters, served_types
+from apps.patient.search import query as query_module
+from apps.patient.search.criteria import Criterion
 from apps.patient.search.kinds_of_values import is_boolean, is_coded
 from apps.patient.search.query import Query, Reader
+from apps.patient.search.values import Asked, parse_values
 
 BASE = "http://platform.test/fhir/R4"
 
@@ -100,6 +105,18 @@ def test_modifiers_of_codes_are_refused_where_there_are_none() -> None:
             ("above", "http://hl7.org/fhir/administrative-gender|male"),
         ):
             assert not is_read(kind, f"{parameter.code}:{modifier}", value)
+
+
+def test_value_sets_that_are_not_known_do_not_stay_in_memory() -> None:
+    assert not is_read("Patient", "gender:in", "unknown")
+    tracemalloc.start()
+    try:
+        for number in range(2_000):
+            assert not is_read("Patient", "gender:in", f"{number:04}".ljust(60, "x"))
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -216,6 +233,42 @@ def test_search_of_more_than_a_few_costly_parts_is_refused(resource_type: str, q
     with pytest.raises(BadRequest) as refused:
         read(query, resource_type)
     assert refused.value.code == "too_costly"
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_paths_to_contained_resources_and_values_are_counted_as_they_are_read(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    hashed: list[int] = []
+    parse = parse_values
+
+    def counting(asked: Asked, values: list[str]) -> Criterion:
+        hashed.append(len(values))
+        return parse(asked, values)
+
+    monkeypatch.setattr(query_module, "parse_values", counting)
+    values = ",".join(f"v{number}" for number in range(100))
+    chain = f"target.subject.general-practitioner.identifier:not={values}"
+    with pytest.raises(BadRequest, match="too_costly") as refused:
+        read("&".join([chain] * count), "Provenance")
+    assert "name the types" in refused.value.detail
+    assert sum(hashed) <= query_module.MAX_VALUES_READ
+    with pytest.raises(BadRequest, match="too_costly"):
+        read("target.subject.general-practitioner.identifier:not=v", "Provenance")
+    assert len(hashed) <= 2 * query_module.MAX_STEPS_READ
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "query"),
+    [
+        ("Provenance", "target.subject.general-practitioner.organization.name=a"),
+        ("Provenance", "target:Observation.subject.general-practitioner.identifier:not=a"),
+        ("Observation", "focus.focus.code=a"),
+        ("Observation", "subject.identifier=" + ",".join(map(str, range(100)))),
+    ],
+)
+def test_chains_that_make_sense_are_within_the_limits(resource_type: str, query: str) -> None:
+    assert read(query, resource_type).accepted
 
 
 def test_alternatives_of_a_text_are_one_costly_part() -> None:

@@ -296,3 +296,76 @@ async def test_a_later_index_waits_for_the_end_of_the_release_before(
     finally:
         await transaction.rollback()
         await connection.close()
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_only_a_database_without_a_previous_release_has_nothing_to_index_anew(
+    previous: tuple[str, str, str], is_new: bool
+) -> None:
+    _, owner_url, role = previous
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        if is_new:
+            connection.execute("DROP OWNED BY CURRENT_USER CASCADE")
+            connection.execute("CREATE SCHEMA IF NOT EXISTS public")
+        else:
+            connection.execute("TRUNCATE resource")
+            connection.execute("UPDATE record_layout SET index_version = 2, target_version = 2")
+            connection.execute("UPDATE alembic_version SET version_num = '0004'")
+        migrate(owner_url, "patient", runtime_role=role)
+        found = connection.execute("SELECT index_version FROM record_layout").fetchone()
+    assert found == (3 if is_new else 2,)
+
+
+@pytest.mark.parametrize("stopped_at", ["done", "half"])
+def test_rows_that_the_previous_release_wrote_meanwhile_are_indexed_anew(
+    previous: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch, stopped_at: str
+) -> None:
+    monkeypatch.setattr(reindexing, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(reindexing, "LOOK_ROWS", 3)
+    monkeypatch.setattr(reindexing, "PAUSE_SECONDS", 0.01)
+    runtime_url, owner_url, _ = previous
+    begin(owner_url)
+    layout = "SELECT index_version, starts_at > now() + interval '50 minutes' FROM record_layout"
+    done = [(INDEX_VERSION, False)]
+    with open_service(runtime_url) as service:
+        wait_for(lambda: service.sql(layout) == done)
+    older = INDEX_VERSION - 1
+    with open_service(runtime_url) as service:
+        assert service.sql("SELECT min(index_version) FROM resource") == [(INDEX_VERSION,)]
+        service.sql("SELECT pg_sleep(0.3)")
+        assert service.sql(layout) == done, "there was nothing to do"
+        service.sql("UPDATE resource SET index_version = $1 WHERE id = 'g0'", older)
+        if stopped_at == "half":
+            service.sql(
+                "UPDATE record_layout SET index_version = $1, starts_at = now() +"
+                " interval '10 minutes', position = (SELECT number FROM resource WHERE id = 'g0')",
+                older,
+            )
+    with open_service(runtime_url) as service:
+        wait_for(lambda: service.sql(layout) == [(older, True)])
+        run_sql(owner_url, "UPDATE record_layout SET starts_at = now()")
+        wait_for(lambda: service.sql(layout) == done)
+        assert service.sql("SELECT min(index_version) FROM resource") == [(INDEX_VERSION,)]
+
+
+def test_chain_into_what_is_not_indexed_yet_is_told(
+    previous: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reindexing, "POLL_SECONDS", 0.05)
+    runtime_url, owner_url, _ = previous
+
+    def warnings(service: Service, query: str) -> list[str]:
+        entries = service.call("GET", f"/fhir/R4/{query}").json().get("entry", ())
+        outcomes = [one["resource"] for one in entries if one["search"]["mode"] == "outcome"]
+        return [one["issue"][0]["code"] for one in outcomes]
+
+    chain = "Observation?performer.name=x"
+    with open_service(runtime_url) as service:
+        assert warnings(service, chain) == ["incomplete"]
+        assert warnings(service, f"Patient?_has:Observation:patient:{chain[12:]}") == ["incomplete"]
+        assert warnings(service, "Observation?patient=p0") == []
+        begin(owner_url)
+        wait_for(
+            lambda: service.sql("SELECT index_version FROM record_layout") == [(INDEX_VERSION,)]
+        )
+        assert warnings(service, chain) == []

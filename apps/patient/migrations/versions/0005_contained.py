@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from apps.kit.migrations import is_new_database
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -9,7 +11,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute(
-        "UPDATE record_layout SET index_version = 3, target_version = 3"
-        " WHERE index_version = 2 AND NOT EXISTS (SELECT FROM resource)"
-    )
+    # An empty one of the previous release may still be written to by it.
+    if is_new_database():
+        op.execute("UPDATE record_layout SET index_version = 3, target_version = 3")
