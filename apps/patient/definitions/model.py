@@ -160,12 +160,15 @@ def summary_elements(resource_type: str) -> frozenset[str]:
     )
 
 
-@cache
 def value_set(name: str) -> Mapping[str, str] | None:
     """Returns the system of each code of a required value set; None for one not enumerated."""
-    listed = _definitions()["valueSets"].get(name)
-    if listed is None:
-        return None
+    # Only those that there are are remembered: searches ask for any name.
+    return _known_value_set(name) if name in _definitions()["valueSets"] else None
+
+
+@cache
+def _known_value_set(name: str) -> Mapping[str, str]:
+    listed = _definitions()["valueSets"][name]
     return {code: system for system, codes in listed for code in codes}
 
 

@@ -2,6 +2,8 @@
 every parameter.
 """
 
+import gc
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -103,6 +105,18 @@ def test_modifiers_of_codes_are_refused_where_there_are_none() -> None:
             ("above", "http://hl7.org/fhir/administrative-gender|male"),
         ):
             assert not is_read(kind, f"{parameter.code}:{modifier}", value)
+
+
+def test_value_sets_that_are_not_known_do_not_stay_in_memory() -> None:
+    assert not is_read("Patient", "gender:in", "unknown")
+    tracemalloc.start()
+    try:
+        for number in range(2_000):
+            assert not is_read("Patient", "gender:in", f"{number:04}".ljust(60, "x"))
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
