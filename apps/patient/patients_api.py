@@ -102,7 +102,8 @@ async def _restricted_list(
     reached = (caller.criterion("Patient", "s"), caller.criterion("Patient", "r"))
     criteria = [("Patient", AllOf(criteria=reached))]
     async with read_audit.database.connection() as connection:
-        found, more = await read_page(connection, criteria, None, mark if after else None, limit)
+        place = mark if after else None
+        found, more = await read_page(connection, criteria, None, place, limit, caller.scans)
     ids = [item.version.id for item in found]
     await read_audit.record(
         ReadEntry("search", caller.author, "Patient", returned_ids=ids, patient_ids=ids)

@@ -44,6 +44,7 @@ from apps.patient.storage.access import Caller
 from apps.patient.storage.includes import read_included
 from apps.patient.storage.layout import has_contained
 from apps.patient.storage.read_audit import ReadEntry
+from apps.patient.storage.scanning import Scans
 from apps.patient.storage.search import (
     Found,
     Mark,
@@ -203,7 +204,9 @@ async def run_search(connection: Connection, asked: Asked) -> tuple[Resource, Re
             for kind, criterion in criteria
             if caller.access(kind, "r") is not None
         ]
-        found, following = await _read(connection, caller, query, readable, mark)
+        found, following = await _read(
+            connection, caller.reader.base_url, query, readable, mark, caller.scans
+        )
         if query.includes:
             included, is_cut = await read_included(connection, caller, query, found)
     cursor = asked.cursors.make(signed, _mark_values(following)) if following else ""
@@ -287,11 +290,12 @@ def _criterion(asked: Asked, query: Query, kind: str, interaction: str) -> Crite
 
 
 async def _read(
-    connection: Any,
-    caller: Caller,
+    connection: Connection,
+    base_url: str,
     query: Query,
     criteria: Sequence[tuple[str, Criterion]],
     mark: Mark | None,
+    scans: Scans,
 ) -> tuple[list[Found], Mark | None]:
     if len(query.sort) > 1 or (query.sort and not _is_walked(query)):
         if len(query.types) > 1:
@@ -300,7 +304,7 @@ async def _read(
                     "invalid_parameter", "_sort: by _lastUpdated alone here", pointer="_sort"
                 )
             return await read_updated_page(
-                connection, criteria, query.sort[0], mark, query.count, scans=caller.scans
+                connection, criteria, query.sort[0], mark, query.count, scans=scans
             )
         kind, criterion = criteria[0]
         return await read_sorted_page(
@@ -310,11 +314,11 @@ async def _read(
             query.sort,
             mark,
             limit=query.count,
-            base_url=caller.reader.base_url,
-            scans=caller.scans,
+            base_url=base_url,
+            scans=scans,
         )
     sort = query.sort[0] if query.sort else None
-    return await read_page(connection, criteria, sort, mark, query.count, scans=caller.scans)
+    return await read_page(connection, criteria, sort, mark, query.count, scans=scans)
 
 
 def _is_walked(query: Query) -> bool:
@@ -326,7 +330,8 @@ def _is_walked(query: Query) -> bool:
 
 
 def _mark(values: list[Any]) -> Mark:
-    if len(values) != 5:
+    # The previous release's have no number of steps.
+    if len(values) not in (5, 6):
         raise invalid_cursor()
     return Mark(
         type_index=values[0],
@@ -334,11 +339,13 @@ def _mark(values: list[Any]) -> Mark:
         walk_index=values[2],
         position=values[3],
         number=values[4],
+        steps=values[5] if len(values) > 5 else None,
     )
 
 
 def _mark_values(mark: Mark) -> list[Any]:
-    return [mark.type_index, mark.leader_index, mark.walk_index, mark.position, mark.number]
+    values = [mark.type_index, mark.leader_index, mark.walk_index, mark.position, mark.number]
+    return values if mark.steps is None else [*values, mark.steps]
 
 
 def _audit_entry(caller: Caller, query: Query, given: Sequence[Found]) -> ReadEntry:

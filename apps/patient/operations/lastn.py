@@ -63,7 +63,12 @@ async def last_observations(request: Request) -> Response:
         mark: Mark | None = None
         for _ in range(MAX_ROWS // PAGE_ROWS):
             found, mark = await read_page(
-                connection, [("Observation", criterion)], query.sort[0], mark, PAGE_ROWS
+                connection,
+                [("Observation", criterion)],
+                query.sort[0],
+                mark,
+                PAGE_ROWS,
+                caller.scans,
             )
             for item in found:
                 key = code_key(decode(item.version.body or "{}"))

@@ -136,7 +136,10 @@ async def select_candidates(
         criterion = AllOf(
             criteria=(*criteria, caller.criterion("Patient", "s"), caller.criterion("Patient", "r"))
         )
-        for version in await select_matches(connection, "Patient", criterion, MAX_CANDIDATES):
+        versions = await select_matches(
+            connection, "Patient", criterion, caller.scans.budget, MAX_CANDIDATES
+        )
+        for version in versions:
             found.setdefault(version.id, version)
     return list(found.values())
 

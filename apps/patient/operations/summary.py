@@ -163,7 +163,9 @@ async def fill(connection: Connection, caller: Caller, section: Section, id: str
         criterion = AllOf(
             criteria=(*criteria, caller.criterion(kind, "s"), caller.criterion(kind, "r"))
         )
-        versions = await select_matches(connection, kind, criterion, MAX_ENTRIES)
+        versions = await select_matches(
+            connection, kind, criterion, caller.scans.budget, MAX_ENTRIES
+        )
         found += [decode(version.body or "{}") for version in versions]
     return Filled(section=section, resources=found)
 

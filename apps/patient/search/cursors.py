@@ -53,6 +53,14 @@ def invalid_cursor() -> BadRequest:
     )
 
 
+def search_changed() -> BadRequest:
+    return BadRequest(
+        "invalid_cursor",
+        "the search goes another way since the cursor was made; begin with its first page",
+        pointer="_cursor",
+    )
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return {"t": value.isoformat()}

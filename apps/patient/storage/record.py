@@ -471,6 +471,7 @@ async def matches_of(
         connection,
         condition.resource_type,
         AllOf(criteria=(caller.limited(condition.criterion), reachable)),
+        caller.scans.budget,
     )
     if len(matches) > 1:
         raise PreconditionFailed("multiple_matches", "more than one resource meets the condition")

@@ -30,14 +30,21 @@ _BATCH = 50
 
 
 @dataclass(slots=True, kw_only=True)
-class Scans:
-    """What one request may still read, over all types and criteria, and what it has found: a
-    search with a total asks twice.
-    """
+class ScanBudget:
+    """What one request may still read, over all its searches, types and criteria."""
 
     resources: int = field(default_factory=lambda: MAX_SCANNED)
     bytes: int = field(default_factory=lambda: MAX_SCANNED_BYTES)
     ends_at: float = field(default_factory=lambda: time.monotonic() + SCAN_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Scans:
+    """What searches of one request have found: one with a total asks twice. What a write asks has
+    the same budget and finds anew: another write may have come before it.
+    """
+
+    budget: ScanBudget = field(default_factory=ScanBudget)
     found: dict[tuple[str, Scanned, tuple[Criterion, ...]], Identity] = field(default_factory=dict)
 
 
@@ -65,7 +72,7 @@ async def scan(
     criteria = flatten(within)
     key = (resource_type, scanned, tuple(criteria))
     if key not in scans.found:
-        scans.found[key] = await _scan(connection, resource_type, scanned, criteria, scans)
+        scans.found[key] = await _scan(connection, resource_type, scanned, criteria, scans.budget)
     return scans.found[key]
 
 
@@ -74,27 +81,27 @@ async def _scan(
     resource_type: str,
     scanned: Scanned,
     criteria: list[Criterion],
-    scans: Scans,
+    budget: ScanBudget,
 ) -> Identity:
     leaders = [item for item in criteria if leads(item)]
     leader = min(leaders, key=lambda item: not isinstance(item, (Exact, Identity)), default=None)
     sql = Sql()
     candidates = candidates_statement(sql, resource_type, leader)
     rest = condition(sql, rest_of(criteria, leader))
-    limit = sql.argument(scans.resources + 1, "bigint")
+    limit = sql.argument(budget.resources + 1, "bigint")
     text, arguments = sql.used(
         f"SELECT r.number, octet_length({body_of('r')}) AS bytes FROM ({candidates}) AS k"
         f" CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = k.number AND {rest}"
         f" OFFSET 0) AS r LIMIT {limit}"
     )
     try:
-        timeout = max(0.001, scans.ends_at - time.monotonic())
+        timeout = max(0.001, budget.ends_at - time.monotonic())
         rows = await connection.fetch(text, *arguments, timeout=timeout)
     except TimeoutError:
         raise _too_costly(scanned) from None
-    if len(rows) > scans.resources or sum(row["bytes"] for row in rows) > scans.bytes:
+    if len(rows) > budget.resources or sum(row["bytes"] for row in rows) > budget.bytes:
         raise _too_costly(scanned)
-    scans.resources -= len(rows)
+    budget.resources -= len(rows)
     found: list[int] = []
     for start in range(0, len(rows), _BATCH):
         bodies = await connection.fetch(
@@ -104,8 +111,8 @@ async def _scan(
         )
         for row in bodies:
             body = unpack(row["body"]) or "{}"
-            scans.bytes -= len(body)
-            if scans.bytes < 0 or time.monotonic() > scans.ends_at:
+            budget.bytes -= len(body)
+            if budget.bytes < 0 or time.monotonic() > budget.ends_at:
                 raise _too_costly(scanned)
             if is_met(decode(body), scanned):
                 found.append(row["reference_hash"])

@@ -24,6 +24,7 @@ from apps.patient.search.criteria import (
     WholeText,
     Words,
 )
+from apps.patient.search.cursors import search_changed
 from apps.patient.search.hashing import parameter_key
 from apps.patient.search.leaders import (
     COLUMNS,
@@ -43,7 +44,7 @@ from apps.patient.search.query import SortKey, missing_position
 from apps.patient.search.single_valued import single_valued_date_keys
 from apps.patient.search.sql import Sql, condition, values_of
 from apps.patient.storage.resolving import resolve
-from apps.patient.storage.scanning import Scans
+from apps.patient.storage.scanning import ScanBudget, Scans
 from apps.patient.storage.versions import Version, version_of
 
 # Above this a criterion leads only where no other leads to fewer.
@@ -69,6 +70,8 @@ class Mark:
     walk_index: int
     position: Any
     number: int
+    # How many steps the search had: None where a mark goes on by its position alone.
+    steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +106,12 @@ async def make_plan(
     resource_type: str,
     criterion: Criterion,
     *,
+    scans: Scans,
     leader_index: int | None = None,
     is_sorted: bool = False,
-    scans: Scans | None = None,
 ) -> Plan:
-    """Returns the plan; `leader_index` of an earlier page is taken as it is. `scans`: None for
-    a request that searches once.
-    """
-    resolved = await resolve(connection, resource_type, criterion, scans or Scans())
+    """Returns the plan; `leader_index` of an earlier page is taken as it is."""
+    resolved = await resolve(connection, resource_type, criterion, scans)
     criteria = merged_dates(flatten(resolved), single_valued_date_keys(resource_type))
     plan = Plan(resource_type=resource_type, criteria=criteria)
     leaders = [index for index, item in enumerate(criteria) if can_lead(item)]
@@ -120,7 +121,7 @@ async def make_plan(
         return plan
     if leader_index is not None:
         if leader_index not in leaders:
-            raise BadRequest("invalid_cursor", "this is not a cursor of ours", pointer="_cursor")
+            raise search_changed()
         plan.leader_index = leader_index
         return plan
     if narrow and not is_sorted:
@@ -354,12 +355,11 @@ async def read_page(
     sort: SortKey | None,
     mark: Mark | None,
     limit: int,
-    scans: Scans | None = None,
+    scans: Scans,
 ) -> tuple[list[Found], Mark | None]:
     """Returns up to `limit` matches behind `mark`, type after type, and the mark of
     the next page.
     """
-    scans = scans or Scans()
     found: list[Found] = []
     last: Mark | None = None
     for type_index in range(mark.type_index if mark else 0, len(criteria)):
@@ -380,6 +380,9 @@ async def read_page(
             # A sorted search goes on as it began, however many candidates there are by now.
             plan.is_small = here.leader_index == 1
             steps = steps_of(plan, sort)
+        if here and (here.walk_index >= len(steps) or here.steps not in (None, len(steps))):
+            # What a chain may lead to has come or gone: the index ranges are others.
+            raise search_changed()
         for walk_index in range(here.walk_index if here else 0, len(steps)):
             is_resumed = here is not None and walk_index == here.walk_index
             page = Page(
@@ -398,17 +401,23 @@ async def read_page(
                     walk_index=walk_index,
                     position=row[8],
                     number=row[0],
+                    steps=len(steps),
                 )
     return found, None
 
 
 async def select_matches(
-    connection: Connection, resource_type: str, criterion: Criterion, limit: int = 2
+    connection: Connection,
+    resource_type: str,
+    criterion: Criterion,
+    budget: ScanBudget,
+    limit: int = 2,
 ) -> list[Version]:
     """Returns the first matches, for a condition that asks whether it is none, one or
     more. Not audited.
     """
-    found, _ = await read_page(connection, [(resource_type, criterion)], None, None, limit)
+    scans = Scans(budget)
+    found, _ = await read_page(connection, [(resource_type, criterion)], None, None, limit, scans)
     return [item.version for item in found]
 
 

@@ -239,3 +239,37 @@ def test_contained_resources_of_too_many_paths_are_refused(
         assert answer.status_code == 422, answer.text
         issue = answer.json()["issue"][0]
         assert (issue["code"], issue["expression"]) == ("too-costly", [f"{at}.contained"])
+
+
+def test_cursor_is_refused_where_the_search_goes_another_way(service: Service) -> None:
+    """An alternative of the chain that comes or goes moves the steps of the search."""
+    person = service.create(patient(name=[{"family": "Wayward"}]))["id"]
+    other = service.create({"resourceType": "Practitioner", "name": [{"family": "Wayward"}]})["id"]
+
+    def procedure(reference: str, **more: Any) -> str:
+        made = {
+            "resourceType": "Procedure",
+            "status": "completed",
+            "subject": {"reference": f"Patient/{person}"},
+            "performer": [{"actor": {"reference": reference}}],
+        }
+        return str(service.create({**made, **more})["id"])
+
+    made = [procedure(f"Practitioner/{other}") for _ in range(3)]
+
+    def following(page: Any) -> str:
+        url = next(link["url"] for link in page["link"] if link["relation"] == "next")
+        return "/fhir/R4/" + str(url).partition("/fhir/R4/")[2]
+
+    path = "/fhir/R4/Procedure?performer:Practitioner.family=wayward&_count=1"
+    before = following(service.call("GET", path).json())
+    second = service.call("GET", before)
+    assert [entry["resource"]["id"] for entry in second.json()["entry"]] == made[1:2]
+    inside = procedure("#p", contained=[practitioner("p", "Wayward", "Ana")])
+    refused = service.call("GET", before)
+    assert refused.status_code == 400, refused.text
+    assert "begin with its first page" in refused.json()["issue"][0]["diagnostics"]
+    between = following(service.call("GET", path).json())
+    assert service.call("GET", between).status_code == 200
+    assert service.call("DELETE", f"/fhir/R4/Procedure/{inside}").status_code == 204
+    assert service.call("GET", between).status_code == 400

@@ -717,6 +717,39 @@ def test_types_and_criteria_of_a_request_share_what_may_be_read(
     assert answers[-1]["response"]["status"].startswith("400")
 
 
+def test_conditions_of_writes_share_what_may_be_read_and_see_what_was_written(
+    service: Service, words: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = f"patient={words['subject']}"
+
+    def batch(*conditions: str) -> list[Any]:
+        condition = {
+            "resourceType": "Condition",
+            "subject": {"reference": f"Patient/{words['subject']}"},
+            "code": {"text": "burnt"},
+        }
+        entries = [
+            {
+                "resource": condition,
+                "request": {"method": "POST", "url": "Condition", "ifNoneExist": text},
+            }
+            for text in conditions
+        ]
+        bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+        return [
+            answer["response"]["status"][:3]
+            for answer in service.call("POST", "/fhir/R4", json=bundle).json()["entry"]
+        ]
+
+    once = f"_content=burnt&{limit}"
+    assert batch(once, once, once) == ["201", "200", "200"]
+    # Four Conditions are there by now.
+    monkeypatch.setattr(scanning, "MAX_SCANNED", 11)
+    assert batch(once, once, once) == ["200", "200", "400"]
+    monkeypatch.setattr(scanning, "MAX_SCANNED", 12)
+    assert batch(once, once, once) == ["200", "200", "200"]
+
+
 def test_cursor_of_another_query_is_refused(service: Service, clinic: dict[str, str]) -> None:
     page = service.call("GET", "/fhir/R4/Observation?code=glucose&_count=1").json()
     url = next(link["url"] for link in page["link"] if link["relation"] == "next")

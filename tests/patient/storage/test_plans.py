@@ -2,19 +2,23 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import pytest
 
+from apps.kit.errors import BadRequest
 from apps.patient.search.criteria import Words
 from apps.patient.search.hashing import parameter_key
 from apps.patient.search.query import Reader
 from apps.patient.storage.audit_events import AuditFilter, select_audit_rows
 from apps.patient.storage.planner import PLANNER_SETTINGS
+from apps.patient.storage.scanning import Scans
 from apps.patient.storage.search import (
     FEW_ROWS,
     PROBED_ROWS,
+    Mark,
     count_matches,
     make_plan,
     read_page,
@@ -110,8 +114,10 @@ async def test_search_scans_no_table(connection: Any, name: str, query: str) -> 
     criterion = asked.criteria[resource_type]
     sort = asked.sort[0] if asked.sort else None
 
-    await read_page(recording, [(resource_type, criterion)], sort, None, 20)
-    await count_matches(recording, await make_plan(recording, resource_type, criterion))
+    await read_page(recording, [(resource_type, criterion)], sort, None, 20, Scans())
+    await count_matches(
+        recording, await make_plan(recording, resource_type, criterion, scans=Scans())
+    )
 
     assert recording.plans
     for plan in recording.plans:
@@ -141,7 +147,12 @@ async def test_candidates_are_sorted_before_they_are_read(connection: Any, sort:
     pairs = [("patient", "p"), ("status", "final"), ("_sort", sort)]
     asked = Reader(base_url=BASE).read(("Observation",), pairs)
     await read_page(
-        recording, [("Observation", asked.criteria["Observation"])], asked.sort[0], None, 20
+        recording,
+        [("Observation", asked.criteria["Observation"])],
+        asked.sort[0],
+        None,
+        20,
+        Scans(),
     )
     # The step that sorts: the page's rows are joined to what the limit leaves.
     plan = recording.plans[1]
@@ -157,7 +168,7 @@ async def test_statements_are_planned_once_a_connection(connection: Any) -> None
         pairs = [("patient", f"p{day}"), ("code", f"code-{day}"), ("date", f"ge2024-01-0{day}")]
         asked = Reader(base_url=BASE).read(("Observation",), pairs)
         await read_page(
-            connection, [("Observation", asked.criteria["Observation"])], None, None, 20
+            connection, [("Observation", asked.criteria["Observation"])], None, None, 20, Scans()
         )
     rows = await connection.fetch(
         "SELECT generic_plans, custom_plans FROM pg_prepared_statements"
@@ -169,7 +180,7 @@ async def test_statements_are_planned_once_a_connection(connection: Any) -> None
 async def test_targets_of_a_chain_are_counted_up_to_a_bound(connection: Any) -> None:
     recording = Recording(connection)
     asked = Reader(base_url=BASE).read(("Patient",), [("_has:Condition:patient:code", "1")])
-    await make_plan(recording, "Patient", asked.criteria["Patient"])
+    await make_plan(recording, "Patient", asked.criteria["Patient"], scans=Scans())
     kinds = {node["Node Type"] for node in nodes(recording.plans[0])}
     assert "Limit" in kinds
     # To sort or to hash them is to read them all.
@@ -194,7 +205,9 @@ async def test_candidates_fail_before_their_rows_are_read(
     resource_type, _, text = query.partition("?")
     pairs = [(pair.partition("=")[0], pair.partition("=")[2]) for pair in text.split("&")]
     asked = Reader(base_url=BASE).read((resource_type,), pairs)
-    await read_page(recording, [(resource_type, asked.criteria[resource_type])], None, None, 20)
+    await read_page(
+        recording, [(resource_type, asked.criteria[resource_type])], None, None, 20, Scans()
+    )
     filtered = {
         node["Alias"]
         for node in nodes(recording.plans[-1])
@@ -212,7 +225,16 @@ async def test_rare_value_leads_and_others_are_counted_no_further(connection: An
     )
     recording = Recording(connection)
     asked = Reader(base_url=BASE).read(("Patient",), [("given", "jo"), ("family", "rare")])
-    plan = await make_plan(recording, "Patient", asked.criteria["Patient"])
+    plan = await make_plan(recording, "Patient", asked.criteria["Patient"], scans=Scans())
     assert isinstance(plan.leader, Words) and plan.leader.key == rare
     assert FEW_ROWS + 1 in recording.arguments
     assert PROBED_ROWS + 1 not in recording.arguments
+
+
+async def test_mark_behind_the_last_step_is_refused(connection: Any) -> None:
+    """The previous release's cursors do not tell how many steps there were."""
+    criteria = Reader(base_url=BASE).read(("Observation",), [("patient", "p")]).criteria
+    mark = Mark(type_index=0, leader_index=0, walk_index=1, position=None, number=0)
+    with pytest.raises(BadRequest, match="invalid_cursor"):
+        await read_page(connection, [*criteria.items()], None, mark, 20, Scans())
+    await read_page(connection, [*criteria.items()], None, replace(mark, walk_index=0), 20, Scans())

@@ -61,7 +61,9 @@ async def find_conditional(
         if found is None:
             reachable = caller.criterion(resource_type, "s")
             criterion = AllOf(criteria=(caller.limited(condition.criterion), reachable))
-            matches = await select_matches(connection, resource_type, criterion)
+            matches = await select_matches(
+                connection, resource_type, criterion, caller.scans.budget
+            )
             found = [match.id for match in matches]
         ids = list(dict.fromkeys([*found, *made.matches(resource_type, condition.criterion)]))
         if not ids:
