@@ -269,6 +269,8 @@ SERVICES: Mapping[str, Service] = {
             calls=("auth", "patient", "billing", "analytics"),
             secrets=("CONSOLE_CLIENT_SECRET", "CONSOLE_KEY_ENCRYPTION_KEY"),
             settings=(
+                # Billing's: in which cash is counted.
+                "BILLING_CURRENCY",
                 "CLINIC_NAME",
                 "CLINIC_TIME_ZONE",
                 "CONSOLE_APPLICATIONS",

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from babel.core import get_global
+
 from apps.kit.database import DatabaseSettings, read_database_settings
 from apps.kit.encryption_keys import read_keys
 from apps.kit.settings import ENVIRONMENTS, Environment
@@ -13,6 +15,8 @@ from apps.kit.token_verifier import VerifierSettings, read_verifier_settings
 
 SERVICE = "console"
 IDLE_MINUTES = 30
+# As billing's.
+CURRENCY = "USD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Settings:
     key: bytes = field(repr=False)
     clinic_name: str = ""
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    currency: str = CURRENCY
     idle_minutes: int = IDLE_MINUTES
     applications: tuple[Application, ...] = ()
     # For administrators to look at.
@@ -75,12 +80,15 @@ class Settings:
             key=read_keys(env, "CONSOLE_KEY_ENCRYPTION_KEY"),
             clinic_name=env.optional("CLINIC_NAME"),
             time_zone=_read_time_zone(env),
+            currency=env.optional("BILLING_CURRENCY", CURRENCY),
             idle_minutes=env.integer(
                 "CONSOLE_IDLE_MINUTES", minimum=1, maximum=480, default=IDLE_MINUTES
             ),
             applications=_read_applications(env),
             shown=shown_settings(SERVICE, env),
         )
+        if settings.currency not in get_global("all_currencies"):
+            env.fault("BILLING_CURRENCY must be an ISO 4217 code, as USD")
         env.check()
         return settings
 

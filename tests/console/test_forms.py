@@ -3,6 +3,7 @@ kept; a form that is sent again is the same form.
 """
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -31,9 +32,11 @@ from apps.console.screens.money import (
     write_offs,
 )
 from apps.console.screens.money.account import not_an_amount, read_amount
+from apps.console.settings import Settings
 from apps.console.web.people import Form
 from apps.console.web.texts import choose_texts
 from apps.kit.errors import NotFound
+from apps.kit.settings import SettingsError
 from tests.test_architecture import local_environment, settings_of
 
 EN, ES, MX = (choose_texts("", each, ZoneInfo("UTC")) for each in ("en-US", "es-ES", "es-MX"))
@@ -275,6 +278,17 @@ async def test_cash_is_no_other_amount(amount: str) -> None:
     answer = await cash_desk.change_day(sent("/cash-desk/day", form))
     assert answer.status_code == 422
     assert f'value="{amount}"' in text_of(answer)
+
+
+async def test_cash_is_counted_in_the_currency_of_the_clinic() -> None:
+    books = Books()
+    request = sent("/cash-desk/day", {"action": "open", "cash": "1000"}, api=books)
+    request.state.settings = replace(request.state.settings, currency="JPY")
+    await cash_desk.change_day(request)
+    assert books.asked[-1][1]["opening"] == {"minorUnits": "1000", "currency": "JPY"}
+    environ = {**local_environment(SERVICES["console"]), "BILLING_CURRENCY": "XXY"}
+    with pytest.raises(SettingsError, match="BILLING_CURRENCY"):
+        Settings.from_environment(environ)
 
 
 @pytest.mark.parametrize(

@@ -147,14 +147,14 @@ async def change_day(request: Request) -> Response:
     """Opens, counts or closes the day."""
     person, form = person_of(request), request.state.form
     action, day = form.get("action", ""), form.get("day", "")
-    currency = form.get("currency", "")
+    currency = form.get("currency") or request.state.settings.currency
     fields: dict[str, Any] = {"cashDayId": day}
     if action in ("open", "count"):
         money = {"minorUnits": "0", "currency": currency}
         if form.get("cash", "0") not in ("0", "0.00", "0,00", ""):
-            amount = read_amount(form["cash"], currency or "USD", person.texts)
+            amount = read_amount(form["cash"], currency, person.texts)
             if amount is None:
-                errors = {"cash": not_an_amount(person.texts, currency or "USD")}
+                errors = {"cash": not_an_amount(person.texts, currency)}
                 return await desk_page(request, 422, errors=errors, values=form)
             money = {**amount, "currency": currency}
         fields = (
