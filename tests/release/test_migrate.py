@@ -96,7 +96,7 @@ def test_each_migration_of_a_service_can_be_repeated_after_any_of_its_statements
     service: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefix = f"pr_{secrets.randbelow(10**6) + 10**6}_"
-    execute, done = op.execute, 0
+    execute, done, left = op.execute, 0, 0
 
     def execute_some(statement: str) -> None:
         nonlocal left

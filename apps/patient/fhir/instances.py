@@ -101,11 +101,12 @@ async def give(request: Request, caller: Caller, version: Version | None) -> Res
         raise NotFound("not_found")
     if version.body is None:
         raise gone(version)
-    if is_unchanged(request, version):
-        return Response(status_code=304, headers=version_headers(version))
     part: Resource | None = None
     if request.scope["query_string"]:
+        # First: a parameter that is wrong is refused whatever the client has already.
         part = part_of(request, decode(version.body))
+    if is_unchanged(request, version):
+        return Response(status_code=304, headers=version_headers(version))
     await read_one(read_audit_of(request), version, caller.author)
     return respond_version(request, version, part)
 

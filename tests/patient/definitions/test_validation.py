@@ -106,6 +106,13 @@ def test_fault_is_named(change: dict[str, Any], pointer: str) -> None:
     assert pointers({**PATIENT, **change}) == [pointer]
 
 
+@pytest.mark.parametrize("start", ["2024-02-30", "0000-01-01", "2024-13-01", "2024-00-10"])
+def test_period_with_a_day_that_no_calendar_has_is_named(start: str) -> None:
+    period = {"start": f"{start}T10:00:00Z", "end": "2024-05-01T10:00:00+02:00"}
+    change = {"telecom": [{"system": "phone", "value": "1", "period": period}]}
+    assert pointers({**PATIENT, **change}) == ["/telecom/0/period/start"]
+
+
 @pytest.mark.parametrize("status", ["corrected", "entered-in-error", "unknown", "cancelled"])
 def test_value_sets_are_whole(status: str) -> None:
     assert pointers({**OBSERVATION, "status": status}) == []

@@ -120,6 +120,7 @@ def test_conditions_of_reads_and_updates(service: Service) -> None:
         ({"If-Modified-Since": "soon"}, 200),
     ):
         assert service.call("GET", path, headers=headers).status_code == status, headers
+        assert service.call("GET", f"{path}?_summary=no", headers=headers).status_code == 400
     for headers, status in (
         ({"If-None-Match": "*"}, 412),
         ({"If-Match": 'W/"7"'}, 412),

@@ -105,10 +105,13 @@ def parse_moment(text: str) -> tuple[str | None, ...] | None:
 
 def _moment_order(first: tuple[str | None, ...], second: tuple[str | None, ...]) -> int | None:
     """Compares as far as both are written; None if one is written further and they are
-    equal up to there.
+    equal up to there, or where there is no such day.
     """
     if first[7] and second[7]:
-        left, right = _utc(first), _utc(second)
+        try:
+            left, right = _utc(first), _utc(second)
+        except ValueError:
+            return None
         return (left > right) - (left < right)
     for left_part, right_part in zip(first[:7], second[:7], strict=True):
         if left_part is None or right_part is None:
@@ -120,7 +123,7 @@ def _moment_order(first: tuple[str | None, ...], second: tuple[str | None, ...])
 
 def _utc(parts: tuple[str | None, ...]) -> tuple[int, Decimal]:
     """Returns minutes since year 1 and seconds, in UTC; no datetime, which a zone could push
-    out of its range.
+    out of its range. Raises ValueError for a day that no calendar has.
     """
     year, month, day, hour, minute, second, fraction, zone = parts
     days = datetime(int(year or 1), int(month or 1), int(day or 1), tzinfo=UTC).toordinal()
