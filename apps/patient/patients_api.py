@@ -103,7 +103,7 @@ async def _restricted_list(
     criteria = [("Patient", AllOf(criteria=reached))]
     async with read_audit.database.connection() as connection:
         place = mark if after else None
-        found, more = await read_page(connection, criteria, None, place, limit, caller.scans)
+        found, more = await read_page(connection, criteria, None, place, limit, scans=caller.scans)
     ids = [item.version.id for item in found]
     await read_audit.record(
         ReadEntry("search", caller.author, "Patient", returned_ids=ids, patient_ids=ids)

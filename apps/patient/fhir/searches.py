@@ -205,7 +205,7 @@ async def run_search(connection: Connection, asked: Asked) -> tuple[Resource, Re
             if caller.access(kind, "r") is not None
         ]
         found, following = await _read(
-            connection, caller.reader.base_url, query, readable, mark, caller.scans
+            connection, caller.reader.base_url, query, readable, mark, scans=caller.scans
         )
         if query.includes:
             included, is_cut = await read_included(connection, caller, query, found)
@@ -295,6 +295,7 @@ async def _read(
     query: Query,
     criteria: Sequence[tuple[str, Criterion]],
     mark: Mark | None,
+    *,
     scans: Scans,
 ) -> tuple[list[Found], Mark | None]:
     if len(query.sort) > 1 or (query.sort and not _is_walked(query)):

@@ -68,7 +68,7 @@ async def last_observations(request: Request) -> Response:
                 query.sort[0],
                 mark,
                 PAGE_ROWS,
-                caller.scans,
+                scans=caller.scans,
             )
             for item in found:
                 key = code_key(decode(item.version.body or "{}"))

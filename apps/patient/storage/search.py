@@ -355,6 +355,7 @@ async def read_page(
     sort: SortKey | None,
     mark: Mark | None,
     limit: int,
+    *,
     scans: Scans,
 ) -> tuple[list[Found], Mark | None]:
     """Returns up to `limit` matches behind `mark`, type after type, and the mark of
@@ -417,7 +418,9 @@ async def select_matches(
     more. Not audited.
     """
     scans = Scans(budget)
-    found, _ = await read_page(connection, [(resource_type, criterion)], None, None, limit, scans)
+    found, _ = await read_page(
+        connection, [(resource_type, criterion)], None, None, limit, scans=scans
+    )
     return [item.version for item in found]
 
 

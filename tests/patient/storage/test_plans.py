@@ -114,7 +114,7 @@ async def test_search_scans_no_table(connection: Any, name: str, query: str) -> 
     criterion = asked.criteria[resource_type]
     sort = asked.sort[0] if asked.sort else None
 
-    await read_page(recording, [(resource_type, criterion)], sort, None, 20, Scans())
+    await read_page(recording, [(resource_type, criterion)], sort, None, 20, scans=Scans())
     await count_matches(
         recording, await make_plan(recording, resource_type, criterion, scans=Scans())
     )
@@ -152,7 +152,7 @@ async def test_candidates_are_sorted_before_they_are_read(connection: Any, sort:
         asked.sort[0],
         None,
         20,
-        Scans(),
+        scans=Scans(),
     )
     # The step that sorts: the page's rows are joined to what the limit leaves.
     plan = recording.plans[1]
@@ -168,7 +168,12 @@ async def test_statements_are_planned_once_a_connection(connection: Any) -> None
         pairs = [("patient", f"p{day}"), ("code", f"code-{day}"), ("date", f"ge2024-01-0{day}")]
         asked = Reader(base_url=BASE).read(("Observation",), pairs)
         await read_page(
-            connection, [("Observation", asked.criteria["Observation"])], None, None, 20, Scans()
+            connection,
+            [("Observation", asked.criteria["Observation"])],
+            None,
+            None,
+            20,
+            scans=Scans(),
         )
     rows = await connection.fetch(
         "SELECT generic_plans, custom_plans FROM pg_prepared_statements"
@@ -206,7 +211,7 @@ async def test_candidates_fail_before_their_rows_are_read(
     pairs = [(pair.partition("=")[0], pair.partition("=")[2]) for pair in text.split("&")]
     asked = Reader(base_url=BASE).read((resource_type,), pairs)
     await read_page(
-        recording, [(resource_type, asked.criteria[resource_type])], None, None, 20, Scans()
+        recording, [(resource_type, asked.criteria[resource_type])], None, None, 20, scans=Scans()
     )
     filtered = {
         node["Alias"]
@@ -236,5 +241,7 @@ async def test_mark_behind_the_last_step_is_refused(connection: Any) -> None:
     criteria = Reader(base_url=BASE).read(("Observation",), [("patient", "p")]).criteria
     mark = Mark(type_index=0, leader_index=0, walk_index=1, position=None, number=0)
     with pytest.raises(BadRequest, match="invalid_cursor"):
-        await read_page(connection, [*criteria.items()], None, mark, 20, Scans())
-    await read_page(connection, [*criteria.items()], None, replace(mark, walk_index=0), 20, Scans())
+        await read_page(connection, [*criteria.items()], None, mark, 20, scans=Scans())
+    await read_page(
+        connection, [*criteria.items()], None, replace(mark, walk_index=0), 20, scans=Scans()
+    )
