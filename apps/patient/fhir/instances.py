@@ -40,8 +40,9 @@ from apps.patient.storage.conditional import (
     delete_matches,
     update_match,
 )
+from apps.patient.storage.preconditions import Condition, gone
 from apps.patient.storage.reading import read_one, select_current, select_version
-from apps.patient.storage.record import Condition, Make, gone
+from apps.patient.storage.record import Make
 from apps.patient.storage.versions import Version
 
 

@@ -13,9 +13,9 @@ from apps.patient.fhir.requests import READ_ONLY_TYPES, base_of, without_present
 from apps.patient.fhir.responses import raw
 from apps.patient.fhir.searches import Asked, run_search
 from apps.patient.storage.access import Caller
+from apps.patient.storage.preconditions import gone
 from apps.patient.storage.read_audit import ReadEntry, entry_of
 from apps.patient.storage.reading import select_current, select_version
-from apps.patient.storage.record import gone
 
 
 async def read_entry(
