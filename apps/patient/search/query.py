@@ -16,6 +16,7 @@ from apps.patient.definitions.model import (
     served_types,
 )
 from apps.patient.search.aliases import members_of
+from apps.patient.search.asked import Asked
 from apps.patient.search.contained import MAX_STEPS
 from apps.patient.search.contained_criteria import contained_criteria
 from apps.patient.search.criteria import (
@@ -31,6 +32,7 @@ from apps.patient.search.criteria import (
     Missing,
     Not,
     Scanned,
+    all_of,
     count_parts,
 )
 from apps.patient.search.escaping import split, unescape
@@ -41,15 +43,10 @@ from apps.patient.search.hashing import (
     resource_hash,
     type_at,
 )
+from apps.patient.search.range_values import parse_updated
 from apps.patient.search.texts import Either, TextSyntaxError, parse_text
-from apps.patient.search.values import (
-    MAX_VALUE_CHARS,
-    Asked,
-    all_of,
-    parse_updated,
-    parse_values,
-    unknown_codes,
-)
+from apps.patient.search.token_values import unknown_codes
+from apps.patient.search.values import MAX_VALUE_CHARS, parse_values
 
 DEFAULT_COUNT = 20
 MAX_COUNT = 100

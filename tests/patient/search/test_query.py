@@ -11,10 +11,11 @@ import pytest
 from apps.kit.errors import BadRequest
 from apps.patient.definitions.model import SearchParameter, search_parameters, served_types
 from apps.patient.search import query as query_module
+from apps.patient.search.asked import Asked
 from apps.patient.search.criteria import Criterion
 from apps.patient.search.kinds_of_values import is_boolean, is_coded
 from apps.patient.search.query import Query, Reader
-from apps.patient.search.values import Asked, parse_values
+from apps.patient.search.values import parse_values
 
 BASE = "http://platform.test/fhir/R4"
 
