@@ -7,15 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 
 from apps.patient.search.asked import Asked, refuse_modifier
 from apps.patient.search.composite_values import parse_composite
-from apps.patient.search.criteria import AnyOf, Criterion, Near
+from apps.patient.search.criteria import (
+    AllOf,
+    AnyOf,
+    Criterion,
+    Exact,
+    ExactValue,
+    Identity,
+    Missing,
+    Near,
+    Not,
+)
 from apps.patient.search.escaping import split, unescape
-from apps.patient.search.hashing import parameter_key
+from apps.patient.search.hashing import parameter_key, present_hash, resource_hash
+from apps.patient.search.query import missing_position
 from apps.patient.search.range_values import parse_date, parse_number, parse_quantity
 from apps.patient.search.reference_values import parse_references
 from apps.patient.search.text_values import parse_string, parse_uri
 from apps.patient.search.token_values import parse_tokens
 
-MAX_VALUE_CHARS = 1_000
 _KILOMETRES = {"km": 1.0, "m": 0.001, "[mi_us]": 1.609344, "mi": 1.609344}
 DEFAULT_KILOMETRES = 50.0
 
@@ -54,6 +64,33 @@ def _near(asked: Asked, value: str) -> Criterion:
         longitude=longitude,
         kilometres=distance * factor,
     )
+
+
+def parse_missing(asked: Asked, value: str) -> Criterion:
+    """Returns the criterion of a value of `:missing`."""
+    if value not in ("true", "false"):
+        raise asked.refuse("expected true or false")
+    if asked.parameter.code in ("_id", "_lastUpdated"):
+        # Every resource has them.
+        return AnyOf(criteria=()) if value == "true" else AllOf(criteria=())
+    missing: Criterion
+    if asked.path == asked.resource_type:
+        missing = Missing(position=missing_position(asked.resource_type, asked.parameter.code))
+    else:
+        present = present_hash(asked.path, asked.parameter.code)
+        missing = Not(criterion=Exact(values=(ExactValue(matching=present, leading=None),)))
+    return missing if value == "true" else Not(criterion=missing)
+
+
+def parse_ids(asked: Asked, values: Sequence[str]) -> Criterion:
+    """Returns the criterion of the values of `_id`."""
+    ids = [unescape(value) for value in values]
+    criterion = Identity(hashes=tuple(resource_hash(asked.resource_type, id) for id in ids))
+    if asked.modifier == "not":
+        return Not(criterion=criterion)
+    if asked.modifier:
+        raise asked.refuse(f"_id has no modifier :{asked.modifier}")
+    return criterion
 
 
 _BY_KIND: Mapping[str, Callable[[Asked, str], Criterion]] = {

@@ -11,7 +11,7 @@ import pytest
 from apps.kit.errors import BadRequest
 from apps.patient.search.criteria import Words
 from apps.patient.search.hashing import parameter_key
-from apps.patient.search.query import Reader
+from apps.patient.search.reader import Reader
 from apps.patient.storage.audit_events import AuditFilter, select_audit_rows
 from apps.patient.storage.planner import PLANNER_SETTINGS
 from apps.patient.storage.scanning import Scans
