@@ -43,17 +43,12 @@ from apps.patient.search.query import Query
 from apps.patient.storage.access import Caller
 from apps.patient.storage.includes import read_included
 from apps.patient.storage.layout import has_contained
+from apps.patient.storage.plans import make_plan
 from apps.patient.storage.read_audit import ReadEntry
 from apps.patient.storage.scanning import Scans
-from apps.patient.storage.search import (
-    Found,
-    Mark,
-    count_matches,
-    is_sortable,
-    make_plan,
-    read_page,
-)
+from apps.patient.storage.search import Found, Mark, count_matches, read_page
 from apps.patient.storage.sorting import read_sorted_page, read_updated_page
+from apps.patient.storage.steps import is_sortable
 
 MAX_QUERY_CHARS = 2000
 

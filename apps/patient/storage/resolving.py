@@ -33,14 +33,9 @@ from apps.patient.search.criteria import (
     is_of_one,
 )
 from apps.patient.search.hashing import path_hash, reference_key, resource_hash, token_hash
-from apps.patient.search.leaders import (
-    candidates_statement,
-    flatten,
-    leads,
-    range_statement,
-    rest_of,
-)
+from apps.patient.search.leaders import flatten, leads, rest_of
 from apps.patient.search.sql import LAST, Sql, condition
+from apps.patient.search.statements import candidates_statement, range_statement
 from apps.patient.storage.scanning import Scans, is_scanning, scan
 
 # A chain that leads to more stays a condition.
