@@ -30,7 +30,7 @@ from apps.patient.fhir.requests import (
     read_operation,
 )
 from apps.patient.fhir.responses import respond
-from apps.patient.fhir.searches import Asked, run_search
+from apps.patient.fhir.search_runs import Asked, run_search
 from apps.patient.search.criteria import Criterion, Exact, ExactValue, Identity, all_of
 from apps.patient.search.hashing import reference_hash, resource_hash
 from apps.patient.search.query import Query
