@@ -26,6 +26,7 @@ from apps.patient.storage.parts import (
     rewriting_parts,
 )
 from apps.patient.storage.reading import ALL_LIVING, living_arguments
+from apps.patient.storage.table_writes import Write
 from apps.patient.storage.versions import Author, Change
 
 
@@ -106,7 +107,7 @@ class Writer:
     ) -> bool:
         parts = [part for part in parts if part.rows]
         arguments = [*living_arguments(referred)] if referred else []
-        named = tuple((part.sql, tuple(part.columns), part.is_single) for part in parts)
+        named = tuple((part.write, part.is_single) for part in parts)
         statement = _statement(named, len(arguments))
         for part in parts:
             arguments += part.rows[0] if part.is_single else map(list, zip(*part.rows, strict=True))
@@ -138,23 +139,22 @@ class Writer:
 
 
 @lru_cache(maxsize=256)
-def _statement(
-    parts: tuple[tuple[str, tuple[tuple[str, str], ...], bool], ...], position: int
-) -> str:
+def _statement(parts: tuple[tuple[Write, bool], ...], position: int) -> str:
     """Builds it for `position` arguments that tell what must be there; with none nothing must."""
     named = [f"living AS MATERIALIZED ({ALL_LIVING})"] if position else []
     is_checked = bool(named)
-    for index, (sql, columns, is_single) in enumerate(parts):
-        names = ", ".join(name for _, name in columns)
+    for index, (write, is_single) in enumerate(parts):
+        names = ", ".join(name for _, name in write.columns)
         array = "" if is_single else "[]"
         values = ", ".join(
-            f"${number}::{kind}{array}" for number, (kind, _) in enumerate(columns, position + 1)
+            f"${number}::{kind}{array}"
+            for number, (kind, _) in enumerate(write.columns, position + 1)
         )
-        position += len(columns)
+        position += len(write.columns)
         source = f"(SELECT {values}) AS n ({names})"
         if not is_single:
             source = f"unnest({values}) AS n ({names})"
         if is_checked:
             source = f"(SELECT n.* FROM living, {source} WHERE living.is_met) AS n"
-        named.append(f"part_{index} AS ({sql.replace('{source}', source)})")
+        named.append(f"part_{index} AS ({write.sql.replace('{source}', source)})")
     return f"WITH {', '.join(named)} SELECT {'is_met FROM living' if is_checked else 'true'}"
