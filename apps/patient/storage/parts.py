@@ -44,8 +44,9 @@ class Part(NamedTuple):
     rows: Rows
 
     @property
-    def is_single(self) -> bool:
-        return self.write.may_be_single and len(self.rows) == 1
+    def few(self) -> int:
+        """Returns how many rows are sent as values; 0 for arrays."""
+        return len(self.rows) if len(self.rows) <= self.write.few else 0
 
 
 def change_parts(

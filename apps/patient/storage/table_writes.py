@@ -84,20 +84,20 @@ Columns = Sequence[tuple[str, str]]
 class Write:
     """What is done to one table: `sql` with `{source}`, a relation `n` of rows with `columns`.
 
-    `may_be_single`: one row alone is sent as values. Arrays cost PostgreSQL several times as much,
-    but rows whose number differs from change to change would make more statements to plan.
+    `few`: so many rows are sent as values. Arrays cost PostgreSQL several times as much, but rows
+    whose number differs from change to change would make more statements to plan.
     """
 
     sql: str
     columns: Columns
-    may_be_single: bool = False
+    few: int = 0
 
 
-def _insert(table: str, columns: Columns, tail: str = "", *, may_be_single: bool = False) -> Write:
+def _insert(table: str, columns: Columns, tail: str = "", *, few: int = 0) -> Write:
     names = ", ".join(name for _, name in columns)
     values = ", ".join(_value(name) for _, name in columns)
     sql = f"INSERT INTO {table} ({names}) SELECT {values} FROM {{source}}{tail}"
-    return Write(sql=sql, columns=columns, may_be_single=may_be_single)
+    return Write(sql=sql, columns=columns, few=few)
 
 
 def _value(name: str) -> str:
@@ -114,7 +114,7 @@ _SET = ", ".join(
 _NUMBER = (("bigint", "number"),)
 _NEW_ONLY = " ON CONFLICT DO NOTHING"
 
-CREATE = _insert("resource", _RESOURCE, may_be_single=True)
+CREATE = _insert("resource", _RESOURCE, few=1)
 # What a change found in the index, or what reindexing has made of it meanwhile: then the change
 # would leave rows behind that lead to it, and the version is refused.
 UPDATE = Write(
@@ -123,7 +123,7 @@ UPDATE = Write(
         " WHERE r.number = n.number"
     ),
     columns=(*_RESOURCE, ("smallint", "seen_index")),
-    may_be_single=True,
+    few=1,
 )
 # The same version in another layout: the trigger of versions does not see it.
 REWRITE = Write(
@@ -135,7 +135,7 @@ REWRITE = Write(
         " FROM {source} WHERE r.number = n.number"
     ),
     columns=_RESOURCE,
-    may_be_single=True,
+    few=1,
 )
 ADD_VALUES = _insert("resource_value", _VALUES)
 ADD_NEW_VALUES = _insert("resource_value", _VALUES, _NEW_ONLY)
@@ -146,8 +146,9 @@ FORGET_VALUES = Write(
     columns=_VALUES,
 )
 ADD_TEXTS = _insert("token_text", _TEXTS, _NEW_ONLY)
-ADD_AUDIT = _insert("audit_event", _AUDIT, may_be_single=True)
-ADD_OUTBOX = _insert("outbox", _OUTBOX, may_be_single=True)
+ADD_AUDIT = _insert("audit_event", _AUDIT, few=1)
+# A patient's change is told to billing and to the topic.
+ADD_OUTBOX = _insert("outbox", _OUTBOX, few=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,9 +164,9 @@ def _ranges(kind: str, table: str, columns: Columns) -> Ranges:
     forget = Write(
         sql=f"DELETE FROM {table} t USING {{source}} WHERE t.number = n.number",
         columns=_NUMBER,
-        may_be_single=True,
+        few=1,
     )
-    return Ranges(kind=kind, add=_insert(table, columns), forget=forget)
+    return Ranges(kind=kind, add=_insert(table, columns, few=1), forget=forget)
 
 
 RANGES = (
