@@ -27,9 +27,10 @@ from apps.patient.registration import merge, parse_registration, patient_of
 from apps.patient.search.criteria import AllOf
 from apps.patient.search.query import DEFAULT_COUNT, MAX_COUNT
 from apps.patient.storage.access import Caller
+from apps.patient.storage.outcomes import Outcome
+from apps.patient.storage.preconditions import gone
 from apps.patient.storage.read_audit import ReadEntry, entry_of
 from apps.patient.storage.reading import read_patient_list, read_patient_view, select_current
-from apps.patient.storage.record import Outcome, gone
 from apps.patient.storage.search import Mark, read_page
 from apps.patient.storage.summaries import PatientSummary, summary_of
 from apps.patient.storage.versions import Version, view_of

@@ -34,14 +34,15 @@ from apps.patient.fhir.responses import (
     version_headers,
 )
 from apps.patient.fhir.subsets import SUBSETS, subset
-from apps.patient.search.query import Reader
+from apps.patient.search.reader import Reader
 from apps.patient.storage.access import Caller
 from apps.patient.storage.conditional import (
     delete_matches,
     update_match,
 )
+from apps.patient.storage.preconditions import Condition, gone
 from apps.patient.storage.reading import read_one, select_current, select_version
-from apps.patient.storage.record import Condition, Make, gone
+from apps.patient.storage.record import Make
 from apps.patient.storage.versions import Version
 
 

@@ -28,10 +28,12 @@ from apps.patient.fhir.negotiation import (
     media_type_of,
     parse_prefer,
 )
-from apps.patient.search.query import Query, Reader
+from apps.patient.search.query import Query
+from apps.patient.search.reader import Reader
 from apps.patient.storage.access import Caller
+from apps.patient.storage.preconditions import Condition, Expected
 from apps.patient.storage.read_audit import ReadAudit
-from apps.patient.storage.record import Condition, Expected, Record
+from apps.patient.storage.record import Record
 from apps.patient.storage.versions import Author, Version
 
 # Written by the service alone.

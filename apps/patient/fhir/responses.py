@@ -15,7 +15,7 @@ from apps.kit.scopes import Disclosure
 from apps.patient.codec import FHIR_MEDIA_TYPE, Resource, encode
 from apps.patient.fhir.negotiation import check_pretty
 from apps.patient.fhir.requests import base_of, preferences_of
-from apps.patient.storage.record import Outcome
+from apps.patient.storage.outcomes import Outcome
 from apps.patient.storage.versions import Version, format_instant
 
 _PLAIN = "/:,|$*!()'-._~@"

@@ -30,13 +30,13 @@ from apps.patient.fhir.requests import (
     read_operation,
 )
 from apps.patient.fhir.responses import respond
-from apps.patient.fhir.searches import Asked, run_search
-from apps.patient.search.criteria import Criterion, Exact, ExactValue, Identity
+from apps.patient.fhir.search_runs import Asked, run_search
+from apps.patient.search.criteria import Criterion, Exact, ExactValue, Identity, all_of
 from apps.patient.search.hashing import reference_hash, resource_hash
-from apps.patient.search.query import Query, Reader
-from apps.patient.search.values import all_of
+from apps.patient.search.query import Query
+from apps.patient.search.reader import Reader
+from apps.patient.storage.preconditions import check_visible
 from apps.patient.storage.reading import select_current
-from apps.patient.storage.record import check_visible
 
 # The day of care: R4's common parameter of the types that have one.
 CARE_DATE = "date"

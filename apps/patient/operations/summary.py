@@ -28,9 +28,9 @@ from apps.patient.fhir.responses import respond
 from apps.patient.search.criteria import AllOf
 from apps.patient.search.query import Query
 from apps.patient.storage.access import Caller
+from apps.patient.storage.preconditions import check_visible
 from apps.patient.storage.read_audit import ReadEntry
 from apps.patient.storage.reading import select_current
-from apps.patient.storage.record import check_visible
 from apps.patient.storage.search import select_matches
 
 LOINC = "http://loinc.org"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from apps.patient.search.asked import Asked
 from apps.patient.search.contained import NUMBERED, numbered_path
 from apps.patient.search.criteria import (
     EVERYTHING,
@@ -14,7 +15,6 @@ from apps.patient.search.criteria import (
     is_of_one,
 )
 from apps.patient.search.hashing import contained_path
-from apps.patient.search.values import Asked
 
 
 def contained_criteria(

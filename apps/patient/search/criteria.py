@@ -2,6 +2,7 @@
 the search. Pure.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
@@ -300,3 +301,7 @@ def count_parts(criterion: Criterion, *kinds: type) -> int:
         case Not() | Chain() | Contained() | Has():
             inner = (criterion.criterion,)
     return isinstance(criterion, kinds) + sum(count_parts(part, *kinds) for part in inner)
+
+
+def all_of(criteria: Sequence[Criterion]) -> Criterion:
+    return criteria[0] if len(criteria) == 1 else AllOf(criteria=tuple(criteria))

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from apps.kit.errors import BadRequest
 from apps.patient.search.aliases import members_of
+from apps.patient.search.asked import Asked
 from apps.patient.search.criteria import (
     AllOf,
     AnyOf,
@@ -33,8 +34,8 @@ from apps.patient.search.hashing import parameter_key
 from apps.patient.search.index_rows import MAX_STRING_CHARS
 from apps.patient.search.kinds_of_values import bound_codes, is_boolean
 from apps.patient.search.normalisation import normalise_text
+from apps.patient.search.range_values import parse_date_range
 from apps.patient.search.single_valued import is_single_code
-from apps.patient.search.values import Asked, parse_date_range
 
 # R4 lets a filter write these for the whole address of a code system.
 _SYSTEMS = {

@@ -20,14 +20,15 @@ from apps.patient.search.criteria import (
     Hierarchy,
     Not,
     Owned,
+    all_of,
 )
 from apps.patient.search.hashing import resource_hash
 from apps.patient.search.index import stored_index
 from apps.patient.search.index_rows import IndexRows
 from apps.patient.search.matching import meets
-from apps.patient.search.query import Query, Reader
-from apps.patient.search.values import all_of
-from apps.patient.storage.resolving import select_referred
+from apps.patient.search.query import Query
+from apps.patient.search.reader import Reader
+from apps.patient.storage.patient_records import select_referred
 from apps.patient.storage.scanning import Scans
 from apps.patient.storage.versions import Author, Change, Version
 

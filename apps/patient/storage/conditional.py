@@ -6,15 +6,9 @@ from apps.kit.context import new_id
 from apps.kit.errors import BadRequest, NotFound
 from apps.patient.codec import Resource
 from apps.patient.storage.access import Caller
-from apps.patient.storage.record import (
-    Condition,
-    Expected,
-    Make,
-    Outcome,
-    Record,
-    lock_condition,
-    matches_of,
-)
+from apps.patient.storage.outcomes import Outcome
+from apps.patient.storage.preconditions import Condition, Expected, lock_condition, matches_of
+from apps.patient.storage.record import Make, Record
 from apps.patient.storage.versions import Method, Version
 
 

@@ -2,101 +2,38 @@
 transaction each.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from apps.kit.context import new_id
 from apps.kit.database import Connection, Database
-from apps.kit.errors import (
-    Conflict,
-    FieldError,
-    Forbidden,
-    Gone,
-    NotFound,
-    PreconditionFailed,
-    Unprocessable,
-)
+from apps.kit.errors import Conflict, NotFound, Unprocessable
 from apps.kit.idempotency import Claim, claim_key, insert_key
-from apps.kit.scopes import Disclosure
 from apps.patient.codec import Resource, decode
-from apps.patient.definitions.model import served_types
-from apps.patient.search.criteria import AllOf, Criterion
-from apps.patient.search.hashing import resource_hash
-from apps.patient.search.references import references_of
 from apps.patient.storage.access import Caller
 from apps.patient.storage.hidden_targets import hidden_targets
 from apps.patient.storage.mrn import format_mrn, with_mrn
 from apps.patient.storage.numbers import NumberBlocks
-from apps.patient.storage.reading import select_living, select_stored, select_versions
-from apps.patient.storage.search import select_matches
-from apps.patient.storage.versions import (
-    Change,
-    Method,
-    Stored,
-    Version,
-    change_of,
-    deletion_of,
+from apps.patient.storage.outcomes import Outcome, repeat_answer
+from apps.patient.storage.preconditions import (
+    ANY_VERSION,
+    Condition,
+    Expected,
+    check_visible,
+    find_existing,
+    gone,
+    stale,
 )
+from apps.patient.storage.reading import select_stored
+from apps.patient.storage.reference_checks import asked_references, check_references
+from apps.patient.storage.versions import Change, Method, Stored, Version, change_of, deletion_of
 from apps.patient.storage.writing import TextCache, Writer
 
 # A writer without `If-Match` that loses a race looks again, so often.
 ATTEMPTS = 3
 
+
 Make = Callable[[Version], Resource]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a write made. `created` is False for one that was there; `replayed`: the first
-    answer, given again.
-
-    `version` is None where a delete found nothing to delete.
-    """
-
-    version: Version
-    created: bool
-    replayed: bool = False
-    disclosure: Disclosure = Disclosure.BODY
-
-    @property
-    def reference(self) -> str:
-        return f"{201 if self.created else 200} {self.version.reference}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """Search criteria of a conditional interaction. `text` is what two writers take turns by."""
-
-    resource_type: str
-    text: str
-    criterion: Criterion
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What the headers say of the version that is there: `If-Match` and `If-None-Match: *`."""
-
-    version_id: int | None = None
-    must_exist: bool = False
-    must_not_exist: bool = False
-
-    def check(self, current: Version | None) -> None:
-        """Raises PreconditionFailed where the current version is another than the expected one."""
-        is_there = current is not None and current.body is not None
-        if self.must_not_exist and is_there:
-            raise stale(current, "there is such a resource already")
-        if (self.must_exist or self.version_id is not None) and not is_there:
-            raise stale(current, "there is no such resource")
-        if self.version_id is not None and current and self.version_id != current.version_id:
-            raise stale(current)
-
-    @property
-    def is_strict(self) -> bool:
-        return self.version_id is not None or self.must_not_exist
-
-
-ANY_VERSION = Expected()
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,151 +287,3 @@ def with_kept_meta(resource: Resource, current: Version | None) -> Resource:
     }
     meta = resource.get("meta") or {}
     return {**resource, "meta": {**kept, **meta}} if kept else resource
-
-
-async def check_visible(
-    connection: Connection, version: Version, caller: Caller, interaction: str
-) -> None:
-    """Raises NotFound for what the caller may not know of."""
-    await caller.load_referred(connection, version.resource_type)
-    if caller.disclosure_of(version, interaction) is Disclosure.NOTHING:
-        raise NotFound("not_found")
-
-
-def gone(version: Version) -> Gone:
-    return Gone("deleted", headers={"ETag": version.etag})
-
-
-def stale(
-    current: Version | None,
-    message: str = "If-Match names a version that is not the current one",
-) -> PreconditionFailed:
-    headers = {"ETag": current.etag} if current else None
-    return PreconditionFailed("stale_version", message, headers=headers)
-
-
-def asked_references(
-    changes: Sequence[Change], born: frozenset[tuple[str, str]] = frozenset()
-) -> dict[tuple[str, str], Change]:
-    """Returns what must be there, with the change that refers to it, itself or by a contained
-    resource: neither `born` nor referred to before.
-    """
-    asked: dict[tuple[str, str], Change] = {}
-    for change in changes:
-        known = change.stored.target_hashes if change.stored else frozenset()
-        referred = [(kind, id) for _, kind, id in references_of(change.values)]
-        for target in (*referred, *change.contained_references):
-            is_held_here = target[0] in served_types()
-            if is_held_here and target not in born and resource_hash(*target) not in known:
-                asked.setdefault(target, change)
-    return asked
-
-
-async def check_references(
-    connection: Connection,
-    changes: Sequence[Change],
-    caller: Caller,
-    born: frozenset[tuple[str, str]] = frozenset(),
-    pointers: Mapping[str, str] | None = None,
-) -> None:
-    """Raises Unprocessable for references to resources that are not there, but for those `born`
-    with these changes, and for those that are hidden from the caller.
-
-    References that the version before had already are left alone. `pointers` tells where a resource
-    of a Bundle is, by its id.
-    """
-    asked = asked_references(changes, born)
-    hidden = await hidden_targets(connection, changes, caller, born)
-    living = set(await select_living(connection, list(asked))) - set(hidden)
-    asked = hidden | asked
-    faults = [
-        FieldError(
-            "not-found",
-            f"there is no {'such patient' if kind == 'Patient' else f'{kind}/{id}'}",
-            _pointer(change, f"{kind}/{id}", pointers),
-        )
-        for (kind, id), change in asked.items()
-        if (kind, id) not in living
-    ]
-    if faults:
-        is_patient = any(fault.message == "there is no such patient" for fault in faults)
-        code = "patient_unknown" if is_patient else "reference_unknown"
-        raise Unprocessable(code, faults[0].message, faults=tuple(faults[:20]))
-
-
-def _pointer(change: Change, target: str, pointers: Mapping[str, str] | None) -> str:
-    """Returns where the resource refers to `target`, looked for once there is
-    something to refuse.
-    """
-    at = (pointers or {}).get(change.version.id, "")
-    waiting: list[tuple[Any, str]] = [(decode(change.version.body or "{}"), at)]
-    while waiting:
-        value, pointer = waiting.pop()
-        if isinstance(value, dict):
-            reference = value.get("reference")
-            if isinstance(reference, str) and target in reference:
-                return f"{pointer}/reference"
-            waiting += [(child, f"{pointer}/{name}") for name, child in value.items()]
-        elif isinstance(value, list):
-            waiting += [(child, f"{pointer}/{index}") for index, child in enumerate(value)]
-    return at
-
-
-async def find_existing(
-    connection: Connection, condition: Condition, caller: Caller
-) -> Outcome | None:
-    """Returns what matches already; raises PreconditionFailed where more than one does.
-
-    Until the transaction ends nobody else can create under the same condition. Finding needs the
-    scope to search.
-    """
-    await lock_condition(connection, condition)
-    found = await matches_of(connection, condition, caller)
-    return Outcome(found[0], created=False, disclosure=found[1]) if found else None
-
-
-async def lock_condition(connection: Connection, condition: Condition) -> None:
-    await connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", condition.text
-    )
-
-
-async def matches_of(
-    connection: Connection, condition: Condition, caller: Caller
-) -> tuple[Version, Disclosure] | None:
-    """Returns the one match of a condition, or None; raises PreconditionFailed where
-    there are more.
-    """
-    caller.require(condition.resource_type, "s")
-    reachable = caller.criterion(condition.resource_type, "s")
-    matches = await select_matches(
-        connection,
-        condition.resource_type,
-        AllOf(criteria=(caller.limited(condition.criterion), reachable)),
-        caller.scans.budget,
-    )
-    if len(matches) > 1:
-        raise PreconditionFailed("multiple_matches", "more than one resource meets the condition")
-    if not matches:
-        return None
-    await caller.load_referred(connection, condition.resource_type)
-    found = caller.disclosure_of(matches[0], "s")
-    if found is Disclosure.NOTHING:
-        raise Forbidden("insufficient_scope", f"this needs {condition.resource_type}.s")
-    return matches[0], found
-
-
-async def repeat_answer(connection: Connection, reference: str, caller: Caller) -> list[Outcome]:
-    """Returns the first answer from its reference, a line a resource."""
-    lines = [line.split(" ", 1) for line in reference.splitlines()]
-    parts = [text.split("/") for _, text in lines]
-    versions = await select_versions(
-        connection, [(part[0], part[1], int(part[3])) for part in parts]
-    )
-    outcomes = []
-    for (status, _), version in zip(lines, versions, strict=True):
-        await caller.load_referred(connection, version.resource_type)
-        interaction = "c" if status == "201" else "s"
-        found = caller.disclosure_of(version, interaction)
-        outcomes.append(Outcome(version, created=status == "201", replayed=True, disclosure=found))
-    return outcomes

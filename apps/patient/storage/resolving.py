@@ -1,5 +1,5 @@
-"""Turns criteria that need a look into others first: chains, `_has`, hierarchies, texts, a
-patient's own record.
+"""Turns criteria that need a look into others first: chains, `_has`, hierarchies and what is
+contained.
 
 A chain that leads to few resources becomes the references to them, which an index finds; any other
 stays a condition.
@@ -10,8 +10,6 @@ from typing import Any
 
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest
-from apps.patient.definitions.model import compartment_parameters, served_types
-from apps.patient.search import hashing
 from apps.patient.search.criteria import (
     EVERYTHING,
     NOTHING,
@@ -32,27 +30,16 @@ from apps.patient.search.criteria import (
     UriBelow,
     is_of_one,
 )
-from apps.patient.search.hashing import path_hash, reference_key, resource_hash, token_hash
-from apps.patient.search.leaders import (
-    candidates_statement,
-    flatten,
-    leads,
-    range_statement,
-    rest_of,
-)
-from apps.patient.search.sql import LAST, Sql, condition
+from apps.patient.search.hashing import path_hash, reference_key
+from apps.patient.search.leaders import flatten, leads, rest_of
+from apps.patient.search.sql import Sql, condition
+from apps.patient.search.statements import candidates_statement, range_statement
+from apps.patient.storage.listed_texts import resolve_below, resolve_systems, resolve_text
+from apps.patient.storage.patient_records import resolve_owned
 from apps.patient.storage.scanning import Scans, is_scanning, scan
 
 # A chain that leads to more stays a condition.
 MAX_TARGETS = 500
-MAX_TEXTS = 1_000
-# A system of more codes than that is not led by them: most resources have it.
-MAX_CODES = 500
-MAX_URIS = 2_000
-# Below every other character: `value < text + _FIRST` is the text itself.
-_FIRST = "\x01"
-# The resources that one patient's record may refer to.
-MAX_REFERRED = 20_000
 
 
 async def resolve(
@@ -82,11 +69,11 @@ async def resolve(
         case Hierarchy():
             return await _resolve_hierarchy(connection, criterion, scans)
         case DisplayText():
-            return await _resolve_text(connection, criterion)
+            return await resolve_text(connection, criterion)
         case UriBelow():
-            return await _resolve_below(connection, criterion)
+            return await resolve_below(connection, criterion)
         case Exact():
-            return await _resolve_systems(connection, criterion)
+            return await resolve_systems(connection, criterion)
         case Chain():
             return await _resolve_chain(connection, criterion, scans)
         case Contained():
@@ -94,7 +81,7 @@ async def resolve(
         case Has():
             return await _resolve_has(connection, criterion, scans)
         case Owned():
-            return await _resolve_owned(connection, resource_type, criterion)
+            return await resolve_owned(connection, resource_type, criterion)
     return criterion
 
 
@@ -168,83 +155,6 @@ async def _resolve_hierarchy(
             ExactValue(matching=key ^ target, leading=key ^ target) for target in sorted(found)
         )
     )
-
-
-async def _resolve_text(connection: Connection, criterion: DisplayText) -> Criterion:
-    """Texts that begin with the one asked for, or have it at a word."""
-    rows = await connection.fetch(
-        """
-        SELECT value, code_hash FROM token_text WHERE key = $1
-          AND ((value >= $2 AND value < $3) OR position(' ' || $2 IN value) > 0) LIMIT $4""",
-        criterion.key,
-        criterion.text,
-        criterion.text + LAST,
-        MAX_TEXTS,
-    )
-    values = tuple(
-        ExactValue(
-            matching=token_hash(
-                criterion.resource_type, criterion.parameter, hashing.TEXT, row["value"]
-            ),
-            leading=row["code_hash"],
-        )
-        for row in rows
-    )
-    return Exact(values=values)
-
-
-async def _resolve_systems(connection: Connection, criterion: Exact) -> Criterion:
-    """Has each system led by its listed codes. One with very many codes, or not all listed yet,
-    leads to nothing.
-    """
-    if all(value.system is None for value in criterion.values):
-        return criterion
-    values: list[ExactValue] = []
-    for value in criterion.values:
-        is_complete, codes = False, list[int]()
-        if value.system is not None:
-            is_complete, codes = await _listed(connection, value.system, "", MAX_CODES)
-        if is_complete and len(codes) <= MAX_CODES:
-            values += [ExactValue(matching=value.matching, leading=code) for code in codes]
-        else:
-            values.append(value)
-    return Exact(values=tuple(values), is_narrow=criterion.is_narrow)
-
-
-async def _resolve_below(connection: Connection, criterion: UriBelow) -> Criterion:
-    """Has the URI and those that begin with it and a slash led by their hashes."""
-    values: dict[int, ExactValue] = {}
-    for start, end in ((criterion.uri, _FIRST), (f"{criterion.uri}/", LAST)):
-        is_complete, hashes = await _listed(connection, criterion.key, start, MAX_URIS, end)
-        if len(hashes) > MAX_URIS:
-            raise BadRequest("too_costly", ":below: too many URIs begin so; give more of it")
-        values |= {hashed: ExactValue(matching=hashed, leading=hashed) for hashed in hashes}
-        if not is_complete:
-            # Rows of the previous layout have the beginnings themselves.
-            values[0] = ExactValue(matching=criterion.hashed, leading=None)
-    return Exact(values=tuple(values.values()))
-
-
-async def _listed(
-    connection: Connection, key: int, start: str, limit: int, end: str = _FIRST
-) -> tuple[bool, list[int]]:
-    """Returns whether the texts of every resource are listed, and what those from `start` up to
-    `end` lead to.
-
-    `end` is what is put behind `start`: `_FIRST` for the text itself, LAST for all that
-    begins with it.
-    """
-    rows = await connection.fetch(
-        """
-        SELECT (SELECT index_version >= 2 FROM record_layout), array(SELECT code_hash FROM
-            token_text
-            WHERE key = $1 AND value >= $2 AND value < $3 LIMIT $4)""",
-        key,
-        start,
-        start + end,
-        limit + 1,
-    )
-    return rows[0][0], rows[0][1]
 
 
 async def _resolve_chain(connection: Connection, criterion: Chain, scans: Scans) -> Criterion:
@@ -334,47 +244,3 @@ async def _few_targets(
     )
     rows: list[Any] = await connection.fetch(text, *arguments)
     return [row[0] for row in rows]
-
-
-async def _resolve_owned(connection: Connection, resource_type: str, criterion: Owned) -> Criterion:
-    patient = resource_hash("Patient", criterion.patient_id)
-    if resource_type == "Patient":
-        return Identity(hashes=(patient,))
-    parameters = compartment_parameters(resource_type)
-    if parameters:
-        values = tuple(
-            ExactValue(matching=hashed, leading=hashed)
-            for hashed in (
-                hashing.reference_hash(resource_type, name, patient) for name in parameters
-            )
-        )
-        return AllOf(criteria=(Exact(values=values, is_narrow=True), criterion))
-    return Identity(hashes=tuple(await select_referred(connection, criterion.patient_id)))
-
-
-def record_hashes(patient_id: str) -> list[int]:
-    """Returns the hashes that a patient's whole record is found by."""
-    patient = resource_hash("Patient", patient_id)
-    return [
-        hashing.reference_hash(kind, name, patient)
-        for kind in served_types()
-        for name in compartment_parameters(kind)
-    ]
-
-
-async def select_referred(connection: Connection, patient_id: str) -> list[int]:
-    """Returns the hashes of the resources that a patient's record refers to."""
-    rows = await connection.fetch(
-        """
-        SELECT DISTINCT t.hash FROM (
-            SELECT DISTINCT v.number FROM resource_value v WHERE v.hash = ANY ($1::bigint[])
-            UNION SELECT r.number FROM resource r WHERE r.reference_hash = $3) AS k
-        CROSS JOIN LATERAL (SELECT * FROM resource r WHERE r.number = k.number
-            AND r.patient_id = $2 OFFSET 0) AS r
-        CROSS JOIN LATERAL unnest(r.target_hashes) AS t (hash) LIMIT $4""",
-        record_hashes(patient_id),
-        patient_id,
-        resource_hash("Patient", patient_id),
-        MAX_REFERRED,
-    )
-    return [row["hash"] for row in rows]

@@ -18,9 +18,10 @@ from apps.patient.search.criteria import (
     Not,
     Scanned,
 )
-from apps.patient.search.leaders import candidates_statement, flatten, leads, rest_of
+from apps.patient.search.leaders import flatten, leads, rest_of
 from apps.patient.search.scanning import is_met
 from apps.patient.search.sql import Sql, body_of, condition
+from apps.patient.search.statements import candidates_statement
 from apps.patient.storage.bodies import unpack
 
 MAX_SCANNED = 2_000

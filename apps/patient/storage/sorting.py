@@ -26,18 +26,12 @@ from apps.patient.search.index_values import (
     TokenValue,
     UriValue,
 )
-from apps.patient.search.leaders import Page
 from apps.patient.search.query import SortKey
+from apps.patient.search.statements import Page
+from apps.patient.storage.plans import make_plan
 from apps.patient.storage.scanning import Scans
-from apps.patient.storage.search import (
-    Found,
-    Mark,
-    found_of,
-    make_plan,
-    read_page,
-    read_step,
-    steps_of,
-)
+from apps.patient.storage.search import Found, Mark, found_of, read_page
+from apps.patient.storage.steps import read_step, steps_of
 from apps.patient.storage.versions import Version
 
 MAX_SORTED = 1_000

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from apps.patient.storage import scanning, search
+from apps.patient.storage import plans, scanning
 from tests.patient.fhir.test_routes import ids, observation, patient
 from tests.patient.patient_service import PUBLIC_URL, Service, principal
 
@@ -471,7 +471,7 @@ def test_order_is_of_the_value_that_comes_first(
     probed: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(search, "PROBED_ROWS", probed)
+    monkeypatch.setattr(plans, "PROBED_ROWS", probed)
     answer = found(service, f"Patient?family=sortby&_sort={sort}")
     assert [sorted_people.index(id) for id in answer] == order
 
@@ -480,7 +480,7 @@ def test_order_is_of_the_value_that_comes_first(
 def test_order_by_quantities_has_ranges_too(
     service: Service, person: str, probed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "PROBED_ROWS", probed)
+    monkeypatch.setattr(plans, "PROBED_ROWS", probed)
     code = {"coding": [{"system": "urn:range", "code": f"range{probed}"}]}
     sampled = {
         "origin": {"value": 0},
@@ -574,7 +574,7 @@ def test_compartment_is_searched_by_post_too(service: Service, clinic: dict[str,
 def test_several_types_are_sorted_together_by_their_last_update(
     service: Service, sort: str, probed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "PROBED_ROWS", probed)
+    monkeypatch.setattr(plans, "PROBED_ROWS", probed)
     tag = {"tag": [{"system": "urn:mixed", "code": f"{sort}{probed}"}]}
     made = []
     for kind in ("Organization", "Location", "Organization", "Location", "Organization"):

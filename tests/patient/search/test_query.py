@@ -10,11 +10,13 @@ import pytest
 
 from apps.kit.errors import BadRequest
 from apps.patient.definitions.model import SearchParameter, search_parameters, served_types
-from apps.patient.search import query as query_module
+from apps.patient.search import limits, reader
+from apps.patient.search.asked import Asked
 from apps.patient.search.criteria import Criterion
 from apps.patient.search.kinds_of_values import is_boolean, is_coded
-from apps.patient.search.query import Query, Reader
-from apps.patient.search.values import Asked, parse_values
+from apps.patient.search.query import Query
+from apps.patient.search.reader import Reader
+from apps.patient.search.values import parse_values
 
 BASE = "http://platform.test/fhir/R4"
 
@@ -246,16 +248,16 @@ def test_paths_to_contained_resources_and_values_are_counted_as_they_are_read(
         hashed.append(len(values))
         return parse(asked, values)
 
-    monkeypatch.setattr(query_module, "parse_values", counting)
+    monkeypatch.setattr(reader, "parse_values", counting)
     values = ",".join(f"v{number}" for number in range(100))
     chain = f"target.subject.general-practitioner.identifier:not={values}"
     with pytest.raises(BadRequest, match="too_costly") as refused:
         read("&".join([chain] * count), "Provenance")
     assert "name the types" in refused.value.detail
-    assert sum(hashed) <= query_module.MAX_VALUES_READ
+    assert sum(hashed) <= limits.MAX_VALUES_READ
     with pytest.raises(BadRequest, match="too_costly"):
         read("target.subject.general-practitioner.identifier:not=v", "Provenance")
-    assert len(hashed) <= 2 * query_module.MAX_STEPS_READ
+    assert len(hashed) <= 2 * limits.MAX_STEPS_READ
 
 
 @pytest.mark.parametrize(

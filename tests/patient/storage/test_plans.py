@@ -11,18 +11,12 @@ import pytest
 from apps.kit.errors import BadRequest
 from apps.patient.search.criteria import Words
 from apps.patient.search.hashing import parameter_key
-from apps.patient.search.query import Reader
+from apps.patient.search.reader import Reader
 from apps.patient.storage.audit_events import AuditFilter, select_audit_rows
 from apps.patient.storage.planner import PLANNER_SETTINGS
+from apps.patient.storage.plans import FEW_ROWS, PROBED_ROWS, make_plan
 from apps.patient.storage.scanning import Scans
-from apps.patient.storage.search import (
-    FEW_ROWS,
-    PROBED_ROWS,
-    Mark,
-    count_matches,
-    make_plan,
-    read_page,
-)
+from apps.patient.storage.search import Mark, count_matches, read_page
 from tests.bench.record import BASE, SEARCHES
 
 pytestmark = pytest.mark.integration

@@ -17,7 +17,7 @@ from apps.patient.search.index import Index, index_of
 from apps.patient.search.index_rows import IndexRows
 from apps.patient.search.matching import meets
 from apps.patient.storage.access import Caller
-from apps.patient.storage.record import Condition
+from apps.patient.storage.preconditions import Condition
 from apps.patient.storage.search import select_matches
 
 MAX_REFERENCES = 5_000

@@ -30,7 +30,8 @@ from apps.patient.fhir.requests import (
     parse_if_match,
 )
 from apps.patient.storage.access import Caller
-from apps.patient.storage.record import Condition, Expected, Make
+from apps.patient.storage.preconditions import Condition, Expected
+from apps.patient.storage.record import Make
 
 MAX_URL_CHARS = 4_000
 # The order in which entries are carried out.

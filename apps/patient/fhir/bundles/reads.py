@@ -11,11 +11,11 @@ from apps.patient.fhir.audit_search import read_audit_event
 from apps.patient.fhir.bundles.parsing import Entry
 from apps.patient.fhir.requests import READ_ONLY_TYPES, base_of, without_presentation
 from apps.patient.fhir.responses import raw
-from apps.patient.fhir.searches import Asked, run_search
+from apps.patient.fhir.search_runs import Asked, run_search
 from apps.patient.storage.access import Caller
+from apps.patient.storage.preconditions import gone
 from apps.patient.storage.read_audit import ReadEntry, entry_of
 from apps.patient.storage.reading import select_current, select_version
-from apps.patient.storage.record import gone
 
 
 async def read_entry(

@@ -29,8 +29,8 @@ from apps.patient.fhir.requests import (
 )
 from apps.patient.fhir.responses import information, raw, respond
 from apps.patient.storage.access import Caller
+from apps.patient.storage.outcomes import Outcome, repeat_answer
 from apps.patient.storage.read_audit import ReadEntry
-from apps.patient.storage.record import Outcome, repeat_answer
 
 MAX_FAULTS = 100
 

@@ -18,14 +18,11 @@ from apps.patient.fhir.bundles.references import (
     targets_of,
 )
 from apps.patient.storage.access import Caller
+from apps.patient.storage.outcomes import Outcome
+from apps.patient.storage.preconditions import lock_condition, matches_of
 from apps.patient.storage.reading import select_stored_each
-from apps.patient.storage.record import (
-    Outcome,
-    Record,
-    check_references,
-    lock_condition,
-    matches_of,
-)
+from apps.patient.storage.record import Record
+from apps.patient.storage.reference_checks import check_references
 from apps.patient.storage.versions import Change, Stored, Version
 
 # The event loop gets its turn after so many entries: about 5 ms of work.
