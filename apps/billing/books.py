@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from apps.billing.parsing import Fields
 from apps.billing.settings import Settings
-from apps.kit.context import current_context, current_request_id, new_id
+from apps.kit.context import current_context, new_id
 from apps.kit.database import Connection, Database
 from apps.kit.errors import PreconditionFailed, Problem, Unavailable, Unprocessable
 from apps.kit.rpc import Caller
@@ -66,6 +66,8 @@ class Change:
     def __init__(self, connection: Connection, caller: Caller) -> None:
         self.connection = connection
         self.caller = caller
+        # Its own: a batch of events has changes of several requests under way.
+        self._context = current_context()
         self._audit: list[tuple[str, str, UUID | None, str]] = []
         self._events: list[tuple[str, str, bytes]] = []
 
@@ -75,7 +77,7 @@ class Change:
     def emit(self, event: events_pb2.BillingEvent) -> None:
         event.event_id = new_id()
         event.actor_id = self.caller.actor.subject
-        event.correlation_id = current_request_id()
+        event.correlation_id = self._context.request_id if self._context else ""
         self._events.append((event.event_id, event.patient_id, event.SerializeToString()))
 
     async def write(self) -> None:
@@ -100,7 +102,7 @@ class Change:
         )
 
     def _arguments(self) -> tuple[Any, ...]:
-        context = current_context()
+        context = self._context
         return (
             *(list(column) for column in _columns(self._audit, 4)),
             self.caller.actor.subject,

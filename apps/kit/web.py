@@ -3,7 +3,6 @@ health.
 """
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +11,12 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
+from starlette.types import Lifespan, Receive, Scope, Send
 
-from apps.kit.context import current_request_id, read_context, use_context
+from apps.kit.context import current_request_id
 from apps.kit.errors import (
     BadRequest,
     Forbidden,
@@ -26,8 +25,8 @@ from apps.kit.errors import (
     UnsupportedMediaType,
     problem_of_status,
 )
-from apps.kit.logs import log_failure, log_request
 from apps.kit.request_body import limit_body
+from apps.kit.request_context import Renderer, RequestContextMiddleware
 from apps.kit.scopes import Principal
 from apps.kit.token_verifier import Verifier
 from apps.kit.version import service_version
@@ -38,7 +37,6 @@ log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Check = Callable[[Principal, Request], bool]
-Renderer = Callable[[Request, Problem], Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,58 +224,6 @@ def health_routes(readiness: Callable[[Request], Awaitable[Readiness]]) -> list[
         PolicedRoute("/livez", Operation("GET", livez, PUBLIC)),
         PolicedRoute("/readyz", Operation("GET", readyz, PUBLIC)),
     ]
-
-
-class RequestContextMiddleware:
-    """Gives the request its id and trace, answers the id, and turns what nobody caught
-    into a plain 500.
-    """
-
-    def __init__(self, app: ASGIApp, render: Renderer = render_problem) -> None:
-        self.app, self.render = app, render
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request_id = traceparent = None
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                request_id = value.decode("latin-1")
-            elif name == b"traceparent":
-                traceparent = value.decode("latin-1")
-        started = False
-        status = 0
-        started_at = time.perf_counter()
-        with use_context(read_context(request_id, traceparent)) as context:
-
-            async def send_with_id(message: Message) -> None:
-                nonlocal started, status
-                if message["type"] == "http.response.start":
-                    started = True
-                    status = message["status"]
-                    message["headers"] = [
-                        *message["headers"],
-                        (b"x-request-id", context.request_id.encode()),
-                    ]
-                await send(message)
-
-            try:
-                await self.app(scope, receive, send_with_id)
-            except ClientDisconnect:
-                log.info("client hung up", extra={"method": scope["method"], "path": scope["path"]})
-            except Exception as error:
-                log_failure(error, "request failed", method=scope["method"], path=scope["path"])
-                if started:
-                    # The server sees that the response is incomplete and closes the connection.
-                    return
-                response = self.render(Request(scope), Problem("internal_error"))
-                await response(scope, receive, send_with_id)
-            finally:
-                if scope["path"] not in ("/livez", "/readyz"):
-                    route = scope.get("route")
-                    path = route.path_format if route else "-"
-                    log_request(scope["method"], path, status, started_at)
 
 
 def create_web_app(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.console.neighbours import fhir
+from apps.console.neighbours.observations import number_of, value_of
 from apps.console.screens.figures import series
 from apps.console.screens.my_accesses import group_events
 from apps.console.screens.patients import parse_query
@@ -29,9 +30,9 @@ json_values = st.recursive(
 
 @given(st.dictionaries(NAMES, json_values, max_size=6))
 def test_malformed_resources_give_texts_and_no_errors(resource: dict[str, Any]) -> None:
-    for read in (fhir.title_of, fhir.status_of, fhir.date_of, fhir.value_of):
+    for read in (fhir.title_of, fhir.status_of, fhir.date_of, value_of):
         assert isinstance(read(resource), str)
-    assert fhir.number_of(resource) is None or isinstance(fhir.number_of(resource), float)
+    assert number_of(resource) is None or isinstance(number_of(resource), float)
     assert fhir.entries(resource) == []
 
 
@@ -120,8 +121,8 @@ def test_intervals_in_which_nothing_happened_are_shown() -> None:
 def test_numbers_of_values_are_written_as_the_locale_does() -> None:
     spanish = choose_texts("", "es", ZoneInfo("UTC"))
     hemoglobin = {"valueQuantity": {"value": 1234.5, "unit": "g/dL"}}
-    assert fhir.value_of(hemoglobin, spanish.number) == "1.234,5 g/dL"
-    assert fhir.value_of(hemoglobin, TEXTS.number) == "1,234.5 g/dL"
+    assert value_of(hemoglobin, spanish.number) == "1.234,5 g/dL"
+    assert value_of(hemoglobin, TEXTS.number) == "1,234.5 g/dL"
 
 
 def test_events_of_one_person_and_minute_are_one_line() -> None:

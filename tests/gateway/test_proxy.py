@@ -316,12 +316,13 @@ async def test_more_requests_at_once_than_it_bears_are_503() -> None:
                 assert answer.status == 200
 
 
-async def test_body_that_comes_too_slowly_is_408() -> None:
+@pytest.mark.parametrize("head", [b"Content-Length: 10", b"Transfer-Encoding: chunked"])
+async def test_body_that_comes_too_slowly_is_408(head: bytes) -> None:
     async with open_gateway(limits=FAST) as gateway:
         answer = await gateway.raw(
-            b"POST /api/patients HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nContent-Type: "
+            b"POST /api/patients HTTP/1.1\r\nHost: x\r\n" + head + b"\r\nContent-Type: "
             b"application/json\r\n"
-            b"Authorization: Bearer " + make_token(WRITE).encode() + b"\r\n\r\n{"
+            b"Authorization: Bearer " + make_token(WRITE).encode() + b"\r\n\r\n1\r\n{\r\n"
         )
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"request_timeout" in answer

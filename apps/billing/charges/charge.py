@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from apps.billing.money import render_money
+from apps.billing.prices.price import PriceKey
 from apps.billing.rounding import round_half_up, share_of
 from protos.billing.v1 import billing_pb2 as pb
 from protos.billing.v1 import events_pb2
@@ -58,6 +59,10 @@ class Charge:
     @property
     def service_on(self) -> date:
         return self.occurred_at.astimezone(UTC).date()
+
+    @property
+    def price_key(self) -> PriceKey:
+        return PriceKey(self.system, self.code, self.currency, self.service_on)
 
     @property
     def discount(self) -> int:

@@ -10,7 +10,7 @@ from apps.billing.accounts.storage import select_account_for_update, update_acco
 from apps.billing.books import Change
 from apps.billing.charges.recording import ensure_account
 from apps.billing.charges.rules import COVERING_STATUS, CoverageFact
-from apps.billing.charges.storage import advance_source
+from apps.billing.charges.storage import advance_sources
 from apps.billing.money import MAX_MINOR_UNITS, decimals_of
 from apps.kit.database import Connection
 
@@ -21,7 +21,8 @@ async def record_coverage(change: Change, fact: CoverageFact, currency: str) -> 
     """Brings the coverages in step with this version; an earlier or a known one changes nothing."""
     connection = change.connection
     account = await ensure_account(change, fact.patient_id, currency)
-    if await advance_source(connection, "Coverage", fact.coverage_id, fact.version) is None:
+    source = ("Coverage", fact.coverage_id)
+    if not await advance_sources(connection, {source: fact.version}):
         return
     # The resource may have been another patient's before.
     holders = await _select_holders(connection, fact.coverage_id)

@@ -17,7 +17,7 @@ from apps.billing.charges.charge import (
 )
 from apps.billing.charges.recording import withdraw
 from apps.billing.charges.storage import (
-    insert_charge,
+    insert_charges,
     select_charge,
     select_charges,
     with_price,
@@ -56,13 +56,7 @@ class ChargeMethods:
             if message.HasField("unit_price"):
                 charge = _with_own_price(charge, message.unit_price.minor_units)
             else:
-                price = await select_price(
-                    change.connection,
-                    system=charge.system,
-                    code=charge.code,
-                    currency=charge.currency,
-                    day=charge.service_on,
-                )
+                price = await select_price(change.connection, charge.price_key)
                 if price is None:
                     raise Unprocessable(
                         "price_unknown", "the price list has none for that day", pointer="code"
@@ -73,7 +67,7 @@ class ChargeMethods:
                 raise Unprocessable(
                     "discount_too_large", "more than the charge", pointer="discount"
                 )
-            await insert_charge(change.connection, charge)
+            await insert_charges(change.connection, [charge])
             change.audit("charge.added", account_id, charge.charge_item_id)
             change.emit(charge_event("charge.added", charge, account.patient_id))
             return render_charge(charge)

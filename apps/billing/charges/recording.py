@@ -2,7 +2,8 @@
 voided when it goes.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -21,8 +22,8 @@ from apps.billing.books import Change
 from apps.billing.charges.charge import Charge, charge_event
 from apps.billing.charges.rules import Fact, is_charged
 from apps.billing.charges.storage import (
-    advance_source,
-    insert_charge,
+    advance_sources,
+    insert_charges,
     move_charge,
     move_charges,
     move_charges_back,
@@ -32,8 +33,9 @@ from apps.billing.charges.storage import (
     update_voided,
     with_price,
 )
-from apps.billing.prices.storage import select_price
+from apps.billing.prices.storage import select_prices_of
 from apps.kit.context import new_id
+from apps.kit.database import Connection
 
 AMENDED = "the record was amended"
 WITHDRAWN = "the record was deleted or entered in error"
@@ -71,32 +73,58 @@ async def charged_account(change: Change, account: Account) -> Account:
     return locked
 
 
-async def record_fact(change: Change, fact: Fact, *, own: Account, account: Account) -> None:
-    """Brings the charge of a resource in step with this version; an earlier or a known one
-    changes nothing.
-
-    `own`: the patient's account; `account`: the one that its charges go to, locked.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A fact, and the change that it is part of. `own`: the patient's account; `account`: the one
+    that its charges go to, locked.
     """
+
+    change: Change
+    fact: Fact
+    own: Account
+    account: Account
+
+    @property
+    def origin(self) -> UUID | None:
+        return self.own.account_id if self.own.account_id != self.account.account_id else None
+
+
+async def record_facts(connection: Connection, recordings: Sequence[Recording]) -> None:
+    """Brings the charges of resources, each named once, in step with these versions; an earlier or
+    a known one changes nothing.
+    """
+    versions = {recording.fact.source: recording.fact.version for recording in recordings}
+    firsts = await advance_sources(connection, versions)
+    added: list[Recording] = []
+    for recording in recordings:
+        is_first = firsts.get(recording.fact.source)
+        if is_first is None:
+            continue
+        if is_charged(recording.fact) if is_first else await _asks_anew(recording):
+            added.append(recording)
+    if added:
+        await _add(connection, added)
+
+
+async def _asks_anew(recording: Recording) -> bool:
+    """Takes away the charge of the version before, or lets it be. Returns whether this version
+    asks for a charge of its own.
+    """
+    change, fact, account = recording.change, recording.fact, recording.account
     connection = change.connection
-    source = (fact.resource_type, fact.resource_id)
-    is_first = await advance_source(connection, *source, fact.version)
-    if is_first is None:
-        return
-    origin = own.account_id if own.account_id != account.account_id else None
-    standing = None if is_first else await select_charge_of_source(connection, *source)
+    standing = await select_charge_of_source(connection, *fact.source)
     charged = is_charged(fact)
     if standing and charged and _is_same(standing, fact):
-        if await stays(change, standing, own, account):
-            return
+        if await stays(change, standing, recording.own, account):
+            return False
         if standing.status != "billed" and standing.currency == account.currency:
             await select_account_for_update(connection, standing.account_id)
-            await move_charge(connection, standing, account.account_id, origin)
+            await move_charge(connection, standing, account.account_id, recording.origin)
             change.audit("charge.moved", account.account_id, standing.charge_item_id)
-            return
+            return False
     if standing:
         await withdraw(change, standing, account.patient_id, AMENDED if charged else WITHDRAWN)
-    if charged:
-        await add(change, fact, account, origin)
+    return charged
 
 
 async def stays(change: Change, charge: Charge, own: Account, account: Account) -> bool:
@@ -125,8 +153,24 @@ def _is_same(charge: Charge, fact: Fact) -> bool:
     )
 
 
-async def add(change: Change, fact: Fact, account: Account, origin: UUID | None) -> None:
-    charge = Charge(
+async def _add(connection: Connection, recordings: Sequence[Recording]) -> None:
+    charges = [_charge_of(recording) for recording in recordings]
+    prices = await select_prices_of(connection, (charge.price_key for charge in charges))
+    charges = [
+        with_price(charge, price) if (price := prices.get(charge.price_key)) else charge
+        for charge in charges
+    ]
+    await insert_charges(connection, charges)
+    for recording, charge in zip(recordings, charges, strict=True):
+        change, account = recording.change, recording.account
+        change.audit("charge.added", account.account_id, charge.charge_item_id)
+        if charge.net is not None:
+            change.emit(charge_event("charge.added", charge, account.patient_id))
+
+
+def _charge_of(recording: Recording) -> Charge:
+    fact, account = recording.fact, recording.account
+    return Charge(
         charge_item_id=UUID(new_id()),
         account_id=account.account_id,
         currency=account.currency,
@@ -148,21 +192,8 @@ async def add(change: Change, fact: Fact, account: Account, origin: UUID | None)
         source_type=fact.resource_type,
         source_id=fact.resource_id,
         source_version=fact.version,
-        origin_account_id=origin,
+        origin_account_id=recording.origin,
     )
-    price = await select_price(
-        change.connection,
-        system=charge.system,
-        code=charge.code,
-        currency=charge.currency,
-        day=charge.service_on,
-    )
-    if price is not None:
-        charge = with_price(charge, price)
-    await insert_charge(change.connection, charge)
-    change.audit("charge.added", account.account_id, charge.charge_item_id)
-    if price is not None:
-        change.emit(charge_event("charge.added", charge, account.patient_id))
 
 
 async def withdraw(change: Change, charge: Charge, patient_id: str, reason: str) -> None:

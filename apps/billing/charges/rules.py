@@ -33,6 +33,10 @@ class Fact:
     occurred_at: datetime
     encounter_id: str = ""
 
+    @property
+    def source(self) -> tuple[str, str]:
+        return self.resource_type, self.resource_id
+
 
 # Only a Coverage with this status pays.
 COVERING_STATUS = "active"

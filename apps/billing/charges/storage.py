@@ -1,26 +1,41 @@
 """The SQL of charges."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from datetime import datetime
+from decimal import Decimal
 from operator import attrgetter
+from typing import get_args
 from uuid import UUID
 
 from apps.billing.accounts.account import Account
 from apps.billing.books import Change
 from apps.billing.charges.charge import Charge, charge_event, net_of
 from apps.billing.prices.price import Price
-from apps.billing.prices.storage import select_price
+from apps.billing.prices.storage import select_prices_of
 from apps.kit.database import Connection
 
 COLUMNS = ", ".join(field.name for field in fields(Charge))
-_PLACES = ", ".join(f"${number}" for number, _ in enumerate(fields(Charge), start=1))
+_TYPES: Mapping[type, str] = {
+    UUID: "uuid",
+    str: "text",
+    int: "bigint",
+    bool: "boolean",
+    Decimal: "numeric",
+    datetime: "timestamptz",
+}
+_ARRAYS = ", ".join(
+    # The first of `UUID | None`.
+    f"${number}::{_TYPES[(get_args(field.type) or (field.type,))[0]]}[]"
+    for number, field in enumerate(fields(Charge), start=1)
+)
 _values = attrgetter(*(field.name for field in fields(Charge)))
 
 
-async def insert_charge(connection: Connection, charge: Charge) -> None:
+async def insert_charges(connection: Connection, charges: Sequence[Charge]) -> None:
     await connection.execute(
-        f"INSERT INTO charge_item ({COLUMNS}) VALUES ({_PLACES})",  # noqa: S608 - columns of ours
-        *_values(charge),
+        f"INSERT INTO charge_item ({COLUMNS}) SELECT * FROM unnest({_ARRAYS})",  # noqa: S608 - columns of ours
+        *map(list, zip(*map(_values, charges), strict=True)),
     )
 
 
@@ -196,23 +211,24 @@ async def move_charge(
     )
 
 
-async def advance_source(
-    connection: Connection, resource_type: str, resource_id: str, version: int
-) -> bool | None:
-    """Notes the latest version seen of a resource. Returns whether it is the first; None for
-    one seen before.
+async def advance_sources(
+    connection: Connection, versions: Mapping[tuple[str, str], int]
+) -> dict[tuple[str, str], bool]:
+    """Notes the latest version seen of each resource (type, id). Returns those that are new, and
+    whether each is the first of its resource.
     """
-    is_first: bool | None = await connection.fetchval(
+    rows = await connection.fetch(
         """
-        INSERT INTO charge_source (source_type, source_id, version) VALUES ($1, $2, $3)
+        INSERT INTO charge_source (source_type, source_id, version)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
         ON CONFLICT (source_type, source_id) DO UPDATE SET version = excluded.version
         WHERE charge_source.version < excluded.version
-        RETURNING xmax = 0""",  # a row that was there has the xmax of its lock
-        resource_type,
-        resource_id,
-        version,
+        RETURNING source_type, source_id, xmax = 0""",  # one that was there has its lock's xmax
+        [resource_type for resource_type, _ in versions],
+        [resource_id for _, resource_id in versions],
+        list(versions.values()),
     )
-    return is_first
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 async def select_charge_of_source(
@@ -240,18 +256,15 @@ async def price_waiting_charges(change: Change, prices: Sequence[Price]) -> int:
         ORDER BY c.charge_item_id FOR UPDATE OF c""",  # noqa: S608 - columns of ours
         [price.code for price in prices],
     )
-    count = 0
+    waiting: list[tuple[Charge, str]] = []
     for row in rows:
         values = dict(row)
         patient_id = values.pop("patient_id")
-        charge = Charge(**values)
-        price = await select_price(
-            change.connection,
-            system=charge.system,
-            code=charge.code,
-            currency=charge.currency,
-            day=charge.service_on,
-        )
+        waiting.append((Charge(**values), patient_id))
+    found = await select_prices_of(change.connection, (charge.price_key for charge, _ in waiting))
+    count = 0
+    for charge, patient_id in waiting:
+        price = found.get(charge.price_key)
         if price is None:
             continue
         priced = with_price(charge, price)

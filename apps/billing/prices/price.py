@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
 
 from apps.billing.money import MAX_MINOR_UNITS, decimals_of, is_supported, render_money
 from apps.billing.parsing import Fields
@@ -40,6 +41,15 @@ class Price:
     # Inclusive.
     valid_to: date | None
     version: int = 0
+
+
+class PriceKey(NamedTuple):
+    """What a price is looked up by."""
+
+    system: str
+    code: str
+    currency: str
+    day: date
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """The price list's SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 
-from apps.billing.prices.price import Price
+from apps.billing.prices.price import Price, PriceKey
 from apps.kit.database import Connection
 
 COLUMNS = """
@@ -14,22 +14,36 @@ COLUMNS = """
 LOCK = 0x70726963  # "pric"
 
 
-async def select_price(
-    connection: Connection, *, system: str, code: str, currency: str, day: date
-) -> Price | None:
-    """Gives the highest version that is valid on a day."""
-    row = await connection.fetchrow(
+async def select_price(connection: Connection, key: PriceKey) -> Price | None:
+    """Gives the highest version that is valid on the day."""
+    return (await select_prices_of(connection, [key])).get(key)
+
+
+async def select_prices_of(
+    connection: Connection, keys: Iterable[PriceKey]
+) -> dict[PriceKey, Price]:
+    """Gives the highest version that is valid on the day, for each key that has one."""
+    asked = list(dict.fromkeys(keys))
+    rows = await connection.fetch(
         f"""
-        SELECT {COLUMNS} FROM price
-        WHERE code = $1 AND system = $2 AND currency = $3 AND valid_from <= $4 AND (valid_to IS NULL
-            OR valid_to >= $4)
-        ORDER BY version DESC LIMIT 1""",  # noqa: S608 - columns of ours
-        code,
-        system,
-        currency,
-        day,
+        SELECT {COLUMNS}, day FROM unnest($1::text[], $2::text[], $3::text[], $4::date[])
+            AS asked (asked_system, asked_code, asked_currency, day)
+        CROSS JOIN LATERAL (
+            SELECT * FROM price
+            WHERE code = asked_code AND system = asked_system AND currency = asked_currency
+              AND valid_from <= day AND (valid_to IS NULL OR valid_to >= day)
+            ORDER BY version DESC LIMIT 1) AS held""",  # noqa: S608 - columns of ours
+        [key.system for key in asked],
+        [key.code for key in asked],
+        [key.currency for key in asked],
+        [key.day for key in asked],
     )
-    return Price(**row) if row else None
+    found: dict[PriceKey, Price] = {}
+    for row in rows:
+        values = dict(row)
+        day = values.pop("day")
+        found[PriceKey(row["system"], row["code"], row["currency"], day)] = Price(**values)
+    return found
 
 
 async def select_prices(

@@ -3,13 +3,12 @@ never an error.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 Resource = Mapping[str, Any]
-
 MRN_SYSTEM = "urn:patient-management:mrn"
 # Elements that tell when something happened, the most telling first.
 DATES = (
@@ -31,8 +30,6 @@ DATES = (
     "created",
     "start",
 )
-# LOINC, the parts of a blood pressure.
-SYSTOLIC, DIASTOLIC = "8480-6", "8462-4"
 TITLES = (
     "code",
     "vaccineCode",
@@ -218,34 +215,6 @@ def status_of(resource: Any) -> str:
     return clinical or str(resource.get("status", ""))
 
 
-def value_of(observation: Any, write: Callable[[Any], str] = str) -> str:
-    """Writes an Observation's or component's value with its unit; `write` writes numbers as
-    the reader does.
-    """
-    observation = as_dict(observation)
-    quantity = as_dict(observation.get("valueQuantity"))
-    if quantity:
-        unit = quantity.get("unit") or quantity.get("code") or ""
-        comparator = quantity.get("comparator", "")
-        return f"{comparator}{write(rounded(quantity.get('value', '')))} {unit}".strip()
-    if "valueCodeableConcept" in observation:
-        return text_of(observation["valueCodeableConcept"])
-    for name in ("valueString", "valueInteger", "valueDateTime", "valueTime"):
-        if name in observation:
-            return str(observation[name])
-    if "valueBoolean" in observation:
-        return "✓" if observation["valueBoolean"] else "✗"
-    by_code = {code_of(each.get("code"))[1]: each for each in as_list(observation.get("component"))}
-    if by_code.keys() >= {SYSTOLIC, DIASTOLIC}:
-        upper = as_dict(by_code[SYSTOLIC].get("valueQuantity")).get("value", "")
-        return f"{write(rounded(upper))}/{value_of(by_code[DIASTOLIC], write)}"
-    parts = [
-        f"{text_of(each.get('code'))} {value_of(each, write)}"
-        for each in as_list(observation.get("component"))
-    ]
-    return "; ".join(parts)
-
-
 def detail_of(resource: Any) -> str:
     """Gives what a reader needs beside the title: how a medication is taken, how an
     allergy shows.
@@ -263,17 +232,6 @@ def detail_of(resource: Any) -> str:
     return ", ".join(each for each in manifestations if each)
 
 
-def number_of(observation: Any) -> float | None:
-    """Gives a quantity's number for a plot."""
-    value = as_dict(as_dict(observation).get("valueQuantity")).get("value")
-    return float(value) if isinstance(value, (int, float)) else None
-
-
-def rounded(value: Any) -> Any:
-    """Shortens what a conversion left behind: 71.23400001 is 71.23."""
-    return round(value, 2) if isinstance(value, float) else value
-
-
 def notes_of(resource: Any) -> list[str]:
     """Gives the annotations' texts."""
     return [str(note.get("text", "")) for note in as_list(as_dict(resource).get("note"))]
@@ -282,16 +240,6 @@ def notes_of(resource: Any) -> list[str]:
 def narrative_of(resource: Any) -> str:
     """Gives the narrative as plain text: its markup is never shown as markup."""
     return _TAG.sub(" ", str(as_dict(as_dict(resource).get("text")).get("div", ""))).strip()
-
-
-def reference_range(observation: Any) -> tuple[float | None, float | None]:
-    """Gives the low and high limit of the first reference range."""
-    first = next(iter(as_list(as_dict(observation).get("referenceRange"))), {})
-    low, high = as_dict(first.get("low")).get("value"), as_dict(first.get("high")).get("value")
-    return (
-        float(low) if isinstance(low, (int, float)) else None,
-        float(high) if isinstance(high, (int, float)) else None,
-    )
 
 
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

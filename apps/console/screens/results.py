@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute
 
 from apps.console.neighbours import fhir
 from apps.console.neighbours.api import Api, Part, load
+from apps.console.neighbours.observations import number_of, reference_range
 from apps.console.screens.chart import MOST, Section, find_entries, load_banner
 from apps.console.web.people import ScreenRoute, person_of
 from apps.console.web.plots import plot_line
@@ -70,14 +71,14 @@ def series_of(observations: list[dict[str, Any]], texts: Texts) -> list[tuple[st
     for each in oldest_first:
         moment = texts.moment(fhir.date_of(each)).timestamp()
         for part in [each, *fhir.as_list(each.get("component"))]:
-            number = fhir.number_of(part)
+            number = number_of(part)
             if number is None:
                 continue
             title = fhir.text_of(part.get("code"))
             written = texts.date(fhir.date_of(each))
             series.setdefault(title, []).append((moment, number, written))
             units[title] = str(fhir.as_dict(part.get("valueQuantity")).get("unit", ""))
-            bands[title] = fhir.reference_range(part)
+            bands[title] = reference_range(part)
     plots = [
         (title, units[title], plot_line(points, bands[title])) for title, points in series.items()
     ]

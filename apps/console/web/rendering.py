@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from apps.console.neighbours import fhir
+from apps.console.neighbours.observations import value_of
 from apps.console.web.assets import ICON_PATH, SCRIPT_PATH, STYLE_PATH
 from apps.console.web.texts import Texts, choose_texts
 from apps.console.web.words import NOTICES, PRICE_WORDS, STATUSES, TYPES
@@ -89,7 +90,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "_": texts.gettext,
         "ngettext": texts.ngettext,
         "texts": texts,
-        "value_of": partial(fhir.value_of, write=texts.number),
+        "value_of": partial(value_of, write=texts.number),
         "person": person,
         "csrf": person.csrf if person else "",
         "path": request.url.path,

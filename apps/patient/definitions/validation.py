@@ -8,15 +8,22 @@ which an OperationOutcome gives as FHIRPath.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 from apps.kit.errors import FieldError
 from apps.patient.definitions.element_rules import (
     ItemCheck,
     binding_check,
-    check_contained,
     check_local_reference,
     target_check,
+)
+from apps.patient.definitions.element_steps import (
+    ELE_1,
+    Step,
+    extension_step,
+    is_bare,
+    nested_step,
+    primitive_step,
 )
 from apps.patient.definitions.fhirpath.compiler import compile_condition, member_names
 from apps.patient.definitions.fhirpath.environment import Budget, Environment, TooCostlyError
@@ -28,7 +35,6 @@ from apps.patient.definitions.model import (
     resource_types,
     served_types,
 )
-from apps.patient.definitions.primitives import bound_code_check, check_of
 from apps.patient.definitions.validation_run import MAX_FAULTS, Path, Run
 
 MAX_DEPTH = 50
@@ -37,12 +43,6 @@ MAX_ITEMS = 500_000
 # Checked in code: as FHIRPath they look through all that is contained for each of it, or
 # each reference.
 _CHECKED_IN_CODE = frozenset(("dom-3", "ref-1"))
-
-
-ELE_1 = "ele-1: an element must have a value or children"
-
-# Checks a property's value; takes its object's path and the object.
-Step: TypeAlias = "Callable[[Any, Path, Run, Mapping[str, Any]], None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,9 @@ def _plan(type_name: str) -> _Plan:
     for element in definition.elements.values():
         steps[element.name] = _step(element)
         if is_primitive(element.type) and element.type != "xhtml":
-            steps[f"_{element.name}"] = _extension_step(element)
+            name = f"_{element.name}"
+            extension = Element(name=name, path_name=name, type="Element", many=False)
+            steps[name] = extension_step(element, _object_check(extension))
     if type_name == "Resource" or definition.is_resource:
         steps["resourceType"] = _accept
     choices = tuple(definition.choices.values())
@@ -176,102 +178,10 @@ def _rule(invariant: Invariant, type_name: str) -> _Rule:
 
 def _step(element: Element) -> Step:
     if element.type == "Resource":
-        return _many(element, _check_resource) if element.many else _one(element, _check_resource)
+        return nested_step(element, _check_resource)
     if is_primitive(element.type):
-        return _primitive_step(element)
-    check = _object_check(element)
-    return _many(element, check) if element.many else _one(element, check)
-
-
-def _one(element: Element, check: ItemCheck) -> Step:
-    name = element.name
-
-    def step(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
-        check(child, (at, name), run)
-
-    return step
-
-
-def _many(element: Element, check: ItemCheck) -> Step:
-    name = element.name
-
-    def step(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
-        here = (at, name)
-        if type(child) is not list or not child:
-            run.note(here, "structure", "expected a list that is not empty")
-            return
-        for index, item in enumerate(child):
-            check(item, (here, index), run)
-        if name == "contained":
-            check_contained(child, here, run)
-
-    return step
-
-
-def _primitive_step(element: Element) -> Step:
-    name, sibling_name = element.name, f"_{element.name}"
-    is_bound_code = element.value_set and element.type == "code"
-    check = (
-        bound_code_check(element.value_set, element.codes)
-        if is_bound_code
-        else check_of(element.type)
-    )
-
-    def check_one(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
-        problem = check(child)
-        if problem:
-            run.note((at, name), *problem)
-
-    def check_many(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
-        if type(child) is not list or not child:
-            run.note((at, name), "structure", "expected a list that is not empty")
-            return
-        siblings = value.get(sibling_name)
-        for index, item in enumerate(child):
-            # A null holds the place of a primitive that has only extensions.
-            if item is None and _item(siblings, index) is not None:
-                continue
-            problem = check(item)
-            if problem:
-                run.note(((at, name), index), *problem)
-
-    return check_many if element.many else check_one
-
-
-def _item(items: Any, index: int) -> Any:
-    return items[index] if isinstance(items, list) and index < len(items) else None
-
-
-def _extension_step(element: Element) -> Step:
-    """Checks `_name`: the id and the extensions of a primitive."""
-    name, sibling_name = f"_{element.name}", element.name
-    check = _object_check(Element(name=name, path_name=name, type="Element", many=False))
-
-    def check_many(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
-        here = (at, name)
-        values = value.get(sibling_name)
-        if type(child) is not list or not any(item is not None for item in child):
-            run.note(here, "structure", "expected a list of objects and nulls")
-            return
-        if isinstance(values, list) and len(values) != len(child):
-            run.note(here, "structure", f"{name} and {sibling_name} must have the same length")
-        for index, item in enumerate(child):
-            if item is not None:
-                check(item, (here, index), run)
-                if _is_bare(item) and _item(values, index) is None:
-                    run.note((here, index), "invariant", ELE_1)
-
-    def check_one(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
-        check(child, (at, name), run)
-        if _is_bare(child) and value.get(sibling_name) is None:
-            run.note((at, name), "invariant", ELE_1)
-
-    return check_many if element.many else check_one
-
-
-def _is_bare(value: Any) -> bool:
-    """Tells whether an element has an id and nothing else, which no element may (ele-1)."""
-    return isinstance(value, dict) and len(value) == 1 and "id" in value
+        return primitive_step(element)
+    return nested_step(element, _object_check(element))
 
 
 def _object_check(element: Element) -> ItemCheck:
@@ -295,7 +205,7 @@ def _object_check(element: Element) -> ItemCheck:
         if not value:
             run.note(at, "structure", "an object must not be empty")
             return
-        if _is_bare(value) and type_name != "Element":
+        if is_bare(value) and type_name != "Element":
             run.note(at, "invariant", ELE_1)
         if run.depth >= MAX_DEPTH:
             run.note(at, "too-long", "nested too deep")

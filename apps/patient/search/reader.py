@@ -48,6 +48,7 @@ from apps.patient.search.token_values import unknown_codes
 from apps.patient.search.values import parse_ids, parse_missing, parse_values
 
 Parameters = Iterable[tuple[str, str]]
+
 _GIVEN_ONCE = frozenset(("_count", "_cursor", "_total", "_summary"))
 # What contained resources do not have: an id and a version of their own, and what refers to them.
 _OUTSIDE = ("_id", "_lastUpdated", "_has:")

@@ -39,14 +39,16 @@ def fact(
     code: str = "430193006",
     event_type: str = "clinical.recorded",
     day: datetime = DAY,
+    actor_id: str = "user-9",
+    correlation_id: str = "request-9",
 ) -> events.PatientEvent:
     event = events.PatientEvent(
         event_id=new_id(),
         patient_id=patient_id,
         event_type=event_type,
         version_id=version,
-        actor_id="user-9",
-        correlation_id="request-9",
+        actor_id=actor_id,
+        correlation_id=correlation_id,
         clinical=events.ClinicalFact(
             resource_type=kind,
             resource_id=resource_id,

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from apps.billing.charges.consumer import stretches
 from apps.billing.charges.patient_events import read_event
 from apps.billing.charges.rules import CHARGED_CLASSES, CLASS_SYSTEM
 from apps.billing.prices.shipped import read_shipped_prices
@@ -142,6 +143,64 @@ async def test_amended_resource_is_corrected_and_an_error_voided(
     # What comes late changes nothing.
     await follow(billing, fact(patient_id, resource, 2, code=other))
     assert len(await charges_of(billing, patient_id)) == 2
+
+
+@pytest.mark.integration
+async def test_batch_charges_each_patient_under_the_request_that_recorded_it(
+    billing: Client, patient_id: str, code: str
+) -> None:
+    other_patient, unpriced = new_id(), code + "-unpriced"
+    await price(billing, code, 1_000)
+    await follow(
+        billing,
+        fact(patient_id, "r1-" + code, code=code, actor_id="a", correlation_id="request-a"),
+        fact(other_patient, "r2-" + code, code=code, actor_id="b", correlation_id="request-b"),
+        fact(patient_id, "r3-" + code, code=unpriced, actor_id="a", correlation_id="request-a"),
+        fact(patient_id, "r4-" + code, code=code, status="not-done"),
+        fact(patient_id, "r1-" + code, 2, code=code, status="entered-in-error", actor_id="c"),
+    )
+    assert [(charge.code, charge.status) for charge in await charges_of(billing, patient_id)] == [
+        (code, pb.CHARGE_ITEM_STATUS_VOIDED),
+        (unpriced, pb.CHARGE_ITEM_STATUS_UNPRICED),
+    ]
+    assert len(await charges_of(billing, other_patient)) == 1
+    async with billing.database.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT action, subject, correlation_id FROM audit JOIN account USING (account_id)
+            WHERE patient_id = ANY($1) ORDER BY audit_id""",
+            [patient_id, other_patient],
+        )
+        told = await connection.fetch(
+            "SELECT payload, request_id FROM outbox WHERE patient_id = ANY($1) ORDER BY id",
+            [patient_id, other_patient],
+        )
+    assert [tuple(row) for row in rows if row["action"] != "account.opened"] == [
+        ("charge.added", "a", "request-a"),
+        ("charge.added", "b", "request-b"),
+        ("charge.added", "a", "request-a"),
+        ("charge.voided", "c", "request-9"),
+    ]
+    events_told = [billing_events.BillingEvent.FromString(row["payload"]) for row in told]
+    assert [(event.event_type, event.actor_id, event.correlation_id) for event in events_told] == [
+        ("charge.added", "a", "request-a"),
+        ("charge.added", "b", "request-b"),
+        ("charge.voided", "c", "request-9"),
+    ]
+    assert [row["request_id"] for row in told] == ["request-a", "request-b", "request-9"]
+
+
+def test_facts_are_recorded_together_until_one_names_a_resource_again() -> None:
+    given = [
+        fact("p", "r1"),
+        fact("q", "r2"),
+        patient_event("p", "patient.deleted"),
+        fact("p", "r3"),
+        fact("p", "r3", 2),
+    ]
+    steps = [read_event(event.SerializeToString()) for event in given]
+    found = stretches([step for step in steps if step is not None])
+    assert [len(together) for together in found] == [2, 1, 1, 1]
 
 
 @pytest.mark.integration

@@ -19,6 +19,12 @@ from apps.patient.definitions.expressions import element_expression
             "Bundle.entry[3].resource.effective.ofType(Period).start",
         ),
         ("/doseAndRate/0/doseQuantity", "Dosage", "Dosage.doseAndRate[0].dose.ofType(Quantity)"),
+        # A pointer does not tell a contained resource's type: any choice of any type is likely.
+        (
+            "/contained/0/dosage/0/doseAndRate/0/doseQuantity/code",
+            "Patient",
+            "Patient.contained[0].dosage[0].doseAndRate[0].dose.ofType(Quantity).code",
+        ),
         ("/shoeSize", "Patient", "Patient.shoeSize"),
     ],
 )
