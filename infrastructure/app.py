@@ -20,6 +20,7 @@ from apps.catalogue import (
     Service,
     environment,
 )
+from infrastructure.app_network import allow_calls, make_service_groups, open_outbound
 from infrastructure.app_release import Release, ReleaseArgs, make_release
 from infrastructure.config import connections
 from infrastructure.config.model import EnvironmentStack, PreviewStack, Stack
@@ -36,8 +37,7 @@ from infrastructure.ecs.service import EcsService
 from infrastructure.ecs.service_args import PublicRoute, ServiceArgs
 from infrastructure.iam.roles import PermissionsBoundary
 from infrastructure.iam.service_roles import ServiceResources, answers_arn
-from infrastructure.network.edges import calls, in_order
-from infrastructure.network.security_groups import allow_traffic, make_group, open_egress
+from infrastructure.network.edges import in_order
 
 Text = pulumi.Input[str]
 PREVIEW_LOG_DAYS = 3
@@ -176,27 +176,12 @@ class App(pulumi.ComponentResource):
         )
 
     def start_services(self, after: list[pulumi.Resource]) -> dict[str, EcsService]:
-        own = {
-            entry: make_group(
-                f"{self.names.stack}-{entry}",
-                self.platform.vpc_id,
-                f"The service {entry}",
-                self.child,
-            ).id
-            for entry in SERVICES
-        }
-        rules = []
-        for edge in calls():
-            rules += allow_traffic(
-                f"{self.names.stack}-{edge.source}-{edge.target}",
-                source_id=own[edge.source],
-                target_id=own[edge.target],
-                port=edge.port,
-                description=f"{edge.source} calls {edge.target}",
-                opts=self.child,
-            )
-        stack = self.stack
-        rules += self.open_outbound(own["auth"])
+        stack, prefix = self.stack, self.names.stack
+        own = make_service_groups(prefix, self.platform.vpc_id, self.child)
+        rules = [
+            *allow_calls(prefix, own, self.child),
+            *open_outbound(prefix, stack, own["auth"], self.child),
+        ]
         size = (
             stack.config.data.pool_size
             if isinstance(stack, EnvironmentStack)
@@ -215,24 +200,9 @@ class App(pulumi.ComponentResource):
             args = self.service_args(entry, own[entry.name], locate)
             called = [started[each] for each in entry.calls]
             started[entry.name] = EcsService(
-                f"{self.names.stack}-{entry.name}", args, [*after, *rules, *called], self.child
+                f"{prefix}-{entry.name}", args, [*after, *rules, *called], self.child
             )
         return started
-
-    def open_outbound(self, auth_group: Text) -> list[pulumi.CustomResource]:
-        """Lets auth, the one service that calls out, leave on the ports that the stack names."""
-        ports = self.stack.config.outbound_ports if isinstance(self.stack, EnvironmentStack) else ()
-        return [
-            open_egress(
-                f"{self.names.stack}-auth-outbound-{port}",
-                auth_group,
-                port,
-                "Mail, an external provider and clients of auth",
-                self.child,
-                cidr="0.0.0.0/0",
-            )
-            for port in ports
-        ]
 
     def service_args(self, entry: Service, own_group: Text, locate: AwsLocate) -> ServiceArgs:
         platform, stack = self.platform, self.stack

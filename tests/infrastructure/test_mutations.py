@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from apps import catalogue
 from apps.catalogue import SERVICES, Resources
-from infrastructure import app
+from infrastructure import app, app_network
 from infrastructure.config.files import preview_config, read_config
 from infrastructure.config.limits import LimitError
 from infrastructure.data.databases import PORT as DATABASE_PORT
@@ -198,7 +198,7 @@ def test_a_name_over_awss_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_edge_that_the_catalogue_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "calls", lambda: (*calls(), Edge("billing", "patient", 4000)))
+    monkeypatch.setattr(app_network, "calls", lambda: (*calls(), Edge("billing", "patient", 4000)))
     stack = dev()
     found = {edge for edge in reached(stack, stack) if edge.source != "release"}
     assert found - set(edges(database_port=DATABASE_PORT, broker_port=BROKER_PORT)) == {
