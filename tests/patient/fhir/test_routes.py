@@ -6,37 +6,10 @@ import pytest
 
 from apps.patient.definitions.model import search_parameters, served_types
 from apps.patient.search.kinds_of_values import is_boolean
+from tests.patient.fhir.resources import FHIR, ids, observation, patient
 from tests.patient.patient_service import PUBLIC_URL, Service, principal
 
 pytestmark = pytest.mark.integration
-
-FHIR = "application/fhir+json"
-
-
-def patient(**changes: Any) -> dict[str, Any]:
-    return {
-        "resourceType": "Patient",
-        "name": [{"family": "Testperson", "given": ["Ann"]}],
-        **changes,
-    }
-
-
-def observation(patient_id: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "resourceType": "Observation",
-        "status": "final",
-        "category": [{"coding": [{"system": "http://test/category", "code": "laboratory"}]}],
-        "code": {"coding": [{"system": "http://loinc.org", "code": "4548-4"}]},
-        "subject": {"reference": f"Patient/{patient_id}"},
-        "effectiveDateTime": "2022-03-18T15:57:43+00:00",
-        **changes,
-    }
-
-
-def ids(answer: Any) -> list[str]:
-    assert answer.status_code == 200, answer.text
-    entries = answer.json().get("entry", ())
-    return [item["resource"]["id"] for item in entries if item["search"]["mode"] != "outcome"]
 
 
 def test_body_is_given_back_as_it_came_numbers_exact(service: Service) -> None:
