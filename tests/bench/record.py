@@ -23,7 +23,7 @@ import asyncpg
 
 from apps.kit.context import new_id
 from apps.patient.fhir.bundles.parsing import Entry
-from apps.patient.fhir.bundles.references import resolve
+from apps.patient.fhir.bundles.references import mentions_of, resolve
 from apps.patient.storage.mrn import format_mrn, with_mrn
 from apps.patient.storage.numbers import NumberBlocks
 from apps.patient.storage.versions import Author, Change, change_of
@@ -106,8 +106,15 @@ def changes_of(entries: list[dict[str, Any]], number: int) -> list[Change]:
     changes = []
     for index, item in enumerate(entries):
         resource = item["resource"]
-        entry = Entry(index=index, method="POST", full_url=item["fullUrl"], path=(), pairs=[])
-        resolve(resource, entry.at, "", targets, conditional)
+        entry = Entry(
+            index=index,
+            method="POST",
+            full_url=item["fullUrl"],
+            path=(),
+            pairs=[],
+            resource=resource,
+        )
+        resolve(entry, mentions_of(resource, targets), targets, conditional)
         mrn = None
         if resource["resourceType"] == "Patient":
             mrn = format_mrn(50_000_000 + number)

@@ -52,6 +52,15 @@ def test_table_of_clients_is_bounded_and_forgets_the_one_longest_at_rest() -> No
     assert len(limiter._buckets) == 3
 
 
+def test_ten_thousand_clients_are_known_at_once() -> None:
+    limiter = RateLimiter(1, Clock())
+    for number in range(10_000):
+        limiter.take(str(number))
+    assert not limiter.take("0").allowed
+    limiter.take("one more")
+    assert limiter.take("1").allowed
+
+
 @pytest.mark.parametrize(
     ("peer", "forwarded_for", "expected"),
     [

@@ -9,6 +9,7 @@ by itself otherwise.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import asyncpg
@@ -26,6 +27,7 @@ from apps.patient.storage.parts import (
     rewriting_parts,
 )
 from apps.patient.storage.reading import ALL_LIVING, living_arguments
+from apps.patient.storage.table_writes import Write
 from apps.patient.storage.versions import Author, Change
 
 
@@ -106,10 +108,10 @@ class Writer:
     ) -> bool:
         parts = [part for part in parts if part.rows]
         arguments = [*living_arguments(referred)] if referred else []
-        named = tuple((part.sql, tuple(part.columns), part.is_single) for part in parts)
+        named = tuple((part.write, part.few) for part in parts)
         statement = _statement(named, len(arguments))
         for part in parts:
-            arguments += part.rows[0] if part.is_single else map(list, zip(*part.rows, strict=True))
+            arguments += chain(*part.rows) if part.few else map(list, zip(*part.rows, strict=True))
         try:
             return bool(await connection.fetchval(statement, *arguments))
         except asyncpg.UniqueViolationError as error:
@@ -138,23 +140,22 @@ class Writer:
 
 
 @lru_cache(maxsize=256)
-def _statement(
-    parts: tuple[tuple[str, tuple[tuple[str, str], ...], bool], ...], position: int
-) -> str:
+def _statement(parts: tuple[tuple[Write, int], ...], position: int) -> str:
     """Builds it for `position` arguments that tell what must be there; with none nothing must."""
     named = [f"living AS MATERIALIZED ({ALL_LIVING})"] if position else []
     is_checked = bool(named)
-    for index, (sql, columns, is_single) in enumerate(parts):
-        names = ", ".join(name for _, name in columns)
-        array = "" if is_single else "[]"
-        values = ", ".join(
-            f"${number}::{kind}{array}" for number, (kind, _) in enumerate(columns, position + 1)
-        )
-        position += len(columns)
-        source = f"(SELECT {values}) AS n ({names})"
-        if not is_single:
-            source = f"unnest({values}) AS n ({names})"
+    for index, (write, few) in enumerate(parts):
+        names = ", ".join(name for _, name in write.columns)
+        rows = []
+        for _ in range(few or 1):
+            numbered = enumerate(write.columns, position + 1)
+            array = "" if few else "[]"
+            rows.append(", ".join(f"${number}::{kind}{array}" for number, (kind, _) in numbered))
+            position += len(write.columns)
+        source = f"(VALUES ({'), ('.join(rows)})) AS n ({names})"
+        if not few:
+            source = f"unnest({rows[0]}) AS n ({names})"
         if is_checked:
             source = f"(SELECT n.* FROM living, {source} WHERE living.is_met) AS n"
-        named.append(f"part_{index} AS ({sql.replace('{source}', source)})")
+        named.append(f"part_{index} AS ({write.sql.replace('{source}', source)})")
     return f"WITH {', '.join(named)} SELECT {'is_met FROM living' if is_checked else 'true'}"

@@ -2,14 +2,14 @@
 (https://hl7.org/fhir/R4/http.html#trules).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 from apps.kit.database import Connection
 from apps.kit.errors import PreconditionFailed
 from apps.patient.fhir.bundles.parsing import Entry, fault, pointed
-from apps.patient.fhir.bundles.references import CONDITIONAL, Resolved, conditional_references
+from apps.patient.fhir.bundles.references import CONDITIONAL, Mentions, Resolved, pointer_to
 from apps.patient.fhir.requests import condition_of
 from apps.patient.search.criteria import EVERYTHING, AllOf, Criterion, Exact
 from apps.patient.search.escaping import split, unescape
@@ -28,19 +28,22 @@ async def find_conditional(
     caller: Caller,
     entries: Sequence[Entry],
     settled: Collection[int],
+    mentions: Mapping[int, Mentions],
 ) -> dict[str, Resolved]:
     """Returns what each conditional reference leads to; raises where it leads to none
     or to several.
 
     It may lead to a resource that the same Bundle creates. One by an identifier that nobody here
     has becomes a logical reference: a person's file may come without those of the hospital.
+    `mentions`: of the entries that are not settled, by their index.
     """
     asked: dict[str, tuple[Condition, str]] = {}
     for entry in entries:
-        if entry.resource is None or entry.index in settled:
+        if entry.resource is None or entry.index not in mentions:
             continue
-        for text, pointer in conditional_references(entry.resource, f"{entry.at}/resource"):
+        for text, value in mentions[entry.index].conditional():
             if text not in asked:
+                pointer = f"{entry.at}/resource{pointer_to(entry.resource, value)}/reference"
                 if len(asked) >= MAX_REFERENCES:
                     raise fault(pointer, "too many conditional references", "too-costly")
                 asked[text] = (_condition(caller, text, pointer), pointer)

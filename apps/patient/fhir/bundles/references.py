@@ -4,7 +4,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -42,27 +42,68 @@ def targets_of(entries: Sequence[Entry]) -> dict[str, str]:
     }
 
 
-def conditional_references(resource: Resource, at: str) -> Iterator[tuple[str, str]]:
-    """Yields each conditional reference and where it is."""
-    waiting: list[tuple[Any, Path]] = [(resource, None)]
-    while waiting:
-        value, path = waiting.pop()
-        if isinstance(value, dict):
-            reference = value.get("reference")
-            if isinstance(reference, str) and CONDITIONAL.match(reference):
-                yield reference, f"{at}{pointer_of(path)}/reference"
-            children: Iterable[tuple[str | int, Any]] = value.items()
+@dataclass(slots=True)
+class Mentions:
+    """What a resource mentions. `references`: its objects with a literal reference; `has_uris`:
+    whether another element or the narrative may name an entry as well.
+    """
+
+    references: list[dict[str, Any]] = field(default_factory=list)
+    has_uris: bool = False
+
+    def conditional(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yields each conditional reference and the object that has it."""
+        for value in self.references:
+            reference = value["reference"]
+            if "?" in reference and CONDITIONAL.match(reference):
+                yield reference, value
+
+
+def mentions_of(resource: Resource, targets: Mapping[str, str]) -> Mentions:
+    """Looks through a resource once: it is most of what a Bundle's references cost."""
+    found = Mentions()
+    waiting: list[Any] = [resource]
+    for value in waiting:
+        if type(value) is dict:
+            for name, child in value.items():
+                kind = type(child)
+                if kind is str:
+                    if name == "reference":
+                        found.references.append(value)
+                    elif (name == "div" and "urn:" in child) or (
+                        child.startswith("urn:") and child in targets
+                    ):
+                        found.has_uris = True
+                elif kind is dict or kind is list:
+                    waiting.append(child)
         else:
-            children = enumerate(value)
-        for name, child in children:
-            if isinstance(child, (dict, list)):
-                waiting.append((child, (path, name)))
+            for child in value:
+                kind = type(child)
+                if kind is dict or kind is list:
+                    waiting.append(child)
+                elif kind is str and child in targets:
+                    found.has_uris = True
+    return found
+
+
+def pointer_to(resource: Resource, sought: Any) -> str:
+    """Returns the JSON pointer of an object within a resource."""
+    waiting: list[tuple[Any, Path]] = [(resource, None)]
+    for value, path in waiting:
+        if value is sought:
+            return pointer_of(path)
+        items: Iterable[tuple[str | int, Any]] = ()
+        if isinstance(value, dict):
+            items = value.items()
+        elif isinstance(value, list):
+            items = enumerate(value)
+        waiting += [(child, (path, name)) for name, child in items]
+    return ""
 
 
 def resolve(
-    resource: Resource,
-    at: str,
-    root: str,
+    entry: Entry,
+    mentions: Mentions,
     targets: Mapping[str, str],
     conditional: Mapping[str, Resolved],
 ) -> None:
@@ -71,8 +112,37 @@ def resolve(
 
     `conditional` has what each conditional reference leads to.
     """
-    resolution = _Resolution(at=at, root=root, targets=targets, conditional=conditional)
-    resolution.resolve_object(resource, resource["resourceType"], None)
+    resource = entry.resource
+    assert resource is not None
+    for value in mentions.references:
+        reference = value["reference"]
+        resolved = conditional.get(reference)
+        if not isinstance(resolved, dict):
+            resolved = _target(reference, entry.full_url, targets) or resolved
+        if isinstance(resolved, dict):
+            # Nobody here has the identifier: the reference names who it means by it.
+            del value["reference"]
+            value.update(resolved)
+        elif resolved is not None:
+            value["reference"] = resolved
+        elif reference.startswith(("urn:uuid:", "urn:oid:")):
+            pointer = f"{entry.at}/resource{pointer_to(resource, value)}/reference"
+            raise fault(pointer, "no entry of the Bundle has this fullUrl", "not-found")
+    if mentions.has_uris:
+        _resolve_uris(resource, resource["resourceType"], targets)
+
+
+def _target(reference: str, full_url: str, targets: Mapping[str, str]) -> str | None:
+    """Returns the reference to the entry that one in the entry of `full_url` names; None
+    where it names none.
+    """
+    base, _, fragment = reference.partition("#")
+    found = targets.get(reference) or targets.get(base)
+    if found is None and (local := _LOCAL.fullmatch(base)) and (root := root_of(full_url)):
+        found = targets.get(root + local[1])
+    if found is None and "/_history/" in base and (versioned := _VERSIONED.fullmatch(base)):
+        found = targets.get(versioned[1])
+    return f"{found}#{fragment}" if found is not None and fragment else found
 
 
 @cache
@@ -87,65 +157,28 @@ def _element_types(type_name: str) -> Mapping[str, str]:
     return {name: element.type for name, element in elements.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Resolution:
-    """What one entry's references lead to; `at` is the pointer to its resource."""
+def _resolve_uris(value: dict[str, Any], type_name: str, targets: Mapping[str, str]) -> None:
+    """Replaces in place the URIs and the links of narratives that name an entry."""
+    types = _element_types(value.get("resourceType") or type_name)
+    for name, child in value.items():
+        if isinstance(child, str):
+            if child.startswith("urn:") and name != "reference":
+                if child in targets and types.get(name) in _URIS:
+                    value[name] = targets[child]
+            elif name == "div" and "urn:" in child:
+                value[name] = _LINK.sub(lambda match: _link(match, targets), child)
+        elif isinstance(child, dict):
+            _resolve_uris(child, types.get(name, ""), targets)
+        elif isinstance(child, list):
+            _resolve_items(child, types.get(name, ""), targets)
 
-    at: str
-    root: str
-    targets: Mapping[str, str]
-    conditional: Mapping[str, Resolved]
 
-    def resolve_object(self, value: dict[str, Any], type_name: str, path: Path) -> None:
-        """Replaces in place what an object and all within it name."""
-        reference = value.get("reference")
-        if isinstance(reference, str):
-            resolved = self.conditional.get(reference)
-            if isinstance(resolved, dict):
-                # Nobody here has the identifier: the reference names who it means by it.
-                del value["reference"]
-                value.update(resolved)
-            else:
-                value["reference"] = self._target(reference, path)
-        types = _element_types(value.get("resourceType") or type_name)
-        for name, child in value.items():
-            if isinstance(child, str):
-                if child.startswith("urn:") and name != "reference":
-                    if child in self.targets and types.get(name) in _URIS:
-                        value[name] = self.targets[child]
-                elif name == "div" and "urn:" in child:
-                    value[name] = _LINK.sub(lambda match: _link(match, self.targets), child)
-            elif isinstance(child, dict):
-                self.resolve_object(child, types.get(name, ""), (path, name))
-            elif isinstance(child, list):
-                self._resolve_items(child, types.get(name, ""), (path, name))
-
-    def _resolve_items(self, items: list[Any], type_name: str, path: Path) -> None:
-        for index, item in enumerate(items):
-            if isinstance(item, dict):
-                self.resolve_object(item, type_name, (path, index))
-            elif isinstance(item, str) and item in self.targets and type_name in _URIS:
-                items[index] = self.targets[item]
-
-    def _target(self, reference: str, path: Path) -> str:
-        targets = self.targets
-        base, _, fragment = reference.partition("#")
-        found = targets.get(reference) or targets.get(base)
-        if found is None and self.root:
-            local = _LOCAL.fullmatch(base)
-            if local:
-                found = targets.get(self.root + local[1])
-        if found is None and (versioned := _VERSIONED.fullmatch(base)):
-            found = targets.get(versioned[1])
-        if found is not None:
-            return f"{found}#{fragment}" if fragment else found
-        resolved = self.conditional.get(reference)
-        if isinstance(resolved, str):
-            return resolved
-        if reference.startswith(("urn:uuid:", "urn:oid:")):
-            pointer = f"{self.at}{pointer_of(path)}/reference"
-            raise fault(pointer, "no entry of the Bundle has this fullUrl", "not-found")
-        return reference
+def _resolve_items(items: list[Any], type_name: str, targets: Mapping[str, str]) -> None:
+    for index, item in enumerate(items):
+        if isinstance(item, dict):
+            _resolve_uris(item, type_name, targets)
+        elif isinstance(item, str) and item in targets and type_name in _URIS:
+            items[index] = targets[item]
 
 
 def _link(match: re.Match[str], targets: Mapping[str, str]) -> str:

@@ -1,0 +1,81 @@
+"""References between a Bundle's entries, without a database."""
+
+from typing import Any
+
+import pytest
+
+from apps.kit.errors import Unprocessable
+from apps.patient.codec import Resource
+from apps.patient.fhir.bundles.parsing import Entry
+from apps.patient.fhir.bundles.references import Resolved, mentions_of, resolve
+
+URN = "urn:uuid:11111111-1111-4111-8111-111111111111"
+TARGETS = {URN: "Patient/1", "https://a.example/fhir/Encounter/7": "Encounter/2"}
+HOSPITAL = "Organization?identifier=urn:hospitals|1"
+
+
+def resolved(resource: Resource, conditional: dict[str, Resolved] | None = None) -> Any:
+    entry = Entry(
+        index=3,
+        method="POST",
+        full_url="https://a.example/fhir/Observation/5",
+        path=("Observation",),
+        pairs=[],
+        resource=resource,
+    )
+    resolve(entry, mentions_of(resource, TARGETS), TARGETS, conditional or {})
+    return resource
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        (URN, "Patient/1"),
+        (f"{URN}#part", "Patient/1#part"),
+        ("Encounter/7", "Encounter/2"),
+        ("Encounter/7/_history/3", "Encounter/2"),
+        ("https://a.example/fhir/Encounter/7/_history/3", "Encounter/2"),
+        ("Encounter/8", "Encounter/8"),
+        ("#contained", "#contained"),
+        ("https://b.example/fhir/Encounter/7", "https://b.example/fhir/Encounter/7"),
+    ],
+)
+def test_reference_to_an_entry_becomes_one_to_its_resource(reference: str, expected: str) -> None:
+    observation = {"resourceType": "Observation", "hasMember": [{"reference": reference}]}
+    assert resolved(observation)["hasMember"] == [{"reference": expected}]
+
+
+def test_conditional_reference_becomes_what_it_leads_to() -> None:
+    logical = {"type": "Organization", "identifier": {"system": "urn:hospitals", "value": "1"}}
+    observation = {"resourceType": "Observation", "performer": [{"reference": HOSPITAL}]}
+    assert list(mentions_of(observation, {}).conditional()) == [
+        (HOSPITAL, observation["performer"][0])
+    ]
+    assert resolved(observation, {HOSPITAL: logical})["performer"] == [logical]
+    observation = {"resourceType": "Observation", "performer": [{"reference": HOSPITAL}]}
+    found = resolved(observation, {HOSPITAL: "Organization/4"})
+    assert found["performer"] == [{"reference": "Organization/4"}]
+
+
+def test_uris_name_entries_and_other_texts_do_not() -> None:
+    value = {
+        "resourceType": "CarePlan",
+        "instantiatesUri": [URN],
+        "title": URN,
+        "identifier": [{"system": URN, "value": URN}],
+    }
+    found = resolved(value)
+    assert (found["instantiatesUri"], found["title"]) == (["Patient/1"], URN)
+    assert found["identifier"] == [{"system": "Patient/1", "value": URN}]
+
+
+def test_urn_that_no_entry_has_is_refused_where_it_stands() -> None:
+    observation = {
+        "resourceType": "Observation",
+        "contained": [{"resourceType": "Group", "member": [{"entity": {"reference": URN + "0"}}]}],
+    }
+    with pytest.raises(Unprocessable) as refused:
+        resolved(observation)
+    assert [fault.pointer for fault in refused.value.faults] == [
+        "/entry/3/resource/contained/0/member/0/entity/reference"
+    ]
