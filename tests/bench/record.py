@@ -49,7 +49,7 @@ FIRST_BIRTHDAY = date(1930, 1, 1)
 BIRTHDAYS = 33_000
 AUTHOR = Author("bench", "bench", "bench", "")
 # (name, query), each with as many entries on its first page at SMALL resources as at a million,
-# because more take longer. {patient}, {family}, {birth}, {identifier} are of somebody in the middle.
+# because more take longer. {patient}, {family}, {birth}, {identifier} are one person's.
 SEARCHES = (
     ("read", "Patient/{patient}"),
     ("patient by family", "Patient?family={family}"),
