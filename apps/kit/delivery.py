@@ -72,17 +72,12 @@ class KafkaDestination:
         return whole
 
     def _message(self, entry: Entry) -> Message:
-        headers = {
-            "event-id": entry.event_id,
-            "traceparent": entry.traceparent,
-            "x-request-id": entry.request_id,
-        }
-        return Message(
-            self._topic,
-            entry.patient_id.encode(),
-            entry.payload,
-            tuple((name, value.encode()) for name, value in headers.items()),
+        headers = (
+            ("event-id", entry.event_id.encode()),
+            ("traceparent", entry.traceparent.encode()),
+            ("x-request-id", entry.request_id.encode()),
         )
+        return Message(self._topic, entry.patient_id.encode(), entry.payload, headers)
 
 
 def note_problem(delivery: Delivery, entry: Entry, problem: Problem) -> None:
