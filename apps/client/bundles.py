@@ -22,6 +22,20 @@ _decoder = msgspec.json.Decoder(float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
+class _Resource(msgspec.Struct):
+    type: str = msgspec.field(name="resourceType")
+
+
+class _Entry(msgspec.Struct):
+    resource: _Resource
+
+
+# Most of a file is passed on as it is: only what has to be known or changed is decoded.
+_parts_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_heads_decoder = msgspec.json.Decoder(list[_Entry])
+_entries_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+
+
 class BundleError(Exception):
     """This file cannot be loaded; the message says why."""
 
@@ -61,16 +75,18 @@ def read_bundle(path: Path) -> Bundle:
 def parse_bundle(content: bytes) -> Bundle:
     """Parses a transaction of one person, or a batch of conditional creates. Raises BundleError."""
     try:
-        bundle = _decoder.decode(content)
-        entries = bundle["entry"]
-        types = tuple(str(entry["resource"]["resourceType"]) for entry in entries)
-        if bundle.get("type") == "batch" and "Patient" not in types:
+        bundle: dict[str, Any] = _parts_decoder.decode(content)
+        types = tuple(entry.resource.type for entry in _heads_decoder.decode(bundle["entry"]))
+        if _decoder.decode(bundle.get("type", b"null")) == "batch" and "Patient" not in types:
             condition = None
+            entries = _decoder.decode(bundle["entry"])
             kept_ids = make_conditional(entries, types)
         else:
             kept_ids = frozenset[int]()
+            entries = _entries_decoder.decode(bundle["entry"])
             condition = make_patient_conditional(entries, types)
-        body = _encoder.encode(bundle)
+        bundle["entry"] = entries
+        body = msgspec.json.format(_encoder.encode(bundle), indent=-1)
     except (msgspec.DecodeError, ValueError, ArithmeticError, KeyError, TypeError, AttributeError):
         raise BundleError("it is no FHIR transaction Bundle in JSON") from None
     except RecursionError:
@@ -85,14 +101,15 @@ def parse_bundle(content: bytes) -> Bundle:
 
 
 def make_patient_conditional(entries: list[Any], types: tuple[str, ...]) -> str:
-    """Makes the creation of the one patient conditional on its identifier, and returns
-    the condition.
+    """Makes the creation of the one patient, among entries that are not decoded yet, conditional
+    on its identifier, and returns the condition.
     """
-    patients = [entry for entry, name in zip(entries, types, strict=True) if name == "Patient"]
+    patients = [number for number, name in enumerate(types) if name == "Patient"]
     if len(patients) != 1:
         raise BundleError(f"it holds {len(patients)} patients: a file is loaded for one person")
-    condition = urlencode({"identifier": identifier_of(patients[0]["resource"])})
-    patients[0]["request"]["ifNoneExist"] = condition
+    patient = entries[patients[0]] = _decoder.decode(entries[patients[0]])
+    condition = urlencode({"identifier": identifier_of(patient["resource"])})
+    patient["request"]["ifNoneExist"] = condition
     return condition
 
 

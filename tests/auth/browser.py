@@ -114,3 +114,9 @@ class App:
 
 def parameters(location: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
+
+
+def signed_in(auth: Auth, role: str = "clinician", **changes: Any) -> tuple[Browser, Any]:
+    user, browser = auth.user(role, **changes), Browser(auth)
+    browser.sign_in(user.email)
+    return browser, user

@@ -12,7 +12,8 @@ import pytest
 from apps.auth import paths as paths_module
 from tests.auth.browser import HIDDEN, App, Browser
 from tests.auth.conftest import PASSWORD, Auth
-from tests.auth.oauth.test_extensions import begin, device_client, poll, push
+from tests.auth.oauth.test_device_codes import begin, device_client, poll
+from tests.auth.oauth.test_pushed_requests import push
 from tests.auth.oauth.test_smart import console_token, launch
 from tests.auth.pages.test_own_account import LINK, mails
 from tests.auth.pages.test_pages import enrol

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.arguments import note_on_python
+
 ROOT = Path(__file__).parents[2]
 BENCHES = sorted(
     path.stem for path in Path(__file__).parent.glob("*.py") if "__main__" in path.read_text()
 )
-BENCHES.remove(Path(__file__).stem)
+for no_bench in (Path(__file__).stem, "arguments"):
+    BENCHES.remove(no_bench)
 OF_A_PLATFORM = [
     name
     for name in BENCHES
@@ -49,3 +52,8 @@ def test_every_bench_is_named_by_the_script() -> None:
     usage = told[: told.index("record:")]
     by_run = usage[usage.index("--run") :].split()[2].split("|")
     assert set(by_run) == set(OF_A_PLATFORM)
+
+
+def test_slow_python_is_noted() -> None:
+    assert "without --enable-optimizations" in note_on_python("'--prefix=/usr' '--enable-shared'")
+    assert note_on_python("'--prefix=/usr' '--enable-optimizations' '--with-lto'") == ""

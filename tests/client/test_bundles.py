@@ -40,6 +40,18 @@ def test_numbers_are_passed_on_as_they_are_written() -> None:
         '"N"', "5.8400"
     )
     assert b"5.8400" in parse_bundle(content.encode()).body
+    given = bundle()
+    given["entry"][1]["resource"]["valueQuantity"] = {"value": "N"}
+    content = json.dumps(given).replace('"N"', "1.50E+2")
+    assert b":1.50E+2}" in parse_bundle(content.encode()).body
+
+
+def test_file_is_passed_on_without_the_space_between_its_parts() -> None:
+    given = bundle()
+    given["entry"][1]["resource"]["note"] = [{"text": 'two  spaces, a "quote" and \n'}]
+    body = parse_bundle(json.dumps(given, indent=2).encode()).body
+    given["entry"][0]["request"]["ifNoneExist"] = "identifier=http%3A%2F%2Fs%7Ca%5C%7Cb"
+    assert body == json.dumps(given, separators=(",", ":")).encode()
 
 
 def test_key_is_the_hash_of_the_content_packed_or_not(tmp_path: Path) -> None:
@@ -58,7 +70,7 @@ def test_key_is_the_hash_of_the_content_packed_or_not(tmp_path: Path) -> None:
         (b"", "no FHIR transaction Bundle"),
         (b"\xff", "no FHIR transaction Bundle"),
         (b"[1]", "no FHIR transaction Bundle"),
-        (b"[" * 100_000, "nested too deeply"),
+        (b'{"entry":' + b"[" * 100_000, "nested too deeply"),
         (b"\x1f\x8b", "no whole gzip file"),
         (gzip.compress(b"x" * 1000)[:-8], "no whole gzip file"),
         (gzip.compress(b" " * (16 * 1024 * 1024 + 1)), "over 16 MiB"),

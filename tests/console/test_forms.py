@@ -1,25 +1,19 @@
-"""What people type into the forms of money is read as they mean it, or refused at its field, and
-kept; a form that is sent again is the same form.
+"""What people type into the forms of money is refused at its field and kept, or taken once: a form
+that is sent again is the same form.
 """
 
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.requests import Request
-from starlette.responses import Response
 
 from apps.catalogue import SERVICES
 from apps.console.neighbours.api import Api, Neighbours
 from apps.console.neighbours.billing import Billing
-from apps.console.neighbours.calls import Answer, ApiError
+from apps.console.neighbours.calls import ApiError
 from apps.console.screens import operations
-from apps.console.screens.form_values import read_number
 from apps.console.screens.money import (
     account,
     allocation,
@@ -31,90 +25,23 @@ from apps.console.screens.money import (
     reminders,
     write_offs,
 )
-from apps.console.screens.money.account import not_an_amount, read_amount
+from apps.console.screens.money.account import not_an_amount
 from apps.console.settings import Settings
-from apps.console.web.people import Form
-from apps.console.web.texts import choose_texts
 from apps.kit.errors import NotFound
 from apps.kit.settings import SettingsError
-from tests.test_architecture import local_environment, settings_of
-
-EN, ES, MX = (choose_texts("", each, ZoneInfo("UTC")) for each in ("en-US", "es-ES", "es-MX"))
-TOO_LONG = "9" * 5000
-PATIENT = "/patients/p"
-
-
-def usd(units: int) -> dict[str, str]:
-    return {"minorUnits": str(units), "currency": "USD"}
-
-
-INVOICE = {
-    "invoiceId": "i",
-    "accountId": "a",
-    "number": "2026-000001",
-    "status": "INVOICE_STATUS_ISSUED",
-    "dueOn": "2026-11-01",
-    "total": usd(12_500),
-    "open": usd(12_500),
-    "lines": [{"line": 1, "total": usd(12_500), "description": "Visit"}],
-    "creditNotes": [],
-    "version": "1",
-}
-COVERAGE = {"coverageId": "", "payerId": "x", "payerName": "Sun", "share": "COVERAGE_SHARE_FIXED"}
-PAYMENT = {"paymentId": "pay", "amount": usd(100), "receivedAt": "2026-11-29T09:00:00Z"}
-ANSWERS: dict[str, dict[str, Any]] = {
-    "GetAccountByPatient": {
-        "accountId": "a",
-        "patientId": "p",
-        "currency": "USD",
-        "version": "1",
-        "coverages": [{**COVERAGE, "amount": usd(100)} for _ in range(3)],
-    },
-    "GetBalance": {"due": usd(1), "receivable": usd(1), "credit": usd(1)},
-    "GetInvoice": INVOICE,
-    "ListInvoices": {"invoices": [INVOICE]},
-    "ListPayments": {"payments": [{**PAYMENT, "paymentId": each} for each in ("pay", "other")]},
-    "ListChargeItems": {"chargeItems": []},
-    "ListPrices": {"prices": []},
-    "ListReminders": {"reminders": []},
-}
-
-
-class Books:
-    """Billing with one account: it answers what is read, and refuses or takes a change."""
-
-    def __init__(self, waiting: int = 3, refusal: ApiError | None = None) -> None:
-        self.calls: list[Any] = []
-        self.asked: list[tuple[str, dict[str, Any], str]] = []
-        self.waiting = waiting
-        self.refusal = refusal
-
-    async def billing(
-        self, name: str, public: str, fields: dict[str, Any], *, key: str = ""
-    ) -> dict[str, Any]:
-        self.asked.append((name, fields, key))
-        if name == "ListWriteOffs":
-            begin = int(fields["pageToken"] or 0)
-            end = min(begin + fields["pageSize"], self.waiting)
-            row = {"patientId": "", "invoiceNumber": "n", "amount": usd(1), "requestedBy": ""}
-            rows = [{**row, "writeOffId": f"w{each}"} for each in range(begin, end)]
-            return {"writeOffs": rows, "nextPageToken": str(end) if end < self.waiting else ""}
-        if name == "GetCashDay":
-            raise ApiError(404, "not_found", "billing")
-        if name in ANSWERS:
-            return ANSWERS[name]
-        if self.refusal:
-            raise self.refusal
-        return {"status": "WRITE_OFF_STATUS_POSTED"}
-
-    async def search(self, *_: Any, **__: Any) -> dict[str, Any]:
-        return {}
-
-    async def get(self, *_: Any) -> Answer:
-        return Answer(status=200, body={"items": []}, headers={})
-
-    def names(self) -> list[str]:
-        return [name for name, _, _ in self.asked]
+from tests.console.books import (
+    ANSWERS,
+    EN,
+    INVOICE,
+    PATIENT,
+    TOO_LONG,
+    Books,
+    keys_of,
+    sent,
+    text_of,
+    usd,
+)
+from tests.test_architecture import local_environment
 
 
 @pytest.fixture(autouse=True)
@@ -126,121 +53,11 @@ def _without_banner(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(screen, "load_banner", banner)
 
 
-def sent(
-    path: str, form: dict[str, str] | None = None, *, api: Any = None, query: str = "", **parts: str
-) -> Request:
-    """Makes the request of a signed-in person: a form where there is one."""
-    person = SimpleNamespace(
-        api=api or Books(),
-        texts=EN,
-        csrf="",
-        name="",
-        is_patient=False,
-        principal=SimpleNamespace(subject="me"),
-        has=lambda *_: True,
-        may=lambda *_: False,
-    )
-    settings: Any = settings_of(SERVICES["console"], local_environment(SERVICES["console"]))
-    state: dict[str, Any] = {"settings": settings, "person": person}
-    if form is not None:
-        state["form"] = Form(list(form.items()))
-    scope: dict[str, Any] = {
-        "type": "http",
-        "method": "GET" if form is None else "POST",
-        "path": path,
-        "query_string": query.encode(),
-        "headers": [],
-        "state": state,
-        "path_params": {"id": "p", **parts},
-    }
-    return Request(scope)
-
-
-def text_of(response: Response) -> str:
-    return bytes(response.body).decode()
-
-
-def keys_of(page: str) -> dict[str, str]:
-    """Gives the key of each form by its path."""
-    pattern = r'<form method="post" action="([^"?]*)[^>]*>.*?</form>'
-    return {
-        match[1]: key[1]
-        for match in re.finditer(pattern, page, re.S)
-        if (key := re.search('name="key" value="([^"]*)"', match[0]))
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "currency", "units"),
-    [
-        ("1000", "USD", 100_000),
-        ("1000.5", "USD", 100_050),
-        ("1000,50", "USD", 100_050),
-        ("12,3", "USD", 1230),
-        ("0.01", "USD", 1),
-        ("1000", "JPY", 1000),
-        ("1.000", "KWD", 1000),
-        ("9" * 12, "USD", 99_999_999_999_900),
-        ("1,000", "USD", None),
-        ("1.000", "USD", None),
-        ("1,000.00", "USD", None),
-        ("1 000", "USD", None),
-        ("1,000", "JPY", None),
-        ("1.000", "JPY", None),
-        ("1.0", "JPY", None),
-        # Three decimals or thousands: nobody can tell.
-        ("1,000", "KWD", None),
-        ("12.345", "USD", None),
-        ("0", "USD", None),
-        ("-1", "USD", None),
-        ("1e3", "USD", None),
-        ("²", "USD", None),
-        ("9" * 13, "USD", None),
-        ("100000000000000000000", "USD", None),
-        (TOO_LONG, "USD", None),
-        ("", "USD", None),
-    ],
-)
-def test_amount_is_never_read_as_another_one(text: str, currency: str, units: int | None) -> None:
-    found = read_amount(text, currency, EN)
-    assert found == (units and {"minorUnits": str(units), "currency": currency})
-
-
-@given(
-    st.integers(1, 10**12 - 1),
-    st.sampled_from(["USD", "JPY", "KWD"]),
-    st.sampled_from([EN, ES, MX]),
-)
-def test_amount_that_a_form_offers_is_read_as_the_same(
-    units: int, currency: str, texts: Any
-) -> None:
-    money = {"minorUnits": str(units), "currency": currency}
-    assert read_amount(texts.typed_amount(money), currency, texts) == money
-
-
 async def test_write_off_offers_what_is_open() -> None:
     request = sent(f"{PATIENT}/money/invoices/i/write-off", invoice="i")
     assert 'name="amount" type="text" value="125.00"' in text_of(
         await corrections.show_write_off(request)
     )
-
-
-def test_wrong_amount_says_how_one_is_written() -> None:
-    assert not_an_amount(EN, "USD").endswith("as 1250.50.")
-    assert not_an_amount(ES, "EUR").endswith("como 1250,50.")
-    assert not_an_amount(EN, "JPY").endswith("as 125050.")
-
-
-@pytest.mark.parametrize("text", [TOO_LONG, "9e999999", "1e3", "NaN", "²", "9" * 13, ".", "1,0,0"])
-def test_number_is_bounded(text: str) -> None:
-    assert read_number(text) is None
-
-
-@pytest.mark.parametrize("text", ["36.5", "36,5", " 36,5", "+36.5", "036.50"])
-def test_number_is_read_as_people_write_it(text: str) -> None:
-    assert str(read_number(text)).strip("0") == "36.5"
-    assert str(read_number(".5")) == "0.5"
-    assert str(read_number("-1 000")) == "-1000"
 
 
 @pytest.mark.parametrize("amount", ["1,000", "1.000", "100000000000000000000", TOO_LONG])

@@ -30,6 +30,9 @@ PUBLIC_URL = "https://health.example"
 LIMIT_SECONDS = 5.0
 REGISTERED_ORIGINS = ("https://app.example",)
 NAMES = ("auth", "patient", "analytics", "console")
+FAST = RequestLimits(
+    requests_per_minute=1_000_000, answer_seconds=0.3, receive_seconds=0.3, connect_seconds=0.3
+)
 
 
 @cache
@@ -54,6 +57,10 @@ def make_token(scope: str = "", key: RSAKey | None = None, **changes: Any) -> st
     key = key or signing_key()
     header = {"alg": "RS256", "kid": key.kid, "typ": "at+jwt"}
     return jwt.encode(header, claims, key, ["RS256"], default_type=None)
+
+
+def bearer(scope: str) -> bytes:
+    return b"Authorization: Bearer " + make_token(scope).encode() + b"\r\n"
 
 
 class FakeAuth:

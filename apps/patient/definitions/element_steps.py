@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from apps.patient.definitions.element_rules import ItemCheck, check_contained
 from apps.patient.definitions.model import Element
-from apps.patient.definitions.primitives import bound_code_check, check_of
+from apps.patient.definitions.primitives import Check, bound_code_check, check_of
 from apps.patient.definitions.validation_run import Path, Run
 
 ELE_1 = "ele-1: an element must have a value or children"
@@ -42,21 +42,18 @@ def _many(element: Element, check: ItemCheck) -> Step:
     return step
 
 
-def primitive_step(element: Element) -> Step:
+def primitive_check(element: Element) -> Check:
+    if element.value_set and element.type == "code":
+        return bound_code_check(element.value_set, element.codes)
+    return check_of(element.type)
+
+
+def primitives_step(element: Element) -> Step:
+    """Checks the list of an element that repeats."""
     name, sibling_name = element.name, f"_{element.name}"
-    is_bound_code = element.value_set and element.type == "code"
-    check = (
-        bound_code_check(element.value_set, element.codes)
-        if is_bound_code
-        else check_of(element.type)
-    )
+    check = primitive_check(element)
 
-    def check_one(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
-        problem = check(child)
-        if problem:
-            run.note((at, name), *problem)
-
-    def check_many(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
+    def step(child: Any, at: Path, run: Run, value: Mapping[str, Any]) -> None:
         if type(child) is not list or not child:
             run.note((at, name), "structure", "expected a list that is not empty")
             return
@@ -69,7 +66,7 @@ def primitive_step(element: Element) -> Step:
             if problem:
                 run.note(((at, name), index), *problem)
 
-    return check_many if element.many else check_one
+    return step
 
 
 def _item(items: Any, index: int) -> Any:

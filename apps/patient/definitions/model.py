@@ -108,6 +108,15 @@ def served_types() -> tuple[str, ...]:
 
 
 @cache
+def _served_names() -> frozenset[str]:
+    return frozenset(served_types())
+
+
+def is_served(name: str) -> bool:
+    return name in _served_names()
+
+
+@cache
 def resource_types() -> frozenset[str]:
     """Returns every resource type of R4, served or not."""
     return frozenset(_definitions()["resources"])

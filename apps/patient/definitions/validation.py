@@ -21,12 +21,13 @@ from apps.patient.definitions.element_steps import (
     ELE_1,
     Step,
     extension_step,
-    is_bare,
     nested_step,
-    primitive_step,
+    primitive_check,
+    primitives_step,
 )
 from apps.patient.definitions.fhirpath.compiler import compile_condition, member_names
 from apps.patient.definitions.fhirpath.environment import Budget, Environment, TooCostlyError
+from apps.patient.definitions.known_values import REPEATED_TYPES, KnownValues, key_of
 from apps.patient.definitions.model import (
     Element,
     Invariant,
@@ -35,9 +36,12 @@ from apps.patient.definitions.model import (
     resource_types,
     served_types,
 )
+from apps.patient.definitions.primitives import Check
 from apps.patient.definitions.validation_run import MAX_FAULTS, Path, Run
 
 MAX_DEPTH = 50
+# Beyond it a value that is known to be valid may still nest too deep.
+MAX_DEPTH_KNOWN = MAX_DEPTH - 5
 # More than any resource needs that people write; what needs more is refused as too costly.
 MAX_ITEMS = 500_000
 # Checked in code: as FHIRPath they look through all that is contained for each of it, or
@@ -58,9 +62,10 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The checks of one type."""
+    """The checks of one type: `checks` of its single primitives, `steps` of all else."""
 
     name: str
+    checks: Mapping[str, Check]
     steps: Mapping[str, Step]
     required: Sequence[tuple[str, ...]]
     choices: Sequence[tuple[str, ...]]
@@ -104,15 +109,23 @@ _COMPILED: set[str] = set()
 
 
 def _check_object(plan: _Plan, value: Mapping[str, Any], at: Path, run: Run) -> None:
-    steps = plan.steps
+    checks, steps = plan.checks, plan.steps
     for name, child in value.items():
+        check = checks.get(name)
+        if check is not None:
+            problem = check(child)
+            if problem is not None:
+                run.note((at, name), *problem)
+            continue
         step = steps.get(name)
         if step is None:
             run.note((at, name), "structure", f"{plan.name} has no such element")
         else:
             step(child, at, run, value)
     for names in plan.required:
-        if not any(name in value or f"_{name}" in value for name in names):
+        if names[0] not in value and not any(
+            name in value or f"_{name}" in value for name in names
+        ):
             run.note((at, names[0]), "required", f"{names[0]} is required")
     if plan.choices and len(plan.choice_names & value.keys()) > 1:
         for names in plan.choices:
@@ -132,9 +145,13 @@ def _check_object(plan: _Plan, value: Mapping[str, Any], at: Path, run: Run) -> 
 @cache
 def _plan(type_name: str) -> _Plan:
     definition = definition_of(type_name)
+    checks: dict[str, Check] = {}
     steps: dict[str, Step] = {}
     for element in definition.elements.values():
-        steps[element.name] = _step(element)
+        if is_primitive(element.type) and not element.many:
+            checks[element.name] = primitive_check(element)
+        else:
+            steps[element.name] = _step(element)
         if is_primitive(element.type) and element.type != "xhtml":
             name = f"_{element.name}"
             extension = Element(name=name, path_name=name, type="Element", many=False)
@@ -144,6 +161,7 @@ def _plan(type_name: str) -> _Plan:
     choices = tuple(definition.choices.values())
     return _Plan(
         name=type_name,
+        checks=checks,
         steps=steps,
         required=definition.required,
         choices=choices,
@@ -180,7 +198,7 @@ def _step(element: Element) -> Step:
     if element.type == "Resource":
         return nested_step(element, _check_resource)
     if is_primitive(element.type):
-        return primitive_step(element)
+        return primitives_step(element)
     return nested_step(element, _object_check(element))
 
 
@@ -196,6 +214,8 @@ def _object_check(element: Element) -> ItemCheck:
     if element.codes is not None and type_name in ("CodeableConcept", "Coding", "Quantity"):
         extra.append(binding_check(element.codes))
     plan: _Plan | None = None
+    # An invariant of the element's own may look at the whole resource.
+    known = KnownValues() if type_name in REPEATED_TYPES and not rules else None
 
     def check(value: Any, at: Path, run: Run) -> None:
         nonlocal plan
@@ -205,11 +225,16 @@ def _object_check(element: Element) -> ItemCheck:
         if not value:
             run.note(at, "structure", "an object must not be empty")
             return
-        if is_bare(value) and type_name != "Element":
+        if len(value) == 1 and "id" in value and type_name != "Element":
             run.note(at, "invariant", ELE_1)
         if run.depth >= MAX_DEPTH:
             run.note(at, "too-long", "nested too deep")
             return
+        key = b""
+        if known is not None and run.depth < MAX_DEPTH_KNOWN:
+            key = key_of(value)
+            if key in known:
+                return
         if plan is None:
             # Not before it is needed: types refer to each other, and to themselves.
             plan = _plan(type_name)
@@ -221,6 +246,8 @@ def _object_check(element: Element) -> ItemCheck:
                 run.note(at, "invariant", f"{rule.invariant.key}: {rule.invariant.human}")
         for further in extra:
             further(value, at, run)
+        if known is not None and key and not run.faults:
+            known.add(key)
 
     return check
 

@@ -6,7 +6,7 @@ from typing import Any
 from apps.kit.database import Connection
 from apps.kit.errors import FieldError, Unprocessable
 from apps.patient.codec import decode
-from apps.patient.definitions.model import served_types
+from apps.patient.definitions.model import is_served
 from apps.patient.search.hashing import resource_hash
 from apps.patient.search.references import references_of
 from apps.patient.storage.access import Caller
@@ -26,7 +26,7 @@ def asked_references(
         known = change.stored.target_hashes if change.stored else frozenset()
         referred = [(kind, id) for _, kind, id in references_of(change.values)]
         for target in (*referred, *change.contained_references):
-            is_held_here = target[0] in served_types()
+            is_held_here = is_served(target[0])
             if is_held_here and target not in born and resource_hash(*target) not in known:
                 asked.setdefault(target, change)
     return asked

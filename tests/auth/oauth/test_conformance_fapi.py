@@ -20,7 +20,7 @@ from joserfc.jwk import OctKey
 from tests.auth.browser import CALLBACK, Browser, parameters
 from tests.auth.conftest import Auth
 from tests.auth.oauth.test_assertions import KEY, assertion
-from tests.auth.oauth.test_extensions import Holder
+from tests.auth.oauth.test_bound_tokens import Holder
 from tests.auth.oauth.test_tokens import decode
 
 pytestmark = pytest.mark.integration

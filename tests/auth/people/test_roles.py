@@ -11,6 +11,7 @@ from apps.auth.people.roles import (
     scopes_of_client,
     scopes_of_roles,
 )
+from apps.patient.definitions.model import served_types
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,7 @@ def test_comparing_scopes_takes_no_time_however_they_are_chosen() -> None:
     with pytest.raises(TooManyScopesError):
         intersect(one, other)
     assert time.process_time() - started < 0.5
+
+
+def test_scopes_name_the_types_that_the_record_serves() -> None:
+    assert set(served_types()) == RESOURCE_TYPES

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.patient.fhir.test_routes import observation, patient
+from tests.patient.fhir.resources import observation, patient
 from tests.patient.patient_service import Service
 
 pytestmark = pytest.mark.integration

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.patient.fhir.test_routes import ids, observation, patient
+from tests.patient.fhir.resources import ids, observation, patient
 from tests.patient.patient_service import PUBLIC_URL, Service, principal
 
 pytestmark = pytest.mark.integration

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.patient.fhir.test_routes import patient
+from tests.patient.fhir.resources import patient
 from tests.patient.patient_service import Service
 from tests.patient.search.test_contained import entangled
 

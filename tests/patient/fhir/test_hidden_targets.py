@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.patient.fhir.test_routes import patient
+from tests.patient.fhir.resources import patient
 from tests.patient.patient_service import Service, principal
 
 pytestmark = pytest.mark.integration

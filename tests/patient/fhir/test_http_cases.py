@@ -1,18 +1,15 @@
 """FHIR over HTTP: what real clients send, and what R4's http page says, a row each."""
 
-import json
-import secrets
 from typing import Any
 
 import pytest
 
-from tests.patient.fhir.test_routes import FHIR, ids, observation, patient
+from tests.patient.fhir.resources import FHIR, ids, observation, patient
 from tests.patient.patient_service import PUBLIC_URL, Service, principal
 
 pytestmark = pytest.mark.integration
 
 BASE = f"{PUBLIC_URL}/fhir/R4"
-JSON_PATCH = "application/json-patch+json"
 
 
 @pytest.mark.parametrize(
@@ -108,43 +105,6 @@ def test_labels_stay_unless_they_are_changed(service: Service) -> None:
     assert ids(service.call("GET", f"/fhir/R4/Patient?_id={made['id']}&_tag=urn:tags|vip")) == []
 
 
-def test_conditions_of_reads_and_updates(service: Service) -> None:
-    made = service.call("POST", "/fhir/R4/Patient", json=patient())
-    path = f"/fhir/R4/Patient/{made.json()['id']}"
-    modified = made.headers["last-modified"]
-    for headers, status in (
-        ({"If-None-Match": 'W/"1"'}, 304),
-        ({"If-None-Match": 'W/"2"'}, 200),
-        ({"If-Modified-Since": modified}, 304),
-        ({"If-Modified-Since": "Mon, 01 Jan 2001 00:00:00 GMT"}, 200),
-        ({"If-Modified-Since": "soon"}, 200),
-    ):
-        assert service.call("GET", path, headers=headers).status_code == status, headers
-        assert service.call("GET", f"{path}?_summary=no", headers=headers).status_code == 400
-    for headers, status in (
-        ({"If-None-Match": "*"}, 412),
-        ({"If-Match": 'W/"7"'}, 412),
-        ({"If-Match": "*"}, 200),
-        ({"If-Match": 'W/"2"'}, 200),
-    ):
-        answer = service.call("PUT", path, json=made.json(), headers=headers)
-        assert answer.status_code == status, headers
-    absent = "/fhir/R4/Patient/not-there-at-all"
-    body = patient(id="not-there-at-all")
-    for condition in ("*", 'W/"1"'):
-        answer = service.call("PUT", absent, json=body, headers={"If-Match": condition})
-        assert answer.status_code == 412
-
-
-def test_change_that_names_versions_that_it_must_not_find_is_refused(service: Service) -> None:
-    made = service.create(patient())
-    path = f"/fhir/R4/Patient/{made['id']}"
-    for headers in ({"If-None-Match": 'W/"7"'}, {"If-Match": 'W/"1", W/"2"'}, {"If-Match": "1"}):
-        assert service.call("PUT", path, json=made, headers=headers).status_code == 400
-        assert service.call("DELETE", path, headers=headers).status_code == 400
-    assert service.call("GET", path).json() == made
-
-
 def test_prefer_says_what_comes_back(service: Service) -> None:
     for wish, kind in (
         ("return=minimal", None),
@@ -169,92 +129,6 @@ def test_writer_without_read_gets_no_body_anywhere(service: Service) -> None:
     headers = {"Prefer": "return=representation"}
     answer = service.call("POST", "/fhir/R4", json=bundle, by="writer", headers=headers)
     assert "resource" not in answer.json()["entry"][0]
-
-
-@pytest.mark.parametrize(
-    ("content_type", "body", "expected"),
-    [
-        (JSON_PATCH, [{"op": "replace", "path": "/gender", "value": "other"}], "other"),
-        ("application/merge-patch+json", {"gender": "male", "active": None}, "male"),
-        (
-            FHIR,
-            {
-                "resourceType": "Parameters",
-                "parameter": [
-                    {
-                        "name": "operation",
-                        "part": [
-                            {"name": "type", "valueCode": "replace"},
-                            {"name": "path", "valueString": "Patient.gender"},
-                            {"name": "value", "valueCode": "unknown"},
-                        ],
-                    }
-                ],
-            },
-            "unknown",
-        ),
-    ],
-)
-def test_patch_in_three_ways(service: Service, content_type: str, body: Any, expected: str) -> None:
-    made = service.create(patient(gender="female", active=True))
-    answer = service.call(
-        "PATCH",
-        f"/fhir/R4/Patient/{made['id']}",
-        content=json.dumps(body),
-        headers={"Content-Type": content_type, "If-Match": 'W/"1"'},
-    )
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["gender"] == expected
-    assert answer.headers["etag"] == 'W/"2"'
-    assert answer.json()["identifier"] == made["identifier"]
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ([{"op": "test", "path": "/gender", "value": "male"}], 422),
-        ([{"op": "remove", "path": "/nothing"}], 422),
-        ([{"op": "replace", "path": "/gender", "value": "banana"}], 422),
-        ([{"op": "replace", "path": "/id", "value": "x"}], 422),
-        ([{"op": "nonsense"}], 400),
-        ({"op": "remove"}, 400),
-    ],
-)
-def test_patch_that_cannot_be_made_is_refused(service: Service, body: Any, status: int) -> None:
-    id = service.create(patient(gender="female"))["id"]
-    answer = service.call(
-        "PATCH",
-        f"/fhir/R4/Patient/{id}",
-        content=json.dumps(body),
-        headers={"Content-Type": JSON_PATCH},
-    )
-    assert answer.status_code == status, answer.text
-    assert answer.json()["resourceType"] == "OperationOutcome"
-
-
-def test_conditional_update_patch_and_delete_meet_one(service: Service) -> None:
-    criteria = "identifier=urn:conditional|one"
-    body = patient(identifier=[{"system": "urn:conditional", "value": "one"}])
-    path = f"/fhir/R4/Patient?{criteria}"
-    first = service.call("PUT", path, json=body)
-    assert first.status_code == 201, first.text
-    second = service.call("PUT", path, json={**body, "gender": "male"})
-    assert (second.status_code, second.headers["etag"]) == (200, 'W/"2"')
-    assert second.json()["id"] == first.json()["id"]
-    assert service.call("PUT", path, json={**body, "id": "another"}).status_code == 400
-
-    headers = {"Content-Type": "application/merge-patch+json"}
-    patched = service.call("PATCH", path, content='{"active": true}', headers=headers)
-    assert patched.json()["active"] is True
-    nobody = "/fhir/R4/Patient?identifier=urn:conditional|nobody"
-    assert service.call("PATCH", nobody, content="{}", headers=headers).status_code == 404
-
-    service.create(body)
-    assert service.call("DELETE", path).status_code == 412
-    assert service.call("DELETE", nobody).status_code == 204
-    assert service.call("DELETE", f"{path}&gender=male").status_code == 204
-    assert service.call("GET", f"/fhir/R4/Patient/{first.json()['id']}").status_code == 410
-    assert service.call("DELETE", "/fhir/R4/Patient").status_code == 422
 
 
 def test_history_of_a_type_and_the_system_pages_and_has_a_beginning(service: Service) -> None:
@@ -309,26 +183,6 @@ def test_reference_to_what_is_not_there_is_refused_and_named(service: Service) -
     answer = service.call("POST", "/fhir/R4/Observation", json=body)
     assert answer.status_code == 422
     assert answer.json()["issue"][0]["expression"] == ["Observation.performer[0].reference"]
-
-
-def test_criteria_in_the_url_of_a_create_are_its_condition(service: Service) -> None:
-    value = secrets.token_hex(6)
-    body = {"resourceType": "Patient", "identifier": [{"system": "urn:url", "value": value}]}
-    path = f"/fhir/R4/Patient?identifier=urn:url|{value}"
-    first = service.call("POST", path, json=body)
-    second = service.call("POST", path, json=body)
-    assert (first.status_code, second.status_code) == (201, 200)
-    assert first.json()["id"] == second.json()["id"]
-    assert service.call("POST", "/fhir/R4/Patient?color=red", json=body).status_code == 400
-
-
-def test_patch_without_a_patch_media_type_is_merged(service: Service) -> None:
-    made = service.create({"resourceType": "Patient", "gender": "male"})
-    headers = {"Content-Type": "application/fhir+json"}
-    answer = service.call(
-        "PATCH", f"/fhir/R4/Patient/{made['id']}", content=b'{"gender": "female"}', headers=headers
-    )
-    assert answer.status_code == 200 and answer.json()["gender"] == "female"
 
 
 def test_count_as_fhirpy_asks_for_it(service: Service) -> None:

@@ -1,5 +1,5 @@
-"""A step into another type, by a chain or by `_has`, reaches what the scopes reach there
-and nothing more.
+"""A search reaches what the caller's scopes reach and nothing more, by a step into another
+type too: a chain or `_has`.
 """
 
 import secrets
@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.patient.fhir.test_routes import ids, observation, patient
-from tests.patient.fhir.test_search_cases import CATEGORY
+from tests.patient.fhir.resources import CATEGORY, ids, observation, patient
 from tests.patient.patient_service import Service, principal
 
 pytestmark = pytest.mark.integration
@@ -115,3 +114,51 @@ def test_patients_login_learns_nothing_of_others_through_a_practitioner(service:
     assert ids(service.call("GET", f"{query}code={mark}", by="own-reader")) == []
     assert ids(service.call("GET", f"{query}patient={other}", by="own-reader")) == []
     assert ids(service.call("GET", f"{query}patient={own}", by="own-reader")) == [doctor]
+
+
+def test_finding_needs_the_scope_to_search_everywhere(service: Service, person: str) -> None:
+    create_only = principal("user/Observation.c", "user/Patient.c")
+    service.verifier.principals["create-only"] = create_only
+    body = observation(person)
+    made = service.call("POST", "/fhir/R4/Observation", json=body, by="create-only")
+    assert (made.status_code, made.content) == (201, b"")
+    for headers in ({"If-None-Exist": f"patient={person}"},):
+        refused = service.call(
+            "POST", "/fhir/R4/Observation", json=body, headers=headers, by="create-only"
+        )
+        assert refused.status_code == 403
+    service.verifier.principals["search-only"] = principal("user/Observation.s")
+    counted = service.call("GET", "/fhir/R4/Observation?_summary=count", by="search-only")
+    assert counted.status_code == 200
+    assert service.call("GET", "/fhir/R4/Observation", by="search-only").status_code == 403
+    # A chain looks into patients.
+    reader = principal("user/Observation.rs")
+    service.verifier.principals["observations"] = reader
+    chained = service.call("GET", "/fhir/R4/Observation?patient.name=x", by="observations")
+    assert chained.status_code == 403
+
+
+def test_scope_with_a_category_reaches_that_category_alone(service: Service, person: str) -> None:
+    def of(category: str) -> str:
+        coding = {"system": CATEGORY, "code": category}
+        return str(service.create(observation(person, category=[{"coding": [coding]}]))["id"])
+
+    laboratory, vital = of("laboratory"), of("vital-signs")
+    scope = f"user/Observation.rs?category={CATEGORY}|laboratory"
+    service.verifier.principals["laboratory"] = principal(scope)
+    query = f"/fhir/R4/Observation?_id={laboratory},{vital}"
+    assert ids(service.call("GET", query, by="laboratory")) == [laboratory]
+    assert service.call("GET", f"/fhir/R4/Observation/{laboratory}", by="laboratory").is_success
+    assert service.call("GET", f"/fhir/R4/Observation/{vital}", by="laboratory").status_code == 404
+
+
+def test_patients_login_reads_what_its_record_refers_to(service: Service) -> None:
+    own = service.create(patient())["id"]
+    mine = service.create({"resourceType": "Practitioner", "name": [{"family": "Mine"}]})["id"]
+    other = service.create({"resourceType": "Practitioner", "name": [{"family": "Other"}]})["id"]
+    service.create(observation(own, performer=[{"reference": f"Practitioner/{mine}"}]))
+    service.verifier.principals["own-reader"] = principal("patient/*.rs", patient_id=own)
+    assert service.call("GET", f"/fhir/R4/Practitioner/{mine}", by="own-reader").is_success
+    refused = service.call("GET", f"/fhir/R4/Practitioner/{other}", by="own-reader")
+    assert refused.status_code == 404
+    assert ids(service.call("GET", "/fhir/R4/Practitioner", by="own-reader")) == [mine]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.patient.fhir.test_routes import observation, patient
+from tests.patient.fhir.resources import observation, patient
 from tests.patient.patient_service import PUBLIC_URL, Service
 
 pytestmark = pytest.mark.integration

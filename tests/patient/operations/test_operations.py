@@ -7,7 +7,7 @@ import pytest
 
 from apps.patient.definitions.validation import find_faults
 from apps.patient.operations.scoring import compare, person_of
-from tests.patient.fhir.test_routes import ids, observation, patient
+from tests.patient.fhir.resources import ids, observation, patient
 from tests.patient.patient_service import PUBLIC_URL, Service, principal
 
 BASE = f"{PUBLIC_URL}/fhir/R4"

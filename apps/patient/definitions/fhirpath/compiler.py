@@ -19,7 +19,7 @@ from apps.patient.definitions.fhirpath.environment import (
 )
 from apps.patient.definitions.fhirpath.functions import FUNCTIONS, LAMBDAS, OPERATORS
 from apps.patient.definitions.fhirpath.logic import both, either, implies
-from apps.patient.definitions.fhirpath.members import constant, is_a, member
+from apps.patient.definitions.fhirpath.members import constant, identity, is_a, member
 from apps.patient.definitions.fhirpath.parser import (
     Binary,
     Call,
@@ -54,19 +54,25 @@ def compile_path(expression: str, type_name: str) -> Branches:
 
 
 def member_names(expression: str) -> frozenset[str]:
-    """Returns every name that the expression reads, at any depth."""
-    found: set[str] = set()
+    """Returns the names that the expression's paths begin with; with variables, which lead
+    elsewhere, every name at any depth.
+    """
+    first: set[str] = set()
+    further: set[str] = set()
+    variables: set[str] = set()
     waiting: list[Node | None] = [parse(expression)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, Member):
-            found.add(node.name)
+            (further if isinstance(node.target, Member) else first).add(node.name)
             waiting.append(node.target)
         elif isinstance(node, Call):
             waiting += [node.target, *node.arguments]
         elif isinstance(node, Binary):
             waiting += [node.left, node.right]
-    return frozenset(found)
+        elif isinstance(node, Variable):
+            variables.add(node.name)
+    return frozenset(first | further if variables else first)
 
 
 def joined(branches: Branches) -> Function:
@@ -74,15 +80,26 @@ def joined(branches: Branches) -> Function:
     if len(branches) == 1:
         return branches[0].evaluate
     functions = [branch.evaluate for branch in branches]
+    if not all(branch.alone for branch in branches):
+        return lambda environment, focus: [
+            item for function in functions for item in function(environment, focus)
+        ]
+    # `value` of an Observation is one of eleven properties, of which it has one or none.
+    properties = [(branch.alone, f"_{branch.alone}", branch.evaluate) for branch in branches]
 
     def evaluate(environment: Environment, focus: Items) -> Items:
-        return [item for function in functions for item in function(environment, focus)]
+        return [
+            item
+            for name, sibling, function in properties
+            if any(type(each) is dict and (name in each or sibling in each) for each in focus)
+            for item in function(environment, focus)
+        ]
 
     return evaluate
 
 
 def _focus(type_name: str) -> Branches:
-    return (Branch(lambda environment, focus: focus, type_name),)
+    return (Branch(identity, type_name),)
 
 
 def _compile(node: Node, focus: Branches) -> Branches:
@@ -162,10 +179,10 @@ def _lambda_call(node: Call, target: Branches) -> Branches:
             return chosen[index](environment, focus) if index < len(chosen) else EMPTY
 
         return (Branch(choose, ""),)
-    inner_focus = tuple(Branch(_identity, branch.type, branch.element) for branch in target)
+    inner_focus = tuple(Branch(identity, branch.type, branch.element) for branch in target)
     unique = tuple({branch.type: branch for branch in inner_focus}.values())
     if len(unique) != 1:
-        unique = (Branch(_identity, ""),)
+        unique = (Branch(identity, ""),)
     inner = joined(_compile(node.arguments[0], unique)) if node.arguments else None
     function = LAMBDAS[node.name]
 
@@ -178,10 +195,6 @@ def _lambda_call(node: Call, target: Branches) -> Branches:
     return (Branch(evaluate, "boolean" if node.name != "select" else ""),)
 
 
-def _identity(environment: Environment, focus: Items) -> Items:
-    return focus
-
-
 def _filter(branch: Branch, criteria: Node) -> Function:
     subject = branch.evaluate
     resolved = _resolved_type(criteria)
@@ -189,7 +202,7 @@ def _filter(branch: Branch, criteria: Node) -> Function:
         return lambda environment, focus: [
             item for item in subject(environment, focus) if reference_type(item) == resolved
         ]
-    inner = joined(_compile(criteria, (Branch(_identity, branch.type, branch.element),)))
+    inner = joined(_compile(criteria, (Branch(identity, branch.type, branch.element),)))
     return lambda environment, focus: [
         item for item in subject(environment, focus) if truth(inner(environment, [item]))
     ]

@@ -49,13 +49,14 @@ class Branch:
     """`type` is "" where it is not known; `element` is the last one on the way, if there is one.
 
     `root` is the JSON property that the path starts with: without it there is no result. It is ""
-    for what has no such property.
+    for what has no such property. `alone`: the property that is all of the path, if one is.
     """
 
     evaluate: Function
     type: str
     element: Element | None = None
     root: str = ""
+    alone: str = ""
 
 
 Branches: TypeAlias = tuple[Branch, ...]

@@ -13,6 +13,10 @@ from apps.patient.definitions.fhirpath.values import EMPTY, Items
 from apps.patient.definitions.model import definition_of, is_primitive
 
 
+def identity(environment: Environment, focus: Items) -> Items:
+    return focus
+
+
 def constant(items: Items, type_name: str) -> Branches:
     return (Branch(lambda environment, focus: items, type_name),)
 
@@ -35,6 +39,7 @@ def member(target: Branches, path_name: str) -> Branches:
                 element.type,
                 element,
                 branch.root or element.name,
+                element.name if branch.evaluate is identity else "",
             )
             for element in definition_of(branch.type).named(path_name)
         ]
@@ -46,7 +51,7 @@ def _getter(target: Function, name: str) -> Function:
 
     def evaluate(environment: Environment, focus: Items) -> Items:
         found: Items = []
-        for item in target(environment, focus):
+        for item in focus if target is identity else target(environment, focus):
             if not isinstance(item, dict):
                 continue
             value = item.get(name)

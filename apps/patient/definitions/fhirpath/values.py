@@ -6,7 +6,7 @@ A collection is a list; nothing is `[]`. A primitive that has only extensions is
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -19,7 +19,6 @@ EMPTY: Items = []
 _MOMENT = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?)?)?"
 )
-_OFFSET = re.compile(r"([+-])(\d\d):(\d\d)")
 
 
 def boolean(value: bool) -> Items:
@@ -121,15 +120,15 @@ def _moment_order(first: tuple[str | None, ...], second: tuple[str | None, ...])
     return 0
 
 
-def _utc(parts: tuple[str | None, ...]) -> tuple[int, Decimal]:
-    """Returns minutes since year 1 and seconds, in UTC; no datetime, which a zone could push
-    out of its range. Raises ValueError for a day that no calendar has.
+def _utc(parts: tuple[str | None, ...]) -> tuple[int, int, str]:
+    """Returns minutes since year 1, seconds, and their fraction, in UTC; no datetime, which a zone
+    could push out of its range. Raises ValueError for a day that no calendar has.
     """
     year, month, day, hour, minute, second, fraction, zone = parts
-    days = datetime(int(year or 1), int(month or 1), int(day or 1), tzinfo=UTC).toordinal()
+    days = date(int(year or 1), int(month or 1), int(day or 1)).toordinal()
     minutes = days * 1440 + int(hour or 0) * 60 + int(minute or 0)
-    offset = _OFFSET.fullmatch(zone or "")
-    if offset:
-        shift = int(offset[2]) * 60 + int(offset[3])
-        minutes -= shift if offset[1] == "+" else -shift
-    return minutes, Decimal(second or 0) + Decimal(fraction or 0)
+    if zone and zone != "Z":
+        shift = int(zone[1:3]) * 60 + int(zone[4:6])
+        minutes -= shift if zone[0] == "+" else -shift
+    # A fraction's digits stand in the order of its value, but for zeros at the end.
+    return minutes, int(second or 0), (fraction or "").rstrip("0.")

@@ -4,7 +4,8 @@ import re
 
 from apps.patient.definitions.generator.hl7_source import Json
 
-# The types that are served, in the order in which they are listed. Adding a type is one name here.
+# The types that are served, in the order in which they are listed. The auth service gives scopes
+# on the same ones (`RESOURCE_TYPES`).
 SERVED_TYPES = (
     "Patient",
     "RelatedPerson",

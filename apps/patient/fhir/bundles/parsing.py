@@ -19,7 +19,7 @@ from apps.kit.errors import (
     Unprocessable,
 )
 from apps.patient.codec import Resource, decode
-from apps.patient.definitions.model import served_types
+from apps.patient.definitions.model import is_served, served_types
 from apps.patient.definitions.validation import find_faults
 from apps.patient.fhir.negotiation import JSON_PATCH_MEDIA_TYPES, MERGE_PATCH_MEDIA_TYPE
 from apps.patient.fhir.patching import patch_of
@@ -30,7 +30,7 @@ from apps.patient.fhir.requests import (
     parse_if_match,
 )
 from apps.patient.storage.access import Caller
-from apps.patient.storage.preconditions import Condition, Expected
+from apps.patient.storage.preconditions import ANY_VERSION, Condition, Expected
 from apps.patient.storage.record import Make
 
 MAX_URL_CHARS = 4_000
@@ -123,6 +123,8 @@ def parse_url(
     """
     if not isinstance(url, str) or len(url) > MAX_URL_CHARS:
         raise fault(pointer, "expected a URL", "required")
+    if is_served(url):
+        return (url,), []
     relative = url.removeprefix(base_url).removeprefix("/")
     if "://" in relative.partition("?")[0]:
         raise fault(pointer, "this is not a URL of this service")
@@ -132,7 +134,7 @@ def parse_url(
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=100)
     except ValueError:
         raise fault(pointer, "too many parameters") from None
-    if segments and segments[0] not in served_types() and not segments[0].startswith(("_", "$")):
+    if segments and not is_served(segments[0]) and not segments[0].startswith(("_", "$")):
         raise fault(pointer, f"expected one of {', '.join(served_types())}", "not-supported")
     return segments, pairs
 
@@ -140,7 +142,7 @@ def parse_url(
 def _read_write(entry: Entry, item: Any, request: dict[str, Any], caller: Caller) -> None:
     url = f"{entry.at}/request/url"
     resource_type = entry.resource_type
-    if resource_type not in served_types() or resource_type in READ_ONLY_TYPES:
+    if not is_served(resource_type) or resource_type in READ_ONLY_TYPES:
         raise fault(url, f"{entry.method} is not served here", "not-supported")
     if caller.access(resource_type, _INTERACTIONS[entry.method]) is None:
         needed = f"this needs {resource_type}.{_INTERACTIONS[entry.method]}"
@@ -202,6 +204,8 @@ def _read_condition(entry: Entry, request: dict[str, Any], caller: Caller) -> No
 
 def _expected(request: dict[str, Any], at: str) -> Expected:
     match, none_match = request.get("ifMatch"), request.get("ifNoneMatch")
+    if match is None and none_match is None:
+        return ANY_VERSION
     if match is not None and not isinstance(match, str):
         raise fault(f"{at}/request/ifMatch", "expected a text")
     if none_match not in (None, "*"):

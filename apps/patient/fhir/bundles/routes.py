@@ -77,7 +77,7 @@ async def _transaction(
             given = await _repeat(request, connection, reference, caller)
         else:
             results = await write_entries(record, connection, entries, caller)
-            given = {index: _told(request, result) for index, result in results.items()}
+            given = _told_each(request, results)
             for entry in entries:
                 if not entry.is_write:
                     given[entry.index], audit = await read_entry(request, connection, entry, caller)
@@ -102,9 +102,8 @@ async def _repeat(
     request: Request, connection: Connection, reference: str, caller: Caller
 ) -> dict[int, Resource]:
     outcomes = await repeat_answer(connection, reference, caller) if reference else []
-    return {
-        index: _told(request, Result(outcome=outcome)) for index, outcome in enumerate(outcomes)
-    }
+    results = {index: Result(outcome=outcome) for index, outcome in enumerate(outcomes)}
+    return _told_each(request, results)
 
 
 async def _batch(request: Request, items: Sequence[Any], caller: Caller) -> Resource:
@@ -141,7 +140,7 @@ async def _carry_out(request: Request, entry: Entry, caller: Caller) -> Resource
     async with record.database.transaction() as connection:
         results = await write_entries(record, connection, [entry], caller)
     record.committed()
-    return _told(request, results[entry.index])
+    return _told_each(request, results)[entry.index]
 
 
 def _bundle(kind: str, given: dict[int, Resource]) -> Resource:
@@ -151,7 +150,13 @@ def _bundle(kind: str, given: dict[int, Resource]) -> Resource:
     return bundle
 
 
-def _told(request: Request, result: Result) -> Resource:
+def _told_each(request: Request, results: dict[int, Result]) -> dict[int, Resource]:
+    """Returns the entry of each write."""
+    base, returned = base_of(request), preferences_of(request).returned
+    return {index: _told(result, base, returned) for index, result in results.items()}
+
+
+def _told(result: Result, base: str, returned: str) -> Resource:
     """Returns a write's entry: as much of the resource as the scopes and `Prefer` allow."""
     outcome = result.outcome
     if outcome is None:
@@ -160,8 +165,7 @@ def _told(request: Request, result: Result) -> Resource:
             response["etag"] = result.deleted.etag
             response["lastModified"] = result.deleted.recorded_at
         return {"response": response}
-    entry: Resource = {"response": _response(outcome, base_of(request))}
-    returned = preferences_of(request).returned
+    entry: Resource = {"response": _response(outcome, base)}
     if returned == "OperationOutcome":
         entry["response"]["outcome"] = information("the resource is stored")
     elif returned == "representation" and outcome.disclosure is Disclosure.BODY:
