@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,11 @@ IMPORTED = 5_000
 MIXED = 3_000
 PAGES = 1_000
 LAST_PAGES = 9
+FIRST_BIRTHDAY = date(1930, 1, 1)
+BIRTHDAYS = 33_000
 AUTHOR = Author("bench", "bench", "bench", "")
-# (name, query); {patient}, {family}, {birth}, {ssn} are of somebody in the middle.
+# (name, query), each with as many entries on its first page at SMALL resources as at a million,
+# because more take longer. {patient}, {family}, {birth}, {identifier} are one person's.
 SEARCHES = (
     ("read", "Patient/{patient}"),
     ("patient by family", "Patient?family={family}"),
@@ -64,10 +68,10 @@ SEARCHES = (
     ("observations, newest first", "Observation?_sort=-date"),
     ("conditions by code", "Condition?code=http://snomed.info/sct|314529007"),
     ("conditions by status", "Condition?clinical-status=active"),
-    ("encounters by date", "Encounter?date=2021-03"),
+    ("encounters by date", "Encounter?date=2021"),
     ("chain to a name", "Observation?patient.family={family}"),
     ("patients with a condition", "Patient?_has:Condition:patient:code=314529007&gender=female"),
-    ("encounters with their patient", "Encounter?date=2021-03&_include=Encounter:subject"),
+    ("encounters with their patient", "Encounter?date=2021&_include=Encounter:subject"),
 )
 
 DEEP = ("Observation?code=8302-2", "Observation?date=ge2020", "Observation?_sort=-date")
@@ -94,8 +98,9 @@ def renamed(entries: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
             person["identifier"] = [{"system": "urn:bench", "value": f"person-{number}"}]
             for name in person["name"]:
                 name["family"] = f"{name['family']}{number}"
-            day = 1 + number % 28
-            person["birthDate"] = f"{1930 + number % 90}-{1 + number % 12:02d}-{day:02d}"
+            # Nobody else's: 37 and BIRTHDAYS have no common divisor.
+            born = FIRST_BIRTHDAY + timedelta(days=number * 37 % BIRTHDAYS)
+            person["birthDate"] = born.isoformat()
     return copied
 
 

@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from apps.kit import uvicorn_protocol
+from apps.kit import http_server, uvicorn_protocol
 from tests.gateway.running import Gateway, open_gateway
 
 
@@ -15,3 +15,10 @@ def quick_stop(monkeypatch: pytest.MonkeyPatch) -> None:
 async def gateway() -> AsyncIterator[Gateway]:
     async with open_gateway() as opened:
         yield opened
+
+
+@pytest.fixture
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uvicorn_protocol, "HEAD_SECONDS", 0.4)
+    monkeypatch.setattr(http_server, "UNREAD_SECONDS", 0.4)
+    monkeypatch.setattr(http_server, "KEEP_ALIVE_SECONDS", 0.6)

@@ -1,83 +1,25 @@
-"""What a client's connection may do to the gateway: hang up, stall, drip, read nothing, and be
-there when it stops.
-"""
+"""What a client may do to its connection: hang up, stall, drip, and be there at a stop."""
 
 import asyncio
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-import uvloop
 
-from apps.kit import http_server, uvicorn_protocol
-from tests.gateway.running import (
-    LIMIT_SECONDS,
-    Answer,
-    Gateway,
-    Service,
-    make_token,
-    open_gateway,
-    raw_service,
-    serving,
-    until,
+from tests.gateway.connections import (
+    BEARER,
+    METADATA,
+    connect,
+    held_connections,
+    read_response,
+    run,
+    seconds_until_closed,
 )
+from tests.gateway.running import Gateway, Service, open_gateway, raw_service, serving, until
 from tests.ports import free_port
-
-METADATA = b"GET /fhir/R4/metadata HTTP/1.1\r\nHost: x\r\n\r\n"
-BEARER = b"Authorization: Bearer " + make_token("user/*.cruds").encode() + b"\r\n"
-
-
-@pytest.fixture
-def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uvicorn_protocol, "HEAD_SECONDS", 0.4)
-    monkeypatch.setattr(http_server, "UNREAD_SECONDS", 0.4)
-    monkeypatch.setattr(http_server, "KEEP_ALIVE_SECONDS", 0.6)
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    """Runs a test on uvloop, as services do."""
-
-    async def limited() -> None:
-        async with asyncio.timeout(LIMIT_SECONDS * 3):
-            await test()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(limited())
-
-
-def held_connections(port: int) -> int:
-    """Counts the connections that the server on `port` has not closed (proc_net_tcp(5):
-    state 01 and 08).
-    """
-    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return sum(int(row[1].partition(":")[2], 16) == port and row[3] in ("01", "08") for row in rows)
-
-
-@asynccontextmanager
-async def connect(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-async def read_response(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """Reads one response with a declared length; returns its head in lower case and its body."""
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    return head, await reader.readexactly(length)
-
-
-async def seconds_until_closed(reader: asyncio.StreamReader) -> float:
-    started_at = asyncio.get_running_loop().time()
-    with suppress(ConnectionError):
-        await reader.read()
-    return asyncio.get_running_loop().time() - started_at
 
 
 def test_client_that_hangs_up_is_let_go_at_once() -> None:
@@ -169,92 +111,6 @@ def test_head_that_never_ends_is_cut_off_by_its_size() -> None:
                     sent += 10_000
                     await asyncio.sleep(0)
             assert sent < 10_000_000
-
-    run(test)
-
-
-@asynccontextmanager
-async def deaf_client(port: int) -> AsyncIterator[socket.socket]:
-    """Connects with a receive buffer that takes next to nothing."""
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
-        yield client
-
-
-@pytest.mark.parametrize(
-    ("length", "times"),
-    [(8_000_000, 1), (60_000, 60)],
-    ids=["one long answer", "many short answers"],
-)
-@pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
-def test_client_that_reads_nothing_is_let_go(
-    short_limits: None, length: int, times: int, connection: bytes
-) -> None:
-    async def test() -> None:
-        async with open_gateway() as gateway, deaf_client(gateway.port) as client:
-            gateway.patient.answer = Answer(body=b"x" * length)
-            last = METADATA[:-2] + b"Connection: " + connection + b"\r\n\r\n"
-            requests = METADATA * (times - 1) + last
-            await asyncio.get_running_loop().sock_sendall(client, requests)
-            await until(lambda: held_connections(gateway.port) == 1)
-            started_at = asyncio.get_running_loop().time()
-            await until(lambda: held_connections(gateway.port) == 0)
-            assert asyncio.get_running_loop().time() - started_at > 0.3
-
-    run(test)
-
-
-def test_client_that_reads_slowly_gets_everything(
-    short_limits: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The kernel takes in a megabyte and more at a time.
-    monkeypatch.setattr(http_server, "UNREAD_SECONDS", 1.5)
-    length = 12_000_000
-
-    async def test() -> None:
-        async with open_gateway() as gateway, connect(gateway.port) as (reader, writer):
-            gateway.patient.answer = Answer(
-                200, [(b"content-length", b"%d" % length)], b"x" * length
-            )
-            writer.write(METADATA)
-            await reader.readuntil(b"\r\n\r\n")
-            left = length
-            started_at = asyncio.get_running_loop().time()
-            while left:
-                left -= len(await reader.readexactly(min(left, 200_000)))
-                await asyncio.sleep(0.04)
-            # Longer than a client that reads nothing is given.
-            assert asyncio.get_running_loop().time() - started_at > 2.0
-
-    run(test)
-
-
-def test_client_that_reads_nothing_holds_the_service_back() -> None:
-    sent = 0
-
-    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000000\r\n\r\n")
-        while sent < 200_000_000:
-            writer.write(b"x" * 100_000)
-            await writer.drain()
-            sent += 100_000
-
-    async def test() -> None:
-        async with (
-            raw_service(stream) as url,
-            open_gateway(upstreams={"patient": url}) as gateway,
-            deaf_client(gateway.port) as client,
-        ):
-            await asyncio.get_running_loop().sock_sendall(client, METADATA)
-            before = -1
-            while sent != before:
-                before = sent
-                await asyncio.sleep(0.3)
-            assert 0 < sent < 50_000_000
 
     run(test)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.partitioner import DefaultPartitioner
 
 from apps.kit import broker as module
 from apps.kit.broker import (
@@ -19,6 +20,7 @@ from apps.kit.broker import (
     context_headers,
     open_consumer,
     open_producer,
+    partition_of,
     read_broker_settings,
     read_message_context,
 )
@@ -253,3 +255,12 @@ def test_boto3_is_left_out_where_msk_is_not() -> None:
         "in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_key_goes_to_the_partition_that_kafkas_clients_choose() -> None:
+    partitions = list(range(12))
+    keys = [new_id().encode() for _ in range(100)]
+    chosen = [partition_of(key, partitions, partitions) for key in keys * 2]
+    assert chosen == [DefaultPartitioner()(key, partitions, partitions) for key in keys * 2]
+    assert partition_of(None, partitions, [7]) == 7
+    assert partition_of(None, [3], []) == 3
