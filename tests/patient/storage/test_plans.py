@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from apps.kit.errors import BadRequest
-from apps.patient.search.criteria import Words
-from apps.patient.search.hashing import parameter_key
-from apps.patient.search.reader import Reader
+from apps.patient.search.criteria.criteria import Words
+from apps.patient.search.index.hashing import parameter_key
+from apps.patient.search.reading.reader import Reader
 from apps.patient.storage.audit_events import AuditFilter, select_audit_rows
 from apps.patient.storage.planner import PLANNER_SETTINGS, with_bitmaps
 from apps.patient.storage.plans import FEW_ROWS, PROBED_ROWS, make_plan
