@@ -59,10 +59,11 @@ def boolean_token(value: Any, source: Source) -> Iterator[SimpleValue]:
 
 def coding_token(value: Any, source: Source, text: str = "") -> Iterator[SimpleValue]:
     code, display = value.get("code", ""), value.get("display", "")
-    if code or display or text:
+    system = value.get("system", "")
+    if system or code or display or text:
         yield TokenValue(
             parameter=source.parameter,
-            system=value.get("system", ""),
+            system=system,
             code=code,
             text=f"{display}\n{text}" if display and text and display != text else display or text,
         )

@@ -40,7 +40,7 @@ from apps.patient.search.index.kinds_of_values import (
 from apps.patient.search.index.normalisation import normalise_text
 
 # Raise it when the same resource gives other rows: the service then indexes all resources again.
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 MAX_STRING_CHARS = 200
 MAX_WORDS = 12
 MICROSECONDS_A_MINUTE = 60_000_000
