@@ -25,7 +25,7 @@ from apps.patient.fhir.routes import fhir_routes
 from apps.patient.patients_api import patients_api_routes
 from apps.patient.relay.destinations import Billing, BillingDestination
 from apps.patient.relay.outbox_routes import outbox_routes
-from apps.patient.search.cursors import Cursors
+from apps.patient.search.reading.cursors import Cursors
 from apps.patient.settings import Settings
 from apps.patient.storage.backfill import Backfill, running_backfill
 from apps.patient.storage.read_audit import open_read_audit

@@ -24,8 +24,8 @@ from apps.patient.fhir.requests import (
 )
 from apps.patient.fhir.responses import version_headers
 from apps.patient.registration import merge, parse_registration, patient_of
-from apps.patient.search.criteria import AllOf
-from apps.patient.search.query import DEFAULT_COUNT, MAX_COUNT
+from apps.patient.search.criteria.criteria import AllOf
+from apps.patient.search.criteria.query import DEFAULT_COUNT, MAX_COUNT
 from apps.patient.storage.access import Caller
 from apps.patient.storage.outcomes import Outcome
 from apps.patient.storage.preconditions import gone

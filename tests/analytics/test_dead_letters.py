@@ -36,6 +36,17 @@ async def test_dead_letter_shows_its_place_reason_and_record(
     assert (shown["key"], base64.b64decode(shown["value"])) == ("key", b"\xff poison")
 
 
+async def test_list_has_the_thousand_newest(bench: Bench, client: httpx.AsyncClient) -> None:
+    async with bench.database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO dead_letter (topic, partition, record_offset, reason, recorded_at) "
+            "SELECT 'patient', 0, number, 'not_protobuf', now() + number * interval '1 second' "
+            "FROM generate_series(1, 1001) AS number"
+        )
+    offsets = [int(letter["id"].rpartition(":")[2]) for letter in await letters(client)]
+    assert offsets == list(range(1001, 1, -1))
+
+
 async def test_redriven_letter_is_read_again_and_counted_once(
     bench: Bench, client: httpx.AsyncClient
 ) -> None:

@@ -59,8 +59,9 @@ async def test_loopback_is_for_a_developers_machine() -> None:
     http = OutboundHttp(allow_loopback=True)
     http.check("http://127.0.0.1:8000/jwks")
     http.check("http://localhost:8000/jwks")
-    with pytest.raises(OutboundError):
-        http.check("http://10.0.0.1/")
+    for url in ("http://10.0.0.1/", "http://8.8.8.8/", "http://example.com/"):
+        with pytest.raises(OutboundError):
+            http.check(url)
     OutboundHttp(allow_loopback=False).check("https://8.8.8.8/")
 
 

@@ -92,6 +92,18 @@ async def test_waiting_call_takes_no_connection(billing: Client) -> None:
 
 
 @pytest.mark.integration
+async def test_snapshot_sees_one_moment_and_changes_nothing(
+    billing: Client, urls: tuple[str, str]
+) -> None:
+    async with Books(billing.database, settings_of(urls)).snapshot() as connection:
+        before = await connection.fetchval("SELECT count(*) FROM account")
+        await billing.account()
+        assert await connection.fetchval("SELECT count(*) FROM account") == before
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await connection.execute("DELETE FROM request")
+
+
+@pytest.mark.integration
 async def test_operators_check_the_books_and_search_the_audit(
     billing: Client, urls: tuple[str, str]
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from apps.patient.codec import decode, encode
 from apps.patient.definitions.model import served_types
 from apps.patient.definitions.validation import find_faults
-from apps.patient.search.extraction import index_values
+from apps.patient.search.index.extraction import index_values
 from tests.fhir.packages import (
     IPS,
     R4_EXAMPLES,

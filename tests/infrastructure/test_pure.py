@@ -205,6 +205,7 @@ def test_a_databases_name_is_plain(name: str) -> None:
 
 def test_a_target_groups_name_leaves_room_for_its_suffix() -> None:
     limits.check_name("aws:lb/targetGroup:TargetGroup", "pr-48999-gateway", suffixed=True)
+    limits.check_name("aws:lb/targetGroup:TargetGroup", "x" * 24, suffixed=True)
     with pytest.raises(limits.LimitError):
         limits.check_name("aws:lb/targetGroup:TargetGroup", "x" * 25, suffixed=True)
 

@@ -18,7 +18,7 @@ from apps.patient.fhir.requests import READ_ONLY_TYPES
 from apps.patient.openapi.document import DOCUMENT, make_document
 from apps.patient.openapi.examples import example_of
 from apps.patient.openapi.operations import paths
-from apps.patient.search.query import special_parameters
+from apps.patient.search.criteria.query import special_parameters
 from tests.patient.definitions.test_rules_of_r4 import ACCEPTED, REFUSED, Resource
 
 MADE = make_document()

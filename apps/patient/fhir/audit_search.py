@@ -10,11 +10,11 @@ from typing import Any
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest, Forbidden, NotFound
 from apps.patient.codec import Resource
-from apps.patient.search.escaping import split, unescape
-from apps.patient.search.moments import parse_moment
-from apps.patient.search.query import Query, invalid
-from apps.patient.search.references import parse_reference
-from apps.patient.search.sql import moment_of
+from apps.patient.search.criteria.escaping import split, unescape
+from apps.patient.search.criteria.query import Query, invalid
+from apps.patient.search.index.moments import parse_moment
+from apps.patient.search.index.references import parse_reference
+from apps.patient.search.statements.sql import moment_of
 from apps.patient.storage.access import Caller
 from apps.patient.storage.audit_events import (
     AuditFilter,

@@ -14,7 +14,7 @@ from apps.patient.definitions.model import search_parameters, served_types
 from apps.patient.fhir.audit_search import SERVED as AUDIT_PARAMETERS
 from apps.patient.fhir.requests import READ_ONLY_TYPES, base_of
 from apps.patient.fhir.responses import respond
-from apps.patient.search.query import special_parameters
+from apps.patient.search.criteria.query import special_parameters
 
 # The day that this description last changed; a client may keep it until then.
 DATE = "2026-11-29"

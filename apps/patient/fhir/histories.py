@@ -19,10 +19,10 @@ from apps.patient.fhir.requests import (
     type_of,
 )
 from apps.patient.fhir.responses import history_entry, links_of, query_text, respond
-from apps.patient.search.cursors import invalid_cursor
-from apps.patient.search.moments import parse_moment
-from apps.patient.search.query import DEFAULT_COUNT, parse_count
-from apps.patient.search.sql import moment_of
+from apps.patient.search.criteria.query import DEFAULT_COUNT, parse_count
+from apps.patient.search.index.moments import parse_moment
+from apps.patient.search.reading.cursors import invalid_cursor
+from apps.patient.search.statements.sql import moment_of
 from apps.patient.storage.histories import (
     HistoryRange,
     Place,

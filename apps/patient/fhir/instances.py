@@ -34,7 +34,7 @@ from apps.patient.fhir.responses import (
     version_headers,
 )
 from apps.patient.fhir.subsets import SUBSETS, subset
-from apps.patient.search.reader import Reader
+from apps.patient.search.reading.reader import Reader
 from apps.patient.storage.access import Caller
 from apps.patient.storage.conditional import (
     delete_matches,

@@ -28,8 +28,8 @@ from apps.patient.fhir.negotiation import (
     media_type_of,
     parse_prefer,
 )
-from apps.patient.search.query import Query
-from apps.patient.search.reader import Reader
+from apps.patient.search.criteria.query import Query
+from apps.patient.search.reading.reader import Reader
 from apps.patient.storage.access import Caller
 from apps.patient.storage.preconditions import Condition, Expected
 from apps.patient.storage.read_audit import ReadAudit

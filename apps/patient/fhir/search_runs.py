@@ -21,10 +21,10 @@ from apps.patient.fhir.searchsets import (
     outcome_entry,
     part_of,
 )
-from apps.patient.search.aliases import members_of
-from apps.patient.search.criteria import AllOf, Contained, Criterion, count_parts
-from apps.patient.search.cursors import Cursors, invalid_cursor
-from apps.patient.search.query import Query
+from apps.patient.search.criteria.criteria import AllOf, Contained, Criterion, count_parts
+from apps.patient.search.criteria.query import Query
+from apps.patient.search.index.aliases import members_of
+from apps.patient.search.reading.cursors import Cursors, invalid_cursor
 from apps.patient.storage.access import Caller
 from apps.patient.storage.includes import read_included
 from apps.patient.storage.layout import has_contained

@@ -22,8 +22,8 @@ from apps.patient.fhir.requests import (
 )
 from apps.patient.fhir.responses import respond
 from apps.patient.fhir.search_runs import Asked, run_search
-from apps.patient.search.criteria import Criterion, Exact, ExactValue
-from apps.patient.search.hashing import reference_hash, resource_hash
+from apps.patient.search.criteria.criteria import Criterion, Exact, ExactValue
+from apps.patient.search.index.hashing import reference_hash, resource_hash
 
 
 async def search_type(request: Request) -> Response:

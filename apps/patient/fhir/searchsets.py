@@ -7,7 +7,7 @@ from apps.kit.context import new_id
 from apps.patient.codec import Resource, decode
 from apps.patient.fhir.responses import information, links_of, query_text, raw
 from apps.patient.fhir.subsets import subset
-from apps.patient.search.query import Query
+from apps.patient.search.criteria.query import Query
 from apps.patient.storage.access import Caller
 from apps.patient.storage.read_audit import ReadEntry
 from apps.patient.storage.search import Found

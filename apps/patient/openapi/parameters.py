@@ -6,7 +6,7 @@ from apps.patient.definitions.model import search_parameters, served_types
 from apps.patient.fhir.audit_search import SERVED as AUDIT_PARAMETERS
 from apps.patient.fhir.requests import READ_ONLY_TYPES
 from apps.patient.operations.validate import MODES
-from apps.patient.search.query import DEFAULT_COUNT, MAX_COUNT, special_parameters
+from apps.patient.search.criteria.query import DEFAULT_COUNT, MAX_COUNT, special_parameters
 
 Schema = dict[str, Any]
 

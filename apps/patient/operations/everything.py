@@ -31,10 +31,10 @@ from apps.patient.fhir.requests import (
 )
 from apps.patient.fhir.responses import respond
 from apps.patient.fhir.search_runs import Asked, run_search
-from apps.patient.search.criteria import Criterion, Exact, ExactValue, Identity, all_of
-from apps.patient.search.hashing import reference_hash, resource_hash
-from apps.patient.search.query import Query
-from apps.patient.search.reader import Reader
+from apps.patient.search.criteria.criteria import Criterion, Exact, ExactValue, Identity, all_of
+from apps.patient.search.criteria.query import Query
+from apps.patient.search.index.hashing import reference_hash, resource_hash
+from apps.patient.search.reading.reader import Reader
 from apps.patient.storage.preconditions import check_visible
 from apps.patient.storage.reading import select_current
 

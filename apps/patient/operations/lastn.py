@@ -17,8 +17,8 @@ from apps.patient.fhir.requests import (
     read_operation,
 )
 from apps.patient.fhir.responses import links_of, query_text, raw, respond
-from apps.patient.search.criteria import AllOf
-from apps.patient.search.query import DEFAULT_COUNT, Query
+from apps.patient.search.criteria.criteria import AllOf
+from apps.patient.search.criteria.query import DEFAULT_COUNT, Query
 from apps.patient.storage.read_audit import ReadEntry
 from apps.patient.storage.search import Found, Mark, read_page
 

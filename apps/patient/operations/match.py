@@ -30,8 +30,8 @@ from apps.patient.operations.scoring import (
     compare,
     person_of,
 )
-from apps.patient.search.criteria import AllOf
-from apps.patient.search.query import Query
+from apps.patient.search.criteria.criteria import AllOf
+from apps.patient.search.criteria.query import Query
 from apps.patient.storage.access import Caller
 from apps.patient.storage.read_audit import ReadEntry
 from apps.patient.storage.search import select_matches

@@ -13,7 +13,7 @@ from typing import Any
 from rapidfuzz.distance import DamerauLevenshtein, JaroWinkler
 
 from apps.patient.codec import Resource
-from apps.patient.search.normalisation import contact_codes, normalise_text
+from apps.patient.search.index.normalisation import contact_codes, normalise_text
 
 CERTAIN = 0.95
 PROBABLE = 0.75

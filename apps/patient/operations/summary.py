@@ -25,8 +25,8 @@ from apps.patient.fhir.requests import (
     read_operation,
 )
 from apps.patient.fhir.responses import respond
-from apps.patient.search.criteria import AllOf
-from apps.patient.search.query import Query
+from apps.patient.search.criteria.criteria import AllOf
+from apps.patient.search.criteria.query import Query
 from apps.patient.storage.access import Caller
 from apps.patient.storage.preconditions import check_visible
 from apps.patient.storage.read_audit import ReadEntry

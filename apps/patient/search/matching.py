@@ -1,8 +1,16 @@
 """Whether a resource in hand meets a criterion, for scopes that are limited by parameters. Pure."""
 
-from apps.patient.search.criteria import AllOf, AnyOf, Criterion, Exact, Missing, Not, UriBelow
-from apps.patient.search.index_rows import IndexRows
-from apps.patient.search.query import missing_position
+from apps.patient.search.criteria.criteria import (
+    AllOf,
+    AnyOf,
+    Criterion,
+    Exact,
+    Missing,
+    Not,
+    UriBelow,
+)
+from apps.patient.search.criteria.query import missing_position
+from apps.patient.search.index.index_rows import IndexRows
 
 
 def meets(resource_type: str, index: IndexRows, criterion: Criterion) -> bool:

@@ -3,12 +3,17 @@
 from dataclasses import replace
 from typing import Any
 
-from apps.patient.search.contained import ContainedTooCostlyError, contents_of
-from apps.patient.search.criteria import Scanned
-from apps.patient.search.escaping import split, unescape
-from apps.patient.search.extraction import values_of
-from apps.patient.search.index_values import IndexValue, ReferenceValue, StringValue, TokenValue
-from apps.patient.search.texts import content_words, narrative_words, text_matches
+from apps.patient.search.criteria.criteria import Scanned
+from apps.patient.search.criteria.escaping import split, unescape
+from apps.patient.search.criteria.texts import content_words, narrative_words, text_matches
+from apps.patient.search.index.contained import ContainedTooCostlyError, contents_of
+from apps.patient.search.index.extraction import values_of
+from apps.patient.search.index.index_values import (
+    IndexValue,
+    ReferenceValue,
+    StringValue,
+    TokenValue,
+)
 
 
 def is_met(resource: dict[str, Any], scanned: Scanned) -> bool:

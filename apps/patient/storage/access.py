@@ -8,7 +8,7 @@ from apps.kit.errors import BadRequest, Forbidden
 from apps.kit.scopes import Access, AccessRule, Disclosure, Matches, Principal, disclosure
 from apps.patient.codec import decode
 from apps.patient.definitions.model import compartment_parameters
-from apps.patient.search.criteria import (
+from apps.patient.search.criteria.criteria import (
     EVERYTHING,
     NOTHING,
     AllOf,
@@ -22,12 +22,12 @@ from apps.patient.search.criteria import (
     Owned,
     all_of,
 )
-from apps.patient.search.hashing import resource_hash
-from apps.patient.search.index import stored_index
-from apps.patient.search.index_rows import IndexRows
+from apps.patient.search.criteria.query import Query
+from apps.patient.search.index.hashing import resource_hash
+from apps.patient.search.index.index_rows import IndexRows
+from apps.patient.search.index.resource_index import stored_index
 from apps.patient.search.matching import meets
-from apps.patient.search.query import Query
-from apps.patient.search.reader import Reader
+from apps.patient.search.reading.reader import Reader
 from apps.patient.storage.patient_records import select_referred
 from apps.patient.storage.scanning import Scans
 from apps.patient.storage.versions import Author, Change, Version

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from apps.kit.database import Connection
-from apps.patient.search.hashing import resource_hash
-from apps.patient.search.sql import Sql
+from apps.patient.search.index.hashing import resource_hash
+from apps.patient.search.statements.sql import Sql
 from apps.patient.storage.planner import with_bitmaps
 
 _COLUMNS = (

@@ -8,8 +8,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from apps.patient.codec import Resource
-from apps.patient.search.moments import Moment, parse_moment
-from apps.patient.search.sql import moment_of
+from apps.patient.search.index.moments import Moment, parse_moment
+from apps.patient.search.statements.sql import moment_of
 from apps.patient.storage.summaries import objects, referenced_id
 from protos.patient.v1 import events_pb2
 

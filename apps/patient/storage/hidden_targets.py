@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from apps.kit.database import Connection
 from apps.kit.scopes import Disclosure
-from apps.patient.search.hashing import resource_hash
+from apps.patient.search.index.hashing import resource_hash
 from apps.patient.storage.access import Caller
 from apps.patient.storage.reading import select_of_types
 from apps.patient.storage.versions import Change

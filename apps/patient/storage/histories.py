@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from apps.kit.database import Connection
-from apps.patient.search.hashing import resource_hash, type_bits
-from apps.patient.search.sql import Sql, body_of
+from apps.patient.search.index.hashing import resource_hash, type_bits
+from apps.patient.search.statements.sql import Sql, body_of
 from apps.patient.storage.versions import Version, version_of
 
 _CURRENT = (

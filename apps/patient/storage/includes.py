@@ -8,9 +8,9 @@ from typing import Any
 from apps.kit.database import Connection
 from apps.kit.scopes import Disclosure
 from apps.patient.definitions.model import search_parameters, served_types
-from apps.patient.search.hashing import reference_key
-from apps.patient.search.query import Include, Query
-from apps.patient.search.sql import Sql, body_of
+from apps.patient.search.criteria.query import Include, Query
+from apps.patient.search.index.hashing import reference_key
+from apps.patient.search.statements.sql import Sql, body_of
 from apps.patient.storage.access import Caller
 from apps.patient.storage.search import Found, found_of
 

@@ -2,10 +2,16 @@
 
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest
-from apps.patient.search import hashing
-from apps.patient.search.criteria import Criterion, DisplayText, Exact, ExactValue, UriBelow
-from apps.patient.search.hashing import token_hash
-from apps.patient.search.sql import LAST
+from apps.patient.search.criteria.criteria import (
+    Criterion,
+    DisplayText,
+    Exact,
+    ExactValue,
+    UriBelow,
+)
+from apps.patient.search.index import hashing
+from apps.patient.search.index.hashing import token_hash
+from apps.patient.search.statements.sql import LAST
 
 MAX_TEXTS = 1_000
 # A system of more codes than that is not led by them: most resources have it.

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from apps.patient.search.hashing import resource_hash
-from apps.patient.search.index_rows import INDEX_VERSION
-from apps.patient.search.query import missing_position
+from apps.patient.search.criteria.query import missing_position
+from apps.patient.search.index.hashing import resource_hash
+from apps.patient.search.index.index_rows import INDEX_VERSION
 from apps.patient.storage.bodies import pack
 from apps.patient.storage.events import messages_of
 from apps.patient.storage.read_audit import entities_of

@@ -2,9 +2,16 @@
 
 from apps.kit.database import Connection
 from apps.patient.definitions.model import compartment_parameters, served_types
-from apps.patient.search import hashing
-from apps.patient.search.criteria import AllOf, Criterion, Exact, ExactValue, Identity, Owned
-from apps.patient.search.hashing import resource_hash
+from apps.patient.search.criteria.criteria import (
+    AllOf,
+    Criterion,
+    Exact,
+    ExactValue,
+    Identity,
+    Owned,
+)
+from apps.patient.search.index import hashing
+from apps.patient.search.index.hashing import resource_hash
 
 # The resources that one patient's record may refer to.
 MAX_REFERRED = 20_000

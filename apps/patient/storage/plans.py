@@ -6,7 +6,7 @@ from typing import Any
 
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest
-from apps.patient.search.criteria import (
+from apps.patient.search.criteria.criteria import (
     AnyOf,
     Criterion,
     DateRange,
@@ -16,11 +16,11 @@ from apps.patient.search.criteria import (
     WholeText,
     Words,
 )
-from apps.patient.search.cursors import search_changed
-from apps.patient.search.leaders import flatten, leads, merged_dates, rest_of
-from apps.patient.search.single_valued import single_valued_date_keys
-from apps.patient.search.sql import Sql
-from apps.patient.search.statements import range_statement
+from apps.patient.search.index.single_valued import single_valued_date_keys
+from apps.patient.search.reading.cursors import search_changed
+from apps.patient.search.statements.leaders import flatten, leads, merged_dates, rest_of
+from apps.patient.search.statements.sql import Sql
+from apps.patient.search.statements.statements import range_statement
 from apps.patient.storage.resolving import resolve
 from apps.patient.storage.scanning import Scans
 

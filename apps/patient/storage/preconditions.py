@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from apps.kit.database import Connection
 from apps.kit.errors import Forbidden, Gone, NotFound, PreconditionFailed
 from apps.kit.scopes import Disclosure
-from apps.patient.search.criteria import AllOf, Criterion
+from apps.patient.search.criteria.criteria import AllOf, Criterion
 from apps.patient.storage.access import Caller
 from apps.patient.storage.outcomes import Outcome
 from apps.patient.storage.search import select_matches

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from apps.kit.database import ROW_ERRORS, Connection, Database
 from apps.kit.errors import Unavailable
-from apps.patient.search.hashing import resource_hash
+from apps.patient.search.index.hashing import resource_hash
 from apps.patient.storage.versions import Author, Version
 
 MAX_BATCH_READS = 100

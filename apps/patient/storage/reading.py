@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from apps.kit.database import Connection
-from apps.patient.search.hashing import first_number, last_number, resource_hash
-from apps.patient.search.sql import body_of
+from apps.patient.search.index.hashing import first_number, last_number, resource_hash
+from apps.patient.search.statements.sql import body_of
 from apps.patient.storage.read_audit import ReadAudit, ReadEntry, entry_of
 from apps.patient.storage.versions import Author, Stored, Version, version_of
 

@@ -7,8 +7,8 @@ from apps.kit.database import Connection
 from apps.kit.errors import FieldError, Unprocessable
 from apps.patient.codec import decode
 from apps.patient.definitions.model import is_served
-from apps.patient.search.hashing import resource_hash
-from apps.patient.search.references import references_of
+from apps.patient.search.index.hashing import resource_hash
+from apps.patient.search.index.references import references_of
 from apps.patient.storage.access import Caller
 from apps.patient.storage.hidden_targets import hidden_targets
 from apps.patient.storage.reading import select_living

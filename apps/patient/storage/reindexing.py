@@ -20,7 +20,7 @@ import asyncpg
 from apps.kit.database import Connection, Database
 from apps.kit.errors import Unavailable
 from apps.kit.logs import log_failure
-from apps.patient.search.index_rows import INDEX_VERSION
+from apps.patient.search.index.index_rows import INDEX_VERSION
 from apps.patient.storage.reading import select_oldest_index, select_outdated
 from apps.patient.storage.versions import change_of_version
 from apps.patient.storage.writing import Writer

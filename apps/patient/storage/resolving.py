@@ -10,7 +10,7 @@ from typing import Any
 
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest
-from apps.patient.search.criteria import (
+from apps.patient.search.criteria.criteria import (
     EVERYTHING,
     NOTHING,
     AllOf,
@@ -30,10 +30,10 @@ from apps.patient.search.criteria import (
     UriBelow,
     is_of_one,
 )
-from apps.patient.search.hashing import path_hash, reference_key
-from apps.patient.search.leaders import flatten, leads, rest_of
-from apps.patient.search.sql import Sql, condition
-from apps.patient.search.statements import candidates_statement, range_statement
+from apps.patient.search.index.hashing import path_hash, reference_key
+from apps.patient.search.statements.leaders import flatten, leads, rest_of
+from apps.patient.search.statements.sql import Sql, condition
+from apps.patient.search.statements.statements import candidates_statement, range_statement
 from apps.patient.storage.listed_texts import resolve_below, resolve_systems, resolve_text
 from apps.patient.storage.patient_records import resolve_owned
 from apps.patient.storage.scanning import Scans, is_scanning, scan

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest
 from apps.patient.codec import decode
-from apps.patient.search.criteria import (
+from apps.patient.search.criteria.criteria import (
     AllOf,
     AnyOf,
     Criterion,
@@ -18,10 +18,10 @@ from apps.patient.search.criteria import (
     Not,
     Scanned,
 )
-from apps.patient.search.leaders import flatten, leads, rest_of
 from apps.patient.search.scanning import is_met
-from apps.patient.search.sql import Sql, body_of, condition
-from apps.patient.search.statements import candidates_statement
+from apps.patient.search.statements.leaders import flatten, leads, rest_of
+from apps.patient.search.statements.sql import Sql, body_of, condition
+from apps.patient.search.statements.statements import candidates_statement
 from apps.patient.storage.bodies import unpack
 
 MAX_SCANNED = 2_000

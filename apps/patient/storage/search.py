@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.kit.database import Connection
-from apps.patient.search.criteria import NOTHING, Criterion
-from apps.patient.search.cursors import search_changed
-from apps.patient.search.query import SortKey
-from apps.patient.search.sql import Sql, condition
-from apps.patient.search.statements import Page
+from apps.patient.search.criteria.criteria import NOTHING, Criterion
+from apps.patient.search.criteria.query import SortKey
+from apps.patient.search.reading.cursors import search_changed
+from apps.patient.search.statements.sql import Sql, condition
+from apps.patient.search.statements.statements import Page
 from apps.patient.storage.plans import Plan, fetch_rows, make_plan
 from apps.patient.storage.scanning import ScanBudget, Scans
 from apps.patient.storage.steps import candidates_of, read_step, steps_of

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 from apps.kit.database import Connection
 from apps.kit.errors import BadRequest
 from apps.patient.codec import decode
-from apps.patient.search.aliases import members_of
-from apps.patient.search.criteria import Criterion
-from apps.patient.search.cursors import invalid_cursor
-from apps.patient.search.extraction import values_of
-from apps.patient.search.index_values import (
+from apps.patient.search.criteria.criteria import Criterion
+from apps.patient.search.criteria.query import SortKey
+from apps.patient.search.index.aliases import members_of
+from apps.patient.search.index.extraction import values_of
+from apps.patient.search.index.index_values import (
     CompositeValue,
     DateValue,
     IndexValue,
@@ -26,8 +26,8 @@ from apps.patient.search.index_values import (
     TokenValue,
     UriValue,
 )
-from apps.patient.search.query import SortKey
-from apps.patient.search.statements import Page
+from apps.patient.search.reading.cursors import invalid_cursor
+from apps.patient.search.statements.statements import Page
 from apps.patient.storage.plans import make_plan
 from apps.patient.storage.scanning import Scans
 from apps.patient.storage.search import Found, Mark, found_of, read_page

@@ -5,7 +5,7 @@ from typing import Any
 
 from apps.kit.database import Connection
 from apps.patient.definitions.model import search_parameters
-from apps.patient.search.criteria import (
+from apps.patient.search.criteria.criteria import (
     AllOf,
     AnyOf,
     Criterion,
@@ -18,18 +18,18 @@ from apps.patient.search.criteria import (
     Updated,
     WholeText,
 )
-from apps.patient.search.hashing import parameter_key
-from apps.patient.search.leaders import rest_of
-from apps.patient.search.query import SortKey, missing_position
-from apps.patient.search.sql import Sql, condition, values_of
-from apps.patient.search.statements import (
+from apps.patient.search.criteria.query import SortKey, missing_position
+from apps.patient.search.index.hashing import parameter_key
+from apps.patient.search.statements.leaders import rest_of
+from apps.patient.search.statements.sql import Sql, condition, values_of
+from apps.patient.search.statements.statements import (
     COLUMNS,
     Page,
     candidates_statement,
     exact_page_statement,
     page_statement,
 )
-from apps.patient.search.walks import Walk, walks_of
+from apps.patient.search.statements.walks import Walk, walks_of
 from apps.patient.storage.plans import Plan, fetch_rows
 
 # What can be walked in the order of an index.

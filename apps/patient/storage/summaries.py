@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from apps.patient.codec import Resource
-from apps.patient.search.moments import Moment, parse_moment
-from apps.patient.search.sql import moment_of
+from apps.patient.search.index.moments import Moment, parse_moment
+from apps.patient.search.statements.sql import moment_of
 
 REGISTERED_DATE_URL = "urn:patient-management:registered-date"
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 from apps.patient.codec import Resource, decode, encode
-from apps.patient.search.index import Index, index_of, stored_index
-from apps.patient.search.index_rows import IndexRows
-from apps.patient.search.index_values import IndexValue, ReferenceValue
+from apps.patient.search.index.index_rows import IndexRows
+from apps.patient.search.index.index_values import IndexValue, ReferenceValue
+from apps.patient.search.index.resource_index import Index, index_of, stored_index
 from apps.patient.storage.bodies import unpack
 from apps.patient.storage.summaries import ClinicalSummary, PatientSummary, Summary, summary_of
 

@@ -16,7 +16,7 @@ import asyncpg
 
 from apps.kit.database import Connection
 from apps.kit.errors import Conflict
-from apps.patient.search import hashing
+from apps.patient.search.index import hashing
 from apps.patient.storage.layout import Layout
 from apps.patient.storage.numbers import NumberBlocks
 from apps.patient.storage.parts import (

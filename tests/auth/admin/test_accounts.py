@@ -191,6 +191,17 @@ def test_person_sees_and_ends_the_own_sessions_and_consents(auth: Auth) -> None:
     assert "Sign in" in browser.get("/oauth2/account").text
 
 
+def test_person_ends_all_the_own_sessions(auth: Auth) -> None:
+    user = auth.user("clinician")
+    app, one, other = App(auth, "account", trusted=True), Browser(auth), Browser(auth)
+    other.sign_in(user.email)
+    token = app.redeem(app.authorize_as(one, user.email))["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    assert httpx.delete(f"{auth.url}/auth/v1/me/sessions", headers=headers).status_code == 204
+    for browser in (one, other):
+        assert "Sign in" in browser.get("/oauth2/account").text
+
+
 def test_client_has_no_account_of_its_own(auth: Auth) -> None:
     client = auth.client("system/Patient.rs")
     token = auth.token_for(client).json()["access_token"]

@@ -50,6 +50,18 @@ async def test_refund_opens_the_invoice_again_that_was_paid_last(billing: Client
     assert (await open_of(billing, old), await open_of(billing, young)) == (0, 300)
 
 
+async def test_credit_goes_to_the_named_invoice_alone(billing: Client) -> None:
+    account_id = await billing.account()
+    await billing.pay(account_id, 500)
+    old = await issue(billing, account_id, 400, days_ago=20)
+    young = await issue(billing, account_id, 300, days_ago=1)
+    fields = {"account_id": account_id, "invoice_id": young.invoice_id}
+    await billing.do("ApplyCredit", **fields)
+    assert (await open_of(billing, old), await open_of(billing, young)) == (400, 0)
+    problem = await billing.refusal("ApplyCredit", **fields)
+    assert (problem.status, problem.code) == (422, "invoice_not_open")
+
+
 async def test_credit_of_the_oldest_payment_is_used_first(billing: Client) -> None:
     account_id = await billing.account()
     moments = [f"2026-01-0{day}T00:00:00Z" for day in (2, 1)]

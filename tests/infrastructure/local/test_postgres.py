@@ -8,7 +8,7 @@ import pytest
 from infrastructure.local import postgres_place as module
 from infrastructure.local.postgres import Postgres, open_postgres
 from infrastructure.local.postgres_place import can_enter, place, remove_place
-from infrastructure.local.process import Identity
+from infrastructure.local.process import Identity, StartError
 from tests.conftest import throwaway
 
 pytestmark = pytest.mark.integration
@@ -32,6 +32,16 @@ def test_nobody_connects_without_the_password(postgres: Postgres) -> None:
             psycopg.OperationalError, match=r"no password supplied|password authentication failed"
         ):
             psycopg.connect(f"postgresql://{role}@{postgres.host}:{postgres.port}/postgres")
+
+
+def test_cluster_that_takes_too_long_to_make_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infrastructure.local.postgres.INIT_SECONDS", 0.0)
+    with (
+        throwaway() as directory,
+        pytest.raises(StartError, match="initdb took longer"),
+        open_postgres(directory, durable=False),
+    ):
+        pass
 
 
 @AS_ROOT

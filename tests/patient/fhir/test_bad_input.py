@@ -140,6 +140,14 @@ def test_search_is_refused_with_its_parameter(service: Service, query: str) -> N
     assert answer.json()["issue"][0]["expression"]
 
 
+@pytest.mark.parametrize("form", [b"family=\xff", b"&".join([b"family=x"] * 101)])
+def test_form_that_cannot_be_read_is_refused(service: Service, form: bytes) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = service.call("POST", "/fhir/R4/Patient/_search", content=form, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["details"]["coding"][0]["code"] == "malformed_form"
+
+
 @pytest.mark.parametrize(
     "value",
     ["(a+)+$", "%" * 200, "*" * 200, "_" * 200, ".*" * 100, "[" * 200, "'" * 200, "\\" * 201],

@@ -8,7 +8,7 @@ import pytest
 
 from tests.patient.fhir.resources import patient
 from tests.patient.patient_service import Service
-from tests.patient.search.test_contained import entangled
+from tests.patient.search.index.test_contained import entangled
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from apps.patient.definitions.model import search_parameters, served_types
-from apps.patient.search.kinds_of_values import is_boolean
+from apps.patient.search.index.kinds_of_values import is_boolean
 from tests.patient.fhir.resources import FHIR, observation, patient
 from tests.patient.patient_service import PUBLIC_URL, Service
 

@@ -59,6 +59,17 @@ def test_patient_is_found_or_not(service: Service, person: str, query: str, is_f
     assert found(service, f"Patient?_id={person}&{query}") == ([person] if is_found else []), query
 
 
+def test_coding_without_a_code_is_found_by_its_system(service: Service, person: str) -> None:
+    codings = ({"code": "x"}, {"display": "Not coded yet"}, {})
+    made = {
+        service.create(
+            observation(person, category=[{"coding": [{"system": "urn:cases:category", **coding}]}])
+        )["id"]
+        for coding in codings
+    }
+    assert set(found(service, "Observation?category=urn:cases:category|")) == made
+
+
 @pytest.mark.parametrize(
     "reference", ["Patient/{id}", "{base}/Patient/{id}", "{base}/Patient/{id}/_history/1", "{id}"]
 )

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from apps.patient.search.index_rows import INDEX_VERSION
+from apps.patient.search.index.index_rows import INDEX_VERSION
 from apps.patient.storage.events import messages_of
 from apps.patient.storage.versions import Author, Stored, change_of
 from protos.patient.v1 import events_pb2

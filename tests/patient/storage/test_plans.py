@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 
 from apps.kit.errors import BadRequest
-from apps.patient.search.criteria import Words
-from apps.patient.search.hashing import parameter_key
-from apps.patient.search.reader import Reader
+from apps.patient.search.criteria.criteria import Words
+from apps.patient.search.index.hashing import parameter_key
+from apps.patient.search.reading.reader import Reader
 from apps.patient.storage.audit_events import AuditFilter, select_audit_rows
-from apps.patient.storage.planner import PLANNER_SETTINGS
+from apps.patient.storage.planner import PLANNER_SETTINGS, with_bitmaps
 from apps.patient.storage.plans import FEW_ROWS, PROBED_ROWS, make_plan
 from apps.patient.storage.scanning import Scans
 from apps.patient.storage.search import Mark, count_matches, read_page
@@ -97,6 +97,16 @@ async def connection(patient_database: str) -> AsyncIterator[Any]:
     finally:
         await transaction.rollback()
         await opened.close()
+
+
+async def test_bitmaps_are_for_a_block_alone(patient_database: str) -> None:
+    connection = await asyncpg.connect(patient_database, server_settings=dict(PLANNER_SETTINGS))
+    try:
+        async with with_bitmaps(connection):
+            assert await connection.fetchval("SHOW enable_bitmapscan") == "on"
+        assert await connection.fetchval("SHOW enable_bitmapscan") == "off"
+    finally:
+        await connection.close()
 
 
 @pytest.mark.parametrize(("name", "query"), [item for item in (*SEARCHES, *MORE) if "?" in item[1]])

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from apps.kit.errors import Conflict
 from apps.patient.operate import HANDLERS
-from apps.patient.search.index_rows import INDEX_VERSION
+from apps.patient.search.index.index_rows import INDEX_VERSION
 from apps.patient.storage import reindexing
 from apps.patient.storage.numbers import NumberBlocks
 from apps.patient.storage.reading import select_stored

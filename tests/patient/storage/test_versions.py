@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from apps.patient.search.index_rows import INDEX_VERSION
+from apps.patient.search.index.index_rows import INDEX_VERSION
 from apps.patient.storage.versions import Stored, Version, change_of
 
 BASE = "http://platform.test/fhir/R4"

@@ -11,10 +11,10 @@ from apps.kit.errors import PreconditionFailed
 from apps.patient.fhir.bundles.parsing import Entry, fault, pointed
 from apps.patient.fhir.bundles.references import CONDITIONAL, Mentions, Resolved, pointer_to
 from apps.patient.fhir.requests import condition_of
-from apps.patient.search.criteria import EVERYTHING, AllOf, Criterion, Exact
-from apps.patient.search.escaping import split, unescape
-from apps.patient.search.index import Index, index_of
-from apps.patient.search.index_rows import IndexRows
+from apps.patient.search.criteria.criteria import EVERYTHING, AllOf, Criterion, Exact
+from apps.patient.search.criteria.escaping import split, unescape
+from apps.patient.search.index.index_rows import IndexRows
+from apps.patient.search.index.resource_index import Index, index_of
 from apps.patient.search.matching import meets
 from apps.patient.storage.access import Caller
 from apps.patient.storage.preconditions import Condition
