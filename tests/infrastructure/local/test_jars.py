@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import os
 import ssl
@@ -5,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from infrastructure.local import jars as module
-from infrastructure.local.jars import LOCK, Jar, path_of, read_lock, resolve_jar
+from infrastructure.local.jars import LOCK, Jar, path_of, read_lock, resolve_jar, resolve_jars
 from infrastructure.local.process import StartError
 
 CONTENT = b"a jar"
@@ -54,6 +56,22 @@ def test_jar_that_was_broken_off_is_downloaded_again(
     assert resolve_jar(JAR, tmp_path).read_bytes() == CONTENT
     resolve_jar(JAR, tmp_path)
     assert asked == [JAR]
+
+
+def test_one_download_into_a_folder_waits_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = serve(monkeypatch, CONTENT)
+    monkeypatch.setattr(module, "read_lock", lambda text: (JAR,))
+    monkeypatch.setattr(module, "trust_as_pip_does", lambda environ: None)
+    with (tmp_path / "lock").open("w") as held, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        resolving = pool.submit(resolve_jars, tmp_path)
+        with pytest.raises(TimeoutError):
+            resolving.result(0.5)
+        assert asked == []
+        fcntl.flock(held, fcntl.LOCK_UN)
+        assert resolving.result(20) == (path_of(JAR, tmp_path),)
 
 
 def test_lock_pins_one_kafka_by_hash_and_names_no_address() -> None:
