@@ -97,7 +97,9 @@ async def test_preflight_counts_against_the_rate_limit() -> None:
         assert statuses == [204, 204, 429]
 
 
-async def test_origins_stay_while_auth_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_origins_stay_while_auth_is_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("apps.gateway.origins.PERIOD_SECONDS", 0.01)
     told = iter([frozenset({"https://a.example"}), frozenset({"https://b.example"})])
     asked = 0
@@ -119,6 +121,8 @@ async def test_origins_stay_while_auth_is_away(monkeypatch: pytest.MonkeyPatch) 
     await until(lambda: asked > 6)
     assert "https://b.example" in origins
     task.cancel()
+    # Each outage is told once.
+    assert [record.message for record in caplog.records] == ["auth tells no origins"] * 3
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The record is compared with what it told: nothing differs, unless an event was lost."""
 
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -9,6 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from apps.kit.broker import BrokerSettings, Message, open_producer
 from apps.kit.context import new_id
+from apps.kit.database import DatabaseSettings
+from apps.patient.operate import check_events
 from apps.patient.reconcile import Difference, reconcile
 from protos.patient.v1 import events_pb2 as pb
 
@@ -99,4 +102,24 @@ async def test_every_version_that_no_event_tells_of_is_named(
         ]
     finally:
         await transaction.rollback()
+        await connection.close()
+
+
+async def test_operators_see_what_no_event_tells_of(owner_url: str, kafka: str, topic: str) -> None:
+    settings: Any = SimpleNamespace(
+        database=DatabaseSettings(owner_url), broker=BrokerSettings(kafka), topic=topic
+    )
+    connection = await asyncpg.connect(owner_url)
+    try:
+        await store(connection, 1, "Procedure/lost", 1, "1 hour")
+        assert await check_events(settings, {}) == [
+            {
+                "code": "event_missing",
+                "subject": "Procedure/lost",
+                "expected": "1",
+                "found": "0",
+            }
+        ]
+    finally:
+        await connection.execute("DELETE FROM resource WHERE number = 1")
         await connection.close()

@@ -6,6 +6,7 @@ import pytest
 
 from apps.kit.errors import Unprocessable
 from apps.patient.codec import Resource
+from apps.patient.fhir.bundles import conditional_references as module
 from apps.patient.fhir.bundles.parsing import Entry
 from apps.patient.fhir.bundles.references import Resolved, mentions_of, resolve
 
@@ -14,15 +15,19 @@ TARGETS = {URN: "Patient/1", "https://a.example/fhir/Encounter/7": "Encounter/2"
 HOSPITAL = "Organization?identifier=urn:hospitals|1"
 
 
-def resolved(resource: Resource, conditional: dict[str, Resolved] | None = None) -> Any:
-    entry = Entry(
-        index=3,
+def entry_of(resource: Resource, index: int) -> Entry:
+    return Entry(
+        index=index,
         method="POST",
         full_url="https://a.example/fhir/Observation/5",
         path=("Observation",),
         pairs=[],
         resource=resource,
     )
+
+
+def resolved(resource: Resource, conditional: dict[str, Resolved] | None = None) -> Any:
+    entry = entry_of(resource, 3)
     resolve(entry, mentions_of(resource, TARGETS), TARGETS, conditional or {})
     return resource
 
@@ -55,6 +60,25 @@ def test_conditional_reference_becomes_what_it_leads_to() -> None:
     observation = {"resourceType": "Observation", "performer": [{"reference": HOSPITAL}]}
     found = resolved(observation, {HOSPITAL: "Organization/4"})
     assert found["performer"] == [{"reference": "Organization/4"}]
+
+
+async def test_conditional_reference_after_the_5000th_is_too_costly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_condition", lambda *arguments: None)
+    entries = [
+        entry_of({"resourceType": "Observation", "focus": [{"reference": f"{HOSPITAL}{n}"}]}, n)
+        for n in range(5001)
+    ]
+    mentions = {entry.index: mentions_of(entry.resource or {}, {}) for entry in entries}
+    caller: Any = None
+    with pytest.raises(Unprocessable) as refused:
+        await module.find_conditional(caller, caller, entries, (), mentions)
+    (fault,) = refused.value.faults
+    assert (fault.code, fault.pointer) == (
+        "too-costly",
+        "/entry/5000/resource/focus/0/reference",
+    )
 
 
 def test_uris_name_entries_and_other_texts_do_not() -> None:
