@@ -51,6 +51,17 @@ def test_no_sum_that_is_known_tells_a_small_group(
                 assert sum(cell.population for cell in left) >= SMALLEST
 
 
+def test_cells_that_give_nobody_away_are_shown() -> None:
+    # The four of the first rows and columns hide each other.
+    cells = [
+        Cell(row=row, column=column, count=40 if "c" in row + column else 5, population=50)
+        for row, column in itertools.product("abc", repeat=2)
+    ]
+    shown, suppressed = suppress_cells(cells, SMALLEST)
+    assert suppressed == 4
+    assert {cell.row + cell.column for cell in shown} == {"ac", "bc", "ca", "cb", "cc"}
+
+
 def test_counts_are_rounded_where_small_groups_are_hidden() -> None:
     assert [round_count(count, 11) for count in (11, 12, 13, 17, 18)] == [10, 10, 15, 15, 20]
     assert round_count(11, 1) == 11

@@ -86,6 +86,23 @@ async def test_message_over_the_limit_is_refused_for_good(kafka: str, topic: str
     assert [record.value for record in await read(kafka, topic, 1)] == [b"next"]
 
 
+async def test_messages_at_once_share_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Client:
+        async def send(self, *arguments: Any, **named: Any) -> Any:
+            clients.add(self)
+            return asyncio.sleep(0)
+
+    async def start(client: Client) -> None:
+        await asyncio.sleep(0)
+
+    clients: set[Client] = set()
+    monkeypatch.setattr(module, "AIOKafkaProducer", lambda **options: Client())
+    monkeypatch.setattr(module, "_start", start)
+    producer = Producer(AWAY)
+    await asyncio.gather(*(producer.publish([Message("topic", None, b"x")]) for _ in range(2)))
+    assert len(clients) == 1
+
+
 async def test_absent_broker_is_unavailable_and_does_not_stop_the_start() -> None:
     async with open_producer(AWAY) as producer:
         with pytest.raises(Unavailable):

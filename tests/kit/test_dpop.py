@@ -12,6 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from apps.kit.dpop import (
+    MAX_PROOF_CHARS,
     MAX_REMEMBERED_PROOFS,
     WINDOW_SECONDS,
     Proof,
@@ -44,6 +45,16 @@ def read(text: str, **changes: Any) -> Proof:
 @pytest.mark.parametrize(("key", "alg"), [(EC, "ES256"), (RSA, "RS256"), (RSA, "RS384")])
 def test_proof_shows_the_key_that_signed(key: Any, alg: str) -> None:
     assert read(make_proof(key, alg=alg)) == Proof(key.thumbprint(), "j1")
+
+
+def test_longest_proof_is_read() -> None:
+    # Three characters of the claims are four of the proof.
+    padding = (MAX_PROOF_CHARS - len(make_proof(padding=""))) * 3 // 4
+    proofs = [make_proof(padding="x" * (padding + more)) for more in range(-2, 3)]
+    (longest,) = (proof for proof in proofs if len(proof) == MAX_PROOF_CHARS)
+    assert read(longest).jti == "j1"
+    with pytest.raises(ProofError, match="too long"):
+        read(longest + "x")
 
 
 def test_query_and_fragment_of_the_url_do_not_count() -> None:

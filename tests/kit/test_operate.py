@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -36,6 +37,18 @@ async def list_users(settings: Settings, values: Any) -> Any:
 def test_answer_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert operate("auth", Settings(), {"users list": list_users}, ["users", "list"]) == 0
     assert json.loads(capsys.readouterr().out) == {"answer": [{"id": "1", "values": {}}]}
+
+
+def test_logs_between_are_warnings_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    async def log(settings: Settings, values: Any) -> Any:
+        logging.getLogger("apps").info("a step of many")
+        logging.getLogger("apps").warning("a fault")
+        return []
+
+    assert operate("auth", Settings(), {"users list": log}, ["users", "list"]) == 0
+    warning, answer = capsys.readouterr().out.splitlines()
+    assert "a fault" in warning
+    assert json.loads(answer) == {"answer": []}
 
 
 def test_refusal_names_every_fault(capsys: pytest.CaptureFixture[str]) -> None:

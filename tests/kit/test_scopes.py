@@ -47,6 +47,12 @@ def test_what_is_no_smart_scope_grants_nothing(scope: str) -> None:
     assert principal(scope).access_to("Patient", "r") is None
 
 
+def test_longest_scope_has_200_characters() -> None:
+    longest = "user/Patient.r?category=".ljust(200, "x")
+    assert parse_smart_scope(longest) is not None
+    assert parse_smart_scope(longest + "x") is None
+
+
 def test_scope_grants_the_named_interactions_on_the_named_type_only() -> None:
     user = principal("user/Patient.rs")
     assert rules(user.access_to("Patient", "r")) == (AccessRule(),)

@@ -172,6 +172,16 @@ def test_parameters_are_bounded_in_number_length_and_characters(
 
 
 @pytest.mark.integration
+def test_form_has_at_most_64_kib(auth: Auth) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answers = [
+        httpx.post(f"{auth.url}/oauth2/token", content=b"x" * size, headers=headers)
+        for size in (64 * 1024, 64 * 1024 + 1)
+    ]
+    assert [answer.status_code for answer in answers] == [400, 413]
+
+
+@pytest.mark.integration
 def test_response_type_with_quotes_is_refused(auth: Auth) -> None:
     answer = httpx.get(App(auth).url() + "&response_type=%22%5C")
     assert answer.status_code == 400

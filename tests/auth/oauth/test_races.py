@@ -14,6 +14,7 @@ import pytest
 from apps.auth.encryption import digest
 from apps.auth.oauth.client_changes import set_client_disabled
 from apps.auth.oauth.clients import hold_active_client
+from apps.auth.oauth.logout_notices import take_notices
 from apps.auth.oauth.refresh_tokens import (
     insert_refresh_token,
     rotate_refresh_token,
@@ -145,6 +146,21 @@ async def test_renewal_waits_for_the_revocation_of_its_family(auth: Auth) -> Non
         await renewing.execute("SET lock_timeout = '100ms'")
         with pytest.raises(asyncpg.LockNotAvailableError):
             await select_refresh_token(renewing, token)
+
+
+async def test_replicas_that_send_notices_take_different_ones_and_do_not_wait(auth: Auth) -> None:
+    async with connected(auth) as first, connected(auth) as second:
+        # More than both take and the service that runs here.
+        await first.execute(
+            "INSERT INTO logout_notices (id, client_id, user_id, session_id, expires_at) "
+            "SELECT gen_random_uuid(), $1, 'u', 's', now() + interval '1 minute' "
+            "FROM generate_series(1, 40)",
+            auth.client("openid")[0],
+        )
+        async with first.transaction(), second.transaction():
+            await second.execute("SET LOCAL lock_timeout = '1s'")
+            taken = [{notice.id for notice in await take_notices(each)} for each in (first, second)]
+    assert all(taken) and not taken[0] & taken[1]
 
 
 async def while_revoking(

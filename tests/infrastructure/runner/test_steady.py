@@ -104,9 +104,10 @@ def test_deployment_without_an_end_fails_the_update_in_time() -> None:
         )
 
 
-def test_services_that_go_are_not_awaited() -> None:
-    event = {"action": "steady", "services": WANTED, "tf": {"action": "delete"}}
-    assert ask(None, event) == {"steady": sorted(WANTED)}
+@pytest.mark.parametrize("services", [WANTED, {"dev-auth-1": "dev-auth:2"}])
+def test_services_that_go_are_not_awaited(services: dict[str, str]) -> None:
+    event = {"action": "steady", "services": services, "tf": {"action": "delete"}}
+    assert ask(None, event) == {"steady": sorted(services)}
 
 
 @pytest.mark.parametrize(
