@@ -12,7 +12,7 @@ from functools import cache
 from starlette.requests import Request
 from starlette.responses import Response
 
-from apps.kit.errors import BadRequest, Gone, NotFound
+from apps.kit.errors import BadRequest
 from apps.kit.operation_outcomes import FHIR_PATH
 from apps.patient.codec import Resource
 from apps.patient.definitions.model import (
@@ -35,8 +35,7 @@ from apps.patient.search.criteria.criteria import Criterion, Exact, ExactValue, 
 from apps.patient.search.criteria.query import Query
 from apps.patient.search.index.hashing import reference_hash, resource_hash
 from apps.patient.search.reading.reader import Reader
-from apps.patient.storage.preconditions import check_visible
-from apps.patient.storage.reading import select_current
+from apps.patient.storage.preconditions import read_patient
 
 # The day of care: R4's common parameter of the types that have one.
 CARE_DATE = "date"
@@ -68,12 +67,7 @@ async def everything(request: Request) -> Response:
     )
     read_audit = read_audit_of(request)
     async with read_audit.database.connection() as connection:
-        patient = await select_current(connection, "Patient", id)
-        if patient is None:
-            raise NotFound("not_found")
-        await check_visible(connection, patient, caller, "r")
-        if patient.body is None:
-            raise Gone("gone")
+        await read_patient(connection, id, caller)
         bundle, entry = await run_search(connection, asked)
     drop_repetitions(bundle)
     # Nothing is given out before it is recorded.

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from apps.kit.context import new_id
 from apps.kit.database import Connection
-from apps.kit.errors import BadRequest, Gone, NotFound
+from apps.kit.errors import BadRequest
 from apps.patient.codec import Resource, decode
 from apps.patient.fhir.requests import (
     base_of,
@@ -28,9 +28,8 @@ from apps.patient.fhir.responses import respond
 from apps.patient.search.criteria.criteria import AllOf
 from apps.patient.search.criteria.query import Query
 from apps.patient.storage.access import Caller
-from apps.patient.storage.preconditions import check_visible
+from apps.patient.storage.preconditions import read_patient
 from apps.patient.storage.read_audit import ReadEntry
-from apps.patient.storage.reading import select_current
 from apps.patient.storage.search import select_matches
 
 LOINC = "http://loinc.org"
@@ -123,13 +122,8 @@ async def summarise(request: Request) -> Response:
 
     read_audit = read_audit_of(request)
     async with read_audit.database.connection() as connection:
-        version = await select_current(connection, "Patient", id)
-        if version is None:
-            raise NotFound("not_found")
         # A token of another patient's must not learn that this one is there, or was.
-        await check_visible(connection, version, caller, "r")
-        if version.body is None:
-            raise Gone("gone")
+        version = await read_patient(connection, id, caller)
         filled = [await fill(connection, caller, section, id) for section in SECTIONS]
 
     given = [f"Patient/{id}"]
@@ -145,7 +139,7 @@ async def summarise(request: Request) -> Response:
             patient_ids=[id],
         )
     )
-    patient: Resource = decode(version.body)
+    patient: Resource = decode(version.body or "{}")
     return respond(request, document_of(base_of(request), patient, filled, datetime.now(UTC)))
 
 

@@ -10,6 +10,7 @@ from apps.kit.scopes import Disclosure
 from apps.patient.search.criteria.criteria import AllOf, Criterion
 from apps.patient.storage.access import Caller
 from apps.patient.storage.outcomes import Outcome
+from apps.patient.storage.reading import select_current
 from apps.patient.storage.search import select_matches
 from apps.patient.storage.versions import Version
 
@@ -56,6 +57,19 @@ async def check_visible(
     await caller.load_referred(connection, version.resource_type)
     if caller.disclosure_of(version, interaction) is Disclosure.NOTHING:
         raise NotFound("not_found")
+
+
+async def read_patient(connection: Connection, id: str, caller: Caller) -> Version:
+    """Returns the patient's current version; raises NotFound for one who is not there or whom the
+    caller may not know of, Gone for one who is deleted.
+    """
+    patient = await select_current(connection, "Patient", id)
+    if patient is None:
+        raise NotFound("not_found")
+    await check_visible(connection, patient, caller, "r")
+    if patient.body is None:
+        raise gone(patient)
+    return patient
 
 
 def gone(version: Version) -> Gone:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.patient.fhir.resources import found, ids, observation, patient
-from tests.patient.patient_service import PUBLIC_URL, Service
+from tests.patient.patient_service import PUBLIC_URL, Service, principal
 
 pytestmark = pytest.mark.integration
 
@@ -130,6 +130,30 @@ def test_compartment_holds_the_patients_own(service: Service, clinic: dict[str, 
     everything = found(service, f"Patient/{first}/*")
     assert set(everything) == {clinic[name] for name in ("low", "high", "encounter")}
     assert service.call("GET", f"/fhir/R4/Patient/{first}/Practitioner").status_code == 404
+
+
+def test_compartment_of_nobody_is_no_empty_answer(service: Service) -> None:
+    deleted = service.register()
+    other = service.register()
+    assert service.call("DELETE", f"/fhir/R4/Patient/{deleted}").status_code == 204
+    service.verifier.principals["one"] = principal(
+        "patient/Patient.rs", "patient/Claim.rs", patient_id=other
+    )
+    service.verifier.principals["claims"] = principal("user/Claim.rs")
+    for id, by, status in (
+        ("nobody", "all", 404),
+        (deleted, "all", 410),
+        (deleted, "one", 404),
+        (other, "one", 200),
+        # Who may not read patients does not learn who is there.
+        ("nobody", "claims", 200),
+    ):
+        got = service.call("GET", f"/fhir/R4/Patient/{id}/Claim", by=by)
+        posted = service.call("POST", f"/fhir/R4/Patient/{id}/_search", by=by, data={"_count": "1"})
+        assert (got.status_code, posted.status_code) == (status, status), (id, by)
+    # Who opened the record stays to be seen.
+    audited = service.call("GET", f"/fhir/R4/Patient/{deleted}/AuditEvent")
+    assert audited.json()["entry"]
 
 
 def test_compartment_is_searched_by_post_too(service: Service, clinic: dict[str, str]) -> None:
