@@ -10,7 +10,9 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from apps.billing.books import Books
+from apps.billing.pages import write_token
 from apps.billing.settings import Settings
+from apps.kit.context import new_id
 from apps.kit.rpc import open_channel
 from protos.billing.v1 import billing_pb2 as pb
 from tests.billing.conftest import ENVIRONMENT, Client, FakeVerifier, make_server
@@ -75,6 +77,12 @@ async def test_pages_are_the_whole_list_each_row_once(billing: Client, rpc: str)
         assert (problem.status, problem.code) == (400, "invalid_page_token")
     problem = await billing.refusal(rpc, page_size=101, **fields)
     assert problem.code == "invalid_page_size"
+
+
+async def test_page_of_reminders_after_no_date_or_invoice_is_refused(billing: Client) -> None:
+    for token in (write_token("soon", new_id()), write_token("2026-03-31", "banana")):
+        problem = await billing.refusal("ListReminders", page_token=token)
+        assert (problem.status, problem.code) == (400, "invalid_page_token")
 
 
 async def test_call_ends_at_its_deadline_and_changes_nothing(billing: Client) -> None:
