@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from apps.kit.operation_outcomes import FHIR_PATH
 from apps.kit.web import PolicedRoute
 from apps.patient.codec import FHIR_MEDIA_TYPE
 from apps.patient.definitions.model import served_types
@@ -95,7 +96,8 @@ def _operation(description: Description, path: str, type_name: str, id: str) -> 
     operation["responses"] = answers | {
         status: {"$ref": f"#/components/responses/{name}"} for status, name in refusals.items()
     }
-    if description.id in ("read", "update", "patch", "delete", "readVersion"):
+    is_of_patient = path.startswith(FHIR_PATH + "/Patient/{id}/")
+    if is_of_patient or description.id in ("read", "update", "patch", "delete", "readVersion"):
         operation["responses"]["410"] = {"$ref": "#/components/responses/FhirGone"}
     return operation
 
