@@ -75,7 +75,8 @@ def read_bundle(path: Path) -> Bundle:
 def parse_bundle(content: bytes) -> Bundle:
     """Parses a transaction of one person, or a batch of conditional creates. Raises BundleError."""
     try:
-        bundle: dict[str, Any] = _parts_decoder.decode(content)
+        # What is passed on undecoded is not looked at by the decoder.
+        bundle: dict[str, Any] = _parts_decoder.decode(content.decode())
         types = tuple(entry.resource.type for entry in _heads_decoder.decode(bundle["entry"]))
         if _decoder.decode(bundle.get("type", b"null")) == "batch" and "Patient" not in types:
             condition = None

@@ -69,6 +69,11 @@ def test_key_is_the_hash_of_the_content_packed_or_not(tmp_path: Path) -> None:
     [
         (b"", "no FHIR transaction Bundle"),
         (b"\xff", "no FHIR transaction Bundle"),
+        (
+            b'{"entry":[{"resource":{"resourceType":"Patient","id":"p"}},'
+            b'{"resource":{"resourceType":"Condition","id":"caf\xe9"}}]}',
+            "no FHIR transaction Bundle",
+        ),
         (b"[1]", "no FHIR transaction Bundle"),
         (b'{"entry":' + b"[" * 100_000, "nested too deeply"),
         (b"\x1f\x8b", "no whole gzip file"),
@@ -82,6 +87,7 @@ def test_key_is_the_hash_of_the_content_packed_or_not(tmp_path: Path) -> None:
     ids=[
         "empty",
         "binary",
+        "latin-1",
         "list",
         "deep",
         "gzip-head",

@@ -7,6 +7,7 @@ import pytest
 from apps.kit.errors import Unprocessable
 from apps.patient.codec import Resource
 from apps.patient.fhir.bundles import conditional_references as module
+from apps.patient.fhir.bundles import references
 from apps.patient.fhir.bundles.parsing import Entry
 from apps.patient.fhir.bundles.references import Resolved, mentions_of, resolve
 
@@ -65,7 +66,14 @@ def test_conditional_reference_becomes_what_it_leads_to() -> None:
 async def test_conditional_reference_after_the_5000th_is_too_costly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_condition", lambda *arguments: None)
+    looked: list[Any] = []
+
+    def pointer_to(resource: Resource, value: Any) -> str:
+        looked.append(value)
+        return references.pointer_to(resource, value)
+
+    monkeypatch.setattr(module, "pointer_to", pointer_to)
+    monkeypatch.setattr(module._Asked, "read", lambda *arguments: None)
     entries = [
         entry_of({"resourceType": "Observation", "focus": [{"reference": f"{HOSPITAL}{n}"}]}, n)
         for n in range(5001)
@@ -79,6 +87,8 @@ async def test_conditional_reference_after_the_5000th_is_too_costly(
         "too-costly",
         "/entry/5000/resource/focus/0/reference",
     )
+    # To find where one stands takes as long as the resource is.
+    assert len(looked) == 1
 
 
 def test_uris_name_entries_and_other_texts_do_not() -> None:

@@ -228,3 +228,23 @@ def test_each_entry_needs_its_own_scope(service: Service) -> None:
         == 200
     )
     assert total(service) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expression"),
+    [
+        ("identifier", {"shoe": "44"}, ["Bundle.identifier.shoe"]),
+        ("implicitRules", 7, ["Bundle.implicitRules"]),
+        ("shoe", "44", ["Bundle.shoe"]),
+        # An invariant of the whole, bdl-1.
+        ("total", 3, []),
+    ],
+)
+def test_bundle_itself_is_checked(
+    service: Service, name: str, value: Any, expression: list[str]
+) -> None:
+    bundle = {"resourceType": "Bundle", "type": "transaction", name: value}
+    answer = service.call("POST", "/fhir/R4", json=bundle)
+    assert answer.status_code == 422, answer.text
+    (issue,) = answer.json()["issue"]
+    assert issue.get("expression", []) == expression

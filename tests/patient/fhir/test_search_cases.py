@@ -60,7 +60,7 @@ def test_patient_is_found_or_not(service: Service, person: str, query: str, is_f
 
 
 def test_coding_without_a_code_is_found_by_its_system(service: Service, person: str) -> None:
-    codings = ({"code": "x"}, {"display": "Not coded yet"}, {})
+    codings: tuple[dict[str, str], ...] = ({"code": "x"}, {"display": "Not coded yet"}, {})
     made = {
         service.create(
             observation(person, category=[{"coding": [{"system": "urn:cases:category", **coding}]}])

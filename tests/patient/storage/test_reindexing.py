@@ -313,7 +313,7 @@ def test_only_a_database_without_a_previous_release_has_nothing_to_index_anew(
             connection.execute("UPDATE alembic_version SET version_num = '0004'")
         migrate(owner_url, "patient", runtime_role=role)
         found = connection.execute("SELECT index_version FROM record_layout").fetchone()
-    assert found == (3 if is_new else 2,)
+    assert found == (INDEX_VERSION if is_new else 2,)
 
 
 @pytest.mark.parametrize("stopped_at", ["done", "half"])

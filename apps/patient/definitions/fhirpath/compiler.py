@@ -64,7 +64,7 @@ def member_names(expression: str) -> frozenset[str]:
     while waiting:
         node = waiting.pop()
         if isinstance(node, Member):
-            (further if isinstance(node.target, Member) else first).add(node.name)
+            (further if _is_within(node.target) else first).add(node.name)
             waiting.append(node.target)
         elif isinstance(node, Call):
             waiting += [node.target, *node.arguments]
@@ -73,6 +73,11 @@ def member_names(expression: str) -> frozenset[str]:
         elif isinstance(node, Variable):
             variables.add(node.name)
     return frozenset(first | further if variables else first)
+
+
+def _is_within(target: Node | None) -> bool:
+    """Tells whether a member of `target` is one of an element: a type's name is the item itself."""
+    return isinstance(target, Member) and not (target.target is None and target.name[0].isupper())
 
 
 def joined(branches: Branches) -> Function:

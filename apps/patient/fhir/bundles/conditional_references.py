@@ -3,11 +3,12 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
 from apps.kit.database import Connection
-from apps.kit.errors import PreconditionFailed
+from apps.kit.errors import BadRequest, PreconditionFailed, Unprocessable
 from apps.patient.fhir.bundles.parsing import Entry, fault, pointed
 from apps.patient.fhir.bundles.references import CONDITIONAL, Mentions, Resolved, pointer_to
 from apps.patient.fhir.requests import condition_of
@@ -37,28 +38,30 @@ async def find_conditional(
     has becomes a logical reference: a person's file may come without those of the hospital.
     `mentions`: of the entries that are not settled, by their index.
     """
-    asked: dict[str, tuple[Condition, str]] = {}
+    asked: dict[str, _Asked] = {}
     for entry in entries:
         if entry.resource is None or entry.index not in mentions:
             continue
         for text, value in mentions[entry.index].conditional():
             if text not in asked:
-                pointer = f"{entry.at}/resource{pointer_to(entry.resource, value)}/reference"
+                one = _Asked(entry, value)
                 if len(asked) >= MAX_REFERENCES:
-                    raise fault(pointer, "too many conditional references", "too-costly")
-                asked[text] = (_condition(caller, text, pointer), pointer)
+                    raise fault(one.pointer, "too many conditional references", "too-costly")
+                one.read(caller, text)
+                asked[text] = one
     if not asked:
         return {}
     # Who may find some of a type is answered by a search of its own below.
     everywhere = {
-        text: condition
-        for text, (condition, _) in asked.items()
-        if caller.criterion(condition.resource_type, "s") == EVERYTHING
+        text: one.condition
+        for text, one in asked.items()
+        if caller.criterion(one.condition.resource_type, "s") == EVERYTHING
     }
     simple = await _find_simple(connection, everywhere)
     made = _Made(entries, settled, caller)
     resolved: dict[str, Resolved] = {}
-    for text, (condition, pointer) in asked.items():
+    for text, one in asked.items():
+        condition = one.condition
         resource_type = condition.resource_type
         found = simple.get(text)
         if found is None:
@@ -72,11 +75,13 @@ async def find_conditional(
         if not ids:
             logical = logical_reference(text)
             if logical is None:
-                raise fault(pointer, f"nothing matches {text[:200]}", "not-found")
+                raise fault(one.pointer, f"nothing matches {text[:200]}", "not-found")
             resolved[text] = logical
             continue
         if len(ids) > 1:
-            raise PreconditionFailed("multiple_matches", f"{pointer}: several match {text[:200]}")
+            raise PreconditionFailed(
+                "multiple_matches", f"{one.pointer}: several match {text[:200]}"
+            )
         resolved[text] = f"{resource_type}/{ids[0]}"
     return resolved
 
@@ -97,14 +102,32 @@ def logical_reference(text: str) -> Resolved | None:
     return {"type": match[1], "identifier": {"system": parts[0], "value": parts[1]}}
 
 
-def _condition(caller: Caller, text: str, pointer: str) -> Condition:
-    match = CONDITIONAL.match(text)
-    assert match is not None
-    caller.require(match[1], "s")
-    condition: Condition = pointed(
-        lambda: condition_of(caller.reader, match[1], match[2], pointer), pointer
-    )
-    return condition
+@dataclass(slots=True)
+class _Asked:
+    """A conditional reference: the object `value` of an entry's resource."""
+
+    entry: Entry
+    value: dict[str, Any]
+    condition: Condition = field(init=False)
+
+    @property
+    def pointer(self) -> str:
+        """Returns where it stands, for a fault: it looks through the resource up to there."""
+        return (
+            f"{self.entry.at}/resource{pointer_to(self.entry.resource or {}, self.value)}/reference"
+        )
+
+    def read(self, caller: Caller, text: str) -> None:
+        match = CONDITIONAL.match(text)
+        assert match is not None
+        caller.require(match[1], "s")
+        try:
+            condition = condition_of(caller.reader, match[1], match[2], "")
+        except (BadRequest, Unprocessable):
+            at = self.pointer
+            condition = pointed(lambda: condition_of(caller.reader, match[1], match[2], at), at)
+        assert condition is not None
+        self.condition = condition
 
 
 async def _find_simple(

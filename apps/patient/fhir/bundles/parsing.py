@@ -86,6 +86,9 @@ def entries_of(body: Any, max_entries: int) -> tuple[str, list[Any]]:
         raise Unprocessable(
             "bundle_type_not_served", "expected a transaction or a batch", pointer="/type"
         )
+    faults = find_faults({name: body[name] for name in body if name != "entry"}, "Bundle")
+    if faults:
+        raise Unprocessable("invalid_bundle", faults=faults)
     items = body.get("entry", [])
     if not isinstance(items, list) or ("entry" in body and not items):
         raise Unprocessable("empty_bundle", "expected entries", pointer="/entry")

@@ -1,4 +1,6 @@
-"""The index has contained resources too: a new database has nothing to index anew."""
+"""The index has contained resources and systems without a code too: a new database has nothing to
+index anew.
+"""
 
 from alembic import op
 
@@ -13,4 +15,4 @@ depends_on = None
 def upgrade() -> None:
     # An empty one of the previous release may still be written to by it.
     if is_new_database():
-        op.execute("UPDATE record_layout SET index_version = 3, target_version = 3")
+        op.execute("UPDATE record_layout SET index_version = 4, target_version = 4")
