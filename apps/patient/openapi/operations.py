@@ -96,6 +96,7 @@ def _operation(description: Description, path: str, type_name: str, id: str) -> 
     operation["responses"] = answers | {
         status: {"$ref": f"#/components/responses/{name}"} for status, name in refusals.items()
     }
+    # A deleted patient keeps the audit's compartment; the path is the same.
     is_of_patient = path.startswith(FHIR_PATH + "/Patient/{id}/")
     if is_of_patient or description.id in ("read", "update", "patch", "delete", "readVersion"):
         operation["responses"]["410"] = {"$ref": "#/components/responses/FhirGone"}

@@ -10,10 +10,19 @@ from apps.patient.fhir.bundles import conditional_references as module
 from apps.patient.fhir.bundles import references
 from apps.patient.fhir.bundles.parsing import Entry
 from apps.patient.fhir.bundles.references import Resolved, mentions_of, resolve
+from apps.patient.search.reading.reader import Reader
+from apps.patient.storage.access import Caller
+from apps.patient.storage.versions import Author
+from tests.patient.patient_service import principal
 
 URN = "urn:uuid:11111111-1111-4111-8111-111111111111"
 TARGETS = {URN: "Patient/1", "https://a.example/fhir/Encounter/7": "Encounter/2"}
 HOSPITAL = "Organization?identifier=urn:hospitals|1"
+CALLER = Caller(
+    principal=principal("system/*.cruds"),
+    author=Author("somebody", "client", "request", ""),
+    reader=Reader(base_url="http://test/fhir/R4"),
+)
 
 
 def entry_of(resource: Resource, index: int) -> Entry:
@@ -73,15 +82,14 @@ async def test_conditional_reference_after_the_5000th_is_too_costly(
         return references.pointer_to(resource, value)
 
     monkeypatch.setattr(module, "pointer_to", pointer_to)
-    monkeypatch.setattr(module._Asked, "read", lambda *arguments: None)
     entries = [
         entry_of({"resourceType": "Observation", "focus": [{"reference": f"{HOSPITAL}{n}"}]}, n)
         for n in range(5001)
     ]
     mentions = {entry.index: mentions_of(entry.resource or {}, {}) for entry in entries}
-    caller: Any = None
+    connection: Any = None
     with pytest.raises(Unprocessable) as refused:
-        await module.find_conditional(caller, caller, entries, (), mentions)
+        await module.find_conditional(connection, CALLER, entries, (), mentions)
     (fault,) = refused.value.faults
     assert (fault.code, fault.pointer) == (
         "too-costly",
@@ -89,6 +97,17 @@ async def test_conditional_reference_after_the_5000th_is_too_costly(
     )
     # To find where one stands takes as long as the resource is.
     assert len(looked) == 1
+
+
+async def test_condition_that_is_not_served_is_refused_where_it_stands() -> None:
+    references = [{"reference": HOSPITAL}, {"reference": "Organization?shoe=44"}]
+    entry = entry_of({"resourceType": "Observation", "performer": references}, 3)
+    mentions = {3: mentions_of(entry.resource or {}, {})}
+    connection: Any = None
+    with pytest.raises(Unprocessable) as refused:
+        await module.find_conditional(connection, CALLER, [entry], (), mentions)
+    (fault,) = refused.value.faults
+    assert fault.pointer == "/entry/3/resource/performer/1/reference"
 
 
 def test_uris_name_entries_and_other_texts_do_not() -> None:

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from apps.patient.definitions.fhirpath.compiler import compile_condition, compile_path, joined
+from apps.patient.definitions.fhirpath.compiler import (
+    compile_condition,
+    compile_path,
+    joined,
+    member_names,
+)
 from apps.patient.definitions.fhirpath.environment import Environment
 from apps.patient.definitions.fhirpath.parser import FhirPathError, parse
 from apps.patient.definitions.fhirpath.values import order_of
@@ -105,3 +110,16 @@ def test_what_is_no_fhirpath_is_refused(expression: str) -> None:
 def test_what_is_not_supported_is_refused(expression: str) -> None:
     with pytest.raises(FhirPathError):
         compile_condition(expression, "Patient")
+
+
+@pytest.mark.parametrize(
+    ("expression", "names"),
+    [
+        ("start.exists() or end.value.exists()", {"start", "end"}),
+        # A type's name is the item itself.
+        ("start.exists() or Appointment.end.value.exists()", {"start", "Appointment", "end"}),
+        ("%resource.contained.id.exists()", {"contained", "id"}),
+    ],
+)
+def test_names_that_an_expression_begins_with(expression: str, names: set[str]) -> None:
+    assert member_names(expression) == names
