@@ -79,6 +79,8 @@ async def _search_compartment(request: Request, pairs: list[tuple[str, str]]) ->
         # The audit has its own index: the patient is one of its parameters.
         return await _search(request, (name,), [*pairs, ("patient", id)], path=f"/{name}")
     caller = caller_of(request)
+    if name != "*":
+        caller.require(name, "s")
     if caller.access("Patient", "r") is not None:
         # An empty answer about a mistyped id would pass for a patient without allergies.
         async with record_of(request).database.connection() as connection:

@@ -151,6 +151,10 @@ def test_compartment_of_nobody_is_no_empty_answer(service: Service) -> None:
         got = service.call("GET", f"/fhir/R4/Patient/{id}/Claim", by=by)
         posted = service.call("POST", f"/fhir/R4/Patient/{id}/_search", by=by, data={"_count": "1"})
         assert (got.status_code, posted.status_code) == (status, status), (id, by)
+    # The scope is asked for first.
+    service.verifier.principals["patients"] = principal("user/Patient.rs")
+    refused = service.call("GET", "/fhir/R4/Patient/nobody/Claim", by="patients")
+    assert refused.status_code == 403
     # Who opened the record stays to be seen.
     audited = service.call("GET", f"/fhir/R4/Patient/{deleted}/AuditEvent")
     assert audited.json()["entry"]
