@@ -75,7 +75,8 @@ def test_key_is_the_hash_of_the_content_packed_or_not(tmp_path: Path) -> None:
             "no FHIR transaction Bundle",
         ),
         (b"[1]", "no FHIR transaction Bundle"),
-        (b'{"entry":' + b"[" * 100_000, "nested too deeply"),
+        # CPython 3.14 limits the depth by the stack, which is large enough to see that it is cut.
+        (b'{"entry":' + b"[" * 100_000, "nested too deeply|no FHIR transaction Bundle"),
         (b"\x1f\x8b", "no whole gzip file"),
         (gzip.compress(b"x" * 1000)[:-8], "no whole gzip file"),
         (gzip.compress(b" " * (16 * 1024 * 1024 + 1)), "over 16 MiB"),
