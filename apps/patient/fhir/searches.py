@@ -17,7 +17,6 @@ from apps.patient.fhir.requests import (
     path_id,
     read_audit_of,
     read_form,
-    record_of,
     type_of,
     without_presentation,
 )
@@ -81,10 +80,6 @@ async def _search_compartment(request: Request, pairs: list[tuple[str, str]]) ->
     caller = caller_of(request)
     if name != "*":
         caller.require(name, "s")
-    if caller.access("Patient", "r") is not None:
-        # An empty answer about a mistyped id would pass for a patient without allergies.
-        async with record_of(request).database.connection() as connection:
-            await read_patient(connection, id, caller)
     types = [name]
     if name == "*":
         types = [
@@ -105,21 +100,27 @@ async def _search_compartment(request: Request, pairs: list[tuple[str, str]]) ->
         )
         for kind in types
     }
-    return await _search(request, types, pairs, limits, f"/Patient/{id}/{name}")
+    path = f"/Patient/{id}/{name}"
+    return await _search(request, types, pairs, limits=limits, path=path, patient_id=id)
 
 
 async def _search(
     request: Request,
     types: Sequence[str],
     pairs: list[tuple[str, str]],
+    *,
     limits: dict[str, Criterion] | None = None,
     path: str | None = None,
+    patient_id: str | None = None,
 ) -> Response:
-    """Answers a search; `path`: of its links, behind the base; None for that of the request."""
+    """Answers a search; `path`: of its links, behind the base; None for that of the request.
+    `patient_id`: whose compartment is searched.
+    """
     if path is None:
         path = request.url.path.removeprefix(FHIR_PATH).removesuffix("/_search").rstrip("/")
+    caller = caller_of(request)
     asked = Asked(
-        caller=caller_of(request),
+        caller=caller,
         base=base_of(request),
         path=path,
         types=tuple(types),
@@ -129,6 +130,9 @@ async def _search(
     )
     read_audit = read_audit_of(request)
     async with read_audit.database.connection() as connection:
+        if patient_id is not None and caller.access("Patient", "r") is not None:
+            # An empty answer about a mistyped id would pass for a patient without allergies.
+            await read_patient(connection, patient_id, caller)
         bundle, entry = await run_search(connection, asked)
     # Nothing is given out before it is recorded.
     await read_audit.record(entry)
