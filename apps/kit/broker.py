@@ -5,7 +5,6 @@ their headers.
 import asyncio
 import logging
 import os
-import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.abc import AbstractTokenProvider, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from aiokafka.partitioner import murmur2
+from aiokafka.partitioner import DefaultPartitioner
 
 from apps.kit.context import RequestContext, current_context, read_context
 from apps.kit.errors import ContentTooLarge, Unavailable
@@ -98,17 +97,20 @@ def connect_options(settings: BrokerSettings) -> dict[str, Any]:
     return options
 
 
+_choose_partition = DefaultPartitioner()
+
+
 @lru_cache(maxsize=1_024)
-def _hash_of(key: bytes) -> int:
-    # A loaded history is hundreds of events of one key, and murmur2 is plain Python.
-    return int(murmur2(key)) & 0x7FFFFFFF
+def _partition_of_key(key: bytes, partitions: tuple[int, ...]) -> int:
+    # A loaded history is hundreds of events of one key, whose hash is made in plain Python.
+    return int(_choose_partition(key, partitions, ()))
 
 
 def partition_of(key: bytes | None, partitions: Sequence[int], available: Sequence[int]) -> int:
     """Returns a message's partition, as Kafka's own clients choose it."""
     if key is None:
-        return random.choice(available or partitions)  # noqa: S311 - any will do
-    return partitions[_hash_of(key) % len(partitions)]
+        return int(_choose_partition(key, partitions, available))
+    return _partition_of_key(key, tuple(partitions))
 
 
 class Producer:
