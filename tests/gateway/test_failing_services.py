@@ -1,12 +1,14 @@
 """What becomes of a request whose service is down, slow, cut short or talks nonsense."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 
 from apps.gateway.settings import RequestLimits
-from tests.gateway.running import FAST, open_gateway, raw_service
+from tests.gateway.running import FAST, Gateway, open_gateway, raw_service
 
 READ = "user/Patient.rs"
 WRITE = "user/Patient.cud"
@@ -120,45 +122,41 @@ async def test_nonsense_from_a_service_is_502() -> None:
             assert answer.status == 502
 
 
+@asynccontextmanager
+async def held_request(gateway: Gateway) -> AsyncIterator[None]:
+    """A request for patients is under way meanwhile, and answered with 200 at the end."""
+    gateway.patient.hold = asyncio.Event()
+
+    async def wait() -> int:
+        async with gateway.call("GET", "/api/patients", scope=READ) as answer:
+            return answer.status
+
+    held = asyncio.create_task(wait())
+    async with asyncio.timeout(10):
+        await gateway.patient.reached.wait()
+    yield
+    gateway.patient.hold.set()
+    assert await held == 200
+
+
 async def test_slow_service_takes_its_own_share_only() -> None:
     limits = RequestLimits(requests_per_minute=1_000_000, running_requests_per_service=1)
-    async with open_gateway(limits=limits) as gateway:
-        gateway.patient.hold = asyncio.Event()
-
-        async def wait() -> int:
-            async with gateway.call("GET", "/api/patients", scope=READ) as answer:
-                return answer.status
-
-        held = asyncio.create_task(wait())
-        await gateway.patient.reached.wait()
+    async with open_gateway(limits=limits) as gateway, held_request(gateway):
         async with gateway.call("GET", "/api/patients", scope=READ) as answer:
             assert answer.status == 503
             assert answer.headers["Retry-After"]
             assert (await answer.json())["code"] == "patient_busy"
         async with gateway.call("GET", "/analytics/v1/lag", scope="analytics.read") as answer:
             assert answer.status == 200
-        gateway.patient.hold.set()
-        assert await held == 200
 
 
 async def test_more_requests_at_once_than_it_bears_are_503() -> None:
     limits = RequestLimits(requests_per_minute=1_000_000, running_requests=1)
     async with open_gateway(limits=limits) as gateway:
-        gateway.patient.hold = asyncio.Event()
-
-        async def wait() -> int:
-            async with gateway.call("GET", "/api/patients", scope=READ) as answer:
-                return answer.status
-
-        held = asyncio.create_task(wait())
-        async with asyncio.timeout(10):
-            await gateway.patient.reached.wait()
-        async with gateway.call("GET", "/openapi.json") as answer:
-            assert answer.status == 503
-            assert (await answer.json())["code"] == "overloaded"
-        gateway.patient.hold.set()
-        assert await held == 200
-
+        async with held_request(gateway):
+            async with gateway.call("GET", "/openapi.json") as answer:
+                assert answer.status == 503
+                assert (await answer.json())["code"] == "overloaded"
         # One after another there may be as many as one likes, those that were refused too.
         for _ in range(3):
             async with gateway.call("GET", "/openapi.json") as answer:
