@@ -29,8 +29,10 @@ def parse_for_platform(parser: argparse.ArgumentParser) -> argparse.Namespace:
 def note_on_python(configured: str) -> str:
     """Returns what is to be said of a Python with these arguments of its configure; "" for one
     that is built as distributions and the images build it.
+
+    Debian's, which is installed in /usr, turns the optimizations on without that argument.
     """
-    if "--enable-optimizations" in configured:
+    if "--enable-optimizations" in configured or "'--prefix=/usr'" in configured:
         return ""
     return (
         "note: this Python was built without --enable-optimizations: services take about a quarter"

@@ -55,5 +55,7 @@ def test_every_bench_is_named_by_the_script() -> None:
 
 
 def test_slow_python_is_noted() -> None:
-    assert "without --enable-optimizations" in note_on_python("'--prefix=/usr' '--enable-shared'")
-    assert note_on_python("'--prefix=/usr' '--enable-optimizations' '--with-lto'") == ""
+    told = note_on_python("'--prefix=/opt/3.11' '--enable-shared'")
+    assert "without --enable-optimizations" in told
+    assert note_on_python("'--prefix=/usr' '--enable-shared'") == ""
+    assert note_on_python("'--prefix=/usr/local' '--enable-optimizations' '--with-lto'") == ""
