@@ -1,28 +1,27 @@
-"""What is locked while it is read."""
+"""What reading for a write locks."""
 
-import asyncio
-import secrets
-from collections.abc import Iterator
-from typing import Any
-
-import asyncpg
-import psycopg
 import pytest
 
-from apps.kit.database import DatabaseSettings, open_database
-from apps.patient.search.index.index_rows import INDEX_VERSION
-from apps.patient.storage.numbers import NumberBlocks
-from apps.patient.storage.reading import select_outdated
-from apps.patient.storage.reindexing import Reindexing
-from apps.patient.storage.writing import TextCache, Writer
-from tests.bench.record import BASE
-from tests.patient.fhir.test_bundle_cases import entry, exchange
 from tests.patient.patient_service import Service
-from tests.patient.relay.outbox import until
 from tests.patient.storage.test_locks import (
-    _DELETE,
+    DELETE_PATIENT,
     holding,
     observation,
     started,
     wait_until_blocked,
 )
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
+
+
+def test_transaction_waits_for_the_deletion_of_its_patient_and_is_refused(
+    service: Service,
+) -> None:
+    patient_id = service.register()
+    request = {"method": "POST", "url": "Observation"}
+    entry = {"resource": observation(patient_id), "request": request}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+    with holding(service, DELETE_PATIENT, patient_id):
+        futures = started(lambda: service.call("POST", "/fhir/R4", json=bundle), 1)
+        wait_until_blocked(service, futures)
+    assert futures[0].result().status_code == 422
