@@ -28,9 +28,9 @@ def read(by: Read) -> Any:
     return value
 
 
-def stamp(*parts: int) -> Timestamp:
+def stamp(text: str) -> Timestamp:
     message = Timestamp()
-    message.FromDatetime(datetime(*parts, tzinfo=UTC))  # type: ignore[arg-type]
+    message.FromJsonString(text)
     return message
 
 
@@ -60,10 +60,10 @@ def test_day_is_of_1900_to_2199(text: str, expected: Any) -> None:
     [
         (Timestamp(), None),
         (Timestamp(nanos=1_000), datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC)),
-        (stamp(1899, 12, 31, 23, 59, 59), INVALID_TIME),
-        (stamp(1900, 1, 1), datetime(1900, 1, 1, tzinfo=UTC)),
-        (stamp(2199, 12, 31, 23, 59, 59), datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)),
-        (stamp(2200, 1, 1), INVALID_TIME),
+        (stamp("1899-12-31T23:59:59Z"), INVALID_TIME),
+        (stamp("1900-01-01T00:00:00Z"), datetime(1900, 1, 1, tzinfo=UTC)),
+        (stamp("2199-12-31T23:59:59Z"), datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        (stamp("2200-01-01T00:00:00Z"), INVALID_TIME),
         (Timestamp(seconds=2**62), INVALID_TIME),
     ],
 )
@@ -119,9 +119,7 @@ INVALID_DECIMAL = [("quantity_decimal", "invalid_quantity")]
         (2, "2.5", [("quantity", "contradiction")]),
     ],
 )
-def test_quantity_is_above_zero_and_at_most_a_million(
-    whole: int, text: str, expected: Any
-) -> None:
+def test_quantity_is_above_zero_and_at_most_a_million(whole: int, text: str, expected: Any) -> None:
     assert read(lambda fields: fields.quantity(whole, text)) == expected
 
 
