@@ -38,9 +38,7 @@ async def committing(auth_database: str) -> AsyncIterator[Any]:
 
 
 async def counted(connection: Any, attempt: Attempt) -> dict[str, int | None]:
-    return {
-        kind: await connection.fetchval(COUNTED, kind, key) for kind, key in attempt.counters()
-    }
+    return {kind: await connection.fetchval(COUNTED, kind, key) for kind, key in attempt.counters()}
 
 
 async def lock(connection: Any, attempt: Attempt, kind: str = "pair") -> None:
@@ -85,9 +83,7 @@ async def test_success_sets_back_the_counter_of_the_pair_alone(
     assert await counted(connection, attempt) == {"pair": None, "user": 3, "address": 3}
 
 
-async def test_failures_are_forgotten_after_their_time(
-    committing: Any, attempt: Attempt
-) -> None:
+async def test_failures_are_forgotten_after_their_time(committing: Any, attempt: Attempt) -> None:
     for _ in range(FREE_FAILURES["pair"]):
         await settle_attempt(committing, attempt, False)
     await committing.execute(
