@@ -162,7 +162,8 @@ async def test_whole_credit_may_be_applied_to_all_that_is_open(billing: Client) 
         assert problem.code == code
     await billing.do("ApplyCredit", account_id=account_id, amount=money(80))
     assert await billing.due(account_id) == -20
-    for fields in ({}, {"amount": money(1)}):
+    nothing: dict[str, Any] = {}
+    for fields in (nothing, {"amount": money(1)}):
         problem = await billing.refusal("ApplyCredit", account_id=account_id, **fields)
         assert problem.code == "more_than_open"
 

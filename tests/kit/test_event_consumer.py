@@ -104,7 +104,9 @@ def consumer_of(client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> EventCon
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
-        while not condition():
+        while True:
+            if condition():
+                return
             await asyncio.sleep(0)
 
 

@@ -23,7 +23,8 @@ def test_revocations_survive_the_way_through_json() -> None:
 
 @pytest.mark.parametrize("name", ["subjects", "clients", "families"])
 def test_revocation_covers_the_tokens_up_to_its_very_second(name: str) -> None:
-    revocations = Revocations(**{name: {"one": 100}})
+    void: dict[str, Any] = {name: {"one": 100}}
+    revocations = Revocations(**void)
     voided = {
         issued_at: revocations.covers(
             Principal(

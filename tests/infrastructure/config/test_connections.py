@@ -5,12 +5,14 @@ that is refused.
 import ast
 import inspect
 import json
+from dataclasses import replace
 
 import pytest
 
 from apps.catalogue import SERVICES
 from apps.patient import app as patient_app
 from apps.release.release import PREVIEW_CONNECTIONS
+from infrastructure.config import connections
 from infrastructure.config.connections import (
     OUTSIDE_POOL,
     PREVIEW_POOL_SIZE,
@@ -184,3 +186,22 @@ def test_the_alarm_rings_before_an_instance_is_full(stacks: dict[str, Recording]
         for alarm in alarms:
             full = capacity(classes[alarm["dimensions"]["DBInstanceIdentifier"]])
             assert 0.75 * full < alarm["threshold"] <= 0.8 * full
+
+
+def test_pools_may_take_all_that_an_instance_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = stack_of("dev")
+    (name,) = stack.config.data.instances
+    instance = stack.config.data.instances[name]
+    wanted = of_environment(stack.config, instance.databases, production=False)
+    for taken, is_enough in ((wanted, True), (wanted - 1, False)):
+        monkeypatch.setattr(connections, "capacity", lambda _, taken=taken: taken)
+        faults = connections.instance_faults(name, instance, stack.config, False)
+        assert (faults == []) is is_enough
+
+
+@pytest.mark.parametrize(("size", "is_refused"), [(1, False), (50, False), (51, True)])
+def test_pool_is_of_1_to_50_connections(size: int, is_refused: bool) -> None:
+    config = stack_of("dev").config
+    config = replace(config, data=replace(config.data, pool_size=size))
+    faults = connections.connection_faults(config, production=False)
+    assert (faults == ["data.pool-size must be from 1 to 50"]) is is_refused
