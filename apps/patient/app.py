@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -28,9 +28,12 @@ from apps.patient.relay.outbox_routes import outbox_routes
 from apps.patient.search.reading.cursors import Cursors
 from apps.patient.settings import Settings
 from apps.patient.storage.backfill import Backfill, running_backfill
+from apps.patient.storage.group_commit import GroupCommit
+from apps.patient.storage.numbers import NumberBlocks
 from apps.patient.storage.read_audit import open_read_audit
 from apps.patient.storage.record import Record
 from apps.patient.storage.reindexing import Reindexing, running_reindexing
+from apps.patient.storage.writing import TextCache, Writer
 
 CLEANING_SECONDS = 600.0
 
@@ -58,14 +61,23 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         compile_checks()
-        record = Record(database, committed, settings.public_url + FHIR_PATH)
+        writer = Writer(NumberBlocks("resource_number"), TextCache())
+        group_commit = GroupCommit(database, writer)
+        record = Record(
+            database=database,
+            committed=committed,
+            base_url=settings.public_url + FHIR_PATH,
+            writer=writer,
+            group_commit=group_commit,
+        )
         backfill = Backfill(database, record)
         async with (
             running(relays),
             cleaning(database),
             running_backfill(backfill),
-            running_reindexing(Reindexing(database, record.writer, record.base_url)),
+            running_reindexing(Reindexing(database, writer, record.base_url)),
             open_read_audit(database) as read_audit,
+            aclosing(group_commit),
         ):
             yield {
                 "settings": settings,

@@ -31,6 +31,7 @@ from apps.patient.storage.outcomes import Outcome
 from apps.patient.storage.preconditions import gone
 from apps.patient.storage.read_audit import ReadEntry, entry_of
 from apps.patient.storage.reading import read_patient_list, read_patient_view, select_current
+from apps.patient.storage.record import Update
 from apps.patient.storage.search import Mark, read_page
 from apps.patient.storage.summaries import PatientSummary, summary_of
 from apps.patient.storage.versions import Version, view_of
@@ -159,9 +160,14 @@ async def put_patient(request: Request) -> Response:
 
     id = path_id(request)
     await request.state.backfill.carry_over_one("Patient", id)
-    outcome = await record_of(request).update(
-        "Patient", id, merged, caller_of(request), read_expected(request)
+    update = Update(
+        resource_type="Patient",
+        id=id,
+        make=merged,
+        caller=caller_of(request),
+        expected=read_expected(request),
     )
+    outcome = await record_of(request).update(update)
     return told(outcome, 200, version_headers(outcome.version))
 
 

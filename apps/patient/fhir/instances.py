@@ -42,7 +42,7 @@ from apps.patient.storage.conditional import (
 )
 from apps.patient.storage.preconditions import Condition, gone
 from apps.patient.storage.reading import read_one, select_current, select_version
-from apps.patient.storage.record import Make
+from apps.patient.storage.record import Make, Update
 from apps.patient.storage.versions import Version
 
 
@@ -127,10 +127,14 @@ async def update(request: Request) -> Response:
     resource_type, id = type_of(request), path_id(request)
     resource, _ = await read_resource(request, resource_type)
     check_same_id(resource, id)
-    outcome = await record_of(request).update(
-        resource_type, id, resource, caller_of(request), read_expected(request)
+    update = Update(
+        resource_type=resource_type,
+        id=id,
+        make=resource,
+        caller=caller_of(request),
+        expected=read_expected(request),
     )
-    return respond_outcome(request, outcome)
+    return respond_outcome(request, await record_of(request).update(update))
 
 
 def check_same_id(resource: Resource, id: str) -> None:
@@ -163,15 +167,15 @@ def url_condition(request: Request, caller: Caller, resource_type: str) -> Condi
 
 async def patch(request: Request) -> Response:
     resource_type, id = type_of(request), path_id(request)
-    outcome = await record_of(request).update(
-        resource_type,
-        id,
-        await read_patch(request, resource_type),
-        caller_of(request),
-        read_expected(request),
+    update = Update(
+        resource_type=resource_type,
+        id=id,
+        make=await read_patch(request, resource_type),
+        caller=caller_of(request),
+        expected=read_expected(request),
         method="PATCH",
     )
-    return respond_outcome(request, outcome)
+    return respond_outcome(request, await record_of(request).update(update))
 
 
 async def patch_by_search(request: Request) -> Response:

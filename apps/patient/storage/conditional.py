@@ -8,7 +8,7 @@ from apps.patient.codec import Resource
 from apps.patient.storage.access import Caller
 from apps.patient.storage.outcomes import Outcome
 from apps.patient.storage.preconditions import Condition, Expected, lock_condition, matches_of
-from apps.patient.storage.record import Make, Record
+from apps.patient.storage.record import Make, Record, Update
 from apps.patient.storage.versions import Method, Version
 
 
@@ -38,15 +38,15 @@ async def update_match(
         else:
             caller.require(resource_type, "c")
             id = given or new_id()
-        outcome = await record.update_in(
-            connection,
-            resource_type,
-            id,
+        update = Update(
+            resource_type=resource_type,
+            id=id,
             make=make,
             caller=caller,
             expected=expected,
             method=method if found is not None else "PUT",
         )
+        outcome = await record.update_in(connection, update)
     record.committed()
     return outcome
 

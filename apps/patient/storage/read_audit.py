@@ -5,14 +5,12 @@ What comes while one batch is being written makes the next. A change's own entry
 transaction instead.
 """
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from apps.kit.batches import Batches, Waiting
 from apps.kit.database import ROW_ERRORS, Connection, Database
-from apps.kit.errors import Unavailable
 from apps.patient.search.index.hashing import resource_hash
 from apps.patient.storage.versions import Author, Version
 
@@ -105,59 +103,40 @@ class ReadAudit:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._waiting: deque[tuple[Sequence[ReadEntry], asyncio.Future[None]]] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._batches: Batches[Sequence[ReadEntry], None] = Batches(
+            self._write,
+            max_batch=MAX_BATCH_READS,
+            max_waiting=MAX_WAITING_READS,
+            busy="audit_busy",
+        )
 
     async def record(self, *entries: ReadEntry) -> None:
         """Returns when they are committed; raises Unavailable where they cannot be, and then
         nothing may be told.
         """
-        if not entries:
-            return
-        if len(self._waiting) >= MAX_WAITING_READS:
-            raise Unavailable("audit_busy")
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entries, written))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
-        await written
+        if entries:
+            await self._batches.put(entries)
 
     async def settle(self) -> None:
         """Waits until nothing is left to write."""
-        if self._writer:
-            await asyncio.wait([self._writer])
+        await self._batches.settle()
 
-    async def _write(self) -> None:
-        try:
-            while self._waiting:
-                count = min(len(self._waiting), MAX_BATCH_READS)
-                await self._write_batch([self._waiting.popleft() for _ in range(count)])
-        finally:
-            self._writer = None
-
-    async def _write_batch(
-        self, batch: Sequence[tuple[Sequence[ReadEntry], "asyncio.Future[None]"]]
-    ) -> None:
+    async def _write(self, batch: Sequence[Waiting[Sequence[ReadEntry], None]]) -> None:
         try:
             async with self.database.connection() as connection:
                 await insert_entries(
-                    connection, [entry for entries, _ in batch for entry in entries]
+                    connection, [entry for waiting in batch for entry in waiting.item]
                 )
-        except Exception as error:
-            if len(batch) > 1 and isinstance(error, ROW_ERRORS):
-                # Whichever of them cannot be written holds up itself alone.
-                await self._write_batch(batch[: len(batch) // 2])
-                await self._write_batch(batch[len(batch) // 2 :])
+        except ROW_ERRORS as error:
+            if len(batch) == 1:
+                batch[0].fail(error)
                 return
-            for _, written in batch:
-                if not written.done():
-                    written.set_exception(
-                        Unavailable(error.code) if isinstance(error, Unavailable) else error
-                    )
+            # Whichever of them cannot be written holds up itself alone.
+            await self._write(batch[: len(batch) // 2])
+            await self._write(batch[len(batch) // 2 :])
         else:
-            for _, written in batch:
-                if not written.done():
-                    written.set_result(None)
+            for waiting in batch:
+                waiting.finish(None)
 
 
 @asynccontextmanager

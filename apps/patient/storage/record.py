@@ -2,8 +2,9 @@
 transaction each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from apps.kit.context import new_id
 from apps.kit.database import Connection, Database
@@ -11,6 +12,7 @@ from apps.kit.errors import Conflict, NotFound, Unprocessable
 from apps.kit.idempotency import Claim, claim_key, insert_key
 from apps.patient.codec import Resource, decode
 from apps.patient.storage.access import Caller
+from apps.patient.storage.group_commit import GroupCommit
 from apps.patient.storage.hidden_targets import hidden_targets
 from apps.patient.storage.mrn import format_mrn, with_mrn
 from apps.patient.storage.numbers import NumberBlocks
@@ -27,25 +29,42 @@ from apps.patient.storage.preconditions import (
 from apps.patient.storage.reading import select_stored
 from apps.patient.storage.reference_checks import asked_references, check_references
 from apps.patient.storage.versions import Change, Method, Stored, Version, change_of, deletion_of
-from apps.patient.storage.writing import TextCache, Writer
+from apps.patient.storage.writing import Writer
 
 # A writer without `If-Match` that loses a race looks again, so often.
 ATTEMPTS = 3
 
 
 Make = Callable[[Version], Resource]
+Hidden = Mapping[tuple[str, str], Change]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """A change that somebody asks for: `make` is the resource, or makes it of the
+    current version.
+    """
+
+    resource_type: str
+    id: str
+    make: Make | Resource
+    caller: Caller
+    expected: Expected = ANY_VERSION
+    method: Method = "PUT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """`committed` is called after each transaction: what it left in the outbox can be sent."""
+    """`committed` is called after each transaction: what it left in the outbox can be sent.
+
+    `writer` writes within a transaction, `group_commit` what is a transaction by itself.
+    """
 
     database: Database
     committed: Callable[[], None]
     base_url: str
-    writer: Writer = field(
-        default_factory=lambda: Writer(NumberBlocks("resource_number"), TextCache())
-    )
+    writer: Writer
+    group_commit: GroupCommit
     mrns: NumberBlocks = field(default_factory=lambda: NumberBlocks("mrn"))
 
     async def create(
@@ -59,7 +78,9 @@ class Record:
         """Stores `resource` under an id of ours, unless `condition` finds one that is there."""
         if claim is None and condition is None:
             async with self.database.connection() as connection:
-                outcome = await self.create_new(connection, resource, caller)
+                change, outcome = await self._creation(connection, resource, caller)
+                hidden = await hidden_targets(connection, [change], caller, frozenset())
+            await self._write_by_itself(change, caller, hidden)
         else:
             async with self.database.transaction() as connection:
                 reference = await claim_key(connection, claim)
@@ -74,13 +95,17 @@ class Record:
     async def create_new(
         self, connection: Connection, resource: Resource, caller: Caller
     ) -> Outcome:
-        """Stores `resource` under an id of ours, within the connection's transaction or
-        one of its own.
-        """
+        """Stores `resource` under an id of ours, within the connection's transaction."""
+        change, outcome = await self._creation(connection, resource, caller)
+        await self.write_one(connection, change, caller)
+        return outcome
+
+    async def _creation(
+        self, connection: Connection, resource: Resource, caller: Caller
+    ) -> tuple[Change, Outcome]:
         change = await self.new_change(connection, resource, new_id(), "POST")
         found = caller.check_change(change, "c")
-        await self.write_one(connection, change, caller)
-        return Outcome(change.version, created=True, disclosure=found)
+        return change, Outcome(change.version, created=True, disclosure=found)
 
     async def new_change(
         self,
@@ -101,36 +126,21 @@ class Record:
             resource, id=id, method=method, base_url=self.base_url, stored=stored, mrn=mrn
         )
 
-    async def update(
-        self,
-        resource_type: str,
-        id: str,
-        make: Make | Resource,
-        caller: Caller,
-        expected: Expected = ANY_VERSION,
-        method: Method = "PUT",
-    ) -> Outcome:
-        """Writes the version after the current one: a resource, or what `make` makes of
-        the current one.
+    async def update(self, update: Update) -> Outcome:
+        """Writes the version after the current one.
 
         A resource is stored where there is none, or restored where there was one; `make` needs one.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self.database.connection() as connection:
-                    outcome = await self.update_in(
-                        connection,
-                        resource_type,
-                        id,
-                        make=make,
-                        caller=caller,
-                        expected=expected,
-                        method=method,
-                    )
+                    change, outcome = await self._next_update(connection, update)
+                    hidden = await hidden_targets(connection, [change], update.caller, frozenset())
+                await self._write_by_itself(change, update.caller, hidden)
             except Conflict as conflict:
                 if conflict.code != "version_conflict":
                     raise
-                if expected.is_strict:
+                if update.expected.is_strict:
                     raise stale(None) from None
                 if attempt == ATTEMPTS:
                     raise
@@ -139,56 +149,39 @@ class Record:
             return outcome
         raise AssertionError("unreachable")
 
-    async def update_in(
-        self,
-        connection: Connection,
-        resource_type: str,
-        id: str,
-        *,
-        make: Make | Resource,
-        caller: Caller,
-        expected: Expected = ANY_VERSION,
-        method: Method = "PUT",
-    ) -> Outcome:
-        """Does what `update` does, within the connection's transaction or one of its own."""
-        stored = await select_stored(connection, resource_type, id)
-        change, outcome = await self.next_change(
-            stored,
-            connection,
-            make=make,
-            resource_type=resource_type,
-            id=id,
-            caller=caller,
-            expected=expected,
-            method=method,
-        )
-        # The version read here is part of the statement: nobody can come between.
-        await self.write_one(connection, change, caller)
+    async def update_in(self, connection: Connection, update: Update) -> Outcome:
+        """Does what `update` does, within the connection's transaction."""
+        change, outcome = await self._next_update(connection, update)
+        await self.write_one(connection, change, update.caller)
         return outcome
 
+    async def _next_update(self, connection: Connection, update: Update) -> tuple[Change, Outcome]:
+        stored = await select_stored(connection, update.resource_type, update.id)
+        return await self.next_change(connection, update, stored)
+
     async def write_one(self, connection: Connection, change: Change, caller: Caller) -> None:
-        """Writes a change whose references are there, in one statement; BEGIN, a look-up and COMMIT
-        would cost three round trips more.
-        """
+        """Writes a change whose references are there, within the connection's transaction."""
         referred = asked_references([change])
         hidden = await hidden_targets(connection, [change], caller, frozenset())
         if hidden or not await self.writer.write(connection, [change], caller.author, referred):
-            await check_references(connection, [change], caller)
-            raise Conflict("version_conflict", "a reference came back meanwhile; try again")
+            await _refuse_references(connection, change, caller)
+
+    async def _write_by_itself(self, change: Change, caller: Caller, hidden: Hidden) -> None:
+        """Writes a change whose references are there as a transaction, in one statement: BEGIN, a
+        look-up and COMMIT would cost three round trips more.
+
+        The version that the change follows is part of the statement: nobody can come between.
+        """
+        referred = asked_references([change])
+        if hidden or not await self.group_commit.write(change, caller.author, referred):
+            async with self.database.connection() as connection:
+                await _refuse_references(connection, change, caller)
 
     async def next_change(
-        self,
-        stored: Stored | None,
-        connection: Connection,
-        *,
-        make: Make | Resource,
-        resource_type: str,
-        id: str,
-        caller: Caller,
-        expected: Expected,
-        method: Method,
+        self, connection: Connection, update: Update, stored: Stored | None
     ) -> tuple[Change, Outcome]:
         """Returns the change and what it comes to, after all checks but of references."""
+        make, caller = update.make, update.caller
         current = stored.version if stored else None
         if current is not None:
             await check_visible(connection, current, caller, "u")
@@ -199,14 +192,14 @@ class Record:
                 raise gone(current)
         elif current is None:
             # A client's own id: it creates, and that needs the scope to create.
-            caller.require(resource_type, "c")
-        expected.check(current)
+            caller.require(update.resource_type, "c")
+        update.expected.check(current)
         if callable(make):
             assert current is not None
             resource = make(current)
         else:
             resource = with_kept_meta(make, current)
-        change = await self.new_change(connection, resource, id, method, stored)
+        change = await self.new_change(connection, resource, update.id, update.method, stored)
         if (
             current is not None
             and current.patient_id is not None
@@ -230,7 +223,11 @@ class Record:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self.database.connection() as connection:
-                    deleted = await self.delete_in(connection, resource_type, id, caller, expected)
+                    stored = await select_stored(connection, resource_type, id)
+                    change = await self.next_deletion(connection, stored, caller, expected)
+                if change is None:
+                    return stored.version if stored else None
+                await self.group_commit.write(change, caller.author, ())
             except Conflict:
                 if expected.is_strict:
                     raise stale(None) from None
@@ -238,7 +235,7 @@ class Record:
                     raise
                 continue
             self.committed()
-            return deleted
+            return change.version
         raise AssertionError("unreachable")
 
     async def delete_in(
@@ -249,7 +246,7 @@ class Record:
         caller: Caller,
         expected: Expected = ANY_VERSION,
     ) -> Version | None:
-        """Does what `delete` does: one statement that changes something."""
+        """Does what `delete` does, within the connection's transaction."""
         stored = await select_stored(connection, resource_type, id)
         change = await self.next_deletion(connection, stored, caller, expected)
         if change is None:
@@ -270,6 +267,12 @@ class Record:
         await check_visible(connection, stored.version, caller, "d")
         expected.check(stored.version)
         return None if stored.version.body is None else deletion_of(stored)
+
+
+async def _refuse_references(connection: Connection, change: Change, caller: Caller) -> NoReturn:
+    """Tells what a change refers to that is not there or is hidden from the caller."""
+    await check_references(connection, [change], caller)
+    raise Conflict("version_conflict", "a reference came back meanwhile; try again")
 
 
 # What a PUT without it does not take away (https://hl7.org/fhir/R4/resource.html#tag-updates).

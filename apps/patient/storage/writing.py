@@ -30,6 +30,9 @@ from apps.patient.storage.reading import ALL_LIVING, living_arguments
 from apps.patient.storage.table_writes import Write
 from apps.patient.storage.versions import Author, Change
 
+# So long a group waits for a lock, until its transaction ends.
+LOCK_TIMEOUT = "50ms"
+
 
 class TextCache:
     """Remembers which display texts the database has, so that common ones are sent once."""
@@ -70,6 +73,23 @@ class Writer:
         """
         return await self._write(connection, changes, [*record_parts(changes, author)], referred)
 
+    async def write_group(
+        self,
+        connection: Connection,
+        written: Sequence[tuple[Change, Author]],
+        referred: Collection[tuple[str, str]],
+    ) -> bool:
+        """Writes changes of several authors, all or none, as `write` does, and raises what
+        PostgreSQL does where it would wait for somebody's lock.
+        """
+        changes = [change for change, _ in written]
+        recorded = [record_parts([change], author) for change, author in written]
+        more = [
+            Part(parts[0].write, [row for part in parts for row in part.rows])
+            for parts in zip(*recorded, strict=True)
+        ]
+        return await self._write(connection, changes, more, referred, is_group=True)
+
     async def write_versions(self, connection: Connection, changes: Sequence[Change]) -> None:
         """Writes and indexes versions that were recorded before."""
         await self._write(connection, changes, [])
@@ -80,6 +100,8 @@ class Writer:
         changes: Sequence[Change],
         more: Sequence[Part],
         referred: Collection[tuple[str, str]] = (),
+        *,
+        is_group: bool = False,
     ) -> bool:
         if not changes:
             return True
@@ -87,7 +109,7 @@ class Writer:
         texts = self.texts.unknown(text for change in changes for text in change.index.texts)
         is_compact = await self.layout.is_compact(connection)
         written = change_parts(changes, numbers, texts=texts, is_compact=is_compact)
-        is_written = await self._run(connection, [*written, *more], referred)
+        is_written = await self._run(connection, [*written, *more], referred, is_group=is_group)
         if is_written:
             self.texts.remember(texts)
         return is_written
@@ -105,11 +127,13 @@ class Writer:
         connection: Connection,
         parts: Iterable[Part],
         referred: Collection[tuple[str, str]] = (),
+        *,
+        is_group: bool = False,
     ) -> bool:
         parts = [part for part in parts if part.rows]
-        arguments = [*living_arguments(referred)] if referred else []
+        arguments = [*living_arguments(referred)] if referred or is_group else []
         named = tuple((part.write, part.few) for part in parts)
-        statement = _statement(named, len(arguments))
+        statement = _statement(named, len(arguments), is_group=is_group)
         for part in parts:
             arguments += chain(*part.rows) if part.few else map(list, zip(*part.rows, strict=True))
         try:
@@ -140,9 +164,14 @@ class Writer:
 
 
 @lru_cache(maxsize=256)
-def _statement(parts: tuple[tuple[Write, int], ...], position: int) -> str:
+def _statement(parts: tuple[tuple[Write, int], ...], position: int, *, is_group: bool) -> str:
     """Builds it for `position` arguments that tell what must be there; with none nothing must."""
     named = [f"living AS MATERIALIZED ({ALL_LIVING})"] if position else []
+    if is_group:
+        named = [
+            f"patience AS MATERIALIZED (SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', true))",
+            f"living AS MATERIALIZED ({ALL_LIVING} FROM patience)",
+        ]
     is_checked = bool(named)
     for index, (write, few) in enumerate(parts):
         names = ", ".join(name for _, name in write.columns)

@@ -22,7 +22,7 @@ from apps.patient.storage.access import Caller
 from apps.patient.storage.outcomes import Outcome
 from apps.patient.storage.preconditions import lock_condition, matches_of
 from apps.patient.storage.reading import select_stored_each
-from apps.patient.storage.record import Record
+from apps.patient.storage.record import Record, Update
 from apps.patient.storage.reference_checks import check_references
 from apps.patient.storage.versions import Change, Stored, Version
 
@@ -178,16 +178,15 @@ async def _change_of(work: Work, entry: Entry) -> tuple[Change | None, Result]:
             )
         make = entry.make or entry.resource
         assert make is not None
-        change, outcome = await record.next_change(
-            stored,
-            connection,
-            make=make,
+        update = Update(
             resource_type=entry.resource_type,
             id=entry.id,
+            make=make,
             caller=caller,
             expected=entry.expected,
             method="PATCH" if entry.method == "PATCH" else "PUT",
         )
+        change, outcome = await record.next_change(connection, update, stored)
         return change, Result(outcome=outcome)
     except Unprocessable as error:
         at = f"{entry.at}/resource"
