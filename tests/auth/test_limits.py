@@ -152,5 +152,5 @@ def segment(content: dict[str, Any]) -> str:
 def test_token_of_a_request_is_bounded(more: int, taken: bool) -> None:
     token = f"{segment({'alg': 'ES256'})}.{segment({'sub': 'a'})}."
     assert is_acceptable_jwt(token + "A" * (MAX_JWT_CHARS - len(token) + more)) is taken
-    nested = {"sub": [[]] * (MAX_BRACKETS - 2 + more)}
+    nested: dict[str, Any] = {"sub": [[]] * (MAX_BRACKETS - 2 + more)}
     assert is_acceptable_jwt(f"{segment({'alg': 'ES256'})}.{segment(nested)}.AA") is taken

@@ -5,7 +5,6 @@ that is refused.
 import ast
 import inspect
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -199,9 +198,10 @@ def test_pools_may_take_all_that_an_instance_takes(monkeypatch: pytest.MonkeyPat
         assert (faults == []) is is_enough
 
 
-@pytest.mark.parametrize(("size", "is_refused"), [(1, False), (50, False), (51, True)])
-def test_pool_is_of_1_to_50_connections(size: int, is_refused: bool) -> None:
-    config = stack_of("dev").config
-    config = replace(config, data=replace(config.data, pool_size=size))
-    faults = connections.connection_faults(config, production=False)
-    assert (faults == ["data.pool-size must be from 1 to 50"]) is is_refused
+@pytest.mark.parametrize(
+    ("size", "fault"), [(50, "the pools on data.instances.main"), (51, "must be from 1 to 50")]
+)
+def test_pool_is_of_1_to_50_connections(size: int, fault: str) -> None:
+    parse_stack("dev", nested("dev", "data", **{"pool-size": 1}))
+    with pytest.raises(SettingsError, match=rf"data\.pool-size.* {fault}"):
+        parse_stack("dev", nested("dev", "data", **{"pool-size": size}))
