@@ -4,13 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from apps.billing.money import MAX_MINOR_UNITS
-from apps.billing.pages import read_id_token, read_page_size, read_token, write_token
 from apps.billing.parsing import Fields, parse_id
 from apps.kit.errors import BadRequest, NotFound
 from protos.billing.v1 import billing_pb2 as pb
@@ -163,37 +161,3 @@ def test_basis_points_are_a_part_of_the_whole(number: int, taken: bool) -> None:
 def test_what_is_no_id_is_not_found() -> None:
     with pytest.raises(NotFound, match="account_unknown"):
         parse_id("banana", "account_unknown")
-
-
-@pytest.mark.parametrize(
-    ("size", "maximum", "rows"), [(0, 100, 20), (0, 10, 10), (1, 100, 1), (100, 100, 100)]
-)
-def test_page_has_up_to_the_maximum_of_rows(size: int, maximum: int, rows: int) -> None:
-    assert read_page_size(size, maximum=maximum) == rows
-
-
-@pytest.mark.parametrize("size", [-1, 101])
-def test_page_of_another_size_is_refused(size: int) -> None:
-    with pytest.raises(BadRequest):
-        read_page_size(size)
-
-
-def test_token_of_a_page_holds_its_key() -> None:
-    assert read_token("", (str,)) is None
-    for number in (2**63 - 1, 1 - 2**63):
-        assert read_token(write_token("a", number), (str, int)) == ["a", number]
-    id = UUID(int=7)
-    assert read_id_token(write_token(str(id))) == id
-
-
-@pytest.mark.parametrize(
-    "key", [("a", 2**63), ("a", -(2**63)), ("a\0", 1), ("a",), ("a", 1, 1), (1, "a"), ("a", True)]
-)
-def test_token_of_another_key_is_refused(key: tuple[Any, ...]) -> None:
-    with pytest.raises(BadRequest):
-        read_token(write_token(*key), (str, int))
-
-
-def test_token_that_names_no_id_is_refused() -> None:
-    with pytest.raises(BadRequest):
-        read_id_token(write_token("banana"))
