@@ -90,3 +90,25 @@ async def test_answer_that_was_not_kept_is_unknown(billing: Client) -> None:
     with pytest.raises(Unavailable, match="answer_unknown"):
         await calls.change(request_id)
     assert calls.commits == 0
+
+
+async def test_refused_change_leaves_nothing(billing: Client) -> None:
+    calls, event_id = Calls(billing), new_id()
+
+    async def refuse(change: Change) -> pb.Account:
+        await change.connection.execute(
+            """
+            INSERT INTO outbox (destination, event_id, patient_id, payload, request_id, traceparent)
+            VALUES ('kafka', $1, 'p', '', '', '')""",
+            event_id,
+        )
+        raise Conflict("taken")
+
+    request = pb.CreateBillingAccountRequest(request_id=new_id())
+    with pytest.raises(Conflict):
+        await calls.books.change(request, CALLER, pb.Account, refuse)
+    async with billing.database.connection() as connection:
+        left = await connection.fetchval(
+            "SELECT count(*) FROM outbox WHERE event_id = $1", event_id
+        )
+    assert left == 0
