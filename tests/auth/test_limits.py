@@ -48,6 +48,22 @@ def test_text_of_a_query_is_bounded(admin: httpx.Client, path: str, name: str, m
 
 
 @integration
+def test_times_of_the_audit_have_their_offset(admin: httpx.Client) -> None:
+    for name in ("since", "until"):
+        for time_, status in (("2026-01-01T00:00:00Z", 200), ("2026-01-01T00:00:00", 400)):
+            assert admin.get("/auth/v1/audit", params={name: time_}).status_code == status
+
+
+@integration
+def test_token_without_any_of_the_scopes_that_were_asked_for_is_not_given(auth: Auth) -> None:
+    client = auth.client("analytics.read")
+    both = auth.token_for(client, scope="analytics.read billing.write")
+    assert both.json()["scope"] == "analytics.read"
+    refused = auth.token_for(client, scope="billing.write")
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope")
+
+
+@integration
 def test_page_has_from_one_item_to_a_hundred(auth: Auth, admin: httpx.Client) -> None:
     for limit, status in ((0, 400), (1, 200), (MAX_PAGE_SIZE, 200), (MAX_PAGE_SIZE + 1, 400)):
         assert admin.get("/auth/v1/users", params={"limit": limit}).status_code == status

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from apps.patient.definitions.fhirpath.functions import FUNCTIONS, OPERATORS
+from apps.patient.definitions.fhirpath.parser import FhirPathError, parse
 
 CALLS: list[tuple[str, list[Any], tuple[list[Any], ...], list[Any]]] = [
     ("toString", [], (), []),
@@ -66,6 +67,24 @@ CALLS: list[tuple[str, list[Any], tuple[list[Any], ...], list[Any]]] = [
     ("descendants", [{"a": {"b": 1}, "c": [2, None]}], (), [{"b": 1}, 1, 2]),
     ("descendants", ["a"], (), []),
 ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Patient.",
+        "Patient.1",
+        "Patient.'x'",
+        "Patient..name",
+        "Patient.(name)",
+        "name[0",
+        "(name",
+    ],
+)
+def test_text_that_is_no_expression_is_refused(text: str) -> None:
+    with pytest.raises(FhirPathError):
+        parse(text)
 
 
 @pytest.mark.parametrize(("name", "items", "arguments", "found"), CALLS)
