@@ -35,14 +35,3 @@ def test_condition_is_held_until_the_write_is_committed(
         futures = started(lambda: send(service, value), 2)
         wait_until_blocked(service, futures)
     assert sorted(future.result().status_code for future in futures) == statuses
-
-
-@pytest.mark.parametrize("send", [update, patch, delete])
-def test_conditional_change_wakes_the_relays(
-    service: Service, woken: list[str], send: Send
-) -> None:
-    value = secrets.token_hex(6)
-    service.create(body(value))
-    woken.clear()
-    assert send(service, value).is_success
-    assert sorted(woken) == ["billing", "kafka"]

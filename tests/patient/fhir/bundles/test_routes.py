@@ -22,9 +22,3 @@ def test_condition_of_an_entry_is_held_until_the_write_is_committed(
         wait_until_blocked(service, futures)
     answers = [future.result().json()["entry"][0]["response"] for future in futures]
     assert sorted(answer["status"] for answer in answers) == ["200 OK", "201 Created"]
-
-
-@pytest.mark.parametrize("kind", ["transaction", "batch"])
-def test_bundle_wakes_the_relays(service: Service, woken: list[str], kind: str) -> None:
-    assert exchange(service, kind, secrets.token_hex(6)).is_success
-    assert sorted(woken) == ["billing", "kafka"]
