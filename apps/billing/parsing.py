@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -98,10 +98,7 @@ class Fields:
             if whole < 0 or whole > MAX_QUANTITY:
                 self.refuse("quantity", "invalid_quantity", f"1 to {MAX_QUANTITY}")
             return Decimal(whole or 1)
-        try:
-            quantity = Decimal(text) if _QUANTITY.fullmatch(text) else Decimal(0)
-        except InvalidOperation:
-            quantity = Decimal(0)
+        quantity = Decimal(text) if _QUANTITY.fullmatch(text) else Decimal(0)
         if not 0 < quantity <= MAX_QUANTITY:
             message = "a decimal above zero with at most three places, as 1.5"
             self.refuse("quantity_decimal", "invalid_quantity", message)

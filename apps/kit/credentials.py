@@ -42,9 +42,6 @@ class ServiceCredentials:
     async def token(self, audience: str, scope: str = "") -> str:
         """Raises Unavailable where there is none and the auth service gives none."""
         wanted = (audience, scope)
-        held = self._held.get(wanted)
-        if held and time.monotonic() < held.expires_at - RENEW_BEFORE_SECONDS:
-            return held.token
         async with self._locks.setdefault(wanted, asyncio.Lock()):
             now = time.monotonic()
             held = self._held.get(wanted)

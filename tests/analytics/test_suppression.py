@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
-from apps.analytics.figures.suppression import Cell, round_count, suppress_cells
+from apps.analytics.figures.suppression import (
+    Cell,
+    Group,
+    break_down,
+    round_count,
+    suppress_cells,
+)
 from apps.analytics.reports.parameters import parse_months
 from apps.kit.errors import Unprocessable
 from protos.patient.v1 import events_pb2 as pb
@@ -60,6 +66,57 @@ def test_cells_that_give_nobody_away_are_shown() -> None:
     shown, suppressed = suppress_cells(cells, SMALLEST)
     assert suppressed == 4
     assert {cell.row + cell.column for cell in shown} == {"ac", "bc", "ca", "cb", "cc"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [
+        ([11, 30], [30, 11]),
+        # One that is hidden alone is the total less the rest: the next is hidden as well.
+        ([10, 11, 30], [30]),
+        ([5, 6, 30], [30]),
+        ([5, 5, 30], []),
+        ([4, 5, 12, 30], [30]),
+        ([10], []),
+    ],
+)
+def test_group_under_the_smallest_is_hidden_with_as_many_as_hide_it(
+    counts: list[int], shown: list[int]
+) -> None:
+    found = break_down([Group(str(count), count) for count in counts], SMALLEST)
+    assert [group.count for group in found.groups] == shown
+    assert found.suppressed == len(counts) - len(shown)
+
+
+@pytest.mark.parametrize(
+    ("counts", "populations", "hidden"),
+    [
+        ([10, 11, 40, 40], [50, 50, 50, 50], 4),
+        ([11, 11, 11, 11], [50, 50, 50, 50], 0),
+    ],
+)
+def test_cell_under_the_smallest_is_hidden_with_its_row_and_column(
+    counts: list[int], populations: list[int], hidden: int
+) -> None:
+    places = itertools.product("ab", repeat=2)
+    cells = [
+        Cell(row=row, column=column, count=count, population=population)
+        for (row, column), count, population in zip(places, counts, populations, strict=True)
+    ]
+    assert suppress_cells(cells, SMALLEST)[1] == hidden
+
+
+def test_hidden_cells_of_a_line_are_of_as_many_people_as_the_smallest() -> None:
+    """Two hidden cells of a row, of ten people and of eleven; the columns hide them already."""
+    for people, suppressed in ((5, 6), (6, 4)):
+        cells = [
+            Cell(row="a", column="x", count=2, population=5),
+            Cell(row="a", column="y", count=2, population=people),
+            Cell(row="b", column="x", count=9, population=50),
+            Cell(row="b", column="y", count=9, population=50),
+            *(Cell(row=row, column="z", count=20, population=50) for row in "ab"),
+        ]
+        assert suppress_cells(cells, SMALLEST)[1] == suppressed
 
 
 def test_counts_are_rounded_where_small_groups_are_hidden() -> None:

@@ -26,6 +26,10 @@ def test_signing_keys_are_kept_and_others_left_out() -> None:
     assert parse_client_keys({"keys": [RSA, *others, EC]}) == {"keys": [RSA, EC]}
 
 
+def test_set_may_have_fifty_keys() -> None:
+    assert parse_client_keys({"keys": [RSA] * MAX_KEYS}) == {"keys": [RSA] * MAX_KEYS}
+
+
 @pytest.mark.parametrize(
     "document",
     [

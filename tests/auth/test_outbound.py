@@ -7,6 +7,10 @@ import pytest
 from joserfc.jwk import ECKey
 
 from apps.auth.outbound import (
+    KEYS_LIFE_SECONDS,
+    KEYS_RETRY_SECONDS,
+    MAX_CACHED_KEY_SETS,
+    MAX_RESPONSE_BYTES,
     ClientKeys,
     OutboundError,
     OutboundHttp,
@@ -118,6 +122,11 @@ async def test_redirects_are_not_followed() -> None:
 async def test_long_answer_is_no_key_set() -> None:
     http = OutboundHttp(allow_loopback=True)
     for listener in listening():
+        listener.answer = "x" * (MAX_RESPONSE_BYTES - 2)
+        assert await http.get_json(f"{listener.url}/jwks") == listener.answer
+        listener.answer += "x"
+        with pytest.raises(OutboundError):
+            await http.get_json(f"{listener.url}/jwks")
         listener.answer = {"keys": ["x" * 65_536]}
         with pytest.raises(OutboundError):
             await http.get_json(f"{listener.url}/jwks")
@@ -140,6 +149,35 @@ class Address:
         if not self.answers:
             raise OutboundError("status 503")
         return {"keys": [ECKey.generate_key("P-256", {"kid": "k"}).as_dict(private=False)]}
+
+
+async def test_key_that_is_not_in_the_set_is_asked_for_at_a_bounded_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address = Address()
+    monkeypatch.setattr("apps.auth.outbound.time", address)
+    keys = ClientKeys(address)  # type: ignore[arg-type]
+    for now, kid, asked in (
+        (0.0, "k", 1),
+        (KEYS_RETRY_SECONDS - 1, "new", 1),
+        (KEYS_RETRY_SECONDS, "new", 2),
+        (KEYS_RETRY_SECONDS + KEYS_LIFE_SECONDS - 1, "k", 2),
+        (KEYS_RETRY_SECONDS + KEYS_LIFE_SECONDS, "k", 3),
+    ):
+        address.now = now
+        await keys.refresh("https://app.example/jwks", kid)
+        assert address.asked == asked
+
+
+async def test_sets_of_keys_are_bounded_in_number() -> None:
+    address = Address()
+    keys = ClientKeys(address)  # type: ignore[arg-type]
+    urls = [f"https://app.example/{number}" for number in range(MAX_CACHED_KEY_SETS + 1)]
+    for url in urls[:-1]:
+        await keys.refresh(url, "k")
+    assert all(keys.known(url) for url in urls[:-1])
+    await keys.refresh(urls[-1], "k")
+    assert [url for url in urls if not keys.known(url)] == urls[:1]
 
 
 async def test_keys_of_an_address_that_fell_silent_verify_for_an_hour(

@@ -11,6 +11,7 @@ from apps.kit.outbox import Entry
 from apps.patient.relay.destinations import BILLING_BATCH, RpcBilling, refusal_of
 from protos.billing.v1 import billing_pb2 as pb
 from tests.billing.conftest import Client
+from tests.billing.waiting import until_waiting
 
 pytestmark = pytest.mark.integration
 
@@ -214,24 +215,10 @@ async def test_batches_in_opposite_orders_do_not_wait_for_each_other(billing: Cl
             asyncio.create_task(create(billing, [opening(patient) for patient in order]))
             for order in (patients, patients[::-1])
         ]
-        await until_waiting(billing, 2)
+        await until_waiting(billing.database, 2)
     answers = await asyncio.gather(*batches)
     accounts = {outcome.account.account_id for outcomes in answers for outcome in outcomes}
     assert len(accounts) == len(patients)
-
-
-async def until_waiting(billing: Client, count: int) -> None:
-    """Waits until so many sessions of this database wait for another's lock."""
-    async with billing.database.connection() as connection:
-        async with asyncio.timeout(20):
-            while count > await connection.fetchval(
-                """
-                SELECT count(*) FROM pg_stat_activity
-                WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-            ):
-                await asyncio.sleep(0.01)
-                # Inside a transaction the view stays as it was first read.
-                await connection.execute("SELECT pg_stat_clear_snapshot()")
 
 
 async def test_two_people_of_one_client_may_use_one_request_id(billing: Client) -> None:

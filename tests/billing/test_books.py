@@ -7,18 +7,23 @@ from typing import Any
 import asyncpg
 import pytest
 
-from apps.billing.books import Books
+from apps.billing.books import Books, expect_version
 from apps.billing.housekeeping import delete_old_requests
 from apps.billing.operate import HANDLERS
 from apps.billing.prices.shipped import ensure_prices
 from apps.billing.settings import Settings
 from apps.kit.context import new_id
 from apps.kit.database import Database
+from apps.kit.errors import Conflict, PreconditionFailed, Problem
 from tests.billing.conftest import ENVIRONMENT, Client, open_client
 
 
+def without_database() -> Books:
+    return Books(Database(None), Settings.from_environment(ENVIRONMENT))  # type: ignore[arg-type]
+
+
 async def test_who_is_known_to_meet_goes_one_by_one_and_nobody_waits_for_each_other() -> None:
-    books = Books(Database(None), Settings.from_environment(ENVIRONMENT))  # type: ignore[arg-type]
+    books = without_database()
     inside = most = 0
 
     async def go(names: tuple[str, ...]) -> None:
@@ -43,6 +48,45 @@ async def test_who_is_known_to_meet_goes_one_by_one_and_nobody_waits_for_each_ot
     async with books.turn(["a"]):
         await elsewhere()
     assert other.is_set()
+
+
+async def test_turn_is_over_after_an_error() -> None:
+    books = without_database()
+    with pytest.raises(Problem):
+        async with books.turn(["a", "b"]):
+            raise Conflict("taken")
+    async with asyncio.timeout(5), books.turn(["a", "b"]):
+        pass
+
+
+async def test_who_stops_waiting_for_a_turn_gives_up_what_it_has_and_no_more() -> None:
+    books, entered = without_database(), asyncio.Event()
+
+    async def wait_for_both() -> None:
+        async with books.turn(["a", "b"]):
+            entered.set()
+
+    async with books.turn(["b"]):
+        waiting = asyncio.create_task(wait_for_both())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        async with asyncio.timeout(5), books.turn(["a"]):
+            pass
+        third = asyncio.create_task(wait_for_both())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not entered.is_set()
+    await third
+    assert entered.is_set()
+
+
+def test_any_version_may_be_expected_by_none() -> None:
+    expect_version(7, 0)
+    expect_version(7, 7)
+    with pytest.raises(PreconditionFailed, match="stale_version"):
+        expect_version(7, 6)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.integration
 async def test_patients_own_login_sees_that_patients_bills_alone(billing: Client) -> None:
     own, other = await billing.account(PATIENT_ID), await billing.account()
     mine, theirs = await billing.invoice(own, 100), await billing.invoice(other, 100)
-    paid = await billing.pay(own, 50)
+    paid, paid_there = await billing.pay(own, 50), await billing.pay(other, 50)
+    html = {"format": "DOCUMENT_FORMAT_HTML"}
     seen: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         ("GetAccount", {"account_id": own}, {"account_id": other}),
         ("GetAccountByPatient", {"patient_id": PATIENT_ID}, {"patient_id": new_id()}),
@@ -27,16 +28,24 @@ async def test_patients_own_login_sees_that_patients_bills_alone(billing: Client
         ("ListChargeItems", {"account_id": own}, {"account_id": other}),
         ("ListPayments", {"account_id": own}, {"account_id": other}),
         ("GetInvoice", {"invoice_id": mine.invoice_id}, {"invoice_id": theirs.invoice_id}),
+        ("GetPayment", {"payment_id": paid.payment_id}, {"payment_id": paid_there.payment_id}),
         ("GetPayment", {"payment_id": paid.payment_id}, {"payment_id": new_id()}),
-        (
-            "GetDocument",
-            {"invoice_id": mine.invoice_id, "format": "DOCUMENT_FORMAT_HTML"},
-            {"invoice_id": theirs.invoice_id, "format": "DOCUMENT_FORMAT_HTML"},
+        *(
+            ("GetDocument", {name: one, **html}, {name: another, **html})
+            for name, one, another in (
+                ("invoice_id", mine.invoice_id, theirs.invoice_id),
+                ("payment_id", paid.payment_id, paid_there.payment_id),
+                ("account_id", own, other),
+            )
         ),
     ]
     for rpc, allowed, refused in seen:
         assert await billing.do(rpc, "patient", **allowed)
-        assert (await billing.refusal(rpc, "patient", **refused)).status == 404, rpc
+        refusal = await billing.refusal(rpc, "patient", **refused)
+        assert refusal.status == 404, rpc
+        # Nothing tells that there is one of somebody else's.
+        if "payment_id" in refused or "invoice_id" in refused:
+            assert refusal.code in ("payment_unknown", "invoice_unknown"), rpc
         # An application that was launched for the patient is not the patient.
         assert (await billing.refusal(rpc, "launched", **allowed)).status == 403, rpc
 

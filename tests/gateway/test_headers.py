@@ -1,5 +1,9 @@
 """Headers on their way through the gateway: which pass, which end there, which it sets itself."""
 
+import pytest
+
+from apps.gateway.headers import request_headers
+from apps.kit.errors import BadRequest
 from tests.gateway.running import Answer, Gateway, Service, make_settings, open_gateway, serving
 
 READ = "user/Patient.rs"
@@ -136,3 +140,9 @@ async def test_one_callers_cookies_are_never_anothers() -> None:
             async with gateway.call("GET", "/oauth2/authorize"):
                 pass
     assert [seen.values(b"cookie") for seen in auth.seen] == [[], []]
+
+
+def test_value_that_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(BadRequest, match="malformed_header"):
+        request_headers([(b"x-note", b"\xff")], cookies=False)
+    assert request_headers([(b"x-note", "é".encode())], cookies=False) == [("x-note", "é")]

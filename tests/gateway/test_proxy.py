@@ -3,13 +3,27 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from aiohttp import ClientPayloadError
 
-from tests.gateway.running import PUBLIC_URL, Answer, Gateway, open_gateway, raw_service
+from apps.gateway.body import SMALL_BODY_BYTES
+from apps.gateway.proxy import Proxy, open_session
+from apps.gateway.settings import RequestLimits
+from apps.kit.errors import BadRequest, Problem
+from tests.gateway.running import (
+    PUBLIC_URL,
+    Answer,
+    Gateway,
+    make_settings,
+    open_gateway,
+    raw_service,
+)
 
 READ = "user/Patient.rs"
 WRITE = "user/Patient.cud"
+LIMITS = RequestLimits(running_requests_per_service=1)
 
 
 async def test_request_and_answer_pass_through_whole(gateway: Gateway) -> None:
@@ -185,3 +199,101 @@ async def test_bundle_may_be_sent_with_a_slash_at_the_end(gateway: Gateway) -> N
     async with gateway.call("POST", "/fhir/R4/", scope=WRITE, data=data) as answer:
         assert answer.status == 200
     assert gateway.patient.seen[0].raw_path == b"/fhir/R4"
+
+
+def scope_of(*headers: tuple[bytes, bytes], method: str = "POST") -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": method,
+        "raw_path": b"/api/patients",
+        "query_string": b"",
+        "headers": list(headers),
+        "http_version": "1.1",
+        "state": {"address": "203.0.113.5"},
+    }
+
+
+async def forward(proxy: Proxy, scope: dict[str, Any], *messages: dict[str, Any]) -> int:
+    """The status of the answer; 0 where nothing was answered."""
+    left, sent = list(messages), []
+
+    async def receive() -> Any:
+        return left.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await proxy.forward(scope, receive, send, "patient", 1_000)
+    return int(sent[0]["status"]) if sent else 0
+
+
+async def test_service_is_free_again_whatever_became_of_the_request() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await writer.drain()
+
+    length = (b"content-length", b"5")
+    whole = {"type": "http.request", "body": b"", "more_body": False}
+    async with raw_service(answer) as url, open_session(LIMITS) as session:
+        upstreams = dict.fromkeys(("auth", "patient"), url)
+        proxy = Proxy(session, make_settings(upstreams=upstreams, limits=LIMITS))
+        patient = proxy.upstreams["patient"]
+        assert await forward(proxy, scope_of(length), {"type": "http.disconnect"}) == 0
+        assert patient.running == 0
+        with pytest.raises(BadRequest, match="malformed_header"):
+            await forward(proxy, scope_of((b"x", b"a\nb"), method="GET"), whole)
+        assert patient.running == 0
+        assert await forward(proxy, scope_of(method="GET"), whole) == 200
+        assert patient.running == 0
+        patient.running = 1
+        with pytest.raises(Problem, match="patient_busy"):
+            await forward(proxy, scope_of(method="GET"), whole)
+
+
+@pytest.mark.parametrize("length", [SMALL_BODY_BYTES, SMALL_BODY_BYTES + 1])
+async def test_answer_that_breaks_off_is_a_problem_only_if_it_is_small(length: int) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nhello" % length)
+        await writer.drain()
+
+    async with raw_service(cut) as url, open_gateway(upstreams={"patient": url}) as gateway:
+        async with gateway.call("GET", "/api/patients", scope=READ) as answer:
+            if length == SMALL_BODY_BYTES:
+                assert (await answer.json())["code"] == "patient_failed"
+                assert answer.status == 502
+                return
+            assert answer.status == 200
+            with pytest.raises(ClientPayloadError):
+                await answer.read()
+
+
+async def test_connection_of_an_answer_that_nobody_reads_to_its_end_is_closed() -> None:
+    begun, closed = asyncio.Event(), asyncio.Event()
+
+    async def answer_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nhello")
+        await writer.drain()
+        await reader.read()
+        closed.set()
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with raw_service(answer_on) as url, open_session(LIMITS) as session:
+        proxy = Proxy(session, make_settings(upstreams={"patient": url}, limits=LIMITS))
+        forwarding = asyncio.create_task(
+            proxy.forward(scope_of(method="GET"), receive, send, "patient", 1_000)
+        )
+        async with asyncio.timeout(5):
+            await begun.wait()
+            forwarding.cancel()
+            await asyncio.wait([forwarding])
+            await closed.wait()
+        assert proxy.upstreams["patient"].running == 0

@@ -9,9 +9,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from apps.gateway.app import create_app
 from apps.gateway.tls import self_signed_certificate
@@ -99,6 +102,19 @@ async def test_request_under_way_is_finished_before_it_stops(gateway: Gateway) -
             gateway.patient.hold.set()
             assert (await pending).status_code == 200
             await server
+
+
+async def test_application_that_fails_to_start_is_an_error_and_not_an_end_of_the_process() -> None:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        raise OSError("no database")
+        yield
+
+    serving_it = serve_http(
+        Starlette(lifespan=lifespan), "127.0.0.1", free_port(), asyncio.Event(), server="uvicorn"
+    )
+    with pytest.raises(RuntimeError, match="did not start"):
+        await serving_it
 
 
 async def test_requests_over_its_own_certificate_pass_through() -> None:

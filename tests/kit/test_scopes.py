@@ -151,3 +151,33 @@ def test_response_about_a_resource_outside_of_a_scopes_parameters_tells_nothing(
     writer = principal("user/Observation.cu", "user/Observation.r?category=laboratory")
     assert disclosure(writer, "Observation", "c") is Disclosure.LOCATION
     assert disclosure(writer, "Observation", "c", lambda rule: True) is Disclosure.BODY
+
+
+@pytest.mark.parametrize(
+    ("scopes", "roles", "patient_id", "may"),
+    [
+        (("patient/*.rs",), ("patient",), "p", True),
+        (("patient/Observation.r",), ("patient",), "p", True),
+        (("patient/Patient.rs", "openid", "patient/*.rs"), ("patient",), "p", True),
+        # A clinician whose application was launched for the patient, and a login without a record.
+        (("patient/*.rs",), ("clinician",), "p", False),
+        (("patient/*.rs",), ("patient",), None, False),
+        (("user/*.rs",), ("patient",), "p", False),
+        (("patient/*.s",), ("patient",), "p", False),
+        (("patient/Condition.rs",), ("patient",), "p", False),
+        (("patient/Observation.rs?category=laboratory",), ("patient",), "p", False),
+        (("openid",), ("patient",), "p", False),
+    ],
+)
+def test_own_record_is_read_by_the_patients_own_login_alone(
+    scopes: tuple[str, ...], roles: tuple[str, ...], patient_id: str | None, may: bool
+) -> None:
+    caller = Principal("s", "c", "a", frozenset(scopes), roles, "t", 0, 0, patient_id)
+    assert caller.may_read_own("Observation") is may
+
+
+def test_any_one_of_the_scopes_is_enough() -> None:
+    caller = principal("admin", "openid")
+    assert caller.has_scope("billing.read", "admin")
+    assert not caller.has_scope("billing.read", "billing.write")
+    assert not caller.has_scope()

@@ -138,9 +138,9 @@ async def _lock_accounts(
     """
     ids = sorted(accounts)
     rows = await _select_locked(connection, ids)
-    if len(rows) < len(ids):
-        known = {row["ledger_account_id"] for row in rows}
-        missing = [accounts[id] for id in ids if id not in known]
+    known = {row["ledger_account_id"] for row in rows}
+    missing = [accounts[id] for id in ids if id not in known]
+    if missing:
         await connection.execute(
             """
             INSERT INTO ledger_account (ledger_account_id, kind, account_id, party, name, currency)

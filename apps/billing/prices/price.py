@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NamedTuple
 
 from apps.billing.money import MAX_MINOR_UNITS, decimals_of, is_supported, render_money
@@ -14,6 +14,7 @@ from apps.kit.errors import BadRequest
 from protos.billing.v1 import billing_pb2 as pb
 
 MAX_ROWS = 5_000
+MAX_AMOUNT_CHARACTERS = 24
 COLUMNS = (
     "system",
     "code",
@@ -189,13 +190,12 @@ def _read_row(
 
 def _read_amount(fields: Fields, text: str, currency: str, in_minor_units: bool) -> int | None:
     """Reads minor units, or a decimal of the currency; None, with a fault, for anything else."""
-    try:
-        amount = Decimal(text) if text.isascii() and text.replace(".", "", 1).isdigit() else None
-    except InvalidOperation:
-        amount = None
-    if amount is None:
+    # A longer one would be rounded before its decimals are counted.
+    is_amount = text.isascii() and text.replace(".", "", 1).isdigit()
+    if not is_amount or len(text) > MAX_AMOUNT_CHARACTERS:
         fields.refuse("unit_price", "invalid_amount", "an amount of 0 or more, as 12.50")
         return None
+    amount = Decimal(text)
     minor_units = amount if in_minor_units else amount.scaleb(decimals_of(currency))
     # `1.000` of dollars may be a thousand: it is not read as one.
     may_be_grouped = len(text.partition(".")[2]) == 3 and decimals_of(currency) < 3

@@ -53,6 +53,16 @@ ENDPOINTS = (
 )
 
 
+def test_form_of_other_bytes_is_malformed_however_good_the_rest_is(auth: Auth) -> None:
+    answer = httpx.post(
+        f"{auth.url}/oauth2/token",
+        auth=auth.client("analytics.read"),
+        content=b"grant_type=client_credentials&x=\xff",
+        headers=FORM,
+    )
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize("path", ENDPOINTS)
 def test_malformed_input_is_the_callers_fault_everywhere(auth: Auth, path: str) -> None:
     token = auth.login(auth.user("admin").email).json()["token"]

@@ -24,6 +24,7 @@ from apps.auth.people.mail import (
     compose,
     insert_mail,
     insert_mail_with_link,
+    postpone_mail,
 )
 from apps.auth.people.mail_sender import (
     FolderTransport,
@@ -179,6 +180,23 @@ async def test_refused_mail_is_tried_again_later(
         async with database.connection() as connection:
             await connection.execute("UPDATE mails SET due_at = now()")
         assert await send_due(database, transport, "a@b.example", KEY) == 1
+
+
+async def test_waits_after_failures_double_up_to_a_quarter_of_an_hour(database: Database) -> None:
+    await queue(database, HELLO)
+    waits = []
+    async with database.connection() as connection:
+        for attempts in (1, 2, 3, 8, 9, 1_000):
+            await connection.execute("UPDATE mails SET attempts = $1", attempts)
+            (id,) = await connection.fetchrow("SELECT id::text FROM mails")
+            async with connection.transaction():
+                await postpone_mail(connection, id)
+                waits.append(
+                    await connection.fetchval(
+                        "SELECT extract(epoch FROM due_at - now())::int FROM mails"
+                    )
+                )
+    assert waits == [5, 10, 20, 640, 900, 900]
 
 
 async def test_mail_whose_link_is_void_is_not_sent(database: Database, tmp_path: Path) -> None:

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps.auth.people.passwords import Hashing
+from apps.auth.people.passwords import (
+    JUDGED_CHARS,
+    MAX_PASSWORD_CHARS,
+    MIN_PASSWORD_CHARS,
+    Hashing,
+    check_new_password,
+    hash_password,
+    is_easily_guessed,
+    verify_password,
+)
 from apps.kit.errors import Unavailable, Unprocessable
 
 GOOD = "pelican quarry dulcimer"
@@ -15,6 +24,52 @@ def hashing() -> Iterator[Hashing]:
     hashing = Hashing(workers=1, max_waiting=2)
     yield hashing
     hashing.close()
+
+
+@pytest.mark.parametrize(
+    ("length", "taken"),
+    [
+        (MIN_PASSWORD_CHARS - 1, False),
+        (MIN_PASSWORD_CHARS, True),
+        (MAX_PASSWORD_CHARS, True),
+        (MAX_PASSWORD_CHARS + 1, False),
+    ],
+)
+def test_length_of_a_new_password_is_bounded_on_both_sides(length: int, taken: bool) -> None:
+    password = "pelican quarry dulcimer ".ljust(MAX_PASSWORD_CHARS + 1, "x")[:length]
+    if taken:
+        assert check_new_password(password) == password
+        return
+    with pytest.raises(Unprocessable) as raised:
+        check_new_password(password)
+    assert raised.value.faults[0].pointer == "/password"
+
+
+def test_new_password_is_text() -> None:
+    with pytest.raises(Unprocessable):
+        check_new_password([GOOD] * MIN_PASSWORD_CHARS)
+
+
+def test_password_is_judged_by_its_beginning() -> None:
+    strong = "qzxkvwjhbnpmgtfd"
+
+    def beginning(count: int) -> str:
+        return "a" * (JUDGED_CHARS - count) + strong[:count]
+
+    most = max(count for count in range(len(strong)) if is_easily_guessed(beginning(count), ()))
+    assert not is_easily_guessed(beginning(most + 1), ())
+    assert is_easily_guessed(beginning(most) + strong[most:], ())
+
+
+@pytest.mark.parametrize("password_hash", [None, "", "no hash at all"])
+def test_no_password_fits_where_there_is_no_hash(password_hash: str | None) -> None:
+    assert not verify_password(password_hash, GOOD)
+
+
+def test_password_fits_its_own_hash_alone() -> None:
+    password_hash = hash_password(GOOD)
+    assert verify_password(password_hash, GOOD)
+    assert not verify_password(password_hash, GOOD + " ")
 
 
 async def test_new_password_is_judged_where_passwords_are_hashed(hashing: Hashing) -> None:

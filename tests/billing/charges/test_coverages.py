@@ -10,6 +10,8 @@ from apps.billing.accounts.coverage import Coverage
 from apps.billing.charges.coverages import coverage_of, place
 from apps.billing.charges.patient_events import read_event
 from apps.billing.charges.rules import CoverageFact
+from apps.billing.money import MAX_MINOR_UNITS
+from apps.billing.parsing import MAX_TEXT_CHARACTERS
 from apps.kit.context import new_id
 from apps.kit.event_batch import UnreadableError
 from protos.patient.v1 import events_pb2 as events
@@ -202,6 +204,40 @@ def test_coverages_of_one_order_stand_by_their_ids() -> None:
         new = coverage_of(coverage_fact(coverage_id=coverage_id, order=1), "USD")
         placed = place(placed, coverage_id, new)
     assert [coverage.coverage_id for coverage in placed] == ["a", "b", "c"]
+
+
+def test_coverage_of_the_widest_terms_is_read() -> None:
+    event = coverage_event(
+        "p",
+        "c",
+        order=0,
+        copay_basis_points=10_000,
+        valid_from="2026-02-01",
+        valid_to="2026-02-01",
+    )
+    event.clinical.encounter_id = "e" * MAX_TEXT_CHARACTERS
+    event.actor_id = "a" * (MAX_TEXT_CHARACTERS + 1)
+    step = read_event(event.SerializeToString())
+    assert step is not None and isinstance(step.what, CoverageFact)
+    assert step.actor_id == "a" * MAX_TEXT_CHARACTERS
+    assert (step.what.order, step.what.copay_basis_points, step.what.version) == (0, 10_000, 1)
+    assert step.what.valid_from == step.what.valid_to == date(2026, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("amount", "is_known"), [(MAX_MINOR_UNITS, True), (MAX_MINOR_UNITS + 1, False)]
+)
+def test_patients_part_is_as_large_as_the_books_hold(amount: int, is_known: bool) -> None:
+    fact = coverage_fact(copay_amount=Decimal(amount), copay_currency="JPY")
+    assert (coverage_of(fact, "JPY") is not None) is is_known
+
+
+def test_coverage_holds_from_its_first_day_to_its_last() -> None:
+    fact = coverage_fact(valid_from=date(2026, 12, 31))
+    coverage = coverage_of(fact, "USD")
+    assert coverage is not None
+    days = [date(2026, 12, 30), date(2026, 12, 31), date(2027, 1, 1)]
+    assert [coverage.covers(day) for day in days] == [False, True, False]
 
 
 @pytest.mark.parametrize(

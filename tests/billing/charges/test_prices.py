@@ -1,9 +1,13 @@
 """The price list: versions that are added, and every fault of a file named."""
 
+from datetime import date
+
 import pytest
 
+from apps.billing.money import MAX_MINOR_UNITS
 from apps.billing.prices.price import parse_csv
 from apps.billing.prices.shipped import read_shipped_prices
+from apps.billing.prices.storage import held_on
 from apps.kit.context import new_id
 from apps.kit.errors import BadRequest
 from tests.billing.conftest import Client
@@ -30,6 +34,12 @@ def faults_of(text: str) -> list[tuple[int, str, str]]:
         (",c,x,NaN,,,,2026-01-01,", ("unit_price", "invalid_amount")),
         (",c,x,1.005,,,,2026-01-01,", ("unit_price", "too_many_decimals")),
         (",c,x,1.000,,,,2026-01-01,", ("unit_price", "too_many_decimals")),
+        (",c,x,1.0000001,,,,2026-01-01,", ("unit_price", "too_many_decimals")),
+        # Its sum with the decimals is beyond what a Decimal holds exactly.
+        (f",c,x,1.{'0' * 28}1,,,,2026-01-01,", ("unit_price", "invalid_amount")),
+        (f",c,x,{MAX_MINOR_UNITS + 1},JPY,,,2026-01-01,", ("unit_price", "invalid_amount")),
+        (",c,x,1.0005,KWD,,,2026-01-01,", ("unit_price", "too_many_decimals")),
+        (f",{'c' * 65},x,1,,,,2026-01-01,", ("code", "invalid_code")),
         (",c,x,1.000,JPY,,,2026-01-01,", ("unit_price", "too_many_decimals")),
         (",c,x,1.5,JPY,,,2026-01-01,", ("unit_price", "too_many_decimals")),
         (",c,x,1,ZZZ,,,2026-01-01,", ("currency", "unknown_currency")),
@@ -64,8 +74,21 @@ def test_amounts_are_read_in_the_currencys_decimals() -> None:
 
 
 def test_list_is_bounded() -> None:
+    row = ",a,x,1,,,,2026-01-01,\n"
+    _, faults = parse_csv(HEADER + row * 5_000, "USD", TAXES)
+    assert len(faults) == 4_999
     with pytest.raises(BadRequest, match="too_many_prices"):
-        parse_csv(HEADER + ",a,x,1,,,,2026-01-01,\n" * 5_001, "USD", TAXES)
+        parse_csv(HEADER + row * 5_001, "USD", TAXES)
+
+
+def test_largest_price_and_the_shortest_period_are_read() -> None:
+    rows = f",a,x,{MAX_MINOR_UNITS},JPY,,,2026-01-01,2026-01-01\n,{'c' * 64},x,0,,,,2026-01-01,\n"
+    (largest, free), faults = parse_csv(HEADER + rows, "USD", TAXES)
+    assert not faults
+    assert (largest.unit_price, free.unit_price) == (MAX_MINOR_UNITS, 0)
+    assert largest.valid_from == largest.valid_to
+    days = [date(2025, 12, 31), date(2026, 1, 1), date(2026, 1, 2)]
+    assert [held_on([largest], day) for day in days] == [None, largest, None]
 
 
 def test_shipped_list_is_sound_in_every_kind_of_currency() -> None:

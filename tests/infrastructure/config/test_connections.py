@@ -11,6 +11,7 @@ import pytest
 from apps.catalogue import SERVICES
 from apps.patient import app as patient_app
 from apps.release.release import PREVIEW_CONNECTIONS
+from infrastructure.config import connections
 from infrastructure.config.connections import (
     OUTSIDE_POOL,
     PREVIEW_POOL_SIZE,
@@ -184,3 +185,23 @@ def test_the_alarm_rings_before_an_instance_is_full(stacks: dict[str, Recording]
         for alarm in alarms:
             full = capacity(classes[alarm["dimensions"]["DBInstanceIdentifier"]])
             assert 0.75 * full < alarm["threshold"] <= 0.8 * full
+
+
+def test_pools_may_take_all_that_an_instance_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = stack_of("dev")
+    (name,) = stack.config.data.instances
+    instance = stack.config.data.instances[name]
+    wanted = of_environment(stack.config, instance.databases, production=False)
+    for taken, is_enough in ((wanted, True), (wanted - 1, False)):
+        monkeypatch.setattr(connections, "capacity", lambda _, taken=taken: taken)
+        faults = connections.instance_faults(name, instance, stack.config, False)
+        assert (faults == []) is is_enough
+
+
+@pytest.mark.parametrize(
+    ("size", "fault"), [(50, "the pools on data.instances.main"), (51, "must be from 1 to 50")]
+)
+def test_pool_is_of_1_to_50_connections(size: int, fault: str) -> None:
+    parse_stack("dev", nested("dev", "data", **{"pool-size": 1}))
+    with pytest.raises(SettingsError, match=rf"data\.pool-size.* {fault}"):
+        parse_stack("dev", nested("dev", "data", **{"pool-size": size}))

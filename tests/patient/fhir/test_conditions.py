@@ -81,3 +81,19 @@ def test_criteria_in_the_url_of_a_create_are_its_condition(service: Service) -> 
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json()["id"] == second.json()["id"]
     assert service.call("POST", "/fhir/R4/Patient?color=red", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    ["", "_count=1", "_sort=family", "_include=Patient:organization", "_total=none"],
+)
+def test_condition_is_criteria_alone(service: Service, criteria: str) -> None:
+    identifier = f"identifier=urn:condition|{secrets.token_hex(6)}"
+    query = f"{identifier}&{criteria}" if criteria else ""
+    answers = [
+        service.call("POST", "/fhir/R4/Patient", json=patient(), headers={"If-None-Exist": query}),
+        service.call("PUT", f"/fhir/R4/Patient?{query}", json=patient()),
+        service.call("DELETE", f"/fhir/R4/Patient?{query}"),
+    ]
+    assert [answer.status_code for answer in answers] == [422] * 3
+    assert service.call("DELETE", f"/fhir/R4/Patient?{identifier}").status_code == 204

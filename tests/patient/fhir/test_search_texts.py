@@ -159,6 +159,16 @@ def test_text_is_compared_with_a_limited_number_of_resources(
         assert (refused.status_code, refused.json()["issue"][0]["code"]) == (400, "too-costly")
 
 
+def test_text_is_compared_for_a_limited_time(
+    service: Service, words: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/fhir/R4/Condition?_text=bone&patient={words['subject']}"
+    for seconds in (0.0, -60.0):
+        monkeypatch.setattr(scanning, "SCAN_SECONDS", seconds)
+        refused = service.call("GET", path)
+        assert (refused.status_code, refused.json()["issue"][0]["code"]) == (400, "too-costly")
+
+
 def test_types_and_criteria_of_a_request_share_what_may_be_read(
     service: Service, words: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

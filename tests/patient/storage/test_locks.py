@@ -84,6 +84,26 @@ def test_conditional_update_is_made_once(service: Service) -> None:
     assert sorted(future.result().status_code for future in futures) == [200, 201]
 
 
+def test_conditional_update_after_a_conditional_deletion_makes_another_resource(
+    service: Service,
+) -> None:
+    system, value = "urn:test:locks", "conditional-deletion"
+    body = {"resourceType": "Patient", "identifier": [{"system": system, "value": value}]}
+    path = f"/fhir/R4/Patient?identifier={system}|{value}"
+    id = service.create(body)["id"]
+    # Nobody can write yet: the deletion has found its match, and the update follows it.
+    with holding(service, "LOCK TABLE resource IN SHARE MODE"):
+        deletion = started(lambda: service.call("DELETE", path), 1)
+        wait_until_blocked(service, deletion)
+        update = started(lambda: service.call("PUT", path, json=body), 1)
+        wait_until_blocked(service, deletion + update)
+    assert deletion[0].result().status_code == 204
+    updated = update[0].result()
+    assert updated.status_code == 201, updated.text
+    assert updated.json()["id"] != id
+    assert service.call("GET", f"/fhir/R4/Patient/{id}").status_code == 410
+
+
 def test_what_others_records_refer_to_is_not_shown(service: Service) -> None:
     mine, other = service.register(), service.register()
     seen = service.create({"resourceType": "Practitioner", "active": True})["id"]

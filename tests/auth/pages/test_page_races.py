@@ -1,0 +1,100 @@
+"""A form of a person whose sessions end while it is on its way: it changes nothing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from apps.auth.oauth.revocations import revoke_subject
+from tests.auth.browser import HIDDEN, App, Browser
+from tests.auth.conftest import PASSWORD, Auth
+from tests.auth.oauth.test_races import while_revoking
+from tests.auth.pages.test_passkeys import call, named_site, passkeys_page, person_with_passkey
+from tests.auth.soft_passkey import SoftPasskey
+
+__all__ = ["named_site"]
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def site(named_site: Auth) -> Iterator[Auth]:
+    yield named_site
+    named_site.close_clients()
+
+
+def post(browser: Browser, path: str, fields: dict[str, str]) -> httpx.Response:
+    """Sends a form of the browser's session without what its page would say of it."""
+    csrf = dict(HIDDEN.findall(browser.get("/oauth2/account").text))["csrf"]
+    return browser.http.post(path, data={"csrf": csrf, **fields})
+
+
+FORMS: dict[str, dict[str, str]] = {
+    "/oauth2/sessions": {"session": "others"},
+    "/oauth2/consents": {"client": "{client}"},
+    "/oauth2/password": {"password": PASSWORD, "new_password": "a pelican in the quarry"},
+    "/oauth2/email": {"password": PASSWORD, "email": "elsewhere@example.org"},
+}
+STATE = """
+    SELECT password_hash, email, version,
+        (SELECT count(*) FROM consents WHERE user_id = users.id),
+        (SELECT count(*) FROM mails WHERE recipient = 'elsewhere@example.org'),
+        (SELECT count(*) FROM audit WHERE actor_id = users.id::text AND event IN (
+            'session_ended', 'consent_withdrawn', 'password_changed', 'passkey_added',
+            'passkey_removed', 'recovery_codes_made'))
+    FROM users WHERE id = $1"""
+
+
+@pytest.mark.parametrize("path", FORMS)
+async def test_form_of_a_session_that_is_being_ended_changes_nothing(auth: Auth, path: str) -> None:
+    app, user, browser = App(auth), auth.user("clinician"), Browser(auth)
+    browser.sign_in(user.email)
+    app.redeem(app.authorize(browser))
+    fields = {name: value.format(client=app.client[0]) for name, value in FORMS[path].items()}
+    before = auth.sql(STATE, user.id)
+    answer = await while_revoking(
+        auth,
+        lambda revoking: revoke_subject(revoking, user.id),
+        lambda: post(browser, path, fields),
+    )
+    assert answer.headers["location"] == "/oauth2/sign-in"
+    assert auth.sql(STATE, user.id) == before
+
+
+async def test_passkey_is_not_changed_by_a_session_that_is_being_ended(site: Auth) -> None:
+    user, passkey = person_with_passkey(site)
+    (stored,) = site.sql("SELECT id::text FROM passkeys WHERE user_id = $1", user.id)
+
+    async def answer_to(ask: Any) -> httpx.Response:
+        """Gives what is answered to `ask` in a browser that is signed out meanwhile."""
+        browser = Browser(site)
+        page = browser.get("/oauth2/sign-in")
+        options = call(browser, page, "sign-in/options").json()
+        call(browser, page, "sign-in", {"credential": passkey.get(options)})
+        page = passkeys_page(browser)
+        before = site.sql(STATE, user.id)
+        options = call(browser, page, "register/options").json()
+        answer: httpx.Response = await while_revoking(
+            site,
+            lambda revoking: revoke_subject(revoking, user.id),
+            lambda: ask(browser, page, options),
+        )
+        assert site.sql(STATE, user.id) == before
+        return answer
+
+    def add(browser: Browser, page: httpx.Response, options: Any) -> httpx.Response:
+        body = {"name": "More", "credential": SoftPasskey(site.url).create(options)}
+        return call(browser, page, "register", body)
+
+    def remove(browser: Browser, page: httpx.Response, options: Any) -> httpx.Response:
+        return post(browser, "/oauth2/passkeys", {"passkey": stored["id"]})
+
+    def make_codes(browser: Browser, page: httpx.Response, options: Any) -> httpx.Response:
+        return post(browser, "/oauth2/recovery-codes", {})
+
+    assert (await answer_to(add)).status_code == 401
+    await answer_to(remove)
+    assert (await answer_to(make_codes)).headers["location"] == "/oauth2/sign-in"
+    assert [
+        row["id"] for row in site.sql("SELECT id::text FROM passkeys WHERE user_id = $1", user.id)
+    ] == [stored["id"]]

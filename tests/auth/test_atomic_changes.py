@@ -1,0 +1,154 @@
+"""A change that cannot be recorded is not made: all of it is one transaction."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from apps.auth.people.lockout import Attempt
+from tests.auth.admin.test_accounts import client_of
+from tests.auth.browser import HIDDEN, App, Browser
+from tests.auth.conftest import PASSWORD, Auth
+
+pytestmark = pytest.mark.integration
+
+RECORDING = (
+    "apps.auth.admin.requests.insert_audit",
+    "apps.auth.pages.steps.insert_audit",
+    "apps.auth.pages.second_factor_routes.insert_audit",
+)
+OWN = {
+    table: f"SELECT * FROM {table} WHERE user_id = '{{user}}' ORDER BY 1, 2"  # noqa: S608
+    for table in ("sessions", "consents", "password_resets", "refresh_tokens", "address_links")
+}
+STATE = {
+    **OWN,
+    "user": "SELECT * FROM users WHERE id = '{user}' OR email = 'made@example.org'",
+    "client": "SELECT * FROM clients WHERE id = '{client}' OR name = 'Made'",
+    "revocations": "SELECT * FROM revocations WHERE id IN ('{user}', '{client}')",
+    "failures": "SELECT * FROM attempts WHERE failures = 77",
+    "mails": "SELECT id FROM mails WHERE recipient IN ('{email}', 'made@example.org')",
+}
+
+
+def state_of(auth: Auth, **values: str) -> dict[str, list[Any]]:
+    return {
+        name: [tuple(row) for row in auth.sql(query.format(**values))]
+        for name, query in STATE.items()
+    }
+
+
+@pytest.fixture
+def unrecorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on nothing can be recorded."""
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("nothing can be recorded")
+
+    def begin() -> None:
+        for name in RECORDING:
+            monkeypatch.setattr(name, fail)
+
+    return begin
+
+
+CLIENT = {"name": "Made", "grantTypes": ["client_credentials"], "scopes": ["analytics.read"]}
+ADMINISTRATION: dict[str, tuple[str, str, Any]] = {
+    "user made": (
+        "POST",
+        "/users",
+        {"email": "made@example.org", "roles": ["analyst"], "invite": True},
+    ),
+    "user renamed": ("PATCH", "/users/{user}", {"name": "Other"}),
+    "user disabled": ("PATCH", "/users/{user}", {"disabled": True}),
+    "link issued": ("POST", "/users/{user}/password-link", None),
+    "second factor removed": ("DELETE", "/users/{user}/second-factor", None),
+    "user unlocked": ("POST", "/users/{user}/unlock", None),
+    "user deleted": ("DELETE", "/users/{user}", None),
+    "user's sessions ended": ("DELETE", "/users/{user}/sessions", None),
+    "client made": ("POST", "/clients", CLIENT),
+    "client changed": ("PATCH", "/clients/{client}", {"name": "Other"}),
+    "client disabled": ("PATCH", "/clients/{client}", {"disabled": True}),
+    "client deleted": ("DELETE", "/clients/{client}", None),
+    "secret rotated": ("POST", "/clients/{client}/secret", None),
+}
+
+
+class Person:
+    """Somebody who is signed in in two browsers and lets an application act for them."""
+
+    def __init__(self, auth: Auth) -> None:
+        self.auth = auth
+        self.user = auth.user("clinician", name="Before")
+        self.app = App(auth)
+        self.browser = Browser(auth)
+        self.browser.sign_in(self.user.email)
+        self.app.redeem(self.app.authorize(self.browser))
+        Browser(auth).sign_in(self.user.email)
+        kind, key = Attempt(self.user.email, "198.51.100.1").counters()[0]
+        auth.sql(
+            "INSERT INTO attempts (kind, key, failures, locked_until, expires_at) "
+            "VALUES ($1, $2, 77, now(), now() + interval '1 hour')",
+            kind,
+            key,
+        )
+        self.values = {
+            "user": self.user.id,
+            "client": self.app.client[0],
+            "email": self.user.email,
+        }
+
+    def state(self) -> dict[str, list[Any]]:
+        return state_of(self.auth, **self.values)
+
+
+@pytest.mark.parametrize("name", ADMINISTRATION)
+def test_administration_that_cannot_be_recorded_changes_nothing(
+    auth: Auth, unrecorded: Callable[[], None], name: str
+) -> None:
+    person, admin = Person(auth), client_of(auth, "admin")
+    before = person.state()
+    unrecorded()
+    method, path, body = ADMINISTRATION[name]
+    answer = admin.request(method, "/auth/v1" + path.format(**person.values), json=body)
+    assert answer.status_code == 500, answer.text
+    assert person.state() == before
+
+
+@pytest.mark.parametrize("path", ["sessions", "consents/{client}"])
+def test_change_of_the_own_account_that_cannot_be_recorded_is_not_made(
+    auth: Auth, unrecorded: Callable[[], None], path: str
+) -> None:
+    person = Person(auth)
+    own = App(auth, "account", trusted=True)
+    token = own.redeem(own.authorize(person.browser))["access_token"]
+    before = person.state()
+    unrecorded()
+    answer = httpx.delete(
+        f"{auth.url}/auth/v1/me/{path.format(**person.values)}",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert answer.status_code == 500, answer.text
+    assert person.state() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/oauth2/sessions", {"session": "others"}),
+        ("/oauth2/consents", {"client": "{client}"}),
+        ("/oauth2/password", {"password": PASSWORD, "new_password": "a pelican in the quarry"}),
+    ],
+)
+def test_form_of_the_own_account_that_cannot_be_recorded_changes_nothing(
+    auth: Auth, unrecorded: Callable[[], None], path: str, fields: dict[str, str]
+) -> None:
+    person = Person(auth)
+    csrf = dict(HIDDEN.findall(person.browser.get("/oauth2/account").text))["csrf"]
+    before = person.state()
+    unrecorded()
+    data = {name: value.format(**person.values) for name, value in fields.items()}
+    answer = person.browser.http.post(path, data={"csrf": csrf, **data})
+    assert answer.status_code == 500, answer.text
+    assert person.state() == before
