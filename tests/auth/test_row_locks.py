@@ -165,7 +165,9 @@ async def test_what_is_used_once_is_looked_at_by_one_at_a_time(connection: Any, 
         assert await waits(url, ask, ask), name
 
 
-async def test_keys_are_changed_by_one_at_a_time(url: str) -> None:
+async def test_keys_are_changed_by_one_at_a_time(connection: Any, url: str) -> None:
+    # There is a key, and nothing is due: nobody waits for a row.
+    await advance_keys(connection, KEY, "ES256")
     advance: Ask = lambda each: advance_keys(each, KEY, "ES256")  # noqa: E731
     withdraw: Ask = lambda each: withdraw_keys(each, KEY, "ES256")  # noqa: E731
     for first in (advance, withdraw):

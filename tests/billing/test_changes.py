@@ -6,7 +6,7 @@ import pytest
 from apps.billing.books import MAX_TRIES, Books, Change, hash_of
 from apps.billing.settings import Settings
 from apps.kit.context import new_id
-from apps.kit.errors import Conflict, Problem, Unavailable
+from apps.kit.errors import Conflict, Problem, Unavailable, Unprocessable
 from apps.kit.rpc import Caller
 from protos.billing.v1 import billing_pb2 as pb
 from tests.billing.conftest import ENVIRONMENT, TOKENS, Client
@@ -112,3 +112,14 @@ async def test_refused_change_leaves_nothing(billing: Client) -> None:
             "SELECT count(*) FROM outbox WHERE event_id = $1", event_id
         )
     assert left == 0
+
+
+async def test_request_id_of_another_request_is_refused(billing: Client) -> None:
+    calls, request_id = Calls(billing), new_id()
+    await calls.change(request_id)
+    other = pb.CreateBillingAccountRequest(request_id=request_id, patient_id="p")
+    another = pb.UpdateAccountStatusRequest(request_id=request_id)
+    for request in (other, another):
+        with pytest.raises(Unprocessable, match="request_id_reused"):
+            await calls.books.change(request, CALLER, pb.Account, calls.operation)
+    assert calls.commits == 1

@@ -1,5 +1,6 @@
 """What the gateway refuses before a route is looked for: the largest that passes, and more."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,3 +123,20 @@ async def test_what_is_no_request_passes() -> None:
     unused: Any = None
     await gateway(app)(scope, unused, unused)
     assert app.paths == ["lifespan"]
+
+
+async def test_as_many_requests_run_at_once_as_the_limit_says() -> None:
+    hold = asyncio.Event()
+
+    async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+        await hold.wait()
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    limits = RequestLimits(running_requests=2)
+    guarded = GatewayMiddleware(wait, make_settings(limits=limits), RateLimiter(1_000))
+    running = [asyncio.create_task(status_of(guarded)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert await status_of(guarded) == 503
+    hold.set()
+    assert await asyncio.gather(*running) == [200, 200]
+    assert await status_of(guarded) == 200

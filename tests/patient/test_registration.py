@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from apps.kit.errors import Unprocessable
-from apps.patient.registration import Registration, merge, parse_registration, patient_of
+from apps.patient.registration import (
+    MAX_ADDRESS_CHARS,
+    MAX_EMAIL_CHARS,
+    MAX_NAME_CHARS,
+    Registration,
+    merge,
+    parse_registration,
+    patient_of,
+)
 
 TODAY = date(2026, 1, 1)
 
@@ -32,6 +40,48 @@ def test_every_fault_of_a_registration_is_told_at_once() -> None:
         "/address",
         "/dateOfBirth",
     }
+
+
+def long_email(length: int) -> str:
+    return ("a@" + "b." * length)[: length - 1] + "c"
+
+
+@pytest.mark.parametrize("body", [None, [], ["name"], "name", 7])
+def test_registration_is_an_object(body: Any) -> None:
+    with pytest.raises(Unprocessable) as raised:
+        parse_registration(body, complete=False, today=TODAY)
+    assert raised.value.faults[0].pointer == "/"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"name": "n" * MAX_NAME_CHARS}, ""),
+        ({"name": "n" * (MAX_NAME_CHARS + 1)}, "too_long"),
+        ({"address": "a" * MAX_ADDRESS_CHARS}, ""),
+        ({"address": "a" * (MAX_ADDRESS_CHARS + 1)}, "too_long"),
+        ({"email": long_email(MAX_EMAIL_CHARS)}, ""),
+        ({"email": long_email(MAX_EMAIL_CHARS + 1)}, "too_long"),
+        ({"name": " "}, "blank"),
+        ({"name": 7}, "not_a_string"),
+        ({"name": None}, "required"),
+        ({"name": "a\x00"}, "control_character"),
+        ({"colour": "red"}, "unknown_field"),
+        ({"dateOfBirth": TODAY.isoformat()}, ""),
+        ({"dateOfBirth": "2026-01-02"}, "in_the_future"),
+        ({"dateOfBirth": "20250101"}, "not_a_date"),
+        ({"dateOfBirth": "2025-02-30"}, "not_a_date"),
+        ({"registeredDate": None}, ""),
+        ({"registeredDate": "2026-01-02"}, "in_the_future"),
+    ],
+)
+def test_field_is_bounded(changes: dict[str, Any], code: str) -> None:
+    if not code:
+        assert registration(**changes).name
+        return
+    with pytest.raises(Unprocessable) as raised:
+        registration(**changes)
+    assert [fault.code for fault in raised.value.faults] == [code]
 
 
 @pytest.mark.parametrize("email", ["a@b", "a.b+c@example.org", "ä@example.org", "a@example.co.uk"])

@@ -53,7 +53,7 @@ async def show(request: Request) -> Response:
 async def retry(request: Request) -> Response:
     """Sends a refused row again."""
     row = row_of(request)
-    async with request.state.database.transaction() as connection:
+    async with request.state.database.connection() as connection:
         found = await retry_parked(connection, [row])
     return settled(request, "outbox row retried", row, found)
 
@@ -61,7 +61,7 @@ async def retry(request: Request) -> Response:
 async def discard(request: Request) -> Response:
     """Deletes a refused row for good; later events of its patient are sent."""
     row = row_of(request)
-    async with request.state.database.transaction() as connection:
+    async with request.state.database.connection() as connection:
         found = await delete_parked(connection, [row])
     return settled(request, "outbox row discarded", row, found)
 

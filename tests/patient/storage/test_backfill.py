@@ -2,21 +2,28 @@
 the old tables.
 """
 
+import asyncio
 import importlib.util
 import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 from psycopg import sql
 
+from apps.kit.database import DatabaseSettings, open_database
+from apps.patient.storage.backfill import BATCH_ROWS, Backfill
+from apps.patient.storage.numbers import NumberBlocks
+from apps.patient.storage.writing import TextCache, Writer
 from apps.release.bootstrap import DatabaseRoles, bootstrap, drop_databases
 from apps.release.migrate import migrate
 from infrastructure.local.postgres import Postgres
-from tests.patient.patient_service import open_service, run_sql, wait_for
+from tests.patient.patient_service import PUBLIC_URL, open_service, run_sql, wait_for
 
 ROOT = Path(__file__).parents[3]
 MOMENT = "2026-01-01T00:00:00Z"
@@ -177,3 +184,26 @@ def test_old_tables_are_dropped_once_nothing_is_left(previous: tuple[str, str, s
         wait_for(contracted)
         assert run_sql(owner_url, "SELECT to_regclass('patient')") == [(None,)]
         assert service.call("PUT", "/api/patients/p6", json={"name": "Again"}).status_code == 200
+
+
+async def test_replicas_share_the_rows_and_do_not_wait_for_each_other(
+    previous: tuple[str, str, str],
+) -> None:
+    runtime_url, owner_url, role = previous
+    fill(owner_url)
+    migrate(owner_url, "patient", runtime_role=role)
+    taken = await asyncpg.connect(runtime_url)
+    async with open_database(DatabaseSettings(runtime_url)) as database, taken.transaction():
+        await taken.execute("SELECT FROM resource_backlog WHERE id = 'p0' FOR UPDATE")
+        record: Any = SimpleNamespace(
+            base_url=f"{PUBLIC_URL}/fhir/R4",
+            writer=Writer(NumberBlocks("resource_number"), TextCache()),
+        )
+        backfill = Backfill(database, record)
+        async with asyncio.timeout(30):
+            counts = [await backfill.carry_over_batch() for _ in range(3)]
+        left = await taken.fetch("SELECT id FROM resource_backlog")
+    await taken.close()
+    # 300 patients and a condition, but for the one that the other replica has.
+    assert counts == [BATCH_ROWS, 300 - BATCH_ROWS, 0]
+    assert left == [("p0",)]

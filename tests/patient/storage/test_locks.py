@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")
 _WAITING = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-_DELETE = """
+DELETE_PATIENT = """
     UPDATE resource SET version_id = version_id + 1, method = 'DELETE', body = NULL
     WHERE type = 'Patient' AND id = %s"""
 
@@ -63,7 +63,7 @@ def test_fact_waits_for_the_deletion_of_its_patient_and_is_refused(service: Serv
     def write() -> httpx.Response:
         return service.call("POST", "/fhir/R4/Observation", json=observation(patient_id))
 
-    with holding(service, _DELETE, patient_id):
+    with holding(service, DELETE_PATIENT, patient_id):
         futures = started(write, 1)
         wait_until_blocked(service, futures)
     assert futures[0].result().status_code == 422

@@ -12,12 +12,14 @@ from apps.kit.errors import BadRequest
 from apps.patient.search.criteria.criteria import Words
 from apps.patient.search.index.hashing import parameter_key
 from apps.patient.search.reading.reader import Reader
+from apps.patient.search.statements.sql import Sql
 from apps.patient.storage.audit_events import AuditFilter, select_audit_rows
 from apps.patient.storage.planner import PLANNER_SETTINGS, with_bitmaps
-from apps.patient.storage.plans import FEW_ROWS, PROBED_ROWS, make_plan
+from apps.patient.storage.plans import FEW_ROWS, PROBED_ROWS, fetch_rows, make_plan
 from apps.patient.storage.scanning import Scans
 from apps.patient.storage.search import Mark, count_matches, read_page
 from tests.bench.record import BASE, SEARCHES
+from tests.patient.storage.failing import Failing
 
 pytestmark = pytest.mark.integration
 
@@ -249,3 +251,9 @@ async def test_mark_behind_the_last_step_is_refused(connection: Any) -> None:
     await read_page(
         connection, [*criteria.items()], None, replace(mark, walk_index=0), 20, scans=Scans()
     )
+
+
+async def test_search_that_takes_too_long_is_too_costly() -> None:
+    slow: Any = Failing(TimeoutError())
+    with pytest.raises(BadRequest, match="too_costly"):
+        await fetch_rows(slow, "SELECT 1", Sql())

@@ -10,10 +10,12 @@ import psycopg
 import pytest
 
 from apps.kit.context import new_id
+from apps.kit.errors import Conflict
 from apps.patient.storage.numbers import NumberBlocks
 from apps.patient.storage.versions import Author, change_of
 from apps.patient.storage.writing import TextCache, Writer
 from tests.patient.patient_service import PUBLIC_URL, Service
+from tests.patient.storage.failing import Failing
 
 pytestmark = pytest.mark.integration
 
@@ -162,3 +164,47 @@ async def test_change_and_what_it_refers_to_are_one_statement(service: Service) 
         assert "unnest(" in others
     finally:
         await connection.close()
+
+
+def violation(kind: type[asyncpg.PostgresError], **fields: str) -> asyncpg.PostgresError:
+    error = kind("refused")
+    for name, value in fields.items():
+        setattr(error, name, value)
+    return error
+
+
+async def rewrite(error: Exception) -> None:
+    resource = {"resourceType": "Organization", "name": "Hospital"}
+    change = change_of(resource, id="g", method="POST", base_url=f"{PUBLIC_URL}/fhir/R4")
+    writer = Writer(NumberBlocks("resource_number"), TextCache())
+    connection: Any = Failing(error)
+    await writer.rewrite(connection, [change])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        violation(asyncpg.UniqueViolationError, constraint_name="resource_reference_hash_key"),
+        violation(asyncpg.UniqueViolationError, constraint_name="resource_value_pkey"),
+        violation(asyncpg.NotNullViolationError, column_name="version_id"),
+        asyncpg.SerializationError("refused"),
+        asyncpg.DeadlockDetectedError("refused"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_another_writer_caused_is_a_conflict(error: Exception) -> None:
+    with pytest.raises(Conflict, match="version_conflict"):
+        await rewrite(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        violation(asyncpg.UniqueViolationError, constraint_name="outbox_pkey"),
+        violation(asyncpg.NotNullViolationError, column_name="type"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_violation_of_any_other_constraint_is_no_conflict(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        await rewrite(error)

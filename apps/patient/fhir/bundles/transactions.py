@@ -73,13 +73,10 @@ async def _find_matches(work: Work, entries: Sequence[Entry]) -> None:
     """
     asking = [entry for entry in entries if entry.condition is not None]
     created: dict[str, Entry] = {}
-    locked: set[str] = set()
     for entry in sorted(asking, key=lambda entry: (entry.condition.text, entry.index)):  # type: ignore[union-attr]
         condition = entry.condition
         assert condition is not None
-        if condition.text not in locked:
-            await lock_condition(work.connection, condition)
-            locked.add(condition.text)
+        await lock_condition(work.connection, condition)
         match = await matches_of(work.connection, condition, work.caller)
         if match is not None:
             version, disclosure = match
