@@ -256,3 +256,19 @@ def test_coverage_that_cannot_be_read_says_why(terms: dict[str, Any], reason: st
     with pytest.raises(UnreadableError) as refused:
         read_event(coverage_event("p", "c", **terms).SerializeToString())
     assert refused.value.reason == reason
+
+
+@pytest.mark.integration
+async def test_coverage_of_the_record_is_a_new_version_of_the_account(
+    billing: Client, patient_id: str
+) -> None:
+    before = await billing.account(patient_id)
+    known = await billing.do("GetAccount", account_id=before)
+    await follow(billing, coverage_event(patient_id, new_id()))
+    changed = await billing.do("GetAccount", account_id=before)
+    assert (changed.version, changed.status) == (known.version + 1, known.status)
+    # Whoever saw the account before it does not overwrite it.
+    problem = await billing.refusal(
+        "SetCoverage", account_id=before, coverages=[], expected_version=known.version
+    )
+    assert problem.code == "stale_version"
