@@ -40,8 +40,8 @@ def _fits_always(batch: Sequence[object], item: object) -> bool:
 class Batches(Generic[Item, Result]):
     """Hands items to `write`, at most `max_batch` at a time, which finishes or fails each.
 
-    `fits` tells whether an item may be written together with those of a batch. More than
-    `max_waiting` are refused as Unavailable with the code `busy`.
+    `fits` tells whether an item may be written together with those of a batch. Where
+    `max_waiting` are not finished, more are refused as Unavailable with the code `busy`.
     """
 
     def __init__(
@@ -59,17 +59,22 @@ class Batches(Generic[Item, Result]):
         self._busy = busy
         self._fits = fits
         self._waiting: deque[Waiting[Item, Result]] = deque()
+        self._unfinished = 0
         self._writer: asyncio.Task[None] | None = None
 
     async def put(self, item: Item) -> Result:
         """Returns what became of the item, once its batch is written."""
-        if len(self._waiting) >= self._max_waiting:
+        if self._unfinished >= self._max_waiting:
             raise Unavailable(self._busy)
         waiting: Waiting[Item, Result] = Waiting(item, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all())
-        return await waiting.result
+        self._unfinished += 1
+        try:
+            return await waiting.result
+        finally:
+            self._unfinished -= 1
 
     async def settle(self) -> None:
         """Waits until nothing is left to write."""

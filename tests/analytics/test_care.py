@@ -167,3 +167,16 @@ async def test_immunization_coverage(bench: Bench, client: Any) -> None:
 async def test_bad_parameter_is_named(client: Any, path: str, code: str) -> None:
     problem = await get(client, path, 400)
     assert [error["code"] for error in problem["errors"]] == [code]
+
+
+@pytest.mark.parametrize(("ill", "shown"), [(10, None), (11, 10)])
+async def test_number_of_patients_is_shown_from_the_smallest_group_on(
+    bench: Bench, client: Any, ill: int, shown: int | None
+) -> None:
+    year = datetime.now(UTC).year
+    people = [person(f"p{n}", year - 35, "female") for n in range(20)]
+    code = pb.Coding(system=SNOMED, code="44054006")
+    facts = [clinical_event(patient_id=f"p{n}", code=code) for n in range(ill)]
+    await told(bench, [*people, *facts])
+    answer = await get(client, f"prevalence?type=Condition&system={SNOMED}&code=44054006")
+    assert (answer["smallestGroup"], answer["patients"]) == (11, shown)

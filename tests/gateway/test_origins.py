@@ -72,6 +72,9 @@ async def test_origins_are_fetched_with_a_token_and_again_only_if_they_changed(
         Response(status_code=302, headers={"Location": "/oauth2/origins"}),
         Response("{"),
         JSONResponse({"origins": "https://a.example"}),
+        JSONResponse({"origins": [1]}),
+        JSONResponse({"origins": ["x" * (MAX_ORIGIN_CHARS + 1)]}),
+        JSONResponse({"origins": ORIGINS * MAX_ORIGINS}),
     ],
 )
 async def test_answer_that_is_no_list_is_an_error(

@@ -30,7 +30,7 @@ class Writer:
 
 
 def batches_of(writer: Writer, **options: object) -> Batches[object, str]:
-    bounds: dict[str, object] = {"max_batch": 3, "max_waiting": 5, "busy": "too_busy", **options}
+    bounds: dict[str, object] = {"max_batch": 3, "max_waiting": 6, "busy": "too_busy", **options}
     return Batches(writer.write, **bounds)  # type: ignore[arg-type]
 
 
@@ -90,7 +90,7 @@ async def test_unavailable_is_an_error_of_its_own_for_each() -> None:
     async def write(batch: Sequence[Waiting[object, str]]) -> None:
         raise Unavailable("away")
 
-    batches: Batches[object, str] = Batches(write, max_batch=3, max_waiting=5, busy="too_busy")
+    batches: Batches[object, str] = Batches(write, max_batch=3, max_waiting=6, busy="too_busy")
     errors = await asyncio.gather(*(batches.put(item) for item in "ab"), return_exceptions=True)
     assert [getattr(error, "code", "") for error in errors] == ["away", "away"]
     assert errors[0] is not errors[1]

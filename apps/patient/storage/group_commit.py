@@ -68,8 +68,18 @@ class GroupCommit:
         await asyncio.wait([task], timeout=PATIENCE_SECONDS)
 
     async def _write_group(self, group: Sequence[Waiting[Write, bool]]) -> None:
-        if len(group) == 1 or not await self._write_together(group):
-            await asyncio.gather(*map(self._write_alone, group))
+        # Nobody waits for the others any more.
+        group = [waiting for waiting in group if not waiting.result.done()]
+        if len(group) > 1 and await self._write_together(group):
+            return
+        alone = [self._start_alone(waiting) for waiting in group if not waiting.result.done()]
+        await asyncio.gather(*alone, return_exceptions=True)
+
+    def _start_alone(self, waiting: Waiting[Write, bool]) -> "asyncio.Task[None]":
+        """Starts to write a change by itself; that ends where its caller is cancelled."""
+        task = asyncio.create_task(self._write_alone(waiting))
+        waiting.result.add_done_callback(lambda result: result.cancelled() and task.cancel())
+        return task
 
     async def _write_together(self, group: Sequence[Waiting[Write, bool]]) -> bool:
         """Returns False where nothing was written and each must be tried by itself."""
@@ -82,7 +92,7 @@ class GroupCommit:
         except (Conflict, asyncpg.PostgresError):
             return False
         except Exception as error:
-            # The connection was lost, perhaps behind the commit: to write again might do it twice.
+            # Perhaps the connection was lost behind the commit: to write again might do it twice.
             for waiting in group:
                 waiting.fail(error)
             return True

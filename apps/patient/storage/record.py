@@ -2,15 +2,15 @@
 transaction each.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from apps.kit.context import new_id
 from apps.kit.database import Connection, Database
 from apps.kit.errors import Conflict, NotFound, Unprocessable
 from apps.kit.idempotency import Claim, claim_key, insert_key
-from apps.patient.codec import Resource, decode
+from apps.patient.codec import Resource
 from apps.patient.storage.access import Caller
 from apps.patient.storage.group_commit import GroupCommit
 from apps.patient.storage.hidden_targets import hidden_targets
@@ -28,11 +28,21 @@ from apps.patient.storage.preconditions import (
 )
 from apps.patient.storage.reading import select_stored
 from apps.patient.storage.reference_checks import asked_references, check_references
-from apps.patient.storage.versions import Change, Method, Stored, Version, change_of, deletion_of
+from apps.patient.storage.versions import (
+    Change,
+    Method,
+    Stored,
+    Version,
+    change_of,
+    deletion_of,
+    with_kept_meta,
+)
 from apps.patient.storage.writing import Writer
 
-# A writer without `If-Match` that loses a race looks again, so often.
-ATTEMPTS = 3
+# A writer without `If-Match` that loses a race looks again, up to three times.
+ATTEMPTS = 4
+
+Done = TypeVar("Done")
 
 
 Make = Callable[[Version], Resource]
@@ -131,26 +141,51 @@ class Record:
 
         A resource is stored where there is none, or restored where there was one; `make` needs one.
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        return await self._retried(
+            update.expected,
+            lambda: self._update_by_itself(update),
+            lambda connection: self.update_in(connection, update),
+        )
+
+    async def _update_by_itself(self, update: Update) -> Outcome:
+        async with self.database.connection() as connection:
+            change, outcome = await self._next_update(connection, update)
+            hidden = await hidden_targets(connection, [change], update.caller, frozenset())
+        await self._write_by_itself(change, update.caller, hidden)
+        return outcome
+
+    async def _retried(
+        self,
+        expected: Expected,
+        first: Callable[[], Awaitable[Done]],
+        again: Callable[[Connection], Awaitable[Done]],
+    ) -> Done:
+        """Returns what `first` does or, where another writer came before it, what `again` does.
+
+        That writes on the connection on which it has looked: behind a group it would be too
+        late once more.
+        """
+        for attempt in range(ATTEMPTS):
             try:
-                async with self.database.connection() as connection:
-                    change, outcome = await self._next_update(connection, update)
-                    hidden = await hidden_targets(connection, [change], update.caller, frozenset())
-                await self._write_by_itself(change, update.caller, hidden)
+                if attempt == 0:
+                    done = await first()
+                else:
+                    async with self.database.connection() as connection:
+                        done = await again(connection)
             except Conflict as conflict:
                 if conflict.code != "version_conflict":
                     raise
-                if update.expected.is_strict:
+                if expected.is_strict:
                     raise stale(None) from None
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS - 1:
                     raise
-                continue
-            self.committed()
-            return outcome
+            else:
+                self.committed()
+                return done
         raise AssertionError("unreachable")
 
     async def update_in(self, connection: Connection, update: Update) -> Outcome:
-        """Does what `update` does, within the connection's transaction."""
+        """Does what `update` does, within the connection's transaction or one of its own."""
         change, outcome = await self._next_update(connection, update)
         await self.write_one(connection, change, update.caller)
         return outcome
@@ -220,23 +255,22 @@ class Record:
         """Deletes the resource and keeps its history. Returns the deletion; None where there was
         nothing to delete.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                async with self.database.connection() as connection:
-                    stored = await select_stored(connection, resource_type, id)
-                    change = await self.next_deletion(connection, stored, caller, expected)
-                if change is None:
-                    return stored.version if stored else None
-                await self.group_commit.write(change, caller.author, ())
-            except Conflict:
-                if expected.is_strict:
-                    raise stale(None) from None
-                if attempt == ATTEMPTS:
-                    raise
-                continue
-            self.committed()
-            return change.version
-        raise AssertionError("unreachable")
+        return await self._retried(
+            expected,
+            lambda: self._delete_by_itself(resource_type, id, caller, expected),
+            lambda connection: self.delete_in(connection, resource_type, id, caller, expected),
+        )
+
+    async def _delete_by_itself(
+        self, resource_type: str, id: str, caller: Caller, expected: Expected
+    ) -> Version | None:
+        async with self.database.connection() as connection:
+            stored = await select_stored(connection, resource_type, id)
+            change = await self.next_deletion(connection, stored, caller, expected)
+        if change is None:
+            return stored.version if stored else None
+        await self.group_commit.write(change, caller.author, ())
+        return change.version
 
     async def delete_in(
         self,
@@ -273,20 +307,3 @@ async def _refuse_references(connection: Connection, change: Change, caller: Cal
     """Tells what a change refers to that is not there or is hidden from the caller."""
     await check_references(connection, [change], caller)
     raise Conflict("version_conflict", "a reference came back meanwhile; try again")
-
-
-# What a PUT without it does not take away (https://hl7.org/fhir/R4/resource.html#tag-updates).
-_KEPT_META = ("profile", "security", "tag")
-
-
-def with_kept_meta(resource: Resource, current: Version | None) -> Resource:
-    """Returns `resource` with the tags, security labels and profiles that it does not mention."""
-    if current is None or current.body is None:
-        return resource
-    kept = {
-        name: value
-        for name, value in (decode(current.body).get("meta") or {}).items()
-        if name in _KEPT_META
-    }
-    meta = resource.get("meta") or {}
-    return {**resource, "meta": {**kept, **meta}} if kept else resource

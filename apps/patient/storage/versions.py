@@ -184,6 +184,23 @@ def stored_form(resource: Resource, id: str, version_id: int, recorded_at: datet
     }
 
 
+# What a PUT without it does not take away (https://hl7.org/fhir/R4/resource.html#tag-updates).
+_KEPT_META = ("profile", "security", "tag")
+
+
+def with_kept_meta(resource: Resource, current: Version | None) -> Resource:
+    """Returns `resource` with the tags, security labels and profiles that it does not mention."""
+    if current is None or current.body is None:
+        return resource
+    kept = {
+        name: value
+        for name, value in (decode(current.body).get("meta") or {}).items()
+        if name in _KEPT_META
+    }
+    meta = resource.get("meta") or {}
+    return {**resource, "meta": {**kept, **meta}} if kept else resource
+
+
 def view_of(id: str, summary: PatientSummary) -> PatientView:
     return PatientView(
         id=id,

@@ -30,7 +30,7 @@ from apps.patient.storage.reading import ALL_LIVING, living_arguments
 from apps.patient.storage.table_writes import Write
 from apps.patient.storage.versions import Author, Change
 
-# So long a group waits for a lock, until its transaction ends.
+# So long a group waits for each lock, until its transaction ends.
 LOCK_TIMEOUT = "50ms"
 
 
@@ -80,7 +80,7 @@ class Writer:
         referred: Collection[tuple[str, str]],
     ) -> bool:
         """Writes changes of several authors, all or none, as `write` does, and raises what
-        PostgreSQL does where it would wait for somebody's lock.
+        PostgreSQL does where a row's lock does not come within LOCK_TIMEOUT.
         """
         changes = [change for change, _ in written]
         recorded = [record_parts([change], author) for change, author in written]

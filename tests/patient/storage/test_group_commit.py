@@ -1,18 +1,20 @@
 """Changes that come together share a commit; each has the answer that it would have alone."""
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from apps.patient.storage import group_commit
-from apps.patient.storage.group_commit import GroupCommit, Write, fits
-from apps.patient.storage.versions import Author, Change
-from tests.patient.patient_service import Service, wait_for
+from apps.kit.batches import Batches
+from apps.patient.storage import group_commit, writing
+from apps.patient.storage.group_commit import GroupCommit
+from apps.patient.storage.versions import Change
+from tests.patient.patient_service import Service, principal, wait_for
 from tests.patient.storage.test_locks import holding, observation
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
@@ -105,23 +107,33 @@ def transactions(service: Service, answers: list[httpx.Response]) -> list[Any]:
 def test_changes_that_wait_together_are_one_transaction(service: Service, arrived: Arrived) -> None:
     patient_id = service.register()
     known = service.create(observation(patient_id))["id"]
-    calls = [post(service, observation(patient_id)) for _ in range(4)]
-    calls += [post(service, {"resourceType": "Patient", "active": True})]
-    changed = observation(patient_id, note=[{"text": "changed"}])
-    calls += [lambda: put(service, f"Observation/{known}", **changed)]
+    for name in ("person-0", "person-1"):
+        service.verifier.principals[name] = principal("system/*.cruds", subject=name)
+
+    def send(number: int, method: str, path: str, body: dict[str, Any]) -> Call:
+        headers = {"X-Request-Id": f"group-{number}"}
+        return lambda: service.call(
+            method, f"/fhir/R4/{path}", json=body, headers=headers, by=f"person-{number % 2}"
+        )
+
+    calls = [send(n, "POST", "Observation", observation(patient_id)) for n in range(4)]
+    calls += [send(4, "POST", "Patient", {"resourceType": "Patient", "active": True})]
+    changed = observation(patient_id, id=known, note=[{"text": "changed"}])
+    calls += [send(5, "PUT", f"Observation/{known}", changed)]
     answers = together(service, arrived, calls)
     assert [answer.status_code for answer in answers] == [201] * 5 + [200]
     assert len(set(transactions(service, answers))) == 1
-    # Each is told to the audit under its own request, and to the topic.
-    ids = [answer.json()["id"] for answer in answers]
+    # Each is in the audit as what its own caller did.
     rows = service.sql(
-        "SELECT action, request_id FROM audit_event WHERE resource_id = ANY ($1::text[])"
-        " AND action <> 'read' AND version_id = CASE resource_id WHEN $2 THEN 2 ELSE 1 END",
-        ids,
-        known,
+        "SELECT resource_id, request_id, actor_id, action FROM audit_event"
+        " WHERE request_id LIKE 'group-%' AND action <> 'read'"
     )
-    assert sorted(row["action"] for row in rows) == ["create"] * 5 + ["update"]
-    assert len({row["request_id"] for row in rows}) == 6
+    assert sorted(tuple(row) for row in rows) == sorted(
+        (answer.json()["id"], f"group-{number}", f"person-{number % 2}", action)
+        for number, (answer, action) in enumerate(
+            zip(answers, ["create"] * 5 + ["update"], strict=True)
+        )
+    )
 
 
 @leading
@@ -180,7 +192,6 @@ def test_change_that_waits_for_a_lock_keeps_nobody_back(service: Service) -> Non
         with holding(service, lock, locked):
             behind = pool.submit(put, service, f"Observation/{locked}", **observation(patient_id))
             wait_for(lambda: service.sql(_WAITING))
-            # Several at once, so that the locked one is in a group as well.
             calls = [post(service, observation(patient_id)) for _ in range(6)]
             start = time.monotonic()
             answers = [future.result(5) for future in [pool.submit(call) for call in calls]]
@@ -211,36 +222,58 @@ def test_group_does_not_wait_for_a_lock(service: Service, arrived: Arrived) -> N
         assert behind.result(10).status_code == 200
 
 
+@pytest.fixture
+def patient_group(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lets a group wait for a lock as long as a test holds it."""
+    monkeypatch.setattr(writing, "LOCK_TIMEOUT", "30s")
+    writing._statement.cache_clear()
+    yield
+    writing._statement.cache_clear()
+
+
 @leading
+@pytest.mark.usefixtures("patient_group")
 def test_lost_connection_is_told_to_all_and_writes_nothing(
     service: Service, arrived: Arrived
 ) -> None:
-    patient_id = service.register()
-    first = service.register()
-    count = "SELECT count(*) FROM resource WHERE patient_id = $1"
+    patient_id, first = service.register(), service.register()
     with ThreadPoolExecutor(4) as pool, holding(service, _HELD):
         leading = lead(service, pool, first)
-        (pid,) = service.sql(_WAITING)[0]
+        lost = service.sql(_WAITING)[0]["pid"]
         futures = waiting(pool, arrived, [post(service, observation(patient_id))] * 3)
-        service.sql("SELECT pg_terminate_backend($1)", pid)
-        # The group is next, and meets the same lock at once; it is lost then too.
+        service.sql("SELECT pg_terminate_backend($1)", lost)
         assert leading.result(10).status_code == 503
-        for (other,) in wait_for(lambda: service.sql(_WAITING)):
-            service.sql("SELECT pg_terminate_backend($1)", other)
-    statuses = {future.result(20).status_code for future in futures}
-    assert statuses <= {201, 503}
-    written = sum(future.result().status_code == 201 for future in futures)
-    assert service.sql(count, patient_id)[0][0] == 1 + written
+
+        group = wait_for(lambda: [row for row in service.sql(_WAITING) if row["pid"] != lost])
+        assert len(group) == 1
+        service.sql("SELECT pg_terminate_backend($1)", group[0]["pid"])
+        # At once: none of them is tried again.
+        assert [future.result(5).status_code for future in futures] == [503] * 3
+    written = "SELECT count(*) FROM resource WHERE patient_id = $1"
+    assert service.sql(written, patient_id)[0][0] == 1
 
 
-def write_of(id: str, chars: int = 2) -> Write:
-    version: Any = SimpleNamespace(resource_type="Observation", id=id, body="x" * chars)
-    change: Any = SimpleNamespace(version=version)
-    return Write(change, Author("a", "c", "r", ""), ())
+@leading
+def test_change_whose_caller_is_cancelled_is_not_written(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[asyncio.Future[bool]] = []
+    put_item = Batches.put
 
+    async def noted(self: Batches[Any, Any], item: Any) -> Any:
+        started.append(asyncio.current_task())  # type: ignore[arg-type]
+        return await put_item(self, item)
 
-def test_group_is_bounded_in_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "MAX_GROUP_CHARS", 10)
-    assert fits([write_of("a", 6)], write_of("b", 4))
-    assert not fits([write_of("a", 6)], write_of("b", 5))
-    assert not fits([write_of("a", 1)], write_of("a", 1))
+    patient_id = service.register()
+    id = service.create(observation(patient_id))["id"]
+    monkeypatch.setattr(Batches, "put", noted)
+    with ThreadPoolExecutor(1) as pool:
+        with holding(service, _HELD):
+            future = pool.submit(put, service, f"Observation/{id}", **observation(patient_id))
+            wait_for(lambda: service.sql(_WAITING))
+            started[-1].get_loop().call_soon_threadsafe(started[-1].cancel)
+            wait_for(lambda: not service.sql(_WAITING), seconds=5)
+        with contextlib.suppress(httpx.HTTPError):
+            assert future.result(10).status_code >= 500
+    versions = service.sql("SELECT version_id FROM resource WHERE id = $1", id)
+    assert versions == [(1,)]

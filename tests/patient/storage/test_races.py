@@ -54,6 +54,19 @@ def test_writers_at_once_make_a_version_each_or_are_told(service: Service) -> No
     assert service.call("GET", path).json() == last.json()
 
 
+def test_few_of_many_writers_of_one_resource_are_told_to_try_again(service: Service) -> None:
+    body = {"resourceType": "Practitioner", "active": True}
+    path = f"/fhir/R4/Practitioner/{service.create(body)['id']}"
+    body["id"] = path.rpartition("/")[2]
+    statuses: Counter[int] = Counter()
+    with ThreadPoolExecutor(20) as pool:
+        for _ in range(3):
+            answers = pool.map(lambda number: service.call("PUT", path, json=body), range(20))
+            statuses.update(answer.status_code for answer in answers)
+    assert set(statuses) <= {200, 409}
+    assert statuses[409] <= 8
+
+
 def test_one_of_many_wins_with_if_match(service: Service) -> None:
     path = f"/api/patients/{service.register()}"
     headers = {"If-Match": 'W/"1"'}

@@ -89,7 +89,7 @@ async def test_read_that_cannot_be_recorded_is_not_told() -> None:
 
 
 async def test_too_many_waiting_reads_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_audits, "MAX_WAITING_READS", 2)
+    monkeypatch.setattr(read_audits, "MAX_WAITING_READS", 3)
     database = FakeDatabase()
     database.go_on.clear()
     read_audit = ReadAudit(database)
