@@ -3,19 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
+from apps.auth.people.address_links import create_address_link
 from apps.auth.people.lockout import Attempt
 from tests.auth.admin.test_accounts import client_of
 from tests.auth.browser import HIDDEN, App, Browser
-from tests.auth.conftest import PASSWORD, Auth
+from tests.auth.conftest import PASSWORD, Auth, run
 
 pytestmark = pytest.mark.integration
 
 RECORDING = (
     "apps.auth.admin.requests.insert_audit",
     "apps.auth.pages.steps.insert_audit",
+    "apps.auth.pages.sign_in_routes.insert_audit",
     "apps.auth.pages.second_factor_routes.insert_audit",
 )
 OWN = {
@@ -103,6 +106,47 @@ class Person:
         return state_of(self.auth, **self.values)
 
 
+EVENTS = {
+    "user made": "user_created",
+    "user renamed": "user_updated",
+    "user disabled": "user_disabled",
+    "link issued": "password_link_issued",
+    "second factor removed": "second_factor_removed",
+    "user unlocked": "user_unlocked",
+    "user deleted": "user_deleted",
+    "user's sessions ended": "sessions_ended",
+    "client made": "client_created",
+    "client changed": "client_updated",
+    "client disabled": "client_disabled",
+    "client deleted": "client_deleted",
+    "secret rotated": "client_secret_rotated",
+}
+
+
+def test_administration_is_recorded(auth: Auth) -> None:
+    administrator = auth.user("admin")
+    token = auth.login(administrator.email).json()["token"]
+    for name, event in EVENTS.items():
+        person = Person(auth)
+        method, path, body = ADMINISTRATION[name]
+        if name == "user made":
+            body = {**body, "email": f"of-{person.user.id}@example.org"}
+        answer = httpx.request(
+            method,
+            f"{auth.url}/auth/v1{path.format(**person.values)}",
+            json=body,
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        assert answer.is_success, answer.text
+        (last,) = auth.sql(
+            "SELECT event, subject FROM audit WHERE actor_id = $1 ORDER BY id DESC LIMIT 1",
+            administrator.id,
+        )
+        assert last["event"] == event
+        if not name.endswith(" made"):
+            assert last["subject"] in (person.user.id, person.app.client[0])
+
+
 @pytest.mark.parametrize("name", ADMINISTRATION)
 def test_administration_that_cannot_be_recorded_changes_nothing(
     auth: Auth, unrecorded: Callable[[], None], name: str
@@ -116,17 +160,18 @@ def test_administration_that_cannot_be_recorded_changes_nothing(
     assert person.state() == before
 
 
-@pytest.mark.parametrize("path", ["sessions", "consents/{client}"])
+@pytest.mark.parametrize("path", ["sessions", "sessions/{session}", "consents/{client}"])
 def test_change_of_the_own_account_that_cannot_be_recorded_is_not_made(
     auth: Auth, unrecorded: Callable[[], None], path: str
 ) -> None:
     person = Person(auth)
     own = App(auth, "account", trusted=True)
     token = own.redeem(own.authorize(person.browser))["access_token"]
+    (session, *_) = auth.sql("SELECT public_id FROM sessions WHERE user_id = $1", person.user.id)
     before = person.state()
     unrecorded()
     answer = httpx.delete(
-        f"{auth.url}/auth/v1/me/{path.format(**person.values)}",
+        f"{auth.url}/auth/v1/me/{path.format(session=session['public_id'], **person.values)}",
         headers={"Authorization": f"Bearer {token}"},
     )
     assert answer.status_code == 500, answer.text
@@ -151,4 +196,37 @@ def test_form_of_the_own_account_that_cannot_be_recorded_changes_nothing(
     data = {name: value.format(**person.values) for name, value in fields.items()}
     answer = person.browser.http.post(path, data={"csrf": csrf, **data})
     assert answer.status_code == 500, answer.text
+    assert person.state() == before
+
+
+def test_sign_in_that_cannot_be_recorded_begins_no_session(
+    auth: Auth, unrecorded: Callable[[], None]
+) -> None:
+    user, browser = auth.user("clinician"), Browser(auth)
+    page = browser.get("/oauth2/sign-in")
+    unrecorded()
+    assert browser.sign_in(user.email, page=page).status_code == 500
+    assert not auth.sql("SELECT 1 FROM sessions WHERE user_id = $1", user.id)
+
+
+def test_link_whose_use_cannot_be_recorded_is_not_used(
+    auth: Auth, unrecorded: Callable[[], None]
+) -> None:
+    person, browser = Person(auth), Browser(auth)
+
+    async def link_to_confirm() -> str:
+        connection = await asyncpg.connect(auth.settings.database.url)
+        try:
+            return await create_address_link(
+                connection, person.user.id, "elsewhere@example.org", auth.url
+            )
+        finally:
+            await connection.close()
+
+    to_reset = browser.get(auth.reset_link(person.user.id))
+    to_confirm = browser.get(run(link_to_confirm()))
+    before = person.state()
+    unrecorded()
+    assert browser.send(to_reset, new_password="a pelican in the quarry").status_code == 500
+    assert browser.send(to_confirm).status_code == 500
     assert person.state() == before

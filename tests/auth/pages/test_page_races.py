@@ -45,6 +45,9 @@ STATE = """
     FROM users WHERE id = $1"""
 
 
+CODES = "SELECT * FROM recovery_codes WHERE user_id = $1 ORDER BY 1, 2"
+
+
 @pytest.mark.parametrize("path", FORMS)
 async def test_form_of_a_session_that_is_being_ended_changes_nothing(auth: Auth, path: str) -> None:
     app, user, browser = App(auth), auth.user("clinician"), Browser(auth)
@@ -98,3 +101,32 @@ async def test_passkey_is_not_changed_by_a_session_that_is_being_ended(site: Aut
     assert [
         row["id"] for row in site.sql("SELECT id::text FROM passkeys WHERE user_id = $1", user.id)
     ] == [stored["id"]]
+
+
+def test_passkey_is_not_changed_where_that_cannot_be_recorded(
+    site: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, passkey = person_with_passkey(site)
+    (stored,) = site.sql("SELECT id::text FROM passkeys WHERE user_id = $1", user.id)
+    browser = Browser(site)
+    page = browser.get("/oauth2/sign-in")
+    options = call(browser, page, "sign-in/options").json()
+    call(browser, page, "sign-in", {"credential": passkey.get(options)})
+    page = passkeys_page(browser)
+    options = call(browser, page, "register/options").json()
+    body = {"name": "More", "credential": SoftPasskey(site.url).create(options)}
+    before = [site.sql(STATE, user.id), site.sql(CODES, user.id)]
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("nothing can be recorded")
+
+    monkeypatch.setattr("apps.auth.pages.steps.insert_audit", fail)
+    assert call(browser, page, "register", body).status_code == 500
+    for path, fields in (
+        ("/oauth2/passkeys", {"passkey": stored["id"]}),
+        ("/oauth2/recovery-codes", {}),
+    ):
+        assert post(browser, path, fields).status_code == 500
+    assert [site.sql(STATE, user.id), site.sql(CODES, user.id)] == before
+    left = site.sql("SELECT id::text FROM passkeys WHERE user_id = $1", user.id)
+    assert [row["id"] for row in left] == [stored["id"]]
