@@ -207,3 +207,21 @@ async def test_replicas_share_the_rows_and_do_not_wait_for_each_other(
     # 300 patients and a condition, but for the one that the other replica has.
     assert counts == [BATCH_ROWS, 300 - BATCH_ROWS, 0]
     assert left == [("p0",)]
+
+
+async def test_rows_that_could_not_be_carried_over_stay(previous: tuple[str, str, str]) -> None:
+    runtime_url, owner_url, role = previous
+    fill(owner_url)
+    migrate(owner_url, "patient", runtime_role=role)
+
+    async def fail(*arguments: Any) -> None:
+        raise LookupError
+
+    record: Any = SimpleNamespace(
+        base_url=f"{PUBLIC_URL}/fhir/R4", writer=SimpleNamespace(write_versions=fail)
+    )
+    async with open_database(DatabaseSettings(runtime_url)) as database:
+        with pytest.raises(LookupError):
+            await Backfill(database, record).carry_over_batch()
+        async with database.connection() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM resource_backlog") == 301
