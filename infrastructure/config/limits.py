@@ -94,8 +94,8 @@ def check_name(kind: str, name: str, *, suffixed: bool = False) -> None:
 def check_database_name(name: str) -> None:
     if len(name) > DATABASE_CHARACTERS or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise LimitError(
-            f"{name} is no name of a database or role: lower case, digits, underscores, {63} at "
-            f"most"
+            f"{name} is no name of a database or role: lower case, digits, underscores,"
+            f" {DATABASE_CHARACTERS} at most"
         )
 
 
