@@ -57,6 +57,7 @@ WRITES: dict[str, Write] = {
 def test_every_write_wakes_the_relays(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Within the test nothing is found by a look.
     monkeypatch.setattr("apps.kit.relay.POLL_SECONDS", 600.0)
+    monkeypatch.setattr("apps.kit.relay.GATHER_SECONDS", 0.0)
     with open_service(database) as service:
         registered = service.call("POST", "/api/patients", json=PERSON).json()["id"]
         assert len(service.events(registered, 1)) == 1
