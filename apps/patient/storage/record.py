@@ -4,7 +4,7 @@ transaction each.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from apps.kit.context import new_id
 from apps.kit.database import Connection, Database
@@ -27,7 +27,7 @@ from apps.patient.storage.preconditions import (
     stale,
 )
 from apps.patient.storage.reading import select_stored
-from apps.patient.storage.reference_checks import asked_references, check_references
+from apps.patient.storage.reference_checks import asked_references, refuse_references
 from apps.patient.storage.versions import (
     Change,
     Method,
@@ -42,18 +42,14 @@ from apps.patient.storage.writing import Writer
 # A writer without `If-Match` that loses a race looks again, up to three times.
 ATTEMPTS = 4
 
-Done = TypeVar("Done")
-
-
 Make = Callable[[Version], Resource]
 Hidden = Mapping[tuple[str, str], Change]
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """A change that somebody asks for: `make` is the resource, or makes it of the
-    current version.
-    """
+    """What somebody asks for: `make` is the resource, or makes it of the current version."""
 
     resource_type: str
     id: str
@@ -199,7 +195,7 @@ class Record:
         referred = asked_references([change])
         hidden = await hidden_targets(connection, [change], caller, frozenset())
         if hidden or not await self.writer.write(connection, [change], caller.author, referred):
-            await _refuse_references(connection, change, caller)
+            await refuse_references(connection, change, caller)
 
     async def _write_by_itself(self, change: Change, caller: Caller, hidden: Hidden) -> None:
         """Writes a change whose references are there as a transaction, in one statement: BEGIN, a
@@ -210,7 +206,7 @@ class Record:
         referred = asked_references([change])
         if hidden or not await self.group_commit.write(change, caller.author, referred):
             async with self.database.connection() as connection:
-                await _refuse_references(connection, change, caller)
+                await refuse_references(connection, change, caller)
 
     async def next_change(
         self, connection: Connection, update: Update, stored: Stored | None
@@ -301,9 +297,3 @@ class Record:
         await check_visible(connection, stored.version, caller, "d")
         expected.check(stored.version)
         return None if stored.version.body is None else deletion_of(stored)
-
-
-async def _refuse_references(connection: Connection, change: Change, caller: Caller) -> NoReturn:
-    """Tells what a change refers to that is not there or is hidden from the caller."""
-    await check_references(connection, [change], caller)
-    raise Conflict("version_conflict", "a reference came back meanwhile; try again")

@@ -1,10 +1,10 @@
 """The check that what changes refer to is there, and that the caller may see it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from apps.kit.database import Connection
-from apps.kit.errors import FieldError, Unprocessable
+from apps.kit.errors import Conflict, FieldError, Unprocessable
 from apps.patient.codec import decode
 from apps.patient.definitions.model import is_served
 from apps.patient.search.index.hashing import resource_hash
@@ -62,6 +62,12 @@ async def check_references(
         is_patient = any(fault.message == "there is no such patient" for fault in faults)
         code = "patient_unknown" if is_patient else "reference_unknown"
         raise Unprocessable(code, faults[0].message, faults=tuple(faults[:20]))
+
+
+async def refuse_references(connection: Connection, change: Change, caller: Caller) -> NoReturn:
+    """Tells what a change refers to that is not there or is hidden from the caller."""
+    await check_references(connection, [change], caller)
+    raise Conflict("version_conflict", "a reference came back meanwhile; try again")
 
 
 def _pointer(change: Change, target: str, pointers: Mapping[str, str] | None) -> str:

@@ -30,7 +30,7 @@ from apps.patient.storage.reading import ALL_LIVING, living_arguments
 from apps.patient.storage.table_writes import Write
 from apps.patient.storage.versions import Author, Change
 
-# So long a group waits for each lock, until its transaction ends.
+# How long a group waits for each lock of a row.
 LOCK_TIMEOUT = "50ms"
 
 
@@ -169,8 +169,8 @@ def _statement(parts: tuple[tuple[Write, int], ...], position: int, *, is_group:
     named = [f"living AS MATERIALIZED ({ALL_LIVING})"] if position else []
     if is_group:
         named = [
-            f"patience AS MATERIALIZED (SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', true))",
-            f"living AS MATERIALIZED ({ALL_LIVING} FROM patience)",
+            f"bounded AS MATERIALIZED (SELECT set_config('lock_timeout', '{LOCK_TIMEOUT}', true))",
+            f"living AS MATERIALIZED ({ALL_LIVING} FROM bounded)",
         ]
     is_checked = bool(named)
     for index, (write, few) in enumerate(parts):

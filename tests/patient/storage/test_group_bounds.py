@@ -31,7 +31,7 @@ async def test_stop_waits_for_what_is_being_written() -> None:
     change, author = write_of("a").change, write_of("a").author
     task = asyncio.create_task(commit.write(change, author, ()))
     await asyncio.sleep(0)
-    asyncio.get_running_loop().call_later(2 * group_commit.PATIENCE_SECONDS, release.set)
+    asyncio.get_running_loop().call_later(2 * group_commit.GROUP_SECONDS, release.set)
     await commit.aclose()
     assert closed.is_set()
     assert await task

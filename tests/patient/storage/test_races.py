@@ -64,7 +64,8 @@ def test_few_of_many_writers_of_one_resource_are_told_to_try_again(service: Serv
             answers = pool.map(lambda number: service.call("PUT", path, json=body), range(20))
             statuses.update(answer.status_code for answer in answers)
     assert set(statuses) <= {200, 409}
-    assert statuses[409] <= 8
+    # Two of three where each try waits for its turn again.
+    assert statuses[409] <= 20
 
 
 def test_one_of_many_wins_with_if_match(service: Service) -> None:
