@@ -1,5 +1,6 @@
 """Who waits for whom: each test holds a lock and looks at what stands behind it."""
 
+import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -87,7 +88,7 @@ def test_conditional_update_is_made_once(service: Service) -> None:
 def test_conditional_update_after_a_conditional_deletion_makes_another_resource(
     service: Service,
 ) -> None:
-    system, value = "urn:test:locks", "conditional-deletion"
+    system, value = "urn:test:locks", secrets.token_hex(6)
     body = {"resourceType": "Patient", "identifier": [{"system": system, "value": value}]}
     path = f"/fhir/R4/Patient?identifier={system}|{value}"
     id = service.create(body)["id"]
