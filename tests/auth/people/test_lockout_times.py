@@ -28,12 +28,16 @@ def attempt() -> Attempt:
     return Attempt(f"{secrets.token_hex(6)}@example.org", "198.51.100.9")
 
 
+def keys(attempt: Attempt) -> list[bytes]:
+    return [key for _, key in attempt.counters()]
+
+
 @pytest.fixture
-async def committing(auth_database: str) -> AsyncIterator[Any]:
+async def committing(auth_database: str, attempt: Attempt) -> AsyncIterator[Any]:
     """A connection whose every statement has a time of its own."""
     connection = await asyncpg.connect(auth_database)
     yield connection
-    await connection.execute("DELETE FROM attempts")
+    await connection.execute("DELETE FROM attempts WHERE key = ANY($1)", keys(attempt))
     await connection.close()
 
 
@@ -88,8 +92,9 @@ async def test_failures_are_forgotten_after_their_time(committing: Any, attempt:
         await settle_attempt(committing, attempt, False)
     await committing.execute(
         "UPDATE attempts SET locked_until = locked_until - make_interval(secs => $1), "
-        "expires_at = expires_at - make_interval(secs => $1)",
+        "expires_at = expires_at - make_interval(secs => $1) WHERE key = ANY($2)",
         float(FORGET_AFTER_SECONDS),
+        keys(attempt),
     )
     assert await settle_attempt(committing, attempt, False) == 0
     assert await counted(committing, attempt) == {"pair": 1, "user": 1, "address": 1}
