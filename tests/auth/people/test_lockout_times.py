@@ -15,11 +15,10 @@ from apps.auth.people.lockout import (
     settle_attempt,
     waiting_seconds,
 )
+from tests.auth.waiting import until_blocked
 
 pytestmark = pytest.mark.integration
 
-WAIT_SECONDS = 10.0
-BLOCKED = "SELECT cardinality(pg_blocking_pids($1)) > 0"
 COUNTED = "SELECT failures FROM attempts WHERE kind = $1 AND key = $2"
 
 
@@ -112,10 +111,7 @@ async def test_failure_that_waited_for_another_one_is_told_of_the_lock_that_it_m
         async with committing.transaction():
             assert await settle_attempt(committing, attempt, False) == 0
             second = asyncio.create_task(settle_attempt(other, attempt, False))
-            async with asyncio.timeout(WAIT_SECONDS):
-                while not await committing.fetchval(BLOCKED, other.get_server_pid()):
-                    assert not second.done()
-                    await asyncio.sleep(0.01)
+            await until_blocked(committing, other, second)
         assert await second > 0
     finally:
         await other.close()
