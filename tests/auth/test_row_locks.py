@@ -30,10 +30,10 @@ from apps.auth.people.passkeys import (
 from apps.auth.people.users import create_user, has_administrator, hold_user, lock_user
 from apps.auth.reencryption import reencrypt_secrets
 from tests.auth.people.test_mail import KEY
+from tests.auth.waiting import until_blocked
 
 pytestmark = pytest.mark.integration
 Ask = Callable[[Any], Awaitable[object]]
-BLOCKED = "SELECT cardinality(pg_blocking_pids($1)) > 0"
 MAIL = Mail(recipient="a@example.org", subject="s", body="b")
 
 
@@ -238,10 +238,7 @@ async def test_poll_of_a_device_knows_of_the_one_before_it(connection: Any, url:
         async with connection.transaction():
             first = await _poll(connection, code)
             second = asyncio.create_task(_poll(other, code))
-            async with asyncio.timeout(10):
-                while not await connection.fetchval(BLOCKED, other.get_server_pid()):
-                    assert not second.done()
-                    await asyncio.sleep(0.01)
+            await until_blocked(connection, other, second)
         polled = await second
     finally:
         await other.close()

@@ -53,7 +53,7 @@ def test_first_page_has_no_token() -> None:
         # JSON's true is no number.
         "W3RydWVd",
         # More lists within each other than can be read.
-        "W" + "1tb" * 40_000,
+        pytest.param("W" + "1tb" * 40_000, id="nested lists"),
     ],
 )
 def test_any_other_token_is_refused(token: str) -> None:

@@ -71,6 +71,13 @@ class FakeAuth:
         return Revocations()
 
 
+class Tokens:
+    """Stands for the source of the gateway's own tokens."""
+
+    async def token(self, audience: str, scope: str = "") -> str:
+        return f"token-for-{audience}"
+
+
 @dataclass
 class FakeBilling:
     """Stands for the channel: answers what the test says and keeps what it was asked."""

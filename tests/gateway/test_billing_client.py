@@ -11,14 +11,10 @@ from apps.gateway.billing import Billing
 from apps.kit.errors import Problem
 from apps.kit.rpc import open_channel
 from protos.billing.v1 import billing_pb2 as pb
+from tests.gateway.running import Tokens
 from tests.ports import free_port
 
 REQUEST = pb.GetAccountRequest(account_id="a-1")
-
-
-class Tokens:
-    async def token(self, audience: str, scope: str = "") -> str:
-        return f"token-for-{audience}"
 
 
 class Service:

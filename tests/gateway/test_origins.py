@@ -11,14 +11,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from apps.gateway.origins import MAX_ORIGIN_CHARS, MAX_ORIGINS, OriginSource, parse_origins
-from tests.gateway.running import serving
+from tests.gateway.running import Tokens, serving
 
 ORIGINS = ["https://a.example", "https://b.example"]
-
-
-class Tokens:
-    async def token(self, audience: str, scope: str = "") -> str:
-        return f"token-for-{audience}"
 
 
 class Auth:

@@ -9,6 +9,10 @@ import pytest
 from cryptography import x509
 
 from apps.gateway.tls import self_signed_certificate
+from tests.open_files import open_files
+
+# What descriptors of the certificate and of its key refer to.
+KEPT_IN_MEMORY = "/memfd:pem"
 
 
 def test_certificate_and_key_are_of_the_host_and_valid_now() -> None:
@@ -24,14 +28,15 @@ def test_certificate_and_key_are_of_the_host_and_valid_now() -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_key_is_gone_once_nothing_serves(fails: bool) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files(KEPT_IN_MEMORY)
     paths: tuple[str, str] = ("", "")
     try:
         with self_signed_certificate("health.example") as paths:
             assert all(map(os.path.exists, paths))
+            assert len(open_files(KEPT_IN_MEMORY)) == len(before) + 2
             if fails:
                 raise OSError("the port is taken")
     except OSError:
         assert fails
     assert not any(map(os.path.exists, paths))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files(KEPT_IN_MEMORY) == before

@@ -1,6 +1,7 @@
 """A producer whose broker fails: what is tried again, and what a new client is made for."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -144,7 +145,7 @@ async def test_msk_token_serves_until_a_minute_before_its_end(
         return f"token-{signed}", now + 900.0
 
     monkeypatch.setattr(provider, "_sign", sign)
-    monkeypatch.setattr("time.time", lambda: now)
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now))
     assert await provider.token() == "token-1"
     now += 900.0 - module.TOKEN_SPARE_SECONDS
     assert await provider.token() == "token-1"

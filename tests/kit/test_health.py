@@ -76,12 +76,12 @@ async def test_watcher_is_told_of_changes_alone(
     watching = checked.watch()
     assert (await anext(watching)).status == SERVING
     following = asyncio.create_task(anext(watching))
-    while checked.asked < 3:
-        assert not following.done()
-        checked.now += HEALTH_CACHE_SECONDS + 1
-        await asyncio.sleep(0)
-    checked.ready = False
     async with asyncio.timeout(5):
+        while checked.asked < 3:
+            assert not following.done()
+            checked.now += HEALTH_CACHE_SECONDS + 1
+            await asyncio.sleep(0)
+        checked.ready = False
         while not following.done():
             checked.now += HEALTH_CACHE_SECONDS + 1
             await asyncio.sleep(0)

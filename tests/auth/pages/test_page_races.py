@@ -1,32 +1,18 @@
 """A form of a person whose sessions end while it is on its way: it changes nothing."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from apps.auth.oauth.revocations import revoke_subject
-from tests.auth.browser import HIDDEN, App, Browser
+from tests.auth.browser import App, Browser
 from tests.auth.conftest import PASSWORD, Auth
 from tests.auth.oauth.test_races import while_revoking
-from tests.auth.pages.test_passkeys import call, named_site, passkeys_page, person_with_passkey
+from tests.auth.pages.browser_calls import call, passkeys_page, person_with_passkey, post
 from tests.auth.soft_passkey import SoftPasskey
 
-__all__ = ["named_site"]
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def site(named_site: Auth) -> Iterator[Auth]:
-    yield named_site
-    named_site.close_clients()
-
-
-def post(browser: Browser, path: str, fields: dict[str, str]) -> httpx.Response:
-    """Sends a form of the browser's session without what its page would say of it."""
-    csrf = dict(HIDDEN.findall(browser.get("/oauth2/account").text))["csrf"]
-    return browser.http.post(path, data={"csrf": csrf, **fields})
 
 
 FORMS: dict[str, dict[str, str]] = {

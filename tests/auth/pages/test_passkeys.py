@@ -2,79 +2,21 @@
 browser and origin.
 """
 
-from collections.abc import Iterator
-from typing import Any
-
-import httpx
 import pytest
 
 from tests.auth.browser import HIDDEN, App, Browser
-from tests.auth.conftest import PASSWORD, Auth, make_settings, serve
+from tests.auth.conftest import Auth
+from tests.auth.pages.browser_calls import (
+    add_passkey,
+    call,
+    csrf,
+    passkeys_page,
+    person_with_passkey,
+    sign_in,
+)
 from tests.auth.soft_passkey import SoftPasskey
-from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def site(named_site: Auth) -> Iterator[Auth]:
-    yield named_site
-    named_site.close_clients()
-
-
-@pytest.fixture(scope="module")
-def named_site(auth_database: str) -> Iterator[Auth]:
-    """A service whose address has a name: a relying party is no IP address."""
-    port = free_port()
-    settings = make_settings(
-        auth_database,
-        port,
-        issuer=f"http://localhost:{port}",
-        mfa_required_roles=frozenset({"admin"}),
-    )
-    yield from serve(settings)
-
-
-def csrf(page: httpx.Response) -> str:
-    return str(dict(HIDDEN.findall(page.text))["csrf"])
-
-
-def call(browser: Browser, page: httpx.Response, path: str, body: Any = None) -> httpx.Response:
-    return browser.http.post(
-        f"/oauth2/passkeys/{path}",
-        json=body or {},
-        headers={"X-CSRF": csrf(page), "Accept": "application/json"},
-    )
-
-
-def passkeys_page(browser: Browser) -> httpx.Response:
-    page = browser.get("/oauth2/passkeys")
-    if "Confirm your password" in page.text:
-        page = browser.send(page, password=PASSWORD)
-    return page
-
-
-def add_passkey(browser: Browser, passkey: SoftPasskey, name: str = "My phone") -> httpx.Response:
-    page = passkeys_page(browser)
-    options = call(browser, page, "register/options").json()
-    return call(browser, page, "register", {"name": name, "credential": passkey.create(options)})
-
-
-def sign_in(
-    browser: Browser, passkey: SoftPasskey, path: str = "/oauth2/sign-in"
-) -> httpx.Response:
-    page = browser.get(path)
-    options = call(browser, page, "sign-in/options").json()
-    return call(browser, page, "sign-in", {"credential": passkey.get(options)})
-
-
-def person_with_passkey(site: Auth, *roles: str) -> tuple[Any, SoftPasskey]:
-    user = site.user(*(roles or ("clinician",)))
-    passkey = SoftPasskey(site.url)
-    browser = Browser(site)
-    browser.sign_in(user.email)
-    assert add_passkey(browser, passkey).json() == {"location": "/oauth2/passkeys?done=added"}
-    return user, passkey
 
 
 def test_passkey_signs_in_alone(site: Auth) -> None:
@@ -219,38 +161,6 @@ def test_public_key_of_another_form_is_a_400(site: Auth, key: object) -> None:
     credential = passkey.create(options, key)
     answer = call(browser, page, "register", {"name": "Mine", "credential": credential})
     assert answer.status_code == 400
-
-
-@pytest.mark.parametrize(
-    ("name", "taken"), [("n" * 60, True), ("n" * 61, False), ("", False), ("a\nb", False)]
-)
-def test_name_of_a_passkey_is_bounded(site: Auth, name: str, taken: bool) -> None:
-    browser = Browser(site)
-    browser.sign_in(site.user("clinician").email)
-    answer = add_passkey(browser, SoftPasskey(site.url), name)
-    assert answer.status_code == (200 if taken else 422)
-
-
-def test_person_has_at_most_twenty_passkeys(site: Auth) -> None:
-    user, passkey = person_with_passkey(site)
-    site.sql(
-        "INSERT INTO passkeys (id, user_id, credential_id, public_key, sign_count, name) "
-        "SELECT gen_random_uuid(), user_id, uuid_send(gen_random_uuid()), public_key, 0, 'more' "
-        "FROM passkeys, generate_series(1, 18) WHERE user_id = $1",
-        user.id,
-    )
-    browser = Browser(site)
-    sign_in(browser, passkey)
-    assert add_passkey(browser, SoftPasskey(site.url)).status_code == 200
-    refused = call(browser, passkeys_page(browser), "register/options")
-    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_passkeys")
-
-
-def test_passkey_that_is_known_is_not_added_again(site: Auth) -> None:
-    _, passkey = person_with_passkey(site)
-    browser = Browser(site)
-    browser.sign_in(site.user("clinician").email)
-    assert add_passkey(browser, passkey).status_code == 400
 
 
 def test_script_of_another_site_is_refused(site: Auth) -> None:

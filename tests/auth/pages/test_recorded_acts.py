@@ -1,29 +1,19 @@
 """What a person does to the own account is recorded, and a change of its factors told by mail."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.auth.browser import App, Browser
 from tests.auth.conftest import Auth
-from tests.auth.pages.test_page_races import post
-from tests.auth.pages.test_passkeys import (
+from tests.auth.pages.browser_calls import (
     add_passkey,
     call,
-    named_site,
     passkeys_page,
     person_with_passkey,
+    post,
 )
 from tests.auth.soft_passkey import SoftPasskey
 
-__all__ = ["named_site"]
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def site(named_site: Auth) -> Iterator[Auth]:
-    yield named_site
-    named_site.close_clients()
 
 
 def acts(auth: Auth, user_id: str) -> list[str]:

@@ -15,11 +15,10 @@ from apps.auth.people.lockout import (
     settle_attempt,
     waiting_seconds,
 )
+from tests.auth.waiting import until_blocked
 
 pytestmark = pytest.mark.integration
 
-WAIT_SECONDS = 10.0
-BLOCKED = "SELECT cardinality(pg_blocking_pids($1)) > 0"
 COUNTED = "SELECT failures FROM attempts WHERE kind = $1 AND key = $2"
 
 
@@ -28,12 +27,16 @@ def attempt() -> Attempt:
     return Attempt(f"{secrets.token_hex(6)}@example.org", "198.51.100.9")
 
 
+def keys(attempt: Attempt) -> list[bytes]:
+    return [key for _, key in attempt.counters()]
+
+
 @pytest.fixture
-async def committing(auth_database: str) -> AsyncIterator[Any]:
+async def committing(auth_database: str, attempt: Attempt) -> AsyncIterator[Any]:
     """A connection whose every statement has a time of its own."""
     connection = await asyncpg.connect(auth_database)
     yield connection
-    await connection.execute("DELETE FROM attempts")
+    await connection.execute("DELETE FROM attempts WHERE key = ANY($1)", keys(attempt))
     await connection.close()
 
 
@@ -88,8 +91,9 @@ async def test_failures_are_forgotten_after_their_time(committing: Any, attempt:
         await settle_attempt(committing, attempt, False)
     await committing.execute(
         "UPDATE attempts SET locked_until = locked_until - make_interval(secs => $1), "
-        "expires_at = expires_at - make_interval(secs => $1)",
+        "expires_at = expires_at - make_interval(secs => $1) WHERE key = ANY($2)",
         float(FORGET_AFTER_SECONDS),
+        keys(attempt),
     )
     assert await settle_attempt(committing, attempt, False) == 0
     assert await counted(committing, attempt) == {"pair": 1, "user": 1, "address": 1}
@@ -107,10 +111,7 @@ async def test_failure_that_waited_for_another_one_is_told_of_the_lock_that_it_m
         async with committing.transaction():
             assert await settle_attempt(committing, attempt, False) == 0
             second = asyncio.create_task(settle_attempt(other, attempt, False))
-            async with asyncio.timeout(WAIT_SECONDS):
-                while not await committing.fetchval(BLOCKED, other.get_server_pid()):
-                    assert not second.done()
-                    await asyncio.sleep(0.01)
+            await until_blocked(committing, other, second)
         assert await second > 0
     finally:
         await other.close()

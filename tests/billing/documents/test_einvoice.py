@@ -8,10 +8,7 @@ from lxml import etree
 from apps.billing.documents.einvoice import write_credit_note, write_invoice
 from apps.billing.settings import Seller
 from protos.billing.v1 import billing_pb2 as pb
-
-
-def usd(amount: int) -> pb.Money:
-    return pb.Money(minor_units=amount, currency="USD")
+from tests.billing.documents.amounts import usd
 
 
 def line(net: int, *, quantity: str = "1.5", discount: int = 0, reason: str = "") -> pb.InvoiceLine:

@@ -16,12 +16,9 @@ from apps.billing.documents.view import (
 )
 from apps.billing.settings import Seller
 from protos.billing.v1 import billing_pb2 as pb
+from tests.billing.documents.amounts import usd
 
 SELLER = replace(Seller(), name="Clinic")
-
-
-def usd(amount: int) -> pb.Money:
-    return pb.Money(minor_units=amount, currency="USD")
 
 
 def invoice() -> pb.Invoice:

@@ -2,7 +2,6 @@
 
 import argparse
 import fcntl
-import os
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,6 +34,7 @@ from infrastructure.local.state import (
     read_state,
 )
 from tests.conftest import throwaway
+from tests.open_files import open_files
 
 STATE = State(
     url="http://127.0.0.1:1",
@@ -51,10 +51,6 @@ STATE = State(
 
 class FailedError(Exception):
     pass
-
-
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def test_lock_is_free_after_a_block_that_failed(tmp_path: Path) -> None:
@@ -107,10 +103,10 @@ def test_sweeping_leaves_no_file_open(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{module.THROWAWAY}{name}").mkdir()
         (tmp_path / f"{module.THROWAWAY}{name}" / "lock").touch()
-    before = open_files()
     with held_alone(tmp_path / f"{module.THROWAWAY}one" / "lock"):
+        assert len(open_files(f"{tmp_path}/")) == 1
         sweep(tmp_path)
-    assert open_files() == before
+    assert open_files(f"{tmp_path}/") == []
     assert [path.name for path in tmp_path.iterdir()] == [f"{module.THROWAWAY}one"]
 
 

@@ -92,14 +92,14 @@ def test_candidates_share_an_identifier_a_contact_the_date_or_the_names() -> Non
     person = person_of(
         {
             "identifier": [{"system": "urn:a", "value": "1|2"}],
-            "telecom": [{"system": "email", "value": "a@x.org"}],
+            "telecom": [{"system": "email", "value": "a@example.org"}],
             "birthDate": "1977-03-12",
             "name": [{"family": "Olsen", "given": ["Ivar"]}],
         }
     )
     assert list(blocks_of(person)) == [
         [("identifier", "urn:a|1\\|2")],
-        [("email", "a@x.org")],
+        [("email", "a@example.org")],
         [("birthdate", "1977-03-12")],
         [("birthdate", "1977-12-03")],
         [("family", "olsen"), ("given", "iv")],
@@ -115,7 +115,10 @@ def test_of_many_values_some_are_looked_for() -> None:
             "telecom": [
                 {"system": system, "value": value}
                 for number in numbers
-                for system, value in (("phone", f"555010{number}"), ("email", f"{number}@x.org"))
+                for system, value in (
+                    ("phone", f"555010{number}"),
+                    ("email", f"{number}@example.org"),
+                )
             ],
             "name": [{"family": f"F{number}", "given": [f"G{number}"]} for number in numbers],
         }

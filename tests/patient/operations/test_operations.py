@@ -96,26 +96,6 @@ def test_bad_call_is_refused(service: Service, path: str, status: int) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(
-    "value",
-    [
-        {},
-        {"valueCode": "Observation", "valueString": "Observation"},
-        {"valueCoding": {"code": "Observation"}},
-        {"resource": {"resourceType": "Basic", "code": {"text": "x"}}},
-    ],
-)
-def test_parameter_of_a_body_is_one_simple_value(service: Service, value: Any) -> None:
-    path = f"/fhir/R4/Patient/{service.create(patient())['id']}/$everything"
-    simple = {"name": "_type", "valueCode": "Observation"}
-    body = {"resourceType": "Parameters", "parameter": [simple]}
-    assert service.call("POST", path, json=body).status_code == 200
-    body["parameter"] = [simple, {"name": "_type", **value}]
-    answer = service.call("POST", path, json=body)
-    assert answer.status_code == 422, answer.text
-
-
-@pytest.mark.integration
 def test_everything_refuses_an_unknown_parameter_and_a_foreign_record(service: Service) -> None:
     mine = service.create(patient())["id"]
     other = service.create(patient())["id"]

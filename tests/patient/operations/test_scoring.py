@@ -125,8 +125,8 @@ def test_gender_counts_where_both_tell_it(asked: str, known: str, score: float) 
             "phone",
         ),
         (
-            {"telecom": [{"system": "email", "value": "a@x.org"}]},
-            {"telecom": [{"system": "email", "value": "b@x.org"}]},
+            {"telecom": [{"system": "email", "value": "a@example.org"}]},
+            {"telecom": [{"system": "email", "value": "b@example.org"}]},
             0.15,
             0.0,
             "email",

@@ -14,7 +14,8 @@ from apps.patient.storage import group_commit, writing
 from apps.patient.storage.group_commit import GroupCommit
 from apps.patient.storage.versions import Change
 from tests.patient.patient_service import Service, principal, wait_for
-from tests.patient.storage.test_locks import holding, observation
+from tests.patient.storage.waiting import LOCK_WAITS as _WAITING
+from tests.patient.storage.waiting import holding, observation
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
 
@@ -24,9 +25,6 @@ Call = Callable[[], httpx.Response]
 
 # Nobody's write can end, but all of them can be checked.
 _HELD = "LOCK TABLE resource IN SHARE MODE"
-_WAITING = """
-    SELECT pid FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 
 Arrived = list[str]

@@ -1,60 +1,20 @@
 """Who waits for whom: each test holds a lock and looks at what stands behind it."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+import secrets
 
 import httpx
-import psycopg
 import pytest
 
-from tests.patient.patient_service import Service, principal, wait_for
+from tests.patient.patient_service import Service, principal
+from tests.patient.storage.waiting import (
+    DELETE_PATIENT,
+    holding,
+    observation,
+    started,
+    wait_until_blocked,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
-
-_WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-DELETE_PATIENT = """
-    UPDATE resource SET version_id = version_id + 1, method = 'DELETE', body = NULL
-    WHERE type = 'Patient' AND id = %s"""
-
-
-@contextmanager
-def holding(service: Service, statement: str, *arguments: Any) -> Iterator[psycopg.Connection[Any]]:
-    """Yields a connection whose transaction has run `statement`; it commits at the end."""
-    with psycopg.connect(service.database_url) as connection:
-        connection.execute(statement.encode(), arguments)
-        yield connection
-
-
-def started(call: Callable[[], httpx.Response], count: int) -> list[Future[httpx.Response]]:
-    pool = ThreadPoolExecutor(count)
-    futures = [pool.submit(call) for _ in range(count)]
-    pool.shutdown(wait=False)
-    return futures
-
-
-def wait_until_blocked(service: Service, futures: list[Future[httpx.Response]]) -> None:
-    """Returns once each call waits for a lock; fails where one is answered before."""
-
-    def all_wait() -> bool:
-        answered = [future.result().text for future in futures if future.done()]
-        assert not answered, answered
-        return bool(service.sql(_WAITING)[0][0] == len(futures))
-
-    wait_for(all_wait)
-
-
-def observation(patient_id: str, **more: Any) -> dict[str, Any]:
-    return {
-        "resourceType": "Observation",
-        "status": "final",
-        "code": {"text": "weight"},
-        "subject": {"reference": f"Patient/{patient_id}"},
-        **more,
-    }
 
 
 def test_fact_waits_for_the_deletion_of_its_patient_and_is_refused(service: Service) -> None:
@@ -87,7 +47,7 @@ def test_conditional_update_is_made_once(service: Service) -> None:
 def test_conditional_update_after_a_conditional_deletion_makes_another_resource(
     service: Service,
 ) -> None:
-    system, value = "urn:test:locks", "conditional-deletion"
+    system, value = "urn:test:locks", secrets.token_hex(6)
     body = {"resourceType": "Patient", "identifier": [{"system": system, "value": value}]}
     path = f"/fhir/R4/Patient?identifier={system}|{value}"
     id = service.create(body)["id"]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.patient.patient_service import Service
-from tests.patient.storage.test_locks import (
+from tests.patient.storage.waiting import (
     DELETE_PATIENT,
     holding,
     observation,

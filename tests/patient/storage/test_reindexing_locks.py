@@ -17,12 +17,10 @@ from apps.patient.storage.versions import Author, change_of
 from apps.patient.storage.writing import TextCache, Writer
 from tests.patient.patient_service import PUBLIC_URL
 from tests.patient.relay.outbox import until
+from tests.patient.storage.waiting import LOCK_WAITS
 
 AUTHOR = Author("actor", "client", "request", "")
 BASE = f"{PUBLIC_URL}/fhir/R4"
-_WAITING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 _FREE = "SELECT count(*) FROM (SELECT FROM record_layout FOR UPDATE SKIP LOCKED) AS l"
 
 
@@ -55,7 +53,7 @@ async def blocked(work: Awaitable[Any], observer: Connection) -> AsyncIterator[N
 
     async def waits() -> bool:
         assert not task.done(), "it did not wait"
-        return bool(await observer.fetchval(_WAITING))
+        return bool(await observer.fetch(LOCK_WAITS))
 
     await until(waits)
     yield

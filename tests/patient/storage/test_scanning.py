@@ -1,5 +1,6 @@
 """What a comparison of resources may cost."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,7 +71,7 @@ async def test_stored_bytes_alone_are_too_many() -> None:
 
 
 async def test_comparison_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.monotonic", lambda: 10.0)
+    monkeypatch.setattr(scanning, "time", SimpleNamespace(monotonic=lambda: 10.0))
     await compare(ScanBudget(ends_at=10.0), BODY)
     with pytest.raises(BadRequest, match="too_costly"):
         await compare(ScanBudget(ends_at=9.5), BODY)

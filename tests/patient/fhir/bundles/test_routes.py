@@ -6,7 +6,7 @@ import pytest
 
 from tests.patient.patient_service import Service
 from tests.patient.storage.conditional_writes import exchange
-from tests.patient.storage.test_locks import holding, started, wait_until_blocked
+from tests.patient.storage.waiting import holding, started, wait_until_blocked
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
 
