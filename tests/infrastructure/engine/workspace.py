@@ -61,8 +61,9 @@ class Workspace:
             command = commands / f"pulumi-resource-{package}"
             # Whoever has the real awsx may see its layout of a VPC: it needs no AWS of its own.
             if package != "awsx" or shutil.which(command.name) is None:
+                # The engine starts it in infrastructure/, whose modules are no top-level ones (-P).
                 command.write_text(
-                    f"#!/bin/sh\nexec {sys.executable} -m tests.infrastructure.engine.{module} "
+                    f"#!/bin/sh\nexec {sys.executable} -P -m tests.infrastructure.engine.{module} "
                     f'"$@"\n'
                 )
                 command.chmod(0o755)
