@@ -161,8 +161,11 @@ async def insert_invoices(connection: Connection, events: Sequence[InvoiceEvent]
 
 async def insert_revenue(connection: Connection, events: Sequence[InvoiceEvent]) -> None:
     """Stores what invoices brought and credit notes took back, by revenue group."""
-    rows = [(event, group) for event in events for group in event.groups]
-    taken_back = [event.event_type != "invoice.issued" for event, _ in rows]
+    rows = [
+        (event, group, 1 if event.event_type == "invoice.issued" else -1)
+        for event in events
+        for group in event.groups
+    ]
     await connection.execute(
         """
         INSERT INTO revenue (
@@ -174,23 +177,14 @@ async def insert_revenue(connection: Connection, events: Sequence[InvoiceEvent])
         )
         ON CONFLICT DO NOTHING
         """,
-        [event.invoice_id for event, _ in rows],
-        [
-            event.credit_note_number if back else ""
-            for (event, _), back in zip(rows, taken_back, strict=True)
-        ],
-        [group.revenue_group for _, group in rows],
-        [event.payer_id for event, _ in rows],
-        [event.effective_at for event, _ in rows],
-        [event.currency for event, _ in rows],
-        [
-            -group.net if back else group.net
-            for (_, group), back in zip(rows, taken_back, strict=True)
-        ],
-        [
-            -group.tax if back else group.tax
-            for (_, group), back in zip(rows, taken_back, strict=True)
-        ],
+        [event.invoice_id for event, _, _ in rows],
+        ["" if sign == 1 else event.credit_note_number for event, _, sign in rows],
+        [group.revenue_group for _, group, _ in rows],
+        [event.payer_id for event, _, _ in rows],
+        [event.effective_at for event, _, _ in rows],
+        [event.currency for event, _, _ in rows],
+        [sign * group.net for _, group, sign in rows],
+        [sign * group.tax for _, group, sign in rows],
     )
 
 
