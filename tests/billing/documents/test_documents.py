@@ -3,7 +3,7 @@ by other tools.
 """
 
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import facturx
@@ -14,22 +14,16 @@ from beancount.core.realization import iter_children, realize
 from lxml import etree
 from pypdf import PdfReader
 
-from tests.billing.conftest import Client, open_client
+from tests.billing.conftest import Client
 from tests.billing.documents.exports import export, fill_books
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def url(make_database: Any) -> Iterator[str]:
+def billing_database(make_database: Any) -> Iterator[str]:
     with make_database("billing") as (runtime_url, _):
         yield runtime_url
-
-
-@pytest.fixture
-async def billing(url: str) -> AsyncIterator[Client]:
-    async for client in open_client(url):
-        yield client
 
 
 async def document(billing: Client, kind: str, **fields: Any) -> bytes:

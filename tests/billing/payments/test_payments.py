@@ -1,28 +1,22 @@
 """Payments, refunds, credit, write-offs and the cash desk."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from protos.billing.v1 import billing_pb2 as pb
-from tests.billing.conftest import Client, open_client
+from tests.billing.conftest import Client
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def url(make_database: Any) -> Iterator[str]:
+def billing_database(make_database: Any) -> Iterator[str]:
     """One of its own: a currency has one cash day at a time."""
     with make_database("billing") as (runtime_url, _):
         yield runtime_url
-
-
-@pytest.fixture
-async def billing(url: str) -> AsyncIterator[Client]:
-    async for client in open_client(url):
-        yield client
 
 
 async def opens(billing: Client, account_id: str) -> list[int]:
