@@ -14,8 +14,7 @@ from apps.patient.storage import group_commit, writing
 from apps.patient.storage.group_commit import GroupCommit
 from apps.patient.storage.versions import Change
 from tests.patient.patient_service import Service, principal, wait_for
-from tests.patient.storage.waiting import LOCK_WAITS as _WAITING
-from tests.patient.storage.waiting import holding, observation
+from tests.patient.storage.waiting import LOCK_WAITS, holding, observation
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
 
@@ -78,7 +77,7 @@ def together(service: Service, arrived: Arrived, calls: list[Call]) -> list[http
 def lead(service: Service, pool: ThreadPoolExecutor, patient_id: str) -> "Future[httpx.Response]":
     """Starts a change that waits for what the test holds."""
     leading = pool.submit(put, service, f"Patient/{patient_id}", resourceType="Patient")
-    wait_for(lambda: service.sql(_WAITING))
+    wait_for(lambda: service.sql(LOCK_WAITS))
     return leading
 
 
@@ -188,7 +187,7 @@ def test_change_that_waits_for_a_lock_keeps_nobody_back(service: Service) -> Non
     with ThreadPoolExecutor(8) as pool:
         with holding(service, lock, locked):
             behind = pool.submit(put, service, f"Observation/{locked}", **observation(patient_id))
-            wait_for(lambda: service.sql(_WAITING))
+            wait_for(lambda: service.sql(LOCK_WAITS))
             calls = [post(service, observation(patient_id)) for _ in range(6)]
             answers = [future.result(8) for future in [pool.submit(call) for call in calls]]
             assert [answer.status_code for answer in answers] == [201] * 6
@@ -234,12 +233,12 @@ def test_lost_connection_is_told_to_all_and_writes_nothing(
     patient_id, first = service.register(), service.register()
     with ThreadPoolExecutor(4) as pool, holding(service, _HELD):
         leading = lead(service, pool, first)
-        lost = service.sql(_WAITING)[0]["pid"]
+        lost = service.sql(LOCK_WAITS)[0]["pid"]
         futures = waiting(pool, arrived, [post(service, observation(patient_id))] * 3)
         service.sql("SELECT pg_terminate_backend($1)", lost)
         assert leading.result(10).status_code == 503
 
-        group = wait_for(lambda: [row for row in service.sql(_WAITING) if row["pid"] != lost])
+        group = wait_for(lambda: [row for row in service.sql(LOCK_WAITS) if row["pid"] != lost])
         assert len(group) == 1
         service.sql("SELECT pg_terminate_backend($1)", group[0]["pid"])
         # At once: none of them is tried again.
@@ -265,9 +264,9 @@ def test_change_whose_caller_is_cancelled_is_not_written(
     with ThreadPoolExecutor(1) as pool:
         with holding(service, _HELD):
             future = pool.submit(put, service, f"Observation/{id}", **observation(patient_id))
-            wait_for(lambda: service.sql(_WAITING))
+            wait_for(lambda: service.sql(LOCK_WAITS))
             started[-1].get_loop().call_soon_threadsafe(started[-1].cancel)
-            wait_for(lambda: not service.sql(_WAITING), seconds=5)
+            wait_for(lambda: not service.sql(LOCK_WAITS), seconds=5)
         with contextlib.suppress(httpx.HTTPError):
             assert future.result(10).status_code >= 500
     versions = service.sql("SELECT version_id FROM resource WHERE id = $1", id)
