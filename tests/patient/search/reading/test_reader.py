@@ -4,18 +4,11 @@ import pytest
 
 from apps.kit.errors import BadRequest
 from apps.patient.search.criteria.criteria import Criterion
-from apps.patient.search.criteria.query import Query
 from apps.patient.search.reading import limits, reader
 from apps.patient.search.reading.reader import Reader
 from apps.patient.search.values.asked import Asked
 from apps.patient.search.values.parsing import parse_values
-
-BASE = "http://platform.test/fhir/R4"
-
-
-def read(query: str, *types: str, lenient: bool = False) -> Query:
-    pairs = [(name, value) for name, _, value in (part.partition("=") for part in query.split("&"))]
-    return Reader(base_url=BASE, lenient=lenient).read(types, pairs)
+from tests.patient.search.reading.queries import BASE, read
 
 
 @pytest.mark.parametrize(
