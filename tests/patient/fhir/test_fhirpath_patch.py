@@ -200,9 +200,28 @@ def test_first_of_none_is_none() -> None:
     assert patched(operation("delete", "Patient.link.last()")) == PATIENT
 
 
+def test_primitive_has_no_elements_whatever_was_put_there() -> None:
+    made = {"name": "value", "part": [{"name": "x", "valueString": "x"}]}
+    before = operation("replace", "Patient.active", value=made)
+    assert "boolean has no elements" in refusal(before, operation("delete", "Patient.active.x"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "told"),
+    [
+        ("replace", "Patient.name.where(use = '{}')", "names 0 elements, not one"),
+        ("insert", "Patient.name.where(use = '{}')", "is no list"),
+        ("delete", "Patient.name.where(use = '{}'", "is not served"),
+    ],
+)
+def test_long_path_is_told_by_its_beginning(kind: str, path: str, told: str) -> None:
+    long = path.format("x" * 200)
+    assert refusal(operation(kind, long)) == f"path: {long[:100]} {told}"
+
+
 @pytest.mark.parametrize("parameters", [None, {}, [], [operation("delete", "Patient.link")] * 501])
 def test_number_of_operations_is_bounded(parameters: Any) -> None:
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequest, match="malformed_patch"):
         apply_fhirpath_patch(copy.deepcopy(PATIENT), {"parameter": parameters})
 
 
