@@ -3,7 +3,14 @@
 import pytest
 
 from apps.kit.errors import BadRequest
-from apps.patient.search.criteria.criteria import Criterion
+from apps.patient.search.criteria.criteria import (
+    AllOf,
+    AnyOf,
+    Chain,
+    Contained,
+    Criterion,
+    count_parts,
+)
 from apps.patient.search.reading import limits, reader
 from apps.patient.search.reading.reader import Reader
 from apps.patient.search.values.asked import Asked
@@ -161,6 +168,41 @@ def test_paths_to_contained_resources_and_values_are_counted_as_they_are_read(
 )
 def test_chains_that_make_sense_are_within_the_limits(resource_type: str, query: str) -> None:
     assert read(query, resource_type).accepted
+
+
+def test_types_of_a_search_are_limited_by_type() -> None:
+    found = read("_type=Patient,Device&_id=1", "Device", "Observation", "Patient")
+    assert found.types == ("Device", "Patient")
+    assert set(found.criteria) == {"Device", "Patient"}
+    with pytest.raises(BadRequest):
+        read("_type=Encounter", "Device", "Patient")
+
+
+def test_id_and_version_are_of_no_contained_resource() -> None:
+    for name, count in (
+        ("name", 1),
+        ("_id", 0),
+        ("_lastUpdated", 0),
+        ("_has:Observation:patient:code", 0),
+    ):
+        found = read(f"subject:Patient.{name}=2020", "Observation").criteria["Observation"]
+        assert bool(count_parts(found, Contained)) == bool(count)
+        assert count_parts(found, Chain) == 1
+
+
+def test_parameter_that_is_made_of_others_asks_for_those() -> None:
+    def asked(query: str) -> Criterion:
+        return read(query, "Observation").criteria["Observation"]
+
+    for modifier, value, joined in (
+        ("", "1", AnyOf),
+        (":missing", "false", AnyOf),
+        (":not", "1", AllOf),
+        (":not-in", "observation-status", AllOf),
+        (":missing", "true", AllOf),
+    ):
+        members = tuple(asked(f"{name}{modifier}={value}") for name in ("code", "component-code"))
+        assert asked(f"combo-code{modifier}={value}") == joined(criteria=members)
 
 
 def test_alternatives_of_a_text_are_one_costly_part() -> None:
