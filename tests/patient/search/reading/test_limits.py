@@ -72,6 +72,12 @@ def test_nul_is_refused_where_names_that_are_not_known_are_skipped(text: str) ->
     assert "NUL" in refused.value.detail
 
 
+def test_name_with_a_nul_is_told_by_its_beginning() -> None:
+    with pytest.raises(BadRequest) as refused:
+        read("a\x00" + "x" * 60 + "=1", "Patient")
+    assert refused.value.faults[0].pointer == "a" + "x" * 48
+
+
 def test_name_that_is_too_long_is_told_by_its_beginning() -> None:
     with pytest.raises(BadRequest) as refused:
         read("x" * 1_001 + "=1", "Patient")

@@ -9,8 +9,11 @@ from apps.patient.search.criteria.criteria import (
     Chain,
     Contained,
     Criterion,
+    Identity,
+    Updated,
     count_parts,
 )
+from apps.patient.search.index.hashing import path_steps
 from apps.patient.search.reading import limits, reader
 from apps.patient.search.reading.reader import Reader
 from apps.patient.search.values.asked import Asked
@@ -62,6 +65,9 @@ from tests.patient.search.reading.queries import BASE, read
         "_has:Banana:patient:code=x",
         "_has:Observation:encounter:code=x",
         "general-practitioner:Banana.name=x",
+        "general-practitioner:Patient.name=x",
+        "_has:Observation:status:code=x",
+        "_text=(bone",
         "gender.name=x",
         "_type=Observation",
         "_lastUpdated=soon",
@@ -188,6 +194,51 @@ def test_id_and_version_are_of_no_contained_resource() -> None:
         found = read(f"subject:Patient.{name}=2020", "Observation").criteria["Observation"]
         assert bool(count_parts(found, Contained)) == bool(count)
         assert count_parts(found, Chain) == 1
+
+
+def test_columns_of_the_resource_itself_are_asked_for() -> None:
+    asked = read("_id=1,2&_lastUpdated=ge2020", "Patient").criteria["Patient"]
+    assert isinstance(asked, AllOf)
+    ids, updated = asked.criteria
+    assert isinstance(ids, Identity) and len(ids.hashes) == 2
+    assert isinstance(updated, AnyOf) and isinstance(updated.criteria[0], Updated)
+
+
+def test_contained_resources_are_looked_into_for_two_steps() -> None:
+    steps: set[int] = set()
+
+    def walk(criterion: Criterion) -> None:
+        match criterion:
+            case AllOf() | AnyOf():
+                for part in criterion.criteria:
+                    walk(part)
+            case Chain():
+                walk(criterion.criterion)
+            case Contained():
+                steps.add(path_steps(criterion.path))
+                walk(criterion.criterion)
+
+    query = "subject:Patient.general-practitioner:Organization.partof.name=a"
+    walk(read(query, "Observation").criteria["Observation"])
+    assert steps == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("subject:Banana.name=x", "a reference has no modifier :Banana"),
+        ("_type=" + "x" * 60, f"_type: {'x' * 50} is not searched here"),
+        ("_include=Patient:" + "x" * 60, f"_include: {'x' * 50} is no reference of Patient"),
+        ("_elements=" + "x" * 60, f"_elements: {'x' * 50} is no element of Patient"),
+        ("_filter=encounter.part-of.part-of.part-of.part-of.status eq x", "a path has at most 4"),
+    ],
+)
+def test_refusal_tells_what_is_wrong(query: str, told: str) -> None:
+    resource_type = "Patient" if query.startswith(("_type", "_include", "_elem")) else "Observation"
+    lenient = query.startswith("subject")
+    with pytest.raises(BadRequest) as refused:
+        read(query, resource_type, lenient=lenient)
+    assert told in refused.value.detail
 
 
 def test_parameter_that_is_made_of_others_asks_for_those() -> None:
