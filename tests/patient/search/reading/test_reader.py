@@ -260,6 +260,25 @@ def test_alternatives_of_a_text_are_one_costly_part() -> None:
     assert read("_text=" + ",".join(["bone"] * 100), "Condition").accepted
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["_contained=true", "_containedType=container", "_total=many", "_summary=maybe", "_query=x"],
+)
+def test_lenient_handling_skips_nothing_that_changes_what_comes(query: str) -> None:
+    with pytest.raises(BadRequest):
+        read(query, "Patient", lenient=True)
+    assert read("_contained=false&_format=json&shoe=1", "Patient", lenient=True).accepted == [
+        ("_contained", "false"),
+        ("_format", "json"),
+    ]
+
+
+def test_include_leads_to_a_type_of_r4() -> None:
+    assert read("_include=Provenance:target:Patient", "Provenance").includes
+    with pytest.raises(BadRequest, match="invalid_parameter"):
+        read("_include=Provenance:target:Banana", "Provenance")
+
+
 def test_lenient_handling_skips_elements_that_are_not_known() -> None:
     assert read("_elements=name,bogus", "Patient", lenient=True).elements == ("name",)
 
