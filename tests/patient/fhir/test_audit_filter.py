@@ -62,7 +62,13 @@ def asked(*pairs: tuple[str, str], scope: str = "system/*.rs", patient_id: str =
     ],
 )
 def test_parameter_is_part_of_the_filter(name: str, value: str, expected: dict[str, Any]) -> None:
-    empty = {"entities": [], "actors": [], "not_actors": [], "actions": [], "dates": []}
+    empty: dict[str, Any] = {
+        "entities": [],
+        "actors": [],
+        "not_actors": [],
+        "actions": [],
+        "dates": [],
+    }
     assert asked((name, value)) == AuditFilter(**{**empty, **expected})
 
 
