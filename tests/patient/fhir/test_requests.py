@@ -12,6 +12,7 @@ from apps.kit.errors import BadRequest, NotFound, Problem, Unprocessable, Unsupp
 from apps.patient.fhir.requests import (
     NO_VERSION,
     check_content_type,
+    check_parameters,
     condition_of,
     is_unchanged,
     parse_if_match,
@@ -150,6 +151,18 @@ def test_body_is_json_in_utf_8(header: str, is_taken: bool) -> None:
     else:
         with pytest.raises(UnsupportedMediaType):
             check_content_type(header)
+
+
+def test_parameters_that_are_not_taken_are_refused_unless_handling_is_lenient() -> None:
+    for query in ("", "_elements=name", "_format=json&_pretty=true&_elements=name"):
+        check_parameters(request(query=query), ("_elements",))
+    check_parameters(request(("prefer", "handling=lenient"), query="shoe=1"), ())
+    long = "x" * 101
+    for query, told in (("shoe=1", "shoe"), ("_elements=a&shoe=", "shoe"), (long, long[:100])):
+        with pytest.raises(BadRequest) as refused:
+            check_parameters(request(query=query), ("_elements",))
+        assert refused.value.faults[0].pointer == told
+        assert refused.value.detail == f"{told} is not served here"
 
 
 FORM = ("content-type", "application/x-www-form-urlencoded")
