@@ -108,6 +108,16 @@ def test_more_values_by_paths_than_are_indexed_are_refused_before_a_row_is_made(
     assert not made
 
 
+def test_paths_are_taken_up_to_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("a", "b")
+    resource = observation("#a", "#b", contained=[practitioner(name) for name in names])
+    monkeypatch.setattr(contained, "MAX_PATH_VALUES", 2)
+    assert contents_of(resource, BASE).by_path
+    monkeypatch.setattr(contained, "MAX_PATH_VALUES", 1)
+    with pytest.raises(ContainedTooCostlyError):
+        contents_of(resource, BASE)
+
+
 def test_too_many_are_left_out_of_the_index_of_what_is_stored_already(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
