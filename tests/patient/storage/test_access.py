@@ -25,7 +25,7 @@ from apps.patient.search.criteria.criteria import (
 from apps.patient.search.index.hashing import resource_hash
 from apps.patient.search.reading.reader import Reader
 from apps.patient.storage.access import Caller, is_owned_type
-from apps.patient.storage.versions import Author, Version
+from apps.patient.storage.versions import Author, Version, change_of
 from tests.patient.patient_service import principal
 from tests.patient.search.reading.queries import BASE, read
 
@@ -61,6 +61,8 @@ def test_types_of_a_record_belong_to_a_patient() -> None:
 
 def test_criterion_of_a_scope_is_everything_nothing_or_what_it_names() -> None:
     assert caller("user/Patient.rs").criterion("Patient", "r") == EVERYTHING
+    beside = caller("user/Patient.rs", "user/Patient.rs?gender=male")
+    assert beside.criterion("Patient", "r") == EVERYTHING
     assert caller("user/Patient.rs").criterion("Patient", "u") == NOTHING
     assert caller("user/Patient.rs").criterion("Observation", "r") == NOTHING
     own = caller("patient/*.rs", patient_id="p")
@@ -171,6 +173,22 @@ def test_patient_reads_what_the_record_refers_to_and_changes_none_of_it() -> Non
         assert own.disclosure_of(version("Observation", "p"), interaction) is Disclosure.BODY
     by_user = caller("patient/*.cruds", "user/Practitioner.cruds", patient_id="p")
     assert by_user.disclosure_of(doctor, "u") is Disclosure.BODY
+
+
+def test_change_is_made_by_whom_a_scope_reaches() -> None:
+    change = change_of(
+        {"resourceType": "Observation", "subject": {"reference": "Patient/p"}},
+        id="x",
+        base_url=BASE,
+        recorded_at=MOMENT,
+        method="POST",
+    )
+    own = caller("patient/Observation.cr", patient_id="p")
+    assert own.check_change(change, "c") is Disclosure.BODY
+    assert caller("user/Observation.c").check_change(change, "c") is Disclosure.LOCATION
+    for by, interaction in ((own, "u"), (caller("patient/Observation.cr", patient_id="q"), "c")):
+        with pytest.raises(Forbidden, match="insufficient_scope"):
+            by.check_change(change, interaction)
 
 
 class Referring:
