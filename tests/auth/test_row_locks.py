@@ -30,8 +30,8 @@ from apps.auth.people.passkeys import (
 from apps.auth.people.users import create_user, has_administrator, hold_user, lock_user
 from apps.auth.reencryption import reencrypt_secrets
 from tests.auth.people.test_mail import KEY
-from tests.auth.waiting import until_blocked
 from tests.undone import undone
+from tests.waiting import until_blocked
 
 pytestmark = pytest.mark.integration
 Ask = Callable[[Any], Awaitable[object]]

@@ -33,7 +33,7 @@ from apps.auth.oauth.token_families import lock_family
 from apps.auth.people.passwords import Hashing, hash_password
 from tests.auth.browser import App, Browser
 from tests.auth.conftest import Auth
-from tests.auth.waiting import until_somebody_waits
+from tests.waiting import until_somebody_waits
 
 pytestmark = pytest.mark.integration
 

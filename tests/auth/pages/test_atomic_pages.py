@@ -1,21 +1,29 @@
 """What a person does on a page is done in full and recorded, or not at all."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable
 
 import asyncpg
+import pyotp
 import pytest
 
 from apps.auth.pages import email_routes, forgotten_routes
 from tests.auth.browser import App, Browser, signed_in
 from tests.auth.conftest import PASSWORD, Auth
 from tests.auth.oauth.test_device_codes import begin, device_client
+from tests.auth.pages.browser_calls import call, person_with_passkey
 from tests.auth.pages.external import person_of, way_back
+from tests.auth.pages.test_pages import enrol, next_code
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("closed_clients")]
 
 WAIT_SECONDS = 10.0
+
+
+async def fail(*_: object) -> None:
+    raise RuntimeError("nothing can be kept")
 
 
 def test_sign_out_that_cannot_be_recorded_ends_no_session(
@@ -26,6 +34,50 @@ def test_sign_out_that_cannot_be_recorded_ends_no_session(
     unrecorded()
     assert browser.send(page).status_code == 500
     assert auth.sql("SELECT 1 FROM sessions WHERE user_id = $1", user.id)
+
+
+def test_second_factor_that_cannot_be_recorded_is_not_set_up_and_signs_nobody_in(
+    auth: Auth, unrecorded: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = (
+        "SELECT totp_last_step, (SELECT count(*) FROM sessions WHERE user_id = $1 AND NOT pending) "
+        "FROM users WHERE id = $1"
+    )
+    browser, user = signed_in(auth)
+    page = browser.enrolment()
+    secret = re.findall(r'id="secret">([A-Z2-7]+)<', page.text)[0]
+    with monkeypatch.context() as failing:
+        failing.setattr("apps.auth.pages.steps.insert_audit", fail)
+        assert browser.send(page, code=pyotp.TOTP(secret).now()).status_code == 500
+    assert auth.sql("SELECT * FROM users WHERE id = $1", user.id)[0]["totp_enabled"] is False
+    assert not auth.sql("SELECT 1 FROM recovery_codes WHERE user_id = $1", user.id)
+
+    secret, _ = enrol(browser)
+    fresh = Browser(auth)
+    page = fresh.sign_in(user.email)
+    code = next_code(auth, secret)
+    before = auth.sql(state, user.id)
+    unrecorded()
+    assert fresh.send(page, code=code).status_code == 500
+    assert auth.sql(state, user.id) == before
+
+
+def test_passkey_that_signs_in_is_recorded_or_not_used(
+    site: Auth, unrecorded: Callable[[], None]
+) -> None:
+    user, passkey = person_with_passkey(site)
+    browser = Browser(site)
+    page = browser.get("/oauth2/sign-in")
+    options = call(browser, page, "sign-in/options").json()
+    state = (
+        "SELECT sign_count, used_at, (SELECT count(*) FROM sessions WHERE user_id = $1) "
+        "FROM passkeys WHERE user_id = $1"
+    )
+    before = site.sql(state, user.id)
+    unrecorded()
+    answer = call(browser, page, "sign-in", {"credential": passkey.get(options)})
+    assert answer.status_code == 500
+    assert site.sql(state, user.id) == before
 
 
 def test_device_is_not_connected_where_that_cannot_be_recorded(
@@ -53,9 +105,6 @@ def test_consent_without_a_code_is_not_kept(auth: Auth, unrecorded: Callable[[],
 def test_link_to_an_address_that_cannot_be_mailed_is_not_made(
     auth: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
-        raise RuntimeError("nothing can be mailed")
-
     browser, user = signed_in(auth)
     page = browser.get("/oauth2/email")
     monkeypatch.setattr(email_routes, "insert_mail_with_link", fail)
@@ -67,9 +116,6 @@ def test_link_to_an_address_that_cannot_be_mailed_is_not_made(
 def test_external_sign_in_that_cannot_be_recorded_makes_nobody(
     organization: Auth, provider: Auth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
-        raise RuntimeError("nothing can be recorded")
-
     person = person_of(provider, "Doctors")
     browser, path = way_back(organization, provider, person.email)
     monkeypatch.setattr("apps.auth.pages.steps.insert_audit", fail)

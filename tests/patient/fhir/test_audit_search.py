@@ -1,5 +1,7 @@
 """The audit as AuditEvents: who saw and changed whose record."""
 
+import secrets
+
 import pytest
 
 from tests.patient.fhir.test_bundles import bundle, history, locations
@@ -135,6 +137,17 @@ def test_patient_learns_nothing_of_others_from_searches_that_found_both(service:
         path = f"/fhir/R4/AuditEvent/{event['id']}"
         assert service.call("GET", path, by="me").json() == event
         assert [each for each in service.call("GET", path).json()["entity"] if "query" in each]
+
+
+@pytest.mark.parametrize("path", ["AuditEvent?agent=", "Patient?identifier="])
+def test_search_is_recorded_by_the_beginning_of_its_query(service: Service, path: str) -> None:
+    values = ",".join(["x" * 60] * 60)
+    request_id = secrets.token_hex(8)
+    answer = service.call("GET", f"/fhir/R4/{path}{values}", headers={"X-Request-Id": request_id})
+    assert answer.status_code == 200
+    sql = "SELECT query FROM audit_event WHERE request_id = $1"
+    ((told,),) = service.sql(sql, request_id)
+    assert len(told) == 2_000
 
 
 @pytest.mark.parametrize(

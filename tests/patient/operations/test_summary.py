@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from apps.patient.operations.summary import SECTIONS, Filled, document_of, line_of
+from tests.patient.patient_service import Service
 
 BASE = "http://platform.test/fhir/R4"
 
@@ -75,3 +76,10 @@ def test_document_has_each_resource_once_and_the_sections_that_are_required() ->
         assert ("entry" in section) == (section["title"] in found)
     assert "<li>a &lt; b</li>" in sections[0]["text"]["div"]
     assert "No information" in sections[1]["text"]["div"]
+
+
+@pytest.mark.integration
+def test_parameter_of_a_summary_is_refused_by_its_beginning(service: Service) -> None:
+    answer = service.call("GET", f"/fhir/R4/Patient/p/$summary?{'x' * 101}=1")
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["expression"] == [f"http.{'x' * 100}"]

@@ -36,6 +36,12 @@ def test_one_is_found_by_its_path_and_several_also_by_their_numbers() -> None:
     assert paths(observation("#a", contained=[practitioner("a"), practitioner("b")])) == {
         "Observation.performer:Practitioner": ["a"]
     }
+    both = observation("#a", "#b", contained=[practitioner("a"), practitioner("b")])
+    assert paths(both) == {
+        "Observation.performer:Practitioner": ["a", "b"],
+        "Observation.performer#0:Practitioner": ["a"],
+        "Observation.performer#1:Practitioner": ["b"],
+    }
     names = [f"p{number}" for number in range(6)]
     several = observation(*[f"#{name}" for name in names], contained=[*map(practitioner, names)])
     assert paths(several) == {

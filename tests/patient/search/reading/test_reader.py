@@ -68,6 +68,7 @@ from tests.patient.search.reading.queries import BASE, read
         "general-practitioner:Patient.name=x",
         "_has:Observation:status:code=x",
         "_text=(bone",
+        "language:above=urn:x|en",
         "gender.name=x",
         "_type=Observation",
         "_lastUpdated=soon",
