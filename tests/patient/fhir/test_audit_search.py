@@ -39,8 +39,9 @@ def test_audit_is_found_by_patient_agent_date_entity_and_type(service: Service) 
     assert events(service, f"patient={id}&action=http://wrong|R") == []
     assert events(service, f"patient={id}&agent=http://wrong|doctor-1") == []
     assert events(service, f"patient={id}&_sort=-date") == whole
-    total = service.call("GET", f"/fhir/R4/AuditEvent?patient={id}&_summary=count").json()["total"]
-    assert total == 3
+    for query in ("_summary=count", "_count=0"):
+        counted = service.call("GET", f"/fhir/R4/AuditEvent?patient={id}&{query}").json()
+        assert counted["total"] == 3 and "entry" not in counted
 
 
 def test_audit_is_found_by_id(service: Service) -> None:
@@ -117,11 +118,25 @@ def test_patient_reads_the_own_audit_alone_and_nobody_writes_it(service: Service
     event = service.call("GET", f"/fhir/R4/AuditEvent?patient={other}").json()["entry"][0]
     id = event["resource"]["id"]
     assert service.call("GET", f"/fhir/R4/AuditEvent/{id}").json() == event["resource"]
+    # Of the own record it tells all that it tells others.
+    mine, theirs = (
+        service.call("GET", f"/fhir/R4/AuditEvent?patient={own}", by=by).json()["entry"][0]
+        for by in ("me", "all")
+    )
+    assert mine == theirs
     assert service.call("GET", f"/fhir/R4/AuditEvent/{id}", by="me").status_code == 404
     body = event["resource"]
     assert service.call("POST", "/fhir/R4/AuditEvent", json=body).status_code == 405
     assert service.call("PUT", f"/fhir/R4/AuditEvent/{id}", json=body).status_code == 405
     assert service.call("DELETE", f"/fhir/R4/AuditEvent/{id}").status_code == 405
+
+
+def test_event_that_cannot_be_is_not_found(service: Service) -> None:
+    service.verifier.principals["narrow"] = principal("user/AuditEvent.rs?action=C")
+    found = service.call("GET", f"/fhir/R4/AuditEvent?patient={service.register()}").json()
+    id = found["entry"][0]["resource"]["id"]
+    for path, by in ((id, "narrow"), ("x", "all"), ("9" * 18, "all"), ("9" * 19, "all")):
+        assert service.call("GET", f"/fhir/R4/AuditEvent/{path}", by=by).status_code == 404
 
 
 def test_patient_learns_nothing_of_others_from_searches_that_found_both(service: Service) -> None:

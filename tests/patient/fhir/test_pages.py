@@ -126,3 +126,11 @@ def test_so_many_matches_are_sorted(
     monkeypatch.setattr(sorting, "MAX_SORTED", 3)
     answer = service.call("GET", path)
     assert (answer.status_code, answer.json()["issue"][0]["expression"]) == (400, ["http._sort"])
+
+
+def test_several_types_are_sorted_by_their_last_update_alone(service: Service) -> None:
+    for sort, status in (("_lastUpdated", 200), ("-_lastUpdated", 200), ("date", 400)):
+        path = f"/fhir/R4/?_type=Observation,Encounter&_sort={sort}"
+        assert service.call("GET", path).status_code == status
+    both = "/fhir/R4/?_type=Observation,Encounter&_sort=date,_lastUpdated"
+    assert service.call("GET", both).status_code == 400

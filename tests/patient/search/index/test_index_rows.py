@@ -4,6 +4,8 @@ from decimal import Decimal
 
 import pytest
 
+from apps.patient.search.index import hashing
+from apps.patient.search.index.hashing import token_hash
 from apps.patient.search.index.index_rows import (
     IndexRows,
     index_rows,
@@ -14,6 +16,7 @@ from apps.patient.search.index.index_rows import (
     uri_starts,
 )
 from apps.patient.search.index.index_values import (
+    CompositeValue,
     NumberValue,
     QuantityValue,
     ReferenceValue,
@@ -124,3 +127,41 @@ def test_long_text_of_a_code_or_a_uri_is_listed_by_its_beginning() -> None:
     for value in (token, uri):
         (row,) = index_rows("Observation", [value]).texts
         assert len(row[1]) == 200
+
+
+def test_token_has_rows_by_its_code_and_a_hash_by_each_of_its_forms() -> None:
+    def hashed(form: str, *parts: str) -> int:
+        return token_hash("Observation", "code", form, *parts)
+
+    rows = index_rows("Observation", [TokenValue(parameter="code", system="s", code="c")])
+    code = hashed(hashing.CODE, "c")
+    assert rows.present == {"code", "combo-code"}
+    assert rows.indexed == {code}
+    assert rows.values == {
+        code,
+        hashed(hashing.CODING, "s", "c"),
+        hashed(hashing.SYSTEM, "s"),
+    }
+    assert rows.texts == {(hashed(hashing.SYSTEM, "s"), "", code)}
+    alone = index_rows("Observation", [TokenValue(parameter="code", system="s", code="")])
+    assert alone.indexed == alone.alone == {hashed(hashing.SYSTEM, "s")}
+
+
+def test_pair_is_found_by_its_least_exact_forms() -> None:
+    parts = tuple(
+        TokenValue(parameter=name, system="s", code=code)
+        for name, code in (("component-code", "a"), ("component-value-concept", "b"))
+    )
+    name = "component-code-value-concept"
+    rows = index_rows("Observation", [CompositeValue(parameter=name, parts=parts)])
+
+    def pair(first: str, second: str) -> int:
+        return token_hash("Observation", name, hashing.PAIR, first, second)
+
+    assert rows.indexed == {pair("ca", "cb")}
+    assert rows.retired == {pair("ca", "ts|b"), pair("ts|a", "cb"), pair("ts|a", "ts|b")}
+    assert rows.values == rows.indexed | rows.retired
+    # The codes of a pair that the resource has itself are found by their parameters too.
+    whole = "code-value-concept"
+    own = index_rows("Observation", [CompositeValue(parameter=whole, parts=parts)])
+    assert len(own.values) == 2

@@ -275,9 +275,9 @@ def test_lenient_handling_skips_nothing_that_changes_what_comes(query: str) -> N
 
 
 def test_include_leads_to_a_type_of_r4() -> None:
-    assert read("_include=Provenance:target:Patient", "Provenance").includes
+    assert read("_include=Patient:*:Organization", "Patient").includes
     with pytest.raises(BadRequest, match="invalid_parameter"):
-        read("_include=Provenance:target:Banana", "Provenance")
+        read("_include=Patient:*:Banana", "Patient")
 
 
 def test_lenient_handling_skips_elements_that_are_not_known() -> None:
