@@ -62,6 +62,9 @@ def test_root_in_a_closed_folder_widens_no_permission(
         assert data.is_relative_to("/var/tmp")
         assert (data / "cluster").stat().st_mode & 0o777 == 0o700
     assert closed.stat().st_mode & 0o777 == 0o700
+    # A throwaway one, as this, takes it away by itself.
+    assert not data.exists()
+    data = place(directory, module.unprivileged())
     remove_place(directory)
     assert not data.exists()
 
