@@ -13,6 +13,8 @@ from infrastructure.scan import ScanError, scan
 pytestmark = pytest.mark.infrastructure
 INDEX, IMAGE, ATTESTATION = (f"sha256:{digit * 64}" for digit in "123")
 REF = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/patient-management/it:source-1-2@{INDEX}"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+OF_IMAGE = {"imageDigest": IMAGE}
 MANIFESTS = [
     {"digest": ATTESTATION, "platform": {"os": "unknown", "architecture": "unknown"}},
     {"digest": IMAGE, "platform": {"os": "linux", "architecture": "arm64"}},
@@ -32,13 +34,13 @@ class Ecr:
     def batch_get_image(self, **wanted: Any) -> dict[str, Any]:
         assert wanted["imageIds"] == [{"imageDigest": INDEX}]
         manifest = {"manifests": MANIFESTS}
-        kind = "application/vnd.oci.image.index.v1+json"
-        return {"images": [{"imageManifest": json.dumps(manifest), "imageManifestMediaType": kind}]}
+        text = json.dumps(manifest)
+        return {"images": [{"imageManifest": text, "imageManifestMediaType": INDEX_TYPE}]}
 
     def describe_image_scan_findings(self, **wanted: Any) -> dict[str, Any]:
         assert wanted["registryId"] == "123456789012"
         assert wanted["repositoryName"] == "patient-management/it"
-        assert wanted["imageId"] == {"imageDigest": IMAGE}
+        assert wanted["imageId"] == OF_IMAGE
         if self.pending:
             self.pending -= 1
             raise ClientError({"Error": {"Code": "ScanNotFoundException"}}, "it")
@@ -98,3 +100,52 @@ def test_the_command_fails_on_findings_and_where_nobody_can_tell(
     assert scanning.main(["dev", "--accept", "CVE-0"]) == 0
     monkeypatch.setattr(scanning, "read_outputs", lambda stack: {})
     assert scanning.main(["dev"]) == 1
+
+
+def test_time_that_is_just_over_is_the_last_that_is_waited_for() -> None:
+    times = iter(range(0, 10_000, 100))
+    slept: list[float] = []
+    with pytest.raises(ScanError, match="did not end"):
+        scan({"it": REF}, (), Ecr(pending=1000), clock=lambda: next(times), sleep=slept.append)
+    assert len(slept) == 6
+
+
+def test_refusal_of_aws_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Ecr, **_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "Describe")
+
+    monkeypatch.setattr(Ecr, "describe_image_scan_findings", refuse)
+    with pytest.raises(ScanError, match="AccessDenied"):
+        judge(Ecr())
+
+
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        ([], "is not there"),
+        (
+            [{"imageManifest": '{"manifests": []}', "imageManifestMediaType": INDEX_TYPE}],
+            "holds no image for Linux",
+        ),
+    ],
+    ids=["gone", "other systems"],
+)
+def test_image_that_does_not_run_is_not_judged(
+    images: list[Any], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ecr, "batch_get_image", lambda self, **_: {"images": images})
+    with pytest.raises(ScanError, match=reason):
+        judge(Ecr())
+
+
+def test_image_that_is_no_index_is_judged_itself() -> None:
+    class Single(Ecr):
+        def batch_get_image(self, **wanted: Any) -> dict[str, Any]:
+            kind = "application/vnd.oci.image.manifest.v1+json"
+            return {"images": [{"imageManifest": "{}", "imageManifestMediaType": kind}]}
+
+        def describe_image_scan_findings(self, **wanted: Any) -> dict[str, Any]:
+            assert wanted["imageId"] == {"imageDigest": INDEX}
+            return super().describe_image_scan_findings(**{**wanted, "imageId": OF_IMAGE})
+
+    assert judge(Single("CRITICAL")) == {"it": ["CVE-0"]}
