@@ -15,8 +15,6 @@ def client_address(peer: str, forwarded_for: list[str], trusted: tuple[Network, 
     was written by the client itself.
     """
     address = peer
-    if not trusted:
-        return address
     hops = [hop for value in forwarded_for for hop in value.split(",")]
     while hops and _is_trusted(address, trusted):
         parsed = _parse(hops.pop())

@@ -69,8 +69,6 @@ def _passes_to_client(name: bytes) -> bool:
 def named_in_connection(headers: list[Pair]) -> frozenset[bytes]:
     """Returns the fields that `Connection` declares to be for one hop alone, in lower case."""
     values = [value for name, value in headers if name == b"connection"]
-    if not values:
-        return frozenset()
     return frozenset(token.strip().lower() for value in values for token in value.split(b","))
 
 

@@ -68,7 +68,7 @@ class RateLimiter:
             allowed,
             int(bucket.tokens),
             math.ceil((self._capacity - bucket.tokens) / self._per_second),
-            0 if allowed else max(1, math.ceil((1.0 - bucket.tokens) / self._per_second)),
+            0 if allowed else math.ceil((1.0 - bucket.tokens) / self._per_second),
         )
 
 

@@ -97,7 +97,7 @@ async def redrive(
     count = 0
     for letter in letters:
         await send_again(broker, publisher, letter)
-        async with database.transaction() as connection:
+        async with database.connection() as connection:
             count += await resolve_dead_letters(connection, [letter], "redriven", "")
     return count
 
@@ -111,7 +111,7 @@ async def send_again(broker: BrokerSettings, publisher: Publisher, letter: DeadL
 async def discard(database: Database, letters: Sequence[DeadLetter], reason: str) -> int:
     """Settles letters without reading them, for a reason that is kept; returns how many."""
     check_reason(reason)
-    async with database.transaction() as connection:
+    async with database.connection() as connection:
         return await resolve_dead_letters(connection, letters, "discarded", reason)
 
 

@@ -144,7 +144,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         if not new:
             return
 
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
             await ensure_offsets(connection, [(each.topic, each.partition) for each in new])
             offsets = await select_offsets(connection, self._settings.topics)
 
@@ -239,7 +239,7 @@ async def forget_old_events(database: Database) -> int:
     """Deletes event ids that are no longer needed, in small transactions; returns how many."""
     total = 0
     while True:
-        async with database.transaction() as connection:
+        async with database.connection() as connection:
             count = await delete_old_events(connection)
         total += count
         if count < CLEAN_BATCH_ROWS:

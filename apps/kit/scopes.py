@@ -190,10 +190,7 @@ class Principal:
             if smart.context == "patient" and not self.patient_id:
                 continue
             patient_id = self.patient_id if smart.context == "patient" else None
-            rule = AccessRule(patient_id, smart.parameters)
-            if rule.is_unrestricted:
-                return UNRESTRICTED
-            rules.append(rule)
+            rules.append(AccessRule(patient_id, smart.parameters))
         return Access(_without_implied(rules)) if rules else None
 
     def may_read_own(self, resource_type: str) -> bool:
@@ -211,9 +208,6 @@ class Principal:
             for smart in smart_scopes
             if smart is not None
         )
-
-
-UNRESTRICTED = Access((AccessRule(),))
 
 
 def _without_implied(rules: list[AccessRule]) -> tuple[AccessRule, ...]:

@@ -36,8 +36,6 @@ from apps.patient.storage.search import Mark, read_page
 from apps.patient.storage.summaries import PatientSummary, summary_of
 from apps.patient.storage.versions import Version, view_of
 
-_MAX_NUMBER = 2**63 - 1
-
 
 def patients_api_routes() -> list[BaseRoute]:
     return [
@@ -85,8 +83,9 @@ async def list_patients(request: Request) -> Response:
 
 
 def read_cursor(request: Request, text: str) -> int:
-    values = request.state.cursors.read("/api/patients", text)
-    return values[0] if len(values) == 1 and 0 <= values[0] <= _MAX_NUMBER else 0
+    number: int
+    [number] = request.state.cursors.read("/api/patients", text)
+    return number
 
 
 def _reads_all(caller: Caller) -> bool:

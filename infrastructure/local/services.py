@@ -1,7 +1,6 @@
 """The services as processes: started at once, awaited by readiness, started again if one dies."""
 
 import contextlib
-import importlib.util
 import json
 import os
 import sys
@@ -126,7 +125,7 @@ def open_services(
     """
     services = Services(locate, secrets, output, keep_open, pids)
     for name in SERVICES:
-        if importlib.util.find_spec(f"apps.{name}.__main__") is None:
+        if not (ROOT / "apps" / name / "__main__.py").exists():
             raise StartError(
                 f"the service {name} cannot be started: there is no apps/{name}/__main__.py"
             )

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import secrets
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,10 +21,21 @@ from apps.auth.settings import Settings
 from apps.kit.database import DatabaseSettings
 from apps.kit.http_server import serve_http
 from tests.ports import free_port
+from tests.undone import undone
 
 START_TIMEOUT_SECONDS = 20.0
 PASSWORD = "correct horse battery"
 SERVICE_SECRET = "s" * 43
+
+RECORDING = (
+    "apps.auth.oauth.authorization_server.insert_audit",
+    "apps.auth.admin.requests.insert_audit",
+    "apps.auth.pages.steps.insert_audit",
+    "apps.auth.pages.sign_in_routes.insert_audit",
+    "apps.auth.pages.second_factor_routes.insert_audit",
+    "apps.auth.pages.device_routes.insert_audit",
+    "apps.auth.people.password_check.insert_audit",
+)
 
 T = TypeVar("T")
 Client = TypeVar("Client", bound=httpx.Client)
@@ -209,11 +220,19 @@ async def register(settings: Settings) -> None:
 @pytest.fixture
 async def connection(auth_database: str) -> AsyncIterator[Any]:
     """A connection whose changes are undone at the end."""
-    connection = await asyncpg.connect(auth_database)
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
+    async with undone(auth_database) as connection:
         yield connection
-    finally:
-        await transaction.rollback()
-        await connection.close()
+
+
+@pytest.fixture
+def unrecorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on nothing can be recorded."""
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("nothing can be recorded")
+
+    def begin() -> None:
+        for name in RECORDING:
+            monkeypatch.setattr(name, fail)
+
+    return begin

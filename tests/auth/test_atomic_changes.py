@@ -15,12 +15,6 @@ from tests.auth.conftest import PASSWORD, Auth, run
 
 pytestmark = pytest.mark.integration
 
-RECORDING = (
-    "apps.auth.admin.requests.insert_audit",
-    "apps.auth.pages.steps.insert_audit",
-    "apps.auth.pages.sign_in_routes.insert_audit",
-    "apps.auth.pages.second_factor_routes.insert_audit",
-)
 OWN = {
     table: f"SELECT * FROM {table} WHERE user_id = '{{user}}' ORDER BY 1, 2"  # noqa: S608
     for table in ("sessions", "consents", "password_resets", "refresh_tokens", "address_links")
@@ -40,20 +34,6 @@ def state_of(auth: Auth, **values: str) -> dict[str, list[Any]]:
         name: [tuple(row) for row in auth.sql(query.format(**values))]
         for name, query in STATE.items()
     }
-
-
-@pytest.fixture
-def unrecorded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From its call on nothing can be recorded."""
-
-    async def fail(*_: object) -> None:
-        raise RuntimeError("nothing can be recorded")
-
-    def begin() -> None:
-        for name in RECORDING:
-            monkeypatch.setattr(name, fail)
-
-    return begin
 
 
 CLIENT = {"name": "Made", "grantTypes": ["client_credentials"], "scopes": ["analytics.read"]}
@@ -199,6 +179,22 @@ def test_form_of_the_own_account_that_cannot_be_recorded_changes_nothing(
     assert person.state() == before
 
 
+def test_launch_that_cannot_be_recorded_is_not_made(
+    auth: Auth, unrecorded: Callable[[], None]
+) -> None:
+    person = Person(auth)
+    app = App(auth, "openid", "user/*.cruds", trusted=True)
+    token = app.redeem(app.authorize(person.browser))["access_token"]
+    unrecorded()
+    answer = httpx.post(
+        f"{auth.url}/auth/v1/launches",
+        json={"patientId": "p"},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    assert answer.status_code == 500
+    assert not auth.sql("SELECT 1 FROM launches WHERE user_id = $1", person.user.id)
+
+
 def test_sign_in_that_cannot_be_recorded_begins_no_session(
     auth: Auth, unrecorded: Callable[[], None]
 ) -> None:
@@ -207,6 +203,16 @@ def test_sign_in_that_cannot_be_recorded_begins_no_session(
     unrecorded()
     assert browser.sign_in(user.email, page=page).status_code == 500
     assert not auth.sql("SELECT 1 FROM sessions WHERE user_id = $1", user.id)
+
+
+def test_wrong_password_that_cannot_be_recorded_is_not_counted(
+    auth: Auth, unrecorded: Callable[[], None]
+) -> None:
+    user = auth.user("clinician")
+    unrecorded()
+    assert auth.login(user.email, "wrong", address="198.51.100.7").status_code == 500
+    keys = [key for _, key in Attempt(user.email, "198.51.100.7").counters()]
+    assert not auth.sql("SELECT 1 FROM attempts WHERE key = ANY($1)", keys[:2])
 
 
 def test_link_whose_use_cannot_be_recorded_is_not_used(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -15,7 +15,7 @@ from apps.auth.oauth.client_changes import create_client
 from apps.auth.oauth.clients import hold_active_client, lock_client
 from apps.auth.oauth.device_grant import _insert, _poll, select_user_code
 from apps.auth.oauth.launches import select_launch
-from apps.auth.oauth.pushed_requests import PREFIX, note_signed_in, select_pushed_request
+from apps.auth.oauth.pushed_requests import PREFIX, select_pushed_request
 from apps.auth.oauth.registration import DEVICE_CODE
 from apps.auth.oauth.revocations import revoke_client
 from apps.auth.oauth.token_families import lock_family
@@ -30,7 +30,8 @@ from apps.auth.people.passkeys import (
 from apps.auth.people.users import create_user, has_administrator, hold_user, lock_user
 from apps.auth.reencryption import reencrypt_secrets
 from tests.auth.people.test_mail import KEY
-from tests.auth.waiting import until_blocked
+from tests.undone import undone
+from tests.waiting import until_blocked
 
 pytestmark = pytest.mark.integration
 Ask = Callable[[Any], Awaitable[object]]
@@ -51,23 +52,10 @@ async def connection(url: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
-@asynccontextmanager
-async def undone(url: str) -> AsyncIterator[Any]:
-    """Yields a transaction that is rolled back, and waits for no lock."""
-    connection = await asyncpg.connect(url)
-    transaction = connection.transaction()
-    await transaction.start()
-    await connection.execute("SET LOCAL lock_timeout = '100ms'")
-    try:
-        yield connection
-    finally:
-        await transaction.rollback()
-        await connection.close()
-
-
 async def waits(url: str, first: Ask, second: Ask) -> bool:
     """Tells whether `second` waits for the transaction that did `first`."""
     async with undone(url) as holding, undone(url) as asking:
+        await asking.execute("SET LOCAL lock_timeout = '100ms'")
         await first(holding)
         try:
             await second(asking)
@@ -153,7 +141,6 @@ async def test_what_is_used_once_is_looked_at_by_one_at_a_time(connection: Any, 
     asks: dict[str, Ask] = {
         "launch": lambda each: select_launch(each, secret, user_id=user.id, client_id=client.id),
         "pushed request": lambda each: select_pushed_request(each, PREFIX + secret, client.id),
-        "pushed request at its sign-in": lambda each: note_signed_in(each, PREFIX + secret),
         "person of a provider": lambda each: select_user_id(each, "i", "s"),
         "user code": lambda each: select_user_code(each, "BCDF-GHJK"),
         "device code": lambda each: _poll(each, secret),
@@ -206,6 +193,7 @@ async def test_mails_are_claimed_by_one_and_the_others_are_not_kept_waiting(
         for _ in range(4):
             await insert_mail(connection, MAIL)
     async with undone(url) as first, undone(url) as second:
+        await second.execute("SET LOCAL lock_timeout = '100ms'")
         claimed = [
             {mail.id for mail in await claim_mails(each, 2, 60.0)} for each in (first, second)
         ]
@@ -220,6 +208,7 @@ async def test_cleaning_passes_over_what_somebody_holds(connection: Any, url: st
         "FROM generate_series(1, 3)"
     )
     async with undone(url) as holding, undone(url) as cleaning:
+        await cleaning.execute("SET LOCAL lock_timeout = '100ms'")
         await holding.fetch("SELECT 1 FROM attempts LIMIT 1 FOR UPDATE")
         assert await delete_expired(cleaning, "attempts") == 2
     assert await delete_expired(connection, "attempts") == 3 < BATCH_ROWS

@@ -91,6 +91,17 @@ async def test_refusal_can_be_read_by_an_allowed_script_and_depends_on_the_origi
         assert {"ETag", "Location", "Retry-After"} <= set(exposed.split(", "))
 
 
+@pytest.mark.parametrize(
+    "headers", [{}, {"Origin": REGISTERED}, {"Access-Control-Request-Method": "GET"}]
+)
+async def test_options_that_is_no_preflight_is_a_request_like_others(
+    gateway: Gateway, headers: dict[str, str]
+) -> None:
+    async with gateway.call("OPTIONS", "/.well-known/jwks.json", headers=headers) as answer:
+        assert answer.status == 405
+        assert "Access-Control-Allow-Methods" not in answer.headers
+
+
 async def test_preflight_counts_against_the_rate_limit() -> None:
     async with open_gateway(limits=RequestLimits(requests_per_minute=2)) as gateway:
         statuses = [(await preflight(gateway, "/fhir/R4", REGISTERED))[0] for _ in range(3)]

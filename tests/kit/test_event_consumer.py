@@ -70,7 +70,7 @@ class FakeClient:
 
 class FakeDatabase:
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
+    async def connection(self) -> AsyncIterator[None]:
         yield
 
 

@@ -19,6 +19,7 @@ from apps.kit.idempotency import (
     read_claim,
 )
 from apps.kit.scopes import Principal
+from tests.undone import undone
 
 PRINCIPAL = Principal("user", "client", "a", frozenset(), (), "t", 0, 0)
 
@@ -70,14 +71,8 @@ def claim_of(key: str = "", body: str = "0" * 64) -> Claim:
 @pytest.fixture
 async def connection(auth_database: str) -> AsyncIterator[Any]:
     """A connection whose changes are undone at the end."""
-    connection = await asyncpg.connect(auth_database)
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
+    async with undone(auth_database) as connection:
         yield connection
-    finally:
-        await transaction.rollback()
-        await connection.close()
 
 
 @pytest.mark.integration

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from apps.kit import errors
+from apps.kit import errors, rpc
 from apps.kit.context import current_context, read_context, use_context
 from apps.kit.errors import FieldError, Problem, Unauthorized
 from apps.kit.probe import probe
@@ -248,6 +248,21 @@ async def test_call_ends_at_its_deadline(things: Things, stub: Any) -> None:
     assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     problem = problem_of_rpc(error)
     assert (problem.status, problem.code) == (503, "service_timeout")
+
+
+async def test_call_takes_no_longer_than_any_call_may(
+    things: Things, stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc, "MAX_CALL_SECONDS", 0.05)
+    things.answer = "wait"
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stub.GetAccount(
+            pb.GetAccountRequest(),
+            timeout=10,
+            metadata=call_metadata("service-gateway:things.system"),
+        )
+    # Of the service, not of the caller's own clock.
+    assert raised.value.details() == "deadline_exceeded"
 
 
 async def test_message_over_the_limit_is_refused(things: Things) -> None:

@@ -22,6 +22,20 @@ def test_number_beyond_reason_is_refused(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("within", "beyond"),
+    [
+        (b"1e1000", b"1e1001"),
+        (b"-1e-1000", b"-1e-1001"),
+        (b"0." + b"1" * 998, b"0." + b"1" * 999),
+    ],
+)
+def test_number_has_so_many_digits_and_so_large_an_exponent(within: bytes, beyond: bytes) -> None:
+    decode(within)
+    with pytest.raises(BadRequest, match="malformed_json"):
+        decode(beyond)
+
+
+@pytest.mark.parametrize(
     ("body", "pointers"),
     [
         (b'{"a":1,"a":2}', ["/a"]),

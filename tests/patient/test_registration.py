@@ -117,3 +117,37 @@ def test_patient_without_anything_gets_what_is_given() -> None:
     merged = merge({"resourceType": "Patient"}, registration())
     assert merged["name"] == [{"use": "official", "text": "Ann Roe"}]
     assert merged["telecom"] == [{"system": "email", "value": "ann@example.org"}]
+
+
+def test_faults_are_told_in_words_up_to_a_number() -> None:
+    for count in (4, 5, 6):
+        body = {f"field-{number}": 1 for number in range(count)}
+        with pytest.raises(Unprocessable) as raised:
+            parse_registration(body, complete=False, today=TODAY)
+        assert len(raised.value.faults) == count
+        assert len(raised.value.detail.split("; ")) == min(count, 5)
+
+
+def test_merging_changes_the_official_name_the_first_email_and_the_first_address() -> None:
+    patient = {
+        "resourceType": "Patient",
+        "name": [{"text": "Nick"}, {"use": "official", "family": "Roe", "given": ["Ann"]}],
+        "telecom": [
+            {"system": "phone", "value": "1"},
+            {"system": "email", "value": "a@x", "use": "home"},
+            {"system": "email", "value": "b@x"},
+        ],
+        "address": [{"city": "Old"}, {"city": "Second"}],
+    }
+    merged = merge(patient, registration(name="Ann Doe"))
+    assert merged["name"] == [
+        {"text": "Nick"},
+        {"use": "official", "family": "Roe", "given": ["Ann"], "text": "Ann Doe"},
+    ]
+    assert merged["telecom"] == [
+        {"system": "phone", "value": "1"},
+        {"system": "email", "value": "ann@example.org", "use": "home"},
+        {"system": "email", "value": "b@x"},
+    ]
+    assert merged["address"] == [{"text": "1 Street"}, {"city": "Second"}]
+    assert merged["birthDate"] == "1990-01-31"

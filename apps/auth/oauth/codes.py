@@ -87,13 +87,13 @@ async def insert_code(connection: Connection, secret: str, code: AuthorizationCo
 async def select_code(
     connection: Connection, secret: str, client_id: str
 ) -> AuthorizationCode | None:
-    """Locks it until the end of the transaction: of two exchanges at once the second
+    """Locks its family until the end of the transaction: of two exchanges at once the second
     finds it used.
     """
     await hold_origin(connection, "authorization_codes", "code_hash", digest(secret))
     row = await connection.fetchrow(
         "SELECT * FROM authorization_codes WHERE code_hash = $1 AND client_id = $2 "
-        "AND (expires_at > now() OR used_at IS NOT NULL) FOR UPDATE",
+        "AND (expires_at > now() OR used_at IS NOT NULL)",
         digest(secret),
         client_id,
     )

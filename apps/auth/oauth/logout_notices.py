@@ -116,7 +116,7 @@ async def send_notices(state: AuthState, http: OutboundHttp) -> int:
     """Sends what is due. Returns how many notices there were. No connection is held while
     others answer.
     """
-    async with state.database.transaction() as connection:
+    async with state.database.connection() as connection:
         notices = await take_notices(connection)
     sent = await asyncio.gather(*(send_notice(state, http, notice) for notice in notices))
 

@@ -51,7 +51,7 @@ async def confirm(request: Request) -> Response:
     ):
         return refusal
 
-    async with state.database.transaction() as connection:
+    async with state.database.connection() as connection:
         await confirm_session(connection, session)
     return go_to(with_next(TARGETS.get(fields.get("then", ""), ENROL), next_of(fields)))
 

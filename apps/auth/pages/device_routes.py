@@ -15,7 +15,7 @@ from apps.auth.oauth.device_grant import DeviceCode, answer_device_code, select_
 from apps.auth.oauth.logout_notices import insert_session_client
 from apps.auth.oauth.oauth_routes import make_server
 from apps.auth.pages.rendering import form_route, go_to, page, read_form
-from apps.auth.pages.steps import too_many
+from apps.auth.pages.steps import session_of, too_many
 from apps.auth.paths import DEVICE, SIGN_IN
 from apps.auth.people.lockout import Attempt, settle_attempt, waiting_seconds
 from apps.auth.people.sessions import Session, complete, hold_session
@@ -32,9 +32,7 @@ async def show(request: Request) -> Response:
     """Shows the page, with the code filled in where the device's address carried it: it is still
     the person who sends it.
     """
-    state = state_of(request)
-    async with state.database.transaction() as connection:
-        session = complete(await hold_session(connection, request, secure=state.settings.secure))
+    session = complete(await session_of(request))
     user_code = request.query_params.get("user_code", "")[:MAX_CODE_CHARS]
     if session is None:
         back = urlencode({"device": user_code or "-"})

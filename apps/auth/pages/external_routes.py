@@ -53,7 +53,7 @@ async def begin(request: Request) -> Response:
     if not browser:
         # The sign-in page sets the cookie that the answer is bound to.
         return go_to(with_next(SIGN_IN, query))
-    async with state.database.transaction() as connection:
+    async with state.database.connection() as connection:
         token, sign_in = await insert_external_sign_in(connection, browser, query)
     challenge = hashlib.sha256(sign_in.verifier.encode()).digest()
     url = await provider.authorization_url(
@@ -72,7 +72,7 @@ async def finish(request: Request) -> Response:
     secure = state.settings.secure
     query = request.query_params
     browser = request.cookies.get(browser_cookie(secure), "")
-    async with state.database.transaction() as connection:
+    async with state.database.connection() as connection:
         sign_in = await use_external_sign_in(connection, query.get("state", ""), browser)
     if (
         sign_in is None

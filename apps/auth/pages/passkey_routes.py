@@ -97,7 +97,7 @@ async def begin_registration(request: Request) -> Response:
     browser = check_script(request)
     session = await confirmed_session(request)
     state = state_of(request)
-    async with state.database.transaction() as connection:
+    async with state.database.connection() as connection:
         options = await registration_options(
             connection, RelyingParty(state.settings.issuer), session.user, browser
         )
@@ -150,7 +150,7 @@ async def finish_registration(request: Request) -> Response:
 async def begin_sign_in(request: Request) -> Response:
     browser = check_script(request)
     state = state_of(request)
-    async with state.database.transaction() as connection:
+    async with state.database.connection() as connection:
         options = await sign_in_options(connection, RelyingParty(state.settings.issuer), browser)
     return json_text(options)
 

@@ -93,7 +93,7 @@ async def send_due(database: Database, transport: Transport, sender: str, key: b
 
     `key` opens those with a link.
     """
-    async with database.transaction() as connection:
+    async with database.connection() as connection:
         due = await claim_mails(connection, BATCH, HOLD_SECONDS)
 
     sent = 0

@@ -241,7 +241,7 @@ def _entities(row: AuditRow) -> list[Resource]:
         entities.append({"what": {"reference": id if "/" in id else f"{row.resource_type}/{id}"}})
     patient = f"Patient/{row.patient_id}"
     if row.patient_id and not any(
-        item["what"]["reference"].startswith(patient) for item in entities
+        f"{item['what']['reference']}/".startswith(f"{patient}/") for item in entities
     ):
         entities.append(
             {

@@ -199,20 +199,13 @@ def _add(resource: Resource, path: str, parts: dict[str, Any], index: int) -> No
     elements = _element(holder.get("resourceType", slot.type), name, index)
     element = elements[0]
     if element.is_choice and element.name != name:
-        element = _choice(elements, parts, index)
+        raise PatchError("name: expected the name with its type, like deceasedBoolean", index)
     if element.many:
         holder.setdefault(element.name, []).append(parts.get("value"))
     elif element.name in holder:
         raise PatchError(f"name: {name} is there already", index)
     else:
         holder[element.name] = parts.get("value")
-
-
-def _choice(elements: tuple[Element, ...], parts: dict[str, Any], index: int) -> Element:
-    """Finds a choice by its full name, `valueQuantity`, or by the only type that it has."""
-    if len(elements) == 1:
-        return elements[0]
-    raise PatchError("name: expected the name with its type, like deceasedBoolean", index)
 
 
 def _list_of(resource: Resource, path: str, index: int) -> tuple[list[Any], list[Slot]]:

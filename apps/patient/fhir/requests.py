@@ -101,10 +101,15 @@ def path_id(request: Request, name: str = "id") -> str:
 
 
 def path_version(request: Request) -> int:
-    text: str = request.path_params["vid"]
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    version_id = parse_version(request.path_params["vid"])
+    if version_id is None:
         raise NotFound("not_found")
-    return int(text)
+    return version_id
+
+
+def parse_version(text: str) -> int | None:
+    """Returns a version's number; None for what can be none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def read_if_match(request: Request) -> int | None:
@@ -121,8 +126,8 @@ def parse_if_match(texts: list[str], pointer: str) -> int | None:
     if match is None:
         raise BadRequest("invalid_if_match", 'expected one W/"<version>"', pointer=pointer)
     # An ETag that was never ours is no version's: a stale one, not a malformed one.
-    is_ours = match[1].isascii() and match[1].isdigit() and len(match[1]) <= 18
-    return int(match[1]) if is_ours else NO_VERSION
+    version_id = parse_version(match[1])
+    return NO_VERSION if version_id is None else version_id
 
 
 def read_expected(request: Request) -> Expected:

@@ -80,7 +80,7 @@ def _pointer(change: Change, target: str, pointers: Mapping[str, str] | None) ->
         value, pointer = waiting.pop()
         if isinstance(value, dict):
             reference = value.get("reference")
-            if isinstance(reference, str) and target in reference:
+            if isinstance(reference, str) and f"/{target}/" in f"/{reference}/":
                 return f"{pointer}/reference"
             waiting += [(child, f"{pointer}/{name}") for name, child in value.items()]
         elif isinstance(value, list):

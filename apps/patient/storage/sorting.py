@@ -123,7 +123,7 @@ async def read_updated_page(
             rows += await read_step(connection, resource_type, step, page)
     rows.sort(key=lambda row: (row[8], row[0]), reverse=sort.descending)
     following = None
-    if len(rows) > limit > 0:
+    if len(rows) > limit:
         last = rows[limit - 1]
         following = Mark(
             type_index=0, leader_index=0, walk_index=0, position=last[8], number=last[0]

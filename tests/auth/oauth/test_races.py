@@ -11,7 +11,9 @@ import asyncpg
 import httpx
 import pytest
 
+from apps.auth.audit import insert_audit
 from apps.auth.encryption import digest
+from apps.auth.oauth import legacy_login_routes
 from apps.auth.oauth.client_changes import set_client_disabled
 from apps.auth.oauth.clients import hold_active_client
 from apps.auth.oauth.logout_notices import take_notices
@@ -31,10 +33,10 @@ from apps.auth.oauth.token_families import lock_family
 from apps.auth.people.passwords import Hashing, hash_password
 from tests.auth.browser import App, Browser
 from tests.auth.conftest import Auth
+from tests.waiting import until_somebody_waits
 
 pytestmark = pytest.mark.integration
 
-WAIT_SECONDS = 8.0
 CHANGES = {
     "disabled": "UPDATE users SET disabled_at = now() WHERE id = $1",
     "other password": "UPDATE users SET password_hash = '%s' WHERE id = $1",
@@ -78,6 +80,25 @@ def test_page_begins_no_session_for_what_changed_while_it_was_hashing(
     assert not auth.sql("SELECT 1 FROM sessions WHERE user_id = $1", user.id)
 
 
+def test_short_login_holds_its_user_until_it_is_recorded(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, refused = auth.user("registrar"), []
+
+    async def recording(*arguments: Any) -> None:
+        async with connected(auth) as other:
+            await other.execute("SET lock_timeout = '100ms'")
+            try:
+                await other.execute(CHANGES["disabled"], user.id)
+            except asyncpg.LockNotAvailableError:
+                refused.append(user.id)
+        await insert_audit(*arguments)
+
+    monkeypatch.setattr(legacy_login_routes, "insert_audit", recording)
+    assert auth.login(user.email).status_code == 200
+    assert refused == [user.id]
+
+
 @asynccontextmanager
 async def connected(auth: Auth) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(auth.settings.database.url)
@@ -85,20 +106,6 @@ async def connected(auth: Auth) -> AsyncIterator[Any]:
         yield connection
     finally:
         await connection.close()
-
-
-async def until_somebody_waits(auth: Auth, done: Callable[[], bool]) -> None:
-    """Until a transaction of this database waits for a lock, or what should wait is done."""
-    async with connected(auth) as connection:
-        for _ in range(int(WAIT_SECONDS / 0.05)):
-            waiting = await connection.fetchval(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
-                "wait_event_type = 'Lock'"
-            )
-            if waiting or done():
-                return
-            await asyncio.sleep(0.05)
-    raise AssertionError("nobody waits")
 
 
 @pytest.mark.parametrize("kind", ["subject", "client", "family"])
@@ -128,7 +135,7 @@ async def test_revocation_sees_the_token_of_a_renewal_under_way(auth: Auth, kind
                     await revoke(revoking, id)
 
             task = asyncio.create_task(run_revocation())
-            await until_somebody_waits(auth, task.done)
+            await until_somebody_waits(auth.settings.database.url, task.done)
         await task
         revoked = await revoking.fetchval(
             "SELECT revoked_at FROM refresh_tokens WHERE token_hash = $1",
@@ -173,7 +180,7 @@ async def while_revoking(
             async with revoking.transaction():
                 await revoke(revoking)
                 answer = pool.submit(ask)
-                await until_somebody_waits(auth, answer.done)
+                await until_somebody_waits(auth.settings.database.url, answer.done)
             return await asyncio.wrap_future(answer)
 
 

@@ -1,5 +1,6 @@
 """What is refused stands in the audit, without what somebody typed."""
 
+import asyncio
 import secrets
 import threading
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from apps.auth.cleanup import clean_up
+from apps.auth.oauth import refusals
 from apps.kit.database import DatabaseSettings, open_database
 from tests.auth.browser import App, Browser
 from tests.auth.conftest import Auth, run
@@ -56,6 +58,17 @@ def test_refused_authorization_is_recorded(
     row = refusal(auth, browser.address)
     assert (row["event"], row["reason"]) == ("authorization", reason)
     assert row["client_id"] == ("" if "client_id" in changes else app.client[0])
+
+
+def test_answer_does_not_wait_long_for_its_record(
+    auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(refusals, "insert_audit", never)
+    monkeypatch.setattr(refusals, "RECORD_TIMEOUT_SECONDS", 0.01)
+    assert Browser(auth).get("/oauth2/authorize?client_id=nobody").status_code == 400
 
 
 def test_forged_form_is_recorded(auth: Auth) -> None:

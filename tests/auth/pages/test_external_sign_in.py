@@ -1,7 +1,6 @@
 """Sign-in by another OpenID provider: our own service, a second time, plays it."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,77 +9,15 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
-from apps.auth.people.external import ExternalProvider, ExternalSignInError, ProviderClient
+from apps.auth.people.external import ExternalSignInError, ProviderClient
 from apps.auth.people.users import User
 from tests.auth.browser import App, Browser
-from tests.auth.conftest import Auth, make_settings, serve
+from tests.auth.conftest import Auth
+from tests.auth.pages.external import person_of, sign_in, way_back
 from tests.auth.pages.test_own_account import wait_for_mail
 from tests.auth.pages.test_pages import enrol, next_code
-from tests.ports import free_port
 
-pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def provider(make_database: Any) -> Iterator[Auth]:
-    """The organization's provider. Its people have no claim of groups, so their name
-    stands for one.
-    """
-    with make_database("auth") as (runtime_url, _):
-        port = free_port()
-        # Another host than the other service's: cookies know no ports.
-        settings = make_settings(runtime_url, port, issuer=f"http://localhost:{port}")
-        yield from serve(settings)
-
-
-@pytest.fixture(scope="module")
-def organization(auth_database: str, provider: Auth) -> Iterator[Auth]:
-    """A service that lets the provider's people in."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    client_id, secret = provider.client(
-        "openid",
-        "profile",
-        "email",
-        grant_types=("authorization_code",),
-        redirect_uris=(f"{url}/oauth2/external/callback",),
-        trusted=True,
-    )
-    external = ExternalProvider(
-        issuer=provider.url,
-        client_id=client_id,
-        client_secret=secret,
-        name="Clinic ID",
-        roles_claim="name",
-        roles={"Doctors": "clinician", "Desk": "registrar"},
-    )
-    yield from serve(replace(make_settings(auth_database, port), external=external))
-
-
-@pytest.fixture(autouse=True)
-def closed_clients(organization: Auth, provider: Auth) -> Iterator[None]:
-    yield
-    organization.close_clients()
-    provider.close_clients()
-
-
-def person_of(provider: Auth, name: str, **changes: Any) -> User:
-    """Returns a person of the provider, whose address it has verified."""
-    person = provider.user("clinician", name=name, **changes)
-    provider.sql("UPDATE users SET email_verified_at = now() WHERE id = $1", person.id)
-    return person
-
-
-def sign_in(organization: Auth, provider: Auth, email: str) -> tuple[Browser, Any]:
-    """Goes from the sign-in page over the provider and back."""
-    browser = Browser(organization)
-    page = browser.get("/oauth2/sign-in")
-    assert "Sign in with Clinic ID" in page.text
-    to_provider = browser.get("/oauth2/external").headers["location"]
-    there = Browser(provider)
-    back = there.sign_in(email, page=there.get(to_provider)).headers["location"]
-    assert back.startswith(organization.url)
-    return browser, browser.get(back.removeprefix(organization.url))
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("closed_clients")]
 
 
 def test_person_of_the_provider_gets_an_account_with_the_mapped_role(
@@ -240,12 +177,7 @@ def test_disabled_person_stays_out(organization: Auth, provider: Auth) -> None:
 
 def test_answer_is_good_once_and_in_its_own_browser(organization: Auth, provider: Auth) -> None:
     person = person_of(provider, "Doctors")
-    browser = Browser(organization)
-    browser.get("/oauth2/sign-in")
-    there = Browser(provider)
-    to_provider = browser.get("/oauth2/external").headers["location"]
-    back = there.sign_in(person.email, page=there.get(to_provider)).headers["location"]
-    path = back.removeprefix(organization.url)
+    browser, path = way_back(organization, provider, person.email)
 
     stranger = Browser(organization)
     stranger.get("/oauth2/sign-in")
@@ -259,16 +191,12 @@ def test_sign_in_under_way_is_good_for_ten_minutes(
     organization: Auth, provider: Auth, seconds: int, status: int
 ) -> None:
     person = person_of(provider, "Doctors")
-    browser = Browser(organization)
-    browser.get("/oauth2/sign-in")
-    there = Browser(provider)
-    to_provider = browser.get("/oauth2/external").headers["location"]
-    back = there.sign_in(person.email, page=there.get(to_provider)).headers["location"]
+    browser, path = way_back(organization, provider, person.email)
     organization.sql(
         "UPDATE external_sign_ins SET expires_at = expires_at - make_interval(secs => $1)",
         float(seconds),
     )
-    assert browser.get(back.removeprefix(organization.url)).status_code == status
+    assert browser.get(path).status_code == status
 
 
 @pytest.mark.parametrize("query", ["", "?state=x&code=y", "?error=access_denied&state=x"])

@@ -206,6 +206,7 @@ def test_first_passkey_ends_what_others_hold(site: Auth) -> None:
     add_passkey(own, SoftPasskey(site.url))
     assert "Sign in" in left_open.get("/oauth2/account").text
     assert "My phone" in own.get("/oauth2/passkeys").text
+    assert len(site.sql("SELECT 1 FROM known_devices WHERE user_id = $1", user.id)) == 1
     # With the second one nobody is signed out: everybody has proven a second factor.
     other = Browser(site)
     sign_in(other, add_second_passkey(own))

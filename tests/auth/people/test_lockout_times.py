@@ -15,7 +15,7 @@ from apps.auth.people.lockout import (
     settle_attempt,
     waiting_seconds,
 )
-from tests.auth.waiting import until_blocked
+from tests.waiting import until_blocked
 
 pytestmark = pytest.mark.integration
 

@@ -97,3 +97,29 @@ async def test_change_of_an_invoice_waits_for_its_account(
     with pytest.raises(AioRpcError) as refused:
         await task
     assert problem_of_rpc(refused.value).code == code
+
+
+@pytest.mark.parametrize(
+    ("rpc", "code", "more"),
+    [
+        ("AddChargeItem", "account_inactive", {"code": "own", "unit_price": {"minor_units": 1}}),
+        (
+            "UpdateAccountStatus",
+            "stale_version",
+            {"status": "ACCOUNT_STATUS_ON_HOLD", "expected_version": 1},
+        ),
+        ("SetCoverage", "stale_version", {"expected_version": 1}),
+    ],
+)
+async def test_change_of_an_account_waits_for_the_one_before(
+    billing: Client, rpc: str, code: str, more: dict[str, Any]
+) -> None:
+    """And goes by what the account is then."""
+    account_id = await billing.account()
+    async with billing.database.transaction() as connection:
+        await connection.execute(
+            "UPDATE account SET status = 'inactive', version = 2 WHERE account_id = $1", account_id
+        )
+        task = asyncio.create_task(billing.refusal(rpc, account_id=account_id, **more))
+        await until_blocked(billing.database, [task])
+    assert (await task).code == code

@@ -15,7 +15,6 @@ from tests.billing.waiting import until_blocked
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
 
 CALLER = caller_of("test")
-BANK = LedgerAccount("bank", "USD", name="of these tests")
 
 
 @pytest.fixture
@@ -25,7 +24,9 @@ async def database(billing_database: str) -> AsyncIterator[Database]:
 
 
 def transfer(account: LedgerAccount, amount: int) -> Posting | None:
-    return make_posting("adjustment", [(account, amount), (BANK, -amount)])
+    """Of two revenues: an account of money must agree with the payments."""
+    other = LedgerAccount("revenue", "USD", name=str(uuid4()))
+    return make_posting("adjustment", [(account, amount), (other, -amount)])
 
 
 @pytest.mark.parametrize("is_known", [True, False])

@@ -5,9 +5,20 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from infrastructure.config.checks import LARGEST_BROKER_GIB, layout_faults, size_faults
+from infrastructure.config.checks import (
+    LARGEST_BROKER_GIB,
+    check_environment,
+    layout_faults,
+    size_faults,
+)
 from infrastructure.config.files import read_config
-from infrastructure.config.model import EnvironmentSettings, EnvironmentStack
+from infrastructure.config.model import (
+    EnvironmentSettings,
+    EnvironmentStack,
+    GithubSettings,
+    Replicas,
+    SettingsError,
+)
 from infrastructure.config.parse import parse_stack
 from infrastructure.config.production import production_faults
 
@@ -57,6 +68,16 @@ def settings(name: str, **changes: Any) -> EnvironmentSettings:
         ({"rate_limit_requests": 2_000_000_001}, False),
         ({"budget_usd": 1}, True),
         ({"budget_usd": 0}, False),
+        ({"replicas": Replicas(minimum=1, maximum=1)}, True),
+        ({"replicas": Replicas(minimum=0, maximum=1)}, False),
+        ({"replicas": Replicas(minimum=2, maximum=1)}, False),
+        ({"github": GithubSettings(repository="a/b", owner_id=1, repository_id=1)}, True),
+        ({"github": GithubSettings(repository="a/b", owner_id=1, repository_id=0)}, False),
+        ({"data__instances__main__engine_version": "16"}, True),
+        ({"data__instances__main__engine_version": "15"}, False),
+        ({"data__instances__main__upgraded_from": "17"}, True),
+        ({"data__instances__main__upgraded_from": "18"}, False),
+        ({"data__instances__main__upgraded_from": "15"}, False),
     ],
     ids=str,
 )
@@ -84,6 +105,8 @@ def test_storage_may_grow() -> None:
         ({"log_retention_days": 365}, True),
         ({"log_retention_days": 364}, False),
         ({"replicas": None}, True),
+        ({"replicas": Replicas(minimum=2, maximum=2)}, True),
+        ({"replicas": Replicas(minimum=1, maximum=2)}, False),
     ],
     ids=str,
 )
@@ -98,3 +121,23 @@ def test_production_asks_for_so_much(changes: dict[str, Any], taken: bool) -> No
 def test_network_is_a_private_one_of_65536_addresses(cidr: str, taken: bool) -> None:
     region = read_config("dev")["aws:region"]
     assert (layout_faults(region, settings("dev", vpc_cidr=cidr)) == []) is taken
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "fault"),
+    [
+        ("dev", {"images_life": 2}, ""),
+        ("staging", {"images_life": 2}, "images-life must be from 1 up"),
+        ("dev", {"images_from": "staging"}, "images-from is for images: promote"),
+        ("dev", {"image_readers": ("123456789012",)}, ""),
+    ],
+    ids=str,
+)
+def test_images_are_made_in_one_place(name: str, changes: dict[str, Any], fault: str) -> None:
+    region = read_config(name)["aws:region"]
+    config = settings(name, **changes)
+    if not fault:
+        check_environment(name, region, config)
+        return
+    with pytest.raises(SettingsError, match=fault):
+        check_environment(name, region, config)

@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_command_pins_the_digest_of_now(root: Path) -> None:
+def test_the_command_pins_the_digest_of_now(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[str] = []
 
     def ask(tag: str) -> str:
@@ -32,6 +32,7 @@ def test_the_command_pins_the_digest_of_now(root: Path) -> None:
     assert main([], root, lambda tag: OLD) == 0
     assert main(["--check"], root, lambda tag: OLD) == 0
     assert main(["--check"], root, ask) == 1
+    assert f"{TAG}@{NEW}: run scripts/base-image" in capsys.readouterr().err
     assert f"ARG PYTHON={TAG}@{OLD}\n" in (root / "apps/Dockerfile").read_text()
     assert main([], root, ask) == 0
     assert (root / "apps/Dockerfile").read_text().splitlines()[0] == f"ARG PYTHON={TAG}@{NEW}"

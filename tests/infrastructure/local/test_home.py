@@ -9,11 +9,15 @@ import pytest
 from infrastructure.local import home as module
 from infrastructure.local.home import (
     LocalSecrets,
+    ask_rotation,
     check_disk,
+    environment_in_use,
     held_lock,
+    is_held,
     open_home,
     open_throwaway,
     sweep,
+    wanted_version,
 )
 from infrastructure.local.process import StartError
 
@@ -143,3 +147,31 @@ def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
     made = LocalSecrets(path).make("PASSWORD")
     assert LocalSecrets(path).make("PASSWORD") == made
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_each_rotation_is_of_the_next_version(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    assert wanted_version(LocalSecrets(path)) == 1
+    assert [ask_rotation(LocalSecrets(path)) for _ in range(2)] == [2, 3]
+    assert wanted_version(LocalSecrets(path)) == 3
+
+
+def test_lock_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    assert not is_held(lock)
+    with held_lock(lock):
+        assert is_held(lock)
+    assert not is_held(lock)
+    assert not is_held(lock)
+
+
+def test_packages_are_not_replaced_while_any_platform_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    with environment_in_use():
+        path = tmp_path / ".local" / "environment.lock"
+        with environment_in_use():
+            assert is_held(path)
+        assert is_held(path)
+    assert not is_held(path)

@@ -1,6 +1,7 @@
 import fcntl
 import hashlib
 import os
+import runpy
 import ssl
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -200,3 +202,48 @@ def test_long_download_reports_how_far_it_is(
     said.clear()
     module.resolve_jars(tmp_path / "cache", report=said.append, lock=lock)
     assert said == []
+
+
+def test_lock_is_made_of_what_the_coordinates_resolve_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Context:
+        """Downloads a jar whose content is its version."""
+
+        def __init__(self, repo_cache: Path, timeout: float) -> None:
+            self.cache = repo_cache
+
+        def project(self, group: str, artifact: str) -> "Context":
+            self.group, self.name = group, artifact
+            return self
+
+        def at_version(self, version: str) -> "Context":
+            self.version = version
+            return self
+
+        def artifact(self) -> "Context":
+            return self
+
+        def resolve(self) -> None:
+            path = path_of(Jar(self.group, self.name, self.version), self.cache)
+            path.parent.mkdir(parents=True)
+            path.write_bytes(self.version.encode())
+
+    def resolve(endpoint: str) -> list[SimpleNamespace]:
+        name, version = endpoint.split(":")[1:]
+        found = ((name, version), ("shared", version))
+        return [SimpleNamespace(groupId="org", artifactId=a, version=v) for a, v in found]
+
+    written: dict[str, str] = {}
+    monkeypatch.setattr("jgo.resolve", resolve)
+    monkeypatch.setattr("jgo.maven.MavenContext", Context)
+    monkeypatch.setattr(Path, "write_text", lambda path, text: written.update({path.name: text}))
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(module.__file__), run_name="__main__")
+    (kafka, binding) = (endpoint.split(":")[1:] for endpoint in module.ENDPOINTS)
+    # What both need is of the version that the first one names.
+    jars = sorted((name, version) for name, version in (kafka, binding, ("shared", kafka[1])))
+    assert read_lock(written["kafka.lock"]) == tuple(
+        Jar("org", name, version, hashlib.sha256(version.encode()).hexdigest())
+        for name, version in jars
+    )

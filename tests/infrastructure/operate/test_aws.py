@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,3 +161,27 @@ def test_logs_are_the_last_lines_in_the_order_of_their_times() -> None:
     assert shown == "patient   | 2\nauth      | 3"
     with pytest.raises(RefusedError, match="there is no service x"):
         run("dev", VERBS["logs"], {"service": "x"}, None, clients=clients(logs=Logs()))
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("", "Pulumi's CLI is needed"),
+        ("echo 'no such stack' >&2; exit 1", "stack output --json --stack dev: no such stack"),
+    ],
+)
+def test_outputs_that_cannot_be_read_are_refused(
+    script: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if script:
+        (tmp_path / "pulumi").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RefusedError, match=reason):
+        run("dev", VERBS["status"], {}, None, clients=clients())
+
+
+def test_stack_without_an_address_has_no_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs(monkeypatch, {})
+    with pytest.raises(RefusedError, match="dev is not up"):
+        run("dev", VERBS["sign-in"], {}, None, clients=clients())

@@ -1,8 +1,10 @@
 """Verbs against the platform on this machine, by its state file."""
 
 import json
+import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -10,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from apps.catalogue import SERVICES
 from apps.verbs import VERBS
 from infrastructure.local import state as module
 from infrastructure.local.home import LocalSecrets, wanted_version
 from infrastructure.local.state import NotRunningError, State, published, read_state
+from infrastructure.operate import local as operate
 from infrastructure.operate.answers import RefusedError
 from infrastructure.operate.local import keep_secret, last_lines, probe_readiness, run
 
@@ -163,3 +167,45 @@ def test_a_restore_of_what_is_no_backup_is_refused(
     monkeypatch.setattr("infrastructure.operate.local.is_held", lambda path: False)
     with pytest.raises(RefusedError, match="is no backup"):
         run(VERBS["restore"], {"directory": str(tmp_path)}, None)
+
+
+def test_verb_that_takes_too_long_is_refused(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operate, "TIMEOUT_SECONDS", 0.01)
+    with pytest.raises(RefusedError, match=r"users list took longer than 0\.01 s"):
+        run(VERBS["users list"], {}, None)
+
+
+def test_psql_that_cannot_connect_is_refused(state: State) -> None:
+    with pytest.raises(RefusedError, match="psql ended with status 2"):
+        run(VERBS["psql"], {"service": "patient", "command": "SELECT 1"}, None)
+
+
+def test_a_backup_of_a_server_that_is_not_there_is_refused(state: State, tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    with pytest.raises(RefusedError, match="pg_basebackup"):
+        run(VERBS["backup"], {"directory": str(tmp_path / "backup")}, None)
+
+
+def test_state_that_cannot_be_read_is_of_no_platform_that_is_ready(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("{")
+    with pytest.raises(NotRunningError, match="is not ready"):
+        read_state({"PLATFORM_STATE": str(tmp_path / "state.json")})
+
+
+def test_service_that_does_not_answer_is_not_ready(state: State) -> None:
+    targets = {
+        name: "127.0.0.1:1" if entry.protocol == "grpc" else "http://127.0.0.1:1"
+        for name, entry in SERVICES.items()
+    }
+    with published(replace(state, targets=targets), Path(os.environ["PLATFORM_STATE"])):
+        rows: Any = run(VERBS["status"], {}, None)
+    assert {row["service"]: row["state"] for row in rows} == dict.fromkeys(SERVICES, "not ready")
+    troubles = {row["service"]: row["trouble"] for row in rows}
+    assert "refused" in troubles["gateway"]
+
+
+@pytest.mark.parametrize(("lines", "shown"), [({}, 100), ({"lines": "2"}, 2)])
+def test_so_many_lines_of_a_log_are_shown(state: State, lines: dict[str, str], shown: int) -> None:
+    (Path(state.logs) / "auth.log").write_text("a line\n" * 101)
+    answer = run(VERBS["logs"], {"service": "auth", **lines}, None)
+    assert str(answer).splitlines() == ["auth      | a line"] * shown

@@ -58,10 +58,24 @@ def test_comment_of_a_person_is_never_overwritten() -> None:
     assert github.comments[0]["body"].endswith("mine")
 
 
-def test_long_text_is_cut_to_what_github_takes() -> None:
+FULL = "x" * LONGEST_CHARACTERS
+CUT = "\n\n… the rest is in the run's summary.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        (FULL, FULL),
+        (FULL + "x", FULL + CUT),
+        (f"line\n{FULL[5:]}\nmore", "line" + CUT),
+        (f"line\n{FULL[6:]}\nmore", f"line\n{FULL[6:]}" + CUT),
+    ],
+    ids=["fits", "one line", "one line more", "two lines"],
+)
+def test_long_text_is_cut_to_what_github_takes(text: str, written: str) -> None:
     github = FakeGithub()
-    write(github.call, "owner/name", 12, "plan", "x" * 100_000)
-    assert len(github.comments[0]["body"]) < LONGEST_CHARACTERS + 200
+    write(github.call, "owner/name", 12, "plan", text)
+    assert github.comments[0]["body"] == f"<!-- patient-management: plan -->\n{written}"
 
 
 def test_cut_text_leaves_nothing_open() -> None:

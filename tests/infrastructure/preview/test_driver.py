@@ -178,10 +178,11 @@ def test_lock_of_a_run_that_may_still_work_is_respected(world: World) -> None:
 def test_lock_of_a_killed_run_is_broken(world: World) -> None:
     world.driver.up(PREVIEW, WANTED)
     world.stacks.states["pr-12"].locked_since = world.clock.now() - timedelta(
-        minutes=LOCK_STALE_MINUTES + 1
+        minutes=LOCK_STALE_MINUTES
     )
     world.driver.down(PREVIEW)
     assert ("unlock", "pr-12") in world.stacks.calls
+    assert any("its lock is from" in line for line in world.said)
     assert world.cloud.of_previews() == NOTHING
 
 

@@ -84,7 +84,12 @@ def test_valid_resource_has_no_fault_and_is_left_as_it_is(change: dict[str, Any]
         ({"name": [None]}, "/name/0"),
         ({"name": None}, "/name"),
         ({"meta": {}}, "/meta"),
+        ({"name": ["x"]}, "/name/0"),
         ({"name": [{"family": ""}]}, "/name/0/family"),
+        ({"name": [{"given": "Ana"}]}, "/name/0/given"),
+        ({"name": [{"given": []}]}, "/name/0/given"),
+        ({"contained": ["x"]}, "/contained/0"),
+        ({"maritalStatus": {"coding": "x"}}, "/maritalStatus/coding"),
         ({"name": [{"family": "a\x00b"}]}, "/name/0/family"),
         ({"name": [{"family": "a\ud800"}]}, "/name/0/family"),
         ({"name": [{"use": "nick"}]}, "/name/0/use"),
@@ -104,6 +109,40 @@ def test_valid_resource_has_no_fault_and_is_left_as_it_is(change: dict[str, Any]
 )
 def test_fault_is_named(change: dict[str, Any], pointer: str) -> None:
     assert pointers({**PATIENT, **change}) == [pointer]
+
+
+def test_primitive_that_is_missing_needs_extensions_in_its_place() -> None:
+    extensions = [{"extension": [{"url": "u", "valueString": "x"}]}]
+    name = {"given": ["Ann", None], "_given": extensions}
+    assert pointers({**PATIENT, "name": [name]}) == ["/name/0/given/1", "/name/0/_given"]
+
+
+def test_coding_of_a_bound_element_is_checked_once_it_is_a_list() -> None:
+    condition = {"resourceType": "Condition", "subject": {"reference": "Patient/1"}}
+    status = {"clinicalStatus": {"coding": "active"}}
+    assert pointers({**condition, **status}) == ["/clinicalStatus/coding"]
+
+
+def test_contained_resource_has_more_than_its_type() -> None:
+    found = pointers({**PATIENT, "contained": [{"resourceType": "Organization"}]})
+    assert found[0] == "/contained/0"
+
+
+@pytest.mark.parametrize(
+    ("depth", "within", "is_valid"),
+    [(25, False, True), (26, False, False), (23, True, True), (24, True, False)],
+)
+def test_resources_within_each_other_are_bounded(depth: int, within: bool, is_valid: bool) -> None:
+    # Each Bundle is two steps deeper: its entry and what is in it.
+    resource: dict[str, Any] = {"resourceType": "Bundle", "type": "collection"}
+    for _ in range(depth):
+        entry = {"resource": resource}
+        resource = {"resourceType": "Bundle", "type": "collection", "entry": [entry]}
+    if within:
+        part = {"name": "x", "part": [{"name": "y", "resource": resource}]}
+        resource = {"resourceType": "Parameters", "parameter": [part]}
+    faults = find_faults(resource, resource["resourceType"])
+    assert [fault.code for fault in faults] == ([] if is_valid else ["too-long"])
 
 
 @pytest.mark.parametrize("start", ["2024-02-30", "0000-01-01", "2024-13-01", "2024-00-10"])

@@ -1,5 +1,7 @@
 """The audit as AuditEvents: who saw and changed whose record."""
 
+import secrets
+
 import pytest
 
 from tests.patient.fhir.test_bundles import bundle, history, locations
@@ -37,8 +39,9 @@ def test_audit_is_found_by_patient_agent_date_entity_and_type(service: Service) 
     assert events(service, f"patient={id}&action=http://wrong|R") == []
     assert events(service, f"patient={id}&agent=http://wrong|doctor-1") == []
     assert events(service, f"patient={id}&_sort=-date") == whole
-    total = service.call("GET", f"/fhir/R4/AuditEvent?patient={id}&_summary=count").json()["total"]
-    assert total == 3
+    for query in ("_summary=count", "_count=0"):
+        counted = service.call("GET", f"/fhir/R4/AuditEvent?patient={id}&{query}").json()
+        assert counted["total"] == 3 and "entry" not in counted
 
 
 def test_audit_is_found_by_id(service: Service) -> None:
@@ -115,11 +118,25 @@ def test_patient_reads_the_own_audit_alone_and_nobody_writes_it(service: Service
     event = service.call("GET", f"/fhir/R4/AuditEvent?patient={other}").json()["entry"][0]
     id = event["resource"]["id"]
     assert service.call("GET", f"/fhir/R4/AuditEvent/{id}").json() == event["resource"]
+    # Of the own record it tells all that it tells others.
+    mine, theirs = (
+        service.call("GET", f"/fhir/R4/AuditEvent?patient={own}", by=by).json()["entry"][0]
+        for by in ("me", "all")
+    )
+    assert mine == theirs
     assert service.call("GET", f"/fhir/R4/AuditEvent/{id}", by="me").status_code == 404
     body = event["resource"]
     assert service.call("POST", "/fhir/R4/AuditEvent", json=body).status_code == 405
     assert service.call("PUT", f"/fhir/R4/AuditEvent/{id}", json=body).status_code == 405
     assert service.call("DELETE", f"/fhir/R4/AuditEvent/{id}").status_code == 405
+
+
+def test_event_that_cannot_be_is_not_found(service: Service) -> None:
+    service.verifier.principals["narrow"] = principal("user/AuditEvent.rs?action=C")
+    found = service.call("GET", f"/fhir/R4/AuditEvent?patient={service.register()}").json()
+    id = found["entry"][0]["resource"]["id"]
+    for path, by in ((id, "narrow"), ("x", "all"), ("9" * 18, "all"), ("9" * 19, "all")):
+        assert service.call("GET", f"/fhir/R4/AuditEvent/{path}", by=by).status_code == 404
 
 
 def test_patient_learns_nothing_of_others_from_searches_that_found_both(service: Service) -> None:
@@ -135,6 +152,17 @@ def test_patient_learns_nothing_of_others_from_searches_that_found_both(service:
         path = f"/fhir/R4/AuditEvent/{event['id']}"
         assert service.call("GET", path, by="me").json() == event
         assert [each for each in service.call("GET", path).json()["entity"] if "query" in each]
+
+
+@pytest.mark.parametrize("path", ["AuditEvent?agent=", "Patient?identifier="])
+def test_search_is_recorded_by_the_beginning_of_its_query(service: Service, path: str) -> None:
+    values = ",".join(["x" * 60] * 60)
+    request_id = secrets.token_hex(8)
+    answer = service.call("GET", f"/fhir/R4/{path}{values}", headers={"X-Request-Id": request_id})
+    assert answer.status_code == 200
+    sql = "SELECT query FROM audit_event WHERE request_id = $1"
+    ((told,),) = service.sql(sql, request_id)
+    assert len(told) == 2_000
 
 
 @pytest.mark.parametrize(

@@ -132,3 +132,37 @@ def test_urn_that_no_entry_has_is_refused_where_it_stands() -> None:
     assert [fault.pointer for fault in refused.value.faults] == [
         "/entry/3/resource/contained/0/member/0/entity/reference"
     ]
+
+
+def written(method: str, id: str, full_url: str, index: int) -> Entry:
+    path = ("Observation", id) if id else ("Observation",)
+    return Entry(index=index, method=method, full_url=full_url, path=path, pairs=[], id=id)
+
+
+@pytest.mark.parametrize(
+    ("entries", "pointer"),
+    [
+        ([("PUT", "1", ""), ("PUT", "2", "")], ""),
+        ([("PUT", "1", ""), ("PUT", "1", "")], "/entry/1/request/url"),
+        ([("DELETE", "1", ""), ("PATCH", "1", "")], "/entry/1/request/url"),
+        ([("PUT", "1", ""), ("GET", "1", ""), ("GET", "1", "")], ""),
+        ([("POST", "", "urn:1"), ("POST", "", "urn:2")], ""),
+        ([("POST", "", ""), ("POST", "", "")], ""),
+        ([("POST", "", "urn:1"), ("PUT", "1", "urn:1")], "/entry/1/fullUrl"),
+        ([("POST", "", "urn:1"), ("DELETE", "1", "urn:1")], ""),
+        ([("DELETE", "1", "urn:1"), ("DELETE", "2", "urn:1")], ""),
+        ([("POST", "", "urn:1"), ("GET", "1", "urn:1")], ""),
+        # A POST has an id of the server's.
+        ([("POST", "1", ""), ("PUT", "1", "")], ""),
+    ],
+)
+def test_resource_and_full_url_are_of_one_entry(
+    entries: list[tuple[str, str, str]], pointer: str
+) -> None:
+    made = [written(*each, index) for index, each in enumerate(entries)]
+    if not pointer:
+        references.check_identities(made)
+        return
+    with pytest.raises(Unprocessable) as refused:
+        references.check_identities(made)
+    assert [fault.pointer for fault in refused.value.faults] == [pointer]

@@ -10,6 +10,7 @@ import pytest
 
 from apps.kit.errors import Problem
 from apps.patient.codec import decode
+from apps.patient.fhir import patching
 from apps.patient.fhir.patching import patch_of
 from apps.patient.storage.versions import Version
 
@@ -70,6 +71,24 @@ def test_copies_that_double_end_early(operation: dict[str, str]) -> None:
     problem = refusal(JSON_PATCH, [operation] * 500)
     assert problem.status == 422
     assert time.process_time() - began < 5
+
+
+def test_patch_is_carried_out_up_to_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    test = {"op": "test", "path": "/birthDate", "value": "1980-01-02"}
+    assert patched(JSON_PATCH, [test] * 500) == PATIENT
+    problem = refusal(JSON_PATCH, [test] * 501)
+    assert (problem.status, problem.code) == (400, "malformed_patch")
+    assert problem.detail == "expected a list of at most 500"
+    copied = [{"op": "copy", "from": "/name/0/given", "path": "/name/0/prefix"}] * 2
+    monkeypatch.setattr(patching, "MAX_COPIED_BYTES", 2 * len('["Ana"]'))
+    assert patched(JSON_PATCH, copied)["name"][0]["prefix"] == ["Ana"]
+    monkeypatch.setattr(patching, "MAX_COPIED_BYTES", 2 * len('["Ana"]') - 1)
+    assert refusal(JSON_PATCH, copied).faults[0].message == "the patch copies too much"
+
+
+def test_fault_of_a_patch_is_told_by_its_beginning() -> None:
+    problem = refusal(JSON_PATCH, [{"op": "x" * 300, "path": "/x"}])
+    assert (problem.code, len(problem.detail)) == ("malformed_patch", 200)
 
 
 @pytest.mark.parametrize(

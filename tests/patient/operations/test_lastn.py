@@ -1,11 +1,13 @@
 """How many observations of a code $lastn gives, and what one code is."""
 
+import secrets
 from typing import Any
 
 import pytest
 
 from apps.kit.errors import BadRequest
 from apps.patient.operations.lastn import MAX_PER_CODE, code_key, read_max
+from tests.patient.patient_service import Service
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,18 @@ def test_observations_share_the_first_coding_or_else_the_text() -> None:
     ):
         resource: dict[str, Any] = {"resourceType": "Observation", "code": code}
         assert code_key(resource) == key
+
+
+@pytest.mark.integration
+def test_lastn_is_recorded_by_the_beginning_of_its_query(service: Service) -> None:
+    request_id = secrets.token_hex(8)
+    codes = ",".join(["x" * 60] * 60)
+    answer = service.call(
+        "GET",
+        f"/fhir/R4/Observation/$lastn?patient=p&code={codes}",
+        headers={"X-Request-Id": request_id},
+    )
+    assert answer.status_code == 200, answer.text
+    sql = "SELECT query FROM audit_event WHERE request_id = $1"
+    ((told,),) = service.sql(sql, request_id)
+    assert told.startswith("$lastn?patient=p") and len(told) == len("$lastn?") + 2_000

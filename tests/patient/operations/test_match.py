@@ -1,5 +1,6 @@
 """What $match takes, and what it searches for."""
 
+import secrets
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from apps.kit.errors import Unprocessable
 from apps.patient.operations.match import blocks_of, dates_near, escaped, parse_parameters
 from apps.patient.operations.scoring import person_of
+from tests.patient.patient_service import Service
 
 PATIENT = {"resourceType": "Patient", "active": True}
 RESOURCE = {"name": "resource", "resource": PATIENT}
@@ -126,3 +128,21 @@ def test_of_many_values_some_are_looked_for() -> None:
     names = [name for ((name, _), *_) in blocks_of(person)]
     assert [names.count(name) for name in ("identifier", "phone", "email")] == [5, 5, 5]
     assert names.count("family") == 2 * 5 * 5
+
+
+@pytest.mark.integration
+def test_match_gives_as_many_as_are_asked_for(service: Service) -> None:
+    family = "".join(secrets.choice("aeioulmnrst") for _ in range(12))
+    known = {
+        "resourceType": "Patient",
+        "name": [{"family": family, "given": ["Robert"]}],
+        "birthDate": "1977-03-12",
+        "gender": "male",
+    }
+    made = sorted(str(service.create(known)["id"]) for _ in range(2))
+    for most in (1, 2, 3):
+        asked = {"name": "resource", "resource": known}
+        body = {"resourceType": "Parameters", "parameter": [asked, count(most)]}
+        answer = service.call("POST", "/fhir/R4/Patient/$match", json=body)
+        entries = answer.json()["entry"]
+        assert [entry["resource"]["id"] for entry in entries] == made[:most]

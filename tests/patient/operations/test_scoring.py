@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from rapidfuzz.distance import JaroWinkler
 
+from apps.patient.operations import scoring
 from apps.patient.operations.scoring import Likeness, compare, person_of
 
 
@@ -164,3 +166,11 @@ def test_score_is_no_less_than_nothing_and_no_more_than_one() -> None:
 def test_what_is_of_another_type_is_left_out(value: Any) -> None:
     person = person_of({"name": value, "telecom": value, "address": value, "identifier": value})
     assert person == person_of({})
+
+
+def test_names_are_alike_from_a_likeness_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, known = ({"name": [{"family": family}]} for family in ("Marquez", "Marquezadas"))
+    alike = JaroWinkler.similarity("marquez", "marquezadas")
+    for least, score in ((alike, 0.232), (alike + 0.001, -0.25)):
+        monkeypatch.setattr(scoring, "LIKE_NAME", least)
+        assert likeness(asked, known)[0] == score

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
-from apps.kit.errors import Unprocessable
+from apps.kit.errors import NotFound, Unprocessable
+from apps.patient.relay.outbox_routes import row_of
 from tests.patient.patient_service import FakeBilling, Service, open_service, principal, wait_for
 
 pytestmark = pytest.mark.integration
@@ -58,6 +60,17 @@ def test_unknown_row_is_not_found_and_no_other_is_touched(
         answer = service.call("POST", f"/api/outbox/{row}/{action}", by="operator")
         assert answer.status_code == 404
     assert len(outbox(service)["parked"]) == 1
+
+
+def test_number_of_a_row_is_one_that_the_database_takes() -> None:
+    def numbered(text: str) -> Request:
+        return Request({"type": "http", "path_params": {"id": text}})
+
+    for text in ("0", "7", "9" * 18):
+        assert row_of(numbered(text)) == int(text)
+    for text in ("", "x", "-1", "²", "9" * 19):
+        with pytest.raises(NotFound):
+            row_of(numbered(text))
 
 
 def test_only_an_administrator_sees_the_outbox(refused: tuple[Service, str]) -> None:

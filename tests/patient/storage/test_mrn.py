@@ -16,6 +16,14 @@ def test_one_wrong_digit_makes_no_mrn(number: int, place: int, change: int) -> N
     assert format_mrn(int(other))[-1] != mrn[-1]
 
 
+@pytest.mark.parametrize(
+    ("number", "mrn"),
+    [(1, "000000018"), (5, "000000059"), (9, "000000091"), (90, "000000901"), (0, "000000000")],
+)
+def test_check_digit_is_that_of_luhn(number: int, mrn: str) -> None:
+    assert format_mrn(number) == mrn
+
+
 def test_mrn_is_not_claimed() -> None:
     patient = with_mrn({"resourceType": "Patient"}, "000000018")
     assert with_mrn(patient, "000000018") is patient

@@ -242,6 +242,16 @@ async def test_rare_value_leads_and_others_are_counted_no_further(connection: An
     assert PROBED_ROWS + 1 not in recording.arguments
 
 
+@pytest.mark.parametrize("index", [-1, 0, 1])
+async def test_leader_of_an_earlier_page_stays(connection: Any, index: int) -> None:
+    criterion = Reader(base_url=BASE).read(("Patient",), [("given", "a"), ("family", "b")])
+    wanted = criterion.criteria["Patient"]
+    plan = await make_plan(connection, "Patient", wanted, scans=Scans(), leader_index=index)
+    assert plan.leader_index == index
+    with pytest.raises(BadRequest, match="invalid_cursor"):
+        await make_plan(connection, "Patient", wanted, scans=Scans(), leader_index=2)
+
+
 async def test_mark_behind_the_last_step_is_refused(connection: Any) -> None:
     """The previous release's cursors do not tell how many steps there were."""
     criteria = Reader(base_url=BASE).read(("Observation",), [("patient", "p")]).criteria

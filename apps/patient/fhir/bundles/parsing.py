@@ -30,7 +30,7 @@ from apps.patient.fhir.requests import (
     parse_if_match,
 )
 from apps.patient.storage.access import Caller
-from apps.patient.storage.preconditions import ANY_VERSION, Condition, Expected
+from apps.patient.storage.preconditions import Condition, Expected
 from apps.patient.storage.record import Make
 
 MAX_URL_CHARS = 4_000
@@ -207,8 +207,6 @@ def _read_condition(entry: Entry, request: dict[str, Any], caller: Caller) -> No
 
 def _expected(request: dict[str, Any], at: str) -> Expected:
     match, none_match = request.get("ifMatch"), request.get("ifNoneMatch")
-    if match is None and none_match is None:
-        return ANY_VERSION
     if match is not None and not isinstance(match, str):
         raise fault(f"{at}/request/ifMatch", "expected a text")
     if none_match not in (None, "*"):

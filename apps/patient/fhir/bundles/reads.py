@@ -9,7 +9,12 @@ from apps.patient.codec import Resource
 from apps.patient.definitions.model import served_types
 from apps.patient.fhir.audit_search import read_audit_event
 from apps.patient.fhir.bundles.parsing import Entry
-from apps.patient.fhir.requests import READ_ONLY_TYPES, base_of, without_presentation
+from apps.patient.fhir.requests import (
+    READ_ONLY_TYPES,
+    base_of,
+    parse_version,
+    without_presentation,
+)
 from apps.patient.fhir.responses import raw
 from apps.patient.fhir.search_runs import Asked, run_search
 from apps.patient.storage.access import Caller
@@ -36,8 +41,9 @@ async def read_entry(
             "response": {"status": "200 OK"},
         }
         return (found | {"resource": event} if entry.method == "GET" else found), []
-    if is_version and entry.path[3].isascii() and entry.path[3].isdigit():
-        version = await select_version(connection, kind, id, int(entry.path[3][:18]))
+    version_id = parse_version(entry.path[3]) if is_version else None
+    if version_id is not None:
+        version = await select_version(connection, kind, id, version_id)
     elif is_version:
         version = None
     else:

@@ -148,8 +148,6 @@ def _target(reference: str, full_url: str, targets: Mapping[str, str]) -> str | 
 @cache
 def _element_types(type_name: str) -> Mapping[str, str]:
     """Returns the type of each element of a type by its name; nothing for an unknown type."""
-    if not type_name[:1].isupper():
-        return {}
     try:
         elements = definition_of(type_name).elements
     except LookupError:

@@ -30,8 +30,6 @@ def members_of(resource_type: str, code: str) -> tuple[str, ...]:
         )
         if same != code:
             return (same,)
-    if len(whole) < 2:
-        return ()
     parts = {
         name: _branches(other)
         for name, other in parameters.items()

@@ -66,9 +66,6 @@ def _plain(value: Any) -> Any:
         return {"t": value.isoformat()}
     if isinstance(value, Decimal):
         return {"n": str(value)}
-    if isinstance(value, int) and not isinstance(value, bool):
-        # Beyond 53 bits JSON readers differ; ours would not, but text is safe.
-        return {"i": str(value)}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
@@ -83,4 +80,5 @@ def _value(value: Any) -> Any:
         return datetime.fromisoformat(value["t"])
     if "n" in value:
         return Decimal(value["n"])
+    # Cursors of the previous release.
     return int(value["i"])

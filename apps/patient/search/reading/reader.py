@@ -95,7 +95,7 @@ class Reader:
     def _read_criterion(
         self, query: Query, criteria: dict[str, list[Criterion]], name: str, value: str
     ) -> bool:
-        if name == "_type" and len(query.types) >= 1:
+        if name == "_type":
             return True
         try:
             found = {kind: self.criterion(query, kind, name, value, 0) for kind in query.types}

@@ -27,6 +27,10 @@ def test_patient_is_indexed_as_the_element_that_it_is() -> None:
     assert reference_name("Observation", "patient") == "subject"
     assert reference_name("Immunization", "patient") == "patient"
     assert reference_name("Observation", "performer") == "performer"
+    # Two that are the same element, as their expressions say, keep their names.
+    for name in ("beneficiary", "patient"):
+        assert reference_name("Coverage", name) == name
+    assert reference_name("Observation", "unknown") == "unknown"
 
 
 def test_bar_within_brackets_separates_nothing() -> None:

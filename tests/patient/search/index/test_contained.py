@@ -36,6 +36,12 @@ def test_one_is_found_by_its_path_and_several_also_by_their_numbers() -> None:
     assert paths(observation("#a", contained=[practitioner("a"), practitioner("b")])) == {
         "Observation.performer:Practitioner": ["a"]
     }
+    both = observation("#a", "#b", contained=[practitioner("a"), practitioner("b")])
+    assert paths(both) == {
+        "Observation.performer:Practitioner": ["a", "b"],
+        "Observation.performer#0:Practitioner": ["a"],
+        "Observation.performer#1:Practitioner": ["b"],
+    }
     names = [f"p{number}" for number in range(6)]
     several = observation(*[f"#{name}" for name in names], contained=[*map(practitioner, names)])
     assert paths(several) == {
@@ -106,6 +112,16 @@ def test_more_values_by_paths_than_are_indexed_are_refused_before_a_row_is_made(
     with pytest.raises(ContainedTooCostlyError):
         index_of(entangled(count, codings), BASE)
     assert not made
+
+
+def test_paths_are_taken_up_to_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("a", "b")
+    resource = observation("#a", "#b", contained=[practitioner(name) for name in names])
+    monkeypatch.setattr(contained, "MAX_PATH_VALUES", 2)
+    assert contents_of(resource, BASE).by_path
+    monkeypatch.setattr(contained, "MAX_PATH_VALUES", 1)
+    with pytest.raises(ContainedTooCostlyError):
+        contents_of(resource, BASE)
 
 
 def test_too_many_are_left_out_of_the_index_of_what_is_stored_already(

@@ -8,7 +8,7 @@ import pytest
 from apps.patient.definitions.fhirpath.compiler import compile_path
 from apps.patient.definitions.model import search_parameters, served_types
 from apps.patient.search.index.conversions import CONVERSIONS
-from apps.patient.search.index.extraction import NOT_EXTRACTED, index_values
+from apps.patient.search.index.extraction import NOT_EXTRACTED, index_values, values_of
 from apps.patient.search.index.index_values import (
     OPEN_END,
     CompositeValue,
@@ -180,6 +180,25 @@ def test_identifier_counts_its_blanks_and_has_its_type() -> None:
     (found,) = values({"resourceType": "Patient", "identifier": [identifier]}, "identifier")
     assert isinstance(found, TokenValue)
     assert (found.code, found.type_codes) == ("AX ", (("urn:t", "MR"),))
+
+
+def test_identifier_that_says_nothing_is_not_indexed() -> None:
+    for identifier, count in (
+        ({"type": {"text": "MRN"}}, 0),
+        ({"system": "urn:s"}, 1),
+        ({"value": "1"}, 1),
+    ):
+        patient = {"resourceType": "Patient", "identifier": [identifier]}
+        assert len(values(patient, "identifier")) == count
+
+
+def test_some_parameters_are_read_alone_and_those_made_of_others_not_at_all() -> None:
+    resource = observation(id="o", subject={"reference": "Patient/p"})
+    found = {value.parameter for value in values_of(resource, ["code", "subject"], BASE)}
+    assert found == {"code", "subject"}
+    every = {value.parameter for value in index_values(resource, BASE)}
+    assert {"code", "subject", "patient", "status"} <= every
+    assert not every & {"combo-code", "_id", "_lastUpdated"}
 
 
 def test_quantity_keeps_its_digits_and_its_comparator() -> None:

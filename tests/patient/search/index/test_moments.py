@@ -24,7 +24,9 @@ def at(*parts: int) -> int:
         ("1969-12-31", at(1969, 12, 31), DAY),
         ("2024-02-29T10:00Z", at(2024, 2, 29, 10), MINUTE),
         ("2024-02-29T10:00:00+02:00", at(2024, 2, 29, 8), SECOND),
+        ("2024-02-29T20:00:00+10:00", at(2024, 2, 29, 10), SECOND),
         ("2024-02-29T22:00:00.5-05:30", at(2024, 3, 1, 3, 30) + 500_000, 100_000),
+        ("2024-02-29T23:59Z", at(2024, 2, 29, 23, 59), MINUTE),
         ("2016-12-31T23:59:60Z", at(2017, 1, 1), SECOND),
         ("2024-02-29T10:00:00.1234567Z", at(2024, 2, 29, 10) + 123_456, 1),
         ("9999-12-31T23:59:59Z", at(9999, 12, 31, 23, 59, 59), SECOND),
@@ -64,6 +66,9 @@ def test_ends_of_time_are_spans_too(text: str) -> None:
         "2024-01-01T25:00Z",
         "2024-01-01T10:61Z",
         "2024-01-01T10",
+        "2024-01-01T24:00Z",
+        "2024-01-01T10:60Z",
+        "2024-01-01T10:00:61Z",
         "\u0662024",
     ],
 )
@@ -85,3 +90,9 @@ def test_period_without_an_end_is_open() -> None:
     assert period is not None
     assert period.end == 2**63 - 1
     assert parse_period(None, None) is None
+    assert parse_period("soon", "later") is None
+    before = parse_period(None, "2024-01-01T00:00:00Z")
+    assert before is not None
+    assert (before.start, before.end) == (-(2**63), at(2024, 1, 1) + SECOND)
+    assert before.has_zone
+    assert not period.has_zone

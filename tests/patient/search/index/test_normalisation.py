@@ -53,6 +53,29 @@ def test_north_american_numbers_need_no_country() -> None:
     assert phone_keys("555-0123 ext. 44") == ("5550123",)
 
 
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("1234", ()),
+        ("12345", ("12345",)),
+        ("tel:012 345", ("12345",)),
+        ("1 617 555 012", ("1617555012",)),
+        ("1 617 555 0123", ("16175550123", "6175550123")),
+        ("2 617 555 0123", ("26175550123",)),
+        ("1 617 555 01234", ("161755501234",)),
+        ("+1 617 555 0123", ("16175550123", "6175550123")),
+        ("+44 20 7946 0123", ("442079460123", "2079460123")),
+        ("+353 1 555 0123", ("35315550123", "15550123")),
+        ("call 12345", ()),
+        ("12345@x", ()),
+        ("555 0123 x123456", ("5550123",)),
+        ("555 0123 x1234567", ()),
+    ],
+)
+def test_number_is_found_by_its_digits(text: str, keys: tuple[str, ...]) -> None:
+    assert phone_keys(text) == keys
+
+
 def test_mail_address_is_compared_in_lower_case() -> None:
     assert contact_codes("Ann.Roe@Example.org ") == ("ann.roe@example.org",)
     assert phone_keys("ann12345@example.org") == ()

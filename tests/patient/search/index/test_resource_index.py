@@ -1,9 +1,13 @@
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
+from apps.patient.search.index import resource_index
+from apps.patient.search.index.contained import ContainedTooCostlyError
 from apps.patient.search.index.extraction import index_values
 from apps.patient.search.index.index_rows import index_rows
-from apps.patient.search.index.resource_index import MAX_REMEMBERED_BYTES, index_of
+from apps.patient.search.index.resource_index import MAX_NAMES, MAX_REMEMBERED_BYTES, index_of
 
 BASE = "https://clinic.example/fhir/R4"
 
@@ -68,3 +72,47 @@ def test_numbers_keep_their_precision_in_memory() -> None:
     precise = observation(valueQuantity=resource["valueQuantity"] | {"value": Decimal("1.8")})
     ranges = {index_of(item, BASE).rows.ranges_hash for item in (resource, precise)}
     assert len(ranges) == 2
+
+
+def test_so_many_parts_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered: dict[object, object] = {}
+    monkeypatch.setattr(resource_index, "_parts", remembered)
+    monkeypatch.setattr(resource_index, "REMEMBERED_PARTS", 3)
+    counts = []
+    for number in range(5):
+        index_of({"resourceType": "Organization", "name": f"{number}"}, BASE)
+        counts.append(len(remembered))
+    assert counts == [1, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize(("spare", "count"), [(0, 1), (1, 0)])
+def test_long_parts_are_not_remembered(
+    monkeypatch: pytest.MonkeyPatch, spare: int, count: int
+) -> None:
+    remembered: dict[object, object] = {}
+    monkeypatch.setattr(resource_index, "_parts", remembered)
+    length = MAX_REMEMBERED_BYTES - len('{"name":[{"text":""}]}') + spare
+    index_of({"resourceType": "Patient", "name": [{"text": "x" * length}]}, BASE)
+    assert len(remembered) == count
+
+
+def test_names_of_several_contained_resources_are_no_ones_name() -> None:
+    people = [
+        {"resourceType": "Practitioner", "id": id, "name": [{"family": id}]} for id in ("a", "b")
+    ]
+    resource = observation(performer=[{"reference": "#a"}, {"reference": "#b"}], contained=people)
+    groups = {(value, group) for _, group, _, value in index_of(resource, BASE).rows.strings}
+    assert {("a", 0), ("b", MAX_NAMES)} <= groups
+
+
+def test_values_of_contained_resources_are_indexed_up_to_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doctor = {"resourceType": "Practitioner", "id": "a", "active": True, "gender": "male"}
+    resource = observation(performer=[{"reference": "#a"}], contained=[doctor])
+    # Itself and its two values.
+    monkeypatch.setattr(resource_index, "MAX_PATH_VALUES", 3)
+    assert index_of(resource, BASE).rows.values
+    monkeypatch.setattr(resource_index, "MAX_PATH_VALUES", 2)
+    with pytest.raises(ContainedTooCostlyError):
+        index_of(resource, BASE)

@@ -3,19 +3,22 @@
 import pytest
 
 from apps.kit.errors import BadRequest
-from apps.patient.search.criteria.criteria import Criterion
-from apps.patient.search.criteria.query import Query
+from apps.patient.search.criteria.criteria import (
+    AllOf,
+    AnyOf,
+    Chain,
+    Contained,
+    Criterion,
+    Identity,
+    Updated,
+    count_parts,
+)
+from apps.patient.search.index.hashing import path_steps
 from apps.patient.search.reading import limits, reader
 from apps.patient.search.reading.reader import Reader
 from apps.patient.search.values.asked import Asked
 from apps.patient.search.values.parsing import parse_values
-
-BASE = "http://platform.test/fhir/R4"
-
-
-def read(query: str, *types: str, lenient: bool = False) -> Query:
-    pairs = [(name, value) for name, _, value in (part.partition("=") for part in query.split("&"))]
-    return Reader(base_url=BASE, lenient=lenient).read(types, pairs)
+from tests.patient.search.reading.queries import BASE, read
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,10 @@ def read(query: str, *types: str, lenient: bool = False) -> Query:
         "_has:Banana:patient:code=x",
         "_has:Observation:encounter:code=x",
         "general-practitioner:Banana.name=x",
+        "general-practitioner:Patient.name=x",
+        "_has:Observation:status:code=x",
+        "_text=(bone",
+        "language:above=urn:x|en",
         "gender.name=x",
         "_type=Observation",
         "_lastUpdated=soon",
@@ -170,8 +177,107 @@ def test_chains_that_make_sense_are_within_the_limits(resource_type: str, query:
     assert read(query, resource_type).accepted
 
 
+def test_types_of_a_search_are_limited_by_type() -> None:
+    found = read("_type=Patient,Device&_id=1", "Device", "Observation", "Patient")
+    assert found.types == ("Device", "Patient")
+    assert set(found.criteria) == {"Device", "Patient"}
+    with pytest.raises(BadRequest):
+        read("_type=Encounter", "Device", "Patient")
+
+
+def test_id_and_version_are_of_no_contained_resource() -> None:
+    for name, count in (
+        ("name", 1),
+        ("_id", 0),
+        ("_lastUpdated", 0),
+        ("_has:Observation:patient:code", 0),
+    ):
+        found = read(f"subject:Patient.{name}=2020", "Observation").criteria["Observation"]
+        assert bool(count_parts(found, Contained)) == bool(count)
+        assert count_parts(found, Chain) == 1
+
+
+def test_columns_of_the_resource_itself_are_asked_for() -> None:
+    asked = read("_id=1,2&_lastUpdated=ge2020", "Patient").criteria["Patient"]
+    assert isinstance(asked, AllOf)
+    ids, updated = asked.criteria
+    assert isinstance(ids, Identity) and len(ids.hashes) == 2
+    assert isinstance(updated, AnyOf) and isinstance(updated.criteria[0], Updated)
+
+
+def test_contained_resources_are_looked_into_for_two_steps() -> None:
+    steps: set[int] = set()
+
+    def walk(criterion: Criterion) -> None:
+        match criterion:
+            case AllOf() | AnyOf():
+                for part in criterion.criteria:
+                    walk(part)
+            case Chain():
+                walk(criterion.criterion)
+            case Contained():
+                steps.add(path_steps(criterion.path))
+                walk(criterion.criterion)
+
+    query = "subject:Patient.general-practitioner:Organization.partof.name=a"
+    walk(read(query, "Observation").criteria["Observation"])
+    assert steps == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("subject:Banana.name=x", "a reference has no modifier :Banana"),
+        ("_type=" + "x" * 60, f"_type: {'x' * 50} is not searched here"),
+        ("_include=Patient:" + "x" * 60, f"_include: {'x' * 50} is no reference of Patient"),
+        ("_elements=" + "x" * 60, f"_elements: {'x' * 50} is no element of Patient"),
+        ("_filter=encounter.part-of.part-of.part-of.part-of.status eq x", "a path has at most 4"),
+    ],
+)
+def test_refusal_tells_what_is_wrong(query: str, told: str) -> None:
+    resource_type = "Patient" if query.startswith(("_type", "_include", "_elem")) else "Observation"
+    lenient = query.startswith("subject")
+    with pytest.raises(BadRequest) as refused:
+        read(query, resource_type, lenient=lenient)
+    assert told in refused.value.detail
+
+
+def test_parameter_that_is_made_of_others_asks_for_those() -> None:
+    def asked(query: str) -> Criterion:
+        return read(query, "Observation").criteria["Observation"]
+
+    for modifier, value, joined in (
+        ("", "1", AnyOf),
+        (":missing", "false", AnyOf),
+        (":not", "1", AllOf),
+        (":not-in", "observation-status", AllOf),
+        (":missing", "true", AllOf),
+    ):
+        members = tuple(asked(f"{name}{modifier}={value}") for name in ("code", "component-code"))
+        assert asked(f"combo-code{modifier}={value}") == joined(criteria=members)
+
+
 def test_alternatives_of_a_text_are_one_costly_part() -> None:
     assert read("_text=" + ",".join(["bone"] * 100), "Condition").accepted
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["_contained=true", "_containedType=container", "_total=many", "_summary=maybe", "_query=x"],
+)
+def test_lenient_handling_skips_nothing_that_changes_what_comes(query: str) -> None:
+    with pytest.raises(BadRequest):
+        read(query, "Patient", lenient=True)
+    assert read("_contained=false&_format=json&shoe=1", "Patient", lenient=True).accepted == [
+        ("_contained", "false"),
+        ("_format", "json"),
+    ]
+
+
+def test_include_leads_to_a_type_of_r4() -> None:
+    assert read("_include=Patient:*:Organization", "Patient").includes
+    with pytest.raises(BadRequest, match="invalid_parameter"):
+        read("_include=Patient:*:Banana", "Patient")
 
 
 def test_lenient_handling_skips_elements_that_are_not_known() -> None:
