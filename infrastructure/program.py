@@ -15,9 +15,9 @@ from infrastructure.config.parse import parse_stack
 from infrastructure.config.platform_outputs import PlatformRef
 from infrastructure.ecs.image_source import IMAGES, source_digest
 from infrastructure.ecs.images import BuildArgs, Images, ImageSet, taken_over
+from infrastructure.environment import Platform, PlatformArgs
 from infrastructure.github import open_to_github
 from infrastructure.iam.roles import PermissionsBoundary
-from infrastructure.platform import Platform, PlatformArgs
 
 
 def run() -> None:

@@ -18,6 +18,7 @@ from hypothesis import settings
 
 from apps.catalogue import TOPICS
 from infrastructure.local.postgres import Postgres
+from tests.statements import watch
 from tests.suites import SUITES
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark in {each.name for each in item.iter_markers()}.intersection(SUITES):
             if f"mark.{mark}" not in texts[item.path]:
                 raise pytest.UsageError(f"{item.path}: {item.name} is of {mark}, unnamed there")
+
+
+STATEMENTS = watch()
+
+
+@pytest.fixture(autouse=True)
+def statements() -> Iterator[None]:
+    """Fails the test whose services lock or write in several statements without a transaction."""
+    yield
+    faults, STATEMENTS.faults = STATEMENTS.faults, []
+    assert faults == []
 
 
 @pytest.fixture(scope="session")

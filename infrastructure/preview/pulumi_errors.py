@@ -24,6 +24,9 @@ LOCKED_AT = re.compile(r"\(pid \d+\) at (\S+)")
 ERROR_CHARACTERS = 3_000
 # What went wrong with which resource, until the next heading.
 DIAGNOSTICS = re.compile(r"^ *Diagnostics:\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
+# The resource that lines below it are about; the program itself is the stack's.
+RESOURCE = re.compile(r"^(?=  \S+ \(.+\):$)", re.MULTILINE)
+PROGRAM = "pulumi:pulumi:Stack "
 # The program's last words when the engine stops it because of what the other lines say.
 STOPPED = re.compile(r"Traceback .*KeyboardInterrupt", re.DOTALL)
 
@@ -60,8 +63,12 @@ def locked_since(text: str) -> datetime | None:
 def end_of(text: str) -> str:
     """Returns the error's own lines: the progress before them was shown while it happened."""
     if diagnostics := DIAGNOSTICS.search(text):
+        # A program that is stopped since a resource failed says so at length: the cause goes first.
+        told = sorted(
+            RESOURCE.split(diagnostics[1]), key=lambda each: each.strip().startswith(PROGRAM)
+        )
         blocks = [
-            block for block in diagnostics[1].split("\n\n") if not STOPPED.fullmatch(block.strip())
+            block for block in "".join(told).split("\n\n") if not STOPPED.fullmatch(block.strip())
         ]
         lines = [
             line.strip()

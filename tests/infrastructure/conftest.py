@@ -5,19 +5,22 @@ On paper: dev and prod as GitHub deploys them.
 """
 
 import json
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from infrastructure.config.files import preview_config, read_config
+from infrastructure.config.files import ROOT, preview_config, read_config
 from infrastructure.plan.paper import Paper
 from infrastructure.plan.record import record
 from infrastructure.recording import Recording
 from tests.infrastructure.fake_aws.moto_resources import REGION, Moto
 
+SETUP_LIMIT_SECONDS = 300
 GITHUB = {"repository": "example-org/patient-management", "state-bucket": "states"}
 
 
@@ -35,6 +38,22 @@ class Account:
             self.recordings[name] = record(name, config, self.cloud, self.outputs)
             self.outputs[name] = self.recordings[name].outputs
         return self.recordings[name]
+
+
+@pytest.fixture(scope="session")
+def policies_environment() -> Path:
+    """The policy pack's own Python environment; making it takes a package index the first time."""
+    done = subprocess.run(
+        [ROOT / "scripts" / "setup", "policies"],
+        capture_output=True,
+        text=True,
+        timeout=SETUP_LIMIT_SECONDS,
+        check=False,
+    )
+    if done.returncode and "package index" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    return ROOT / ".venv-policies"
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ firewall's rules.
 
 import ipaddress
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,9 @@ def test_the_catalogues_own_sizes_and_ports_are_ones_that_aws_has() -> None:
     for entry in SERVICES.values():
         limits.check_fargate_size(entry.resources.cpu, entry.resources.memory)
         limits.check_port(entry.port)
+
+
+def test_no_module_hides_one_of_pythons_library_where_pulumi_starts_python() -> None:
+    modules = {path.stem for path in (ROOT / "infrastructure").iterdir()}
+    assert "environment" in modules
+    assert modules & set(sys.stdlib_module_names) == set()

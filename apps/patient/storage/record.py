@@ -205,7 +205,7 @@ class Record:
         """
         referred = asked_references([change])
         if hidden or not await self.group_commit.write(change, caller.author, referred):
-            async with self.database.connection() as connection:
+            async with self.database.transaction() as connection:
                 await refuse_references(connection, change, caller)
 
     async def next_change(

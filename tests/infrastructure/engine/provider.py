@@ -28,6 +28,7 @@ from tests.infrastructure.fake_aws.moto_resources import Made, Moto
 RANDOM = "random:index/randomId:RandomId"
 REPLACED = {"aws:ecs/taskDefinition:TaskDefinition", RANDOM}
 INVOCATION = "aws:lambda/invocation:Invocation"
+SERVICE = "aws:ecs/service:Service"
 TOPIC = "aws:msk/topic:Topic"
 # A marker: it must be nowhere in plain text.
 PASSWORD = "registry-password"
@@ -70,6 +71,12 @@ class Cloud(Moto):
     def update(self, kind: str, inputs: State) -> None:
         if kind == INVOCATION:
             self.invoke(inputs, "update")
+        elif kind == SERVICE:
+            self.client("ecs").update_service(
+                cluster=inputs["cluster"],
+                service=inputs["id"],
+                taskDefinition=inputs["taskDefinition"],
+            )
 
     def delete(self, kind: str, state: State) -> None:
         if kind == INVOCATION:
@@ -150,7 +157,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Update(self, request: Any, context: Any) -> Any:
         inputs = read_struct(request.news)
         if not request.preview:
-            self.cloud.update(kind_of(request.urn), inputs)
+            self.cloud.update(kind_of(request.urn), {**inputs, "id": request.id})
         return provider_pb2.UpdateResponse(
             properties=write_struct({**read_struct(request.olds), **inputs})
         )

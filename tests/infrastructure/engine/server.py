@@ -24,30 +24,30 @@ from infrastructure.runner import handler
 from tests.infrastructure.fake_aws.moto_resources import REGION
 
 SERVICES = (
-    *(
-        "acm",
-        "acm-pca",
-        "application-autoscaling",
-        "budgets",
-        "cloudwatch",
-        "ec2",
-        "ecr",
-        "ecs",
-        "elbv2",
-        "iam",
-    ),
-    *(
-        "kafka",
-        "kms",
-        "lambda",
-        "logs",
-        "rds",
-        "resourcegroupstaggingapi",
-        "route53",
-        "s3",
-        "secretsmanager",
-    ),
-    *("servicediscovery", "sns", "sts", "wafv2"),
+    "acm",
+    "acm-pca",
+    "application-autoscaling",
+    "budgets",
+    "cloudwatch",
+    "ec2",
+    "ecr",
+    "ecs",
+    "elbv2",
+    "events",
+    "iam",
+    "kafka",
+    "kms",
+    "lambda",
+    "logs",
+    "rds",
+    "resourcegroupstaggingapi",
+    "route53",
+    "s3",
+    "secretsmanager",
+    "servicediscovery",
+    "sns",
+    "sts",
+    "wafv2",
 )
 SIGNED_FOR = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
 TOPICS = re.compile(r"/v1/clusters/([^/]+)/topics(?:/([^/]+))?\Z")
@@ -95,6 +95,8 @@ class Account:
         )
         assert found, f"{method} {host}{target}"
         status, answered, content = found
+        if headers.get("X-Amz-Target", "").endswith(".DescribeServices") and status == 200:
+            content = json.dumps(rolled_out(json.loads(content)))
         return status, {str(k): str(v) for k, v in answered.items()}, encoded(content)
 
     def topic(self, method: str, name: str, body: bytes) -> dict[str, Any]:
@@ -118,6 +120,19 @@ class Account:
             names = {f"{options[-1] if options else ''}{database}" for database in DATABASES}
             self.databases = self.databases - names if command == "drop" else self.databases | names
         return {"ran": []}
+
+
+def rolled_out(described: dict[str, Any]) -> dict[str, Any]:
+    """Returns ECS' answer as if every service had its tasks: moto starts none."""
+    for service in described["services"]:
+        service["runningCount"] = service["desiredCount"]
+        for each in service["deployments"]:
+            each.update(
+                taskDefinition=service["taskDefinition"],
+                rolloutState="COMPLETED",
+                runningCount=each["desiredCount"],
+            )
+    return described
 
 
 def as_json(value: dict[str, Any]) -> Answer:

@@ -42,7 +42,9 @@ sys.exit(command.main(sys.argv[2:], os.environ))
 class Workspace:
     """`folder` is the project's; environments' state and previews' state lie apart, as on AWS."""
 
-    def __init__(self, place: Path, account: Account, endpoint: str) -> None:
+    def __init__(
+        self, place: Path, policies_environment: Path, account: Account, endpoint: str
+    ) -> None:
         self.account = account
         self.folder, self.environments, self.previews = (
             place / "project",
@@ -57,6 +59,7 @@ class Workspace:
                 shutil.copy(file, self.folder)
         (self.folder / "infrastructure").symlink_to(ROOT / "infrastructure")
         (self.folder / ".venv").symlink_to(sys.prefix)
+        (self.folder / policies_environment.name).symlink_to(policies_environment)
         for package, module in PROVIDERS.items():
             command = commands / f"pulumi-resource-{package}"
             # Whoever has the real awsx may see its layout of a VPC: it needs no AWS of its own.
@@ -104,7 +107,7 @@ class Workspace:
     def run(
         self, command: list[str], folder: Path, backends: Mapping[str, Path], fails: bool
     ) -> str:
-        done = subprocess.run(
+        with subprocess.Popen(
             command,
             cwd=folder,
             env={
@@ -114,11 +117,16 @@ class Workspace:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=LIMIT_SECONDS,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, done.stdout
-        return done.stdout
+        ) as running:
+            try:
+                said, _ = running.communicate(timeout=LIMIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                # So the engine ends its providers too.
+                running.terminate()
+                said, _ = running.communicate()
+                raise AssertionError(f"no end in {LIMIT_SECONDS} s:\n{said}") from None
+        assert (running.returncode != 0) == fails, said
+        return said
 
     def outputs(self, stack: str) -> dict[str, Any]:
         text = self.pulumi("stack", "output", "--json", "--stack", stack)
@@ -143,7 +151,7 @@ class Workspace:
 
 
 @contextmanager
-def open_workspace(place: Path) -> Iterator[Workspace]:
+def open_workspace(place: Path, policies_environment: Path) -> Iterator[Workspace]:
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(variable, "testing")
@@ -152,4 +160,4 @@ def open_workspace(place: Path) -> Iterator[Workspace]:
             boto3.client("route53").create_hosted_zone(Name="example.org", CallerReference="tests")
             account = Account()
             with serve(account) as endpoint:
-                yield Workspace(place, account, endpoint)
+                yield Workspace(place, policies_environment, account, endpoint)

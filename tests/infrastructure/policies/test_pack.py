@@ -15,7 +15,6 @@ from infrastructure.policies.stacks import STACK_RULES
 from infrastructure.recording import Recording
 
 pytestmark = pytest.mark.infrastructure
-PYTHON = ROOT / ".venv-policies" / "bin" / "python"
 LIMIT_SECONDS = 300
 # Hands recorded resources to each policy as the engine does, and prints what they report.
 HARNESS = """
@@ -58,23 +57,7 @@ json.dump({"protobuf": google.protobuf.__version__, "names": [made.name for made
 """
 
 
-@pytest.fixture(scope="module")
-def pack() -> Path:
-    """The pack's own Python; making its environment takes a package index the first time."""
-    done = subprocess.run(
-        [ROOT / "scripts" / "setup", "policies"],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
-    if done.returncode and "package index" in done.stderr:
-        pytest.skip(done.stderr.strip())
-    assert done.returncode == 0, done.stderr
-    return PYTHON
-
-
-def run_pack(python: Path, recording: Recording) -> dict[str, Any]:
+def run_pack(environment: Path, recording: Recording) -> dict[str, Any]:
     resources = [
         {
             "type": each.type,
@@ -86,7 +69,7 @@ def run_pack(python: Path, recording: Recording) -> dict[str, Any]:
         for each in recording.resources
     ]
     done = subprocess.run(
-        [python, "-c", HARNESS],
+        [environment / "bin" / "python", "-c", HARNESS],
         input=json.dumps(resources, default=str),
         capture_output=True,
         text=True,
@@ -111,20 +94,24 @@ def broken_stack(dev: Recording) -> Recording:
     return broken
 
 
-def test_pack_in_its_own_environment_finds_what_the_rules_find(pack: Path, dev: Recording) -> None:
+def test_pack_in_its_own_environment_finds_what_the_rules_find(
+    policies_environment: Path, dev: Recording
+) -> None:
     broken = broken_stack(dev)
     expected = {(each.rule, each.resource, each.message) for each in examine(broken)}
     names = {each.urn: each.name for each in broken.resources}
 
-    answer = run_pack(pack, broken)
+    answer = run_pack(policies_environment, broken)
 
     found = {(rule, names[urn], text) for rule, urn, text in answer["found"]}
     assert found == expected
     assert {rule for rule, _, _ in found} >= {"key-rotates", "order", "vpc-flows"}
 
 
-def test_pack_has_every_rule_and_names_its_controls(pack: Path, dev: Recording) -> None:
-    answer = run_pack(pack, dev)
+def test_pack_has_every_rule_and_names_its_controls(
+    policies_environment: Path, dev: Recording
+) -> None:
+    answer = run_pack(policies_environment, dev)
     assert answer["found"] == []
     assert answer["names"] == [each.name for each in (*RESOURCE_RULES, *STACK_RULES)]
     assert all("(" in each for each in answer["descriptions"])

@@ -80,14 +80,16 @@ WANTED = PreviewRequest(region="us-east-1", lifetime=timedelta(days=3))
 
 
 class Engine:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, policies_environment: Path) -> None:
         self.folder, self.project = folder, folder / "project"
         pack = self.project / "infrastructure" / "policies"
         for place in (folder / "state", pack):
             place.mkdir(parents=True)
         (self.project / "Pulumi.yaml").write_text(PROJECT)
         (self.project / "__main__.py").write_text(PROGRAM)
-        (pack / "PulumiPolicy.yaml").write_text(PROJECT.replace("name: patient-management", "", 1))
+        (pack / "PulumiPolicy.yaml").write_text(
+            f"runtime: {{name: python, options: {{virtualenv: {policies_environment}}}}}"
+        )
         (pack / "__main__.py").write_text(PACK)
         self.backend = f"file://{folder / 'state'}"
         self.stacks = PulumiStacks(self.project, self.backend, "passphrase", {})
@@ -126,11 +128,11 @@ class Engine:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+def engine(tmp_path: Path, policies_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "of the tests")
     monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
-    made = Engine(tmp_path)
+    made = Engine(tmp_path, policies_environment)
     # As the base's deployment shows its outputs: imported, never updated.
     made.stacks.open("dev")
     made.stacks.write_outputs(

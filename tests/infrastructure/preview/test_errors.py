@@ -73,6 +73,21 @@ def test_error_of_pulumi_is_cut_to_what_can_be_read() -> None:
     assert end_of(diagnostics) == "y" * ERROR_CHARACTERS
 
 
+def test_failed_resource_is_told_before_what_the_stopped_program_says_of_it() -> None:
+    stopped = "    Traceback (most recent call last):\n" + "      line of it\n" * ERROR_CHARACTERS
+    told = end_of(
+        f"Diagnostics:\n  pulumi:pulumi:Stack (p-pr-7):\n    error: update failed\n{stopped}\n"
+        "  aws:lambda:Invocation (app-release):\n    error: migrate failed\n\n"
+        "Resources:\n    7 unchanged\n"
+    )
+    assert told.splitlines()[:2] == [
+        "aws:lambda:Invocation (app-release):",
+        "error: migrate failed",
+    ]
+    assert "error: update failed" in told
+    assert "Resources" not in told
+
+
 class FakeStacks:
     """Stacks by their outputs; any other is missing."""
 

@@ -51,7 +51,11 @@ def test_workflows_run_the_images_python_and_the_oldest_that_is_taken() -> None:
         ]
         for name, job in checks.items()
     }
-    assert versions == {"checks": [newest[1]], "oldest-python": [oldest[1]]}
+    assert versions == {
+        "checks": [newest[1]],
+        "engine": [newest[1]],
+        "oldest-python": [oldest[1]],
+    }
     assert checks["oldest-python"]["steps"][-1]["run"] == "scripts/test unit"
 
 
@@ -113,7 +117,8 @@ def test_actions_of_others_are_pinned_by_commit_with_their_version_beside() -> N
 def test_pulumi_command_has_the_version_of_the_library() -> None:
     pinned = re.search(r'"pulumi==([\d.]+)"', (ROOT / "pyproject.toml").read_text())
     assert pinned
-    assert f'pulumi-version: "{pinned[1]}"' in (GITHUB / "actions/prepare/action.yml").read_text()
+    for file in (GITHUB / "actions/prepare/action.yml", GITHUB / "workflows/checks.yml"):
+        assert f'pulumi-version: "{pinned[1]}"' in file.read_text()
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

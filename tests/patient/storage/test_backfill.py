@@ -225,3 +225,31 @@ async def test_rows_that_could_not_be_carried_over_stay(previous: tuple[str, str
             await Backfill(database, record).carry_over_batch()
         async with database.connection() as connection:
             assert await connection.fetchval("SELECT count(*) FROM resource_backlog") == 301
+
+
+async def test_version_that_is_carried_over_is_not_written_again(
+    previous: tuple[str, str, str],
+) -> None:
+    runtime_url, owner_url, role = previous
+    fill(owner_url)
+    migrate(owner_url, "patient", runtime_role=role)
+    record: Any = SimpleNamespace(
+        base_url=f"{PUBLIC_URL}/fhir/R4",
+        writer=Writer(NumberBlocks("resource_number"), TextCache()),
+    )
+    rows = "SELECT xmin::text, id, version_id FROM resource WHERE id IN ('p0', 'p1') ORDER BY id"
+    async with open_database(DatabaseSettings(runtime_url)) as database:
+        backfill = Backfill(database, record)
+        while await backfill.carry_over_batch():
+            pass
+        async with database.connection() as connection:
+            before = await connection.fetch(rows)
+            await connection.execute(
+                "INSERT INTO resource_backlog (type, id, is_patient)"
+                " SELECT 'Patient', id, true FROM unnest(ARRAY['p0', 'p1', 'nobody']) AS id"
+            )
+        assert await backfill.carry_over_batch() == 3
+        async with database.connection() as connection:
+            assert await connection.fetch(rows) == before
+            assert await connection.fetchval("SELECT count(*) FROM resource_backlog") == 0
+    assert [(row["id"], row["version_id"]) for row in before] == [("p0", 1), ("p1", 2)]
