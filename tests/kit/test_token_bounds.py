@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from apps.kit.claims import ACCESS_TOKEN_SECONDS, CLOCK_LEEWAY_SECONDS, read_time
+from apps.kit.claims import ACCESS_TOKEN_SECONDS, CLOCK_LEEWAY_SECONDS, read_principal, read_time
 from apps.kit.errors import Unauthorized, Unavailable
 from apps.kit.token_verifier import MAX_TOKEN_CHARS, Verifier
-from tests.kit.signed_tokens import Clock, make_verifier, sign
+from tests.kit.signed_tokens import ISSUER, RSA, Clock, make_verifier, sign
 
 
 async def reason_for(verifier: Verifier, token: str) -> str:
@@ -37,6 +37,18 @@ async def test_token_ends_at_its_expiry(clock: Clock, seen_before: bool) -> None
     assert await reason_for(verifier, token if seen_before else last) == ""
     clock.now += 1
     assert await reason_for(verifier, token) == "expired"
+
+
+def test_claims_end_at_their_expiry(clock: Clock) -> None:
+    end = int(clock.now) + 100
+    token = sign(exp=end)
+
+    def subject(now: float) -> str:
+        return read_principal(token, RSA, issuer=ISSUER, audiences=(ISSUER,), now=now).subject
+
+    assert subject(end - 0.5) == "user-1"
+    with pytest.raises(Unauthorized):
+        subject(end)
 
 
 @pytest.mark.parametrize("claim", ["iat", "nbf"])

@@ -181,7 +181,7 @@ async def revocations(request: Request) -> Response:
 
 def with_etag(request: Request, body: bytes) -> Response:
     """Returns the body, or 304 to a caller who has it."""
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    etag = f'"{hashlib.sha256(body).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "no-store"}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)

@@ -1,10 +1,12 @@
 """Device codes (RFC 8628)."""
 
+import re
 from typing import Any
 
 import httpx
 import pytest
 
+from apps.auth.oauth.device_grant import ALPHABET, new_user_code, user_code_hash
 from tests.auth.browser import App, Browser, signed_in
 from tests.auth.conftest import Auth
 from tests.auth.oauth.test_tokens import decode
@@ -85,3 +87,11 @@ def test_client_that_was_not_registered_for_devices_gets_no_code(auth: Auth) -> 
     app = App(auth, secret=False)
     assert begin(auth, app.client)["error"] == "unauthorized_client"
     assert begin(auth, ("nobody", ""))["error"] == "invalid_client"
+
+
+def test_user_code_is_read_however_it_was_typed() -> None:
+    code = new_user_code()
+    assert re.fullmatch(f"[{ALPHABET}]{{4}}-[{ALPHABET}]{{4}}", code)
+    for typed in (code.lower(), code.replace("-", ""), f" {code} ", code + "B"):
+        assert user_code_hash(typed) == user_code_hash(code)
+    assert user_code_hash(code[:-1]) != user_code_hash(code)
