@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from tests.patient.fhir.resources import patient
-from tests.patient.patient_service import Service
+from tests.patient.patient_service import Service, principal
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +62,10 @@ def test_conditional_update_patch_and_delete_meet_one(service: Service) -> None:
     patched = service.call("PATCH", path, content='{"active": true}', headers=headers)
     assert patched.json()["active"] is True
     nobody = "/fhir/R4/Patient?identifier=urn:conditional|nobody"
-    assert service.call("PATCH", nobody, content="{}", headers=headers).status_code == 404
+    service.verifier.principals["changes"] = principal("user/Patient.us")
+    for by in ("all", "changes"):
+        missed = service.call("PATCH", nobody, content="{}", headers=headers, by=by)
+        assert missed.status_code == 404
 
     service.create(body)
     assert service.call("DELETE", path).status_code == 412

@@ -105,6 +105,17 @@ def test_includes_are_followed_for_five_rounds(service: Service) -> None:
         assert (modes.count("include"), modes.count("outcome")) == (expected, is_cut)
 
 
+def test_include_is_of_the_matches_unless_it_iterates(service: Service) -> None:
+    made = organizations(service, 4)
+    path = f"/fhir/R4/Organization?_id={made[3]}"
+    for include, expected in (
+        ("_include=Organization:partof", [made[3], made[2]]),
+        ("_include:iterate=Organization:partof", made[::-1]),
+        ("_include=Organization:partof&_include:iterate=Organization:endpoint", [made[3], made[2]]),
+    ):
+        assert ids(service.call("GET", f"{path}&{include}")) == expected
+
+
 def test_hierarchy_is_followed_up_to_its_limit(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,3 +253,23 @@ async def test_version_that_is_carried_over_is_not_written_again(
             assert await connection.fetch(rows) == before
             assert await connection.fetchval("SELECT count(*) FROM resource_backlog") == 0
     assert [(row["id"], row["version_id"]) for row in before] == [("p0", 1), ("p1", 2)]
+
+
+def test_batches_follow_each_other_while_something_is_left(
+    previous: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime_url, owner_url, role = previous
+    fill(owner_url)
+    migrate(owner_url, "patient", runtime_role=role)
+    monkeypatch.setattr("apps.patient.storage.backfill.POLL_SECONDS", 600.0)
+    with open_service(runtime_url) as service:
+        wait_for(lambda: service.call("GET", "/fhir/R4/Patient").status_code == 200)
+
+
+async def test_work_ends_where_the_old_tables_are_gone(previous: tuple[str, str, str]) -> None:
+    runtime_url, owner_url, role = previous
+    migrate(owner_url, "patient", runtime_role=role)
+    record: Any = None
+    async with open_database(DatabaseSettings(runtime_url)) as database:
+        async with asyncio.timeout(30):
+            await Backfill(database, record).run()
