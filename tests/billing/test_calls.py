@@ -72,6 +72,8 @@ async def test_pages_are_the_whole_list_each_row_once(billing: Client, rpc: str)
     assert [len(page) for page in pages[:-1]] == [2] * (len(pages) - 1)
     assert [row for page in pages for row in page] == whole
     assert len(whole) >= 5
+    # A page that ends with the list has no next one.
+    assert await pages_of(billing, rpc, len(whole), **fields) == [whole]
     for token in ("banana", "W10", "bnVsbA"):
         problem = await billing.refusal(rpc, page_token=token, **fields)
         assert (problem.status, problem.code) == (400, "invalid_page_token")

@@ -242,21 +242,42 @@ async def test_bad_body_is_told_and_billing_is_not_asked(
     assert not gateway.billing.calls
 
 
-async def test_missing_and_bad_parameters_are_named(gateway: Gateway) -> None:
-    async with gateway.call("GET", "/billing/v1/accounts", scope=SCOPES) as answer:
+@pytest.mark.parametrize(
+    ("path", "pointer", "code"),
+    [
+        ("accounts", "patient", "required"),
+        ("accounts/a/invoices?pageSize=many", "pageSize", "invalid_field"),
+        ("accounts/a/invoices?status=lost", "status", "invalid_field"),
+        ("accounts/a/statement?from=", "from", "invalid_field"),
+    ],
+)
+async def test_missing_and_bad_parameters_are_named(
+    gateway: Gateway, path: str, pointer: str, code: str
+) -> None:
+    async with gateway.call("GET", f"/billing/v1/{path}", scope=SCOPES) as answer:
         assert answer.status == 422
-        assert (await answer.json())["errors"][0]["pointer"] == "patient"
-    async with gateway.call(
-        "GET", "/billing/v1/accounts/a/invoices?pageSize=many", scope=SCOPES
-    ) as answer:
-        assert answer.status == 422
-        assert (await answer.json())["errors"][0]["pointer"] == "pageSize"
-    headers = {"Idempotency-Key": "k" * 256}
-    async with gateway.call(
-        "POST", "/billing/v1/accounts", scope=SCOPES, json={}, headers=headers
-    ) as answer:
-        assert answer.status == 400
+        problem = await answer.json()
+    assert problem["code"] == code
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
     assert not gateway.billing.calls
+
+
+@pytest.mark.parametrize(
+    ("key", "status"),
+    [("", 400), ("k", 201), ("k" * 255, 201), ("k" * 256, 400)],
+    ids=["none", "one", "longest", "too long"],
+)
+async def test_idempotency_key_is_bounded(gateway: Gateway, key: str, status: int) -> None:
+    gateway.billing.answer = pb.Account(account_id="a-1")
+    async with gateway.call(
+        "POST",
+        "/billing/v1/accounts",
+        scope=SCOPES,
+        json={},
+        headers={"Idempotency-Key": key},
+    ) as answer:
+        assert answer.status == status
+    assert len(gateway.billing.calls) == (status == 201)
 
 
 @pytest.mark.parametrize(

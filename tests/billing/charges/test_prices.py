@@ -116,6 +116,13 @@ async def test_versions_are_added_once_and_the_latest_holds(billing: Client) -> 
     assert await price_on("2027-01-01") == [1_000]
     whole = await billing.do("ListPrices", code=code)
     assert [price.version for price in whole.prices] == [1, 2]
+    first_page = await billing.do("ListPrices", code=code, page_size=1)
+    rest = await billing.do(
+        "ListPrices", code=code, page_size=1, page_token=first_page.next_page_token
+    )
+    assert [*first_page.prices, *rest.prices] == list(whole.prices)
+    exact = await billing.do("ListPrices", code=code, page_size=2)
+    assert (rest.next_page_token, exact.next_page_token) == ("", "")
 
 
 @pytest.mark.integration

@@ -158,7 +158,7 @@ async def test_large_write_off_needs_a_second_person(billing: Client) -> None:
     assert (approved.requested_by, approved.approved_by) == ("user-5", "user-6")
     assert await billing.due(account_id) == 9_999
     again = await billing.refusal("ApproveWriteOff", "second", write_off_id=written.write_off_id)
-    assert again.code == "write_off_posted"
+    assert (again.code, again.detail) == ("write_off_posted", "it was approved before")
 
 
 async def test_write_off_that_waits_is_listed_until_it_is_refused(billing: Client) -> None:
@@ -191,6 +191,7 @@ async def test_write_off_that_waits_is_listed_until_it_is_refused(billing: Clien
     for rpc, words in (("ApproveWriteOff", {}), ("RefuseWriteOff", {"reason": "r"})):
         again = await billing.refusal(rpc, "second", **one, **words)
         assert (again.status, again.code) == (422, "write_off_refused")
+        assert again.detail == "it was refused before"
     assert await billing.differences() == []
 
 
