@@ -49,10 +49,11 @@ STATEMENTS = watch()
 
 @pytest.fixture(autouse=True)
 def statements() -> Iterator[None]:
-    """Fails the test whose services lock or write in several statements without a transaction."""
+    """Fails the test in which a service of this process locks, or writes in several statements,
+    without a transaction.
+    """
     yield
-    faults, STATEMENTS.faults = STATEMENTS.faults, []
-    assert faults == []
+    assert STATEMENTS.take() == []
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
-"""Watches what the services say to PostgreSQL in the tests, for what PostgreSQL does not refuse: a
-lock that ends with its own statement, and several writes of which a failure keeps some.
+"""Watches what the services of this process say to PostgreSQL, for what PostgreSQL does not refuse:
+a lock that ends with its own statement, and several writes of which a failure keeps some.
+
+Not seen: writes on one connection after another, and those inside a function of the database.
 """
 
 import re
@@ -7,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from apps.kit.database import Connection, Database, PooledConnection
@@ -14,7 +17,9 @@ from apps.kit.database import Connection, Database, PooledConnection
 TESTS = str(Path(__file__).parent)
 WRITE = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM|MERGE INTO)\b")
 # A lock's own words would look like a write.
-LOCK = re.compile(r"\bFOR (NO KEY UPDATE|UPDATE|KEY SHARE|SHARE)\b|\bpg_advisory_xact_lock")
+LOCK = re.compile(
+    r"\bFOR (NO KEY UPDATE|UPDATE|KEY SHARE|SHARE)\b|\bpg_(try_)?advisory_xact_lock\b"
+)
 
 
 class Statements:
@@ -36,10 +41,14 @@ class Statements:
     def begin(self, connection: Connection) -> None:
         self._written[id(connection)] = []
 
-    def end(self, connection: Connection) -> None:
+    def end(self, connection: Connection, borrower: str) -> None:
         written = self._written.pop(id(connection))
-        if len(set(written)) > 1:
-            self.faults.append("writes without a transaction: " + "; ".join(written))
+        if len(written) > 1:
+            self.faults.append(f"{borrower}: writes without a transaction: {'; '.join(written)}")
+
+    def take(self) -> list[str]:
+        faults, self.faults = self.faults, []
+        return faults
 
 
 def watch() -> Statements:
@@ -50,7 +59,8 @@ def watch() -> Statements:
     @asynccontextmanager
     async def connection(self: Database) -> AsyncIterator[Connection]:
         async with borrow(self) as borrowed:
-            if is_called_by_a_test():
+            frame = borrower_of(sys._getframe())
+            if frame.f_code.co_filename.startswith(TESTS):
                 yield borrowed
                 return
             held = getattr(borrowed, "_con", borrowed)
@@ -58,25 +68,31 @@ def watch() -> Statements:
             try:
                 yield borrowed
             finally:
-                seen.end(held)
+                seen.end(held, f"{frame.f_code.co_filename}:{frame.f_lineno}")
 
     Database.connection = connection  # type: ignore[method-assign]
-    for name in ("execute", "_execute", "_executemany"):
+    for name in ("_execute", "_executemany"):
         setattr(PooledConnection, name, noted(seen, getattr(PooledConnection, name)))
+    # With arguments it goes by `_execute`.
+    PooledConnection.execute = noted(seen, PooledConnection.execute, bare=True)
     return seen
 
 
-def is_called_by_a_test() -> bool:
-    """Whether a test borrows the connection, and not a service."""
-    frame = sys._getframe(2)
-    while frame.f_back and Path(frame.f_code.co_filename).name in ("contextlib.py", "database.py"):
+def borrower_of(frame: FrameType) -> FrameType:
+    """Returns the frame of who asked for the connection, a service or a test."""
+    while frame.f_back and Path(frame.f_code.co_filename).name in (
+        "statements.py",
+        "contextlib.py",
+        "database.py",
+    ):
         frame = frame.f_back
-    return frame.f_code.co_filename.startswith(TESTS)
+    return frame
 
 
-def noted(seen: Statements, method: Any) -> Any:
+def noted(seen: Statements, method: Any, *, bare: bool = False) -> Any:
     async def run(self: Connection, query: str, *arguments: Any, **options: Any) -> Any:
-        seen.note(self, query)
+        if not (bare and arguments):
+            seen.note(self, query)
         return await method(self, query, *arguments, **options)
 
     return run

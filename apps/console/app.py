@@ -98,7 +98,7 @@ def create_app(settings: Settings, *, outside: OpenOutside = open_outside) -> St
 async def _clean_forever(database: Database) -> None:
     while True:
         try:
-            async with database.connection() as connection:
+            async with database.transaction() as connection:
                 await delete_expired(connection)
         except Unavailable:
             log.warning("sessions were not cleaned: the database is away")

@@ -64,22 +64,21 @@ def end_of(text: str) -> str:
     """Returns the error's own lines: the progress before them was shown while it happened."""
     if diagnostics := DIAGNOSTICS.search(text):
         # A program that is stopped since a resource failed says so at length: the cause goes first.
-        told = sorted(
+        resources = sorted(
             RESOURCE.split(diagnostics[1]), key=lambda each: each.strip().startswith(PROGRAM)
         )
-        blocks = [
-            block for block in "".join(told).split("\n\n") if not STOPPED.fullmatch(block.strip())
-        ]
-        lines = [
-            line.strip()
-            for block in blocks
-            for line in block.splitlines()
-            if "warning:" not in line
-        ]
-        return "\n".join(line for line in lines if line)[:ERROR_CHARACTERS]
+        return "\n".join(filter(None, map(faults_of, resources)))[:ERROR_CHARACTERS]
     lines = [line.strip().removeprefix("stderr: ") for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line or LOCKED_AT.search(line)]
     return "\n".join(telling or lines)[-ERROR_CHARACTERS:]
+
+
+def faults_of(resource: str) -> str:
+    """Returns the lines about one resource; nothing where there are warnings alone."""
+    blocks = [block for block in resource.split("\n\n") if not STOPPED.fullmatch(block.strip())]
+    lines = [line.strip() for line in "\n\n".join(blocks).splitlines() if "warning:" not in line]
+    told = [line for line in lines if line]
+    return "\n".join(told) if len(told) > 1 or not RESOURCE.match(resource) else ""
 
 
 def aware(time: datetime | None) -> datetime | None:

@@ -140,7 +140,9 @@ async def test_what_is_used_once_is_looked_at_by_one_at_a_time(connection: Any, 
 
     asks: dict[str, Ask] = {
         "launch": lambda each: select_launch(each, secret, user_id=user.id, client_id=client.id),
-        "pushed request": lambda each: select_pushed_request(each, PREFIX + secret, client.id),
+        "pushed request": lambda each: select_pushed_request(
+            each, PREFIX + secret, client.id, locked=True
+        ),
         "person of a provider": lambda each: select_user_id(each, "i", "s"),
         "user code": lambda each: select_user_code(each, "BCDF-GHJK"),
         "device code": lambda each: _poll(each, secret),

@@ -5,6 +5,7 @@ On paper: dev and prod as GitHub deploys them.
 """
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ def policies_environment() -> Path:
         timeout=SETUP_LIMIT_SECONDS,
         check=False,
     )
-    if done.returncode and "package index" in done.stderr:
+    if done.returncode and "package index" in done.stderr and os.environ.get("CI") != "true":
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr
     return ROOT / ".venv-policies"

@@ -71,19 +71,22 @@ async def _insert(connection: Connection, secret: str, client_id: str, parameter
 
 
 async def select_pushed_request(
-    connection: Connection, request_uri: str, client_id: str
+    connection: Connection, request_uri: str, client_id: str, *, locked: bool
 ) -> list[tuple[str, str]] | None:
     """Returns the parameters, or None if the reference is unknown, used, too old, or
     another client's.
 
-    Locks the row: of two requests at once the second finds it used.
+    `locked`: of two requests at once the second finds it used.
     """
     # PostgreSQL takes no NUL and no lone surrogate.
     if not request_uri.startswith(PREFIX) or not client_id.isprintable():
         return None
-    text = await connection.fetchval(
+    query = (
         "SELECT parameters FROM pushed_requests WHERE uri_hash = $1 AND client_id = $2 "
-        "AND expires_at > now() FOR UPDATE",
+        "AND expires_at > now()"
+    )
+    text = await connection.fetchval(
+        f"{query} FOR UPDATE" if locked else query,
         digest(request_uri.removeprefix(PREFIX)),
         client_id,
     )
@@ -98,7 +101,7 @@ async def expand(connection: Connection, asked: StarletteOAuth2Request) -> Starl
     if not request_uri.startswith(PREFIX):
         return asked
     client_id = asked.payload.client_id or ""
-    parameters = await select_pushed_request(connection, request_uri, client_id)
+    parameters = await select_pushed_request(connection, request_uri, client_id, locked=True)
     if parameters is None:
         raise InvalidRequestError("'request_uri' is unknown, used or too old")
     expanded = StarletteOAuth2Request(
@@ -110,8 +113,10 @@ async def expand(connection: Connection, asked: StarletteOAuth2Request) -> Starl
 
 async def note_signed_in(connection: Connection, request_uri: str) -> None:
     """Takes `prompt` and `max_age` out of a request whose person has been sent to sign in:
-    they are met then. The request that was read is locked.
+    they are met then. `expand` has locked it.
     """
+    if not request_uri.startswith(PREFIX):
+        return
     hashed = digest(request_uri.removeprefix(PREFIX))
     text = await connection.fetchval(
         "SELECT parameters FROM pushed_requests WHERE uri_hash = $1", hashed

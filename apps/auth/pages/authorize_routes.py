@@ -251,7 +251,8 @@ async def form_target(connection: Connection, query: str) -> str:
     asked = dict(pairs_of(query))
     client_id = asked.get("client_id", "")
     if request_uri := asked.get("request_uri"):
-        asked = dict(await select_pushed_request(connection, request_uri, client_id) or ())
+        pushed = await select_pushed_request(connection, request_uri, client_id, locked=False)
+        asked = dict(pushed or ())
     client = await select_active_client(connection, client_id)
     uri = asked.get("redirect_uri", "")
     return origin_of(uri) if client and client.check_redirect_uri(uri) else ""

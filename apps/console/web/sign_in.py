@@ -121,7 +121,7 @@ async def finish(request: Request) -> Response:
         id_token=body["id_token"],
         name=str(claims.get("name") or claims.get("email") or claims["sub"]),
     )
-    async with state.database.connection() as connection:
+    async with state.database.transaction() as connection:
         old = read_cookie(request, SESSION)
         if old:
             await delete_session(connection, old)

@@ -195,7 +195,8 @@ class Record:
         referred = asked_references([change])
         hidden = await hidden_targets(connection, [change], caller, frozenset())
         if hidden or not await self.writer.write(connection, [change], caller.author, referred):
-            await refuse_references(connection, change, caller)
+            async with connection.transaction():
+                await refuse_references(connection, change, caller)
 
     async def _write_by_itself(self, change: Change, caller: Caller, hidden: Hidden) -> None:
         """Writes a change whose references are there as a transaction, in one statement: BEGIN, a

@@ -114,7 +114,7 @@ async def test_change_of_an_invoice_waits_for_its_account(
 async def test_change_of_an_account_waits_for_the_one_before(
     billing: Client, rpc: str, code: str, more: dict[str, Any]
 ) -> None:
-    """And goes by what the account is then."""
+    """The change is judged by the account as it is after the wait."""
     account_id = await billing.account()
     async with billing.database.transaction() as connection:
         await connection.execute(

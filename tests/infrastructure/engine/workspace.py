@@ -23,6 +23,7 @@ from tests.infrastructure.fake_aws.moto_resources import REGION
 
 ROOT = Path(__file__).parents[3]
 LIMIT_SECONDS = 300
+END_SECONDS = 30
 PROVIDERS = {
     "aws": "provider aws",
     "docker-build": "provider docker-build",
@@ -123,7 +124,11 @@ class Workspace:
             except subprocess.TimeoutExpired:
                 # So the engine ends its providers too.
                 running.terminate()
-                said, _ = running.communicate()
+                try:
+                    said, _ = running.communicate(timeout=END_SECONDS)
+                except subprocess.TimeoutExpired:
+                    running.kill()
+                    said, _ = running.communicate(timeout=END_SECONDS)
                 raise AssertionError(f"no end in {LIMIT_SECONDS} s:\n{said}") from None
         assert (running.returncode != 0) == fails, said
         return said

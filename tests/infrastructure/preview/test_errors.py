@@ -77,6 +77,7 @@ def test_failed_resource_is_told_before_what_the_stopped_program_says_of_it() ->
     stopped = "    Traceback (most recent call last):\n" + "      line of it\n" * ERROR_CHARACTERS
     told = end_of(
         f"Diagnostics:\n  pulumi:pulumi:Stack (p-pr-7):\n    error: update failed\n{stopped}\n"
+        "  aws:lb:TargetGroup (gateway):\n    warning: it is old\n\n"
         "  aws:lambda:Invocation (app-release):\n    error: migrate failed\n\n"
         "Resources:\n    7 unchanged\n"
     )

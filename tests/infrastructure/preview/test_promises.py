@@ -34,7 +34,7 @@ def test_checks_run_on_every_push_and_on_forks_pull_requests() -> None:
     assert on["push"] == {"branches-ignore": ["main"]}
     assert {"pull_request", "workflow_call"} <= set(on)
     assert commands("checks", "checks")[-1] == ".ci/run"
-    assert commands("checks", "engine") == ["scripts/test engine"]
+    assert commands("checks", "engine") == ["pulumi version && scripts/test engine"]
     # On main they are the deployment's first job.
     assert read(GITHUB / "workflows/deploy.yml")["on"] == {"push": {"branches": ["main"]}}
     assert job("deploy", "checks")["uses"] == "./.github/workflows/checks.yml"

@@ -241,8 +241,8 @@ def test_condition_is_the_same_in_any_order() -> None:
         for text in ("name=a&gender=male", "gender=male&name=a")
     )
     assert first == second
-    hundred = "&".join([f"name=a{number}" for number in range(30)])
-    assert condition_of(READER, "Patient", hundred, "If-None-Exist")
+    thirty = "&".join([f"name=a{number}" for number in range(30)])
+    assert condition_of(READER, "Patient", thirty, "If-None-Exist")
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,10 @@ def test_cursor_gives_back_the_values_of_its_query(values: list[Any]) -> None:
     assert list(map(type, read)) == list(map(type, values))
 
 
+def test_cursor_of_the_previous_release_is_read() -> None:
+    assert CURSORS.read(QUERY, CURSORS.make(QUERY, [{"i": "-7"}])) == [-7]
+
+
 def test_cursor_of_another_query_secret_or_content_is_refused() -> None:
     cursor = CURSORS.make(QUERY, [1])
     changed = ("B" if cursor[-2] != "B" else "C").join((cursor[:-2], cursor[-1:]))
