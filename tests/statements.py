@@ -1,7 +1,8 @@
 """Watches what the services of this process say to PostgreSQL, for what PostgreSQL does not refuse:
 a lock that ends with its own statement, and several writes of which a failure keeps some.
 
-Not seen: writes on one connection after another, and those inside a function of the database.
+Not seen: one statement again and again (a second try is no fault), writes on one connection after
+another, and those inside a function of the database.
 """
 
 import re
@@ -43,7 +44,7 @@ class Statements:
 
     def end(self, connection: Connection, borrower: str) -> None:
         written = self._written.pop(id(connection))
-        if len(written) > 1:
+        if len(set(written)) > 1:
             self.faults.append(f"{borrower}: writes without a transaction: {'; '.join(written)}")
 
     def take(self) -> list[str]:

@@ -23,7 +23,7 @@ class FakeConnection:
         (("SELECT 1 FROM a FOR SHARE OF a",), 1),
         (("SELECT pg_try_advisory_xact_lock(1)",), 1),
         (("SELECT pg_advisory_xact_lock(1)",), 1),
-        ((WRITE, WRITE), 1),
+        ((WRITE, WRITE), 0),
         ((WRITE, "DELETE FROM a"), 1),
         ((WRITE, "SELECT 1"), 0),
         (("WITH b AS (SELECT 1 FROM a FOR UPDATE) UPDATE a SET b = 1",), 0),
