@@ -13,6 +13,7 @@ from infrastructure.local.postgres_place import (
     place,
     reachable_binaries,
     remove_place,
+    unprivileged,
     wheel_binaries,
 )
 from infrastructure.local.process import Identity, StartError
@@ -34,6 +35,14 @@ def test_folder_is_entered_by_the_right_of_its_owner_or_of_others(
         folder.chmod(mode)
         assert can_enter(folder, Identity(os.geteuid(), os.getegid())) is by_owner
         assert can_enter(folder, OTHER) is by_other
+
+
+@pytest.mark.parametrize(("user", "is_another"), [(0, True), (1_000, False)])
+def test_postgresql_runs_as_another_user_under_root_alone(
+    monkeypatch: pytest.MonkeyPatch, user: int, is_another: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    assert (unprivileged() is not None) is is_another
 
 
 def test_cluster_lies_elsewhere_where_its_user_may_not_enter(

@@ -1,5 +1,6 @@
 """`scripts/plan` shows a stack without account, credentials or network."""
 
+import re
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -33,6 +34,10 @@ def test_a_plan_has_all_its_parts(name: str, capsys: pytest.CaptureFixture[str])
     assert "gateway -> patient:4000" in text
     assert "## Policy findings\n\nnone\n" in text
     assert "USD a month" in text
+    counted = text.partition(f"## {SECTIONS[0]}\n")[2].partition("\n## ")[0]
+    # What there is one of has no number.
+    assert re.search("[:,] [2-9] ", counted)
+    assert not re.search("[:,] 1 ", counted)
 
 
 def test_what_a_network_is_made_of_is_its_own_whatever_comes_meanwhile() -> None:
