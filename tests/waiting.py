@@ -7,10 +7,10 @@ from typing import Any
 import asyncpg
 
 WAIT_SECONDS = 10.0
-_WAITING = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-    "AND wait_event_type = 'Lock'"
-)
+# The sessions of this database that wait for another's lock.
+LOCK_WAITS = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 _BLOCKED = "SELECT cardinality(pg_blocking_pids($1)) > 0"
 
 
@@ -29,7 +29,7 @@ async def until_somebody_waits(url: str, done: Callable[[], bool]) -> None:
     connection = await asyncpg.connect(url)
     try:
         async with asyncio.timeout(WAIT_SECONDS):
-            while not await connection.fetchval(_WAITING):
+            while not await connection.fetchrow(LOCK_WAITS):
                 if done():
                     return
                 await asyncio.sleep(0.01)

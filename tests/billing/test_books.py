@@ -16,6 +16,7 @@ from apps.kit.context import new_id
 from apps.kit.database import Database
 from apps.kit.errors import Conflict, PreconditionFailed, Problem
 from tests.billing.conftest import ENVIRONMENT, Client, open_client
+from tests.waiting import LOCK_WAITS
 
 
 def without_database() -> Books:
@@ -124,12 +125,7 @@ async def test_waiting_call_takes_no_connection(billing: Client) -> None:
             for draft in drafts
         ]
         await asyncio.sleep(0.3)
-        waiting = await connection.fetchval(
-            """
-            SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-        )
-        assert waiting == 1
+        assert len(await connection.fetch(LOCK_WAITS)) == 1
         assert await billing.due(account_id) == 0
     await asyncio.gather(*issuing)
     assert await billing.due(account_id) == 1_500

@@ -5,17 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from apps.kit.database import Database
+from tests.waiting import LOCK_WAITS
 
 
 async def until_waiting(database: Database, count: int) -> None:
     """Waits until so many sessions of this database wait for another's lock."""
     async with database.connection() as connection:
         async with asyncio.timeout(20):
-            while count > await connection.fetchval(
-                """
-                SELECT count(*) FROM pg_stat_activity
-                WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-            ):
+            while count > len(await connection.fetch(LOCK_WAITS)):
                 await asyncio.sleep(0.01)
                 # Inside a transaction the view stays as it was first read.
                 await connection.execute("SELECT pg_stat_clear_snapshot()")

@@ -14,7 +14,8 @@ from apps.patient.storage import group_commit, writing
 from apps.patient.storage.group_commit import GroupCommit
 from apps.patient.storage.versions import Change
 from tests.patient.patient_service import Service, principal, wait_for
-from tests.patient.storage.waiting import LOCK_WAITS, holding, observation
+from tests.patient.storage.waiting import holding, observation
+from tests.waiting import LOCK_WAITS
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unhurried_pool")]
 

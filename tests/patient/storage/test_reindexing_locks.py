@@ -17,7 +17,7 @@ from apps.patient.storage.versions import Author, change_of
 from apps.patient.storage.writing import TextCache, Writer
 from tests.patient.patient_service import PUBLIC_URL
 from tests.patient.relay.outbox import until
-from tests.patient.storage.waiting import LOCK_WAITS
+from tests.waiting import LOCK_WAITS
 
 AUTHOR = Author("actor", "client", "request", "")
 BASE = f"{PUBLIC_URL}/fhir/R4"

@@ -9,11 +9,8 @@ import httpx
 import psycopg
 
 from tests.patient.patient_service import Service, wait_for
+from tests.waiting import LOCK_WAITS
 
-# The sessions of this database that wait for another's lock.
-LOCK_WAITS = """
-    SELECT pid FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 DELETE_PATIENT = """
     UPDATE resource SET version_id = version_id + 1, method = 'DELETE', body = NULL
     WHERE type = 'Patient' AND id = %s"""
