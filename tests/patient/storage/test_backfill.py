@@ -186,6 +186,14 @@ def test_old_tables_are_dropped_once_nothing_is_left(previous: tuple[str, str, s
         assert service.call("PUT", "/api/patients/p6", json={"name": "Again"}).status_code == 200
 
 
+def new_record() -> Any:
+    """Returns what carries rows over: all that `Backfill` needs of a record."""
+    return SimpleNamespace(
+        base_url=f"{PUBLIC_URL}/fhir/R4",
+        writer=Writer(NumberBlocks("resource_number"), TextCache()),
+    )
+
+
 async def test_replicas_share_the_rows_and_do_not_wait_for_each_other(
     previous: tuple[str, str, str],
 ) -> None:
@@ -195,11 +203,7 @@ async def test_replicas_share_the_rows_and_do_not_wait_for_each_other(
     taken = await asyncpg.connect(runtime_url)
     async with open_database(DatabaseSettings(runtime_url)) as database, taken.transaction():
         await taken.execute("SELECT FROM resource_backlog WHERE id = 'p0' FOR UPDATE")
-        record: Any = SimpleNamespace(
-            base_url=f"{PUBLIC_URL}/fhir/R4",
-            writer=Writer(NumberBlocks("resource_number"), TextCache()),
-        )
-        backfill = Backfill(database, record)
+        backfill = Backfill(database, new_record())
         async with asyncio.timeout(30):
             counts = [await backfill.carry_over_batch() for _ in range(3)]
         left = await taken.fetch("SELECT id FROM resource_backlog")
@@ -233,13 +237,9 @@ async def test_version_that_is_carried_over_is_not_written_again(
     runtime_url, owner_url, role = previous
     fill(owner_url)
     migrate(owner_url, "patient", runtime_role=role)
-    record: Any = SimpleNamespace(
-        base_url=f"{PUBLIC_URL}/fhir/R4",
-        writer=Writer(NumberBlocks("resource_number"), TextCache()),
-    )
     rows = "SELECT xmin::text, id, version_id FROM resource WHERE id IN ('p0', 'p1') ORDER BY id"
     async with open_database(DatabaseSettings(runtime_url)) as database:
-        backfill = Backfill(database, record)
+        backfill = Backfill(database, new_record())
         while await backfill.carry_over_batch():
             pass
         async with database.connection() as connection:
